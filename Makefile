@@ -1,0 +1,49 @@
+# Every target needs only Python 3.11+ with pip: the first one that runs makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo serve test lint format protos locks bench-smoke clean
+
+demo: .venv/ready
+	$(BIN)/akin demo
+
+serve: .venv/ready
+	$(BIN)/akin serve
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+lint: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	cd protos && ../$(BIN)/buf lint
+
+format: .venv/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos: .venv/ready
+	$(BIN)/python clients/python/generate.py
+
+locks: .venv/ready
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
+		--no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
+		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
+		-o requirements-dev.lock
+
+bench-smoke: .venv/ready
+	$(BIN)/python bench/smoke.py
+
+# Without pip of its own, the environment also works where Debian's ensurepip is not installed.
+.venv/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml
+	$(PYTHON) -m venv --without-pip .venv
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --require-hashes \
+		-r requirements-dev.lock
+	$(PYTHON) -m pip --python $(BIN)/python install -q --disable-pip-version-check --no-deps \
+		--no-build-isolation -e clients/python -e .
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,49 @@
+"""Client of Akin, the recommendation service: texts in, recommendations out.
+
+    import akin
+
+    with akin.Client("127.0.0.1:50051") as client:
+        client.upsert_item("sku-1", "Lightweight running shoes for wet trails", {"price": 89})
+        for hit in client.recommend_similar(text="jogging in the rain").recommendations:
+            print(hit.item_id, hit.score)
+
+`Client` blocks, `AsyncClient` is for asyncio; both offer the same calls, deadlines, retries and
+errors. Results are the messages of akin.v1, whose types this package names again.
+"""
+
+from akin._aio import AsyncClient
+from akin._client import Client
+from akin._errors import AkinError, Violation
+from akin._requests import item
+from akin.v1.item_pb2 import Item, ItemResult, ItemState
+from akin.v1.recommender_service_pb2 import (
+    EmbeddingUsage,
+    ItemView,
+    ListItemsResponse,
+    Recommendation,
+    RecommendSimilarResponse,
+    UpsertItemResponse,
+    UpsertUserResponse,
+)
+from akin.v1.user_pb2 import LikedItem, Preference, User
+
+__all__ = [
+    "AkinError",
+    "AsyncClient",
+    "Client",
+    "EmbeddingUsage",
+    "Item",
+    "ItemResult",
+    "ItemState",
+    "ItemView",
+    "LikedItem",
+    "ListItemsResponse",
+    "Preference",
+    "RecommendSimilarResponse",
+    "Recommendation",
+    "UpsertItemResponse",
+    "UpsertUserResponse",
+    "User",
+    "Violation",
+    "item",
+]

@@ -1,0 +1,119 @@
+"""Requests from plain Python values, the same for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from akin.v1 import item_pb2, user_pb2
+from akin.v1 import recommender_service_pb2 as pb
+
+IMPORT_ITEMS = 250
+"""Items per import message: few enough that progress shows, enough that a commit is shared."""
+
+IMPORT_BYTES = 4 * 1024 * 1024
+
+
+def item(
+    item_id: str,
+    text: str,
+    attributes: Mapping[str, Any] | None = None,
+    expire_time: datetime | None = None,
+) -> item_pb2.Item:
+    """An item to store.
+
+    Args:
+        item_id: your name for it.
+        text: what it is about.
+        attributes: facts that come back with it; values as in JSON.
+        expire_time: when it ceases to be recommended; needs a time zone.
+
+    Raises:
+        ValueError: an attribute is none of JSON's types, or the time has no zone.
+    """
+    message = item_pb2.Item(item_id=item_id, text=text)
+    if attributes:
+        message.attributes.update(attributes)
+    if expire_time is not None:
+        if expire_time.tzinfo is None:
+            raise ValueError("expire_time needs a time zone")
+        message.expire_time.FromDatetime(expire_time)
+    return message
+
+
+def import_messages(
+    items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool
+) -> Iterator[pb.ImportItemsRequest]:
+    """Import messages of up to IMPORT_ITEMS items and, but for a lone item, IMPORT_BYTES."""
+    message = pb.ImportItemsRequest(catalog=catalog, require_indexed=require_indexed)
+    size = 0
+    for each in items:
+        length = each.ByteSize()
+        if message.items and (len(message.items) == IMPORT_ITEMS or size + length > IMPORT_BYTES):
+            yield message
+            message = pb.ImportItemsRequest(catalog=catalog, require_indexed=require_indexed)
+            size = 0
+        message.items.append(each)
+        size += length
+    if message.items:
+        yield message
+
+
+def upsert_user(
+    user_id: str,
+    preferences: Iterable[str | user_pb2.Preference],
+    liked_items: Iterable[str | user_pb2.LikedItem],
+    catalog: str,
+) -> pb.UpsertUserRequest:
+    """A user to store; plain strings have weight 1."""
+    user = user_pb2.User(
+        user_id=user_id,
+        preferences=[
+            user_pb2.Preference(text=each) if isinstance(each, str) else each
+            for each in preferences
+        ],
+        liked_items=[
+            user_pb2.LikedItem(item_id=each) if isinstance(each, str) else each
+            for each in liked_items
+        ],
+    )
+    return pb.UpsertUserRequest(catalog=catalog, user=user)
+
+
+def recommend_similar(  # noqa: PLR0913  (the call has so many parameters)
+    *,
+    item_id: str | None,
+    user_id: str | None,
+    text: str | None,
+    limit: int,
+    exclude_item_ids: Sequence[str],
+    min_score: float | None,
+    full: bool,
+    min_sequence: int,
+    exact: bool,
+    catalog: str,
+) -> pb.RecommendSimilarRequest:
+    """A question for recommendations.
+
+    Raises:
+        ValueError: not exactly one source is given.
+    """
+    if sum(source is not None for source in (item_id, user_id, text)) != 1:
+        raise ValueError("give exactly one of item_id, user_id and text")
+    request = pb.RecommendSimilarRequest(
+        catalog=catalog,
+        limit=limit,
+        exclude_item_ids=exclude_item_ids,
+        min_score=min_score,
+        view=pb.ITEM_VIEW_FULL if full else pb.ITEM_VIEW_UNSPECIFIED,
+        min_sequence=min_sequence,
+        exact=exact,
+    )
+    if item_id is not None:
+        request.item_id = item_id
+    elif user_id is not None:
+        request.user_id = user_id
+    elif text is not None:
+        request.text = text
+    return request

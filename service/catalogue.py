@@ -1,0 +1,223 @@
+"""The use cases that write, and that read back what was written: items and users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service import errors
+from service.domain import limits
+from service.domain.checks import id_violations, item_violations, user_violations
+from service.domain.values import (
+    EmbeddingUsage,
+    Item,
+    StoredItem,
+    StoredUser,
+    User,
+    Violation,
+    text_hash,
+)
+from service.indexer import Indexer
+from service.storage import ItemWrite, Store
+from service.storage.store import CatalogRow
+from service.vectoriser import TextVectors, Vectoriser, at_field
+
+EXPIRED_PER_ROUND = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Upserted:
+    """What became of one upsert; `embedded` tells whether this call had its text embedded."""
+
+    stored: StoredItem
+    embedded: bool
+    usage: EmbeddingUsage
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of items; `last_id` continues the list, and is empty on the last page."""
+
+    items: Sequence[StoredItem]
+    last_id: str
+    total: int
+
+
+Prepared = Sequence[ItemWrite | errors.AkinError]
+
+
+class Catalogue:
+    """The items and users of one catalog."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: CatalogRow,
+        indexer: Indexer,
+        vectoriser: Vectoriser,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._indexer = indexer
+        self._vectoriser = vectoriser
+        self._clock_us = clock_us
+
+    async def upsert_item(
+        self, item: Item, *, require_indexed: bool, expected_sequence: int | None
+    ) -> Upserted:
+        """Stores one item; returns once it is on disk and recommended.
+
+        Raises:
+            InvalidRequest: the item breaks the contract.
+            SequenceMismatch: its sequence is not the expected one, 0 standing for no such item.
+            EmbeddingUnavailable: with `require_indexed`, its text cannot be embedded for now.
+        """
+        violations = list(item_violations(item, "item", self._clock_us()))
+        if expected_sequence is not None and expected_sequence < 0:
+            violations.append(Violation("expected_sequence", "must not be negative"))
+        errors.require(violations)
+        outcome = await self._vectoriser.vectors([item.text])
+        write = _write(item, outcome, require_indexed=require_indexed)
+        if isinstance(write, errors.AkinError):
+            raise write
+        (stored,) = await self._store.upsert_items(self._catalog, [write], expected_sequence)
+        await self._indexer.reached(stored.sequence)
+        return Upserted(stored, item.text in outcome.embedded, outcome.usage)
+
+    async def prepare(
+        self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
+    ) -> Prepared:
+        """Checks and embeds items to import; each gets its write or its own error.
+
+        Raises:
+            InvalidRequest: there are too many at once.
+            Overloaded: too many texts wait to be embedded.
+        """
+        if len(items) > limits.IMPORT_ITEMS:
+            raise errors.invalid("items", f"must have at most {limits.IMPORT_ITEMS} entries")
+        now_us = self._clock_us()
+        checked = [_checked(item, now_us) for item in items]
+        outcome = await self._vectoriser.vectors(
+            {each.text for each in checked if isinstance(each, Item)}
+        )
+        return [
+            _write(each, outcome, require_indexed=require_indexed)
+            if isinstance(each, Item)
+            else each
+            for each in checked
+        ]
+
+    async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
+        """Stores prepared items in order; returns once they are on disk and recommended."""
+        writes = [write for write in prepared if isinstance(write, ItemWrite)]
+        stored = iter(await self._store.upsert_items(self._catalog, writes) if writes else [])
+        results = [next(stored) if isinstance(each, ItemWrite) else each for each in prepared]
+        sequences = [each.sequence for each in results if isinstance(each, StoredItem)]
+        await self._indexer.reached(max(sequences, default=0))
+        return results
+
+    async def get_item(self, item_id: str) -> StoredItem:
+        """One item.
+
+        Raises:
+            ItemNotFound: there is none.
+        """
+        errors.require(id_violations(item_id, "item_id"))
+        found = await self._store.get_items(self._catalog, [item_id])
+        if item_id not in found:
+            raise errors.ItemNotFound("there is no such item")
+        return found[item_id]
+
+    async def delete_item(self, item_id: str, *, allow_missing: bool) -> int:
+        """Deletes one item; returns the delete's sequence once it is no longer recommended.
+
+        Raises:
+            ItemNotFound: there is none, and `allow_missing` is not set.
+        """
+        errors.require(id_violations(item_id, "item_id"))
+        sequence = await self._store.delete_item(self._catalog, item_id)
+        if not sequence and not allow_missing:
+            raise errors.ItemNotFound("there is no such item")
+        await self._indexer.reached(sequence)
+        return sequence
+
+    async def list_items(self, after: str, page_size: int) -> Page:
+        """A page of items with ids beyond `after`, ascending in byte order.
+
+        Raises:
+            InvalidRequest: the page size is not between 1 and PAGE_ITEMS.
+        """
+        if not 1 <= page_size <= limits.PAGE_ITEMS:
+            raise errors.invalid(
+                "page_size", f"must be between 0 (for the default) and {limits.PAGE_ITEMS}"
+            )
+        found = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
+        return Page(found.items, found.items[-1].item.item_id if found.more else "", found.total)
+
+    async def upsert_user(self, user: User) -> tuple[StoredUser, EmbeddingUsage]:
+        """Stores one user with the vectors of the preferences.
+
+        Raises:
+            InvalidRequest: the user breaks the contract.
+            EmbeddingUnavailable: a preference cannot be embedded for now.
+        """
+        errors.require(user_violations(user, "user"))
+        outcome = await self._vectoriser.vectors(each.text for each in user.preferences)
+        rejected = [
+            Violation(f"user.preferences[{number}].text", failure.message)
+            for number, each in enumerate(user.preferences)
+            if isinstance(failure := outcome.failures.get(each.text), errors.TextRejected)
+        ]
+        errors.require(rejected)
+        for failure in outcome.failures.values():
+            raise failure
+        vectors = {text_hash(text): vector for text, vector in outcome.vectors.items()}
+        return await self._store.upsert_user(self._catalog, user, vectors), outcome.usage
+
+    async def get_user(self, user_id: str) -> StoredUser:
+        """One user.
+
+        Raises:
+            UserNotFound: there is none.
+        """
+        errors.require(id_violations(user_id, "user_id"))
+        stored = await self._store.get_user(self._catalog, user_id)
+        if stored is None:
+            raise errors.UserNotFound("there is no such user")
+        return stored
+
+    async def delete_user(self, user_id: str) -> None:
+        """Deletes one user.
+
+        Raises:
+            UserNotFound: there is none.
+        """
+        errors.require(id_violations(user_id, "user_id"))
+        if not await self._store.delete_user(self._catalog, user_id):
+            raise errors.UserNotFound("there is no such user")
+
+    async def sweep(self) -> None:
+        """Deletes what has expired; it was out of sight already."""
+        while await self._store.bury_expired(EXPIRED_PER_ROUND):
+            pass
+
+
+def _checked(item: Item | errors.InvalidRequest, now_us: int) -> Item | errors.InvalidRequest:
+    if isinstance(item, errors.InvalidRequest):
+        return item
+    violations = tuple(item_violations(item, "item", now_us))
+    return errors.InvalidRequest(violations) if violations else item
+
+
+def _write(
+    item: Item, outcome: TextVectors, *, require_indexed: bool
+) -> ItemWrite | errors.AkinError:
+    """What to store for an item, given the outcome for its text."""
+    key = text_hash(item.text)
+    failure = outcome.failures.get(item.text)
+    if failure is None:
+        return ItemWrite(item, key, outcome.vectors[item.text])
+    if isinstance(failure, errors.EmbeddingUnavailable) and not require_indexed:
+        return ItemWrite(item, key, pending_reason=failure.message)
+    return at_field(failure, "item.text")

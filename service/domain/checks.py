@@ -1,0 +1,152 @@
+"""What makes a value acceptable: each check yields every violation, with the field's path.
+
+Descriptions never quote the caller's text, for they end up in logs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+from service.domain import limits
+from service.domain.values import (
+    Item,
+    ItemSource,
+    JsonValue,
+    Query,
+    TextSource,
+    User,
+    UserSource,
+    Violation,
+)
+
+_CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+def catalog_violations(catalog: str) -> Iterator[Violation]:
+    """Checks a catalog's name."""
+    if not _CATALOG.fullmatch(catalog):
+        yield Violation("catalog", "must match [a-z0-9][a-z0-9_-]{0,62}")
+
+
+def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
+    """Checks an item about to be written at `now_us`."""
+    yield from id_violations(item.item_id, f"{path}.item_id")
+    yield from text_violations(item.text, f"{path}.text")
+    yield from _attributes_violations(item.attributes, f"{path}.attributes")
+    if item.expire_time_us is not None and item.expire_time_us <= now_us:
+        yield Violation(f"{path}.expire_time", "must lie in the future")
+
+
+def user_violations(user: User, path: str) -> Iterator[Violation]:
+    """Checks a user about to be written."""
+    yield from id_violations(user.user_id, f"{path}.user_id")
+    yield from _count_violations(user.preferences, limits.PREFERENCES, f"{path}.preferences")
+    for number, preference in enumerate(user.preferences[: limits.PREFERENCES]):
+        yield from text_violations(preference.text, f"{path}.preferences[{number}].text")
+        yield from _weight_violations(preference.weight, f"{path}.preferences[{number}].weight")
+    yield from _count_violations(user.liked_items, limits.LIKED_ITEMS, f"{path}.liked_items")
+    seen: set[str] = set()
+    for number, liked in enumerate(user.liked_items[: limits.LIKED_ITEMS]):
+        yield from id_violations(liked.item_id, f"{path}.liked_items[{number}].item_id")
+        yield from _weight_violations(liked.weight, f"{path}.liked_items[{number}].weight")
+        if liked.item_id in seen:
+            yield Violation(f"{path}.liked_items[{number}].item_id", "is in the list already")
+        seen.add(liked.item_id)
+
+
+def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
+    """Checks a query against a catalog whose last write is `last_sequence`."""
+    match query.source:
+        case ItemSource(item_id):
+            yield from id_violations(item_id, "item_id")
+        case UserSource(user_id):
+            yield from id_violations(user_id, "user_id")
+        case TextSource(text):
+            yield from text_violations(text, "text")
+    if not 1 <= query.limit <= limits.RECOMMENDATIONS:
+        yield Violation(
+            "limit", f"must be between 0 (for the default) and {limits.RECOMMENDATIONS}"
+        )
+    yield from _count_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
+    for number, item_id in enumerate(query.exclude_item_ids[: limits.EXCLUDED_ITEMS]):
+        yield from id_violations(item_id, f"exclude_item_ids[{number}]")
+    if query.min_score is not None and not math.isfinite(query.min_score):
+        yield Violation("min_score", "must be a finite number")
+    if not 0 <= query.min_sequence <= last_sequence:
+        yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
+
+
+def id_violations(value: str, path: str) -> Iterator[Violation]:
+    """Checks the id of an item or user."""
+    # Most ids are short and plain, and this runs for each of 10,000 excluded ones.
+    if value.isascii() and value.isprintable() and 0 < len(value) <= limits.ID_BYTES:
+        return
+    if not 1 <= len(value.encode()) <= limits.ID_BYTES:
+        yield Violation(path, f"must be 1 to {limits.ID_BYTES} bytes of UTF-8")
+    elif any(unicodedata.category(character) == "Cc" for character in value):
+        yield Violation(path, "must not contain control characters")
+
+
+def text_violations(value: str, path: str) -> Iterator[Violation]:
+    """Checks a text to embed."""
+    if not value.strip():
+        yield Violation(path, "must not be blank")
+    elif len(value.encode()) > limits.TEXT_BYTES:
+        yield Violation(path, f"must be at most {limits.TEXT_BYTES} bytes of UTF-8")
+
+
+def _attributes_violations(attributes: Mapping[str, JsonValue], path: str) -> Iterator[Violation]:
+    if not attributes:
+        return
+    if _depth(attributes) > limits.ATTRIBUTES_DEPTH:
+        yield Violation(path, f"must be at most {limits.ATTRIBUTES_DEPTH} levels deep")
+    elif _keys(attributes) > limits.ATTRIBUTES_KEYS:
+        yield Violation(path, f"must have at most {limits.ATTRIBUTES_KEYS} keys over all levels")
+    else:
+        yield from _number_violations(attributes, path)
+        if len(json.dumps(attributes, ensure_ascii=False).encode()) > limits.ATTRIBUTES_BYTES:
+            yield Violation(path, f"must be at most {limits.ATTRIBUTES_BYTES} bytes as JSON")
+
+
+def _number_violations(value: JsonValue, path: str) -> Iterator[Violation]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Violation(path, "must be a finite number")
+    elif isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _number_violations(child, f"{path}.{key}")
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for number, child in enumerate(value):
+            yield from _number_violations(child, f"{path}[{number}]")
+
+
+def _children(value: JsonValue) -> Sequence[JsonValue]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return value
+    return ()
+
+
+def _depth(value: JsonValue) -> int:
+    if isinstance(value, str | float | bool | None):
+        return 0
+    return 1 + max(map(_depth, _children(value)), default=0)
+
+
+def _keys(value: JsonValue) -> int:
+    own = len(value) if isinstance(value, Mapping) else 0
+    return own + sum(map(_keys, _children(value)))
+
+
+def _weight_violations(weight: float, path: str) -> Iterator[Violation]:
+    if not abs(weight) <= limits.WEIGHT:  # also true of NaN
+        yield Violation(path, f"must be between {-limits.WEIGHT:g} and {limits.WEIGHT:g}")
+
+
+def _count_violations(values: Sequence[object], limit: int, path: str) -> Iterator[Violation]:
+    if len(values) > limit:
+        yield Violation(path, f"must have at most {limit} entries")

@@ -1,0 +1,21 @@
+"""Every limit of the contract; the proto comments quote these numbers."""
+
+from __future__ import annotations
+
+MESSAGE_BYTES = 16 * 1024 * 1024
+ID_BYTES = 256
+TEXT_BYTES = 1024 * 1024
+ATTRIBUTES_BYTES = 64 * 1024
+ATTRIBUTES_KEYS = 256
+ATTRIBUTES_DEPTH = 4
+PREFERENCES = 100
+LIKED_ITEMS = 10_000
+WEIGHT = 1000.0
+EXCLUDED_ITEMS = 10_000
+RECOMMENDATIONS = 1_000
+RECOMMENDATIONS_DEFAULT = 10
+IMPORT_ITEMS = 1_000
+PAGE_ITEMS = 1_000
+PAGE_ITEMS_DEFAULT = 100
+PAGE_BYTES = 2 * 1024 * 1024
+"""A page closes beyond this, so that with one more item it stays below gRPC's usual 4 MiB."""

@@ -1,0 +1,195 @@
+"""The values that travel between the layers.
+
+Times are whole microseconds since 1970-01-01 UTC, which SQLite stores and compares exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+"""What JSON can say; numbers are doubles, as in google.protobuf.Struct."""
+
+DEFAULT_CATALOG = "default"
+
+
+class ItemState(Enum):
+    """Whether an item takes part in recommendations."""
+
+    INDEXED = "indexed"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field at fault and what is wrong with it; never quotes the caller's text."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as a caller writes it."""
+
+    item_id: str
+    text: str
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict)
+    expire_time_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """An item as the store holds it: the version that `sequence` wrote."""
+
+    item: Item
+    state: ItemState
+    sequence: int
+    update_time_us: int
+    pending_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """A taste in words; a negative weight is a dislike."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LikedItem:
+    """An item the user liked; a negative weight is a dislike."""
+
+    item_id: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Someone to recommend to; liked items are in order, oldest first."""
+
+    user_id: str
+    preferences: tuple[Preference, ...] = ()
+    liked_items: tuple[LikedItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user as the store holds it."""
+
+    user: User
+    sequence: int
+    update_time_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemSource:
+    """Recommend what is similar to an item of the catalog."""
+
+    item_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserSource:
+    """Recommend what suits a user of the catalog."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextSource:
+    """Recommend what is similar to a text."""
+
+    text: str
+
+
+Source = ItemSource | UserSource | TextSource
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question for recommendations."""
+
+    source: Source
+    limit: int
+    exclude_item_ids: tuple[str, ...] = ()
+    min_score: float | None = None
+    full: bool = False
+    min_sequence: int = 0
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One recommended item; `item` is set when the query asked for the full view."""
+
+    item_id: str
+    score: float
+    item: StoredItem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingUsage:
+    """What embedding took: distinct texts, how many had a vector, provider tokens and dollars."""
+
+    texts: int = 0
+    cached_texts: int = 0
+    prompt_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: EmbeddingUsage) -> EmbeddingUsage:
+        return EmbeddingUsage(
+            self.texts + other.texts,
+            self.cached_texts + other.cached_texts,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a query: best first, what did not count, and the last write it reflects."""
+
+    recommendations: Sequence[Recommendation]
+    sequence: int
+    missing_item_ids: tuple[str, ...] = ()
+    usage: EmbeddingUsage = EmbeddingUsage()
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """An embedding space: vectors may be compared only within one.
+
+    `template` is what is put around a text before it is embedded.
+    """
+
+    provider: str
+    model: str
+    dimensions: int
+    template: str = "{text}"
+    normalisation: str = "l2"
+
+    @property
+    def fingerprint(self) -> str:
+        """The space in one canonical line, equal exactly for equal spaces."""
+        return json.dumps(
+            {
+                "provider": self.provider,
+                "model": self.model,
+                "dimensions": self.dimensions,
+                "template": self.template,
+                "normalisation": self.normalisation,
+            },
+            sort_keys=True,
+        )
+
+
+def text_hash(text: str) -> bytes:
+    """The address of a text's vector: SHA-256 of its UTF-8, 32 bytes."""
+    return hashlib.sha256(text.encode()).digest()

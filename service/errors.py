@@ -1,0 +1,150 @@
+"""The errors that callers may see; anything else is a fault of ours and stays in the log.
+
+    AkinError
+    |-- InvalidRequest         the request breaks the contract; nothing was done
+    |-- ItemNotFound, UserNotFound, CatalogNotFound
+    |-- SequenceMismatch       the item is not at the sequence the caller expected
+    |-- AnswerTooLarge         the answer does not fit into one message
+    |-- Overloaded             a bounded queue is full; refused at once
+    |-- TextRejected           the model can never embed the text; callers get it as InvalidRequest
+    |-- EmbeddingUnavailable   the text cannot be embedded for now
+    |-- NotReady               starting, or shutting down
+    |-- StoreFull, StoreUnavailable, StoreCorrupted
+    |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
+    `-- AddressUnavailable     the address cannot be listened on (at start only)
+
+Messages never quote a caller's text or a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from service.domain.values import Violation
+
+
+class AkinError(Exception):
+    """Base of all errors with a meaning for callers.
+
+    `reason` is the google.rpc.ErrorInfo reason; `retry_after_seconds` is set where trying the same
+    call again can help.
+    """
+
+    reason: ClassVar[str]
+    retry_after_seconds: ClassVar[float | None] = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(AkinError):
+    """The request breaks the contract in each of `violations`."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{each.field} {each.description}" for each in self.violations))
+
+
+class ItemNotFound(AkinError):
+    """There is no such item."""
+
+    reason = "ITEM_NOT_FOUND"
+
+
+class UserNotFound(AkinError):
+    """There is no such user."""
+
+    reason = "USER_NOT_FOUND"
+
+
+class CatalogNotFound(AkinError):
+    """There is no such catalog."""
+
+    reason = "CATALOG_NOT_FOUND"
+
+
+class SequenceMismatch(AkinError):
+    """The item is not at the sequence the caller expected."""
+
+    reason = "SEQUENCE_MISMATCH"
+
+
+class AnswerTooLarge(AkinError):
+    """The answer does not fit into one message."""
+
+    reason = "ANSWER_TOO_LARGE"
+
+
+class Overloaded(AkinError):
+    """A bounded queue is full."""
+
+    reason = "OVERLOADED"
+    retry_after_seconds = 1.0
+
+
+class TextRejected(AkinError):
+    """The model can never embed the text; the message goes behind a field's name."""
+
+    reason = "TEXT_REJECTED"
+
+
+class EmbeddingUnavailable(AkinError):
+    """The text cannot be embedded for now."""
+
+    reason = "EMBEDDING_UNAVAILABLE"
+    retry_after_seconds = 1.0
+
+
+class NotReady(AkinError):
+    """The service is starting or shutting down."""
+
+    reason = "NOT_READY"
+    retry_after_seconds = 1.0
+
+
+class StoreFull(AkinError):
+    """The disk has no room for the write."""
+
+    reason = "STORE_FULL"
+    retry_after_seconds = 30.0
+
+
+class StoreUnavailable(AkinError):
+    """The disk cannot be read or written for now."""
+
+    reason = "STORE_UNAVAILABLE"
+    retry_after_seconds = 5.0
+
+
+class StoreCorrupted(AkinError):
+    """The database is damaged."""
+
+    reason = "STORE_CORRUPTED"
+
+
+class SpaceMismatch(AkinError):
+    """The data folder holds vectors of another embedding space."""
+
+    reason = "SPACE_MISMATCH"
+
+
+class AddressUnavailable(AkinError):
+    """The address cannot be listened on."""
+
+    reason = "ADDRESS_UNAVAILABLE"
+
+
+def require(violations: Iterable[Violation]) -> None:
+    """Raises InvalidRequest with all of `violations`, if there are any."""
+    found = tuple(violations)
+    if found:
+        raise InvalidRequest(found)
+
+
+def invalid(field: str, description: str) -> InvalidRequest:
+    """The error for one field at fault."""
+    return InvalidRequest([Violation(field, description)])

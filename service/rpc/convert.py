@@ -1,0 +1,212 @@
+"""Between wire messages and domain values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from akin.v1 import item_pb2, recommender_service_pb2, user_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
+
+from service import errors
+from service.domain import limits
+from service.domain.values import (
+    Answer,
+    EmbeddingUsage,
+    Item,
+    ItemSource,
+    ItemState,
+    JsonValue,
+    LikedItem,
+    Preference,
+    Query,
+    Source,
+    StoredItem,
+    StoredUser,
+    TextSource,
+    User,
+    UserSource,
+)
+from service.rpc.status import status
+
+_STATES = {
+    ItemState.INDEXED: item_pb2.ITEM_STATE_INDEXED,
+    ItemState.PENDING: item_pb2.ITEM_STATE_PENDING,
+}
+_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, where Timestamp ends
+_NANOS = 1_000_000_000
+
+
+def item(message: item_pb2.Item) -> Item:
+    """The item a caller sent.
+
+    Raises:
+        InvalidRequest: the attributes or the time are not what their types promise.
+    """
+    attributes = {
+        key: _json(value, f"item.attributes.{key}")
+        for key, value in message.attributes.fields.items()
+    }
+    expire_time_us = None
+    if message.HasField("expire_time"):
+        expire_time_us = _microseconds(message.expire_time, "item.expire_time")
+    return Item(message.item_id, message.text, attributes, expire_time_us)
+
+
+def item_message(stored: StoredItem) -> item_pb2.Item:
+    """An item as the store holds it."""
+    message = item_pb2.Item(
+        item_id=stored.item.item_id,
+        text=stored.item.text,
+        state=_STATES[stored.state],
+        sequence=stored.sequence,
+        update_time=_timestamp(stored.update_time_us),
+        pending_reason=stored.pending_reason,
+    )
+    if stored.item.attributes:
+        message.attributes.update(stored.item.attributes)
+    if stored.item.expire_time_us is not None:
+        message.expire_time.CopyFrom(_timestamp(stored.item.expire_time_us))
+    return message
+
+
+def item_result(item_id: str, outcome: StoredItem | errors.AkinError) -> item_pb2.ItemResult:
+    """What became of one imported item."""
+    if isinstance(outcome, StoredItem):
+        return item_pb2.ItemResult(
+            item_id=item_id, sequence=outcome.sequence, state=_STATES[outcome.state]
+        )
+    made = status(outcome)
+    return item_pb2.ItemResult(
+        item_id=item_id, code=made.code, message=made.message, reason=outcome.reason
+    )
+
+
+def user(message: user_pb2.User) -> User:
+    """The user a caller sent; weights that are 0 become 1."""
+    return User(
+        message.user_id,
+        tuple(Preference(each.text, each.weight or 1.0) for each in message.preferences),
+        tuple(LikedItem(each.item_id, each.weight or 1.0) for each in message.liked_items),
+    )
+
+
+def user_message(stored: StoredUser) -> user_pb2.User:
+    """A user as the store holds it."""
+    return user_pb2.User(
+        user_id=stored.user.user_id,
+        preferences=[
+            user_pb2.Preference(text=each.text, weight=each.weight)
+            for each in stored.user.preferences
+        ],
+        liked_items=[
+            user_pb2.LikedItem(item_id=each.item_id, weight=each.weight)
+            for each in stored.user.liked_items
+        ],
+        update_time=_timestamp(stored.update_time_us),
+    )
+
+
+def query(message: recommender_service_pb2.RecommendSimilarRequest) -> Query:
+    """The query a caller sent.
+
+    Raises:
+        InvalidRequest: it has no source.
+    """
+    return Query(
+        source=_source(message),
+        limit=message.limit or limits.RECOMMENDATIONS_DEFAULT,
+        exclude_item_ids=tuple(message.exclude_item_ids),
+        min_score=message.min_score if message.HasField("min_score") else None,
+        full=message.view == recommender_service_pb2.ITEM_VIEW_FULL,
+        min_sequence=message.min_sequence,
+        exact=message.exact,
+    )
+
+
+def answer_message(answer: Answer) -> recommender_service_pb2.RecommendSimilarResponse:
+    """The reply to a query."""
+    message = recommender_service_pb2.RecommendSimilarResponse(
+        missing_item_ids=answer.missing_item_ids,
+        sequence=answer.sequence,
+        usage=usage_message(answer.usage),
+    )
+    add = message.recommendations.add
+    for each in answer.recommendations:
+        added = add(item_id=each.item_id, score=each.score)
+        if each.item is not None:
+            added.item.CopyFrom(item_message(each.item))
+    return message
+
+
+def usage_message(usage: EmbeddingUsage) -> recommender_service_pb2.EmbeddingUsage:
+    """What embedding took."""
+    return recommender_service_pb2.EmbeddingUsage(
+        texts=usage.texts,
+        cached_texts=usage.cached_texts,
+        prompt_tokens=usage.prompt_tokens,
+        cost_usd=usage.cost_usd,
+    )
+
+
+def page_token(last_id: str) -> str:
+    """The token that continues a list after `last_id`; empty stays empty."""
+    return base64.urlsafe_b64encode(last_id.encode()).decode()
+
+
+def last_id(token: str) -> str:
+    """The id that a page token continues after.
+
+    Raises:
+        InvalidRequest: it is not a token of ours.
+    """
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise errors.invalid("page_token", "must be a next_page_token") from None
+
+
+def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source:
+    match message.WhichOneof("source"):
+        case "item_id":
+            return ItemSource(message.item_id)
+        case "user_id":
+            return UserSource(message.user_id)
+        case "text":
+            return TextSource(message.text)
+        case _:
+            raise errors.invalid("source", "must be one of item_id, user_id, text")
+
+
+def _json(value: struct_pb2.Value, path: str) -> JsonValue:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            return value.number_value
+        case "bool_value":
+            return value.bool_value
+        case "null_value":
+            return None
+        case "list_value":
+            return [_json(each, path) for each in value.list_value.values]
+        case "struct_value":
+            return _object(value.struct_value, path)
+        case _:
+            raise errors.invalid(path, "must have a value")
+
+
+def _object(value: struct_pb2.Struct, path: str) -> Mapping[str, JsonValue]:
+    return {key: _json(each, f"{path}.{key}") for key, each in value.fields.items()}
+
+
+def _microseconds(time: timestamp_pb2.Timestamp, path: str) -> int:
+    if not (0 <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _NANOS):
+        raise errors.invalid(path, "must be a time between the years 1970 and 9999")
+    return time.seconds * 1_000_000 + time.nanos // 1_000
+
+
+def _timestamp(time_us: int) -> timestamp_pb2.Timestamp:
+    seconds, rest = divmod(time_us, 1_000_000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000)

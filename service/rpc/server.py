@@ -1,0 +1,68 @@
+"""The gRPC server: the recommender, health and reflection on one port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+from akin.v1 import recommender_service_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from service import errors
+from service.rpc.calls import Gate, method_handlers
+from service.rpc.servicer import CatalogServices, RecommenderServicer
+
+SERVICE = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
+
+RECEIVED_BYTES = 64 * 1024 * 1024
+"""What gRPC itself takes in: above our own limit, so that callers get our error, which names it."""
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", RECEIVED_BYTES),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not take half the calls
+)
+
+
+class Server:
+    """Serves on one address; everything but health and reflection waits for `open_gate`."""
+
+    def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
+        self._gate = Gate()
+        self._health = health.HealthServicer()
+        self._server = grpc.aio.server(options=_OPTIONS)
+        handlers = method_handlers(SERVICE, RecommenderServicer(catalogs), self._gate)
+        self._server.add_registered_method_handlers(SERVICE.full_name, handlers)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (SERVICE.full_name, HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+
+    async def start(self, address: str) -> int:
+        """Listens on `address`, host:port with 0 for a free port; returns the port.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as exc:
+            raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
+        await self._server.start()
+        return port
+
+    async def open_gate(self) -> None:
+        """Lets calls in and says so to whoever asks for health."""
+        self._gate.open = True
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Takes no more calls and lets those under way finish, up to the grace period."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    async def _set_health(self, state: int) -> None:
+        for name in ("", SERVICE.full_name):
+            await self._health.set(name, state)

@@ -1,0 +1,71 @@
+"""The one table from our errors to gRPC status, and the details that go with them."""
+
+from __future__ import annotations
+
+from google.protobuf import any_pb2, duration_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from service import errors
+
+DOMAIN = "akin"
+
+CODES: dict[type[errors.AkinError], int] = {
+    errors.InvalidRequest: code_pb2.INVALID_ARGUMENT,
+    errors.ItemNotFound: code_pb2.NOT_FOUND,
+    errors.UserNotFound: code_pb2.NOT_FOUND,
+    errors.CatalogNotFound: code_pb2.NOT_FOUND,
+    errors.SequenceMismatch: code_pb2.ABORTED,
+    errors.AnswerTooLarge: code_pb2.FAILED_PRECONDITION,
+    errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    errors.TextRejected: code_pb2.INVALID_ARGUMENT,
+    errors.EmbeddingUnavailable: code_pb2.UNAVAILABLE,
+    errors.NotReady: code_pb2.UNAVAILABLE,
+    errors.StoreFull: code_pb2.UNAVAILABLE,
+    errors.StoreUnavailable: code_pb2.UNAVAILABLE,
+    errors.StoreCorrupted: code_pb2.DATA_LOSS,
+    errors.SpaceMismatch: code_pb2.FAILED_PRECONDITION,
+    errors.AddressUnavailable: code_pb2.UNAVAILABLE,
+}
+
+# Status and details travel as headers, of which clients take 8 KiB in all by default.
+MESSAGE_CHARACTERS = 1_000
+VIOLATIONS_BYTES = 4_000
+
+
+def status(error: errors.AkinError) -> status_pb2.Status:
+    """The google.rpc.Status of an error, with ErrorInfo and what else applies."""
+    message = error.message
+    if len(message) > MESSAGE_CHARACTERS:
+        message = f"{message[:MESSAGE_CHARACTERS]}... (shortened)"
+    made = status_pb2.Status(code=CODES[type(error)], message=message)
+    _attach(made, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    if isinstance(error, errors.InvalidRequest):
+        _attach(made, _bad_request(error))
+    if error.retry_after_seconds is not None:
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
+        _attach(made, error_details_pb2.RetryInfo(retry_delay=delay))
+    return made
+
+
+def _bad_request(error: errors.InvalidRequest) -> error_details_pb2.BadRequest:
+    """Every violation, or as many as fit and the number of the others."""
+    request = error_details_pb2.BadRequest()
+    for number, each in enumerate(error.violations):
+        request.field_violations.add(field=each.field, description=each.description)
+        left = len(error.violations) - number - 1
+        if left and request.ByteSize() > VIOLATIONS_BYTES:
+            request.field_violations.add(field="", description=f"and {left} more")
+            break
+    return request
+
+
+def _attach(
+    made: status_pb2.Status,
+    detail: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo,
+) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    made.details.append(packed)

@@ -1,0 +1,6 @@
+"""The truth: one SQLite database with items, users, vectors and the sequence of writes."""
+
+from service.storage.store import Store
+from service.storage.values import Change, ItemWrite, PendingItem
+
+__all__ = ["Change", "ItemWrite", "PendingItem", "Store"]

@@ -1,0 +1,1 @@
+"""The schema, one numbered step after the other; a step that was released never changes."""

@@ -1,0 +1,155 @@
+"""One thread that writes; whatever waits when it is free goes into one transaction.
+
+A commit costs a wait for the disk, so concurrent writers share it. Each operation runs in its own
+savepoint: one that raises leaves no trace and does not disturb its neighbours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service import errors
+from service.storage.schema import translated
+
+T = TypeVar("T")
+
+QUEUED_OPERATIONS = 10_000
+OPERATIONS_PER_COMMIT = 1_000
+
+
+class Transaction:
+    """What an operation may use: the connection, the time, and the next sequence numbers."""
+
+    def __init__(self, connection: sqlite3.Connection, now_us: int) -> None:
+        self.connection = connection
+        self.now_us = now_us
+        self.sequence: int = connection.execute(
+            "SELECT value FROM counters WHERE name = 'sequence'"
+        ).fetchone()[0]
+
+    def next_sequence(self) -> int:
+        """Takes the next number; it is spent even if the operation fails afterwards."""
+        self.sequence += 1
+        return self.sequence
+
+    def save_sequence(self) -> None:
+        """Writes the counter back, as the last step before the commit."""
+        self.connection.execute(
+            "UPDATE counters SET value = ? WHERE name = 'sequence'", (self.sequence,)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    operation: Callable[[Transaction], Any]
+    future: asyncio.Future[Any]
+
+
+class GroupCommit:
+    """Runs operations in the writer thread and answers once they are on disk.
+
+    Belongs to the event loop that made it. `on_commit` is called there with the last sequence
+    number after each commit, before the operations' callers go on.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock_us: Callable[[], int],
+        on_commit: Callable[[int], None],
+    ) -> None:
+        self._connection = connection
+        self._clock_us = clock_us
+        self._on_commit = on_commit
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUED_OPERATIONS)
+        self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Callable[[Transaction], T]) -> T:
+        """Returns what `operation` returned, after its commit.
+
+        Raises:
+            Overloaded: too many operations wait.
+            AkinError: what the operation raised, or that the store failed; nothing was stored.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        try:
+            self._jobs.put_nowait(_Job(operation, future))
+        except queue.Full:
+            raise errors.Overloaded("too many writes wait for the disk") from None
+        return await future
+
+    async def close(self) -> None:
+        """Finishes what waits, then ends the thread."""
+        await self._loop.run_in_executor(None, self._jobs.put, None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    def _work(self) -> None:
+        while jobs := self._next_jobs():
+            try:
+                sequence, outcomes = self._commit(jobs)
+            except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread lives on)
+                sequence, outcomes = None, [exc] * len(jobs)
+            self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
+
+    def _next_jobs(self) -> list[_Job]:
+        """Waits for work; an empty list means that the thread shall end."""
+        first = self._jobs.get()
+        if first is None:
+            return []
+        jobs = [first]
+        while len(jobs) < OPERATIONS_PER_COMMIT:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)  # nobody puts after close: the next round ends
+                break
+            jobs.append(job)
+        return jobs
+
+    def _commit(self, jobs: list[_Job]) -> tuple[int, list[Any]]:
+        with translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                transaction = Transaction(self._connection, self._clock_us())
+                outcomes = [self._attempt(job.operation, transaction) for job in jobs]
+                transaction.save_sequence()
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        return transaction.sequence, outcomes
+
+    def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
+        self._connection.execute("SAVEPOINT operation")
+        try:
+            with translated():
+                outcome = operation(transaction)
+        except Exception as exc:
+            if not self._connection.in_transaction:
+                raise  # the failure, a full disk say, has ended the whole transaction
+            self._connection.execute("ROLLBACK TO operation")
+            outcome = exc
+        self._connection.execute("RELEASE operation")
+        return outcome
+
+    def _answer(self, jobs: list[_Job], outcomes: list[Any], sequence: int | None) -> None:
+        if sequence is not None:
+            self._on_commit(sequence)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.future.done():
+                continue  # the caller left
+            if isinstance(outcome, Exception):
+                job.future.set_exception(outcome)
+            else:
+                job.future.set_result(outcome)
