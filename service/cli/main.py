@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from service.cli.demo import demo
+from service.cli.importing import import_
+from service.cli.recommending import recommend
 from service.cli.serve import serve
+from service.cli.status import status
 
 app = typer.Typer(
     name="akin",
@@ -14,12 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(serve)
-
-
-@app.callback()
-def _main() -> None:
-    pass
-
-
-if __name__ == "__main__":
-    app()
+app.command()(demo)
+app.command("import")(import_)
+app.command()(recommend)
+app.command()(status)

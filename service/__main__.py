@@ -1,0 +1,5 @@
+"""`python -m service` is the `akin` command."""
+
+from service.cli.main import app
+
+app()

@@ -1,0 +1,94 @@
+"""`akin demo`: the whole service on a sample catalogue, in one command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import akin
+import typer
+
+from service.cli import console
+from service.cli.importing import Importer, report
+
+ITEM = "book:dune"
+TEXT = "a detective in a rainy city follows a case that powerful people want closed"
+USER = "demo-reader"
+PREFERENCES = (
+    "sailing ships, storms and long voyages",
+    "cooking and the pleasures of food",
+    akin.Preference(text="horror, ghosts and haunted houses", weight=-1.0),
+)
+LIKED = ("book:the-martian",)
+
+SAMPLE = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
+
+
+def demo() -> None:
+    """Start a server on a free port, import sample books and print recommendations."""
+    with tempfile.TemporaryDirectory(prefix="akin-demo-") as folder, _server(folder) as address:
+        typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
+        with console.connected(address) as client:
+            _show(client)
+    typer.echo(
+        "\nThe demo's server has stopped. To keep one running:\n"
+        "  make serve                                    (in one terminal)\n"
+        f"  .venv/bin/akin import {os.path.relpath(SAMPLE)}   (in another)\n"
+        f'  .venv/bin/akin recommend --text "{TEXT}"'
+    )
+
+
+def _show(client: akin.Client) -> None:
+    size = SAMPLE.stat().st_size
+    with console.progress("import", size) as bar, SAMPLE.open("rb") as lines:
+        outcome = Importer(client, bar).run(lines)
+    report(outcome, as_json=False)
+    client.upsert_user(USER, PREFERENCES, LIKED)
+    title = client.get_item(ITEM).attributes.fields["title"].string_value
+    tastes = "likes ships, food and The Martian, dislikes horror"
+    for heading, response in (
+        (f"Books like {title}", client.recommend_similar(item_id=ITEM, limit=5, full=True)),
+        (
+            f"Books for a reader who {tastes}",
+            client.recommend_similar(user_id=USER, limit=8, full=True),
+        ),
+        (f'Books for the text "{TEXT}"', client.recommend_similar(text=TEXT, limit=5, full=True)),
+    ):
+        typer.echo()
+        console.out.print(console.recommendations_table(heading, response.recommendations))
+
+
+@contextmanager
+def _server(folder: str) -> Iterator[str]:
+    """Runs `akin serve` and yields its address."""
+    own = {"AKIN_LISTEN": "127.0.0.1:0", "AKIN_DATA_DIR": folder, "AKIN_LOG_LEVEL": "info"}
+    command = [sys.executable, "-m", "service", "serve"]
+    process = subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.PIPE)  # noqa: S603
+    try:
+        address = _address(process)
+        if address is None:
+            typer.echo("akin demo: the server did not start", err=True)
+            raise typer.Exit(1)
+        # Its log must go somewhere, or the server would wait for a reader.
+        threading.Thread(target=process.communicate, daemon=True).start()
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _address(process: subprocess.Popen[bytes]) -> str | None:
+    """Reads the server's log until it serves; None if it ends before."""
+    for line in process.stdout or ():
+        event = json.loads(line)
+        if event["event"] == "serving":
+            return str(event["address"])
+    return None
