@@ -23,7 +23,6 @@ from statistics import median
 
 import akin
 from akin.v1 import recommender_service_pb2 as pb
-
 from load import Figures, run
 
 HERE = Path(__file__).resolve().parent
@@ -60,7 +59,8 @@ def bare_server() -> Iterator[tuple[str, int]]:
     process = subprocess.Popen(
         [sys.executable, HERE / "bare.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         yield process.stdout.readline().decode().strip(), process.pid
     finally:
@@ -84,10 +84,12 @@ def fill(address: str, path: Path) -> list[bytes]:
 
 def middle(rounds: list[Figures]) -> Figures:
     """The median of each figure."""
-    return Figures(**{
-        each.name: round(median(getattr(figures, each.name) for figures in rounds), 3)
-        for each in fields(Figures)
-    })
+    return Figures(
+        **{
+            each.name: round(median(getattr(figures, each.name) for figures in rounds), 3)
+            for each in fields(Figures)
+        }
+    )
 
 
 async def measure(path: Path, seconds: float) -> dict[str, object]:

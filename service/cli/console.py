@@ -20,7 +20,7 @@ Address = Annotated[str, typer.Option(help="host:port of the server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
-TEXT_CHARACTERS = 72
+TEXT_CHARACTERS = 50
 
 PIPED_COLUMNS = 120
 """How wide tables are where no terminal says how wide it is."""

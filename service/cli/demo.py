@@ -20,7 +20,7 @@ from service.cli import console
 from service.cli.importing import Importer, report
 
 ITEM = "book:dune"
-TEXT = "a detective in a rainy city follows a case that powerful people want closed"
+TEXT = "a detective follows a case that powerful people want closed"
 USER = "demo-reader"
 PREFERENCES = (
     "sailing ships, storms and long voyages",

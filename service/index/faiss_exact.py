@@ -24,15 +24,12 @@ class ExactIndex:
     """A VectorIndex that compares with every vector."""
 
     def __init__(self, dimensions: int) -> None:
+        self.dimensions = dimensions
         self._index = faiss.IndexFlatIP(dimensions)
+        self._matrix = np.empty((0, dimensions), np.float32)
         self._rows: dict[int, int] = {}
         self._keys: Keys = np.empty(0, np.int64)
         self._sum = np.zeros(dimensions, np.float64)
-
-    @property
-    def dimensions(self) -> int:
-        """The width of every vector."""
-        return int(self._index.d)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -43,9 +40,8 @@ class ExactIndex:
         known = [position for position, key in enumerate(keys) if key in self._rows]
         if known:
             rows = [self._rows[keys[position]] for position in known]
-            matrix = self._matrix()
-            self._sum += (vectors[known] - matrix[rows]).sum(axis=0, dtype=np.float64)
-            matrix[rows] = vectors[known]
+            self._sum += (vectors[known] - self._matrix[rows]).sum(axis=0, dtype=np.float64)
+            self._matrix[rows] = vectors[known]
         if new:
             added = np.ascontiguousarray(vectors[new], np.float32)
             first = len(self)
@@ -53,11 +49,12 @@ class ExactIndex:
             self._reserve(len(self))
             self._keys[first : len(self)] = [keys[position] for position in new]
             self._index.add(added)
+            self._map_rows()
             self._sum += added.sum(axis=0, dtype=np.float64)
 
     def delete(self, keys: Collection[int]) -> None:
         """Removes keys; those that are not there are no error."""
-        matrix = self._matrix()
+        matrix = self._matrix
         before = len(self)
         for key in keys:
             row = self._rows.pop(key, None)
@@ -72,6 +69,7 @@ class ExactIndex:
                 self._rows[moved] = row
         if len(self) < before:
             self._index.remove_ids(faiss.IDSelectorRange(len(self), before))
+            self._map_rows()
 
     def vectors(self, keys: Sequence[int]) -> Vectors:
         """The vectors of keys that are there, a copy, float32 [len(keys), dimensions].
@@ -79,7 +77,7 @@ class ExactIndex:
         Raises:
             KeyError: a key is not there.
         """
-        copied: Vectors = self._matrix()[[self._rows[key] for key in keys]]
+        copied: Vectors = self._matrix[[self._rows[key] for key in keys]]
         return copied
 
     def mean(self) -> Vectors:
@@ -118,7 +116,7 @@ class ExactIndex:
         parameters: faiss.SearchParameters | None,
     ) -> Hits:
         if excluded and parameters is None:
-            kept = [n for n, row in enumerate(rows.tolist()) if row not in excluded]
+            kept = np.array([row not in excluded for row in rows.tolist()])
             scores, rows = scores[kept], rows[kept]
         # FAISS breaks ties as it likes: where the last place is tied, fetch the whole tie.
         while len(scores) > limit and scores[limit - 1] == scores[-1]:
@@ -144,10 +142,11 @@ class ExactIndex:
             grown[: len(self._keys)] = self._keys
             self._keys = grown
 
-    def _matrix(self) -> Vectors:
-        """FAISS's own memory, float32 [rows, dimensions]; valid until rows are added or removed."""
-        size = int(self._index.ntotal) * self.dimensions
-        if size == 0:
-            return np.empty((0, self.dimensions), np.float32)
-        matrix: Vectors = faiss.rev_swig_ptr(self._index.get_xb(), size)
-        return matrix.reshape(-1, self.dimensions)
+    def _map_rows(self) -> None:
+        """Maps FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
+        rows = int(self._index.ntotal)
+        if rows:
+            memory: Vectors = faiss.rev_swig_ptr(self._index.get_xb(), rows * self.dimensions)
+            self._matrix = memory.reshape(rows, self.dimensions)
+        else:
+            self._matrix = np.empty((0, self.dimensions), np.float32)

@@ -23,6 +23,9 @@ from service import errors
 from service.domain import limits
 from service.rpc.status import status
 
+# One cached logger: to ask for it in each call costs as much as to write a line.
+_LOG = structlog.get_logger()
+
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
@@ -124,7 +127,7 @@ class _Call:
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
-            structlog.get_logger().error("call_failed", method=self._method, exc_info=exc)
+            _LOG.error("call_failed", method=self._method, exc_info=exc)
             self._log(code_pb2.INTERNAL)
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
@@ -138,7 +141,7 @@ class _Call:
         )
 
     def _log(self, code: int, reason: str | None = None) -> None:
-        structlog.get_logger().info(
+        _LOG.info(
             "call",
             method=self._method,
             code=code_pb2.Code.Name(code),

@@ -130,8 +130,9 @@ def answer_message(answer: Answer) -> recommender_service_pb2.RecommendSimilarRe
     message = recommender_service_pb2.RecommendSimilarResponse(
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
-        usage=usage_message(answer.usage),
     )
+    if answer.usage.texts:
+        message.usage.CopyFrom(usage_message(answer.usage))
     add = message.recommendations.add
     for each in answer.recommendations:
         added = add(item_id=each.item_id, score=each.score)
