@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "AKIN_"
 ENV_FILE = ".env"
+LAST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -35,6 +36,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least severe log lines to write; `info` has one for each call"
     )
+
+    @field_validator("listen")
+    @classmethod
+    def _port_exists(cls, listen: str) -> str:
+        # gRPC would take the port modulo 65,536, without a word.
+        if int(listen.rpartition(":")[2]) > LAST_PORT:
+            raise ValueError(f"the port must be at most {LAST_PORT}")
+        return listen
 
 
 def load() -> Settings:

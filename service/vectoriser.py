@@ -49,16 +49,16 @@ class Vectoriser:
             Overloaded: too many texts wait to be embedded.
         """
         hashes = {text: text_hash(text) for text in texts}
-        found = {}
-        for text, key in hashes.items():
-            cached = self._cache.get(key)
-            if cached is not None:
-                found[text] = cached
+        found = self._remembered(hashes)
         if len(found) < len(hashes):
             missing = {key: text for text, key in hashes.items() if text not in found}
-            for key, vector in (await self._store.vectors(self._catalog, list(missing))).items():
-                found[missing[key]] = vector
+            stored = await self._store.vectors(self._catalog, list(missing))
+            for key, vector in stored.items():
                 self._cache.put(key, vector)
+                found[missing[key]] = vector
+            # Others may have had these embedded while the store was read.
+            left = {text: key for key, text in missing.items() if key not in stored}
+            found |= self._remembered(left)
         unknown = [text for text in hashes if text not in found]
         return await self._embed(unknown, found, hashes)
 
@@ -73,6 +73,10 @@ class Vectoriser:
         if text in outcome.failures:
             raise at_field(outcome.failures[text], field)
         return outcome.vectors[text], outcome.usage
+
+    def _remembered(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
+        cached = ((text, self._cache.get(key)) for text, key in hashes.items())
+        return {text: vector for text, vector in cached if vector is not None}
 
     async def _embed(
         self, unknown: Sequence[str], found: dict[str, Vector], hashes: Mapping[str, bytes]

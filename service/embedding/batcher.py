@@ -78,6 +78,7 @@ class Batcher:
         finally:
             for flight in flights:
                 flight.waiting -= 1
+                self._forget_landed(flight)
 
     def _board(self, text: str) -> _Flight:
         flight = self._flights.get(text)
@@ -109,11 +110,16 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001  (it is the outcome of this batch; the task lives on)
             outcomes = [exc for _ in batch]
         for flight, outcome in zip(batch, outcomes, strict=True):
-            del self._flights[flight.text]
             if isinstance(outcome, Exception):
                 _fail(flight, outcome)
             else:
                 flight.result.set_result(outcome)
+            self._forget_landed(flight)
+
+    def _forget_landed(self, flight: _Flight) -> None:
+        # Until its last caller has the vector, and can remember it, others still share the flight.
+        if flight.result.done() and not flight.waiting:
+            self._flights.pop(flight.text, None)
 
 
 def _checked(

@@ -40,7 +40,8 @@ class ExactIndex:
         known = [position for position, key in enumerate(keys) if key in self._rows]
         if known:
             rows = [self._rows[keys[position]] for position in known]
-            self._sum += (vectors[known] - self._matrix[rows]).sum(axis=0, dtype=np.float64)
+            self._sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
+            self._sum += vectors[known].sum(axis=0, dtype=np.float64)
             self._matrix[rows] = vectors[known]
         if new:
             added = np.ascontiguousarray(vectors[new], np.float32)
@@ -67,6 +68,8 @@ class ExactIndex:
                 matrix[row] = matrix[last]
                 self._keys[row] = moved
                 self._rows[moved] = row
+        if not self._rows:
+            self._sum[:] = 0.0  # what rounding left behind
         if len(self) < before:
             self._index.remove_ids(faiss.IDSelectorRange(len(self), before))
             self._map_rows()

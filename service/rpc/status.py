@@ -27,16 +27,16 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.AddressUnavailable: code_pb2.UNAVAILABLE,
 }
 
-# Status and details travel as headers, of which clients take 8 KiB in all by default.
-MESSAGE_CHARACTERS = 1_000
-VIOLATIONS_BYTES = 4_000
+# Status and details travel as headers, of which clients take 8 KiB in all by default; the message
+# goes twice, and the details grow by a third in Base64.
+MESSAGE_BYTES = 1_000
+VIOLATIONS_BYTES = 3_500
+FIELD_BYTES = 300
 
 
 def status(error: errors.AkinError) -> status_pb2.Status:
     """The google.rpc.Status of an error, with ErrorInfo and what else applies."""
-    message = error.message
-    if len(message) > MESSAGE_CHARACTERS:
-        message = f"{message[:MESSAGE_CHARACTERS]}... (shortened)"
+    message = _shortened(error.message, MESSAGE_BYTES)
     made = status_pb2.Status(code=CODES[type(error)], message=message)
     _attach(made, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if isinstance(error, errors.InvalidRequest):
@@ -52,12 +52,25 @@ def _bad_request(error: errors.InvalidRequest) -> error_details_pb2.BadRequest:
     """Every violation, or as many as fit and the number of the others."""
     request = error_details_pb2.BadRequest()
     for number, each in enumerate(error.violations):
-        request.field_violations.add(field=each.field, description=each.description)
+        # A field's path may hold a key of the caller's, as long as they like.
+        field = _shortened(each.field, FIELD_BYTES)
+        request.field_violations.add(field=field, description=each.description)
         left = len(error.violations) - number - 1
-        if left and request.ByteSize() > VIOLATIONS_BYTES:
+        if left and request.ByteSize() > VIOLATIONS_BYTES - FIELD_BYTES:
             request.field_violations.add(field="", description=f"and {left} more")
             break
     return request
+
+
+def _shortened(text: str, limit_bytes: int) -> str:
+    """As much of a text as fits into a header, where a byte beyond ASCII takes three."""
+    size = 0
+    for position, character in enumerate(text):
+        plain = " " <= character <= "~" and character != "%"
+        size += 1 if plain else 3 * len(character.encode())
+        if size > limit_bytes:
+            return f"{text[:position]}... (shortened)"
+    return text
 
 
 def _attach(

@@ -271,9 +271,9 @@ def settle(
 def postpone(
     transaction: Transaction, pending: PendingItem, reason: str, next_attempt_us: int
 ) -> None:
-    """Notes a failed attempt at a pending item."""
+    """Notes a failed attempt at a pending item, unless it was written again meanwhile."""
     transaction.connection.execute(
-        "UPDATE pending SET reason = ?, attempts = attempts + 1, next_attempt_us = ? "
-        "WHERE item_key = ?",
-        (reason, next_attempt_us, pending.item_key),
+        """UPDATE pending SET reason = ?, attempts = attempts + 1, next_attempt_us = ?
+           WHERE item_key = (SELECT item_key FROM items WHERE item_key = ? AND sequence = ?)""",
+        (reason, next_attempt_us, pending.item_key, pending.sequence),
     )
