@@ -12,13 +12,14 @@ import structlog
 from service import errors
 from service.catalogue import Catalogue
 from service.domain.values import DEFAULT_CATALOG
-from service.embedding.base import Embedder
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
-from service.embedding.local import LocalEmbedder
 from service.index.faiss_exact import ExactIndex
 from service.indexer import Indexer
+from service.ledger import Ledger, MeteredEmbedder, day_of
+from service.metrics import Metrics
 from service.pending import PendingEmbedder
+from service.provider import Provider, local_provider, open_provider
 from service.recommender import Recommender
 from service.rpc.server import Server
 from service.rpc.servicer import CatalogServices
@@ -28,6 +29,7 @@ from service.vectoriser import Vectoriser
 from service.view import View
 
 SWEEP_SECONDS = 30.0
+MONITOR_SECONDS = 2.0
 
 
 def clock_us() -> int:
@@ -48,21 +50,38 @@ async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.data_dir, clock_us)
         stack.push_async_callback(store.close)
-        embedder = await loop.run_in_executor(None, LocalEmbedder)
-        stack.push_async_callback(embedder.close)
-        await _run(settings, store, embedder, stop)
+        provider = await _provider(settings, store)
+        stack.push_async_callback(provider.embedder.close)
+        await _run(settings, store, provider, stop)
     structlog.get_logger().info("stopped")
 
 
-async def _run(settings: Settings, store: Store, embedder: Embedder, stop: asyncio.Event) -> None:
+async def _provider(settings: Settings, store: Store) -> Provider:
+    if settings.provider_kind == "local":
+        return await asyncio.get_running_loop().run_in_executor(None, local_provider)
+    provider = await open_provider(settings, await store.stored_space(DEFAULT_CATALOG))
+    if provider.problem:
+        # What needs no new vector is served all the same, and items wait as pending.
+        structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
+    return provider
+
+
+async def _run(settings: Settings, store: Store, provider: Provider, stop: asyncio.Event) -> None:
+    ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
+    embedder = MeteredEmbedder(provider.embedder, ledger)
     catalog = await store.catalog(DEFAULT_CATALOG, embedder.space)
+    # The settings, or the world, may have changed since an item's text was refused.
+    await store.retry_pending()
     batcher = Batcher(embedder)
-    vectoriser = Vectoriser(store, catalog, batcher, VectorCache(embedder.space.dimensions))
+    batcher.pace.problem = provider.problem
+    cache = VectorCache(embedder.space.dimensions)
+    vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
     view = View(ExactIndex(embedder.space.dimensions), clock_us)
     indexer = Indexer(store, catalog, view)
-    catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us)
+    catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(store, catalog, indexer, vectoriser)
     server = Server({DEFAULT_CATALOG: CatalogServices(catalogue, recommender)})
+    metrics = Metrics(settings.metrics_listen)
     # A task that fails takes the others and the server with it: better gone than half alive.
     async with asyncio.TaskGroup() as group:
         tasks = [
@@ -70,6 +89,7 @@ async def _run(settings: Settings, store: Store, embedder: Embedder, stop: async
             group.create_task(indexer.run()),
             group.create_task(PendingEmbedder(store, catalog, vectoriser).run()),
             group.create_task(_sweep(catalogue)),
+            group.create_task(_monitor(catalogue, server, metrics)),
         ]
         try:
             await _serve(settings, server, indexer, store, stop)
@@ -97,6 +117,17 @@ async def _serve(
         await stopped
     caught_up.cancel()
     log.info("draining", grace_seconds=settings.shutdown_grace_seconds)
+
+
+async def _monitor(catalogue: Catalogue, server: Server, metrics: Metrics) -> None:
+    while True:
+        try:
+            figures = await catalogue.figures()
+            metrics.show(figures, day_of(clock_us()))
+            await server.set_embedding_health(healthy=not figures.embedding_problem)
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("monitor_failed", reason=exc.reason)
+        await asyncio.sleep(MONITOR_SECONDS)
 
 
 async def _sweep(catalogue: Catalogue) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
 from service import errors
 from service.domain import limits
 from service.domain.checks import id_violations, item_violations, user_violations
 from service.domain.values import (
+    CatalogFigures,
+    DailyUsage,
     EmbeddingUsage,
     Item,
     StoredItem,
     StoredUser,
     User,
     Violation,
-    text_hash,
 )
 from service.indexer import Indexer
 from service.storage import ItemWrite, Store
@@ -23,6 +24,7 @@ from service.storage.store import CatalogRow
 from service.vectoriser import TextVectors, Vectoriser, at_field
 
 EXPIRED_PER_ROUND = 1_000
+USAGE_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,12 @@ class Page:
     total: int
 
 
-Prepared = Sequence[ItemWrite | errors.AkinError]
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Items ready to be stored, or why not, and what embedding them took."""
+
+    writes: Sequence[ItemWrite | errors.AkinError]
+    usage: EmbeddingUsage
 
 
 class Catalogue:
@@ -56,12 +63,14 @@ class Catalogue:
         indexer: Indexer,
         vectoriser: Vectoriser,
         clock_us: Callable[[], int],
+        usd_per_token: Callable[[], Awaitable[float]],
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._indexer = indexer
         self._vectoriser = vectoriser
         self._clock_us = clock_us
+        self._usd_per_token = usd_per_token
 
     async def upsert_item(
         self, item: Item, *, require_indexed: bool, expected_sequence: int | None
@@ -77,7 +86,7 @@ class Catalogue:
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
         errors.require(violations)
-        outcome = await self._vectoriser.vectors([item.text])
+        outcome = await self._vectoriser.documents([item.text])
         write = _write(item, outcome, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
             raise write
@@ -94,25 +103,56 @@ class Catalogue:
             InvalidRequest: there are too many at once.
             Overloaded: too many texts wait to be embedded.
         """
-        if len(items) > limits.IMPORT_ITEMS:
-            raise errors.invalid("items", f"must have at most {limits.IMPORT_ITEMS} entries")
-        now_us = self._clock_us()
-        checked = [_checked(item, now_us) for item in items]
-        outcome = await self._vectoriser.vectors(
+        checked = self._checked(items)
+        outcome = await self._vectoriser.documents(
             {each.text for each in checked if isinstance(each, Item)}
         )
-        return [
+        writes = [
             _write(each, outcome, require_indexed=require_indexed)
             if isinstance(each, Item)
             else each
             for each in checked
         ]
+        return Prepared(writes, outcome.usage)
+
+    async def estimate(
+        self, items: Sequence[Item | errors.InvalidRequest]
+    ) -> tuple[list[errors.InvalidRequest | None], EmbeddingUsage]:
+        """Checks items to import, and estimates what embedding the good ones would take.
+
+        Raises:
+            InvalidRequest: there are too many at once.
+        """
+        checked = self._checked(items)
+        good = {each.text for each in checked if isinstance(each, Item)}
+        found = [None if isinstance(each, Item) else each for each in checked]
+        usage = await self._vectoriser.estimate(good)
+        if usage.prompt_tokens:
+            usage = replace(usage, cost_usd=usage.prompt_tokens * await self._usd_per_token())
+        return found, usage
+
+    async def figures(self) -> CatalogFigures:
+        """What operators want to know."""
+        usage = await self._store.spend_by_day(USAGE_DAYS)
+        return CatalogFigures(
+            name=self._catalog.name,
+            item_count=await self._store.count_items(self._catalog),
+            sequence=self._store.last_sequence,
+            space=self._vectoriser.space,
+            pending=await self._store.pending_reasons(self._catalog),
+            usage=[
+                DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
+            ],
+            embedding_problem=self._vectoriser.problem,
+        )
 
     async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
         """Stores prepared items in order; returns once they are on disk and recommended."""
-        writes = [write for write in prepared if isinstance(write, ItemWrite)]
+        writes = [write for write in prepared.writes if isinstance(write, ItemWrite)]
         stored = iter(await self._store.upsert_items(self._catalog, writes) if writes else [])
-        results = [next(stored) if isinstance(each, ItemWrite) else each for each in prepared]
+        results = [
+            next(stored) if isinstance(each, ItemWrite) else each for each in prepared.writes
+        ]
         sequences = [each.sequence for each in results if isinstance(each, StoredItem)]
         await self._indexer.reached(max(sequences, default=0))
         return results
@@ -163,7 +203,7 @@ class Catalogue:
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
         errors.require(user_violations(user, "user"))
-        outcome = await self._vectoriser.vectors(each.text for each in user.preferences)
+        outcome = await self._vectoriser.queries(each.text for each in user.preferences)
         rejected = [
             Violation(f"user.preferences[{number}].text", failure.message)
             for number, each in enumerate(user.preferences)
@@ -172,7 +212,11 @@ class Catalogue:
         errors.require(rejected)
         for failure in outcome.failures.values():
             raise failure
-        vectors = {text_hash(text): vector for text, vector in outcome.vectors.items()}
+        vectors = {
+            passage.text_hash: passage.vector
+            for passages in outcome.passages.values()
+            for passage in passages
+        }
         return await self._store.upsert_user(self._catalog, user, vectors), outcome.usage
 
     async def get_user(self, user_id: str) -> StoredUser:
@@ -197,6 +241,14 @@ class Catalogue:
         if not await self._store.delete_user(self._catalog, user_id):
             raise errors.UserNotFound("there is no such user")
 
+    def _checked(
+        self, items: Sequence[Item | errors.InvalidRequest]
+    ) -> list[Item | errors.InvalidRequest]:
+        if len(items) > limits.IMPORT_ITEMS:
+            raise errors.invalid("items", f"must have at most {limits.IMPORT_ITEMS} entries")
+        now_us = self._clock_us()
+        return [_checked(item, now_us) for item in items]
+
     async def sweep(self) -> None:
         """Deletes what has expired; it was out of sight already."""
         while await self._store.bury_expired(EXPIRED_PER_ROUND):
@@ -214,10 +266,9 @@ def _write(
     item: Item, outcome: TextVectors, *, require_indexed: bool
 ) -> ItemWrite | errors.AkinError:
     """What to store for an item, given the outcome for its text."""
-    key = text_hash(item.text)
     failure = outcome.failures.get(item.text)
     if failure is None:
-        return ItemWrite(item, key, outcome.vectors[item.text])
-    if isinstance(failure, errors.EmbeddingUnavailable) and not require_indexed:
-        return ItemWrite(item, key, pending_reason=failure.message)
+        return ItemWrite(item, outcome.passages[item.text])
+    if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
+        return ItemWrite(item, pending_reason=failure.message)
     return at_field(failure, "item.text")

@@ -8,6 +8,8 @@
     |-- Overloaded             a bounded queue is full; refused at once
     |-- TextRejected           the model can never embed the text; callers get it as InvalidRequest
     |-- EmbeddingUnavailable   the text cannot be embedded for now
+    |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
+    |   `-- BudgetSpent        what may be spent on embedding today is spent
     |-- NotReady               starting, or shutting down
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
@@ -32,7 +34,7 @@ class AkinError(Exception):
     """
 
     reason: ClassVar[str]
-    retry_after_seconds: ClassVar[float | None] = None
+    retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -99,6 +101,18 @@ class EmbeddingUnavailable(AkinError):
     retry_after_seconds = 1.0
 
 
+class EmbeddingRejected(AkinError):
+    """The provider refuses our key, credit, model or settings; none of it is the caller's fault."""
+
+    reason = "EMBEDDING_REJECTED"
+
+
+class BudgetSpent(EmbeddingRejected):
+    """What may be spent on embedding today is spent."""
+
+    reason = "BUDGET_SPENT"
+
+
 class NotReady(AkinError):
     """The service is starting or shutting down."""
 
@@ -136,6 +150,10 @@ class AddressUnavailable(AkinError):
     """The address cannot be listened on."""
 
     reason = "ADDRESS_UNAVAILABLE"
+
+
+NOT_EMBEDDED_YET = (EmbeddingUnavailable, EmbeddingRejected)
+"""What keeps an item pending rather than refuse it: outages end, and our account can be mended."""
 
 
 def require(violations: Iterable[Violation]) -> None:

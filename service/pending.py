@@ -7,14 +7,18 @@ import asyncio
 import structlog
 
 from service import errors
-from service.domain.values import text_hash
 from service.storage import PendingItem, Store
 from service.storage.store import CatalogRow
 from service.vectoriser import TextVectors, Vectoriser
 
 ITEMS_PER_ROUND = 256
 IDLE_SECONDS = 1.0
-DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+"""The last one holds from then on: short enough that all is embedded within half a minute of the
+provider's return, and most of these rounds meet an open circuit, which costs nothing."""
+
+REJECTIONS = 3
+"""A text refused so often is left alone until its item is written again or the server restarts."""
 
 
 class PendingEmbedder:
@@ -42,15 +46,16 @@ class PendingEmbedder:
         due = await self._store.due_pending(self._catalog, ITEMS_PER_ROUND)
         if not due:
             return 0
-        outcome = await self._vectoriser.vectors({pending.text for pending in due})
+        outcome = await self._vectoriser.documents({pending.text for pending in due})
         await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
         return len(due)
 
     async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
         failure = outcome.failures.get(pending.text)
         if failure is None:
-            vector = outcome.vectors[pending.text]
-            await self._store.settle(self._catalog, pending, text_hash(pending.text), vector)
-        else:
-            delay = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
-            await self._store.postpone(pending, failure.message, delay)
+            await self._store.settle(self._catalog, pending, outcome.passages[pending.text])
+            return
+        delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
+        if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:
+            delay = None
+        await self._store.postpone(pending, failure.message, delay)

@@ -7,7 +7,7 @@ mean is taken out of both sides, and a soft maximum joins the similarities.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,9 +68,26 @@ def pooled(
     scores = np.empty(len(keys), np.float32)
     for start in range(0, len(keys), ROWS_AT_ONCE):
         some = slice(start, start + ROWS_AT_ONCE)
-        scores[some] = _scores(_unit(view.index.vectors(keys[some].tolist()) - mean), centred)
+        owned = view.index.vectors(keys[some].tolist())
+        row_scores = _scores(_unit(owned.vectors - mean), centred)
+        if len(row_scores) == len(keys[some]):
+            scores[some] = row_scores
+        else:  # an item's score is that of its best passage
+            best = np.full(len(keys[some]), -np.inf, np.float32)
+            np.maximum.at(best, owned.owners, row_scores)
+            scores[some] = best
     order = np.argsort(-scores, kind="stable")
     return Hits(keys[order], scores[order])
+
+
+def merged(hits: Sequence[Hits]) -> Hits:
+    """The hits of several queries as one list, each key with its best score, best first."""
+    keys = np.concatenate([each.keys for each in hits])
+    scores = np.concatenate([each.scores for each in hits])
+    order = np.argsort(-scores, kind="stable")
+    _, first = np.unique(keys[order], return_index=True)
+    kept = order[np.sort(first)]
+    return Hits(keys[kept], scores[kept])
 
 
 def _candidates(

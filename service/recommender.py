@@ -23,7 +23,7 @@ from service.domain.values import (
 )
 from service.index.base import Vectors
 from service.indexer import Indexer
-from service.pooling import SOURCES, Sources, pooled
+from service.pooling import SOURCES, Sources, merged, pooled
 from service.storage import Store
 from service.storage.store import CatalogRow
 from service.vectoriser import Vectoriser, at_field
@@ -68,7 +68,9 @@ class Recommender:
             if key is None:
                 return None
             exclude = [key, *view.keys(query.exclude_item_ids)]
-            return _answer(view, query, _nearest(view, view.vector(key), query, exclude))
+            return _answer(
+                view, query, _nearest(view, view.index.vectors([key]).vectors, query, exclude)
+            )
 
         answer = await self._indexer.read(work, queries=1)
         if answer is None:
@@ -76,23 +78,23 @@ class Recommender:
         return answer
 
     async def _for_text(self, query: Query, text: str) -> Answer:
-        vector, usage = await self._vectoriser.vector(text, "text")
+        vectors, usage = await self._vectoriser.query(text, "text")
 
         def work(view: View) -> Answer:
             exclude = view.keys(query.exclude_item_ids)
-            return _answer(view, query, _nearest(view, vector, query, exclude), usage=usage)
+            return _answer(view, query, _nearest(view, vectors, query, exclude), usage=usage)
 
-        return await self._indexer.read(work, queries=1)
+        return await self._indexer.read(work, queries=len(vectors))
 
     async def _for_user(self, query: Query, user_id: str) -> Answer:
         stored = await self._store.get_user(self._catalog, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
         user = stored.user
-        tastes = await self._vectoriser.vectors(each.text for each in user.preferences)
+        tastes = await self._vectoriser.queries(each.text for each in user.preferences)
         for failure in tastes.failures.values():
             raise at_field(failure, "user_id")
-        vectors = [tastes.vectors[each.text] for each in user.preferences]
+        vectors = [tastes.vectors(each.text) for each in user.preferences]
 
         def work(view: View) -> Answer:
             missing = tuple(
@@ -122,9 +124,10 @@ class Recommender:
         return replace(answer, recommendations=full)
 
 
-def _nearest(view: View, vector: Vectors, query: Query, exclude: Sequence[int]) -> Ranked:
-    (hits,) = view.index.search(vector[None], query.limit, exclude)
-    return view.best(hits, query.limit)
+def _nearest(view: View, vectors: Vectors, query: Query, exclude: Sequence[int]) -> Ranked:
+    """The items nearest to any of the source's passages."""
+    hits = view.index.search(vectors[:SOURCES], query.limit, exclude)
+    return view.best(hits[0] if len(hits) == 1 else merged(hits), query.limit)
 
 
 def _for_tastes(view: View, query: Query, user: User, tastes: Sequence[Vectors]) -> Ranked:
@@ -133,7 +136,15 @@ def _for_tastes(view: View, query: Query, user: User, tastes: Sequence[Vectors])
     weights = [*(each.weight for each in user.preferences), *(each.weight for each in liked)]
     if not weights:
         return []
-    vectors = np.concatenate([*(taste[None] for taste in tastes), view.index.vectors(keys)])
+    owned = view.index.vectors(keys)
+    vectors = np.concatenate([*tastes, owned.vectors])
+    # The passages of one long text share its weight.
+    passages = [*map(len, tastes), *np.bincount(owned.owners, minlength=len(keys)).tolist()]
+    weights = [
+        weight / number
+        for weight, number in zip(weights, passages, strict=True)
+        for _ in range(number)
+    ]
     exclude = {*keys, *view.keys(query.exclude_item_ids)}
     sources = Sources(vectors, np.array(weights, np.float32))
     hits = pooled(view, sources, query.limit, exclude, exact=query.exact)

@@ -1,5 +1,7 @@
 """Texts to vectors by the cheapest way: from memory, from the store, or from the embedder.
 
+A text becomes one passage or, where the model's context is too short for it, several; each passage
+is put into the space's template and gets a vector, found by the hash of exactly what the model saw.
 Nothing is paid for twice: what the store has is never embedded again.
 """
 
@@ -8,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from service import errors
-from service.domain.values import EmbeddingUsage, text_hash
-from service.embedding.base import Vector
+from service.domain.values import EmbeddingUsage, Space, text_hash
+from service.embedding.base import BatchLimits, Vector, estimated_tokens
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
-from service.storage import Store
+from service.embedding.passages import split
+from service.storage import Passage, Store
 from service.storage.store import CatalogRow
 
 
@@ -21,79 +26,135 @@ from service.storage.store import CatalogRow
 class TextVectors:
     """The outcome for a set of texts.
 
-    `vectors` and `failures` go by text and share no key; `embedded` names the texts whose vectors
-    are new, and so not in the store yet.
+    `passages` and `failures` go by text and share no key; `embedded` names the texts for which the
+    embedder was asked.
     """
 
-    vectors: Mapping[str, Vector]
+    passages: Mapping[str, Sequence[Passage]]
     failures: Mapping[str, errors.AkinError]
     embedded: frozenset[str]
     usage: EmbeddingUsage
+
+    def vectors(self, text: str) -> Vector:
+        """The vectors of a text's passages, float32 [passages, dimensions]."""
+        return np.stack([each.vector for each in self.passages[text]])
 
 
 class Vectoriser:
     """Gets unit vectors for the texts of one catalog."""
 
     def __init__(
-        self, store: Store, catalog: CatalogRow, batcher: Batcher, cache: VectorCache
+        self,
+        store: Store,
+        catalog: CatalogRow,
+        space: Space,
+        limits: BatchLimits,
+        batcher: Batcher,
+        cache: VectorCache,
     ) -> None:
         self._store = store
         self._catalog = catalog
+        self.space = space
+        self._limits = limits
         self._batcher = batcher
         self._cache = cache
 
-    async def vectors(self, texts: Iterable[str]) -> TextVectors:
-        """Gets the vector of each text, or why there is none.
+    @property
+    def problem(self) -> str:
+        """Why the embedder's last request failed; empty if it did not."""
+        return self._batcher.pace.problem
+
+    async def documents(self, texts: Iterable[str]) -> TextVectors:
+        """Vectors for texts of items.
 
         Raises:
             Overloaded: too many texts wait to be embedded.
         """
-        hashes = {text: text_hash(text) for text in texts}
-        found = self._remembered(hashes)
-        if len(found) < len(hashes):
-            missing = {key: text for text, key in hashes.items() if text not in found}
-            stored = await self._store.vectors(self._catalog, list(missing))
-            for key, vector in stored.items():
-                self._cache.put(key, vector)
-                found[missing[key]] = vector
-            # Others may have had these embedded while the store was read.
-            left = {text: key for key, text in missing.items() if key not in stored}
-            found |= self._remembered(left)
-        unknown = [text for text in hashes if text not in found]
-        return await self._embed(unknown, found, hashes)
+        return await self._vectors(texts, self.space.template)
 
-    async def vector(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
-        """The vector of one text.
+    async def queries(self, texts: Iterable[str]) -> TextVectors:
+        """Vectors for texts that items are looked for with.
+
+        Raises:
+            Overloaded: too many texts wait to be embedded.
+        """
+        return await self._vectors(texts, self.space.query_template)
+
+    async def query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
+        """The vectors of one query, float32 [passages, dimensions].
 
         Raises:
             InvalidRequest: the text of `field` can never be embedded.
             AkinError: it cannot be embedded for now.
         """
-        outcome = await self.vectors([text])
+        outcome = await self.queries([text])
         if text in outcome.failures:
             raise at_field(outcome.failures[text], field)
-        return outcome.vectors[text], outcome.usage
+        return outcome.vectors(text), outcome.usage
 
-    def _remembered(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
-        cached = ((text, self._cache.get(key)) for text, key in hashes.items())
-        return {text: vector for text, vector in cached if vector is not None}
+    async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
+        """What it would take to embed texts of items, with tokens estimated and no price."""
+        rendered = self._rendered(texts, self.space.template)
+        parts = {part: text_hash(part) for each in rendered.values() for part in each}
+        found = await self._found(parts)
+        new = [text for text, each in rendered.items() if not found.keys() >= set(each)]
+        tokens = sum(estimated_tokens(part) for part in parts if part not in found)
+        return EmbeddingUsage(len(rendered), len(rendered) - len(new), tokens)
 
-    async def _embed(
-        self, unknown: Sequence[str], found: dict[str, Vector], hashes: Mapping[str, bytes]
-    ) -> TextVectors:
-        failures: dict[str, errors.AkinError] = {}
+    async def _vectors(self, texts: Iterable[str], template: str) -> TextVectors:
+        rendered = self._rendered(texts, template)
+        hashes = {part: text_hash(part) for each in rendered.values() for part in each}
+        found = await self._found(hashes)
+        unknown = [part for part in hashes if part not in found]
+        embedded = frozenset(
+            text for text, each in rendered.items() if any(part not in found for part in each)
+        )
+        failed: dict[str, errors.AkinError] = {}
         tokens = cost = 0.0
         outcomes = await self._batcher.embed(unknown) if unknown else []
-        for text, outcome in zip(unknown, outcomes, strict=True):
+        for part, outcome in zip(unknown, outcomes, strict=True):
             if isinstance(outcome, errors.AkinError):
-                failures[text] = outcome
+                failed[part] = outcome
                 continue
-            found[text] = outcome.vector
-            self._cache.put(hashes[text], outcome.vector)
+            found[part] = outcome.vector
+            self._cache.put(hashes[part], outcome.vector)
             tokens += outcome.prompt_tokens
             cost += outcome.cost_usd
-        usage = EmbeddingUsage(len(hashes), len(hashes) - len(unknown), round(tokens), cost)
-        return TextVectors(found, failures, frozenset(unknown) - frozenset(failures), usage)
+        failures = {
+            text: failed[part] for text, each in rendered.items() for part in each if part in failed
+        }
+        passages = {
+            text: [Passage(hashes[part], found[part]) for part in each]
+            for text, each in rendered.items()
+            if text not in failures
+        }
+        cached = len(rendered) - len(embedded)
+        usage = EmbeddingUsage(len(rendered), cached, round(tokens), cost)
+        return TextVectors(passages, failures, embedded - failures.keys(), usage)
+
+    def _rendered(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
+        """What the model is to see of each text."""
+        room = self._limits.text_tokens - estimated_tokens(template)
+        return {
+            text: [template.replace("{text}", passage) for passage in split(text, room)]
+            for text in texts
+        }
+
+    async def _found(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
+        """The vectors that memory or the store has."""
+        found: dict[str, Vector] = {}
+        missing: dict[bytes, str] = {}
+        for part, key in hashes.items():
+            cached = self._cache.get(key)
+            if cached is None:
+                missing[key] = part
+            else:
+                found[part] = cached
+        if missing:
+            for key, vector in (await self._store.vectors(self._catalog, list(missing))).items():
+                found[missing[key]] = vector
+                self._cache.put(key, vector)
+        return found
 
 
 def at_field(error: errors.AkinError, field: str) -> errors.AkinError:

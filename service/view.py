@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from service.index.base import Hits, VectorIndex, Vectors
+from service.index.base import Hits, VectorIndex
 from service.storage import Change
 
 
@@ -34,13 +34,13 @@ class View:
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Takes in changes, oldest first, of distinct items, that lead up to `sequence`."""
-        gone = [change for change in changes if change.vector is None]
-        self._remove(change.item_key for change in gone)
-        kept = [change for change in changes if change.vector is not None]
+        self._remove(change.item_key for change in changes if not change.vectors)
+        kept = [change for change in changes if change.vectors]
         if kept:
-            vectors = np.frombuffer(b"".join(change.vector or b"" for change in kept), "<f4")
+            vectors = np.frombuffer(b"".join(each for one in kept for each in one.vectors), "<f4")
             self.index.upsert(
-                [change.item_key for change in kept], vectors.reshape(-1, self.index.dimensions)
+                [change.item_key for change in kept for _ in change.vectors],
+                vectors.reshape(-1, self.index.dimensions),
             )
         for change in kept:
             self._keys[change.item_id] = change.item_key
@@ -71,11 +71,6 @@ class View:
     def keys(self, item_ids: Iterable[str]) -> list[int]:
         """The index's keys of those items that are here."""
         return [key for item_id in item_ids if (key := self._keys.get(item_id)) is not None]
-
-    def vector(self, key: int) -> Vectors:
-        """The vector of a key that is here, float32 [dimensions]."""
-        vector: Vectors = self.index.vectors([key])[0]
-        return vector
 
     def best(self, hits: Hits, limit: int) -> list[tuple[str, float]]:
         """The ids and scores of the best `limit` hits: highest first, equal ones by id."""

@@ -26,10 +26,17 @@ LINE_EVERY_ITEMS = 1_000
 
 @dataclass
 class Outcome:
-    """What became of an import; failures are (line number, why)."""
+    """What became of an import; failures are (line number, why).
+
+    `new_texts` is how many texts needed a vector; tokens and dollars are the provider's, or with a
+    dry run an estimate.
+    """
 
     items: int = 0
     users: int = 0
+    new_texts: int = 0
+    prompt_tokens: int = 0
+    cost_usd: float = 0.0
     seconds: float = 0.0
     failures: list[tuple[int, str]] = field(default_factory=list)
 
@@ -37,8 +44,9 @@ class Outcome:
 class Importer:
     """Reads lines and stores what they say; a bad line fails alone."""
 
-    def __init__(self, client: akin.Client, bar: Progress) -> None:
+    def __init__(self, client: akin.Client, bar: Progress, *, dry_run: bool = False) -> None:
         self.outcome = Outcome()
+        self._dry_run = dry_run
         self._client = client
         self._bar = bar
         self._numbers: deque[int] = deque()
@@ -53,8 +61,12 @@ class Importer:
         """
         started = time.monotonic()
         with self._pool:
-            for result in self._client.import_items(self._items(lines)):
-                self._note(result)
+            for batch in self._client.import_batches(
+                self._items(lines), validate_only=self._dry_run
+            ):
+                self._count(batch.usage)
+                for result in batch.results:
+                    self._note(result)
             self._finish_users(0)
         self.outcome.failures.sort()
         self.outcome.seconds = round(time.monotonic() - started, 3)
@@ -72,12 +84,19 @@ class Importer:
             except (LineError, ValueError) as exc:
                 self.outcome.failures.append((number, str(exc)))
                 continue
-            if isinstance(parsed, UserLine):
+            if isinstance(parsed, UserLine) and self._dry_run:
+                self.outcome.users += 1
+            elif isinstance(parsed, UserLine):
                 self._users.append((number, self._pool.submit(parsed.upsert, self._client)))
                 self._finish_users(USERS_AHEAD)
             elif message is not None:
                 self._numbers.append(number)
                 yield message
+
+    def _count(self, usage: akin.EmbeddingUsage) -> None:
+        self.outcome.new_texts += usage.texts - usage.cached_texts
+        self.outcome.prompt_tokens += usage.prompt_tokens
+        self.outcome.cost_usd += usage.cost_usd
 
     def _note(self, result: akin.ItemResult) -> None:
         number = self._numbers.popleft()
@@ -105,6 +124,9 @@ def import_(
     ],
     address: console.Address = console.DEFAULT_ADDRESS,
     as_json: console.AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing; estimate tokens and price of items.")
+    ] = False,
 ) -> None:
     """Store items and users from a JSONL file.
 
@@ -119,16 +141,16 @@ def import_(
     size = path.stat().st_size if path else None
     with console.connected(address) as client, console.progress("import", size) as bar:
         if path is None:
-            outcome = Importer(client, bar).run(sys.stdin.buffer)
+            outcome = Importer(client, bar, dry_run=dry_run).run(sys.stdin.buffer)
         else:
             with path.open("rb") as lines:
-                outcome = Importer(client, bar).run(lines)
-    report(outcome, as_json=as_json)
+                outcome = Importer(client, bar, dry_run=dry_run).run(lines)
+    report(outcome, as_json=as_json, dry_run=dry_run)
     if outcome.failures:
         raise typer.Exit(1)
 
 
-def report(outcome: Outcome, *, as_json: bool) -> None:
+def report(outcome: Outcome, *, as_json: bool, dry_run: bool = False) -> None:
     """Prints what became of an import."""
     if as_json:
         failures = [{"line": number, "error": error} for number, error in outcome.failures]
@@ -136,7 +158,13 @@ def report(outcome: Outcome, *, as_json: bool) -> None:
         return
     for number, error in outcome.failures:
         typer.echo(f"line {number}: {error}", err=True)
-    typer.echo(
-        f"{outcome.items} items and {outcome.users} users stored in {outcome.seconds:.1f} s, "
-        f"{len(outcome.failures)} lines failed"
-    )
+    failed = f"{len(outcome.failures)} lines failed"
+    cost = f"{outcome.prompt_tokens} tokens, {outcome.cost_usd:.4f} US dollars"
+    if dry_run:
+        typer.echo(f"{outcome.items} items and {outcome.users} users are good, {failed}")
+        typer.echo(f"{outcome.new_texts} texts are new: about {cost} (0: price not known, or free)")
+        return
+    stored = f"{outcome.items} items and {outcome.users} users stored"
+    typer.echo(f"{stored} in {outcome.seconds:.1f} s, {failed}")
+    if outcome.prompt_tokens:
+        typer.echo(f"{outcome.new_texts} texts were new: {cost}")

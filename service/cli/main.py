@@ -6,6 +6,7 @@ import typer
 
 from service.cli.demo import demo
 from service.cli.importing import import_
+from service.cli.models import models
 from service.cli.recommending import recommend
 from service.cli.serve import serve
 from service.cli.status import status
@@ -21,4 +22,5 @@ app.command()(serve)
 app.command()(demo)
 app.command("import")(import_)
 app.command()(recommend)
+app.command()(models)
 app.command()(status)

@@ -1,8 +1,10 @@
-"""`akin status`: whether a server is up, and what it holds."""
+"""`akin status`: whether a server is up, what it holds, and what waits and why."""
 
 from __future__ import annotations
 
+import akin
 import typer
+from google.protobuf.json_format import MessageToDict
 
 from service.cli import console
 
@@ -10,13 +12,28 @@ from service.cli import console
 def status(
     address: console.Address = console.DEFAULT_ADDRESS, as_json: console.AsJson = False
 ) -> None:
-    """Print whether a server is ready and how many items it holds; exit code 1 if it is not."""
+    """Print whether a server is ready, what it holds and what waits; exit code 1 if it is not."""
     with console.connected(address) as client:
         serving = client.is_serving()
-        items = client.list_items(page_size=1).total_size if serving else None
+        catalog = client.get_catalog() if serving else None
     if as_json:
-        console.print_json({"address": address, "serving": serving, "items": items})
+        figures = MessageToDict(catalog, preserving_proto_field_name=True) if catalog else None
+        console.print_json({"address": address, "serving": serving, "catalog": figures})
+    elif catalog is None:
+        typer.echo(f"{address}: not serving yet")
     else:
-        typer.echo(f"{address}: {f'serving, {items} items' if serving else 'not serving yet'}")
+        typer.echo(f"{address}: serving, {catalog.item_count} items")
+        _print(catalog)
     if not serving:
         raise typer.Exit(1)
+
+
+def _print(catalog: akin.Catalog) -> None:
+    space = catalog.space
+    typer.echo(f"embedding: {space.model} by {space.provider}, {space.dimensions} dimensions")
+    if catalog.embedding_problem:
+        typer.echo(f"embedding fails: {catalog.embedding_problem}")
+    for each in catalog.pending:
+        typer.echo(f"{each.count} items wait: {each.reason}")
+    for day in catalog.usage[:1]:
+        typer.echo(f"{day.day}: {day.prompt_tokens} tokens, {day.cost_usd:.4f} US dollars")

@@ -163,16 +163,40 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class DailyUsage:
+    """What embedding took on one day of UTC, YYYY-MM-DD."""
+
+    day: str
+    prompt_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFigures:
+    """What operators want to know of a catalog; pending counts items by reason, most first."""
+
+    name: str
+    item_count: int
+    sequence: int
+    space: Space
+    pending: Mapping[str, int]
+    usage: Sequence[DailyUsage]
+    embedding_problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """An embedding space: vectors may be compared only within one.
 
-    `template` is what is put around a text before it is embedded.
+    A template is what is put around a text before it is embedded; `query_template` is for texts and
+    tastes that items are looked for with.
     """
 
     provider: str
     model: str
     dimensions: int
     template: str = "{text}"
+    query_template: str = "{text}"
     normalisation: str = "l2"
 
     @property
@@ -184,6 +208,7 @@ class Space:
                 "model": self.model,
                 "dimensions": self.dimensions,
                 "template": self.template,
+                "query_template": self.query_template,
                 "normalisation": self.normalisation,
             },
             sort_keys=True,

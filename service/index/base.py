@@ -23,8 +23,15 @@ class Hits(NamedTuple):
     scores: Vectors  # [hits], cosine
 
 
+class Owned(NamedTuple):
+    """The vectors of several keys, and for each vector the position of its key."""
+
+    vectors: Vectors  # [vectors, dimensions]
+    owners: Keys  # [vectors], ascending
+
+
 class VectorIndex(Protocol):
-    """Unit vectors by key. Not for several threads at once.
+    """Unit vectors by key, one or several for each. Not for several threads at once.
 
     Keys are int64 and chosen by the caller; vectors are float32 [n, dimensions] of unit length.
     """
@@ -37,13 +44,13 @@ class VectorIndex(Protocol):
         """How many keys it holds."""
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Sets the vector of each key; keys are distinct."""
+        """Replaces all vectors of each key; a key comes once for each of its vectors."""
 
     def delete(self, keys: Collection[int]) -> None:
         """Removes keys; those that are not there are no error."""
 
-    def vectors(self, keys: Sequence[int]) -> Vectors:
-        """The vectors of keys that are there, float32 [len(keys), dimensions].
+    def vectors(self, keys: Sequence[int]) -> Owned:
+        """A copy of the vectors of keys that are there.
 
         Raises:
             KeyError: a key is not there.
@@ -55,7 +62,8 @@ class VectorIndex(Protocol):
     def search(self, queries: Vectors, limit: int, exclude: Collection[int] = ()) -> list[Hits]:
         """The `limit` nearest keys to each of float32 [q, dimensions], leaving out `exclude`.
 
-        Fewer hits come back only when there are fewer keys. Queries need not be of unit length;
+        A key's score is that of its best vector, and it comes once. Fewer hits come back only when
+        there are fewer keys. Queries need not be of unit length;
         the scores are inner products.
         """
 

@@ -5,12 +5,13 @@ Rows stay dense: a removed row's place is taken by the last one, so there are no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import faiss
 import numpy as np
 
-from service.index.base import Hits, Keys, Vectors
+from service.index.base import Hits, Keys, Owned, Vectors
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -28,6 +29,8 @@ class ExactIndex:
         self._index = faiss.IndexFlatIP(dimensions)
         self._matrix = np.empty((0, dimensions), np.float32)
         self._rows: dict[int, int] = {}
+        self._more_rows: dict[int, list[int]] = {}
+        self._size = 0
         self._keys: Keys = np.empty(0, np.int64)
         self._sum = np.zeros(dimensions, np.float64)
 
@@ -35,121 +38,157 @@ class ExactIndex:
         return len(self._rows)
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Sets the vector of each key; keys are distinct."""
-        new = [position for position, key in enumerate(keys) if key not in self._rows]
+        """Replaces all vectors of each key; a key comes once for each of its vectors."""
+        several = {key for key, number in Counter(keys).items() if number > 1}
+        self.delete(several | (self._more_rows.keys() & set(keys)))
         known = [position for position, key in enumerate(keys) if key in self._rows]
         if known:
             rows = [self._rows[keys[position]] for position in known]
             self._sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
             self._sum += vectors[known].sum(axis=0, dtype=np.float64)
             self._matrix[rows] = vectors[known]
+        new = [position for position, key in enumerate(keys) if key not in self._rows]
         if new:
-            added = np.ascontiguousarray(vectors[new], np.float32)
-            first = len(self)
-            self._rows.update((keys[position], first + n) for n, position in enumerate(new))
-            self._reserve(len(self))
-            self._keys[first : len(self)] = [keys[position] for position in new]
-            self._index.add(added)
-            self._map_rows()
-            self._sum += added.sum(axis=0, dtype=np.float64)
+            self._append([keys[position] for position in new], vectors[new])
 
     def delete(self, keys: Collection[int]) -> None:
         """Removes keys; those that are not there are no error."""
-        matrix = self._matrix
-        before = len(self)
+        before = self._size
         for key in keys:
-            row = self._rows.pop(key, None)
-            if row is None:
-                continue
-            self._sum -= matrix[row]
-            last = len(self._rows)
-            if row != last:
-                moved = int(self._keys[last])
-                matrix[row] = matrix[last]
-                self._keys[row] = moved
-                self._rows[moved] = row
+            first = self._rows.pop(key, None)
+            if first is not None:
+                # From the back, so that the row that fills a gap is never one of this key's.
+                for row in sorted([first, *self._more_rows.pop(key, ())], reverse=True):
+                    self._remove(row)
         if not self._rows:
             self._sum[:] = 0.0  # what rounding left behind
-        if len(self) < before:
-            self._index.remove_ids(faiss.IDSelectorRange(len(self), before))
+        if self._size < before:
+            self._index.remove_ids(faiss.IDSelectorRange(self._size, before))
             self._map_rows()
 
-    def vectors(self, keys: Sequence[int]) -> Vectors:
-        """The vectors of keys that are there, a copy, float32 [len(keys), dimensions].
+    def vectors(self, keys: Sequence[int]) -> Owned:
+        """A copy of the vectors of keys that are there.
 
         Raises:
             KeyError: a key is not there.
         """
-        copied: Vectors = self._matrix[[self._rows[key] for key in keys]]
-        return copied
+        rows = [self._rows[key] for key in keys]
+        owners = list(range(len(rows)))
+        if self._more_rows:
+            owners = [n for n, key in enumerate(keys) for _ in self._rows_of(key)]
+            rows = [row for key in keys for row in self._rows_of(key)]
+        return Owned(self._matrix[rows], np.array(owners, np.int64))
 
     def mean(self) -> Vectors:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
-        return (self._sum / max(len(self), 1)).astype(np.float32)
+        return (self._sum / max(self._size, 1)).astype(np.float32)
 
     def search(self, queries: Vectors, limit: int, exclude: Collection[int] = ()) -> list[Hits]:
         """The `limit` nearest keys to each of float32 [q, dimensions], leaving out `exclude`."""
-        excluded = {self._rows[key] for key in exclude if key in self._rows}
-        available = len(self) - len(excluded)
+        present = {key for key in exclude if key in self._rows}
+        excluded = {row for key in present for row in self._rows_of(key)}
+        available = len(self) - len(present)
         if available == 0 or limit == 0:
             empty = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
             return [empty] * len(queries)
-        selector = self._all_but(excluded) if len(excluded) > OVERFETCH else None
-        spare = 0 if selector is not None else len(excluded)
+        parameters = None
+        if len(excluded) > OVERFETCH:
+            parameters = faiss.SearchParameters(sel=self._all_but(excluded))
+            excluded = set()
         # One hit more than asked tells whether the last place is tied.
-        fetch = min(limit + 1, available) + spare
-        parameters = None if selector is None else faiss.SearchParameters(sel=selector)
+        fetch = min(limit + 1 + len(excluded), self._size)
         scores, rows = self._index.search(queries, fetch, params=parameters)
+        wanted = min(limit, available)
         return [
-            self._ranked(query, scores[n], rows[n], limit, excluded, parameters)
+            self._best(query, scores[n], rows[n], wanted, excluded, parameters)
             for n, query in enumerate(queries)
         ]
 
     def cost(self, queries: int) -> int:
         """The multiply-adds a search with so many queries takes."""
-        return queries * len(self) * self.dimensions
+        return queries * self._size * self.dimensions
 
-    def _ranked(
+    def _best(
         self,
         query: Vectors,
         scores: Vectors,
         rows: Keys,
-        limit: int,
+        wanted: int,
         excluded: set[int],
         parameters: faiss.SearchParameters | None,
     ) -> Hits:
-        if excluded and parameters is None:
-            kept = np.array([row not in excluded for row in rows.tolist()])
-            scores, rows = scores[kept], rows[kept]
-        # FAISS breaks ties as it likes: where the last place is tied, fetch the whole tie.
-        while len(scores) > limit and scores[limit - 1] == scores[-1]:
-            fetch = min(2 * len(scores) + len(excluded), len(self))
-            wider_scores, wider_rows = self._index.search(query[None], fetch, params=parameters)
-            keep = [n for n, row in enumerate(wider_rows[0].tolist()) if row not in {-1, *excluded}]
-            if len(keep) <= len(scores):
+        """The `wanted` best keys and what ties with the last, searching wider until they are in."""
+        while True:
+            hits = self._hits(scores, rows, excluded)
+            exhausted = len(scores) >= self._size or int(rows[-1]) < 0
+            found = len(hits.scores)
+            if exhausted or (found > wanted and hits.scores[-1] < hits.scores[wanted - 1]):
                 break
-            scores, rows = wider_scores[0][keep], wider_rows[0][keep]
-        if len(scores) > limit:
-            wanted = int(np.count_nonzero(scores >= scores[limit - 1]))
-            scores, rows = scores[:wanted], rows[:wanted]
-        return Hits(self._keys[rows], scores)
+            fetch = min(2 * len(scores), self._size)
+            wider = self._index.search(query[None], fetch, params=parameters)
+            scores, rows = wider[0][0], wider[1][0]
+        if found > wanted:
+            tied = int(np.count_nonzero(hits.scores >= hits.scores[wanted - 1]))
+            return Hits(hits.keys[:tied], hits.scores[:tied])
+        return hits
+
+    def _hits(self, scores: Vectors, rows: Keys, excluded: set[int]) -> Hits:
+        """Rows as keys, each key once, without the excluded rows and FAISS's fillers."""
+        if excluded or int(rows[-1]) < 0:
+            kept = np.array([row >= 0 and row not in excluded for row in rows.tolist()])
+            scores, rows = scores[kept], rows[kept]
+        keys = self._keys[rows]
+        if self._more_rows:
+            first = np.sort(np.unique(keys, return_index=True)[1])
+            keys, scores = keys[first], scores[first]
+        return Hits(keys, scores)
+
+    def _rows_of(self, key: int) -> list[int]:
+        return [self._rows[key], *self._more_rows.get(key, ())]
+
+    def _append(self, keys: Sequence[int], vectors: Vectors) -> None:
+        first = self._size
+        self._size += len(keys)
+        if self._size > len(self._keys):
+            grown = np.empty(max(self._size, 2 * len(self._keys), 1024), np.int64)
+            grown[:first] = self._keys[:first]
+            self._keys = grown
+        self._keys[first : self._size] = keys
+        for row, key in enumerate(keys, start=first):
+            if key in self._rows:
+                self._more_rows.setdefault(key, []).append(row)
+            else:
+                self._rows[key] = row
+        added = np.ascontiguousarray(vectors, np.float32)
+        self._index.add(added)
+        self._map_rows()
+        self._sum += added.sum(axis=0, dtype=np.float64)
+
+    def _remove(self, row: int) -> None:
+        """Fills a row with the last one."""
+        self._size -= 1
+        last = self._size
+        self._sum -= self._matrix[row]
+        if row == last:
+            return
+        moved = int(self._keys[last])
+        self._matrix[row] = self._matrix[last]
+        self._keys[row] = moved
+        if self._rows[moved] == last:
+            self._rows[moved] = row
+        else:
+            more = self._more_rows[moved]
+            more[more.index(last)] = row
 
     def _all_but(self, rows: set[int]) -> faiss.IDSelectorBitmap:
-        kept = np.ones(len(self), np.bool_)
+        kept = np.ones(self._size, np.bool_)
         kept[list(rows)] = False
         return faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
 
-    def _reserve(self, rows: int) -> None:
-        if rows > len(self._keys):
-            grown = np.empty(max(rows, 2 * len(self._keys), 1024), np.int64)
-            grown[: len(self._keys)] = self._keys
-            self._keys = grown
-
     def _map_rows(self) -> None:
         """Maps FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
-        rows = int(self._index.ntotal)
-        if rows:
-            memory: Vectors = faiss.rev_swig_ptr(self._index.get_xb(), rows * self.dimensions)
-            self._matrix = memory.reshape(rows, self.dimensions)
+        if self._size:
+            memory = faiss.rev_swig_ptr(self._index.get_xb(), self._size * self.dimensions)
+            self._matrix = memory.reshape(self._size, self.dimensions)
         else:
             self._matrix = np.empty((0, self.dimensions), np.float32)

@@ -21,6 +21,7 @@ from google.rpc import code_pb2
 
 from service import errors
 from service.domain import limits
+from service.domain.deadline import deadline
 from service.rpc.status import status
 
 # One cached logger: to ask for it in each call costs as much as to write a line.
@@ -84,6 +85,8 @@ class _Call:
         self._method = method
         self._context = context
         self._started = time.perf_counter()
+        left = context.time_remaining()
+        deadline.set(None if left is None else time.monotonic() + left)
         self._request_bytes = 0
         self._response_bytes = 0
 

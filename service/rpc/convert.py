@@ -6,13 +6,20 @@ import base64
 import binascii
 from collections.abc import Mapping
 
-from akin.v1 import item_pb2, recommender_service_pb2, user_pb2
+from akin.v1 import (
+    catalog_service_pb2,
+    embedding_usage_pb2,
+    item_pb2,
+    recommender_service_pb2,
+    user_pb2,
+)
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from service import errors
 from service.domain import limits
 from service.domain.values import (
     Answer,
+    CatalogFigures,
     EmbeddingUsage,
     Item,
     ItemSource,
@@ -71,8 +78,10 @@ def item_message(stored: StoredItem) -> item_pb2.Item:
     return message
 
 
-def item_result(item_id: str, outcome: StoredItem | errors.AkinError) -> item_pb2.ItemResult:
-    """What became of one imported item."""
+def item_result(item_id: str, outcome: StoredItem | errors.AkinError | None) -> item_pb2.ItemResult:
+    """What became of one imported item; None: it was found good, and not stored."""
+    if outcome is None:
+        return item_pb2.ItemResult(item_id=item_id)
     if isinstance(outcome, StoredItem):
         return item_pb2.ItemResult(
             item_id=item_id, sequence=outcome.sequence, state=_STATES[outcome.state]
@@ -141,13 +150,41 @@ def answer_message(answer: Answer) -> recommender_service_pb2.RecommendSimilarRe
     return message
 
 
-def usage_message(usage: EmbeddingUsage) -> recommender_service_pb2.EmbeddingUsage:
+def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
     """What embedding took."""
-    return recommender_service_pb2.EmbeddingUsage(
+    return embedding_usage_pb2.EmbeddingUsage(
         texts=usage.texts,
         cached_texts=usage.cached_texts,
         prompt_tokens=usage.prompt_tokens,
         cost_usd=usage.cost_usd,
+    )
+
+
+def catalog_message(figures: CatalogFigures) -> catalog_service_pb2.Catalog:
+    """A catalog's figures."""
+    space = figures.space
+    return catalog_service_pb2.Catalog(
+        name=figures.name,
+        item_count=figures.item_count,
+        sequence=figures.sequence,
+        space=catalog_service_pb2.EmbeddingSpace(
+            provider=space.provider,
+            model=space.model,
+            dimensions=space.dimensions,
+            template=space.template,
+            query_template=space.query_template,
+        ),
+        pending=[
+            catalog_service_pb2.PendingItems(reason=reason, count=count)
+            for reason, count in figures.pending.items()
+        ],
+        usage=[
+            catalog_service_pb2.DailyUsage(
+                day=each.day, prompt_tokens=each.prompt_tokens, cost_usd=each.cost_usd
+            )
+            for each in figures.usage
+        ],
+        embedding_problem=figures.embedding_problem,
     )
 
 

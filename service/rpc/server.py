@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import grpc
-from akin.v1 import recommender_service_pb2
+from akin.v1 import catalog_service_pb2, recommender_service_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
@@ -13,9 +13,12 @@ from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.rpc.calls import Gate, method_handlers
-from service.rpc.servicer import CatalogServices, RecommenderServicer
+from service.rpc.servicer import CatalogServicer, CatalogServices, RecommenderServicer
 
-SERVICE = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
+RECOMMENDER = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
+CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+EMBEDDING_HEALTH = "akin.embedding"
+"""Asked for this name, health tells whether new texts can be embedded."""
 
 RECEIVED_BYTES = 64 * 1024 * 1024
 """What gRPC itself takes in: above our own limit, so that callers get our error, which names it."""
@@ -33,10 +36,14 @@ class Server:
         self._gate = Gate()
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
-        handlers = method_handlers(SERVICE, RecommenderServicer(catalogs), self._gate)
-        self._server.add_registered_method_handlers(SERVICE.full_name, handlers)
+        for service, servicer in (
+            (RECOMMENDER, RecommenderServicer(catalogs)),
+            (CATALOG, CatalogServicer(catalogs)),
+        ):
+            handlers = method_handlers(service, servicer, self._gate)
+            self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (SERVICE.full_name, HEALTH, reflection.SERVICE_NAME)
+        names = (RECOMMENDER.full_name, CATALOG.full_name, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> int:
@@ -58,11 +65,16 @@ class Server:
         self._gate.open = True
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
+    async def set_embedding_health(self, *, healthy: bool) -> None:
+        """Says whether new texts can be embedded."""
+        state = health_pb2.HealthCheckResponse
+        await self._health.set(EMBEDDING_HEALTH, state.SERVING if healthy else state.NOT_SERVING)
+
     async def drain(self, grace_seconds: float) -> None:
         """Takes no more calls and lets those under way finish, up to the grace period."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
 
     async def _set_health(self, state: int) -> None:
-        for name in ("", SERVICE.full_name):
+        for name in ("", RECOMMENDER.full_name, CATALOG.full_name):
             await self._health.set(name, state)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from akin.v1 import item_pb2
+from akin.v1 import catalog_service_pb2, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
@@ -27,6 +27,35 @@ class CatalogServices:
 
     catalogue: Catalogue
     recommender: Recommender
+
+
+def named(catalogs: Mapping[str, CatalogServices], name: str) -> CatalogServices:
+    """The use cases of the catalog of this name, empty meaning the default one.
+
+    Raises:
+        InvalidRequest: it is no name of a catalog.
+        CatalogNotFound: there is none.
+    """
+    name = name or DEFAULT_CATALOG
+    errors.require(catalog_violations(name))
+    services = catalogs.get(name)
+    if services is None:
+        raise errors.CatalogNotFound("there is no such catalog")
+    return services
+
+
+class CatalogServicer:
+    """Answers the calls of akin.v1.CatalogService; any method may raise AkinError."""
+
+    def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
+        self._catalogs = catalogs
+
+    async def GetCatalog(
+        self, request: catalog_service_pb2.GetCatalogRequest
+    ) -> catalog_service_pb2.GetCatalogResponse:
+        """Returns a catalog's figures."""
+        figures = await named(self._catalogs, request.catalog).catalogue.figures()
+        return catalog_service_pb2.GetCatalogResponse(catalog=convert.catalog_message(figures))
 
 
 class RecommenderServicer:
@@ -53,7 +82,9 @@ class RecommenderServicer:
         self, requests: AsyncIterator[pb.ImportItemsRequest]
     ) -> AsyncIterator[pb.ImportItemsResponse]:
         """Stores many items; later messages are embedded while earlier ones are stored."""
-        ahead: asyncio.Queue[asyncio.Task[_Import] | None] = asyncio.Queue(IMPORT_AHEAD)
+        ahead: asyncio.Queue[asyncio.Task[_Import | pb.ImportItemsResponse] | None] = asyncio.Queue(
+            IMPORT_AHEAD
+        )
 
         async def read() -> None:
             try:
@@ -65,11 +96,7 @@ class RecommenderServicer:
         reader = asyncio.create_task(read())
         try:
             while (task := await ahead.get()) is not None:
-                work = await task
-                outcomes = await work.catalogue.store(work.prepared)
-                yield pb.ImportItemsResponse(
-                    results=map(convert.item_result, work.item_ids, outcomes)
-                )
+                yield await self._finish(await task)
             await reader
         finally:
             reader.cancel()
@@ -127,20 +154,28 @@ class RecommenderServicer:
         return convert.answer_message(await recommender.recommend(convert.query(request)))
 
     def _catalog(self, name: str) -> CatalogServices:
-        name = name or DEFAULT_CATALOG
-        errors.require(catalog_violations(name))
-        services = self._catalogs.get(name)
-        if services is None:
-            raise errors.CatalogNotFound("there is no such catalog")
-        return services
+        return named(self._catalogs, name)
 
-    async def _prepare(self, request: pb.ImportItemsRequest) -> _Import:
+    async def _prepare(self, request: pb.ImportItemsRequest) -> _Import | pb.ImportItemsResponse:
         catalogue = self._catalog(request.catalog).catalogue
-        prepared = await catalogue.prepare(
-            [_item_or_error(message) for message in request.items],
-            require_indexed=request.require_indexed,
+        ids = [message.item_id for message in request.items]
+        items = [_item_or_error(message) for message in request.items]
+        if request.validate_only:
+            found, usage = await catalogue.estimate(items)
+            results = [convert.item_result(*each) for each in zip(ids, found, strict=True)]
+            usage_message = convert.usage_message(usage)
+            return pb.ImportItemsResponse(results=results, usage=usage_message)
+        prepared = await catalogue.prepare(items, require_indexed=request.require_indexed)
+        return _Import(catalogue, ids, prepared)
+
+    async def _finish(self, work: _Import | pb.ImportItemsResponse) -> pb.ImportItemsResponse:
+        if isinstance(work, pb.ImportItemsResponse):
+            return work
+        outcomes = await work.catalogue.store(work.prepared)
+        return pb.ImportItemsResponse(
+            results=map(convert.item_result, work.item_ids, outcomes),
+            usage=convert.usage_message(work.prepared.usage),
         )
-        return _Import(catalogue, [message.item_id for message in request.items], prepared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     errors.TextRejected: code_pb2.INVALID_ARGUMENT,
     errors.EmbeddingUnavailable: code_pb2.UNAVAILABLE,
+    errors.EmbeddingRejected: code_pb2.FAILED_PRECONDITION,
+    errors.BudgetSpent: code_pb2.FAILED_PRECONDITION,
     errors.NotReady: code_pb2.UNAVAILABLE,
     errors.StoreFull: code_pb2.UNAVAILABLE,
     errors.StoreUnavailable: code_pb2.UNAVAILABLE,

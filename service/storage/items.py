@@ -1,4 +1,4 @@
-"""The SQL of items, their vectors and what is pending. All of it runs inside a connection's thread.
+"""The SQL of items and their vectors. All of it runs inside a connection's thread.
 
 An item whose time has come counts as gone from that microsecond on, whether it was swept or not.
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 from service import errors
 from service.domain.values import Item, ItemState, StoredItem
-from service.storage.values import Change, ItemPage, ItemWrite, PendingItem
+from service.storage.values import Change, ItemPage, ItemWrite, Passage
 from service.storage.writer import Transaction
 
 _COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
@@ -90,14 +90,12 @@ def upsert(
 ) -> StoredItem:
     """Stores one item; while its vector is pending, the old one goes on serving."""
     item, connection = write.item, transaction.connection
-    if write.vector is not None:
-        insert_vectors(connection, space_id, {write.text_hash: write.vector.tobytes()})
+    vector_ids = vector_ids_of(connection, space_id, write.passages)
     sequence = transaction.next_sequence()
     (item_key,) = connection.execute(
         """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, vector_id,
                sequence, change_sequence, update_time_us, deleted)
-           VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us,
-               (SELECT vector_id FROM vectors WHERE space_id = :space_id AND text_hash = :hash),
+           VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :vector_id,
                :sequence, :sequence, :now_us, 0)
            ON CONFLICT (catalog_id, item_id) DO UPDATE SET
                text = excluded.text, attributes = excluded.attributes,
@@ -113,14 +111,15 @@ def upsert(
             "text": item.text,
             "attributes": json.dumps(item.attributes, ensure_ascii=False),
             "expire_time_us": item.expire_time_us,
-            "space_id": space_id,
-            "hash": write.text_hash,
+            "vector_id": vector_ids[0] if vector_ids else None,
             "sequence": sequence,
             "now_us": transaction.now_us,
         },
     ).fetchone()
     reason = write.pending_reason
     connection.execute("DELETE FROM pending WHERE item_key = ?", (item_key,))
+    if vector_ids:
+        set_more_vectors(connection, item_key, vector_ids[1:])
     if reason is not None:
         connection.execute(
             "INSERT INTO pending VALUES (?, ?, 0, ?)", (item_key, reason, transaction.now_us)
@@ -177,6 +176,7 @@ def _bury(transaction: Transaction, rows: list[tuple[int]]) -> int:
             {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
         )
         transaction.connection.execute("DELETE FROM pending WHERE item_key = ?", (item_key,))
+        set_more_vectors(transaction.connection, item_key, ())
     return sequence
 
 
@@ -193,9 +193,13 @@ def changes(
             (catalog_id, after, limit),
         ).fetchall()
         reached = rows[-1][4] if len(rows) == limit else last_sequence(connection)
+        more = _more_vectors(connection, catalog_id, after, reached)
     finally:
         connection.execute("COMMIT")
-    return [Change(*row[:4]) for row in rows], reached
+    return [
+        Change(key, item_id, () if vector is None else (vector, *more.get(key, ())), expire_time_us)
+        for key, item_id, vector, expire_time_us, _ in rows
+    ], reached
 
 
 def last_sequence(connection: sqlite3.Connection) -> int:
@@ -214,6 +218,49 @@ def insert_vectors(
     )
 
 
+def vector_ids_of(
+    connection: sqlite3.Connection, space_id: int, passages: Sequence[Passage]
+) -> list[int]:
+    """The ids of the passages' vectors, which are stored on the way if they are new."""
+    insert_vectors(
+        connection, space_id, {each.text_hash: each.vector.tobytes() for each in passages}
+    )
+    return [
+        connection.execute(
+            "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
+            (space_id, each.text_hash),
+        ).fetchone()[0]
+        for each in passages
+    ]
+
+
+def set_more_vectors(
+    connection: sqlite3.Connection, item_key: int, vector_ids: Sequence[int]
+) -> None:
+    """Sets the vectors of an item's passages after the first."""
+    connection.execute("DELETE FROM more_vectors WHERE item_key = ?", (item_key,))
+    connection.executemany(
+        "INSERT INTO more_vectors VALUES (?, ?, ?)",
+        ((item_key, position, vector_id) for position, vector_id in enumerate(vector_ids, start=1)),
+    )
+
+
+def _more_vectors(
+    connection: sqlite3.Connection, catalog_id: int, after: int, reached: int
+) -> dict[int, list[bytes]]:
+    """By item, the vectors of the passages after the first, of what changed in (after, reached]."""
+    found: dict[int, list[bytes]] = {}
+    for item_key, vector in connection.execute(
+        """SELECT item_key, vector FROM more_vectors
+           JOIN items USING (item_key) JOIN vectors ON vectors.vector_id = more_vectors.vector_id
+           WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
+           ORDER BY item_key, position""",
+        (catalog_id, after, reached),
+    ):
+        found.setdefault(item_key, []).append(vector)
+    return found
+
+
 def vectors(
     connection: sqlite3.Connection, space_id: int, hashes: Sequence[bytes]
 ) -> dict[bytes, bytes]:
@@ -226,54 +273,3 @@ def vectors(
         if row is not None:
             found[key] = row[0]
     return found
-
-
-def due_pending(
-    connection: sqlite3.Connection, catalog_id: int, now_us: int, limit: int
-) -> list[PendingItem]:
-    """Items whose next attempt at embedding is due, longest due first."""
-    rows = connection.execute(
-        """SELECT item_key, sequence, text, attempts FROM pending JOIN items USING (item_key)
-           WHERE catalog_id = ? AND next_attempt_us <= ? ORDER BY next_attempt_us LIMIT ?""",
-        (catalog_id, now_us, limit),
-    )
-    return [PendingItem(*row) for row in rows]
-
-
-def settle(
-    transaction: Transaction, space_id: int, pending: PendingItem, text_hash: bytes, vector: bytes
-) -> int:
-    """Gives a pending item its vector, unless it was written again meanwhile.
-
-    Returns:
-        The change's sequence, 0 if the item is another by now.
-    """
-    insert_vectors(transaction.connection, space_id, {text_hash: vector})
-    sequence = transaction.next_sequence()
-    changed = transaction.connection.execute(
-        """UPDATE items SET change_sequence = :change, vector_id =
-               (SELECT vector_id FROM vectors WHERE space_id = :space_id AND text_hash = :hash)
-           WHERE item_key = :item_key AND sequence = :sequence""",
-        {
-            "change": sequence,
-            "space_id": space_id,
-            "hash": text_hash,
-            "item_key": pending.item_key,
-            "sequence": pending.sequence,
-        },
-    ).rowcount
-    if not changed:
-        return 0
-    transaction.connection.execute("DELETE FROM pending WHERE item_key = ?", (pending.item_key,))
-    return sequence
-
-
-def postpone(
-    transaction: Transaction, pending: PendingItem, reason: str, next_attempt_us: int
-) -> None:
-    """Notes a failed attempt at a pending item, unless it was written again meanwhile."""
-    transaction.connection.execute(
-        """UPDATE pending SET reason = ?, attempts = attempts + 1, next_attempt_us = ?
-           WHERE item_key = (SELECT item_key FROM items WHERE item_key = ? AND sequence = ?)""",
-        (reason, next_attempt_us, pending.item_key, pending.sequence),
-    )

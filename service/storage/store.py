@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
 import threading
@@ -22,9 +23,9 @@ from numpy.typing import NDArray
 
 from service import errors
 from service.domain.values import DEFAULT_CATALOG, Space, StoredItem, StoredUser, User
-from service.storage import items, users
+from service.storage import items, pending, spend, users
 from service.storage.schema import connect, migrate, translated
-from service.storage.values import Change, ItemPage, ItemWrite, PendingItem
+from service.storage.values import Change, ItemPage, ItemWrite, Passage, PendingItem, Spend
 from service.storage.writer import GroupCommit, Transaction
 
 P = ParamSpec("P")
@@ -108,6 +109,10 @@ class Store:
         """Has `listener` called in the event loop with the last sequence after each commit."""
         self._listeners.append(listener)
 
+    async def stored_space(self, name: str) -> Space | None:
+        """The space that a catalog's vectors are in, if there is such a catalog yet."""
+        return await self._read(_stored_space, name)
+
     async def catalog(self, name: str, space: Space) -> CatalogRow:
         """Opens a catalog for a space, making the default one if need be.
 
@@ -170,6 +175,10 @@ class Store:
             items.page, catalog.catalog_id, after, limit, max_bytes, self._clock_us()
         )
 
+    async def count_items(self, catalog: CatalogRow) -> int:
+        """How many live items a catalog has."""
+        return await self._read(items.count, catalog.catalog_id, self._clock_us())
+
     async def upsert_user(
         self, catalog: CatalogRow, user: User, vectors: Mapping[bytes, Vector]
     ) -> StoredUser:
@@ -203,22 +212,42 @@ class Store:
 
     async def due_pending(self, catalog: CatalogRow, limit: int) -> list[PendingItem]:
         """Items whose next attempt at embedding is due, longest due first."""
-        return await self._read(items.due_pending, catalog.catalog_id, self._clock_us(), limit)
+        return await self._read(pending.due_pending, catalog.catalog_id, self._clock_us(), limit)
 
     async def settle(
-        self, catalog: CatalogRow, pending: PendingItem, text_hash: bytes, vector: Vector
+        self, catalog: CatalogRow, item: PendingItem, passages: Sequence[Passage]
     ) -> int:
-        """Gives a pending item its vector; returns the change's sequence, 0 if it is outdated."""
-        encoded = vector.tobytes()
-        return await self._writer.run(
-            lambda t: items.settle(t, catalog.space_id, pending, text_hash, encoded)
-        )
+        """Gives a pending item its vectors; returns the change's sequence, 0 if it is outdated."""
+        return await self._writer.run(lambda t: pending.settle(t, catalog.space_id, item, passages))
 
-    async def postpone(self, pending: PendingItem, reason: str, delay_seconds: float) -> None:
-        """Notes a failed attempt at a pending item and when to try again."""
-        await self._writer.run(
-            lambda t: items.postpone(t, pending, reason, t.now_us + int(delay_seconds * 1e6))
-        )
+    async def postpone(self, item: PendingItem, reason: str, delay_seconds: float | None) -> None:
+        """Notes a failed attempt at a pending item, and when to try again; None: not by itself."""
+
+        def operation(transaction: Transaction) -> None:
+            due_us = (
+                pending.NEVER_US
+                if delay_seconds is None
+                else transaction.now_us + int(delay_seconds * 1e6)
+            )
+            pending.postpone(transaction, item, reason, due_us)
+
+        await self._writer.run(operation)
+
+    async def retry_pending(self) -> None:
+        """Makes every pending item due, as if it had never been tried."""
+        await self._writer.run(pending.retry_all)
+
+    async def pending_reasons(self, catalog: CatalogRow) -> Mapping[str, int]:
+        """How many items wait for their vectors, by reason, most first."""
+        return await self._read(pending.reasons, catalog.catalog_id)
+
+    async def add_spend(self, day: str, spent: Spend) -> None:
+        """Adds to what embedding took on a day, YYYY-MM-DD of UTC."""
+        await self._writer.run(lambda t: spend.add(t, day, spent))
+
+    async def spend_by_day(self, days: int) -> Mapping[str, Spend]:
+        """What embedding took on the last days on which it took anything, latest first."""
+        return await self._read(spend.by_day, days)
 
     def _committed(self, sequence: int) -> None:
         self.last_sequence = sequence
@@ -243,6 +272,13 @@ class Store:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._connections.append(connection)
         return connection
+
+
+def _stored_space(connection: sqlite3.Connection, name: str) -> Space | None:
+    row = connection.execute(
+        "SELECT fingerprint FROM catalogs JOIN spaces USING (space_id) WHERE name = ?", (name,)
+    ).fetchone()
+    return None if row is None else Space(**json.loads(row[0]))
 
 
 def _catalog(transaction: Transaction, name: str, space: Space) -> CatalogRow:

@@ -12,15 +12,22 @@ from service.domain.values import Item, StoredItem
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A vector (float32 [dimensions], unit length) under the hash of the text it stands for."""
+
+    text_hash: bytes
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class ItemWrite:
     """An item to store.
 
-    Either there is a `vector` (float32, unit length), or `pending_reason` tells why not yet.
+    Either there are `passages`, one for most texts, or `pending_reason` tells why not yet.
     """
 
     item: Item
-    text_hash: bytes
-    vector: NDArray[np.float32] | None = None
+    passages: Sequence[Passage] = ()
     pending_reason: str | None = None
 
 
@@ -35,11 +42,11 @@ class ItemPage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a follower needs of one item: its vector now (float32 bytes), or that it has none."""
+    """What a follower needs of one item: its vectors (float32 bytes), none if it must not serve."""
 
     item_key: int
     item_id: str
-    vector: bytes | None
+    vectors: Sequence[bytes]
     expire_time_us: int | None
 
 
@@ -51,3 +58,11 @@ class PendingItem:
     sequence: int
     text: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What embedding took on one day of UTC, or in all."""
+
+    prompt_tokens: int = 0
+    cost_usd: float = 0.0

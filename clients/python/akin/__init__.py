@@ -15,9 +15,11 @@ from akin._aio import AsyncClient
 from akin._client import Client
 from akin._errors import AkinError, Violation
 from akin._requests import item
+from akin.v1.catalog_service_pb2 import Catalog
+from akin.v1.embedding_usage_pb2 import EmbeddingUsage
 from akin.v1.item_pb2 import Item, ItemResult, ItemState
 from akin.v1.recommender_service_pb2 import (
-    EmbeddingUsage,
+    ImportItemsResponse,
     ItemView,
     ListItemsResponse,
     Recommendation,
@@ -30,8 +32,10 @@ from akin.v1.user_pb2 import LikedItem, Preference, User
 __all__ = [
     "AkinError",
     "AsyncClient",
+    "Catalog",
     "Client",
     "EmbeddingUsage",
+    "ImportItemsResponse",
     "Item",
     "ItemResult",
     "ItemState",

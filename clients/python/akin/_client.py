@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from akin import _policy, _requests
 from akin._errors import decode
-from akin.v1 import item_pb2, user_pb2
+from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 
@@ -37,6 +37,7 @@ class Client:
     ) -> None:
         self._channel = grpc.insecure_channel(address, options=_policy.CHANNEL_OPTIONS)
         self._stub = pb_grpc.RecommenderServiceStub(self._channel)
+        self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)
         self._catalog = catalog
         self._timeout_seconds = timeout_seconds
@@ -91,10 +92,25 @@ class Client:
 
         Results arrive while items are still being read; there is no deadline.
         """
-        messages = _requests.import_messages(items, self._catalog, require_indexed=require_indexed)
+        for response in self.import_batches(items, require_indexed=require_indexed):
+            yield from response.results
+
+    def import_batches(
+        self,
+        items: Iterable[item_pb2.Item],
+        *,
+        require_indexed: bool = False,
+        validate_only: bool = False,
+    ) -> Iterator[pb.ImportItemsResponse]:
+        """Stores many items, a batch at a time, and tells what embedding each batch took.
+
+        With `validate_only` it stores nothing, and tells about what embedding would take.
+        """
+        messages = _requests.import_messages(
+            items, self._catalog, require_indexed=require_indexed, validate_only=validate_only
+        )
         try:
-            for response in self._stub.ImportItems(messages):
-                yield from response.results
+            yield from self._stub.ImportItems(messages)
         except grpc.RpcError as exc:
             raise decode(exc) from exc
 
@@ -185,6 +201,12 @@ class Client:
             catalog=self._catalog,
         )
         return self._call(self._stub.RecommendSimilar, request)
+
+    def get_catalog(self) -> catalog_service_pb2.Catalog:
+        """The catalog's figures: items, those that wait and why, what embedding took."""
+        request = catalog_service_pb2.GetCatalogRequest(catalog=self._catalog)
+        response = self._call(self._catalogs.GetCatalog, request)
+        return response.catalog
 
     def is_serving(self) -> bool:
         """Whether the server says that it is healthy and ready."""

@@ -14,7 +14,10 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
-            "name": [{"service": "akin.v1.RecommenderService"}],
+            "name": [
+                {"service": "akin.v1.RecommenderService"},
+                {"service": "akin.v1.CatalogService"},
+            ],
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.2s",

@@ -43,16 +43,21 @@ def item(
 
 
 def import_messages(
-    items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool
+    items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool, validate_only: bool
 ) -> Iterator[pb.ImportItemsRequest]:
     """Import messages of up to IMPORT_ITEMS items and, but for a lone item, IMPORT_BYTES."""
-    message = pb.ImportItemsRequest(catalog=catalog, require_indexed=require_indexed)
+    empty = pb.ImportItemsRequest(
+        catalog=catalog, require_indexed=require_indexed, validate_only=validate_only
+    )
+    message = pb.ImportItemsRequest()
+    message.CopyFrom(empty)
     size = 0
     for each in items:
         length = each.ByteSize()
         if message.items and (len(message.items) == IMPORT_ITEMS or size + length > IMPORT_BYTES):
             yield message
-            message = pb.ImportItemsRequest(catalog=catalog, require_indexed=require_indexed)
+            message = pb.ImportItemsRequest()
+            message.CopyFrom(empty)
             size = 0
         message.items.append(each)
         size += length

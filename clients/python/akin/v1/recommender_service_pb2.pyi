@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from akin.v1 import embedding_usage_pb2 as _embedding_usage_pb2
 from akin.v1 import item_pb2 as _item_pb2
 from akin.v1 import user_pb2 as _user_pb2
 from collections import abc as _abc
@@ -54,8 +55,8 @@ class UpsertItemRequest(_message.Message):
     catalog: _builtins.str
     """The catalog; empty means `default`."""
     require_indexed: _builtins.bool
-    """Fail with UNAVAILABLE and store nothing rather than keep the item as PENDING when its text
-    cannot be embedded for now.
+    """Fail and store nothing rather than keep the item as PENDING when its text cannot be embedded for
+    now.
     """
     expected_sequence: _builtins.int
     """Store only if the item's current sequence is this; 0 means only if there is no such item.
@@ -99,7 +100,7 @@ class UpsertItemResponse(_message.Message):
         """The item as stored."""
 
     @_builtins.property
-    def usage(self) -> Global___EmbeddingUsage:
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
         """What embedding took."""
 
     def __init__(
@@ -107,7 +108,7 @@ class UpsertItemResponse(_message.Message):
         *,
         item: _item_pb2.Item | None = ...,
         embedded: _builtins.bool = ...,
-        usage: Global___EmbeddingUsage | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -126,10 +127,15 @@ class ImportItemsRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     REQUIRE_INDEXED_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The catalog; empty means `default`."""
     require_indexed: _builtins.bool
     """Refuse an item rather than keep it as PENDING when its text cannot be embedded for now."""
+    validate_only: _builtins.bool
+    """Only check the items and estimate what embedding them would take; store and embed nothing.
+    Results then have no sequence and no state.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """The items, applied in order. At most 1,000 a message; the stream ends with INVALID_ARGUMENT
@@ -142,10 +148,11 @@ class ImportItemsRequest(_message.Message):
         catalog: _builtins.str = ...,
         items: _abc.Iterable[_item_pb2.Item] | None = ...,
         require_indexed: _builtins.bool = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "items", b"items", "require_indexed", b"require_indexed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "items", b"items", "require_indexed", b"require_indexed", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,18 +165,24 @@ class ImportItemsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.ItemResult]:
         """One result for each item of the request message, in order."""
+
+    @_builtins.property
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
+        """What embedding took; with validate_only an estimate of what it would take."""
 
     def __init__(
         self,
         *,
         results: _abc.Iterable[_item_pb2.ItemResult] | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,14 +395,14 @@ class UpsertUserResponse(_message.Message):
         """The user as stored."""
 
     @_builtins.property
-    def usage(self) -> Global___EmbeddingUsage:
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
         """What embedding the preferences took."""
 
     def __init__(
         self,
         *,
         user: _user_pb2.User | None = ...,
-        usage: Global___EmbeddingUsage | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -594,7 +607,7 @@ class RecommendSimilarResponse(_message.Message):
         """Liked items of the user that are not in the index and so did not count."""
 
     @_builtins.property
-    def usage(self) -> Global___EmbeddingUsage:
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
         """What embedding the source took."""
 
     def __init__(
@@ -603,7 +616,7 @@ class RecommendSimilarResponse(_message.Message):
         recommendations: _abc.Iterable[Global___Recommendation] | None = ...,
         missing_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         sequence: _builtins.int = ...,
-        usage: Global___EmbeddingUsage | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -650,37 +663,3 @@ class Recommendation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
-
-@_typing.final
-class EmbeddingUsage(_message.Message):
-    """What embedding took in one call."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TEXTS_FIELD_NUMBER: _builtins.int
-    CACHED_TEXTS_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
-    COST_USD_FIELD_NUMBER: _builtins.int
-    texts: _builtins.int
-    """How many distinct texts the call needed vectors for."""
-    cached_texts: _builtins.int
-    """How many of them had a vector already."""
-    prompt_tokens: _builtins.int
-    """The tokens the embedding provider counted; 0 for the embedded model."""
-    cost_usd: _builtins.float
-    """What the embedding provider charged, in US dollars; 0 for the embedded model."""
-    def __init__(
-        self,
-        *,
-        texts: _builtins.int = ...,
-        cached_texts: _builtins.int = ...,
-        prompt_tokens: _builtins.int = ...,
-        cost_usd: _builtins.float = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_texts", b"cached_texts", "cost_usd", b"cost_usd", "prompt_tokens", b"prompt_tokens", "texts", b"texts"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___EmbeddingUsage: _TypeAlias = EmbeddingUsage  # noqa: Y015

@@ -113,8 +113,9 @@ class RecommenderServiceServicer:
 
         If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
         possible; until then recommendations go by the text it had before, if any. With require_indexed
-        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE). ABORTED (SEQUENCE_MISMATCH) if
-        expected_sequence is not the item's.
+        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
+        (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
+        item's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,7 +152,8 @@ class RecommenderServiceServicer:
 
     def UpsertUser(self, request, context):
         """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-        preference cannot be embedded for now.
+        preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+        if the operator must do something about it first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -175,7 +177,8 @@ class RecommenderServiceServicer:
         """Returns the items most similar to an item, a text or a user's tastes, best first.
 
         NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now.
+        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
+        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,8 +50,9 @@ class RecommenderServiceStub:
 
     If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
     possible; until then recommendations go by the text it had before, if any. With require_indexed
-    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE). ABORTED (SEQUENCE_MISMATCH) if
-    expected_sequence is not the item's.
+    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
+    item's.
     """
     ImportItems: _grpc.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]
     """Stores many items: one reply for each request message, in order. One bad item fails alone, in
@@ -65,7 +66,8 @@ class RecommenderServiceStub:
     """Lists items by ascending id, a page at a time."""
     UpsertUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]
     """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-    preference cannot be embedded for now.
+    preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+    if the operator must do something about it first.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]
     """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
@@ -75,7 +77,8 @@ class RecommenderServiceStub:
     """Returns the items most similar to an item, a text or a user's tastes, best first.
 
     NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now.
+    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
     """
 
 @_typing.type_check_only
@@ -100,8 +103,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
     possible; until then recommendations go by the text it had before, if any. With require_indexed
-    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE). ABORTED (SEQUENCE_MISMATCH) if
-    expected_sequence is not the item's.
+    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
+    item's.
     """
     ImportItems: _aio.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]  # type: ignore[assignment]
     """Stores many items: one reply for each request message, in order. One bad item fails alone, in
@@ -115,7 +119,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Lists items by ascending id, a page at a time."""
     UpsertUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]  # type: ignore[assignment]
     """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-    preference cannot be embedded for now.
+    preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+    if the operator must do something about it first.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
@@ -125,7 +130,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Returns the items most similar to an item, a text or a user's tastes, best first.
 
     NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now.
+    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
     """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -153,8 +159,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
         possible; until then recommendations go by the text it had before, if any. With require_indexed
-        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE). ABORTED (SEQUENCE_MISMATCH) if
-        expected_sequence is not the item's.
+        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
+        (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
+        item's.
         """
 
     @_abc_1.abstractmethod
@@ -198,7 +205,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.UpsertUserResponse, _abc.Awaitable[_recommender_service_pb2.UpsertUserResponse]]:
         """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-        preference cannot be embedded for now.
+        preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+        if the operator must do something about it first.
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +234,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns the items most similar to an item, a text or a user's tastes, best first.
 
         NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now.
+        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
+        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

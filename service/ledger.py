@@ -1,0 +1,86 @@
+"""What embedding costs: counted by day on disk, and held below the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from service import errors
+from service.domain.values import Space
+from service.embedding.base import BatchLimits, Embedder, Embeddings
+from service.storage import Spend, Store
+
+
+class Ledger:
+    """What embedding took today, which is a day of UTC."""
+
+    def __init__(
+        self, store: Store, budget_usd_per_day: float | None, clock_us: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._budget_usd = budget_usd_per_day
+        self._clock_us = clock_us
+        self._day = ""
+        self._today = Spend()
+
+    async def check(self) -> None:
+        """Raises BudgetSpent if there is a budget and today's is spent."""
+        await self._turn_page()
+        if self._budget_usd is not None and self._today.cost_usd >= self._budget_usd:
+            raise errors.BudgetSpent(
+                f"today's budget for embedding, {self._budget_usd:g} US dollars, is spent"
+            )
+
+    async def record(self, spent: Spend) -> None:
+        """Adds to today."""
+        await self._turn_page()
+        self._today = Spend(
+            self._today.prompt_tokens + spent.prompt_tokens, self._today.cost_usd + spent.cost_usd
+        )
+        await self._store.add_spend(self._day, spent)
+
+    async def _turn_page(self) -> None:
+        day = day_of(self._clock_us())
+        if day != self._day:
+            self._day = day
+            self._today = (await self._store.spend_by_day(1)).get(day, Spend())
+
+
+class MeteredEmbedder:
+    """An Embedder whose batches go through the ledger."""
+
+    def __init__(self, embedder: Embedder, ledger: Ledger) -> None:
+        self._embedder = embedder
+        self._ledger = ledger
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector it makes."""
+        return self._embedder.space
+
+    @property
+    def limits(self) -> BatchLimits:
+        """How it wants its batches."""
+        return self._embedder.limits
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Embeds one batch.
+
+        Raises:
+            BudgetSpent: there is no money left for it today.
+            ProviderError: it failed.
+        """
+        await self._ledger.check()
+        embeddings = await self._embedder.embed(texts)
+        if embeddings.prompt_tokens or embeddings.cost_usd:
+            await self._ledger.record(Spend(embeddings.prompt_tokens, embeddings.cost_usd))
+        return embeddings
+
+    async def close(self) -> None:
+        """Lets go of threads and connections."""
+        await self._embedder.close()
+
+
+def day_of(time_us: int) -> str:
+    """The day of UTC that a time in microseconds since 1970 falls on, YYYY-MM-DD."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).date().isoformat()
