@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from service import errors
 from service.domain import limits
-from service.domain.checks import id_violations, item_violations, user_violations
+from service.domain.checks import id_violations, item_violations, page_violations, user_violations
 from service.domain.values import (
     CatalogFigures,
     DailyUsage,
@@ -54,7 +54,10 @@ class Prepared:
 
 
 class Catalogue:
-    """The items and users of one catalog."""
+    """The items and users of one catalog.
+
+    `found` is what reading a request found wrong with it, to be told with the rest.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,12 @@ class Catalogue:
         self._usd_per_token = usd_per_token
 
     async def upsert_item(
-        self, item: Item, *, require_indexed: bool, expected_sequence: int | None
+        self,
+        item: Item,
+        *,
+        require_indexed: bool,
+        expected_sequence: int | None,
+        found: Sequence[Violation] = (),
     ) -> Upserted:
         """Stores one item; returns once it is on disk and recommended.
 
@@ -82,7 +90,7 @@ class Catalogue:
             SequenceMismatch: its sequence is not the expected one, 0 standing for no such item.
             EmbeddingUnavailable: with `require_indexed`, its text cannot be embedded for now.
         """
-        violations = list(item_violations(item, "item", self._clock_us()))
+        violations = [*found, *item_violations(item, "item", self._clock_us())]
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
         errors.require(violations)
@@ -105,7 +113,7 @@ class Catalogue:
         """
         checked = self._checked(items)
         outcome = await self._vectoriser.documents(
-            {each.text for each in checked if isinstance(each, Item)}
+            {each.text for each in checked if isinstance(each, Item)}, patient=True
         )
         writes = [
             _write(each, outcome, require_indexed=require_indexed)
@@ -131,8 +139,13 @@ class Catalogue:
             usage = replace(usage, cost_usd=usage.prompt_tokens * await self._usd_per_token())
         return found, usage
 
-    async def figures(self) -> CatalogFigures:
-        """What operators want to know."""
+    async def figures(self, found: Sequence[Violation] = ()) -> CatalogFigures:
+        """What operators want to know.
+
+        Raises:
+            InvalidRequest: the request breaks the contract.
+        """
+        errors.require(found)
         usage = await self._store.spend_by_day(USAGE_DAYS)
         return CatalogFigures(
             name=self._catalog.name,
@@ -157,52 +170,53 @@ class Catalogue:
         await self._indexer.reached(max(sequences, default=0))
         return results
 
-    async def get_item(self, item_id: str) -> StoredItem:
+    async def get_item(self, item_id: str, found: Sequence[Violation] = ()) -> StoredItem:
         """One item.
 
         Raises:
             ItemNotFound: there is none.
         """
-        errors.require(id_violations(item_id, "item_id"))
-        found = await self._store.get_items(self._catalog, [item_id])
-        if item_id not in found:
+        errors.require((*found, *id_violations(item_id, "item_id")))
+        items = await self._store.get_items(self._catalog, [item_id])
+        if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
-        return found[item_id]
+        return items[item_id]
 
-    async def delete_item(self, item_id: str, *, allow_missing: bool) -> int:
+    async def delete_item(
+        self, item_id: str, *, allow_missing: bool, found: Sequence[Violation] = ()
+    ) -> int:
         """Deletes one item; returns the delete's sequence once it is no longer recommended.
 
         Raises:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
-        errors.require(id_violations(item_id, "item_id"))
+        errors.require((*found, *id_violations(item_id, "item_id")))
         sequence = await self._store.delete_item(self._catalog, item_id)
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
         await self._indexer.reached(sequence)
         return sequence
 
-    async def list_items(self, after: str, page_size: int) -> Page:
+    async def list_items(self, after: str, page_size: int, found: Sequence[Violation] = ()) -> Page:
         """A page of items with ids beyond `after`, ascending in byte order.
 
         Raises:
             InvalidRequest: the page size is not between 1 and PAGE_ITEMS.
         """
-        if not 1 <= page_size <= limits.PAGE_ITEMS:
-            raise errors.invalid(
-                "page_size", f"must be between 0 (for the default) and {limits.PAGE_ITEMS}"
-            )
-        found = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
-        return Page(found.items, found.items[-1].item.item_id if found.more else "", found.total)
+        errors.require((*found, *page_violations(page_size)))
+        page = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
+        return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
 
-    async def upsert_user(self, user: User) -> tuple[StoredUser, EmbeddingUsage]:
+    async def upsert_user(
+        self, user: User, found: Sequence[Violation] = ()
+    ) -> tuple[StoredUser, EmbeddingUsage]:
         """Stores one user with the vectors of the preferences.
 
         Raises:
             InvalidRequest: the user breaks the contract.
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
-        errors.require(user_violations(user, "user"))
+        errors.require((*found, *user_violations(user, "user")))
         outcome = await self._vectoriser.queries(each.text for each in user.preferences)
         rejected = [
             Violation(f"user.preferences[{number}].text", failure.message)
@@ -219,25 +233,25 @@ class Catalogue:
         }
         return await self._store.upsert_user(self._catalog, user, vectors), outcome.usage
 
-    async def get_user(self, user_id: str) -> StoredUser:
+    async def get_user(self, user_id: str, found: Sequence[Violation] = ()) -> StoredUser:
         """One user.
 
         Raises:
             UserNotFound: there is none.
         """
-        errors.require(id_violations(user_id, "user_id"))
+        errors.require((*found, *id_violations(user_id, "user_id")))
         stored = await self._store.get_user(self._catalog, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
         return stored
 
-    async def delete_user(self, user_id: str) -> None:
+    async def delete_user(self, user_id: str, found: Sequence[Violation] = ()) -> None:
         """Deletes one user.
 
         Raises:
             UserNotFound: there is none.
         """
-        errors.require(id_violations(user_id, "user_id"))
+        errors.require((*found, *id_violations(user_id, "user_id")))
         if not await self._store.delete_user(self._catalog, user_id):
             raise errors.UserNotFound("there is no such user")
 

@@ -61,11 +61,6 @@ class Indexer:
             self._worker.shutdown()
 
     @property
-    def sequence(self) -> int:
-        """The last write that the view has taken in."""
-        return self._view.sequence
-
-    @property
     def items(self) -> int:
         """How many items can be recommended."""
         return len(self._view)

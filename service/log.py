@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+from contextlib import suppress
 
 import structlog
 
@@ -33,9 +35,23 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(),
+        logger_factory=lambda *_: _Output(),
         cache_logger_on_first_use=True,
     )
+
+
+class _Output:
+    """Writes lines to standard output, and loses them where nobody takes them in.
+
+    A full disk or a closed pipe behind the log must not fail calls.
+    """
+
+    def msg(self, message: str) -> None:
+        """Writes one line."""
+        with suppress(OSError):
+            os.write(sys.stdout.fileno(), f"{message}\n".encode())
+
+    debug = info = warning = error = exception = critical = msg
 
 
 def _encode(event: object, **_options: object) -> str:

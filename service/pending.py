@@ -46,7 +46,7 @@ class PendingEmbedder:
         due = await self._store.due_pending(self._catalog, ITEMS_PER_ROUND)
         if not due:
             return 0
-        outcome = await self._vectoriser.documents({pending.text for pending in due})
+        outcome = await self._vectoriser.documents({pending.text for pending in due}, patient=True)
         await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
         return len(due)
 

@@ -15,11 +15,13 @@ from service.domain.values import (
     EmbeddingUsage,
     ItemSource,
     ItemState,
+    LikedItem,
     Query,
     Recommendation,
     TextSource,
     User,
     UserSource,
+    Violation,
 )
 from service.index.base import Vectors
 from service.indexer import Indexer
@@ -43,15 +45,19 @@ class Recommender:
         self._indexer = indexer
         self._vectoriser = vectoriser
 
-    async def recommend(self, query: Query) -> Answer:
+    async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
         """The items most similar to the query's source, best first.
+
+        Args:
+            query: the question.
+            found: what reading the request found wrong with it, to be told with the rest.
 
         Raises:
             InvalidRequest: the query breaks the contract.
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector for now.
         """
-        errors.require(query_violations(query, self._store.last_sequence))
+        errors.require((*found, *query_violations(query, self._store.last_sequence)))
         await self._indexer.reached(query.min_sequence)
         match query.source:
             case ItemSource(item_id):
@@ -60,6 +66,8 @@ class Recommender:
                 answer = await self._for_text(query, text)
             case UserSource(user_id):
                 answer = await self._for_user(query, user_id)
+            case None:
+                raise AssertionError("a query without a source breaks the contract")
         return await self._with_items(answer) if query.full else answer
 
     async def _for_item(self, query: Query, item_id: str) -> Answer:
@@ -131,24 +139,34 @@ def _nearest(view: View, vectors: Vectors, query: Query, exclude: Sequence[int])
 
 
 def _for_tastes(view: View, query: Query, user: User, tastes: Sequence[Vectors]) -> Ranked:
-    liked = [each for each in user.liked_items if view.key(each.item_id) is not None]
-    keys = view.keys(each.item_id for each in liked)
-    weights = [*(each.weight for each in user.preferences), *(each.weight for each in liked)]
-    if not weights:
-        return []
-    owned = view.index.vectors(keys)
+    present = [each for each in user.liked_items if view.key(each.item_id) is not None]
+    counting = _strongest(present, SOURCES - len(tastes))
+    owned = view.index.vectors(view.keys(each.item_id for each in counting))
     vectors = np.concatenate([*tastes, owned.vectors])
+    if not len(vectors):
+        return []
     # The passages of one long text share its weight.
-    passages = [*map(len, tastes), *np.bincount(owned.owners, minlength=len(keys)).tolist()]
-    weights = [
+    passages = [*map(len, tastes), *np.bincount(owned.owners, minlength=len(counting)).tolist()]
+    weights = [each.weight for each in user.preferences] + [each.weight for each in counting]
+    shares = [
         weight / number
         for weight, number in zip(weights, passages, strict=True)
         for _ in range(number)
     ]
-    exclude = {*keys, *view.keys(query.exclude_item_ids)}
-    sources = Sources(vectors, np.array(weights, np.float32))
-    hits = pooled(view, sources, query.limit, exclude, exact=query.exact)
-    return view.best(hits, query.limit)
+    exclude = view.keys((*(each.item_id for each in present), *query.exclude_item_ids))
+    sources = Sources(vectors, np.array(shares, np.float32))
+    return view.best(
+        pooled(view, sources, query.limit, set(exclude), exact=query.exact), query.limit
+    )
+
+
+def _strongest(liked: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
+    """The heaviest `number` likes or dislikes, and of equal ones the latest, in their order."""
+    if len(liked) <= number:
+        return liked
+    latest_first = reversed(range(len(liked)))
+    heaviest = sorted(latest_first, key=lambda position: -abs(liked[position].weight))
+    return [liked[position] for position in sorted(heaviest[:number])]
 
 
 def _answer(

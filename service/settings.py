@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("data"), description="folder of the database, made if need be")
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        10.0, description="how long calls under way may go on after SIGTERM or SIGINT"
+        8.0, description="how long calls under way may go on after SIGTERM or SIGINT"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least severe log lines to write; `info` has one for each call"

@@ -64,13 +64,13 @@ class Vectoriser:
         """Why the embedder's last request failed; empty if it did not."""
         return self._batcher.pace.problem
 
-    async def documents(self, texts: Iterable[str]) -> TextVectors:
-        """Vectors for texts of items.
+    async def documents(self, texts: Iterable[str], *, patient: bool = False) -> TextVectors:
+        """Vectors for texts of items; with `patient` after those of others who wait.
 
         Raises:
             Overloaded: too many texts wait to be embedded.
         """
-        return await self._vectors(texts, self.space.template)
+        return await self._vectors(texts, self.space.template, patient=patient)
 
     async def queries(self, texts: Iterable[str]) -> TextVectors:
         """Vectors for texts that items are looked for with.
@@ -78,7 +78,7 @@ class Vectoriser:
         Raises:
             Overloaded: too many texts wait to be embedded.
         """
-        return await self._vectors(texts, self.space.query_template)
+        return await self._vectors(texts, self.space.query_template, patient=False)
 
     async def query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
         """The vectors of one query, float32 [passages, dimensions].
@@ -101,7 +101,7 @@ class Vectoriser:
         tokens = sum(estimated_tokens(part) for part in parts if part not in found)
         return EmbeddingUsage(len(rendered), len(rendered) - len(new), tokens)
 
-    async def _vectors(self, texts: Iterable[str], template: str) -> TextVectors:
+    async def _vectors(self, texts: Iterable[str], template: str, *, patient: bool) -> TextVectors:
         rendered = self._rendered(texts, template)
         hashes = {part: text_hash(part) for each in rendered.values() for part in each}
         found = await self._found(hashes)
@@ -111,7 +111,7 @@ class Vectoriser:
         )
         failed: dict[str, errors.AkinError] = {}
         tokens = cost = 0.0
-        outcomes = await self._batcher.embed(unknown) if unknown else []
+        outcomes = await self._batcher.embed(unknown, patient=patient) if unknown else []
         for part, outcome in zip(unknown, outcomes, strict=True):
             if isinstance(outcome, errors.AkinError):
                 failed[part] = outcome

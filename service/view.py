@@ -64,10 +64,6 @@ class View:
         """The index's key of an item, if the item is here."""
         return self._keys.get(item_id)
 
-    def all_keys(self) -> Iterable[int]:
-        """The index's keys of all items."""
-        return self._ids.keys()
-
     def keys(self, item_ids: Iterable[str]) -> list[int]:
         """The index's keys of those items that are here."""
         return [key for item_id in item_ids if (key := self._keys.get(item_id)) is not None]

@@ -9,6 +9,11 @@ import akin
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import from_json
 
+from service.domain import limits
+
+LINE_BYTES = limits.MESSAGE_BYTES // 2
+"""Surely fits into a message; an item that keeps its limits is far shorter."""
+
 
 class LineError(Exception):
     """A line is not what it should be; the message tells in which field."""
@@ -60,6 +65,8 @@ def parse(line: bytes) -> ItemLine | UserLine:
     Raises:
         LineError: it is not JSON, or not an item or user.
     """
+    if len(line) > LINE_BYTES:
+        raise LineError(f"longer than {LINE_BYTES} bytes")
     try:
         value = from_json(line, allow_inf_nan=False)
     except ValueError as exc:

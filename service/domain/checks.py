@@ -48,6 +48,10 @@ def user_violations(user: User, path: str) -> Iterator[Violation]:
     for number, preference in enumerate(user.preferences[: limits.PREFERENCES]):
         yield from text_violations(preference.text, f"{path}.preferences[{number}].text")
         yield from _weight_violations(preference.weight, f"{path}.preferences[{number}].weight")
+    if sum(len(each.text.encode()) for each in user.preferences) > limits.PREFERENCES_BYTES:
+        yield Violation(
+            f"{path}.preferences", f"must be at most {limits.PREFERENCES_BYTES} bytes in all"
+        )
     yield from _count_violations(user.liked_items, limits.LIKED_ITEMS, f"{path}.liked_items")
     seen: set[str] = set()
     for number, liked in enumerate(user.liked_items[: limits.LIKED_ITEMS]):
@@ -67,6 +71,8 @@ def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
             yield from id_violations(user_id, "user_id")
         case TextSource(text):
             yield from text_violations(text, "text")
+        case None:
+            yield Violation("source", "must be one of item_id, user_id, text")
     if not 1 <= query.limit <= limits.RECOMMENDATIONS:
         yield Violation(
             "limit", f"must be between 0 (for the default) and {limits.RECOMMENDATIONS}"
@@ -78,6 +84,12 @@ def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
         yield Violation("min_score", "must be a finite number")
     if not 0 <= query.min_sequence <= last_sequence:
         yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
+
+
+def page_violations(page_size: int) -> Iterator[Violation]:
+    """Checks the size of a page."""
+    if not 1 <= page_size <= limits.PAGE_ITEMS:
+        yield Violation("page_size", f"must be between 0 (for the default) and {limits.PAGE_ITEMS}")
 
 
 def id_violations(value: str, path: str) -> Iterator[Violation]:

@@ -116,7 +116,7 @@ Source = ItemSource | UserSource | TextSource
 class Query:
     """One question for recommendations."""
 
-    source: Source
+    source: Source | None
     limit: int
     exclude_item_ids: tuple[str, ...] = ()
     min_score: float | None = None
@@ -142,14 +142,6 @@ class EmbeddingUsage:
     cached_texts: int = 0
     prompt_tokens: int = 0
     cost_usd: float = 0.0
-
-    def __add__(self, other: EmbeddingUsage) -> EmbeddingUsage:
-        return EmbeddingUsage(
-            self.texts + other.texts,
-            self.cached_texts + other.cached_texts,
-            self.prompt_tokens + other.prompt_tokens,
-            self.cost_usd + other.cost_usd,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def units(embeddings: Embeddings, texts: int, dimensions: int) -> list[Embedded 
     normalised = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
     tokens, cost = embeddings.prompt_tokens / max(texts, 1), embeddings.cost_usd / max(texts, 1)
     return [
-        Embedded(unit, tokens, cost)
+        Embedded(unit.copy(), tokens, cost)  # not a view, which would keep the whole batch alive
         if length > 0
         else errors.TextRejected("has no word that the embedding model knows")
         for unit, length in zip(normalised, lengths[:, 0].tolist(), strict=True)

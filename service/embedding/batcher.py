@@ -7,6 +7,7 @@ the load and a lone text does not wait. A text that nobody waits for any more is
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class _Flight:
 
     text: str
     tokens: int
+    patient: bool
     queued_at: float = field(default_factory=time.monotonic)
     result: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
     waiting: int = 0
@@ -46,7 +48,8 @@ class Batcher:
         self.pace = Pace(embedder.limits.concurrency)
         self._delivery = Delivery(embedder, self.pace)
         self._flights: dict[str, _Flight] = {}
-        self._queue: asyncio.Queue[_Flight] = asyncio.Queue()
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, _Flight]] = asyncio.PriorityQueue()
+        self._numbers = itertools.count()
         self._queued_tokens = 0
         self._left_over: _Flight | None = None
 
@@ -55,7 +58,7 @@ class Batcher:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    first = self._left_over or await self._queue.get()
+                    first = self._left_over or (await self._queue.get())[-1]
                     self._left_over = None
                     await self.pace.take()
                     group.create_task(self._send(await self._gather(first)))
@@ -63,8 +66,12 @@ class Batcher:
             for flight in self._flights.values():
                 _resolve(flight, errors.NotReady("the service is shutting down"))
 
-    async def embed(self, texts: Sequence[str]) -> list[Outcome]:
+    async def embed(self, texts: Sequence[str], *, patient: bool = False) -> list[Outcome]:
         """Embeds one or more distinct texts; each gets its vector or its own error.
+
+        Args:
+            texts: what to embed.
+            patient: let others go first, as imports do, for nobody looks at a screen meanwhile.
 
         Raises:
             Overloaded: too many texts wait already; none of these was taken.
@@ -75,7 +82,7 @@ class Batcher:
         full = self._queue.qsize() + len(new) > QUEUED_TEXTS or tokens > QUEUED_TOKENS
         if full and self._flights:
             raise errors.Overloaded("too many texts wait to be embedded")
-        flights = [self._board(text) for text in texts]
+        flights = [self._board(text, patient=patient) for text in texts]
         end = deadline.get()
         patience = None if end is None else max(0.0, end - ANSWER_SECONDS - time.monotonic())
         try:
@@ -86,14 +93,17 @@ class Batcher:
             for flight in flights:
                 flight.waiting -= 1
 
-    def _board(self, text: str) -> _Flight:
+    def _board(self, text: str, *, patient: bool) -> _Flight:
         flight = self._flights.get(text)
         if flight is None:
-            flight = self._flights[text] = _Flight(text, estimated_tokens(text))
-            self._queue.put_nowait(flight)
-            self._queued_tokens += flight.tokens
+            flight = self._flights[text] = _Flight(text, estimated_tokens(text), patient)
+            self._put(flight)
         flight.waiting += 1
         return flight
+
+    def _put(self, flight: _Flight) -> None:
+        self._queue.put_nowait((flight.patient, next(self._numbers), flight))
+        self._queued_tokens += flight.tokens
 
     async def _gather(self, first: _Flight) -> list[_Flight]:
         """The batch that starts with `first`: full, or as long as its first text can wait."""
@@ -115,13 +125,13 @@ class Batcher:
     async def _next(self, end: float) -> _Flight | None:
         """The next text in the queue, if there is one before `end`."""
         if not self._queue.empty():
-            return self._queue.get_nowait()
+            return self._queue.get_nowait()[-1]
         left = end - time.monotonic()
         if left <= 0:
             return None
         try:
             async with asyncio.timeout(left):
-                return await self._queue.get()
+                return (await self._queue.get())[-1]
         except TimeoutError:
             return None
 
@@ -139,8 +149,7 @@ class Batcher:
         for text, flight in flights.items():
             if text not in outcomes and flight.waiting:
                 # Dropped because nobody waited, and then somebody came.
-                self._queue.put_nowait(flight)
-                self._queued_tokens += flight.tokens
+                self._put(flight)
                 continue
             del self._flights[text]
             _resolve(flight, outcomes.get(text, errors.NotReady("nobody waited for the text")))

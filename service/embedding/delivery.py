@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import stamina
+import structlog
 
 from service import errors
 from service.embedding.base import HARMLESS_TEXT, Embedded, Embedder, Embeddings, units
@@ -25,6 +26,8 @@ RETRY_SECONDS = 30.0
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 8.0
+
+_LOG = structlog.get_logger()
 
 Outcome = Embedded | errors.AkinError
 
@@ -61,6 +64,13 @@ class Delivery:
                 return {texts[0]: await self._judge(exc)}
         except ProviderError as exc:
             return dict.fromkeys(texts, for_callers(exc))
+        except errors.AkinError as exc:
+            return dict.fromkeys(texts, exc)
+        except Exception:  # noqa: BLE001  (logged)
+            # A fault of ours, or of a library. One text may set it off: the others must not suffer.
+            _LOG.exception("embedder_failed", texts=len(texts))
+            if len(texts) == 1:
+                return {texts[0]: errors.EmbeddingUnavailable("the embedder failed on the text")}
         else:
             outcomes = units(embeddings, len(sent), self._embedder.space.dimensions)
             return dict(zip(sent, outcomes, strict=True))

@@ -39,8 +39,8 @@ class LocalEmbedder:
         return await loop.run_in_executor(self._thread, self._encode, texts)
 
     async def close(self) -> None:
-        """Lets the thread end."""
-        self._thread.shutdown()
+        """Lets the thread end, after the batch it is at."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _encode(self, texts: Sequence[str]) -> Embeddings:
         vectors = self._model.encode(texts, max_length=None, use_multiprocessing=False)

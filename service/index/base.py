@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -55,6 +55,9 @@ class VectorIndex(Protocol):
         Raises:
             KeyError: a key is not there.
         """
+
+    def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
+        """All keys and vectors, `rows` at a time; not copies, so not to be kept or changed."""
 
     def mean(self) -> Vectors:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""

@@ -6,7 +6,7 @@ Rows stay dense: a removed row's place is taken by the last one, so there are no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import faiss
 import numpy as np
@@ -78,6 +78,12 @@ class ExactIndex:
             owners = [n for n, key in enumerate(keys) for _ in self._rows_of(key)]
             rows = [row for key in keys for row in self._rows_of(key)]
         return Owned(self._matrix[rows], np.array(owners, np.int64))
+
+    def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
+        """All keys and vectors, `rows` at a time; not copies, so not to be kept or changed."""
+        for start in range(0, self._size, rows):
+            end = min(start + rows, self._size)
+            yield self._keys[start:end], self._matrix[start:end]
 
     def mean(self) -> Vectors:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""

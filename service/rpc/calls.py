@@ -31,15 +31,28 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
 class Gate:
-    """Whether calls are let in; closed while the service starts."""
+    """Lets calls in and counts them; closed while the service starts."""
 
     def __init__(self) -> None:
         self.open = False
+        self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
-    def check(self) -> None:
-        """Raises NotReady while it is closed."""
-        if not self.open:
-            raise errors.NotReady("the service is starting")
+    def enter(self) -> None:
+        """Counts a call that starts."""
+        self._inside += 1
+        self._empty.clear()
+
+    def leave(self) -> None:
+        """Counts a call that ends."""
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
+
+    async def idle(self) -> None:
+        """Waits until no call is under way."""
+        await self._empty.wait()
 
 
 def method_handlers(
@@ -62,13 +75,13 @@ def _handler(
     request_class: type[Message] = GetMessageClass(method.input_type)
 
     async def unary(data: bytes, context: Context) -> bytes:
-        async with _Call(method.name, context) as call:
-            gate.check()
+        async with _Call(method.name, context, gate) as call:
+            call.let_in()
             return call.sent(await serve(call.received(request_class, data)))
 
     async def stream(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        async with _Call(method.name, context) as call:
-            gate.check()
+        async with _Call(method.name, context, gate) as call:
+            call.let_in()
             requests = (call.received(request_class, data) async for data in messages)
             async for response in serve(requests):
                 yield call.sent(response)
@@ -81,7 +94,8 @@ def _handler(
 class _Call:
     """One call under way: counts its bytes, ends it with a status, and logs it."""
 
-    def __init__(self, method: str, context: Context) -> None:
+    def __init__(self, method: str, context: Context, gate: Gate) -> None:
+        self._gate = gate
         self._method = method
         self._context = context
         self._started = time.perf_counter()
@@ -89,6 +103,11 @@ class _Call:
         deadline.set(None if left is None else time.monotonic() + left)
         self._request_bytes = 0
         self._response_bytes = 0
+
+    def let_in(self) -> None:
+        """Raises NotReady while the service starts."""
+        if not self._gate.open:
+            raise errors.NotReady("the service is starting")
 
     def received(self, request_class: type[Message], data: bytes) -> Message:
         """Parses a request.
@@ -120,9 +139,16 @@ class _Call:
         return data
 
     async def __aenter__(self) -> Self:
+        self._gate.enter()
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        try:
+            await self._end(exc)
+        finally:
+            self._gate.leave()
+
+    async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
             self._log(code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 
 from akin.v1 import (
     catalog_service_pb2,
@@ -34,8 +33,11 @@ from service.domain.values import (
     TextSource,
     User,
     UserSource,
+    Violation,
 )
 from service.rpc.status import status
+
+Violations = list[Violation]
 
 _STATES = {
     ItemState.INDEXED: item_pb2.ITEM_STATE_INDEXED,
@@ -45,19 +47,15 @@ _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, where Timestamp ends
 _NANOS = 1_000_000_000
 
 
-def item(message: item_pb2.Item) -> Item:
-    """The item a caller sent.
-
-    Raises:
-        InvalidRequest: the attributes or the time are not what their types promise.
-    """
+def item(message: item_pb2.Item, found: Violations) -> Item:
+    """The item a caller sent; what its types do not promise is added to `found`."""
     attributes = {
-        key: _json(value, f"item.attributes.{key}")
+        key: _json(value, f"item.attributes.{key}", found)
         for key, value in message.attributes.fields.items()
     }
     expire_time_us = None
     if message.HasField("expire_time"):
-        expire_time_us = _microseconds(message.expire_time, "item.expire_time")
+        expire_time_us = _microseconds(message.expire_time, "item.expire_time", found)
     return Item(message.item_id, message.text, attributes, expire_time_us)
 
 
@@ -82,6 +80,7 @@ def item_result(item_id: str, outcome: StoredItem | errors.AkinError | None) -> 
     """What became of one imported item; None: it was found good, and not stored."""
     if outcome is None:
         return item_pb2.ItemResult(item_id=item_id)
+    item_id = item_id[: limits.ID_BYTES]  # a longer one was refused, and need not come back whole
     if isinstance(outcome, StoredItem):
         return item_pb2.ItemResult(
             item_id=item_id, sequence=outcome.sequence, state=_STATES[outcome.state]
@@ -118,11 +117,7 @@ def user_message(stored: StoredUser) -> user_pb2.User:
 
 
 def query(message: recommender_service_pb2.RecommendSimilarRequest) -> Query:
-    """The query a caller sent.
-
-    Raises:
-        InvalidRequest: it has no source.
-    """
+    """The query a caller sent."""
     return Query(
         source=_source(message),
         limit=message.limit or limits.RECOMMENDATIONS_DEFAULT,
@@ -193,19 +188,16 @@ def page_token(last_id: str) -> str:
     return base64.urlsafe_b64encode(last_id.encode()).decode()
 
 
-def last_id(token: str) -> str:
-    """The id that a page token continues after.
-
-    Raises:
-        InvalidRequest: it is not a token of ours.
-    """
+def last_id(token: str, found: Violations) -> str:
+    """The id that a page token continues after; a token that is not ours is added to `found`."""
     try:
         return base64.b64decode(token, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise errors.invalid("page_token", "must be a next_page_token") from None
+        found.append(Violation("page_token", "must be a next_page_token"))
+        return ""
 
 
-def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source:
+def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source | None:
     match message.WhichOneof("source"):
         case "item_id":
             return ItemSource(message.item_id)
@@ -214,10 +206,10 @@ def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source:
         case "text":
             return TextSource(message.text)
         case _:
-            raise errors.invalid("source", "must be one of item_id, user_id, text")
+            return None
 
 
-def _json(value: struct_pb2.Value, path: str) -> JsonValue:
+def _json(value: struct_pb2.Value, path: str, found: Violations) -> JsonValue:
     match value.WhichOneof("kind"):
         case "string_value":
             return value.string_value
@@ -225,24 +217,21 @@ def _json(value: struct_pb2.Value, path: str) -> JsonValue:
             return value.number_value
         case "bool_value":
             return value.bool_value
-        case "null_value":
-            return None
         case "list_value":
-            return [_json(each, path) for each in value.list_value.values]
+            return [_json(each, path, found) for each in value.list_value.values]
         case "struct_value":
-            return _object(value.struct_value, path)
-        case _:
-            raise errors.invalid(path, "must have a value")
+            fields = value.struct_value.fields
+            return {key: _json(each, f"{path}.{key}", found) for key, each in fields.items()}
+        case None:
+            found.append(Violation(path, "must have a value"))
+    return None
 
 
-def _object(value: struct_pb2.Struct, path: str) -> Mapping[str, JsonValue]:
-    return {key: _json(each, f"{path}.{key}") for key, each in value.fields.items()}
-
-
-def _microseconds(time: timestamp_pb2.Timestamp, path: str) -> int:
-    if not (0 <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _NANOS):
-        raise errors.invalid(path, "must be a time between the years 1970 and 9999")
-    return time.seconds * 1_000_000 + time.nanos // 1_000
+def _microseconds(time: timestamp_pb2.Timestamp, path: str, found: Violations) -> int | None:
+    if 0 <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < _NANOS:
+        return time.seconds * 1_000_000 + time.nanos // 1_000
+    found.append(Violation(path, "must be a time between the years 1970 and 9999"))
+    return None
 
 
 def _timestamp(time_us: int) -> timestamp_pb2.Timestamp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import grpc
@@ -13,15 +14,23 @@ from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.rpc.calls import Gate, method_handlers
-from service.rpc.servicer import CatalogServicer, CatalogServices, RecommenderServicer
+from service.rpc.servicer import (
+    Catalogs,
+    CatalogServicer,
+    CatalogServices,
+    RecommenderServicer,
+)
 
 RECOMMENDER = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
 EMBEDDING_HEALTH = "akin.embedding"
 """Asked for this name, health tells whether new texts can be embedded."""
 
-RECEIVED_BYTES = 64 * 1024 * 1024
+RECEIVED_BYTES = 24 * 1024 * 1024
 """What gRPC itself takes in: above our own limit, so that callers get our error, which names it."""
+
+CALLS_AT_ONCE = 2_000
+"""Further calls are refused with RESOURCE_EXHAUSTED: each holds memory while it waits."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", RECEIVED_BYTES),
@@ -35,10 +44,10 @@ class Server:
     def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
         self._gate = Gate()
         self._health = health.HealthServicer()
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE)
         for service, servicer in (
-            (RECOMMENDER, RecommenderServicer(catalogs)),
-            (CATALOG, CatalogServicer(catalogs)),
+            (RECOMMENDER, RecommenderServicer(Catalogs(catalogs))),
+            (CATALOG, CatalogServicer(Catalogs(catalogs))),
         ):
             handlers = method_handlers(service, servicer, self._gate)
             self._server.add_registered_method_handlers(service.full_name, handlers)
@@ -71,9 +80,17 @@ class Server:
         await self._health.set(EMBEDDING_HEALTH, state.SERVING if healthy else state.NOT_SERVING)
 
     async def drain(self, grace_seconds: float) -> None:
-        """Takes no more calls and lets those under way finish, up to the grace period."""
+        """Takes no more calls and lets those under way finish, up to the grace period.
+
+        Streams of health and reflection are ended at once: their callers hold them open for ever.
+        """
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        idle = asyncio.create_task(self._gate.idle())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        await self._server.stop(None)
+        await stopping
 
     async def _set_health(self, state: int) -> None:
         for name in ("", RECOMMENDER.full_name, CATALOG.full_name):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from akin.v1 import catalog_service_pb2, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
@@ -20,6 +21,12 @@ from service.rpc import convert
 IMPORT_AHEAD = 2
 """Messages of one import that may be embedded while an earlier one is stored."""
 
+IMPORTS_AT_ONCE = 8
+"""Messages of all imports that are embedded at once: well below what the embedder's queue takes, so
+that imports wait for each other instead of being refused."""
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogServices:
@@ -29,48 +36,62 @@ class CatalogServices:
     recommender: Recommender
 
 
-def named(catalogs: Mapping[str, CatalogServices], name: str) -> CatalogServices:
-    """The use cases of the catalog of this name, empty meaning the default one.
+class Catalogs:
+    """The use cases of every catalog, by name."""
 
-    Raises:
-        InvalidRequest: it is no name of a catalog.
-        CatalogNotFound: there is none.
-    """
-    name = name or DEFAULT_CATALOG
-    errors.require(catalog_violations(name))
-    services = catalogs.get(name)
-    if services is None:
-        raise errors.CatalogNotFound("there is no such catalog")
-    return services
+    def __init__(self, services: Mapping[str, CatalogServices]) -> None:
+        self._services = services
+
+    def named(self, name: str, found: convert.Violations) -> CatalogServices:
+        """The catalog of this name, empty meaning the default one.
+
+        What is no name of a catalog is added to `found`, for the use case to refuse.
+
+        Raises:
+            CatalogNotFound: there is none.
+        """
+        wrong = list(catalog_violations(name or DEFAULT_CATALOG))
+        found += wrong
+        services = self._services.get(DEFAULT_CATALOG if wrong else name or DEFAULT_CATALOG)
+        if services is None:
+            raise errors.CatalogNotFound("there is no such catalog")
+        return services
 
 
 class CatalogServicer:
     """Answers the calls of akin.v1.CatalogService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
+    def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
 
     async def GetCatalog(
         self, request: catalog_service_pb2.GetCatalogRequest
     ) -> catalog_service_pb2.GetCatalogResponse:
         """Returns a catalog's figures."""
-        figures = await named(self._catalogs, request.catalog).catalogue.figures()
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        figures = await catalogue.figures(found)
         return catalog_service_pb2.GetCatalogResponse(catalog=convert.catalog_message(figures))
 
 
 class RecommenderServicer:
     """Answers the calls of akin.v1.RecommenderService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
+    def __init__(self, catalogs: Catalogs) -> None:
         self._catalogs = catalogs
+        self._importing = asyncio.Semaphore(IMPORTS_AT_ONCE)
 
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Stores one item."""
-        expected = request.expected_sequence if request.HasField("expected_sequence") else None
-        upserted = await self._catalog(request.catalog).catalogue.upsert_item(
-            convert.item(request.item),
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        upserted = await catalogue.upsert_item(
+            convert.item(request.item, found),
             require_indexed=request.require_indexed,
-            expected_sequence=expected,
+            expected_sequence=request.expected_sequence
+            if request.HasField("expected_sequence")
+            else None,
+            found=found,
         )
         return pb.UpsertItemResponse(
             item=convert.item_message(upserted.stored),
@@ -82,45 +103,55 @@ class RecommenderServicer:
         self, requests: AsyncIterator[pb.ImportItemsRequest]
     ) -> AsyncIterator[pb.ImportItemsResponse]:
         """Stores many items; later messages are embedded while earlier ones are stored."""
-        ahead: asyncio.Queue[asyncio.Task[_Import | pb.ImportItemsResponse] | None] = asyncio.Queue(
-            IMPORT_AHEAD
-        )
+        ahead: asyncio.Queue[asyncio.Task[_Done] | None] = asyncio.Queue(IMPORT_AHEAD)
+        tasks: set[asyncio.Task[Any]] = set()
+
+        def start(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+            task = asyncio.create_task(work)
+            tasks.add(task)
+            return task
 
         async def read() -> None:
             try:
                 async for request in requests:
-                    await ahead.put(asyncio.create_task(self._prepare(request)))
+                    await ahead.put(start(self._prepare(request)))
             finally:
                 await ahead.put(None)
 
-        reader = asyncio.create_task(read())
+        reader = start(read())
         try:
             while (task := await ahead.get()) is not None:
                 yield await self._finish(await task)
+                tasks.discard(task)
             await reader
         finally:
-            reader.cancel()
-            while not ahead.empty():
-                if (left := ahead.get_nowait()) is not None:
-                    left.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def GetItem(self, request: pb.GetItemRequest) -> pb.GetItemResponse:
         """Returns one item."""
-        stored = await self._catalog(request.catalog).catalogue.get_item(request.item_id)
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        stored = await catalogue.get_item(request.item_id, found)
         return pb.GetItemResponse(item=convert.item_message(stored))
 
     async def DeleteItem(self, request: pb.DeleteItemRequest) -> pb.DeleteItemResponse:
         """Deletes one item."""
-        sequence = await self._catalog(request.catalog).catalogue.delete_item(
-            request.item_id, allow_missing=request.allow_missing
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        sequence = await catalogue.delete_item(
+            request.item_id, allow_missing=request.allow_missing, found=found
         )
         return pb.DeleteItemResponse(sequence=sequence)
 
     async def ListItems(self, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
         """Lists items, a page at a time."""
-        page = await self._catalog(request.catalog).catalogue.list_items(
-            convert.last_id(request.page_token), request.page_size or limits.PAGE_ITEMS_DEFAULT
-        )
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        after = convert.last_id(request.page_token, found)
+        page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
+        page = await catalogue.list_items(after, page_size, found)
         return pb.ListItemsResponse(
             items=map(convert.item_message, page.items),
             next_page_token=convert.page_token(page.last_id),
@@ -129,46 +160,51 @@ class RecommenderServicer:
 
     async def UpsertUser(self, request: pb.UpsertUserRequest) -> pb.UpsertUserResponse:
         """Stores one user."""
-        stored, usage = await self._catalog(request.catalog).catalogue.upsert_user(
-            convert.user(request.user)
-        )
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        stored, usage = await catalogue.upsert_user(convert.user(request.user), found)
         return pb.UpsertUserResponse(
             user=convert.user_message(stored), usage=convert.usage_message(usage)
         )
 
     async def GetUser(self, request: pb.GetUserRequest) -> pb.GetUserResponse:
         """Returns one user."""
-        stored = await self._catalog(request.catalog).catalogue.get_user(request.user_id)
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        stored = await catalogue.get_user(request.user_id, found)
         return pb.GetUserResponse(user=convert.user_message(stored))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest) -> pb.DeleteUserResponse:
         """Deletes one user."""
-        await self._catalog(request.catalog).catalogue.delete_user(request.user_id)
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        await catalogue.delete_user(request.user_id, found)
         return pb.DeleteUserResponse()
 
     async def RecommendSimilar(
         self, request: pb.RecommendSimilarRequest
     ) -> pb.RecommendSimilarResponse:
         """Recommends items."""
-        recommender = self._catalog(request.catalog).recommender
-        return convert.answer_message(await recommender.recommend(convert.query(request)))
-
-    def _catalog(self, name: str) -> CatalogServices:
-        return named(self._catalogs, name)
+        found: convert.Violations = []
+        recommender = self._catalogs.named(request.catalog, found).recommender
+        return convert.answer_message(await recommender.recommend(convert.query(request), found))
 
     async def _prepare(self, request: pb.ImportItemsRequest) -> _Import | pb.ImportItemsResponse:
-        catalogue = self._catalog(request.catalog).catalogue
+        found: convert.Violations = []
+        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        errors.require(found)
         ids = [message.item_id for message in request.items]
         items = [_item_or_error(message) for message in request.items]
         if request.validate_only:
-            found, usage = await catalogue.estimate(items)
-            results = [convert.item_result(*each) for each in zip(ids, found, strict=True)]
+            outcomes, usage = await catalogue.estimate(items)
+            results = [convert.item_result(*each) for each in zip(ids, outcomes, strict=True)]
             usage_message = convert.usage_message(usage)
             return pb.ImportItemsResponse(results=results, usage=usage_message)
-        prepared = await catalogue.prepare(items, require_indexed=request.require_indexed)
+        async with self._importing:
+            prepared = await catalogue.prepare(items, require_indexed=request.require_indexed)
         return _Import(catalogue, ids, prepared)
 
-    async def _finish(self, work: _Import | pb.ImportItemsResponse) -> pb.ImportItemsResponse:
+    async def _finish(self, work: _Done) -> pb.ImportItemsResponse:
         if isinstance(work, pb.ImportItemsResponse):
             return work
         outcomes = await work.catalogue.store(work.prepared)
@@ -187,8 +223,11 @@ class _Import:
     prepared: Prepared
 
 
+_Done = _Import | pb.ImportItemsResponse
+"""A message that is ready to be stored, or answered already."""
+
+
 def _item_or_error(message: item_pb2.Item) -> Item | errors.InvalidRequest:
-    try:
-        return convert.item(message)
-    except errors.InvalidRequest as exc:
-        return exc
+    found: convert.Violations = []
+    item = convert.item(message, found)
+    return errors.InvalidRequest(found) if found else item

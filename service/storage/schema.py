@@ -51,6 +51,20 @@ def migrate(connection: sqlite3.Connection) -> None:
         )
 
 
+_FOR_NOW = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turns SQLite's errors into ours; nobody above sees sqlite3."""
@@ -63,6 +77,6 @@ def translated() -> Iterator[None]:
             raise errors.StoreFull("the disk is full") from exc
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise errors.StoreCorrupted("the database is damaged") from exc
-        if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+        if code in _FOR_NOW:
             raise errors.StoreUnavailable("the disk cannot be used for now") from exc
         raise

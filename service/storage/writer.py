@@ -29,6 +29,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection, now_us: int) -> None:
         self.connection = connection
         self.now_us = now_us
+        self._changes_before = connection.total_changes
         self.sequence: int = connection.execute(
             "SELECT value FROM counters WHERE name = 'sequence'"
         ).fetchone()[0]
@@ -38,11 +39,20 @@ class Transaction:
         self.sequence += 1
         return self.sequence
 
-    def save_sequence(self) -> None:
-        """Writes the counter back, as the last step before the commit."""
+    def finish(self) -> int | None:
+        """Commits; without a wait for the disk if nothing was changed.
+
+        Returns:
+            The last sequence number, None if nothing was changed.
+        """
+        if self.connection.total_changes == self._changes_before:
+            self.connection.execute("ROLLBACK")
+            return None
         self.connection.execute(
             "UPDATE counters SET value = ? WHERE name = 'sequence'", (self.sequence,)
         )
+        self.connection.execute("COMMIT")
+        return self.sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +126,18 @@ class GroupCommit:
             jobs.append(job)
         return jobs
 
-    def _commit(self, jobs: list[_Job]) -> tuple[int, list[Any]]:
+    def _commit(self, jobs: list[_Job]) -> tuple[int | None, list[Any]]:
         with translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(self._connection, self._clock_us())
                 outcomes = [self._attempt(job.operation, transaction) for job in jobs]
-                transaction.save_sequence()
-                self._connection.execute("COMMIT")
+                sequence = transaction.finish()
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        return transaction.sequence, outcomes
+        return sequence, outcomes
 
     def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
         self._connection.execute("SAVEPOINT operation")
