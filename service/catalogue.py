@@ -90,10 +90,10 @@ class Catalogue:
             SequenceMismatch: its sequence is not the expected one, 0 standing for no such item.
             EmbeddingUnavailable: with `require_indexed`, its text cannot be embedded for now.
         """
-        violations = [*found, *item_violations(item, "item", self._clock_us())]
+        violations = list(item_violations(item, "item", self._clock_us()))
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
-        errors.require(violations)
+        errors.require((*violations, *found))
         outcome = await self._vectoriser.documents([item.text])
         write = _write(item, outcome, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
@@ -176,7 +176,7 @@ class Catalogue:
         Raises:
             ItemNotFound: there is none.
         """
-        errors.require((*found, *id_violations(item_id, "item_id")))
+        errors.require((*id_violations(item_id, "item_id"), *found))
         items = await self._store.get_items(self._catalog, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
@@ -190,7 +190,7 @@ class Catalogue:
         Raises:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
-        errors.require((*found, *id_violations(item_id, "item_id")))
+        errors.require((*id_violations(item_id, "item_id"), *found))
         sequence = await self._store.delete_item(self._catalog, item_id)
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
@@ -203,7 +203,7 @@ class Catalogue:
         Raises:
             InvalidRequest: the page size is not between 1 and PAGE_ITEMS.
         """
-        errors.require((*found, *page_violations(page_size)))
+        errors.require((*page_violations(page_size), *found))
         page = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
         return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
 
@@ -216,7 +216,7 @@ class Catalogue:
             InvalidRequest: the user breaks the contract.
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
-        errors.require((*found, *user_violations(user, "user")))
+        errors.require((*user_violations(user, "user"), *found))
         outcome = await self._vectoriser.queries(each.text for each in user.preferences)
         rejected = [
             Violation(f"user.preferences[{number}].text", failure.message)
@@ -239,7 +239,7 @@ class Catalogue:
         Raises:
             UserNotFound: there is none.
         """
-        errors.require((*found, *id_violations(user_id, "user_id")))
+        errors.require((*id_violations(user_id, "user_id"), *found))
         stored = await self._store.get_user(self._catalog, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
@@ -251,7 +251,7 @@ class Catalogue:
         Raises:
             UserNotFound: there is none.
         """
-        errors.require((*found, *id_violations(user_id, "user_id")))
+        errors.require((*id_violations(user_id, "user_id"), *found))
         if not await self._store.delete_user(self._catalog, user_id):
             raise errors.UserNotFound("there is no such user")
 

@@ -56,6 +56,8 @@ def pooled(
     Returns:
         The best keys, best first, and what ties with the last of them.
     """
+    if not len(view):
+        return Hits(np.empty(0, np.int64), np.empty(0, np.float32))
     mean = view.index.mean()
     centred = Sources(_unit(sources.vectors - mean), sources.weights)
     queries = _queries(centred)

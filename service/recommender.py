@@ -57,7 +57,7 @@ class Recommender:
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector for now.
         """
-        errors.require((*found, *query_violations(query, self._store.last_sequence)))
+        errors.require((*query_violations(query, self._store.last_sequence), *found))
         await self._indexer.reached(query.min_sequence)
         match query.source:
             case ItemSource(item_id):

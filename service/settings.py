@@ -7,13 +7,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as MalformedSettings
 
 PREFIX = "AKIN_"
 ENV_FILE = ".env"
 
+
+def _address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ValueError("must be host:port, with a port from 0 to 65535")
+    return value
+
+
+LAST_PORT = 65_535
+Address = Annotated[str, AfterValidator(_address)]
 Slugs = list[Annotated[str, Field(min_length=1)]] | None
 Quantization = Literal[
     "int4",
@@ -91,7 +101,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] = Field(
+    listen: Address = Field(
         "127.0.0.1:50051", description="host:port to serve on; port 0 takes a free one"
     )
     data_dir: Path = Field(Path("data"), description="folder of the database, made if need be")
@@ -101,7 +111,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least severe log lines to write; `info` has one for each call"
     )
-    metrics_listen: Annotated[str, Field(pattern=r"^(.+:\d{1,5})?$")] = Field(
+    metrics_listen: Address | Literal[""] = Field(
         "", description="host:port for Prometheus metrics; empty for none"
     )
     embedder: Literal["auto", "local", "openrouter", "openai"] = Field(

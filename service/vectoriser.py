@@ -142,19 +142,21 @@ class Vectoriser:
 
     async def _found(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         """The vectors that memory or the store has."""
-        found: dict[str, Vector] = {}
-        missing: dict[bytes, str] = {}
-        for part, key in hashes.items():
-            cached = self._cache.get(key)
-            if cached is None:
-                missing[key] = part
-            else:
-                found[part] = cached
+        found = self._remembered(hashes)
+        missing = {key: part for part, key in hashes.items() if part not in found}
         if missing:
-            for key, vector in (await self._store.vectors(self._catalog, list(missing))).items():
+            stored = await self._store.vectors(self._catalog, list(missing))
+            for key, vector in stored.items():
                 found[missing[key]] = vector
                 self._cache.put(key, vector)
+            # Others may have had these embedded while the store was read.
+            left = {part: key for key, part in missing.items() if key not in stored}
+            found |= self._remembered(left)
         return found
+
+    def _remembered(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
+        cached = ((part, self._cache.get(key)) for part, key in hashes.items())
+        return {part: vector for part, vector in cached if vector is not None}
 
 
 def at_field(error: errors.AkinError, field: str) -> errors.AkinError:

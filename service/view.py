@@ -90,7 +90,8 @@ class View:
                 heapq.heapify(self._due)
 
     def _remove(self, keys: Iterable[int]) -> None:
-        known = [key for key in keys if key in self._ids]
+        # A time that was moved away and back is due twice.
+        known = {key for key in keys if key in self._ids}
         self.index.delete(known)
         for key in known:
             del self._keys[self._ids.pop(key)]

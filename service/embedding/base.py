@@ -98,8 +98,9 @@ def units(embeddings: Embeddings, texts: int, dimensions: int) -> list[Embedded 
         )
     if not np.isfinite(vectors).all():
         raise errors.EmbeddingUnavailable("the embedder answered with numbers that are not finite")
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    normalised = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    # In float64, where the squares of large numbers do not overflow.
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    normalised = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     tokens, cost = embeddings.prompt_tokens / max(texts, 1), embeddings.cost_usd / max(texts, 1)
     return [
         Embedded(unit.copy(), tokens, cost)  # not a view, which would keep the whole batch alive

@@ -21,8 +21,8 @@ from service.embedding.pace import Pace
 QUEUED_TEXTS = 20_000
 """At 5,000 texts a second the last one in waits 4 s, about as long as callers do."""
 
-QUEUED_TOKENS = 64 * 1024 * 1024
-"""What waits may take at most some 256 MiB of memory."""
+QUEUED_TOKENS = 32 * 1024 * 1024
+"""What waits may take at most some 128 MiB of memory."""
 
 ANSWER_SECONDS = 0.5
 """A caller leaves so long before its deadline, for there is an answer to be stored and sent."""
@@ -58,9 +58,9 @@ class Batcher:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
+                    await self.pace.take()
                     first = self._left_over or (await self._queue.get())[-1]
                     self._left_over = None
-                    await self.pace.take()
                     group.create_task(self._send(await self._gather(first)))
         finally:
             for flight in self._flights.values():
@@ -92,6 +92,7 @@ class Batcher:
         finally:
             for flight in flights:
                 flight.waiting -= 1
+                self._forget_landed(flight)
 
     def _board(self, text: str, *, patient: bool) -> _Flight:
         flight = self._flights.get(text)
@@ -151,8 +152,13 @@ class Batcher:
                 # Dropped because nobody waited, and then somebody came.
                 self._put(flight)
                 continue
-            del self._flights[text]
             _resolve(flight, outcomes.get(text, errors.NotReady("nobody waited for the text")))
+            self._forget_landed(flight)
+
+    def _forget_landed(self, flight: _Flight) -> None:
+        # Until its last caller has the vector, and can remember it, others still share the flight.
+        if flight.result.done() and not flight.waiting:
+            self._flights.pop(flight.text, None)
 
 
 def _resolve(flight: _Flight, outcome: Outcome | Exception) -> None:

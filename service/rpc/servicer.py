@@ -21,7 +21,7 @@ from service.rpc import convert
 IMPORT_AHEAD = 2
 """Messages of one import that may be embedded while an earlier one is stored."""
 
-IMPORTS_AT_ONCE = 8
+IMPORTS_AT_ONCE = 4
 """Messages of all imports that are embedded at once: well below what the embedder's queue takes, so
 that imports wait for each other instead of being refused."""
 

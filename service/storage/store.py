@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -83,9 +84,8 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path = folder / "akin.sqlite3"
             with translated():
-                connection = connect(path)
-                migrate(connection)
-                connection.close()
+                with closing(connect(path)) as connection:
+                    migrate(connection)
                 return cls(path, lock, clock_us)
         except BlockingIOError:
             os.close(lock)

@@ -548,7 +548,7 @@ class RecommendSimilarRequest(_message.Message):
     negative and not beyond the last write (INVALID_ARGUMENT). 0: answer at once.
     """
     exact: _builtins.bool
-    """Score every item for a user, rather than the nearest ones of each taste."""
+    """Score every item for a user, rather than the nearest ones of each taste, where that differs."""
     @_builtins.property
     def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Number 7 is kept for filter.

@@ -35,12 +35,13 @@ class User(_message.Message):
     """
     @_builtins.property
     def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
-        """Tastes in words. At most 100. INVALID_ARGUMENT otherwise."""
+        """Tastes in words. At most 100, and 8 MiB of text in all. INVALID_ARGUMENT otherwise."""
 
     @_builtins.property
     def liked_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikedItem]:
         """Items the user liked, oldest first. They need not exist yet, and never come back as
-        recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise.
+        recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise. 256
+        less the number of preferences count when items are ranked: the heaviest, of those the latest.
         """
 
     @_builtins.property

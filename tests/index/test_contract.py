@@ -1,0 +1,273 @@
+from collections.abc import Callable, Collection
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.index.base import Hits, VectorIndex, Vectors
+from service.index.faiss_exact import OVERFETCH, ExactIndex
+
+Factory = Callable[[int], VectorIndex]
+
+FACTORIES: list[Factory] = [ExactIndex]
+
+SIGNS: Vectors = np.array(list(product((-0.5, 0.5), repeat=4)), np.float32)
+"""The 16 unit vectors of a 4-dimensional cube: their products are exact, and many are ties."""
+
+Steps = list[tuple[dict[int, int], list[int]]]
+
+every_index = pytest.mark.parametrize("factory", FACTORIES)
+
+
+class BruteForce:
+    """What an index should hold and find."""
+
+    def __init__(self, vectors: dict[int, Vectors] | None = None) -> None:
+        self.vectors = vectors or {}
+
+    def best(self, query: Vectors, limit: int, exclude: Collection[int]) -> list[tuple[int, float]]:
+        """The best keys with their scores, all that tie with the last place among them."""
+        scored = {
+            key: float(np.dot(vector, query))
+            for key, vector in self.vectors.items()
+            if key not in exclude
+        }
+        ranked = sorted(scored.values(), reverse=True)
+        if not limit or not ranked:
+            return []
+        last = ranked[min(limit, len(ranked)) - 1]
+        return sorted((key, score) for key, score in scored.items() if score >= last)
+
+    def mean(self) -> Vectors:
+        """The mean of all vectors, in double precision."""
+        stacked = np.stack(list(self.vectors.values())).astype(np.float64)
+        mean: Vectors = stacked.mean(axis=0)
+        return mean
+
+
+def units(seed: int, count: int, dimensions: int) -> Vectors:
+    drawn = np.random.default_rng(seed).normal(size=(count, dimensions))
+    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def filled(factory: Factory, vectors: Vectors) -> VectorIndex:
+    """An index with keys that are not row numbers: 7, 17, 27 and so on."""
+    index = factory(vectors.shape[1])
+    index.upsert(keys_of(len(vectors)), vectors)
+    return index
+
+
+def keys_of(count: int) -> list[int]:
+    return [10 * number + 7 for number in range(count)]
+
+
+def found(hits: Hits) -> list[tuple[int, float]]:
+    assert np.all(np.diff(hits.scores) <= 0)
+    return sorted(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
+
+
+@every_index
+def test_an_empty_index_finds_nothing(factory: Factory) -> None:
+    """An empty index answers every query with nothing and has a mean of zeros."""
+    index = factory(4)
+    assert 0 == len(index)
+    assert 4 == index.dimensions
+    assert [[], []] == [found(hits) for hits in index.search(SIGNS[:2], 5, {1})]
+    np.testing.assert_array_equal(np.zeros(4, np.float32), index.mean())
+    index.delete([1])
+
+
+@every_index
+def test_an_empty_upsert_and_delete_change_nothing(factory: Factory) -> None:
+    """Nothing to do is no error, whether the index is empty or not."""
+    index = factory(4)
+    for size in (0, 16):
+        index.upsert([], np.empty((0, 4), np.float32))
+        index.delete([])
+        assert size == len(index)
+        index.upsert(keys_of(16), SIGNS)
+
+
+@every_index
+@pytest.mark.parametrize("limit", [0, 1, 10, 999, 1_000, 1_001, 5_000])
+def test_the_nearest_are_found(factory: Factory, limit: int) -> None:
+    """The best keys come back best first with their cosines, all of them beyond the size."""
+    vectors = units(1, 1_000, 24)
+    index = filled(factory, vectors)
+    oracle = BruteForce(dict(zip(keys_of(1_000), vectors, strict=True)))
+    query = units(2, 1, 24)
+    (hits,) = index.search(query, limit)
+    expected = oracle.best(query[0], limit, ())
+    assert [key for key, _ in expected] == [key for key, _ in found(hits)]
+    scores = [score for _, score in found(hits)]
+    np.testing.assert_allclose([score for _, score in expected], scores, atol=1e-6)
+
+
+@every_index
+@pytest.mark.parametrize("queries", [1, 2, 19, 20, 64])
+def test_a_batch_finds_what_each_query_finds(factory: Factory, queries: int) -> None:
+    """A batch of queries gives each its own hits, in order."""
+    index = filled(factory, units(3, 500, 24))
+    batch = units(4, queries, 24)
+    expected = [found(index.search(query[None], 10)[0]) for query in batch]
+    for alone, together in zip(expected, index.search(batch, 10), strict=True):
+        assert [key for key, _ in alone] == [key for key, _ in found(together)]
+        scores = [score for _, score in found(together)]
+        np.testing.assert_allclose([score for _, score in alone], scores, atol=1e-6)
+
+
+@every_index
+@pytest.mark.parametrize("count", [1, OVERFETCH - 1, OVERFETCH, OVERFETCH + 1, 290, 300])
+def test_excluded_keys_leave_their_places_to_others(factory: Factory, count: int) -> None:
+    """However many of the nearest keys are excluded, the next nearest come back instead."""
+    vectors = units(5, 300, 24)
+    index = filled(factory, vectors)
+    oracle = BruteForce(dict(zip(keys_of(300), vectors, strict=True)))
+    query = units(6, 1, 24)
+    nearest_first = index.search(query, 300)[0].keys.tolist()
+    exclude = set(nearest_first[:count])
+    (hits,) = index.search(query, 10, exclude)
+    expected = [key for key, _ in oracle.best(query[0], 10, exclude)]
+    assert expected == [key for key, _ in found(hits)]
+    assert min(10, 300 - count) == len(hits.keys)
+
+
+@every_index
+@pytest.mark.parametrize("strangers", [3, 10 * OVERFETCH])
+def test_excluded_keys_that_are_not_there_do_not_matter(factory: Factory, strangers: int) -> None:
+    """Excluding keys the index does not hold changes nothing."""
+    index = filled(factory, units(7, 50, 24))
+    query = units(8, 1, 24)
+    (expected,) = index.search(query, 5)
+    (hits,) = index.search(query, 5, list(range(1_000_000, 1_000_000 + strangers)))
+    assert found(expected) == found(hits)
+
+
+@every_index
+@pytest.mark.parametrize("excluded", [0, 5, OVERFETCH + 5])
+@pytest.mark.parametrize("queries", [1, 32])
+def test_all_ties_of_the_last_place_come_back(
+    factory: Factory, excluded: int, queries: int
+) -> None:
+    """Where many keys have one vector, either all of them come back or none."""
+    vectors = units(9, 400, 24)
+    vectors[100:300] = units(10, 1, 24)
+    index = filled(factory, vectors)
+    twins = set(keys_of(400)[100:300])
+    exclude = keys_of(400)[100 : 100 + excluded]
+    batch = np.repeat(vectors[150][None], queries, axis=0)
+    for limit in (1, 2, 50, 200 - excluded):
+        for hits in index.search(batch, limit, exclude):
+            assert twins.difference(exclude) == set(hits.keys.tolist())
+    for hits in index.search(batch, 201 - excluded, exclude):
+        assert 201 - excluded == len(hits.keys)
+
+
+@every_index
+def test_queries_of_any_length_are_ranked_alike(factory: Factory) -> None:
+    """A longer query finds the same keys, with inner products as scores."""
+    index = filled(factory, units(11, 100, 24))
+    query = units(12, 1, 24)
+    ((keys, scores),), ((longer_keys, longer_scores),) = (
+        index.search(query, 7),
+        index.search(4 * query, 7),
+    )
+    np.testing.assert_array_equal(keys, longer_keys)
+    np.testing.assert_allclose(4 * scores, longer_scores, rtol=1e-5)
+
+
+@every_index
+def test_vectors_come_back_in_the_order_asked_for(factory: Factory) -> None:
+    """The vectors of keys are those that were set, in any order, as often as asked for."""
+    index = filled(factory, SIGNS)
+    np.testing.assert_array_equal(SIGNS[[3, 0, 3]], index.vectors([37, 7, 37]).vectors)
+    assert (0, 4) == index.vectors([]).vectors.shape
+
+
+@every_index
+def test_vectors_given_out_are_copies(factory: Factory) -> None:
+    """Neither changing what was given out nor what was put in changes the index."""
+    put_in = SIGNS.copy()
+    index = filled(factory, put_in)
+    index.vectors([7]).vectors[:] = 9
+    put_in[:] = 9
+    np.testing.assert_array_equal(SIGNS, index.vectors(keys_of(16)).vectors)
+
+
+@every_index
+def test_missing_keys_are_told(factory: Factory) -> None:
+    """Asking for the vector of a key that is not, or no longer, there raises KeyError."""
+    index = filled(factory, SIGNS)
+    index.delete([17])
+    for missing in (17, 8):
+        with pytest.raises(KeyError):
+            index.vectors([7, missing])
+
+
+@every_index
+def test_the_mean_survives_churn(factory: Factory) -> None:
+    """After thousands of changes the mean is that of what is there, and zeros once it is empty."""
+    index, oracle = factory(24), BruteForce()
+    random = np.random.default_rng(14)
+    # Numbers of so different sizes that their sums must be rounded.
+    vectors = units(13, 4_000, 24) * (10.0 ** random.integers(-12, 1, (4_000, 24)))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    for step in range(400):
+        some = vectors[10 * step : 10 * step + 10]
+        keys = random.choice(60, 10, replace=False).tolist()
+        gone = random.choice(60, 4, replace=False).tolist()
+        index.upsert(keys, some)
+        index.delete(gone)
+        oracle.vectors.update(zip(keys, some, strict=True))
+        for key in gone:
+            oracle.vectors.pop(key, None)
+    np.testing.assert_allclose(oracle.mean(), index.mean(), atol=1e-6)
+    index.delete(range(60))
+    np.testing.assert_array_equal(np.zeros(24, np.float32), index.mean())
+
+
+def test_cost_grows_with_what_a_search_compares() -> None:
+    """An exact search costs a multiply-add for each query, vector and dimension."""
+    index = filled(ExactIndex, SIGNS)
+    assert 3 * 16 * 4 == index.cost(3)
+
+
+changes = st.lists(
+    st.tuples(
+        st.dictionaries(st.integers(-3, 90), st.integers(0, 15), max_size=40),
+        st.lists(st.integers(-3, 90), max_size=30),
+    ),
+    max_size=8,
+)
+
+
+@every_index
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=changes,
+    query=st.integers(0, 15),
+    limit=st.integers(0, 100),
+    exclude=st.sets(st.integers(-5, 95), max_size=95),
+)
+def test_an_index_behaves_as_its_model(
+    factory: Factory, steps: Steps, query: int, limit: int, exclude: set[int]
+) -> None:
+    """After any changes size, vectors, mean and hits are those of a plain dictionary."""
+    index, oracle = factory(4), BruteForce()
+    for upserted, deleted in steps:
+        index.upsert(list(upserted), SIGNS[list(upserted.values())])
+        index.delete(deleted)
+        oracle.vectors |= {key: SIGNS[number] for key, number in upserted.items()}
+        for key in deleted:
+            oracle.vectors.pop(key, None)
+    assert len(oracle.vectors) == len(index)
+    for key, vector in oracle.vectors.items():
+        np.testing.assert_array_equal(vector[None], index.vectors([key]).vectors)
+    if oracle.vectors:
+        np.testing.assert_allclose(oracle.mean(), index.mean(), atol=1e-7)
+    for number in (query, 15 - query):
+        (hits,) = index.search(SIGNS[number][None], limit, exclude)
+        assert oracle.best(SIGNS[number], limit, exclude) == found(hits)

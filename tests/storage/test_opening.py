@@ -1,0 +1,136 @@
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clock import FakeClock
+from support.embedders import SPACE
+from support.stores import all_items, indexed, opened, rows
+
+from service import errors
+from service.domain.values import DEFAULT_CATALOG, Space
+from service.storage import Store
+
+DATABASE = "akin.sqlite3"
+
+
+async def filled(folder: Path) -> None:
+    async with opened(folder, FakeClock()) as (store, catalog):
+        await store.upsert_items(catalog, [indexed(f"i{n}", f"word{n}") for n in range(100)])
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SPACE, provider="elsewhere"),
+        replace(SPACE, model="other"),
+        replace(SPACE, dimensions=SPACE.dimensions + 1),
+        replace(SPACE, template="query: {text}"),
+        replace(SPACE, normalisation="none"),
+    ],
+)
+async def test_another_space_is_refused(tmp_path: Path, other: Space) -> None:
+    """A catalog opens only in its own space; the refusal names both and says what to do."""
+    async with opened(tmp_path, FakeClock()) as (store, _):
+        with pytest.raises(errors.SpaceMismatch) as caught:
+            await store.catalog(DEFAULT_CATALOG, other)
+    message = caught.value.message
+    assert SPACE.fingerprint in message
+    assert other.fingerprint in message
+    assert "set the former again, or start with an empty AKIN_DATA_DIR" in message
+
+
+async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
+    """After another space was refused the catalog is as before, and only its space is known."""
+    await filled(tmp_path)
+    async with opened(tmp_path, FakeClock()) as (store, catalog):
+        with pytest.raises(errors.SpaceMismatch):
+            await store.catalog(DEFAULT_CATALOG, replace(SPACE, model="other"))
+        assert catalog == await store.catalog(DEFAULT_CATALOG, SPACE)
+        assert 100 == len(await all_items(store, catalog))
+    assert [(SPACE.fingerprint,)] == rows(tmp_path, "SELECT fingerprint FROM spaces")
+
+
+async def test_an_unknown_catalog_is_not_found(tmp_path: Path) -> None:
+    """Only the default catalog comes into being by being asked for."""
+    async with opened(tmp_path, FakeClock()) as (store, _):
+        with pytest.raises(errors.CatalogNotFound):
+            await store.catalog("other", SPACE)
+
+
+async def test_a_folder_belongs_to_one_store_at_a_time(tmp_path: Path) -> None:
+    """A second store on a folder is refused until the first one is closed."""
+    async with opened(tmp_path, FakeClock()):
+        with pytest.raises(errors.StoreUnavailable, match="another server uses this data folder"):
+            await Store.open(tmp_path, FakeClock())
+    async with opened(tmp_path, FakeClock()) as (store, catalog):
+        assert [] == await all_items(store, catalog)
+
+
+async def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    """A folder that does not exist is made."""
+    async with opened(tmp_path / "new" / "folder", FakeClock()):
+        assert (tmp_path / "new" / "folder" / DATABASE).is_file()
+
+
+async def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    """A data folder that is a file is refused."""
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.StoreUnavailable, match="cannot be used"):
+        await Store.open(tmp_path / "file", FakeClock())
+
+
+async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """A database of a newer version is refused with what to do, and left as it is."""
+    await filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(errors.StoreCorrupted, match=r"schema version 99.*run the newer version"):
+        await Store.open(tmp_path, FakeClock())
+    assert [(99,)] == rows(tmp_path, "PRAGMA user_version")
+    assert [(100,)] == rows(tmp_path, "SELECT count(*) FROM items")
+
+
+async def test_migrations_run_once(tmp_path: Path) -> None:
+    """Opening again changes neither the schema nor its version."""
+    query = "SELECT sql FROM sqlite_master UNION ALL SELECT user_version FROM pragma_user_version"
+    await filled(tmp_path)
+    before = rows(tmp_path, query)
+    async with opened(tmp_path, FakeClock()):
+        pass
+    assert (2,) in before
+    assert before == rows(tmp_path, query)
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """Where the database's file holds something else, opening says that it is damaged."""
+    (tmp_path / DATABASE).write_bytes(b"these are not the pages you look for" * 1_000)
+    with pytest.raises(errors.StoreCorrupted, match="damaged"):
+        await Store.open(tmp_path, FakeClock())
+
+
+async def test_damage_found_while_reading_is_told(tmp_path: Path) -> None:
+    """A damaged page ends the reads that need it with StoreCorrupted, and only those."""
+    await filled(tmp_path)
+    ((page_bytes,),) = rows(tmp_path, "PRAGMA page_size")
+    ((page,),) = rows(tmp_path, "SELECT rootpage FROM sqlite_master WHERE name = 'items'")
+    with (tmp_path / DATABASE).open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * page_bytes)
+    async with opened(tmp_path, FakeClock()) as (store, catalog):
+        with pytest.raises(errors.StoreCorrupted, match="damaged"):
+            await store.get_items(catalog, ["i1"])
+        with pytest.raises(errors.StoreCorrupted, match="damaged"):
+            await store.upsert_items(catalog, [indexed("i1", "other")])
+        assert None is await store.get_user(catalog, "u")
+
+
+async def test_a_closed_store_leaves_one_database_file(tmp_path: Path) -> None:
+    """Closing folds the write-ahead log in, so that the database is one file to copy."""
+    await filled(tmp_path)
+    assert [DATABASE, "lock"] == files(tmp_path)

@@ -1,0 +1,119 @@
+"""One catalog in process: everything below gRPC, wired as the server wires it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.catalogue import Catalogue, Upserted
+from service.domain.values import (
+    DEFAULT_CATALOG,
+    Answer,
+    Item,
+    LikedItem,
+    Preference,
+    Query,
+    Source,
+    User,
+)
+from service.embedding.base import Embedder
+from service.embedding.batcher import Batcher
+from service.embedding.cache import VectorCache
+from service.index.faiss_exact import ExactIndex
+from service.indexer import Indexer
+from service.pending import PendingEmbedder
+from service.recommender import Recommender
+from service.storage import Store
+from service.storage.store import CatalogRow
+from service.vectoriser import Vectoriser
+from service.view import View
+from support.clock import FakeClock
+from support.embedders import DIMENSIONS
+from support.stores import GIVE_UP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The parts of one running catalog."""
+
+    store: Store
+    row: CatalogRow
+    vectoriser: Vectoriser
+    view: View
+    indexer: Indexer
+    catalogue: Catalogue
+    recommender: Recommender
+    pending: PendingEmbedder
+
+    async def put(self, item_id: str, text: str, expire_time_us: int | None = None) -> Upserted:
+        """Stores an item."""
+        return await self.catalogue.upsert_item(
+            Item(item_id, text, {}, expire_time_us), require_indexed=False, expected_sequence=None
+        )
+
+    async def put_user(
+        self, user_id: str, *tastes: str | Preference, liked: tuple[str, ...] = ()
+    ) -> None:
+        """Stores a user; plain tastes have weight 1."""
+        preferences = tuple(Preference(each) if isinstance(each, str) else each for each in tastes)
+        liked_items = tuple(LikedItem(each) for each in liked)
+        await self.catalogue.upsert_user(User(user_id, preferences, liked_items))
+
+    async def recommended(self, source: Source, limit: int = 10) -> list[str]:
+        """The ids recommended for a source, best first."""
+        return ids(await self.recommender.recommend(Query(source, limit)))
+
+    async def caught_up(self) -> None:
+        """Waits until the view has taken in every write."""
+        await self.indexer.reached(self.store.last_sequence)
+
+
+def ids(answer: Answer) -> list[str]:
+    """The recommended ids, best first."""
+    return [each.item_id for each in answer.recommendations]
+
+
+@asynccontextmanager
+async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIterator[Catalog]:
+    """A catalog that has caught up; its pending items wait for the test to try them."""
+    async with asyncio.timeout(GIVE_UP_SECONDS):
+        store = await Store.open(folder, clock)
+        try:
+            row = await store.catalog(DEFAULT_CATALOG, embedder.space)
+            batcher = Batcher(embedder)
+            catalog = _wired(store, row, embedder, batcher, clock)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(each.run()) for each in (batcher, catalog.indexer)]
+                await catalog.caught_up()
+                yield catalog
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await store.close()
+
+
+async def _free() -> float:
+    return 0.0
+
+
+def _wired(
+    store: Store, row: CatalogRow, embedder: Embedder, batcher: Batcher, clock: FakeClock
+) -> Catalog:
+    vectoriser = Vectoriser(
+        store, row, embedder.space, embedder.limits, batcher, VectorCache(DIMENSIONS)
+    )
+    view = View(ExactIndex(DIMENSIONS), clock)
+    indexer = Indexer(store, row, view)
+    return Catalog(
+        store,
+        row,
+        vectoriser,
+        view,
+        indexer,
+        Catalogue(store, row, indexer, vectoriser, clock, _free),
+        Recommender(store, row, indexer, vectoriser),
+        PendingEmbedder(store, row, vectoriser),
+    )

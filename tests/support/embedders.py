@@ -1,0 +1,138 @@
+"""Embedders without a model: a text's vector is the sum of its words' random directions.
+
+Texts that share words are near each other, so that recommendations can be foretold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from enum import Enum, auto
+from functools import lru_cache
+
+import numpy as np
+
+from service import errors
+from service.domain.values import Space
+from service.embedding.base import BatchLimits, Embeddings, Vector
+
+DIMENSIONS = 32
+SPACE = Space("test", "words", DIMENSIONS)
+COST_USD_PER_TOKEN = 0.001
+ANY_NUMBER = 2**40
+
+
+@lru_cache(maxsize=10_000)
+def _direction(word: str) -> Vector:
+    seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8])
+    return np.random.default_rng(seed).normal(size=DIMENSIONS).astype(np.float32)
+
+
+def raw_vector(text: str) -> Vector:
+    """The vector the embedders answer for a text, of any length."""
+    total: Vector = np.sum([_direction(word) for word in text.split()], axis=0, dtype=np.float32)
+    return total
+
+
+def unit_vector(text: str) -> Vector:
+    """The vector of a text as it is stored."""
+    raw = raw_vector(text)
+    unit: Vector = raw / np.linalg.norm(raw)
+    return unit
+
+
+class WordEmbedder:
+    """An Embedder that notes each batch; each word is a token."""
+
+    space = SPACE
+
+    def __init__(self, batch_texts: int = 256) -> None:
+        self.limits = BatchLimits(batch_texts, tokens=ANY_NUMBER, text_tokens=ANY_NUMBER)
+        self.batches: list[tuple[str, ...]] = []
+        self.closed = False
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text it got, in order, as often as it got it."""
+        return [text for batch in self.batches for text in batch]
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Embeds texts."""
+        self.batches.append(tuple(texts))
+        tokens = sum(len(text.split()) for text in texts)
+        vectors = np.stack([raw_vector(text) for text in texts])
+        return Embeddings(vectors, tokens, tokens * COST_USD_PER_TOKEN)
+
+    async def close(self) -> None:
+        """Notes that it was closed."""
+        self.closed = True
+
+
+class Fault(Enum):
+    """What can be wrong with an answer."""
+
+    UNAVAILABLE = auto()
+    CRASH = auto()
+    TOO_NARROW = auto()
+    TOO_FEW = auto()
+    NOT_A_NUMBER = auto()
+    INFINITE = auto()
+    ZEROS = auto()
+
+
+UNAVAILABLE_MESSAGE = "the provider is out of order"
+
+
+class FaultyEmbedder(WordEmbedder):
+    """An embedder that does what `fault` says as long as it is set."""
+
+    def __init__(self, fault: Fault | None = None, batch_texts: int = 256) -> None:
+        super().__init__(batch_texts)
+        self.fault = fault
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Embeds texts, or fails to."""
+        answer = await super().embed(texts)
+        if self.fault is Fault.UNAVAILABLE:
+            raise errors.EmbeddingUnavailable(UNAVAILABLE_MESSAGE)
+        if self.fault is Fault.CRASH:
+            raise ZeroDivisionError
+        return Embeddings(_spoilt(answer.vectors, self.fault))
+
+
+def _spoilt(vectors: Vector, fault: Fault | None) -> Vector:
+    match fault:
+        case Fault.TOO_NARROW:
+            return vectors[:, :-1]
+        case Fault.TOO_FEW:
+            return vectors[:-1]
+        case Fault.NOT_A_NUMBER:
+            vectors[-1, 0] = np.nan
+        case Fault.INFINITE:
+            vectors[-1, 0] = np.inf
+        case Fault.ZEROS:
+            vectors[-1] = 0
+    return vectors
+
+
+class HeldEmbedder(WordEmbedder):
+    """An embedder whose batches, but for the first few, wait until the test releases them."""
+
+    def __init__(self, batch_texts: int = 256, free_batches: int = 0) -> None:
+        super().__init__(batch_texts)
+        self.held = asyncio.Event()
+        self._free_batches = free_batches
+        self._released = asyncio.Event()
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Tells that a batch is under way, and embeds it once released."""
+        answer = await super().embed(texts)
+        if len(self.batches) > self._free_batches:
+            self.held.set()
+            await self._released.wait()
+        return answer
+
+    def release(self) -> None:
+        """Lets the batch under way and all later ones through."""
+        self._released.set()

@@ -1,0 +1,162 @@
+"""A real HTTP server on loopback that speaks the embeddings API and fails as it is told to.
+
+Vectors depend on nothing but the text. A script says what becomes of each request, in order; when
+it has run out, requests succeed. A held provider answers nothing before it is released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import numpy as np
+
+DIMENSIONS = 64
+USD_PER_TOKEN = 2e-8
+
+
+def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
+    """The vector the provider answers for a text; not of unit length."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    drawn: list[float] = np.random.default_rng(seed).normal(size=dimensions).tolist()
+    return drawn
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One HTTP answer; `body` is sent as it is, and `cut` leaves out its last bytes."""
+
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
+    cut: int = 0
+
+
+Fault = Callable[[Mapping[str, Any]], Reply | None]
+"""Gets a request's JSON; None stands for a connection that is closed without an answer."""
+
+
+def success(request: Mapping[str, Any]) -> Reply:
+    """The answer to a request that is well."""
+    return Reply(json.dumps(answer(request)).encode())
+
+
+def answer(request: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """The JSON of a good answer, with some of its fields changed."""
+    texts = request["input"]
+    width = request.get("dimensions", DIMENSIONS)
+    tokens = sum(len(text.split()) for text in texts)
+    return {
+        "object": "list",
+        "id": "gen-emb-1",
+        "provider": "Scripted",
+        "model": "scripted-upstream-name",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": vector(text, width)}
+            for index, text in enumerate(texts)
+        ],
+        "usage": {
+            "prompt_tokens": tokens,
+            "total_tokens": tokens,
+            "cost": tokens * USD_PER_TOKEN,
+            "is_byok": False,
+        },
+        **changes,
+    }
+
+
+def failure(status: int, message: str = "it failed", **error: Any) -> Fault:
+    """An answer with an error in the API's form."""
+    body = json.dumps({"error": {"code": status, "message": message, **error}}).encode()
+    return lambda _request: Reply(body, status)
+
+
+class ScriptedProvider:
+    """The provider. Use it as a context manager; `url` is its API's base."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[Mapping[str, Any]] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.models: list[Mapping[str, Any]] = []
+        self.script: deque[Fault] = deque()
+        self.otherwise: Fault = success
+        self.released = threading.Event()
+        self.released.set()
+        self._arrived = threading.Condition()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/api/v1"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """Every text it was sent, in order, as often as it was sent."""
+        return [text for request in self.requests for text in request["input"]]
+
+    def wait_for_requests(self, number: int, timeout_seconds: float = 20.0) -> None:
+        """Waits until so many requests have arrived."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self.requests) >= number, timeout_seconds)
+        assert arrived, f"only {len(self.requests)} requests arrived"
+
+    def reply(self, request: Mapping[str, Any], headers: Mapping[str, str]) -> Reply | None:
+        """Notes a request and says what becomes of it."""
+        with self._arrived:
+            self.requests.append(request)
+            self.headers.append(headers)
+            fault = self.script.popleft() if self.script else self.otherwise
+            self._arrived.notify_all()
+        self.released.wait()
+        return fault(request)
+
+
+def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            if self.path == "/api/v1/embeddings/models":
+                self._send(Reply(json.dumps({"data": provider.models}).encode()))
+            else:
+                self._send(Reply(b"<html>no such page</html>", 404, {"Content-Type": "text/html"}))
+
+        def do_POST(self) -> None:
+            size = int(self.headers["Content-Length"])
+            request = json.loads(self.rfile.read(size))
+            if self.path != "/api/v1/embeddings":
+                self._send(Reply(b"<html>no such page</html>", 404, {"Content-Type": "text/html"}))
+                return
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            self._send(provider.reply(request, headers))
+
+        def _send(self, reply: Reply | None) -> None:
+            if reply is None:
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(reply.body)))
+            self.end_headers()
+            self.wfile.write(reply.body[: len(reply.body) - reply.cut])
+            self.close_connection = self.close_connection or reply.cut > 0
+
+    return Handler

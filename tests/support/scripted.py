@@ -1,0 +1,103 @@
+"""A real gRPC server that answers as a test scripts it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import akin
+import grpc
+from akin.v1 import recommender_service_pb2 as pb
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from support.rejections import SERVICE
+from support.server import WAIT_SECONDS
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A status to answer with, and the details that go along."""
+
+    code: grpc.StatusCode
+    message: str = "scripted"
+    details: tuple[Message, ...] = ()
+
+
+class ScriptedServer:
+    """Answers GetItem and ImportItems with each of `script` in turn; a context manager.
+
+    Past the end of the script GetItem succeeds. `requests` are those of GetItem; `imports` counts
+    the calls of ImportItems, of which each acknowledges one message and then fails. While `held`,
+    GetItem does not answer.
+    """
+
+    def __init__(self, *script: Failure) -> None:
+        self.requests: list[pb.GetItemRequest] = []
+        self.imports = 0
+        self.held = False
+        self._release = threading.Event()
+        self._script = list(script)
+        self._server = grpc.server(ThreadPoolExecutor(4))
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "GetItem": grpc.unary_unary_rpc_method_handler(
+                self._get_item,
+                request_deserializer=pb.GetItemRequest.FromString,
+                response_serializer=pb.GetItemResponse.SerializeToString,
+            ),
+            "ImportItems": grpc.stream_stream_rpc_method_handler(
+                self._import_items,
+                request_deserializer=pb.ImportItemsRequest.FromString,
+                response_serializer=pb.ImportItemsResponse.SerializeToString,
+            ),
+        }
+        self._server.add_registered_method_handlers(SERVICE, handlers)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release.set()
+        self._server.stop(None).wait(WAIT_SECONDS)
+
+    def _get_item(
+        self, request: pb.GetItemRequest, context: grpc.ServicerContext
+    ) -> pb.GetItemResponse:
+        self.requests.append(request)
+        if self.held:
+            self._release.wait(WAIT_SECONDS)
+        if self._script:
+            abort(context, self._script.pop(0))
+        return pb.GetItemResponse(item=akin.Item(item_id=request.item_id))
+
+    def _import_items(
+        self, requests: Iterator[pb.ImportItemsRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.ImportItemsResponse]:
+        self.imports += 1
+        results = [akin.ItemResult(item_id=item.item_id) for item in next(requests).items]
+        yield pb.ImportItemsResponse(results=results)
+        abort(context, self._script.pop(0))
+
+
+def abort(context: grpc.ServicerContext, failure: Failure) -> NoReturn:
+    """Ends a call with a status and its details."""
+    status = status_pb2.Status(code=failure.code.value[0], message=failure.message)
+    for detail in failure.details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    if failure.details:
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+    context.abort(failure.code, failure.message)

@@ -1,0 +1,143 @@
+"""The real process: started on a free port, watched through its log, and always ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import akin
+
+WAIT_SECONDS = 30.0
+"""How long anything may take before a test gives up; nothing takes a tenth of it."""
+
+LIFE_SECONDS = 180.0
+"""A server ends after this at the latest, so that a call without a deadline cannot hang a test."""
+
+COMMAND = (sys.executable, "-m", "service", "serve")
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """The environment of a server with its data below `folder`; settings go without the prefix."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AKIN_")}
+    defaults = {"LISTEN": "127.0.0.1:0", "DATA_DIR": str(folder / "data")}
+    chosen = {f"AKIN_{name}": value for name, value in (defaults | settings).items()}
+    return kept | chosen
+
+
+def refused(folder: Path, **settings: str) -> tuple[int, list[str]]:
+    """The exit code of a server that must not start, and the lines it wrote to standard error."""
+    ended = subprocess.run(
+        COMMAND,
+        cwd=folder,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    return ended.returncode, ended.stderr.splitlines()
+
+
+class RunningServer:
+    """A server over the data below `folder`, ready once constructed; a context manager.
+
+    `log` holds what it wrote to standard output and standard error, line by line.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.log: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._process = subprocess.Popen(
+            COMMAND,
+            cwd=folder,
+            env=environment(folder, **settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._watchdog = threading.Timer(LIFE_SECONDS, self._process.kill)
+        self._watchdog.daemon = True
+        self._watchdog.start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.address = str(self.wait_for("serving")["address"])
+        except BaseException:
+            self.kill()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def client(self, **options: Any) -> akin.Client:
+        """A new client of this server, to be closed by the caller."""
+        return akin.Client(self.address, **options)
+
+    def terminate(self) -> None:
+        """Asks it to end (SIGTERM)."""
+        self._process.terminate()
+
+    def stop(self) -> int:
+        """Asks it to end and waits until it has; returns the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def kill(self) -> None:
+        """Ends it at once (SIGKILL), if it still runs."""
+        self._process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """Waits until it has ended; returns the exit code."""
+        code = self._process.wait(WAIT_SECONDS)
+        self._watchdog.cancel()
+        self._reader.join(WAIT_SECONDS)
+        return code
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log's lines of one event, oldest first."""
+        parsed = (json.loads(line) for line in list(self.log) if line.startswith("{"))
+        return [line for line in parsed if line["event"] == name]
+
+    def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
+        """Waits for the nth line of an event and returns it.
+
+        Raises:
+            AssertionError: the server ended, or too much time went by, without it.
+        """
+        with self._news:
+            self._news.wait_for(
+                lambda: self._ended or len(self.events(event)) >= times, WAIT_SECONDS
+            )
+            found = self.events(event)
+        if len(found) < times:
+            tail = "\n".join(self.log[-50:])
+            raise AssertionError(f"the server's log has no {event!r} number {times}:\n{tail}")
+        return found[times - 1]
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                with self._news:
+                    self.log.append(line.rstrip("\n"))
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()

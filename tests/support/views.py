@@ -1,0 +1,23 @@
+"""Views filled without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from service.index.base import Vectors
+from service.index.faiss_exact import ExactIndex
+from service.storage import Change
+from service.view import View
+from support.clock import FakeClock
+
+
+def view_of(vectors: Mapping[str, Vectors]) -> View:
+    """A view of unit vectors by item id; the keys are 1, 2, 3 and so on, in that order."""
+    dimensions = len(next(iter(vectors.values())))
+    view = View(ExactIndex(dimensions), FakeClock())
+    changes = [
+        Change(key, item_id, (vector.tobytes(),), None)
+        for key, (item_id, vector) in enumerate(vectors.items(), start=1)
+    ]
+    view.apply(changes, len(changes))
+    return view
