@@ -72,11 +72,11 @@ class ExactIndex:
         Raises:
             KeyError: a key is not there.
         """
-        rows = [self._rows[key] for key in keys]
-        owners = list(range(len(rows)))
-        if self._more_rows:
-            owners = [n for n, key in enumerate(keys) for _ in self._rows_of(key)]
-            rows = [row for key in keys for row in self._rows_of(key)]
+        if self._more_rows.keys().isdisjoint(keys):
+            rows = [self._rows[key] for key in keys]
+            return Owned(self._matrix[rows], np.arange(len(rows)))
+        owners = [n for n, key in enumerate(keys) for _ in self._rows_of(key)]
+        rows = [row for key in keys for row in self._rows_of(key)]
         return Owned(self._matrix[rows], np.array(owners, np.int64))
 
     def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
@@ -144,7 +144,7 @@ class ExactIndex:
             kept = np.array([row >= 0 and row not in excluded for row in rows.tolist()])
             scores, rows = scores[kept], rows[kept]
         keys = self._keys[rows]
-        if self._more_rows:
+        if self._more_rows and len(set(keys.tolist())) < len(keys):
             first = np.sort(np.unique(keys, return_index=True)[1])
             keys, scores = keys[first], scores[first]
         return Hits(keys, scores)
