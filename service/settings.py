@@ -217,6 +217,9 @@ def load() -> Settings:
         problems.append(f"{exc}: {exc.__cause__}")
     if settings is not None and settings.embedder == "openrouter" and not settings.provider_key:
         problems.append("OPENROUTER_API_KEY: must be set for AKIN_EMBEDDER=openrouter")
+    if settings is not None and settings.embedder == "openai":
+        needed = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
+        problems += [f"{_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in needed]
     if problems or settings is None:
         raise SettingsError("\n".join(problems))
     return settings

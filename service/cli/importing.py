@@ -28,11 +28,12 @@ LINE_EVERY_ITEMS = 1_000
 class Outcome:
     """What became of an import; failures are (line number, why).
 
-    `new_texts` is how many texts needed a vector; tokens and dollars are the provider's, or with a
-    dry run an estimate.
+    `pending` of the items wait for their vectors. `new_texts` is how many texts needed a vector;
+    tokens and dollars are the provider's, or with a dry run an estimate.
     """
 
     items: int = 0
+    pending: int = 0
     users: int = 0
     new_texts: int = 0
     prompt_tokens: int = 0
@@ -104,6 +105,7 @@ class Importer:
             self.outcome.failures.append((number, result.message))
             return
         self.outcome.items += 1
+        self.outcome.pending += result.state == akin.ItemState.ITEM_STATE_PENDING
         self._bar.update(self._bar.task_ids[0], done=self.outcome.items)
         if self._bar.disable and self.outcome.items % LINE_EVERY_ITEMS == 0:
             console.err.print(f"{self.outcome.items} items stored")
@@ -166,5 +168,7 @@ def report(outcome: Outcome, *, as_json: bool, dry_run: bool = False) -> None:
         return
     stored = f"{outcome.items} items and {outcome.users} users stored"
     typer.echo(f"{stored} in {outcome.seconds:.1f} s, {failed}")
+    if outcome.pending:
+        typer.echo(f"{outcome.pending} items wait for their vectors: akin status tells why")
     if outcome.prompt_tokens:
         typer.echo(f"{outcome.new_texts} texts were new: {cost}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -97,6 +98,10 @@ class RunningServer:
         """Asks it to end and waits until it has; returns the exit code."""
         self.terminate()
         return self.wait()
+
+    def freeze(self) -> None:
+        """Makes it do nothing more, though its connections stay (SIGSTOP); `kill` still works."""
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """Ends it at once (SIGKILL), if it still runs."""

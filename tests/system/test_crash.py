@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +89,49 @@ def test_killed_import_can_be_repeated(tmp_path: Path) -> None:
         assert {str(n): distinct(n) for n in range(2000)} == {
             item.item_id: item.text for item in listed(client)
         }
+
+
+# In a process of its own, because a call that hangs cannot be ended.
+IMPORT = """
+import sys, akin
+with akin.Client(sys.argv[1]) as client:
+    assert client.is_serving()
+    print("ready", flush=True)
+    input()
+    def items():
+        yield akin.item("1", "text")
+        print("sent", flush=True)
+    try:
+        list(client.import_items(items()))
+    except akin.AkinError as exc:
+        print(exc.code.name)
+"""
+
+
+def test_kill_before_the_first_result_ends_the_import(tmp_path: Path) -> None:
+    """An import whose server is killed before any result ends with UNAVAILABLE."""
+    with (
+        RunningServer(tmp_path) as server,
+        subprocess.Popen(
+            [sys.executable, "-c", IMPORT, server.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as importing,
+    ):
+        assert importing.stdin is not None
+        assert importing.stdout is not None
+        assert "ready\n" == importing.stdout.readline()
+        server.freeze()
+        importing.stdin.write("\n")
+        importing.stdin.flush()
+        assert "sent\n" == importing.stdout.readline()
+        server.kill()
+        try:
+            output, _ = importing.communicate(timeout=5)
+        finally:
+            importing.kill()
+    assert "UNAVAILABLE\n" == output
 
 
 def test_termination_lets_an_import_finish(tmp_path: Path) -> None:

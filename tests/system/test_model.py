@@ -11,7 +11,7 @@ from support.server import RunningServer
 from support.texts import distinct
 
 SEED = 1
-ROUNDS = 4
+ROUNDS = 3
 STEPS = 60
 IDS = 40
 TEXTS = 60

@@ -12,12 +12,29 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 # Five attempts, gRPC's most, after about 0.5, 1, 2 and 4 s outlast a server's restart within the
 # deadline. Where the connection broke after the work was done, the repeat of a write finds it done:
 # DeleteItem answers NOT_FOUND, and a write with expected_sequence ABORTED.
+# Streams are left out: gRPC would keep their messages for a repeat, and the blocking client's
+# stream does not end when the server dies before its first reply.
+_UNARY = {
+    "akin.v1.CatalogService": ("GetCatalog",),
+    "akin.v1.RecommenderService": (
+        "UpsertItem",
+        "GetItem",
+        "DeleteItem",
+        "ListItems",
+        "UpsertUser",
+        "GetUser",
+        "DeleteUser",
+        "RecommendSimilar",
+    ),
+}
+
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [
-                {"service": "akin.v1.RecommenderService"},
-                {"service": "akin.v1.CatalogService"},
+                {"service": service, "method": method}
+                for service, methods in _UNARY.items()
+                for method in methods
             ],
             "retryPolicy": {
                 "maxAttempts": 5,

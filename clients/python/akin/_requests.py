@@ -46,23 +46,29 @@ def import_messages(
     items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool, validate_only: bool
 ) -> Iterator[pb.ImportItemsRequest]:
     """Import messages of up to IMPORT_ITEMS items and, but for a lone item, IMPORT_BYTES."""
-    empty = pb.ImportItemsRequest(
-        catalog=catalog, require_indexed=require_indexed, validate_only=validate_only
-    )
-    message = pb.ImportItemsRequest()
-    message.CopyFrom(empty)
+    chunk: list[item_pb2.Item] = []
     size = 0
+
+    def message() -> pb.ImportItemsRequest:
+        return pb.ImportItemsRequest(
+            catalog=catalog,
+            items=chunk,
+            require_indexed=require_indexed,
+            validate_only=validate_only,
+        )
+
     for each in items:
         length = each.ByteSize()
-        if message.items and (len(message.items) == IMPORT_ITEMS or size + length > IMPORT_BYTES):
-            yield message
-            message = pb.ImportItemsRequest()
-            message.CopyFrom(empty)
-            size = 0
-        message.items.append(each)
+        if chunk and size + length > IMPORT_BYTES:
+            yield message()
+            chunk, size = [], 0
+        chunk.append(each)
         size += length
-    if message.items:
-        yield message
+        if len(chunk) == IMPORT_ITEMS:
+            yield message()
+            chunk, size = [], 0
+    if chunk:
+        yield message()
 
 
 def upsert_user(
