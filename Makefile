@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test lint format protos locks bench-smoke clean
+.PHONY: demo serve test lint format protos locks bench-smoke bench-provider clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -35,6 +35,9 @@ locks: .venv/ready
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
+
+bench-provider: .venv/ready
+	$(BIN)/python bench/provider.py
 
 # Without pip of its own, the environment also works where Debian's ensurepip is not installed.
 .venv/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml

@@ -20,7 +20,7 @@ HITS = [pb.Recommendation(item_id=f"tmdb:{1000 + n}", score=0.9 - n / 100) for n
 class Constant(pb_grpc.RecommenderServiceServicer):
     """Answers with the same ten hits."""
 
-    async def RecommendSimilar(  # type: ignore[override]  # noqa: N802  (named after its RPC)
+    async def RecommendSimilar(  # noqa: N802  (named after its RPC)
         self, request: pb.RecommendSimilarRequest, context: object
     ) -> pb.RecommendSimilarResponse:
         """Answers one call."""
@@ -31,7 +31,7 @@ class Constant(pb_grpc.RecommenderServiceServicer):
 async def main() -> None:
     """Serves on a free port."""
     server = grpc.aio.server()
-    pb_grpc.add_RecommenderServiceServicer_to_server(Constant(), server)  # type: ignore[no-untyped-call]
+    pb_grpc.add_RecommenderServiceServicer_to_server(Constant(), server)  # type: ignore[abstract]
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     print(f"127.0.0.1:{port}", flush=True)

@@ -40,7 +40,7 @@ async def run(
     """
     latencies: list[float] = []
     async with grpc.aio.insecure_channel(address) as channel:
-        call = channel.unary_unary(METHOD)
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(METHOD)
         await call(requests[0])
         end = time.perf_counter() + seconds
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from statistics import median
@@ -24,33 +22,13 @@ from statistics import median
 import akin
 from akin.v1 import recommender_service_pb2 as pb
 from load import Figures, run
+from servers import akin_server
 
 HERE = Path(__file__).resolve().parent
 FILMS = HERE.parents[1] / "shared/data/movies/items.jsonl"
 SAMPLE = HERE.parent / "service/cli/sample/books.jsonl"
 ROUNDS = 5
 CONCURRENCY = 32
-
-
-@contextmanager
-def akin_server() -> Iterator[tuple[str, int]]:
-    """Runs Akin on a free port with an empty folder; yields its address and process id."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        log = stack.enter_context(Path(folder, "log").open("wb+"))
-        env = {**os.environ, "AKIN_LISTEN": "127.0.0.1:0", "AKIN_DATA_DIR": folder}
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "service", "serve"], env=env, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = json.loads(line)
-            if event["event"] == "serving":
-                break
-        # The log goes where a container's would: somewhere that takes it in.
-        stack.callback(subprocess.Popen(["cat"], stdin=process.stdout, stdout=log).wait)
-        stack.callback(process.wait)
-        stack.callback(process.terminate)
-        yield event["address"], process.pid
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -88,6 +89,7 @@ class ScriptedProvider:
         self.otherwise: Fault = success
         self.released = threading.Event()
         self.released.set()
+        self.dead = False
         self._arrived = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
@@ -99,7 +101,12 @@ class ScriptedProvider:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Dies: open connections break, and new ones are refused."""
         self.released.set()
+        self.dead = True
         self._server.shutdown()
         self._server.server_close()
 
@@ -122,7 +129,7 @@ class ScriptedProvider:
             fault = self.script.popleft() if self.script else self.otherwise
             self._arrived.notify_all()
         self.released.wait()
-        return fault(request)
+        return None if self.dead else fault(request)
 
 
 def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
@@ -156,7 +163,8 @@ def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body[: len(reply.body) - reply.cut])
+            with suppress(ConnectionError):  # the client may have lost its patience
+                self.wfile.write(reply.body[: len(reply.body) - reply.cut])
             self.close_connection = self.close_connection or reply.cut > 0
 
     return Handler

@@ -25,9 +25,13 @@ COMMAND = (sys.executable, "-m", "service", "serve")
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """The environment of a server with its data below `folder`; settings go without the prefix."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AKIN_")}
+    ours = ("AKIN_", "OPENROUTER_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     defaults = {"LISTEN": "127.0.0.1:0", "DATA_DIR": str(folder / "data")}
-    chosen = {f"AKIN_{name}": value for name, value in (defaults | settings).items()}
+    chosen = {
+        name if name.startswith(ours) else f"AKIN_{name}": value
+        for name, value in (defaults | settings).items()
+    }
     return kept | chosen
 
 
