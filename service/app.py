@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -30,6 +31,7 @@ from service.view import View
 
 SWEEP_SECONDS = 30.0
 MONITOR_SECONDS = 2.0
+GC_OBJECTS = 20_000
 
 
 def clock_us() -> int:
@@ -111,6 +113,11 @@ async def _serve(
     caught_up = asyncio.create_task(indexer.reached(store.last_sequence))
     await asyncio.wait({stopped, caught_up}, return_when=asyncio.FIRST_COMPLETED)
     if not stop.is_set():
+        # What lives now lives on: the collector need not look at it again and again. With Python's
+        # own threshold of 700 objects it takes some 15% of the time under load.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_OBJECTS)
         await server.open_gate()
         seconds = round(time.monotonic() - started, 3)
         log.info("serving", address=f"{host}:{port}", items=indexer.items, seconds=seconds)

@@ -72,6 +72,9 @@ class ExactIndex:
         Raises:
             KeyError: a key is not there.
         """
+        if len(keys) == 1 and keys[0] not in self._more_rows:
+            row = self._rows[keys[0]]
+            return Owned(self._matrix[row : row + 1].copy(), np.zeros(1, np.int64))
         if self._more_rows.keys().isdisjoint(keys):
             rows = [self._rows[key] for key in keys]
             return Owned(self._matrix[rows], np.arange(len(rows)))
@@ -133,14 +136,19 @@ class ExactIndex:
             fetch = min(2 * len(scores), self._size)
             wider = self._index.search(query[None], fetch, params=parameters)
             scores, rows = wider[0][0], wider[1][0]
-        if found > wanted:
-            tied = int(np.count_nonzero(hits.scores >= hits.scores[wanted - 1]))
-            return Hits(hits.keys[:tied], hits.scores[:tied])
-        return hits
+        if found <= wanted:
+            return hits
+        tied = wanted
+        while tied < found and hits.scores[tied] >= hits.scores[wanted - 1]:
+            tied += 1
+        return Hits(hits.keys[:tied], hits.scores[:tied])
 
     def _hits(self, scores: Vectors, rows: Keys, excluded: set[int]) -> Hits:
         """Rows as keys, each key once, without the excluded rows and FAISS's fillers."""
-        if excluded or int(rows[-1]) < 0:
+        if len(excluded) == 1 and int(rows[-1]) >= 0:
+            kept = rows != next(iter(excluded))  # the source item: by far the most frequent case
+            scores, rows = scores[kept], rows[kept]
+        elif excluded or int(rows[-1]) < 0:
             kept = np.array([row >= 0 and row not in excluded for row in rows.tolist()])
             scores, rows = scores[kept], rows[kept]
         keys = self._keys[rows]

@@ -50,12 +50,14 @@ class Catalogs:
         Raises:
             CatalogNotFound: there is none.
         """
-        wrong = list(catalog_violations(name or DEFAULT_CATALOG))
-        found += wrong
-        services = self._services.get(DEFAULT_CATALOG if wrong else name or DEFAULT_CATALOG)
-        if services is None:
+        services = self._services.get(name or DEFAULT_CATALOG)
+        if services is not None:
+            return services
+        wrong = list(catalog_violations(name))
+        if not wrong:
             raise errors.CatalogNotFound("there is no such catalog")
-        return services
+        found += wrong
+        return self._services[DEFAULT_CATALOG]
 
 
 class CatalogServicer:
