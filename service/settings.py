@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as MalformedSettings
 
@@ -40,6 +47,9 @@ Quantization = Literal[
     "unknown",
 ]
 Template = Annotated[str, Field(pattern=r"(?s)\{text\}")]
+# What HTTP headers take. A key that was read from a file often ends in a newline.
+Key = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
+Header = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -~]*$")]
 
 
 class SettingsError(Exception):
@@ -119,10 +129,10 @@ class Settings(BaseSettings):
         description="who embeds: the embedded model (`local`), OpenRouter, or any endpoint with "
         "OpenAI's API (`openai`); `auto` is OpenRouter if there is a key for it, else `local`",
     )
-    openrouter_api_key: str = Field(
+    openrouter_api_key: Key = Field(
         "", validation_alias="OPENROUTER_API_KEY", repr=False, description="key for OpenRouter"
     )
-    embedding_api_key: str = Field(
+    embedding_api_key: Key = Field(
         "", repr=False, description="key for the endpoint of `openai`; empty for none"
     )
     embedding_model: Annotated[str, Field(min_length=1)] = Field(
@@ -141,8 +151,10 @@ class Settings(BaseSettings):
         "", description="`input_type` of every request, where a model wants one"
     )
     embedding_user: str = Field("", description="`user` of every request, for the provider's books")
-    embedding_referer: str = Field("", description="your site, for OpenRouter's app attribution")
-    embedding_title: str = Field("Akin", description="your app, for OpenRouter's app attribution")
+    embedding_referer: Header = Field("", description="your site, for OpenRouter's app attribution")
+    embedding_title: Header = Field(
+        "Akin", description="your app, for OpenRouter's app attribution"
+    )
     embedding_template: Template | None = Field(
         None,
         description="what goes around an item's text, with `{text}` in it; by default the "

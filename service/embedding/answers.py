@@ -54,7 +54,7 @@ _TOO_LONG = (
 )
 _MODEL = ("not a valid model", "model_not_found", "no endpoints found", "wrong_endpoint")
 _NO_PROVIDER = "no successful provider responses"
-_FLAGGED = ("content_policy_violation", "flagged_input")
+_FLAGGED = ("content_policy_violation", "flagged_input", '"patterns":')
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def read(answer: Answer, texts: int) -> Embeddings:
 def _json(body: bytes) -> Any:  # noqa: ANN401  (whatever JSON says)
     try:
         return json.loads(body.strip())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -109,6 +109,9 @@ def _failure(answer: Answer, value: object) -> ProviderError:
     if _NO_PROVIDER in said:
         # Reported with code 404 inside HTTP 200; mostly transient, whatever the code says.
         return ProviderUnavailable("no upstream of the provider answered")
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        # Its message may count tokens as well, and yet the texts are not at fault.
+        return _unavailable(answer, error, code)
     if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or any(each in said for each in _TOO_MANY):
         return BatchTooLarge("the provider takes fewer texts at once")
     if any(each in said for each in _TOO_LONG):
@@ -147,7 +150,7 @@ def _code(error: object, status: int) -> int:
         for name in ("code", "http_status"):
             try:
                 code = int(error[name])
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 continue
             if HTTPStatus.BAD_REQUEST <= code < 600:  # noqa: PLR2004  (beyond HTTP)
                 return code
@@ -193,9 +196,9 @@ def _ordered(data: list[Any], texts: int) -> Vector:
 
 def _position(value: object) -> int:
     """An index, which may come as 0.0; -1 if it is none."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
-        return int(value)
-    return -1
+    if type(value) is int:
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else -1
 
 
 def _vector(value: object) -> Vector:
@@ -204,7 +207,8 @@ def _vector(value: object) -> Vector:
         if isinstance(value, str):
             vector = np.frombuffer(base64.b64decode(value, validate=True), "<f4")
         elif isinstance(value, list) and all(type(each) in (int, float) for each in value):
-            vector = np.array(value, np.float32)
+            with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+                vector = np.array(value, np.float32)
         else:
             raise ProviderUnavailable("the provider sent a vector that is none")
     except (binascii.Error, ValueError, OverflowError):
@@ -219,7 +223,13 @@ def _usage(usage: object) -> tuple[int, float]:
     if not isinstance(usage, dict):
         return 0, 0.0
     tokens, cost = usage.get("prompt_tokens"), usage.get("cost")
-    return (
-        int(tokens) if isinstance(tokens, int | float) and tokens >= 0 else 0,
-        float(cost) if isinstance(cost, int | float) and cost >= 0 else 0.0,
-    )
+    return int(_amount(tokens)), _amount(cost)
+
+
+def _amount(value: object) -> float:
+    """What is counted or paid; 0 for what cannot be, since one infinity would spoil every total."""
+    try:
+        amount = float(value) if isinstance(value, int | float) else 0.0
+    except OverflowError:
+        return 0.0
+    return amount if math.isfinite(amount) and amount >= 0 else 0.0

@@ -21,6 +21,9 @@ from service.embedding.failures import (
 from service.embedding.pace import Pace
 
 ATTEMPTS = 4
+LEAST_BATCH_TEXTS = 8
+"""A batch may be refused for a few long texts: it does not teach to send others one by one."""
+
 RETRY_SECONDS = 30.0
 """A batch is tried for so long at most; its callers leave earlier if their deadlines say so."""
 
@@ -38,7 +41,6 @@ class Delivery:
     def __init__(self, embedder: Embedder, pace: Pace) -> None:
         self._embedder = embedder
         self._pace = pace
-        self._proven = False
         self.batch_texts = embedder.limits.texts
 
     async def deliver(
@@ -53,15 +55,24 @@ class Delivery:
         Returns:
             Outcomes by text; a text that nobody wants any more may have none.
         """
+        return await self._deliver(texts, is_wanted, cleared=False)
+
+    async def _deliver(
+        self, texts: Sequence[str], is_wanted: Callable[[str], bool], *, cleared: bool
+    ) -> dict[str, Outcome]:
+        """As `deliver`; `cleared` tells that our settings are known not to be at fault."""
         try:
             sent, embeddings = await self._request(texts, is_wanted)
         except BatchTooLarge:
             if len(texts) == 1:
                 return {texts[0]: errors.TextRejected("is too long for the embedding model")}
-            self.batch_texts = max(1, min(self.batch_texts, len(texts) // 2))
+            learnt = max(LEAST_BATCH_TEXTS, len(texts) // 2)
+            self.batch_texts = min(self.batch_texts, learnt)
         except TextRefused as exc:
-            if len(texts) == 1:
-                return {texts[0]: await self._judge(exc)}
+            refused = await self._refused(texts, exc, cleared=cleared)
+            if refused:
+                return refused
+            cleared = True
         except ProviderError as exc:
             return dict.fromkeys(texts, for_callers(exc))
         except errors.AkinError as exc:
@@ -75,8 +86,8 @@ class Delivery:
             outcomes = units(embeddings, len(sent), self._embedder.space.dimensions)
             return dict(zip(sent, outcomes, strict=True))
         middle = len(texts) // 2
-        first = await self.deliver(texts[:middle], is_wanted)
-        return {**first, **await self.deliver(texts[middle:], is_wanted)}
+        first = await self._deliver(texts[:middle], is_wanted, cleared=cleared)
+        return {**first, **await self._deliver(texts[middle:], is_wanted, cleared=cleared)}
 
     async def _request(
         self, texts: Sequence[str], is_wanted: Callable[[str], bool]
@@ -97,23 +108,30 @@ class Delivery:
                     return [], Embeddings(nothing)
                 async with self._pace.attempt():
                     embeddings = await self._embedder.embed(wanted)
-                self._proven = True
                 return wanted, embeddings
         raise AssertionError("the last attempt returns or raises")
 
-    async def _judge(self, failure: TextRefused) -> errors.AkinError:
-        """Whether a text that was refused alone is at fault itself, or our settings are."""
-        if not failure.certain and not self._proven:
-            try:
+    async def _refused(
+        self, texts: Sequence[str], failure: TextRefused, *, cleared: bool
+    ) -> dict[str, Outcome]:
+        """The outcomes where it is settled who is at fault; empty where halves must tell."""
+        blame = None if cleared or failure.certain else await self._blame()
+        if blame is not None:
+            return dict.fromkeys(texts, blame)
+        return {texts[0]: errors.TextRejected(failure.message)} if len(texts) == 1 else {}
+
+    async def _blame(self) -> errors.AkinError | None:
+        """What is wrong with our settings, where even a harmless text is refused; None: nothing."""
+        try:
+            async with self._pace.attempt():
                 await self._embedder.embed([HARMLESS_TEXT])
-                self._proven = True
-            except TextRefused:
-                return errors.EmbeddingRejected(
-                    "the provider refuses every text: the model or a setting is at fault"
-                )
-            except ProviderError as exc:
-                return for_callers(exc)
-        return errors.TextRejected(failure.message)
+        except TextRefused:
+            return errors.EmbeddingRejected(
+                "the provider refuses every text: the model or a setting is at fault"
+            )
+        except ProviderError as exc:
+            return for_callers(exc)
+        return None
 
 
 def _backoff(exc: Exception) -> bool | float:

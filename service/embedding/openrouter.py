@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,9 +120,14 @@ async def request(
         **endpoint.parameters,
     }
     try:
-        response = await client.post(f"{endpoint.root}/embeddings", json=body)
-    except httpx.TimeoutException as exc:
+        # The client's own timeout starts anew with every byte that arrives.
+        async with asyncio.timeout(client.timeout.read):
+            response = await client.post(f"{endpoint.root}/embeddings", json=body)
+    except (httpx.TimeoutException, TimeoutError) as exc:
         raise ProviderUnavailable("the provider did not answer in time") from exc
+    except httpx.LocalProtocolError:
+        # Its message quotes the header at fault, which may hold the key.
+        raise ProviderRefused("a header, maybe the key, holds what HTTP does not allow") from None
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
         # The message of a transport error may name the address, never a text or the key.
         raise ProviderUnavailable(f"no connection to the provider: {type(exc).__name__}") from exc

@@ -73,7 +73,7 @@ class Pace:
         try:
             yield
         except ProviderUnavailable as exc:
-            self._failed(exc)
+            self._failed(exc, probing=probing)
             raise
         except ProviderError as exc:
             self._answered(exc.message if isinstance(exc, ProviderRefused) else "")
@@ -101,12 +101,16 @@ class Pace:
         self._open_seconds = FIRST_OPEN_SECONDS
         self._allowed = min(self._most, self._allowed + 1.0 / self._allowed)
 
-    def _failed(self, failure: ProviderUnavailable) -> None:
+    def _failed(self, failure: ProviderUnavailable, *, probing: bool) -> None:
         self.problem = failure.message
         if failure.throttled:
             self._allowed = max(1.0, self._allowed / 2)
+            if (failure.retry_after_seconds or 0.0) > LONGEST_OPEN_SECONDS:
+                # It asks for more patience than anybody has: one request at a time looks again.
+                self._open_until = self._clock() + LONGEST_OPEN_SECONDS
             return
         self._failures += 1
-        if self._failures >= FAILURES_TO_OPEN or self._open_until is not None:
+        # Requests that were under way when the circuit opened tell nothing new.
+        if probing or (self._open_until is None and self._failures >= FAILURES_TO_OPEN):
             self._open_until = self._clock() + self._open_seconds
             self._open_seconds = min(LONGEST_OPEN_SECONDS, self._open_seconds * 2)

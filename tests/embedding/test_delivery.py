@@ -49,6 +49,8 @@ def refusing(is_bad: Callable[[list[str]], bool], otherwise: Fault) -> Fault:
 TRANSIENT: dict[str, Fault] = {
     "408": failure(408),
     "429": failure(429),
+    "429 that counts tokens": failure(429, "Too many tokens, please wait before trying again."),
+    "Retry-After at once": error(503, {"code": 503}, Retry_After="0"),
     "500": failure(500),
     "502": failure(502),
     "503": failure(503),
@@ -109,6 +111,23 @@ async def test_a_long_retry_after_is_not_waited_for() -> None:
         assert 1 == len(provider.requests)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+async def test_a_short_retry_after_is_waited_for(seconds: float) -> None:
+    """The provider's own word on when to come back goes before our spacing."""
+    waits: list[float] = []
+    stamina.set_testing(False)
+    stamina.instrumentation.set_on_retry_hooks([lambda retry: waits.append(retry.wait_for)])
+    try:
+        with ScriptedProvider() as provider:
+            provider.script.append(error(503, {"code": 503}, Retry_After=str(seconds)))
+            async with delivery(provider) as made:
+                outcomes = await made.deliver(["tea"], everyone)
+    finally:
+        stamina.instrumentation.set_on_retry_hooks(None)
+    assert isinstance(outcomes["tea"], Embedded)
+    assert [seconds] == waits
+
+
 @pytest.mark.parametrize("fault", [failure(413), failure(400, "Too many inputs in request")])
 async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
     """A batch that is too large goes in halves, and later batches are no larger than those."""
@@ -129,8 +148,9 @@ async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
         failure(422),
         failure(400, "maximum context length exceeded"),
         failure(403, metadata={"flagged_input": "x"}),
+        failure(403, metadata={"patterns": ["ignore .*"]}),
     ],
-    ids=["400", "422", "context length", "content policy"],
+    ids=["400", "422", "context length", "content policy", "guardrail"],
 )
 async def test_one_bad_text_fails_alone(fault: Fault) -> None:
     """Of 64 texts the one that the provider refuses is rejected, and the others get vectors."""
@@ -141,7 +161,7 @@ async def test_one_bad_text_fails_alone(fault: Fault) -> None:
         assert isinstance(outcomes.pop(POISON), errors.TextRejected)
         assert 63 == len(outcomes)
         assert all(isinstance(each, Embedded) for each in outcomes.values())
-        assert len(provider.requests) <= 13
+        assert len(provider.requests) <= 14
 
 
 async def test_what_refuses_every_text_is_our_fault() -> None:

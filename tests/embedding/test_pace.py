@@ -1,3 +1,4 @@
+import asyncio
 from contextlib import nullcontext, suppress
 
 import pytest
@@ -125,3 +126,39 @@ async def test_refusals_do_not_open_the_circuit() -> None:
     await attempts(pace, TextRefused("too long", certain=True))
     assert "" == pace.problem
     await attempts(pace, *[THROTTLED] * 20, None)
+
+
+async def test_requests_under_way_do_not_lengthen_the_outage() -> None:
+    """Failures of requests sent before the circuit opened leave the time of the probe alone."""
+    clock = Stopwatch()
+    pace = Pace(8, clock)
+    fail = asyncio.Event()
+
+    async def request() -> None:
+        with suppress(ProviderUnavailable):
+            async with pace.attempt():
+                await fail.wait()
+                raise DOWN
+
+    under_way = [await started(request()) for _ in range(3)]
+    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    fail.set()
+    await asyncio.gather(*under_way)
+    await assert_open(pace)
+    clock.seconds += FIRST_OPEN_SECONDS
+    await attempts(pace, None)
+    assert "" == pace.problem
+
+
+async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
+    """A probe that is cancelled tells nothing, and the next request probes instead."""
+    clock = Stopwatch()
+    pace = Pace(8, clock)
+    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    clock.seconds += FIRST_OPEN_SECONDS
+    with pytest.raises(asyncio.CancelledError):
+        async with pace.attempt():
+            raise asyncio.CancelledError
+    async with pace.attempt():
+        await assert_open(pace)
+    assert "" == pace.problem
