@@ -11,7 +11,7 @@ serve: .venv/ready
 	$(BIN)/akin serve
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check

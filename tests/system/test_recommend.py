@@ -1,8 +1,10 @@
+from collections.abc import Iterator
 from itertools import pairwise
 
 import akin
 import grpc
 import pytest
+from support.server import RunningServer
 from support.texts import distinct
 
 SPACE = "A spaceship crew explores distant planets and meets aliens"
@@ -10,6 +12,13 @@ ALIENS = "Aliens from a distant planet invade with their spaceships"
 COOKING = "A chef cooks pasta with tomatoes, garlic and fresh basil"
 BAKING = "A baker bakes bread and cakes with flour, butter and sugar"
 FOOTBALL = "A football team trains hard and wins the championship match"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose items are those of these tests alone, for ranking depends on all of them."""
+    with RunningServer(tmp_path_factory.mktemp("recommend")) as running:
+        yield running
 
 
 @pytest.fixture
