@@ -10,19 +10,8 @@ import numpy as np
 
 from service import errors
 from service.domain.checks import query_violations
-from service.domain.values import (
-    Answer,
-    EmbeddingUsage,
-    ItemSource,
-    ItemState,
-    LikedItem,
-    Query,
-    Recommendation,
-    TextSource,
-    User,
-    UserSource,
-    Violation,
-)
+from service.domain.queries import Answer, ItemSource, Query, Recommendation, TextSource, UserSource
+from service.domain.values import EmbeddingUsage, ItemState, LikedItem, User, Violation
 from service.index.base import Vectors
 from service.indexer import Indexer
 from service.pooling import SOURCES, Sources, merged, pooled

@@ -8,16 +8,8 @@ from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEm
 from support.stores import all_items, rows
 
 from service import errors
-from service.domain.values import (
-    Item,
-    ItemSource,
-    ItemState,
-    Preference,
-    Query,
-    StoredItem,
-    TextSource,
-    User,
-)
+from service.domain.queries import ItemSource, Query, TextSource
+from service.domain.values import Item, ItemState, Preference, StoredItem, User
 from service.pending import DELAYS_SECONDS, ITEMS_PER_ROUND
 
 REASON = UNAVAILABLE_MESSAGE

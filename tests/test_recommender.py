@@ -11,16 +11,8 @@ from support.stores import indexed
 from support.tasks import started
 
 from service import errors
-from service.domain.values import (
-    EmbeddingUsage,
-    ItemSource,
-    LikedItem,
-    Preference,
-    Query,
-    Source,
-    TextSource,
-    UserSource,
-)
+from service.domain.queries import ItemSource, Query, Source, TextSource, UserSource
+from service.domain.values import EmbeddingUsage, LikedItem, Preference
 from service.recommender import _strongest
 
 FILMS = {

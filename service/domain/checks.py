@@ -12,16 +12,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.domain import limits
-from service.domain.values import (
-    Item,
-    ItemSource,
-    JsonValue,
-    Query,
-    TextSource,
-    User,
-    UserSource,
-    Violation,
-)
+from service.domain.queries import ItemSource, Query, TextSource, UserSource
+from service.domain.values import Item, JsonValue, User, Violation
 
 _CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

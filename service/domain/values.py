@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """What JSON can say; numbers are doubles, as in google.protobuf.Struct."""
@@ -89,51 +89,6 @@ class StoredUser:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemSource:
-    """Recommend what is similar to an item of the catalog."""
-
-    item_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserSource:
-    """Recommend what suits a user of the catalog."""
-
-    user_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class TextSource:
-    """Recommend what is similar to a text."""
-
-    text: str
-
-
-Source = ItemSource | UserSource | TextSource
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One question for recommendations."""
-
-    source: Source | None
-    limit: int
-    exclude_item_ids: tuple[str, ...] = ()
-    min_score: float | None = None
-    full: bool = False
-    min_sequence: int = 0
-    exact: bool = False
-
-
-class Recommendation(NamedTuple):
-    """One recommended item; `item` is set when the query asked for the full view."""
-
-    item_id: str
-    score: float
-    item: StoredItem | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class EmbeddingUsage:
     """What embedding took: distinct texts, how many had a vector, provider tokens and dollars."""
 
@@ -141,16 +96,6 @@ class EmbeddingUsage:
     cached_texts: int = 0
     prompt_tokens: int = 0
     cost_usd: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The reply to a query: best first, what did not count, and the last write it reflects."""
-
-    recommendations: Sequence[Recommendation]
-    sequence: int
-    missing_item_ids: tuple[str, ...] = ()
-    usage: EmbeddingUsage = EmbeddingUsage()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,23 +16,18 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from service import errors
 from service.domain import limits
+from service.domain.queries import Answer, ItemSource, Query, Source, TextSource, UserSource
 from service.domain.values import (
-    Answer,
     CatalogFigures,
     EmbeddingUsage,
     Item,
-    ItemSource,
     ItemState,
     JsonValue,
     LikedItem,
     Preference,
-    Query,
-    Source,
     StoredItem,
     StoredUser,
-    TextSource,
     User,
-    UserSource,
     Violation,
 )
 from service.rpc.status import status

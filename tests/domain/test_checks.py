@@ -13,18 +13,8 @@ from service.domain.checks import (
     text_violations,
     user_violations,
 )
-from service.domain.values import (
-    Item,
-    ItemSource,
-    JsonValue,
-    LikedItem,
-    Preference,
-    Query,
-    Source,
-    TextSource,
-    User,
-    UserSource,
-)
+from service.domain.queries import ItemSource, Query, Source, TextSource, UserSource
+from service.domain.values import Item, JsonValue, LikedItem, Preference, User
 
 NOW_US = 1_700_000_000_000_000
 LAST_SEQUENCE = 7

@@ -9,16 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.catalogue import Catalogue, Upserted
-from service.domain.values import (
-    DEFAULT_CATALOG,
-    Answer,
-    Item,
-    LikedItem,
-    Preference,
-    Query,
-    Source,
-    User,
-)
+from service.domain.queries import Answer, Query, Source
+from service.domain.values import DEFAULT_CATALOG, Item, LikedItem, Preference, User
 from service.embedding.base import Embedder
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from akin.v1 import embedding_usage_pb2 as akin_dot_v1_dot_embedding__usage__pb2
+from akin.v1 import filter_pb2 as akin_dot_v1_dot_filter__pb2
 from akin.v1 import item_pb2 as akin_dot_v1_dot_item__pb2
 from akin.v1 import user_pb2 as akin_dot_v1_dot_user__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!akin/v1/recommender_service.proto\x12\x07\x61kin.v1\x1a\x1d\x61kin/v1/embedding_usage.proto\x1a\x12\x61kin/v1/item.proto\x1a\x12\x61kin/v1/user.proto\"\x90\x01\n\x11UpsertItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1b\n\x04item\x18\x02 \x01(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0frequire_indexed\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_sequence\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_sequence\"k\n\x12UpsertItemResponse\x12\x1b\n\x04item\x18\x01 \x01(\x0b\x32\r.akin.v1.Item\x12\x10\n\x08\x65mbedded\x18\x02 \x01(\x08\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"s\n\x12ImportItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1c\n\x05items\x18\x02 \x03(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0frequire_indexed\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"c\n\x13ImportItemsResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.akin.v1.ItemResult\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"2\n\x0eGetItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\".\n\x0fGetItemResponse\x12\x1b\n\x04item\x18\x01 \x01(\x0b\x32\r.akin.v1.Item\"L\n\x11\x44\x65leteItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"&\n\x12\x44\x65leteItemResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"J\n\x10ListItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x11ListItemsResponse\x12\x1c\n\x05items\x18\x01 \x03(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"A\n\x11UpsertUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1b\n\x04user\x18\x02 \x01(\x0b\x32\r.akin.v1.User\"Y\n\x12UpsertUserResponse\x12\x1b\n\x04user\x18\x01 \x01(\x0b\x32\r.akin.v1.User\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"2\n\x0eGetUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\".\n\x0fGetUserResponse\x12\x1b\n\x04user\x18\x01 \x01(\x0b\x32\r.akin.v1.User\"5\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteUserResponse\"\xff\x01\n\x17RecommendSimilarRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x01\x88\x01\x01\x12\x1f\n\x04view\x18\x0c \x01(\x0e\x32\x11.akin.v1.ItemView\x12\x14\n\x0cmin_sequence\x18\r \x01(\x03\x12\r\n\x05\x65xact\x18\x0e \x01(\x08\x42\x08\n\x06sourceB\x0c\n\n_min_score\"\xa0\x01\n\x18RecommendSimilarResponse\x12\x30\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x17.akin.v1.Recommendation\x12\x18\n\x10missing_item_ids\x18\x02 \x03(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05usage\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"M\n\x0eRecommendation\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x1b\n\x04item\x18\x04 \x01(\x0b\x32\r.akin.v1.Item*9\n\x08ItemView\x12\x19\n\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x12\n\x0eITEM_VIEW_FULL\x10\x01\x32\x97\x05\n\x12RecommenderService\x12\x45\n\nUpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12L\n\x0bImportItems\x12\x1b.akin.v1.ImportItemsRequest\x1a\x1c.akin.v1.ImportItemsResponse(\x01\x30\x01\x12<\n\x07GetItem\x12\x17.akin.v1.GetItemRequest\x1a\x18.akin.v1.GetItemResponse\x12\x45\n\nDeleteItem\x12\x1a.akin.v1.DeleteItemRequest\x1a\x1b.akin.v1.DeleteItemResponse\x12\x42\n\tListItems\x12\x19.akin.v1.ListItemsRequest\x1a\x1a.akin.v1.ListItemsResponse\x12\x45\n\nUpsertUser\x12\x1a.akin.v1.UpsertUserRequest\x1a\x1b.akin.v1.UpsertUserResponse\x12<\n\x07GetUser\x12\x17.akin.v1.GetUserRequest\x1a\x18.akin.v1.GetUserResponse\x12\x45\n\nDeleteUser\x12\x1a.akin.v1.DeleteUserRequest\x1a\x1b.akin.v1.DeleteUserResponse\x12W\n\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!akin/v1/recommender_service.proto\x12\x07\x61kin.v1\x1a\x1d\x61kin/v1/embedding_usage.proto\x1a\x14\x61kin/v1/filter.proto\x1a\x12\x61kin/v1/item.proto\x1a\x12\x61kin/v1/user.proto\"\x90\x01\n\x11UpsertItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1b\n\x04item\x18\x02 \x01(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0frequire_indexed\x18\x03 \x01(\x08\x12\x1e\n\x11\x65xpected_sequence\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x14\n\x12_expected_sequence\"k\n\x12UpsertItemResponse\x12\x1b\n\x04item\x18\x01 \x01(\x0b\x32\r.akin.v1.Item\x12\x10\n\x08\x65mbedded\x18\x02 \x01(\x08\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"s\n\x12ImportItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1c\n\x05items\x18\x02 \x03(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0frequire_indexed\x18\x03 \x01(\x08\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"c\n\x13ImportItemsResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.akin.v1.ItemResult\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"2\n\x0eGetItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\".\n\x0fGetItemResponse\x12\x1b\n\x04item\x18\x01 \x01(\x0b\x32\r.akin.v1.Item\"L\n\x11\x44\x65leteItemRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x15\n\rallow_missing\x18\x03 \x01(\x08\"&\n\x12\x44\x65leteItemResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"k\n\x10ListItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.Filter\"^\n\x11ListItemsResponse\x12\x1c\n\x05items\x18\x01 \x03(\x0b\x32\r.akin.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\x03\"A\n\x11UpsertUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x1b\n\x04user\x18\x02 \x01(\x0b\x32\r.akin.v1.User\"Y\n\x12UpsertUserResponse\x12\x1b\n\x04user\x18\x01 \x01(\x0b\x32\r.akin.v1.User\x12&\n\x05usage\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"2\n\x0eGetUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\".\n\x0fGetUserResponse\x12\x1b\n\x04user\x18\x01 \x01(\x0b\x32\r.akin.v1.User\"5\n\x11\x44\x65leteUserRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteUserResponse\"\x9b\x03\n\x17RecommendSimilarRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x11\n\x07item_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x03 \x01(\tH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12%\n\x08\x65xamples\x18\x05 \x01(\x0b\x32\x11.akin.v1.ExamplesH\x00\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x18\n\x10\x65xclude_item_ids\x18\x08 \x03(\t\x12\x16\n\tmin_score\x18\t \x01(\x02H\x01\x88\x01\x01\x12\x11\n\tdiversity\x18\n \x01(\x02\x12\x1b\n\x0emax_similarity\x18\x0b \x01(\x02H\x02\x88\x01\x01\x12\x1f\n\x04view\x18\x0c \x01(\x0e\x32\x11.akin.v1.ItemView\x12\x14\n\x0cmin_sequence\x18\r \x01(\x03\x12\r\n\x05\x65xact\x18\x0e \x01(\x08\x12\x0f\n\x07\x65xplain\x18\x0f \x01(\x08\x42\x08\n\x06sourceB\x0c\n\n_min_scoreB\x11\n\x0f_max_similarity\"R\n\x08\x45xamples\x12\"\n\x08positive\x18\x01 \x03(\x0b\x32\x10.akin.v1.Example\x12\"\n\x08negative\x18\x02 \x03(\x0b\x32\x10.akin.v1.Example\"G\n\x07\x45xample\x12\x11\n\x07item_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x06weight\x18\x03 \x01(\x02\x42\t\n\x07\x65xample\"\xa0\x01\n\x18RecommendSimilarResponse\x12\x30\n\x0frecommendations\x18\x01 \x03(\x0b\x32\x17.akin.v1.Recommendation\x12\x18\n\x10missing_item_ids\x18\x02 \x03(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05usage\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"o\n\x0eRecommendation\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12 \n\x07reasons\x18\x03 \x03(\x0b\x32\x0f.akin.v1.Reason\x12\x1b\n\x04item\x18\x04 \x01(\x0b\x32\r.akin.v1.Item\"T\n\x06Reason\x12\x11\n\x07item_id\x18\x01 \x01(\tH\x00\x12\x19\n\x0fpreference_text\x18\x02 \x01(\tH\x00\x12\x12\n\nsimilarity\x18\x03 \x01(\x02\x42\x08\n\x06source*9\n\x08ItemView\x12\x19\n\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x12\n\x0eITEM_VIEW_FULL\x10\x01\x32\x97\x05\n\x12RecommenderService\x12\x45\n\nUpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12L\n\x0bImportItems\x12\x1b.akin.v1.ImportItemsRequest\x1a\x1c.akin.v1.ImportItemsResponse(\x01\x30\x01\x12<\n\x07GetItem\x12\x17.akin.v1.GetItemRequest\x1a\x18.akin.v1.GetItemResponse\x12\x45\n\nDeleteItem\x12\x1a.akin.v1.DeleteItemRequest\x1a\x1b.akin.v1.DeleteItemResponse\x12\x42\n\tListItems\x12\x19.akin.v1.ListItemsRequest\x1a\x1a.akin.v1.ListItemsResponse\x12\x45\n\nUpsertUser\x12\x1a.akin.v1.UpsertUserRequest\x1a\x1b.akin.v1.UpsertUserResponse\x12<\n\x07GetUser\x12\x17.akin.v1.GetUserRequest\x1a\x18.akin.v1.GetUserResponse\x12\x45\n\nDeleteUser\x12\x1a.akin.v1.DeleteUserRequest\x1a\x1b.akin.v1.DeleteUserResponse\x12W\n\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,46 +36,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'akin.v1.recommender_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
-  _globals['_ITEMVIEW']._serialized_start=1816
-  _globals['_ITEMVIEW']._serialized_end=1873
-  _globals['_UPSERTITEMREQUEST']._serialized_start=118
-  _globals['_UPSERTITEMREQUEST']._serialized_end=262
-  _globals['_UPSERTITEMRESPONSE']._serialized_start=264
-  _globals['_UPSERTITEMRESPONSE']._serialized_end=371
-  _globals['_IMPORTITEMSREQUEST']._serialized_start=373
-  _globals['_IMPORTITEMSREQUEST']._serialized_end=488
-  _globals['_IMPORTITEMSRESPONSE']._serialized_start=490
-  _globals['_IMPORTITEMSRESPONSE']._serialized_end=589
-  _globals['_GETITEMREQUEST']._serialized_start=591
-  _globals['_GETITEMREQUEST']._serialized_end=641
-  _globals['_GETITEMRESPONSE']._serialized_start=643
-  _globals['_GETITEMRESPONSE']._serialized_end=689
-  _globals['_DELETEITEMREQUEST']._serialized_start=691
-  _globals['_DELETEITEMREQUEST']._serialized_end=767
-  _globals['_DELETEITEMRESPONSE']._serialized_start=769
-  _globals['_DELETEITEMRESPONSE']._serialized_end=807
-  _globals['_LISTITEMSREQUEST']._serialized_start=809
-  _globals['_LISTITEMSREQUEST']._serialized_end=883
-  _globals['_LISTITEMSRESPONSE']._serialized_start=885
-  _globals['_LISTITEMSRESPONSE']._serialized_end=979
-  _globals['_UPSERTUSERREQUEST']._serialized_start=981
-  _globals['_UPSERTUSERREQUEST']._serialized_end=1046
-  _globals['_UPSERTUSERRESPONSE']._serialized_start=1048
-  _globals['_UPSERTUSERRESPONSE']._serialized_end=1137
-  _globals['_GETUSERREQUEST']._serialized_start=1139
-  _globals['_GETUSERREQUEST']._serialized_end=1189
-  _globals['_GETUSERRESPONSE']._serialized_start=1191
-  _globals['_GETUSERRESPONSE']._serialized_end=1237
-  _globals['_DELETEUSERREQUEST']._serialized_start=1239
-  _globals['_DELETEUSERREQUEST']._serialized_end=1292
-  _globals['_DELETEUSERRESPONSE']._serialized_start=1294
-  _globals['_DELETEUSERRESPONSE']._serialized_end=1314
-  _globals['_RECOMMENDSIMILARREQUEST']._serialized_start=1317
-  _globals['_RECOMMENDSIMILARREQUEST']._serialized_end=1572
-  _globals['_RECOMMENDSIMILARRESPONSE']._serialized_start=1575
-  _globals['_RECOMMENDSIMILARRESPONSE']._serialized_end=1735
-  _globals['_RECOMMENDATION']._serialized_start=1737
-  _globals['_RECOMMENDATION']._serialized_end=1814
-  _globals['_RECOMMENDERSERVICE']._serialized_start=1876
-  _globals['_RECOMMENDERSERVICE']._serialized_end=2539
+  _globals['_ITEMVIEW']._serialized_start=2304
+  _globals['_ITEMVIEW']._serialized_end=2361
+  _globals['_UPSERTITEMREQUEST']._serialized_start=140
+  _globals['_UPSERTITEMREQUEST']._serialized_end=284
+  _globals['_UPSERTITEMRESPONSE']._serialized_start=286
+  _globals['_UPSERTITEMRESPONSE']._serialized_end=393
+  _globals['_IMPORTITEMSREQUEST']._serialized_start=395
+  _globals['_IMPORTITEMSREQUEST']._serialized_end=510
+  _globals['_IMPORTITEMSRESPONSE']._serialized_start=512
+  _globals['_IMPORTITEMSRESPONSE']._serialized_end=611
+  _globals['_GETITEMREQUEST']._serialized_start=613
+  _globals['_GETITEMREQUEST']._serialized_end=663
+  _globals['_GETITEMRESPONSE']._serialized_start=665
+  _globals['_GETITEMRESPONSE']._serialized_end=711
+  _globals['_DELETEITEMREQUEST']._serialized_start=713
+  _globals['_DELETEITEMREQUEST']._serialized_end=789
+  _globals['_DELETEITEMRESPONSE']._serialized_start=791
+  _globals['_DELETEITEMRESPONSE']._serialized_end=829
+  _globals['_LISTITEMSREQUEST']._serialized_start=831
+  _globals['_LISTITEMSREQUEST']._serialized_end=938
+  _globals['_LISTITEMSRESPONSE']._serialized_start=940
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1034
+  _globals['_UPSERTUSERREQUEST']._serialized_start=1036
+  _globals['_UPSERTUSERREQUEST']._serialized_end=1101
+  _globals['_UPSERTUSERRESPONSE']._serialized_start=1103
+  _globals['_UPSERTUSERRESPONSE']._serialized_end=1192
+  _globals['_GETUSERREQUEST']._serialized_start=1194
+  _globals['_GETUSERREQUEST']._serialized_end=1244
+  _globals['_GETUSERRESPONSE']._serialized_start=1246
+  _globals['_GETUSERRESPONSE']._serialized_end=1292
+  _globals['_DELETEUSERREQUEST']._serialized_start=1294
+  _globals['_DELETEUSERREQUEST']._serialized_end=1347
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1349
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1369
+  _globals['_RECOMMENDSIMILARREQUEST']._serialized_start=1372
+  _globals['_RECOMMENDSIMILARREQUEST']._serialized_end=1783
+  _globals['_EXAMPLES']._serialized_start=1785
+  _globals['_EXAMPLES']._serialized_end=1867
+  _globals['_EXAMPLE']._serialized_start=1869
+  _globals['_EXAMPLE']._serialized_end=1940
+  _globals['_RECOMMENDSIMILARRESPONSE']._serialized_start=1943
+  _globals['_RECOMMENDSIMILARRESPONSE']._serialized_end=2103
+  _globals['_RECOMMENDATION']._serialized_start=2105
+  _globals['_RECOMMENDATION']._serialized_end=2216
+  _globals['_REASON']._serialized_start=2218
+  _globals['_REASON']._serialized_end=2302
+  _globals['_RECOMMENDERSERVICE']._serialized_start=2364
+  _globals['_RECOMMENDERSERVICE']._serialized_end=3027
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from akin.v1 import embedding_usage_pb2 as _embedding_usage_pb2
+from akin.v1 import filter_pb2 as _filter_pb2
 from akin.v1 import item_pb2 as _item_pb2
 from akin.v1 import user_pb2 as _user_pb2
 from collections import abc as _abc
@@ -299,6 +300,7 @@ class ListItemsRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The catalog; empty means `default`."""
     page_size: _builtins.int
@@ -306,17 +308,24 @@ class ListItemsRequest(_message.Message):
     so that it stays below 4 MiB; only an empty next_page_token means the end.
     """
     page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first. INVALID_ARGUMENT if it is not one."""
+    """The next_page_token of the page before; empty for the first. INVALID_ARGUMENT if it is not one, or
+    belongs to another filter.
+    """
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """List only items that pass. Absent: every item."""
+
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _filter_pb2.Filter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,7 +343,7 @@ class ListItemsResponse(_message.Message):
     next_page_token: _builtins.str
     """Give it as page_token to get the next page; empty on the last one."""
     total_size: _builtins.int
-    """How many items the catalog holds."""
+    """How many items the catalog holds, or with a filter how many pass it."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """The items by ascending id, in byte order."""
@@ -515,12 +524,17 @@ class RecommendSimilarRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    MAX_SIMILARITY_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The catalog; empty means `default`."""
     item_id: _builtins.str
@@ -530,30 +544,47 @@ class RecommendSimilarRequest(_message.Message):
     text: _builtins.str
     """Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise."""
     limit: _builtins.int
-    """Number 5 is kept for examples, a source of several items and texts.
-
-    The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT).
-    """
+    """The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT)."""
     min_score: _builtins.float
     """Return only items with at least this score. A finite number (INVALID_ARGUMENT). Absent: no
     bound.
     """
-    view: Global___ItemView.ValueType
-    """Numbers 10 and 11 are kept for diversity and max_similarity.
-
-    How much of each item to return.
+    diversity: _builtins.float
+    """How much the items shall differ from each other: 0 goes by the score alone, 1 takes after the
+    best item what is least like those taken before, out of the best 100 (or 4 times the limit, if
+    that is more). Items then come in the order in which they are taken. Between 0 and 1
+    (INVALID_ARGUMENT).
     """
+    max_similarity: _builtins.float
+    """Leave out an item that repeats a better one: the cosine of their vectors is at least this, and
+    their texts are the same but for case and punctuation, or share most of their wording. Others
+    take its place. Between -1 and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
+    """
+    view: Global___ItemView.ValueType
+    """How much of each item to return."""
     min_sequence: _builtins.int
     """Answer only once the index has applied this write: the sequence of an earlier reply. Not
     negative and not beyond the last write (INVALID_ARGUMENT). 0: answer at once.
     """
     exact: _builtins.bool
-    """Score every item for a user, rather than the nearest ones of each taste, where that differs."""
+    """Score every item for a user or examples, rather than the nearest ones of each taste, where that
+    differs.
+    """
+    explain: _builtins.bool
+    """Tell for each item what it is recommended for, in reasons."""
+    @_builtins.property
+    def examples(self) -> Global___Examples:
+        """Items and texts to be like, and others to be unlike; for someone who is no stored user."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Return only items that pass. It is applied before the best are chosen, so the answer is full as
+        long as enough items pass. Absent: every item.
+        """
+
     @_builtins.property
     def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Number 7 is kept for filter.
-
-        Items that must not come back; ids that do not exist are fine. At most 10,000
+        """Items that must not come back; ids that do not exist are fine. At most 10,000
         (INVALID_ARGUMENT).
         """
 
@@ -564,27 +595,104 @@ class RecommendSimilarRequest(_message.Message):
         item_id: _builtins.str = ...,
         user_id: _builtins.str = ...,
         text: _builtins.str = ...,
+        examples: Global___Examples | None = ...,
         limit: _builtins.int = ...,
+        filter: _filter_pb2.Filter | None = ...,
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         min_score: _builtins.float | None = ...,
+        diversity: _builtins.float = ...,
+        max_similarity: _builtins.float | None = ...,
         view: Global___ItemView.ValueType = ...,
         min_sequence: _builtins.int = ...,
         exact: _builtins.bool = ...,
+        explain: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "item_id", b"item_id", "min_score", b"min_score", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "examples", b"examples", "filter", b"filter", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "exclude_item_ids", b"exclude_item_ids", "item_id", b"item_id", "limit", b"limit", "min_score", b"min_score", "min_sequence", b"min_sequence", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "filter", b"filter", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_similarity: _TypeAlias = _typing.Literal["max_similarity"]  # noqa: Y015
+    _WhichOneofArgType__max_similarity: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_similarity) -> _WhichOneofReturnType__max_similarity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___RecommendSimilarRequest: _TypeAlias = RecommendSimilarRequest  # noqa: Y015
+
+@_typing.final
+class Examples(_message.Message):
+    """What to be like and what to be unlike. At most 100 in all, at least one (INVALID_ARGUMENT), with at
+    most 8 MiB of text.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIVE_FIELD_NUMBER: _builtins.int
+    NEGATIVE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positive(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
+        """To be like. Items among them never come back."""
+
+    @_builtins.property
+    def negative(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
+        """To be unlike. Items among them never come back."""
+
+    def __init__(
+        self,
+        *,
+        positive: _abc.Iterable[Global___Example] | None = ...,
+        negative: _abc.Iterable[Global___Example] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["negative", b"negative", "positive", b"positive"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Examples: _TypeAlias = Examples  # noqa: Y015
+
+@_typing.final
+class Example(_message.Message):
+    """One item or text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """An item. One that the catalog does not have, or has no vector for yet, does not count and is
+    named in missing_item_ids. 1 to 256 bytes of UTF-8, no control characters (INVALID_ARGUMENT).
+    """
+    text: _builtins.str
+    """Any text: 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT)."""
+    weight: _builtins.float
+    """How much it counts against the other examples. 0 means 1.0. Between 0 and 1000
+    (INVALID_ARGUMENT).
+    """
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "item_id", b"item_id", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "item_id", b"item_id", "text", b"text", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_example: _TypeAlias = _typing.Literal["item_id", "text"]  # noqa: Y015
+    _WhichOneofArgType_example: _TypeAlias = _typing.Literal["example", b"example"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_example) -> _WhichOneofReturnType_example | None: ...
+
+Global___Example: _TypeAlias = Example  # noqa: Y015
 
 @_typing.final
 class RecommendSimilarResponse(_message.Message):
@@ -600,11 +708,13 @@ class RecommendSimilarResponse(_message.Message):
     """The last write that the answer takes into account."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
-        """Best first; equal scores by ascending item id."""
+        """Best first; equal scores by ascending item id. With diversity, in the order in which they were
+        taken.
+        """
 
     @_builtins.property
     def missing_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Liked items of the user that are not in the index and so did not count."""
+        """Items the user liked, or examples, that are not in the index and so did not count."""
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
@@ -634,32 +744,72 @@ class Recommendation(_message.Message):
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The item's id."""
     score: _builtins.float
-    """Similarity, higher is more similar, between -1 and 1 (with dislikes: -2 and 2). For an item or a
-    text: the cosine of the two vectors. For a user: a soft maximum of the cosines to each taste,
-    with the catalog's mean vector taken out, less the same for dislikes.
+    """Similarity, higher is more similar. For an item or a text: the cosine of the two vectors, between
+    -1 and 1. For a user or examples: a soft maximum of the cosines to each taste, with the catalog's
+    mean vector taken out, less the same for dislikes; between -4 and 4, and comparable within one
+    answer only.
     """
     @_builtins.property
-    def item(self) -> _item_pb2.Item:
-        """Number 3 is kept for reasons.
-
-        The item, if the view asks for it.
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
+        """With explain: what the item is recommended for, strongest first, at most 5. Dislikes are not
+        told.
         """
+
+    @_builtins.property
+    def item(self) -> _item_pb2.Item:
+        """The item, if the view asks for it."""
 
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
         score: _builtins.float = ...,
+        reasons: _abc.Iterable[Global___Reason] | None = ...,
         item: _item_pb2.Item | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "item_id", b"item_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "item_id", b"item_id", "reasons", b"reasons", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
+
+@_typing.final
+class Reason(_message.Message):
+    """What an item is recommended for: one item or text of the source."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    PREFERENCE_TEXT_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    item_id: _builtins.str
+    """The item asked for, liked or given as an example."""
+    preference_text: _builtins.str
+    """The text asked for, a taste in words or an example; cut after 200 characters."""
+    similarity: _builtins.float
+    """The cosine between the recommended item and this, between -1 and 1. Where there are several
+    sources, the catalog's mean vector is taken out of both.
+    """
+    def __init__(
+        self,
+        *,
+        item_id: _builtins.str = ...,
+        preference_text: _builtins.str = ...,
+        similarity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "preference_text", b"preference_text", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "preference_text", b"preference_text", "similarity", b"similarity", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "preference_text"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___Reason: _TypeAlias = Reason  # noqa: Y015

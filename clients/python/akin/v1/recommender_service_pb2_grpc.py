@@ -174,7 +174,7 @@ class RecommenderServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecommendSimilar(self, request, context):
-        """Returns the items most similar to an item, a text or a user's tastes, best first.
+        """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
 
         NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
         (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION

@@ -74,7 +74,7 @@ class RecommenderServiceStub:
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]
     """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
     RecommendSimilar: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]
-    """Returns the items most similar to an item, a text or a user's tastes, best first.
+    """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
 
     NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
     (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
@@ -127,7 +127,7 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     DeleteUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
     """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
     RecommendSimilar: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]  # type: ignore[assignment]
-    """Returns the items most similar to an item, a text or a user's tastes, best first.
+    """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
 
     NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
     (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
@@ -231,7 +231,7 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.RecommendSimilarRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.RecommendSimilarResponse, _abc.Awaitable[_recommender_service_pb2.RecommendSimilarResponse]]:
-        """Returns the items most similar to an item, a text or a user's tastes, best first.
+        """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
 
         NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
         (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION

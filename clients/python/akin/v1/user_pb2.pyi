@@ -42,6 +42,7 @@ class User(_message.Message):
         """Items the user liked, oldest first. They need not exist yet, and never come back as
         recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise. 256
         less the number of preferences count when items are ranked: the heaviest, of those the latest.
+        Of those that count, the oldest has a quarter of the weight of the latest.
         """
 
     @_builtins.property
