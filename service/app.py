@@ -20,7 +20,9 @@ from service.indexer import Indexer
 from service.ledger import Ledger, MeteredEmbedder, day_of
 from service.metrics import Metrics
 from service.pending import PendingEmbedder
+from service.prior import Prior
 from service.provider import Provider, local_provider, open_provider
+from service.rankings import RANKINGS
 from service.recommender import Recommender
 from service.rpc.server import Server
 from service.rpc.servicer import CatalogServices
@@ -81,7 +83,9 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
     view = View(ExactIndex(embedder.space.dimensions), clock_us)
     indexer = Indexer(store, catalog, view)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
-    recommender = Recommender(store, catalog, indexer, vectoriser)
+    recommender = Recommender(
+        store, catalog, indexer, vectoriser, RANKINGS[settings.ranking], _prior(settings)
+    )
     server = Server({DEFAULT_CATALOG: CatalogServices(catalogue, recommender)})
     metrics = Metrics(settings.metrics_listen)
     # A task that fails takes the others and the server with it: better gone than half alive.
@@ -99,6 +103,12 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
             await server.drain(settings.shutdown_grace_seconds)
             for task in tasks:
                 task.cancel()
+
+
+def _prior(settings: Settings) -> Prior | None:
+    if not settings.prior_attribute:
+        return None
+    return Prior(settings.prior_attribute, settings.prior_weight)
 
 
 async def _serve(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from service import errors
 from service.domain import limits
 from service.domain.checks import id_violations, item_violations, page_violations, user_violations
+from service.domain.filters import Filter
 from service.domain.values import (
     CatalogFigures,
     DailyUsage,
@@ -197,15 +198,34 @@ class Catalogue:
         await self._indexer.reached(sequence)
         return sequence
 
-    async def list_items(self, after: str, page_size: int, found: Sequence[Violation] = ()) -> Page:
-        """A page of items with ids beyond `after`, ascending in byte order.
+    async def list_items(
+        self,
+        after: str,
+        page_size: int,
+        wanted: Filter | None = None,
+        found: Sequence[Violation] = (),
+    ) -> Page:
+        """A page of the items that pass, with ids beyond `after`, ascending in byte order.
 
         Raises:
-            InvalidRequest: the page size is not between 1 and PAGE_ITEMS.
+            InvalidRequest: the page size is not between 1 and PAGE_ITEMS, or the filter is bad.
         """
-        errors.require((*page_violations(page_size), *found))
+        errors.require((*page_violations(page_size, wanted), *found))
+        if wanted is not None:
+            return await self._passing_items(after, page_size, wanted)
         page = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
         return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
+
+    async def _passing_items(self, after: str, page_size: int, wanted: Filter) -> Page:
+        # One more than asked tells whether there is another page.
+        ids, total = await self._indexer.read(
+            lambda view: view.passing(wanted, after, page_size + 1), queries=1
+        )
+        page = ids[:page_size]
+        items, cut = await self._store.named_items(self._catalog, page, limits.PAGE_BYTES)
+        if cut:
+            return Page(items, items[-1].item.item_id, total)
+        return Page(items, page[-1] if len(ids) > page_size else "", total)
 
     async def upsert_user(
         self, user: User, found: Sequence[Violation] = ()

@@ -2,37 +2,72 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from service import errors
 from service.domain.checks import query_violations
-from service.domain.queries import Answer, ItemSource, Query, Recommendation, TextSource, UserSource
-from service.domain.values import EmbeddingUsage, ItemState, LikedItem, User, Violation
-from service.index.base import Vectors
+from service.domain.filters import Filter
+from service.domain.queries import Answer, Query, Reason, Recommendation
+from service.domain.texts import Wording
+from service.domain.values import ItemState, Violation
+from service.index.base import Hits, Vectors
 from service.indexer import Indexer
-from service.pooling import SOURCES, Sources, merged, pooled
+from service.pooling import SOURCES, merged, pooled, surroundings
+from service.prior import Prior
+from service.rankings import Scorer, Sources, Surroundings
+from service.reasons import only, reasons
+from service.selection import nearest_better, varied
 from service.storage import Store
 from service.storage.store import CatalogRow
-from service.vectoriser import Vectoriser, at_field
+from service.tastes import Present, TasteReader, Tastes, present
+from service.vectoriser import Vectoriser
 from service.view import View
 
-Ranked = Sequence[tuple[str, float]]
+T = TypeVar("T")
+
+CHOICE = 100
+CHOICE_PER_RESULT = 4
+"""Where more than the score decides, it chooses among so many candidates."""
+
+INLINE_CHOICE = 200
+"""Candidates that may be compared with each other on the event loop: some 3 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The best items by score, best first; vectors and reasons where the query needs them."""
+
+    ranked: Sequence[tuple[str, float, int]]
+    sequence: int
+    missing_item_ids: tuple[str, ...] = ()
+    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    reasons: Sequence[tuple[Reason, ...]] = ()
 
 
 class Recommender:
     """Answers queries about one catalog."""
 
     def __init__(
-        self, store: Store, catalog: CatalogRow, indexer: Indexer, vectoriser: Vectoriser
+        self,
+        store: Store,
+        catalog: CatalogRow,
+        indexer: Indexer,
+        vectoriser: Vectoriser,
+        ranking: Callable[[Sources, Surroundings], Scorer],
+        prior: Prior | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._indexer = indexer
-        self._vectoriser = vectoriser
+        self._tastes = TasteReader(store, catalog, vectoriser)
+        self._ranking = ranking
+        self._prior = prior
 
     async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
         """The items most similar to the query's source, best first.
@@ -47,61 +82,122 @@ class Recommender:
             EmbeddingUnavailable: the source has no vector for now.
         """
         errors.require((*query_violations(query, self._store.last_sequence), *found))
+        assert query.source is not None  # noqa: S101  (or it broke the contract)
         await self._indexer.reached(query.min_sequence)
-        match query.source:
-            case ItemSource(item_id):
-                answer = await self._for_item(query, item_id)
-            case TextSource(text):
-                answer = await self._for_text(query, text)
-            case UserSource(user_id):
-                answer = await self._for_user(query, user_id)
-            case None:
-                raise AssertionError("a query without a source breaks the contract")
-        return await self._with_items(answer) if query.full else answer
+        tastes = await self._tastes.read(query.source)
+        candidates, chosen = await self._chosen(query, tastes)
+        recommendations = [
+            Recommendation(
+                *candidates.ranked[position][:2],
+                reasons=candidates.reasons[position] if query.explain else (),
+            )
+            for position in chosen
+        ]
+        if query.full:
+            recommendations = await self._with_items(recommendations)
+        return Answer(
+            recommendations, candidates.sequence, candidates.missing_item_ids, tastes.usage
+        )
 
-    async def _for_item(self, query: Query, item_id: str) -> Answer:
-        def work(view: View) -> Answer | None:
-            key = view.key(item_id)
-            if key is None:
+    async def _chosen(self, query: Query, tastes: Tastes) -> tuple[Candidates, Sequence[int]]:
+        """The candidates, and the positions of those that make the answer."""
+        size = query.limit
+        if query.diversity or query.max_similarity is not None:
+            size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
+        while True:
+            candidates = await self._candidates(query, tastes, size)
+            kept: Sequence[int] = range(len(candidates.ranked))
+            if query.max_similarity is not None:
+                kept = await self._without_repetitions(candidates, query.max_similarity)
+            if len(kept) >= query.limit or len(candidates.ranked) < size:
+                break
+            size *= 2
+        if not query.diversity:
+            return candidates, kept[: query.limit]
+        scores = np.array([score for _, score, _ in candidates.ranked], np.float32)
+        order = await _aside(
+            len(kept),
+            lambda: varied(
+                scores[list(kept)], candidates.vectors[list(kept)], query.diversity, query.limit
+            ),
+        )
+        return candidates, [kept[position] for position in order]
+
+    async def _candidates(self, query: Query, tastes: Tastes, size: int) -> Candidates:
+        """The `size` best items by score.
+
+        Raises:
+            ItemNotFound, EmbeddingUnavailable: the source is an item that has no vector.
+        """
+
+        def work(view: View) -> Candidates | None:
+            here = present(tastes, view)
+            if here.missing_item_ids and tastes.alone:
                 return None
-            exclude = [key, *view.keys(query.exclude_item_ids)]
-            return _answer(
-                view, query, _nearest(view, view.index.vectors([key]).vectors, query, exclude)
+            return self._ranked(view, query, here, size, alone=tastes.alone)
+
+        found = await self._indexer.read(work, queries=tastes.number)
+        if found is None:
+            raise await self._without_vector(tastes.items[0].item_id)
+        return found
+
+    def _ranked(
+        self, view: View, query: Query, here: Present, size: int, *, alone: bool
+    ) -> Candidates:
+        if not len(here.origins) or not len(view):
+            return Candidates([], view.sequence, here.missing_item_ids)
+        exclude = {*here.own_keys, *view.keys(query.exclude_item_ids)}
+        around = surroundings(view)
+        if alone:
+            hits = self._nearest(view, here.sources.vectors, query, size, exclude)
+        else:
+            prior = self._prior
+            hits = pooled(
+                view,
+                self._ranking(here.sources, around),
+                size,
+                view.allowed(query.filter or Filter(), exclude),
+                None if prior is None else lambda keys: prior.lift(view, keys),
             )
+        floor = -math.inf if query.min_score is None else query.min_score
+        ranked = [each for each in view.best(hits, size) if each[1] >= floor]
+        return Candidates(
+            ranked,
+            view.sequence,
+            here.missing_item_ids,
+            _first_vectors(view, ranked) if size > query.limit else np.empty((0, 0), np.float32),
+            _reasons(view, around, ranked, here, alone=alone) if query.explain else (),
+        )
 
-        answer = await self._indexer.read(work, queries=1)
-        if answer is None:
-            raise await self._without_vector(item_id)
-        return answer
+    @staticmethod
+    def _nearest(view: View, vectors: Vectors, query: Query, size: int, exclude: set[int]) -> Hits:
+        """The items nearest to any of one source's passages."""
+        vectors = vectors[:SOURCES]
+        if query.filter is None:
+            hits = view.index.search(vectors, size, exclude)
+        else:
+            hits = view.index.search(vectors, size, (), view.allowed(query.filter, exclude))
+        return hits[0] if len(hits) == 1 else merged(hits)
 
-    async def _for_text(self, query: Query, text: str) -> Answer:
-        vectors, usage = await self._vectoriser.query(text, "text")
-
-        def work(view: View) -> Answer:
-            exclude = view.keys(query.exclude_item_ids)
-            return _answer(view, query, _nearest(view, vectors, query, exclude), usage=usage)
-
-        return await self._indexer.read(work, queries=len(vectors))
-
-    async def _for_user(self, query: Query, user_id: str) -> Answer:
-        stored = await self._store.get_user(self._catalog, user_id)
-        if stored is None:
-            raise errors.UserNotFound("there is no such user")
-        user = stored.user
-        tastes = await self._vectoriser.queries(each.text for each in user.preferences)
-        for failure in tastes.failures.values():
-            raise at_field(failure, "user_id")
-        vectors = [tastes.vectors(each.text) for each in user.preferences]
-
-        def work(view: View) -> Answer:
-            missing = tuple(
-                each.item_id for each in user.liked_items if view.key(each.item_id) is None
-            )
-            ranked = _for_tastes(view, query, user, vectors)
-            return _answer(view, query, ranked, missing, tastes.usage)
-
-        sources = len(vectors) + len(user.liked_items)
-        return await self._indexer.read(work, queries=min(sources, SOURCES))
+    async def _without_repetitions(
+        self, candidates: Candidates, max_similarity: float
+    ) -> Sequence[int]:
+        """The positions of candidates that do not repeat a better one that stays."""
+        near = await _aside(
+            len(candidates.ranked), lambda: nearest_better(candidates.vectors, max_similarity)
+        )
+        close = sorted({*near, *(better for each in near.values() for better in each)})
+        ids = [candidates.ranked[position][0] for position in close]
+        items = await self._store.get_items(self._catalog, ids)
+        texts = {
+            position: items[item_id].item.text
+            for position, item_id in zip(close, ids, strict=True)
+            if item_id in items
+        }
+        repetitions = await _aside(len(close), lambda: _repetitions(near, texts))
+        return [
+            position for position in range(len(candidates.ranked)) if position not in repetitions
+        ]
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
         found = await self._store.get_items(self._catalog, [item_id])
@@ -109,62 +205,50 @@ class Recommender:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
 
-    async def _with_items(self, answer: Answer) -> Answer:
-        ids = [each.item_id for each in answer.recommendations]
+    async def _with_items(self, recommendations: list[Recommendation]) -> list[Recommendation]:
+        ids = [each.item_id for each in recommendations]
         found = await self._store.get_items(self._catalog, ids)
         # What was deleted since the search has no item any more, and no place in the answer.
-        full = [
-            Recommendation(each.item_id, each.score, found[each.item_id])
-            for each in answer.recommendations
+        return [
+            each._replace(item=found[each.item_id])
+            for each in recommendations
             if each.item_id in found
         ]
-        return replace(answer, recommendations=full)
 
 
-def _nearest(view: View, vectors: Vectors, query: Query, exclude: Sequence[int]) -> Ranked:
-    """The items nearest to any of the source's passages."""
-    hits = view.index.search(vectors[:SOURCES], query.limit, exclude)
-    return view.best(hits[0] if len(hits) == 1 else merged(hits), query.limit)
+def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) -> set[int]:
+    """Those whose text repeats one of the better ones that they are near to."""
+    wordings = {position: Wording(text) for position, text in texts.items()}
+    return {
+        worse
+        for worse, better in near.items()
+        if worse in wordings
+        and any(wordings[worse].repeats(wordings[each]) for each in better if each in wordings)
+    }
 
 
-def _for_tastes(view: View, query: Query, user: User, tastes: Sequence[Vectors]) -> Ranked:
-    present = [each for each in user.liked_items if view.key(each.item_id) is not None]
-    counting = _strongest(present, SOURCES - len(tastes))
-    owned = view.index.vectors(view.keys(each.item_id for each in counting))
-    vectors = np.concatenate([*tastes, owned.vectors])
-    if not len(vectors):
-        return []
-    # The passages of one long text share its weight.
-    passages = [*map(len, tastes), *np.bincount(owned.owners, minlength=len(counting)).tolist()]
-    weights = [each.weight for each in user.preferences] + [each.weight for each in counting]
-    shares = [
-        weight / number
-        for weight, number in zip(weights, passages, strict=True)
-        for _ in range(number)
-    ]
-    exclude = view.keys((*(each.item_id for each in present), *query.exclude_item_ids))
-    sources = Sources(vectors, np.array(shares, np.float32))
-    return view.best(
-        pooled(view, sources, query.limit, set(exclude), exact=query.exact), query.limit
-    )
+async def _aside(candidates: int, work: Callable[[], T]) -> T:
+    """Runs work that takes time with the number of candidates, in a thread if there are many."""
+    if candidates <= INLINE_CHOICE:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
-def _strongest(liked: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
-    """The heaviest `number` likes or dislikes, and of equal ones the latest, in their order."""
-    if len(liked) <= number:
-        return liked
-    latest_first = reversed(range(len(liked)))
-    heaviest = sorted(latest_first, key=lambda position: -abs(liked[position].weight))
-    return [liked[position] for position in sorted(heaviest[:number])]
-
-
-def _answer(
+def _reasons(
     view: View,
-    query: Query,
-    ranked: Ranked,
-    missing_item_ids: tuple[str, ...] = (),
-    usage: EmbeddingUsage = EmbeddingUsage(),  # noqa: B008  (frozen)
-) -> Answer:
-    floor = -math.inf if query.min_score is None else query.min_score
-    recommendations = [Recommendation(*each) for each in ranked if each[1] >= floor]
-    return Answer(recommendations, view.sequence, missing_item_ids, usage)
+    around: Surroundings,
+    ranked: Sequence[tuple[str, float, int]],
+    here: Present,
+    *,
+    alone: bool,
+) -> Sequence[tuple[Reason, ...]]:
+    if alone:
+        return [only(here.origins[0], score) for _, score, _ in ranked]
+    return reasons(view, around, [key for _, _, key in ranked], here)
+
+
+def _first_vectors(view: View, ranked: Sequence[tuple[str, float, int]]) -> Vectors:
+    """The vector of each candidate's first passage, float32 [candidates, dimensions]."""
+    owned = view.index.vectors([key for _, _, key in ranked])
+    first: Vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
+    return first

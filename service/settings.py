@@ -46,6 +46,7 @@ Quantization = Literal[
     "fp32",
     "unknown",
 ]
+RankingName = Literal["pooled", "nearest", "mean"]
 Template = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # What HTTP headers take. A key that was read from a file often ends in a newline.
 Key = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
@@ -123,6 +124,19 @@ class Settings(BaseSettings):
     )
     metrics_listen: Address | Literal[""] = Field(
         "", description="host:port for Prometheus metrics; empty for none"
+    )
+    ranking: RankingName = Field(
+        "pooled",
+        description="how several tastes become one score: a soft maximum (`pooled`), the `nearest` "
+        "taste, or their `mean`; `akin evaluate` compares them",
+    )
+    prior_attribute: str = Field(
+        "",
+        description="numeric attribute, such as a rating, whose higher values lift items for users "
+        "and examples; empty for none",
+    )
+    prior_weight: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.2, description="how far the best score may be from the worst by that attribute alone"
     )
     embedder: Literal["auto", "local", "openrouter", "openai"] = Field(
         "auto",

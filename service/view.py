@@ -1,51 +1,56 @@
-"""What recommendations are made from: the vector index, and which key is which item.
+"""What recommendations are made from: items' vectors and attributes, and which key is which item.
 
-The view holds exactly the items that can be recommended now. Whoever reads or changes it holds its
-lock for the whole of one consistent piece of work.
+The view holds the live items; the index in it exactly those that can be recommended now. Whoever
+reads or changes it holds its lock for the whole of one consistent piece of work.
 """
 
 from __future__ import annotations
 
 import heapq
+import json
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
-from service.index.base import Hits, VectorIndex
+from service.domain.filters import Filter
+from service.index.attributes import Attributes
+from service.index.base import Hits, Mask, VectorIndex
 from service.storage import Change
 
 
 class View:
-    """The recommendable items of one catalog, as of `sequence`."""
+    """The live items of one catalog, as of `sequence`.
+
+    It gives each item a key of its own, a small number that is free again once the item is gone.
+    """
 
     def __init__(self, index: VectorIndex, clock_us: Callable[[], int]) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
         self.index = index
+        self.attributes = Attributes()
         self._clock_us = clock_us
         self._keys: dict[str, int] = {}
-        self._ids: dict[int, str] = {}
+        self._ids: list[str] = []
+        self._free: list[int] = []
         self._expiries: dict[int, int] = {}
         self._due: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
-        return len(self._keys)
+        """How many items can be recommended."""
+        return len(self.index)
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Takes in changes, oldest first, of distinct items, that lead up to `sequence`."""
-        self._remove(change.item_key for change in changes if not change.vectors)
-        kept = [change for change in changes if change.vectors]
-        if kept:
-            vectors = np.frombuffer(b"".join(each for one in kept for each in one.vectors), "<f4")
-            self.index.upsert(
-                [change.item_key for change in kept for _ in change.vectors],
-                vectors.reshape(-1, self.index.dimensions),
-            )
-        for change in kept:
-            self._keys[change.item_id] = change.item_key
-            self._ids[change.item_key] = change.item_id
-            self._schedule(change.item_key, change.expire_time_us)
+        gone = [change.item_id for change in changes if change.attributes is None]
+        self._remove(key for item_id in gone if (key := self._keys.get(item_id)) is not None)
+        kept = [change for change in changes if change.attributes is not None]
+        keys = [self._key(change.item_id) for change in kept]
+        self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in kept])
+        self._index(keys, kept)
+        for key, change in zip(keys, kept, strict=True):
+            self._schedule(key, change.expire_time_us)
         self.sequence = sequence
 
     def expire(self) -> None:
@@ -61,22 +66,66 @@ class View:
         self._remove(expired)
 
     def key(self, item_id: str) -> int | None:
-        """The index's key of an item, if the item is here."""
-        return self._keys.get(item_id)
+        """The index's key of an item, if it can be recommended."""
+        key = self._keys.get(item_id)
+        return key if key is not None and key in self.index else None
 
     def keys(self, item_ids: Iterable[str]) -> list[int]:
-        """The index's keys of those items that are here."""
-        return [key for item_id in item_ids if (key := self._keys.get(item_id)) is not None]
+        """The index's keys of those items that can be recommended."""
+        return [key for item_id in item_ids if (key := self.key(item_id)) is not None]
 
-    def best(self, hits: Hits, limit: int) -> list[tuple[str, float]]:
-        """The ids and scores of the best `limit` hits: highest first, equal ones by id."""
+    def allowed(self, wanted: Filter, exclude: Collection[int]) -> Mask:
+        """Which keys pass a filter and are not excluded, as a mask by key."""
+        mask = self.attributes.matching(wanted)
+        mask[list(exclude)] = False
+        return mask
+
+    def best(self, hits: Hits, limit: int) -> list[tuple[str, float, int]]:
+        """Ids, scores and keys of the best `limit` hits: highest first, equal ones by id."""
         ids = self._ids
         named = [
-            (-score, ids[key])
+            (-score, ids[key], key)
             for key, score in zip(hits.keys.tolist(), hits.scores.tolist(), strict=True)
         ]
         named.sort()
-        return [(item_id, -score) for score, item_id in named[:limit]]
+        return [(item_id, -score, key) for score, item_id, key in named[:limit]]
+
+    def passing(self, wanted: Filter, after: str, limit: int) -> tuple[list[str], int]:
+        """The first `limit` ids beyond `after` of items that pass, and how many pass in all.
+
+        Items that wait for their vectors are among them.
+        """
+        keys = np.flatnonzero(self.attributes.matching(wanted)).tolist()
+        ids = self._ids
+        beyond = (item_id for key in keys if (item_id := ids[key]) > after)
+        return heapq.nsmallest(limit, beyond), len(keys)
+
+    def _key(self, item_id: str) -> int:
+        """The item's key, a new one if need be."""
+        key = self._keys.get(item_id)
+        if key is None:
+            if self._free:
+                key = self._free.pop()
+                self._ids[key] = item_id
+            else:
+                key = len(self._ids)
+                self._ids.append(item_id)
+            self._keys[item_id] = key
+        return key
+
+    def _index(self, keys: Sequence[int], changes: Sequence[Change]) -> None:
+        """Brings the vectors of changed items into the index."""
+        self.index.delete([k for k, each in zip(keys, changes, strict=True) if not each.vectors])
+        several = [
+            (key, vector)
+            for key, change in zip(keys, changes, strict=True)
+            for vector in change.vectors
+        ]
+        if several:
+            vectors = np.frombuffer(b"".join(vector for _, vector in several), "<f4")
+            self.index.upsert(
+                [key for key, _ in several], vectors.reshape(-1, self.index.dimensions)
+            )
 
     def _schedule(self, key: int, expire_time_us: int | None) -> None:
         if expire_time_us is None:
@@ -91,8 +140,11 @@ class View:
 
     def _remove(self, keys: Iterable[int]) -> None:
         # A time that was moved away and back is due twice.
-        known = {key for key in keys if key in self._ids}
+        known = set(keys)
         self.index.delete(known)
+        self.attributes.delete(known)
         for key in known:
-            del self._keys[self._ids.pop(key)]
+            del self._keys[self._ids[key]]
+            self._ids[key] = ""
             self._expiries.pop(key, None)
+        self._free.extend(known)

@@ -56,8 +56,8 @@ def content(view: View) -> Content:
         for key in keys.tolist()
     }
     named = view.best(view.index.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000)
-    by_id = {item_id: view.key(item_id) for item_id, _ in named}
-    return {item_id: held[key] for item_id, key in by_id.items() if key is not None}
+    assert [key for _, _, key in named] == [view.key(item_id) for item_id, _, _ in named]
+    return {item_id: held[key] for item_id, _, key in named}
 
 
 async def contents(indexer: Indexer) -> Content:
@@ -252,8 +252,8 @@ def test_expire_times_may_keep_moving() -> None:
     vector = unit_vector("tea").tobytes()
     for number in range(5_000):
         expire_time_us = clock.now_us + 9_000 - number
-        names = enumerate("abc", start=1)
-        view.apply([Change(key, name, (vector,), expire_time_us) for key, name in names], number)
+        changes = [Change(name, "{}", (vector,), expire_time_us) for name in "abc"]
+        view.apply(changes, number)
     clock.advance(microseconds=9_000 - 4_999 - 1)
     view.expire()
     assert 3 == len(view)

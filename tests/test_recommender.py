@@ -13,7 +13,7 @@ from support.tasks import started
 from service import errors
 from service.domain.queries import ItemSource, Query, Source, TextSource, UserSource
 from service.domain.values import EmbeddingUsage, LikedItem, Preference
-from service.recommender import _strongest
+from service.tastes import _strongest
 
 FILMS = {
     "jazz": "a jazz trumpet player in a smoky club",

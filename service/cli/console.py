@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -21,12 +22,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines."
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 TEXT_CHARACTERS = 50
+REASON_CHARACTERS = 30
+
+REASONS = 2
+"""The most reasons that a table tells; JSON has them all."""
 
 PIPED_COLUMNS = 120
 """How wide tables are where no terminal says how wide it is."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
-err = Console(stderr=True, highlight=False)
+WIDTH = None if sys.stdout.isatty() else PIPED_COLUMNS
+
+# Ids and texts are shown as they are, be there brackets or colons in them.
+out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
+err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
 @contextmanager
@@ -50,16 +58,35 @@ def recommendations_json(response: akin.RecommendSimilarResponse) -> object:
     return MessageToDict(response, preserving_proto_field_name=True)
 
 
-def recommendations_table(title: str, recommendations: Iterable[akin.Recommendation]) -> Table:
-    """Recommendations with full items, for people."""
+def recommendations_table(title: str, recommendations: Sequence[akin.Recommendation]) -> Table:
+    """Recommendations with full items, for people; and their reasons, if there are any."""
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("score", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("what it is")
+    explained = any(each.reasons for each in recommendations)
+    if explained:
+        table.add_column("because", overflow="fold")
     for each in recommendations:
-        start = textwrap.shorten(each.item.text, TEXT_CHARACTERS, placeholder=" ...")
-        table.add_row(f"{each.score:.3f}", each.item_id, start)
+        row = [f"{each.score:.3f}", each.item_id, _start(each.item.text, TEXT_CHARACTERS)]
+        table.add_row(*row, *[_because(each.reasons)] * explained)
     return table
+
+
+def _because(reasons: Iterable[akin.Reason]) -> str:
+    return "; ".join(
+        f"{_source(each)} {each.similarity:.2f}" for each in itertools.islice(reasons, REASONS)
+    )
+
+
+def _source(reason: akin.Reason) -> str:
+    if reason.WhichOneof("source") == "item_id":
+        return reason.item_id
+    return f'"{_start(reason.preference_text, REASON_CHARACTERS)}"'
+
+
+def _start(text: str, characters: int) -> str:
+    return textwrap.shorten(text, characters, placeholder=" ...")
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import akin
 import typer
+from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
 
@@ -13,30 +15,70 @@ def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     item: Annotated[str | None, typer.Option(help="Similar to this item.")] = None,
     user: Annotated[str | None, typer.Option(help="For this user.")] = None,
     text: Annotated[str | None, typer.Option(help="Similar to this text.")] = None,
+    like: Annotated[list[str] | None, typer.Option(help="Like this item, and others.")] = None,
+    dislike: Annotated[list[str] | None, typer.Option(help="Unlike this item.")] = None,
     limit: Annotated[int, typer.Option(help="The most to return.")] = 10,
+    where: Annotated[
+        str | None, typer.Option("--filter", help="Only what passes: a Filter as JSON.")
+    ] = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come.")] = None,
     min_score: Annotated[float | None, typer.Option(help="The least score that may come.")] = None,
+    diversity: Annotated[float, typer.Option(help="How much they shall differ, 0 to 1.")] = 0.0,
+    max_similarity: Annotated[
+        float | None, typer.Option(help="Leave out repetitions this similar to a better one.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell what each is for.")] = False,
     address: console.Address = console.DEFAULT_ADDRESS,
     as_json: console.AsJson = False,
 ) -> None:
-    """Print recommendations for an item, a user or a text."""
-    if sum(source is not None for source in (item, user, text)) != 1:
-        typer.echo("akin: give exactly one of --item, --user and --text", err=True)
-        raise typer.Exit(2)
+    """Print recommendations for an item, a user, a text, or items liked and disliked."""
+    examples = akin.examples(like or (), dislike or ()) if like or dislike else None
+    if sum(source is not None for source in (item, user, text, examples)) != 1:
+        _misused("give exactly one of --item, --user, --text, and --like with --dislike")
+    only = None if where is None else _filter(where)
     with console.connected(address) as client:
         response = client.recommend_similar(
             item_id=item,
             user_id=user,
             text=text,
+            examples=examples,
             limit=limit,
+            where=only,
             exclude_item_ids=exclude or (),
             min_score=min_score,
+            diversity=diversity,
+            max_similarity=max_similarity,
             full=True,
+            explain=explain,
         )
     if as_json:
         console.print_json(console.recommendations_json(response))
-        return
-    title = f"Similar to {item or text}" if user is None else f"For {user}"
+    else:
+        title = f"For {user}" if user is not None else _title(item or text, like, dislike)
+        _show(title, response)
+
+
+def _filter(text: str) -> akin.Filter:
+    try:
+        return Parse(text, akin.Filter())
+    except ParseError as exc:
+        _misused(f"--filter: {' '.join(str(exc).split())}")
+
+
+def _show(title: str, response: akin.RecommendSimilarResponse) -> None:
     console.out.print(console.recommendations_table(title, response.recommendations))
     if response.missing_item_ids:
         typer.echo(f"not in the catalog: {', '.join(response.missing_item_ids)}", err=True)
+
+
+def _misused(message: str) -> NoReturn:
+    """Ends the command for what its options say."""
+    typer.echo(f"akin: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _title(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:
+    similar, unlike = source or ", ".join(like or ()), ", ".join(dislike or ())
+    if not similar:
+        return f"Unlike {unlike}"
+    return f"Similar to {similar}" + (f", unlike {unlike}" if unlike else "")

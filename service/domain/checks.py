@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.domain import limits
-from service.domain.queries import ItemSource, Query, TextSource, UserSource
+from service.domain.filters import Filter, filter_violations
+from service.domain.queries import ExamplesSource, ItemSource, Query, Source, TextSource, UserSource
 from service.domain.values import Item, JsonValue, User, Violation
 
 _CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -56,32 +57,73 @@ def user_violations(user: User, path: str) -> Iterator[Violation]:
 
 def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
     """Checks a query against a catalog whose last write is `last_sequence`."""
-    match query.source:
+    yield from _source_violations(query.source)
+    if not 1 <= query.limit <= limits.RECOMMENDATIONS:
+        yield Violation(
+            "limit", f"must be between 0 (for the default) and {limits.RECOMMENDATIONS}"
+        )
+    if query.filter is not None:
+        yield from filter_violations(query.filter)
+    yield from _count_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
+    for number, item_id in enumerate(query.exclude_item_ids[: limits.EXCLUDED_ITEMS]):
+        yield from id_violations(item_id, f"exclude_item_ids[{number}]")
+    yield from _choice_violations(query)
+    if not 0 <= query.min_sequence <= last_sequence:
+        yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
+
+
+def _source_violations(source: Source | None) -> Iterator[Violation]:
+    match source:
         case ItemSource(item_id):
             yield from id_violations(item_id, "item_id")
         case UserSource(user_id):
             yield from id_violations(user_id, "user_id")
         case TextSource(text):
             yield from text_violations(text, "text")
+        case ExamplesSource():
+            yield from _examples_violations(source)
         case None:
-            yield Violation("source", "must be one of item_id, user_id, text")
-    if not 1 <= query.limit <= limits.RECOMMENDATIONS:
-        yield Violation(
-            "limit", f"must be between 0 (for the default) and {limits.RECOMMENDATIONS}"
-        )
-    yield from _count_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
-    for number, item_id in enumerate(query.exclude_item_ids[: limits.EXCLUDED_ITEMS]):
-        yield from id_violations(item_id, f"exclude_item_ids[{number}]")
+            yield Violation("source", "must be one of item_id, user_id, text, examples")
+
+
+def _choice_violations(query: Query) -> Iterator[Violation]:
     if query.min_score is not None and not math.isfinite(query.min_score):
         yield Violation("min_score", "must be a finite number")
-    if not 0 <= query.min_sequence <= last_sequence:
-        yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
+    if not 0 <= query.diversity <= 1:  # also true of NaN
+        yield Violation("diversity", "must be between 0 and 1")
+    if query.max_similarity is not None and not -1 <= query.max_similarity <= 1:
+        yield Violation("max_similarity", "must be between -1 and 1")
 
 
-def page_violations(page_size: int) -> Iterator[Violation]:
-    """Checks the size of a page."""
+def _examples_violations(source: ExamplesSource) -> Iterator[Violation]:
+    examples = (*source.positive, *source.negative)
+    if not examples:
+        yield Violation("examples", "must have at least one")
+    yield from _count_violations(examples, limits.EXAMPLES, "examples")
+    size = 0
+    for name, some in (("positive", source.positive), ("negative", source.negative)):
+        for number, each in enumerate(some[: limits.EXAMPLES]):
+            path = f"examples.{name}[{number}]"
+            match each.example:
+                case ItemSource(item_id):
+                    yield from id_violations(item_id, f"{path}.item_id")
+                case TextSource(text):
+                    yield from text_violations(text, f"{path}.text")
+                    size += len(text.encode())
+                case None:
+                    yield Violation(f"{path}.example", "must be one of item_id, text")
+            if not 0 <= each.weight <= limits.WEIGHT:
+                yield Violation(f"{path}.weight", f"must be between 0 and {limits.WEIGHT:g}")
+    if size > limits.EXAMPLES_BYTES:
+        yield Violation("examples", f"must have at most {limits.EXAMPLES_BYTES} bytes of text")
+
+
+def page_violations(page_size: int, wanted: Filter | None = None) -> Iterator[Violation]:
+    """Checks the size of a page and what is to be on it."""
     if not 1 <= page_size <= limits.PAGE_ITEMS:
         yield Violation("page_size", f"must be between 0 (for the default) and {limits.PAGE_ITEMS}")
+    if wanted is not None:
+        yield from filter_violations(wanted)
 
 
 def id_violations(value: str, path: str) -> Iterator[Violation]:

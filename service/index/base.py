@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.int64]
 Vectors = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 class Hits(NamedTuple):
@@ -33,7 +34,8 @@ class Owned(NamedTuple):
 class VectorIndex(Protocol):
     """Unit vectors by key, one or several for each. Not for several threads at once.
 
-    Keys are int64 and chosen by the caller; vectors are float32 [n, dimensions] of unit length.
+    Keys are chosen by the caller, small and not negative; vectors are float32 [n, dimensions] of
+    unit length. A mask says by key, in its place, whether a key may be found.
     """
 
     @property
@@ -42,6 +44,9 @@ class VectorIndex(Protocol):
 
     def __len__(self) -> int:
         """How many keys it holds."""
+
+    def __contains__(self, key: int) -> bool:
+        """Whether it holds a key."""
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replaces all vectors of each key; a key comes once for each of its vectors."""
@@ -62,12 +67,27 @@ class VectorIndex(Protocol):
     def mean(self) -> Vectors:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
 
-    def search(self, queries: Vectors, limit: int, exclude: Collection[int] = ()) -> list[Hits]:
-        """The `limit` nearest keys to each of float32 [q, dimensions], leaving out `exclude`.
+    def sample(self, rows: int) -> Vectors:
+        """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
+
+    def search(
+        self,
+        queries: Vectors,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+    ) -> list[Hits]:
+        """The `limit` nearest keys to each of float32 [q, dimensions].
 
         A key's score is that of its best vector, and it comes once. Fewer hits come back only when
         there are fewer keys. Queries need not be of unit length;
         the scores are inner products.
+
+        Args:
+            queries: what to look for.
+            limit: how many hits each may have.
+            exclude: keys to leave out.
+            allowed: a mask as long as the largest key demands; None allows every key.
         """
 
     def cost(self, queries: int) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import faiss
 import numpy as np
 
-from service.index.base import Hits, Keys, Owned, Vectors
+from service.index.base import Hits, Keys, Mask, Owned, Vectors
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -36,6 +36,10 @@ class ExactIndex:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __contains__(self, key: int) -> bool:
+        """Whether it holds a key."""
+        return key in self._rows
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replaces all vectors of each key; a key comes once for each of its vectors."""
@@ -92,18 +96,31 @@ class ExactIndex:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
         return (self._sum / max(self._size, 1)).astype(np.float32)
 
-    def search(self, queries: Vectors, limit: int, exclude: Collection[int] = ()) -> list[Hits]:
-        """The `limit` nearest keys to each of float32 [q, dimensions], leaving out `exclude`."""
+    def sample(self, rows: int) -> Vectors:
+        """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
+        return self._matrix[:: -(-self._size // rows) or 1]
+
+    def search(
+        self,
+        queries: Vectors,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+    ) -> list[Hits]:
+        """The `limit` nearest keys to each of float32 [q, dimensions]."""
         present = {key for key in exclude if key in self._rows}
         excluded = {row for key in present for row in self._rows_of(key)}
         available = len(self) - len(present)
+        parameters = None
+        if allowed is not None or len(excluded) > OVERFETCH:
+            rows = self._selected(excluded, allowed)
+            if allowed is not None:
+                available = len(np.unique(self._keys[: self._size][rows]))
+            parameters = faiss.SearchParameters(sel=_bitmap(rows))
+            excluded = set()
         if available == 0 or limit == 0:
             empty = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
             return [empty] * len(queries)
-        parameters = None
-        if len(excluded) > OVERFETCH:
-            parameters = faiss.SearchParameters(sel=self._all_but(excluded))
-            excluded = set()
         # One hit more than asked tells whether the last place is tied.
         fetch = min(limit + 1 + len(excluded), self._size)
         scores, rows = self._index.search(queries, fetch, params=parameters)
@@ -194,10 +211,14 @@ class ExactIndex:
             more = self._more_rows[moved]
             more[more.index(last)] = row
 
-    def _all_but(self, rows: set[int]) -> faiss.IDSelectorBitmap:
-        kept = np.ones(self._size, np.bool_)
-        kept[list(rows)] = False
-        return faiss.IDSelectorBitmap(np.packbits(kept, bitorder="little"))
+    def _selected(self, excluded: set[int], allowed: Mask | None) -> Mask:
+        """Which rows may be found."""
+        if allowed is None:
+            rows: Mask = np.ones(self._size, np.bool_)
+        else:
+            rows = allowed[self._keys[: self._size]]
+        rows[list(excluded)] = False
+        return rows
 
     def _map_rows(self) -> None:
         """Maps FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
@@ -206,3 +227,7 @@ class ExactIndex:
             self._matrix = memory.reshape(self._size, self.dimensions)
         else:
             self._matrix = np.empty((0, self.dimensions), np.float32)
+
+
+def _bitmap(rows: Mask) -> faiss.IDSelectorBitmap:
+    return faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from zlib import crc32
 
 from akin.v1 import (
     catalog_service_pb2,
@@ -16,8 +17,19 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from service import errors
 from service.domain import limits
-from service.domain.queries import Answer, ItemSource, Query, Source, TextSource, UserSource
+from service.domain.queries import (
+    Answer,
+    Example,
+    ExamplesSource,
+    ItemSource,
+    Query,
+    Reason,
+    Source,
+    TextSource,
+    UserSource,
+)
 from service.domain.values import (
+    DEFAULT_CATALOG,
     CatalogFigures,
     EmbeddingUsage,
     Item,
@@ -30,6 +42,7 @@ from service.domain.values import (
     User,
     Violation,
 )
+from service.rpc.filters import filter_
 from service.rpc.status import status
 
 Violations = list[Violation]
@@ -121,6 +134,10 @@ def query(message: recommender_service_pb2.RecommendSimilarRequest) -> Query:
         full=message.view == recommender_service_pb2.ITEM_VIEW_FULL,
         min_sequence=message.min_sequence,
         exact=message.exact,
+        filter=filter_(message.filter) if message.HasField("filter") else None,
+        diversity=message.diversity,
+        max_similarity=message.max_similarity if message.HasField("max_similarity") else None,
+        explain=message.explain,
     )
 
 
@@ -137,6 +154,8 @@ def answer_message(answer: Answer) -> recommender_service_pb2.RecommendSimilarRe
         added = add(item_id=each.item_id, score=each.score)
         if each.item is not None:
             added.item.CopyFrom(item_message(each.item))
+        if each.reasons:
+            added.reasons.extend(map(_reason_message, each.reasons))
     return message
 
 
@@ -178,18 +197,32 @@ def catalog_message(figures: CatalogFigures) -> catalog_service_pb2.Catalog:
     )
 
 
-def page_token(last_id: str) -> str:
-    """The token that continues a list after `last_id`; empty stays empty."""
-    return base64.urlsafe_b64encode(last_id.encode()).decode()
-
-
-def last_id(token: str, found: Violations) -> str:
-    """The id that a page token continues after; a token that is not ours is added to `found`."""
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        found.append(Violation("page_token", "must be a next_page_token"))
+def page_token(last_id: str, request: recommender_service_pb2.ListItemsRequest) -> str:
+    """The token that continues the list of `request` after `last_id`; empty stays empty."""
+    if not last_id:
         return ""
+    return base64.urlsafe_b64encode(_list_mark(request) + last_id.encode()).decode()
+
+
+def last_id(request: recommender_service_pb2.ListItemsRequest, found: Violations) -> str:
+    """The id that a page token continues after; a token of another list is added to `found`."""
+    if not request.page_token:
+        return ""
+    mark = _list_mark(request)
+    try:
+        token = base64.b64decode(request.page_token, altchars=b"-_", validate=True)
+        if token.startswith(mark):
+            return token.removeprefix(mark).decode()
+    except (binascii.Error, ValueError):
+        pass
+    found.append(Violation("page_token", "must be the next_page_token of the same list"))
+    return ""
+
+
+def _list_mark(request: recommender_service_pb2.ListItemsRequest) -> bytes:
+    """What tells the tokens of one list from those of another."""
+    wanted = request.filter.SerializeToString(deterministic=True)
+    return crc32((request.catalog or DEFAULT_CATALOG).encode() + b"\0" + wanted).to_bytes(4)
 
 
 def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source | None:
@@ -200,8 +233,32 @@ def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source 
             return UserSource(message.user_id)
         case "text":
             return TextSource(message.text)
+        case "examples":
+            return ExamplesSource(
+                tuple(map(_example, message.examples.positive)),
+                tuple(map(_example, message.examples.negative)),
+            )
         case _:
             return None
+
+
+def _example(message: recommender_service_pb2.Example) -> Example:
+    weight = message.weight or 1.0
+    match message.WhichOneof("example"):
+        case "item_id":
+            return Example(ItemSource(message.item_id), weight)
+        case "text":
+            return Example(TextSource(message.text), weight)
+    return Example(None, weight)
+
+
+def _reason_message(reason: Reason) -> recommender_service_pb2.Reason:
+    message = recommender_service_pb2.Reason(similarity=reason.similarity)
+    if isinstance(reason.source, ItemSource):
+        message.item_id = reason.source.item_id
+    else:
+        message.preference_text = reason.source.text
+    return message
 
 
 def _json(value: struct_pb2.Value, path: str, found: Violations) -> JsonValue:

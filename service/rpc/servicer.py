@@ -17,6 +17,7 @@ from service.domain.checks import catalog_violations
 from service.domain.values import DEFAULT_CATALOG, Item
 from service.recommender import Recommender
 from service.rpc import convert
+from service.rpc.filters import filter_
 
 IMPORT_AHEAD = 2
 """Messages of one import that may be embedded while an earlier one is stored."""
@@ -151,12 +152,13 @@ class RecommenderServicer:
         """Lists items, a page at a time."""
         found: convert.Violations = []
         catalogue = self._catalogs.named(request.catalog, found).catalogue
-        after = convert.last_id(request.page_token, found)
+        after = convert.last_id(request, found)
         page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
-        page = await catalogue.list_items(after, page_size, found)
+        wanted = filter_(request.filter) if request.HasField("filter") else None
+        page = await catalogue.list_items(after, page_size, wanted, found)
         return pb.ListItemsResponse(
             items=map(convert.item_message, page.items),
-            next_page_token=convert.page_token(page.last_id),
+            next_page_token=convert.page_token(page.last_id, request),
             total_size=page.total,
         )
 

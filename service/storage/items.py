@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service import errors
@@ -65,6 +65,31 @@ def page(
             ORDER BY item_id LIMIT :limit""",
         {"catalog_id": catalog_id, "after": after, "limit": limit + 1, "now_us": now_us},
     )
+    found, more = _cut(rows, limit, max_bytes)
+    return ItemPage(found, count(connection, catalog_id, now_us), more)
+
+
+def named(
+    connection: sqlite3.Connection,
+    catalog_id: int,
+    item_ids: Sequence[str],
+    max_bytes: int,
+    now_us: int,
+) -> tuple[list[StoredItem], bool]:
+    """The live ones among `item_ids`, ascending, and whether there were more beyond `max_bytes`."""
+    rows = connection.execute(
+        f"""SELECT {_COLUMNS} FROM items LEFT JOIN pending USING (item_key)
+            WHERE catalog_id = :catalog_id AND {_LIVE}
+            AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
+        {"catalog_id": catalog_id, "now_us": now_us, "ids": json.dumps(item_ids)},
+    )
+    return _cut(rows, len(item_ids), max_bytes)
+
+
+def _cut(
+    rows: Iterable[tuple[Any, ...]], limit: int, max_bytes: int
+) -> tuple[list[StoredItem], bool]:
+    """The first `limit` rows, fewer once they exceed `max_bytes`, and whether there are more."""
     found: list[StoredItem] = []
     more, size = False, 0
     for row in rows:
@@ -73,7 +98,7 @@ def page(
             break
         found.append(_stored(row))
         size += len(row[1].encode()) + len(row[2].encode())
-    return ItemPage(found, count(connection, catalog_id, now_us), more)
+    return found, more
 
 
 def count(connection: sqlite3.Connection, catalog_id: int, now_us: int) -> int:
@@ -187,18 +212,23 @@ def changes(
     connection.execute("BEGIN")  # the counter and the rows must be of one moment
     try:
         rows = connection.execute(
-            """SELECT item_key, item_id, vector, expire_time_us, change_sequence
-               FROM items LEFT JOIN vectors USING (vector_id)
+            """SELECT item_key, item_id, iif(deleted, NULL, attributes), vector, expire_time_us,
+                   change_sequence FROM items LEFT JOIN vectors USING (vector_id)
                WHERE catalog_id = ? AND change_sequence > ? ORDER BY change_sequence LIMIT ?""",
             (catalog_id, after, limit),
         ).fetchall()
-        reached = rows[-1][4] if len(rows) == limit else last_sequence(connection)
+        reached = rows[-1][5] if len(rows) == limit else last_sequence(connection)
         more = _more_vectors(connection, catalog_id, after, reached)
     finally:
         connection.execute("COMMIT")
     return [
-        Change(key, item_id, () if vector is None else (vector, *more.get(key, ())), expire_time_us)
-        for key, item_id, vector, expire_time_us, _ in rows
+        Change(
+            item_id,
+            attributes,
+            () if vector is None else (vector, *more.get(key, ())),
+            expire_time_us,
+        )
+        for key, item_id, attributes, vector, expire_time_us, _ in rows
     ], reached
 
 

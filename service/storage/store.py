@@ -175,6 +175,14 @@ class Store:
             items.page, catalog.catalog_id, after, limit, max_bytes, self._clock_us()
         )
 
+    async def named_items(
+        self, catalog: CatalogRow, item_ids: Sequence[str], max_bytes: int
+    ) -> tuple[list[StoredItem], bool]:
+        """The live items among `item_ids`, ascending, and whether `max_bytes` cut them off."""
+        return await self._read(
+            items.named, catalog.catalog_id, item_ids, max_bytes, self._clock_us()
+        )
+
     async def count_items(self, catalog: CatalogRow) -> int:
         """How many live items a catalog has."""
         return await self._read(items.count, catalog.catalog_id, self._clock_us())

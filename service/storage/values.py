@@ -42,10 +42,13 @@ class ItemPage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a follower needs of one item: its vectors (float32 bytes), none if it must not serve."""
+    """What a follower needs of one item: its vectors (float32 bytes), none if it must not serve.
 
-    item_key: int
+    `attributes` are JSON; None: the item is gone.
+    """
+
     item_id: str
+    attributes: str | None
     vectors: Sequence[bytes]
     expire_time_us: int | None
 

@@ -271,3 +271,53 @@ def test_an_index_behaves_as_its_model(
     for number in (query, 15 - query):
         (hits,) = index.search(SIGNS[number][None], limit, exclude)
         assert oracle.best(SIGNS[number], limit, exclude) == found(hits)
+
+
+@every_index
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("limit", [1, 10, 400])
+def test_only_allowed_keys_are_found(factory: Factory, share: float, limit: int) -> None:
+    """With a mask the best allowed keys come back, as many as there are, ties included."""
+    vectors = units(31, 300, 24)
+    index = filled(factory, vectors)
+    allowed = np.random.default_rng(32).random(keys_of(300)[-1] + 1) < share
+    vectors_allowed = {
+        key: vector for key, vector in zip(keys_of(300), vectors, strict=True) if allowed[key]
+    }
+    query = units(33, 1, 24)
+    (hits,) = index.search(query, limit, allowed=allowed)
+    expected = [key for key, _ in BruteForce(vectors_allowed).best(query[0], limit, ())]
+    assert expected == [key for key, _ in found(hits)]
+
+
+@every_index
+def test_a_mask_and_excluded_keys_go_together(factory: Factory) -> None:
+    """A key comes back only if it is allowed and not excluded, with several passages too."""
+    index = factory(4)
+    index.upsert([number // 2 for number in range(16)], SIGNS)
+    allowed = np.array([True, True, False, True, False, True, True, True])
+    for query in SIGNS:
+        (hits,) = index.search(query[None], 10, {0, 7}, allowed)
+        assert {1, 3, 5, 6} == set(hits.keys.tolist())
+        assert 4 == len(hits.keys)
+
+
+@every_index
+def test_a_key_is_there_between_upsert_and_delete(factory: Factory) -> None:
+    """The index tells which keys it holds."""
+    index = filled(factory, SIGNS)
+    assert [True, False] == [7 in index, 8 in index]
+    index.delete([7])
+    assert 7 not in index
+
+
+@every_index
+@pytest.mark.parametrize(("count", "rows"), [(0, 5), (3, 5), (16, 16), (16, 5), (1_000, 100)])
+def test_a_sample_is_of_the_vectors(factory: Factory, count: int, rows: int) -> None:
+    """A sample has at most so many vectors, all of them where there are not more, and no others."""
+    vectors = units(34, count, 24)
+    index = filled(factory, vectors)
+    sample = {row.tobytes() for row in index.sample(rows)}
+    assert sample <= {row.tobytes() for row in vectors}
+    assert min(count, rows) / 2 <= len(sample) <= rows
+    assert count == len(sample) or count > rows

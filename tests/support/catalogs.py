@@ -17,6 +17,7 @@ from service.embedding.cache import VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.indexer import Indexer
 from service.pending import PendingEmbedder
+from service.rankings import SoftMaximum
 from service.recommender import Recommender
 from service.storage import Store
 from service.storage.store import CatalogRow
@@ -106,6 +107,6 @@ def _wired(
         view,
         indexer,
         Catalogue(store, row, indexer, vectoriser, clock, _free),
-        Recommender(store, row, indexer, vectoriser),
+        Recommender(store, row, indexer, vectoriser, SoftMaximum),
         PendingEmbedder(store, row, vectoriser),
     )

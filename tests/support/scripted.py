@@ -34,11 +34,12 @@ class ScriptedServer:
 
     Past the end of the script GetItem succeeds. `requests` are those of GetItem; `imports` counts
     the calls of ImportItems, of which each acknowledges one message and then fails. While `held`,
-    GetItem does not answer.
+    GetItem does not answer. RecommendSimilar and ListItems find nothing; `questions` are theirs.
     """
 
     def __init__(self, *script: Failure) -> None:
         self.requests: list[pb.GetItemRequest] = []
+        self.questions: list[pb.RecommendSimilarRequest | pb.ListItemsRequest] = []
         self.imports = 0
         self.held = False
         self._release = threading.Event()
@@ -54,6 +55,16 @@ class ScriptedServer:
                 self._import_items,
                 request_deserializer=pb.ImportItemsRequest.FromString,
                 response_serializer=pb.ImportItemsResponse.SerializeToString,
+            ),
+            "RecommendSimilar": grpc.unary_unary_rpc_method_handler(
+                self._recommend_similar,
+                request_deserializer=pb.RecommendSimilarRequest.FromString,
+                response_serializer=pb.RecommendSimilarResponse.SerializeToString,
+            ),
+            "ListItems": grpc.unary_unary_rpc_method_handler(
+                self._list_items,
+                request_deserializer=pb.ListItemsRequest.FromString,
+                response_serializer=pb.ListItemsResponse.SerializeToString,
             ),
         }
         self._server.add_registered_method_handlers(SERVICE, handlers)
@@ -81,6 +92,18 @@ class ScriptedServer:
         if self._script:
             abort(context, self._script.pop(0))
         return pb.GetItemResponse(item=akin.Item(item_id=request.item_id))
+
+    def _recommend_similar(
+        self, request: pb.RecommendSimilarRequest, context: grpc.ServicerContext
+    ) -> pb.RecommendSimilarResponse:
+        self.questions.append(request)
+        return pb.RecommendSimilarResponse()
+
+    def _list_items(
+        self, request: pb.ListItemsRequest, context: grpc.ServicerContext
+    ) -> pb.ListItemsResponse:
+        self.questions.append(request)
+        return pb.ListItemsResponse()
 
     def _import_items(
         self, requests: Iterator[pb.ImportItemsRequest], context: grpc.ServicerContext

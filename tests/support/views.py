@@ -12,12 +12,11 @@ from support.clock import FakeClock
 
 
 def view_of(vectors: Mapping[str, Vectors]) -> View:
-    """A view of unit vectors by item id; the keys are 1, 2, 3 and so on, in that order."""
+    """A view of unit vectors by item id; the keys are 0, 1, 2 and so on, in that order."""
     dimensions = len(next(iter(vectors.values())))
     view = View(ExactIndex(dimensions), FakeClock())
     changes = [
-        Change(key, item_id, (vector.tobytes(),), None)
-        for key, (item_id, vector) in enumerate(vectors.items(), start=1)
+        Change(item_id, "{}", (vector.tobytes(),), None) for item_id, vector in vectors.items()
     ]
     view.apply(changes, len(changes))
     return view

@@ -11,17 +11,22 @@
 errors. Results are the messages of akin.v1, whose types this package names again.
 """
 
+from akin import filters
 from akin._aio import AsyncClient
 from akin._client import Client
 from akin._errors import AkinError, Violation
-from akin._requests import item
+from akin._requests import examples, item
 from akin.v1.catalog_service_pb2 import Catalog
 from akin.v1.embedding_usage_pb2 import EmbeddingUsage
+from akin.v1.filter_pb2 import Condition, Filter, Range
 from akin.v1.item_pb2 import Item, ItemResult, ItemState
 from akin.v1.recommender_service_pb2 import (
+    Example,
+    Examples,
     ImportItemsResponse,
     ItemView,
     ListItemsResponse,
+    Reason,
     Recommendation,
     RecommendSimilarResponse,
     UpsertItemResponse,
@@ -34,7 +39,11 @@ __all__ = [
     "AsyncClient",
     "Catalog",
     "Client",
+    "Condition",
     "EmbeddingUsage",
+    "Example",
+    "Examples",
+    "Filter",
     "ImportItemsResponse",
     "Item",
     "ItemResult",
@@ -43,11 +52,15 @@ __all__ = [
     "LikedItem",
     "ListItemsResponse",
     "Preference",
+    "Range",
+    "Reason",
     "RecommendSimilarResponse",
     "Recommendation",
     "UpsertItemResponse",
     "UpsertUserResponse",
     "User",
     "Violation",
+    "examples",
+    "filters",
     "item",
 ]

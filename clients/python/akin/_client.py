@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from akin import _policy, _requests
 from akin._errors import decode
-from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, item_pb2, user_pb2
+from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 
@@ -126,10 +126,22 @@ class Client:
         )
         return (self._call(self._stub.DeleteItem, request)).sequence
 
-    def list_items(self, page_size: int = 0, page_token: str = "") -> pb.ListItemsResponse:
-        """One page of items by ascending id; give its next_page_token to get the next."""
+    def list_items(
+        self,
+        page_size: int = 0,
+        page_token: str = "",
+        *,
+        where: filter_pb2.Filter | filter_pb2.Condition | None = None,
+    ) -> pb.ListItemsResponse:
+        """One page of items by ascending id; give its next_page_token to get the next.
+
+        With `where` (see `akin.filters`) only items that pass.
+        """
         request = pb.ListItemsRequest(
-            catalog=self._catalog, page_size=page_size, page_token=page_token
+            catalog=self._catalog,
+            page_size=page_size,
+            page_token=page_token,
+            filter=_requests.filter_(where),
         )
         return self._call(self._stub.ListItems, request)
 
@@ -165,25 +177,35 @@ class Client:
         item_id: str | None = None,
         user_id: str | None = None,
         text: str | None = None,
+        examples: pb.Examples | None = None,
         limit: int = 0,
+        where: filter_pb2.Filter | filter_pb2.Condition | None = None,
         exclude_item_ids: Sequence[str] = (),
         min_score: float | None = None,
+        diversity: float = 0.0,
+        max_similarity: float | None = None,
         full: bool = False,
         min_sequence: int = 0,
         exact: bool = False,
+        explain: bool = False,
     ) -> pb.RecommendSimilarResponse:
         """The items most similar to one source, best first.
 
         Args:
             item_id: the source: an item of the catalog,
             user_id: or a user's tastes,
-            text: or any text.
+            text: or any text,
+            examples: or what to be like and unlike (see `akin.examples`).
             limit: the most recommendations wanted; 0 means 10.
+            where: return only items that pass (see `akin.filters`).
             exclude_item_ids: items that must not come back.
             min_score: the least score that may come back.
+            diversity: how much the items shall differ from each other, between 0 and 1.
+            max_similarity: leave out repetitions of a better item that are this similar to it.
             full: whether to return whole items, not just ids and scores.
             min_sequence: wait for this write, the sequence of an earlier reply, first.
-            exact: score every item for a user, rather than those nearest to each taste.
+            exact: score every item for a user or examples, not just those nearest to each taste.
+            explain: tell for each item what it is recommended for.
 
         Raises:
             ValueError: not exactly one source is given.
@@ -192,12 +214,17 @@ class Client:
             item_id=item_id,
             user_id=user_id,
             text=text,
+            examples=examples,
             limit=limit,
+            where=where,
             exclude_item_ids=exclude_item_ids,
             min_score=min_score,
+            diversity=diversity,
+            max_similarity=max_similarity,
             full=full,
             min_sequence=min_sequence,
             exact=exact,
+            explain=explain,
             catalog=self._catalog,
         )
         return self._call(self._stub.RecommendSimilar, request)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from akin.v1 import item_pb2, user_pb2
+from akin.filters import all_of
+from akin.v1 import filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 IMPORT_ITEMS = 250
@@ -40,6 +41,25 @@ def item(
             raise ValueError("expire_time needs a time zone")
         message.expire_time.FromDatetime(expire_time)
     return message
+
+
+def examples(
+    positive: Iterable[str | pb.Example] = (), negative: Iterable[str | pb.Example] = ()
+) -> pb.Examples:
+    """Examples to recommend by; a plain string is an item's id.
+
+    Args:
+        positive: what to be like; `akin.Example(text=...)` for a text.
+        negative: what to be unlike.
+    """
+    return pb.Examples(
+        positive=[_example(each) for each in positive],
+        negative=[_example(each) for each in negative],
+    )
+
+
+def _example(example: str | pb.Example) -> pb.Example:
+    return pb.Example(item_id=example) if isinstance(example, str) else example
 
 
 def import_messages(
@@ -92,17 +112,29 @@ def upsert_user(
     return pb.UpsertUserRequest(catalog=catalog, user=user)
 
 
+def filter_(
+    where: filter_pb2.Filter | filter_pb2.Condition | None,
+) -> filter_pb2.Filter | None:
+    """The filter of a request; a lone condition is a filter that asks for it."""
+    return all_of(where) if isinstance(where, filter_pb2.Condition) else where
+
+
 def recommend_similar(  # noqa: PLR0913  (the call has so many parameters)
     *,
     item_id: str | None,
     user_id: str | None,
     text: str | None,
+    examples: pb.Examples | None,
     limit: int,
+    where: filter_pb2.Filter | filter_pb2.Condition | None,
     exclude_item_ids: Sequence[str],
     min_score: float | None,
+    diversity: float,
+    max_similarity: float | None,
     full: bool,
     min_sequence: int,
     exact: bool,
+    explain: bool,
     catalog: str,
 ) -> pb.RecommendSimilarRequest:
     """A question for recommendations.
@@ -110,16 +142,21 @@ def recommend_similar(  # noqa: PLR0913  (the call has so many parameters)
     Raises:
         ValueError: not exactly one source is given.
     """
-    if sum(source is not None for source in (item_id, user_id, text)) != 1:
-        raise ValueError("give exactly one of item_id, user_id and text")
+    if sum(source is not None for source in (item_id, user_id, text, examples)) != 1:
+        raise ValueError("give exactly one of item_id, user_id, text and examples")
     request = pb.RecommendSimilarRequest(
         catalog=catalog,
+        examples=examples,
         limit=limit,
+        filter=filter_(where),
         exclude_item_ids=exclude_item_ids,
         min_score=min_score,
+        diversity=diversity,
+        max_similarity=max_similarity,
         view=pb.ITEM_VIEW_FULL if full else pb.ITEM_VIEW_UNSPECIFIED,
         min_sequence=min_sequence,
         exact=exact,
+        explain=explain,
     )
     if item_id is not None:
         request.item_id = item_id

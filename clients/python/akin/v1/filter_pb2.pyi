@@ -81,8 +81,9 @@ class Condition(_message.Message):
     CONTAINS_ANY_FIELD_NUMBER: _builtins.int
     attribute: _builtins.str
     """The attribute's key. A key inside an object is reached with dots: `size.width`; a key that has
-    dots itself is found the same way. Objects inside lists are not looked into. 1 byte to 1 KiB
-    for every test but `filter`, which goes without. INVALID_ARGUMENT otherwise.
+    dots itself is found the same way, and where an item has both, either may make the test true.
+    Objects and lists inside lists are not looked into. 1 byte to 1 KiB for every test but `filter`,
+    which goes without. INVALID_ARGUMENT otherwise.
     """
     exists: _builtins.bool
     """true: the item has the attribute, be it an empty list, object or string. false: it lacks it,
@@ -142,7 +143,8 @@ class Range(_message.Message):
 
     Numbers lie in it by their value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`)
     or dates (`2026-05-04`, its midnight in UTC) lie in it by their seconds since 1970-01-01 UTC, with
-    fractions. A list lies in it if one of its values does. Everything else does not.
+    fractions; those of the year 0 and of leap seconds are not understood. A list lies in it if one of
+    its numbers, timestamps or dates does. Everything else does not.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -1,0 +1,58 @@
+"""Chooses among candidates by more than their scores: so that they differ, and do not repeat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from service.index.base import Vectors
+
+COMPARED = 10
+"""What repeats a better candidate is among its nearest ones; so many texts are compared with it."""
+
+
+def varied(scores: Vectors, vectors: Vectors, diversity: float, limit: int) -> list[int]:
+    """The positions of up to `limit` candidates, in the order in which they are taken.
+
+    Maximal marginal relevance (Carbonell and Goldstein 1998): after the best one, each time what
+    has the best balance of its own score and its mean cosine with those taken. With the mean
+    (rather than the maximum) and scores brought to 0..1, the mean cosine of ten films never rose
+    between diversities 0.2 apart for any of 300 queries, with the maximum for 9% of them.
+
+    Args:
+        scores: float32 [candidates], best first.
+        vectors: float32 [candidates, dimensions], unit length.
+        diversity: 0 goes by the scores alone, 1 by the cosines alone.
+        limit: how many are wanted.
+    """
+    if not len(scores):
+        return []
+    # Cubed, equal steps of diversity change the mean cosine about equally.
+    relevance = (1.0 - diversity) ** 3
+    spread = float(scores.max() - scores.min())
+    relevances = relevance * (scores - scores.min()) / (spread or 1.0)
+    likeness = np.zeros(len(scores), np.float32)
+    taken = [0]
+    while len(taken) < min(limit, len(scores)):
+        likeness += vectors @ vectors[taken[-1]]
+        balance = relevances - (1.0 - relevance) * likeness / len(taken)
+        balance[taken] = -np.inf
+        taken.append(int(balance.argmax()))
+    return taken
+
+
+def nearest_better(vectors: Vectors, threshold: float) -> dict[int, list[int]]:
+    """By position, the better ones, up to COMPARED of them, whose cosine is at least `threshold`.
+
+    Args:
+        vectors: float32 [candidates, dimensions], unit length, best candidate first.
+        threshold: a cosine.
+    """
+    found: dict[int, list[int]] = {}
+    for worse in range(1, len(vectors)):
+        cosines = vectors[:worse] @ vectors[worse]
+        nearest = np.argsort(-cosines, kind="stable")[:COMPARED]
+        # Equal vectors differ from 1 by what rounding leaves.
+        close = nearest[cosines[nearest] >= threshold - 1e-6].tolist()
+        if close:
+            found[worse] = close
+    return found
