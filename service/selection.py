@@ -15,8 +15,8 @@ def varied(scores: Vectors, vectors: Vectors, diversity: float, limit: int) -> l
 
     Maximal marginal relevance (Carbonell and Goldstein 1998): after the best one, each time what
     has the best balance of its own score and its mean cosine with those taken. With the mean
-    (rather than the maximum) and scores brought to 0..1, the mean cosine of ten films never rose
-    between diversities 0.2 apart for any of 300 queries, with the maximum for 9% of them.
+    (rather than the maximum) and scores brought to 0..1, the mean cosine of ten films rose between
+    diversities 0.1 apart for 2 of 300 queries, with the maximum for 66.
 
     Args:
         scores: float32 [candidates], best first.
@@ -26,15 +26,13 @@ def varied(scores: Vectors, vectors: Vectors, diversity: float, limit: int) -> l
     """
     if not len(scores):
         return []
-    # Cubed, equal steps of diversity change the mean cosine about equally.
-    relevance = (1.0 - diversity) ** 3
     spread = float(scores.max() - scores.min())
-    relevances = relevance * (scores - scores.min()) / (spread or 1.0)
+    relevances = (1.0 - diversity) * (scores - scores.min()) / (spread or 1.0)
     likeness = np.zeros(len(scores), np.float32)
     taken = [0]
     while len(taken) < min(limit, len(scores)):
         likeness += vectors @ vectors[taken[-1]]
-        balance = relevances - (1.0 - relevance) * likeness / len(taken)
+        balance = relevances - diversity * likeness / len(taken)
         balance[taken] = -np.inf
         taken.append(int(balance.argmax()))
     return taken

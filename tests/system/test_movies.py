@@ -1,11 +1,16 @@
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import akin
+import numpy as np
 import pytest
 from support.server import RunningServer
+
+from service.embedding.base import Vector
+from service.embedding.local import LocalEmbedder
 
 MOVIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "movies"
 
@@ -70,3 +75,72 @@ def test_people_get_new_films(films: akin.Client) -> None:
         assert 20 == len(set(ids(answer)))
         assert not set(ids(answer)) & set(user["liked"])
         assert [] == list(answer.missing_item_ids)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> dict[str, Vector]:
+    """Each film's vector, from the embedded model itself."""
+    films = lines("items.jsonl")
+    embedded = asyncio.run(LocalEmbedder().embed([each["text"] for each in films]))
+    raw = np.asarray(embedded.vectors)
+    units = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    return dict(zip((each["id"] for each in films), units, strict=True))
+
+
+def mean_similarity(vectors: dict[str, Vector], found: list[str]) -> float:
+    # In one order, so that rounding is the same for the same films.
+    chosen = np.stack([vectors[item_id] for item_id in sorted(found)]).astype(np.float64)
+    cosines = chosen @ chosen.T
+    return float(cosines[np.triu_indices(len(found), 1)].mean())
+
+
+def test_results_differ_more_with_diversity(films: akin.Client, vectors: dict[str, Vector]) -> None:
+    """For each film the mean similarity of ten results falls with diversity, the first stays."""
+    for item_id in list(vectors)[::60]:
+        answers = [
+            ids(films.recommend_similar(item_id=item_id, limit=10, diversity=diversity))
+            for diversity in (0.0, 0.25, 0.5, 0.75, 1.0)
+        ]
+        means = [mean_similarity(vectors, found) for found in answers]
+        assert sorted(means, reverse=True) == means
+        assert means[-1] < means[0]
+        assert 1 == len({found[0] for found in answers})
+
+
+TASTES = [
+    (
+        "space travel and aliens",
+        "a romantic comedy at a wedding",
+        "boxing and training for a fight",
+    ),
+    ("sailing ships and pirates", "a courtroom drama with a lawyer", "zombies"),
+    ("vampires", "cooking and food", "war in a submarine"),
+]
+
+
+@pytest.mark.parametrize("tastes", TASTES, ids=["one", "two", "three"])
+def test_every_clear_taste_is_a_reason(films: akin.Client, tastes: tuple[str, ...]) -> None:
+    """For someone with three different tastes the first twenty films' reasons name all three."""
+    films.upsert_user("taster", tastes)
+    answer = films.recommend_similar(user_id="taster", limit=20, explain=True)
+    first = [hit.reasons[0].preference_text for hit in answer.recommendations]
+    assert set(tastes) == set(first)
+    for hit in answer.recommendations:
+        assert 1 <= len(hit.reasons)
+
+
+def test_a_copy_does_not_come_beside_the_original(films: akin.Client) -> None:
+    """Of two films with one text only one comes back under a maximum similarity."""
+    original = films.get_item("tmdb:155")
+    films.upsert_item("copy", original.text)
+    films.upsert_item("shouted copy", original.text.upper())
+    copies = {"tmdb:155", "copy", "shouted copy"}
+    usual = ids(films.recommend_similar(text="Batman against the Joker in Gotham", limit=20))
+    assert copies <= set(usual)
+    answer = films.recommend_similar(
+        text="Batman against the Joker in Gotham", limit=20, max_similarity=0.99
+    )
+    assert 1 == len(copies & set(ids(answer)))
+    assert 20 == len(answer.recommendations)
+    for item_id in copies - {"tmdb:155"}:
+        films.delete_item(item_id)
