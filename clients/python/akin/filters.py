@@ -105,7 +105,7 @@ def _condition(part: Condition | Filter) -> Condition:
 
 def _list(values: Iterable[Any]) -> ListValue:
     if isinstance(values, str):
-        raise ValueError(f"give a list of values, not the string {values!r}")
+        raise ValueError(f"give several values, not the string {values!r}")  # noqa: TRY004  (one error for all)
     message = ListValue()
     message.extend(values)
     return message
