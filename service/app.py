@@ -15,7 +15,7 @@ from service.catalogue import Catalogue
 from service.domain.values import DEFAULT_CATALOG
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
-from service.index.faiss_exact import ExactIndex
+from service.index.faiss_tiers import TieredIndex
 from service.indexer import Indexer
 from service.ledger import Ledger, MeteredEmbedder, day_of
 from service.metrics import Metrics
@@ -80,7 +80,7 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
     batcher.pace.problem = provider.problem
     cache = VectorCache(embedder.space.dimensions)
     vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
-    view = View(ExactIndex(embedder.space.dimensions), clock_us)
+    view = View(TieredIndex(embedder.space.dimensions), clock_us)
     indexer = Indexer(store, catalog, view)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
@@ -93,6 +93,7 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
         tasks = [
             group.create_task(batcher.run()),
             group.create_task(indexer.run()),
+            group.create_task(indexer.maintain()),
             group.create_task(PendingEmbedder(store, catalog, vectoriser).run()),
             group.create_task(_sweep(catalogue)),
             group.create_task(_monitor(catalogue, server, metrics)),

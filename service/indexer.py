@@ -7,6 +7,7 @@ one worker thread otherwise; the view's lock keeps the two apart.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,6 +15,7 @@ from typing import TypeVar
 import structlog
 
 from service import errors
+from service.index.base import Figures
 from service.storage import Store
 from service.storage.store import CatalogRow
 from service.view import View
@@ -28,6 +30,8 @@ INLINE_COST = 4_000_000
 times the hand-off to a thread. Measured with bench/smoke.py."""
 
 RETRY_SECONDS = 1.0
+MAINTENANCE_SECONDS = 0.2
+QUIET_SECONDS = 3.0
 
 
 class Indexer:
@@ -38,6 +42,7 @@ class Indexer:
         self._catalog = catalog
         self._view = view
         self._news = asyncio.Event()
+        self._changed = time.monotonic()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="akin-index")
         store.listen(lambda _sequence: self._news.set())
@@ -59,6 +64,22 @@ class Indexer:
                 if not waiter.done():
                     waiter.set_exception(errors.NotReady("the service is shutting down"))
             self._worker.shutdown()
+
+    async def maintain(self) -> None:
+        """Has graphs built aside as the index grows, until cancelled."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="akin-build") as builder:
+            while True:
+                await asyncio.sleep(MAINTENANCE_SECONDS)
+                quiet = time.monotonic() - self._changed > QUIET_SECONDS
+                build = await self.read(lambda view: view.index.due(quiet=quiet), queries=1)  # noqa: B023
+                if build is not None:
+                    await loop.run_in_executor(builder, build.run)
+                    await self.read(lambda view: view.index.adopt(build), queries=1)  # noqa: B023
+
+    def figures(self) -> Figures:
+        """What the index is made of now."""
+        return self._view.index.figures()
 
     @property
     def items(self) -> int:
@@ -106,6 +127,8 @@ class Indexer:
         )
         # A whole round costs about as much as a search over as many rows, and never returns less.
         await self.read(lambda view: view.apply(changes, reached), queries=1)
+        if changes:
+            self._changed = time.monotonic()
         waiting = []
         for sequence, waiter in self._waiters:
             if sequence > reached:

@@ -16,6 +16,9 @@ Lift = Callable[[Keys], Vectors]
 SOURCES = 256
 """The sources that count; it bounds the work of one query."""
 
+CANDIDATES_PER_SOURCE = 50
+"""On the films' evaluation scoring the union of so many equals scoring everything."""
+
 ROWS_AT_ONCE = 4_096
 """Few enough that their similarities to 50 sources stay in a core's cache."""
 
@@ -29,11 +32,20 @@ def surroundings(view: View) -> Surroundings:
     return Surroundings(len(view), view.index.mean(), view.index.sample(SAMPLE))
 
 
-def pooled(view: View, scorer: Scorer, limit: int, allowed: Mask, lift: Lift | None = None) -> Hits:
+def pooled(
+    view: View,
+    scorer: Scorer,
+    limit: int,
+    allowed: Mask,
+    lift: Lift | None = None,
+    *,
+    exact: bool = False,
+) -> Hits:
     """The best items for all sources together.
 
-    Every allowed item is scored: with an exact index that takes less time than a search for even
-    one source, and at 3,000 items half of it.
+    Where the index is exact every allowed item is scored: that takes less time than a search for
+    even one source, and at 3,000 items half of it. Where there are graphs, the items nearest to
+    each source are scored.
 
     Args:
         view: what to search.
@@ -41,15 +53,21 @@ def pooled(view: View, scorer: Scorer, limit: int, allowed: Mask, lift: Lift | N
         limit: how many hits are wanted; fewer come back only when fewer items are allowed.
         allowed: which keys may come back.
         lift: what to add to the scores, if anything.
+        exact: score every allowed item in any case.
 
     Returns:
         The best keys, best first, and what ties with the last of them.
     """
-    scored, vectors = _scanned(view, scorer, allowed)
+    queries = len(scorer.queries)
+    if exact or view.index.cost(queries) >= len(view) * view.index.dimensions * queries:
+        scored, vectors, items = *_scanned(view, scorer, allowed), len(view)
+    else:
+        fetch = max(CANDIDATES_PER_SOURCE, limit) * (1 if lift is None else 2)
+        scored, vectors, items = _searched(view, scorer, fetch, allowed)
     if lift is not None:
         scored = [Hits(each.keys, each.scores + lift(each.keys)) for each in scored]
     # Each further passage of an item may take a place.
-    return _best(scored, limit + vectors - len(view))
+    return _best(scored, limit + vectors - items)
 
 
 def merged(hits: Sequence[Hits]) -> Hits:
@@ -76,6 +94,15 @@ def _scanned(view: View, scorer: Scorer, allowed: Mask) -> tuple[list[Hits], int
             scores = scorer.scores(vectors)[kept]
         scored.append(Hits(keys[kept], scores))
     return scored, number
+
+
+def _searched(view: View, scorer: Scorer, fetch: int, allowed: Mask) -> tuple[list[Hits], int, int]:
+    """The vectors of each query's `fetch` nearest items with scores; how many vectors and items."""
+    hits = view.index.search(scorer.queries, fetch, allowed=allowed)
+    candidates: Keys = np.unique(np.concatenate([each.keys for each in hits]))
+    owned = view.index.vectors(candidates.tolist())
+    scored = Hits(candidates[owned.owners], scorer.scores(owned.vectors))
+    return [scored], len(owned.vectors), len(candidates)
 
 
 def _best(scored: Sequence[Hits], wanted: int) -> Hits:

@@ -57,6 +57,10 @@ class Surroundings:
 class Scorer(Protocol):
     """Scores items for some sources."""
 
+    @property
+    def queries(self) -> Vectors:
+        """What to search an index with for candidates, float32 [queries, dimensions]."""
+
     def scores(self, vectors: Vectors) -> Vectors:
         """The scores, float32 [n], of unit vectors, float32 [n, dimensions]."""
 
@@ -106,6 +110,12 @@ class SoftMaximum:
         self._dislikes = _shares(np.maximum(-weights, 0.0))
         self._dislike_factor = _dislike_factor(weights)
 
+    @property
+    def queries(self) -> Vectors:
+        """The likes; for someone who only dislikes, what is farthest from it."""
+        directions = self._centred.directions
+        return directions[self._liked] if self._liked.any() else -directions
+
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -4 and 4: twice the cosine at most, for likes and for dislikes."""
         raised = self._centred.cosines(vectors)
@@ -128,6 +138,11 @@ class Nearest:
         self._liked = sources.weights > 0
         self._shares = np.abs(sources.weights) / np.abs(sources.weights).max()
 
+    @property
+    def queries(self) -> Vectors:
+        """The likes; for someone who only dislikes, what is farthest from it."""
+        return self._vectors[self._liked] if self._liked.any() else -self._vectors
+
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -2 and 2."""
         cosines = (vectors @ self._vectors.T) * self._shares
@@ -144,11 +159,11 @@ class MeanVector:
 
     def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
         del surroundings
-        self._direction = _unit((sources.weights @ sources.vectors)[None])[0]
+        self.queries = _unit((sources.weights @ sources.vectors)[None])
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -1 and 1."""
-        scores: Vectors = vectors @ self._direction
+        scores: Vectors = vectors @ self.queries[0]
         return scores
 
 

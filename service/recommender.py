@@ -158,6 +158,7 @@ class Recommender:
                 size,
                 view.allowed(query.filter or Filter(), exclude),
                 None if prior is None else lambda keys: prior.lift(view, keys),
+                exact=query.exact,
             )
         floor = -math.inf if query.min_score is None else query.min_score
         ranked = [each for each in view.best(hits, size) if each[1] >= floor]
@@ -174,9 +175,10 @@ class Recommender:
         """The items nearest to any of one source's passages."""
         vectors = vectors[:SOURCES]
         if query.filter is None:
-            hits = view.index.search(vectors, size, exclude)
+            hits = view.index.search(vectors, size, exclude, exact=query.exact)
         else:
-            hits = view.index.search(vectors, size, (), view.allowed(query.filter, exclude))
+            allowed = view.allowed(query.filter, exclude)
+            hits = view.index.search(vectors, size, (), allowed, exact=query.exact)
         return hits[0] if len(hits) == 1 else merged(hits)
 
     async def _without_repetitions(

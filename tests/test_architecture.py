@@ -46,16 +46,17 @@ HOMES = {
     "pydantic_settings": {"settings"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "matplotlib": {"cli"},
 }
 """The parts that may import a library."""
 
-ENVIRONMENT = {"settings", "cli.demo"}
-"""The settings read the environment; the demo hands its own on to the server it starts."""
+ENVIRONMENT = {"settings", "cli.servers"}
+"""The settings read the environment; commands hand their own on to the servers they start."""
 
 CONCRETE = {
     "LocalEmbedder": "embedding.local",
     "OpenRouterEmbedder": "embedding.openrouter",
-    "ExactIndex": "index.faiss_exact",
+    "TieredIndex": "index.faiss_tiers",
 }
 """Classes that only their own module and the wiring may name."""
 
@@ -152,7 +153,7 @@ def test_every_part_has_one_layer() -> None:
         ("view", "import faiss"),
         ("app", "import os\nos.environ['A']"),
         ("log", "from os import getenv"),
-        ("indexer", "from service.index.faiss_exact import ExactIndex"),
+        ("indexer", "from service.index.faiss_tiers import TieredIndex"),
         ("vectoriser", "import service.embedding.local as local\nlocal.LocalEmbedder()"),
         ("storage.items", "from . import users"),
     ],
@@ -168,7 +169,7 @@ def test_a_breach_is_found(module: str, text: str) -> None:
         ("domain.checks", "import json\nfrom service.domain import limits"),
         ("storage.store", "import sqlite3\nfrom service import errors"),
         ("rpc.convert", "from akin.v1 import item_pb2\nfrom google.protobuf import struct_pb2"),
-        ("app", "from service.index.faiss_exact import ExactIndex\nExactIndex(3)"),
+        ("app", "from service.index.faiss_tiers import TieredIndex\nTieredIndex(3)"),
         ("settings", "import os\nos.environ"),
     ],
 )

@@ -16,11 +16,11 @@ class Along:
     """Scores by the inner product with one direction."""
 
     def __init__(self, direction: Vectors) -> None:
-        self._direction = direction
+        self.queries = direction[None]
 
     def scores(self, vectors: Vectors) -> Vectors:
         """The products."""
-        scores: Vectors = vectors @ self._direction
+        scores: Vectors = vectors @ self.queries[0]
         return scores
 
 

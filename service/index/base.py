@@ -76,6 +76,8 @@ class VectorIndex(Protocol):
         limit: int,
         exclude: Collection[int] = (),
         allowed: Mask | None = None,
+        *,
+        exact: bool = False,
     ) -> list[Hits]:
         """The `limit` nearest keys to each of float32 [q, dimensions].
 
@@ -88,7 +90,37 @@ class VectorIndex(Protocol):
             limit: how many hits each may have.
             exclude: keys to leave out.
             allowed: a mask as long as the largest key demands; None allows every key.
+            exact: compare with every vector, where the index would else save time.
         """
 
     def cost(self, queries: int) -> int:
         """The multiply-adds a search with so many queries takes, to plan where to run it."""
+
+    def due(self, *, quiet: bool) -> Build | None:
+        """What should be built aside to keep searches fast, if anything; one at a time.
+
+        Args:
+            quiet: whether nothing is being written, so that there is time to build more.
+        """
+
+    def adopt(self, build: Build) -> None:
+        """Takes in what `due` asked for, once it has run."""
+
+    def figures(self) -> Figures:
+        """What the index is made of."""
+
+
+class Build(Protocol):
+    """Work for another thread; it touches nothing that searches use."""
+
+    def run(self) -> None:
+        """Builds; may take minutes."""
+
+
+class Figures(NamedTuple):
+    """How many vectors can be found, how many of them in graphs, and void ones in graphs."""
+
+    vectors: int
+    graph_vectors: int = 0
+    void_vectors: int = 0
+    building: bool = False

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 import faiss
 import numpy as np
 
-from service.index.base import Hits, Keys, Mask, Owned, Vectors
+from service.index.base import Build, Figures, Hits, Keys, Mask, Owned, Vectors
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -32,7 +32,7 @@ class ExactIndex:
         self._more_rows: dict[int, list[int]] = {}
         self._size = 0
         self._keys: Keys = np.empty(0, np.int64)
-        self._sum = np.zeros(dimensions, np.float64)
+        self.sum = np.zeros(dimensions, np.float64)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -48,8 +48,8 @@ class ExactIndex:
         known = [position for position, key in enumerate(keys) if key in self._rows]
         if known:
             rows = [self._rows[keys[position]] for position in known]
-            self._sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
-            self._sum += vectors[known].sum(axis=0, dtype=np.float64)
+            self.sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
+            self.sum += vectors[known].sum(axis=0, dtype=np.float64)
             self._matrix[rows] = vectors[known]
         new = [position for position, key in enumerate(keys) if key not in self._rows]
         if new:
@@ -65,7 +65,7 @@ class ExactIndex:
                 for row in sorted([first, *self._more_rows.pop(key, ())], reverse=True):
                     self._remove(row)
         if not self._rows:
-            self._sum[:] = 0.0  # what rounding left behind
+            self.sum[:] = 0.0  # what rounding left behind
         if self._size < before:
             self._index.remove_ids(faiss.IDSelectorRange(self._size, before))
             self._map_rows()
@@ -94,7 +94,7 @@ class ExactIndex:
 
     def mean(self) -> Vectors:
         """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
-        return (self._sum / max(self._size, 1)).astype(np.float32)
+        return (self.sum / max(self._size, 1)).astype(np.float32)
 
     def sample(self, rows: int) -> Vectors:
         """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
@@ -106,8 +106,11 @@ class ExactIndex:
         limit: int,
         exclude: Collection[int] = (),
         allowed: Mask | None = None,
+        *,
+        exact: bool = False,
     ) -> list[Hits]:
-        """The `limit` nearest keys to each of float32 [q, dimensions]."""
+        """The `limit` nearest keys to each of float32 [q, dimensions]; always exact."""
+        del exact
         present = {key for key in exclude if key in self._rows}
         excluded = {row for key in present for row in self._rows_of(key)}
         available = len(self) - len(present)
@@ -133,6 +136,18 @@ class ExactIndex:
     def cost(self, queries: int) -> int:
         """The multiply-adds a search with so many queries takes."""
         return queries * self._size * self.dimensions
+
+    def due(self, *, quiet: bool) -> None:
+        """Nothing: rows are dense."""
+        del quiet
+
+    def adopt(self, build: Build) -> None:
+        """Nothing: nothing was due."""
+        del build
+
+    def figures(self) -> Figures:
+        """How many vectors there are."""
+        return Figures(self._size)
 
     def _best(
         self,
@@ -193,13 +208,13 @@ class ExactIndex:
         added = np.ascontiguousarray(vectors, np.float32)
         self._index.add(added)
         self._map_rows()
-        self._sum += added.sum(axis=0, dtype=np.float64)
+        self.sum += added.sum(axis=0, dtype=np.float64)
 
     def _remove(self, row: int) -> None:
         """Fills a row with the last one."""
         self._size -= 1
         last = self._size
-        self._sum -= self._matrix[row]
+        self.sum -= self._matrix[row]
         if row == last:
             return
         moved = int(self._keys[last])
