@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -13,12 +12,12 @@ import numpy as np
 from service import errors
 from service.domain.checks import query_violations
 from service.domain.filters import Filter
-from service.domain.queries import Answer, Query, Reason, Recommendation
+from service.domain.queries import Answer, ItemSource, Query, Reason, Recommendation
 from service.domain.texts import Wording
 from service.domain.values import ItemState, Violation
-from service.index.base import Hits, Vectors
+from service.index.base import Hits, Vectors, merged
 from service.indexer import Indexer
-from service.pooling import SOURCES, merged, pooled, surroundings
+from service.pooling import SOURCES, pooled, surroundings
 from service.prior import Prior
 from service.rankings import Scorer, Sources, Surroundings
 from service.reasons import only, reasons
@@ -35,6 +34,8 @@ CHOICE = 100
 CHOICE_PER_RESULT = 4
 """Where more than the score decides, it chooses among so many candidates."""
 
+NO_VECTORS: Vectors = np.empty((0, 0), np.float32)
+
 INLINE_CHOICE = 200
 """Candidates that may be compared with each other on the event loop: some 3 ms."""
 
@@ -46,7 +47,7 @@ class Candidates:
     ranked: Sequence[tuple[str, float, int]]
     sequence: int
     missing_item_ids: tuple[str, ...] = ()
-    vectors: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    vectors: Vectors = field(default_factory=lambda: NO_VECTORS)
     reasons: Sequence[tuple[Reason, ...]] = ()
 
 
@@ -131,10 +132,9 @@ class Recommender:
         """
 
         def work(view: View) -> Candidates | None:
-            here = present(tastes, view)
-            if here.missing_item_ids and tastes.alone:
-                return None
-            return self._ranked(view, query, here, size, alone=tastes.alone)
+            if isinstance(query.source, ItemSource):
+                return _around_item(view, query, query.source, size)
+            return self._ranked(view, query, present(tastes, view), size, alone=tastes.alone)
 
         found = await self._indexer.read(work, queries=tastes.number)
         if found is None:
@@ -147,27 +147,25 @@ class Recommender:
         if not len(here.origins) or not len(view):
             return Candidates([], view.sequence, here.missing_item_ids)
         exclude = {*here.own_keys, *view.keys(query.exclude_item_ids)}
-        around = surroundings(view)
         if alone:
             hits = self._nearest(view, here.sources.vectors, query, size, exclude)
         else:
             prior = self._prior
             hits = pooled(
                 view,
-                self._ranking(here.sources, around),
+                self._ranking(here.sources, surroundings(view)),
                 size,
                 view.allowed(query.filter or Filter(), exclude),
                 None if prior is None else lambda keys: prior.lift(view, keys),
                 exact=query.exact,
             )
-        floor = -math.inf if query.min_score is None else query.min_score
-        ranked = [each for each in view.best(hits, size) if each[1] >= floor]
+        ranked = _best(view, hits, query, size)
         return Candidates(
             ranked,
             view.sequence,
             here.missing_item_ids,
-            _first_vectors(view, ranked) if size > query.limit else np.empty((0, 0), np.float32),
-            _reasons(view, around, ranked, here, alone=alone) if query.explain else (),
+            _first_vectors(view, ranked, query, size),
+            _reasons(view, ranked, here, alone=alone) if query.explain else (),
         )
 
     @staticmethod
@@ -218,6 +216,31 @@ class Recommender:
         ]
 
 
+def _around_item(view: View, query: Query, source: ItemSource, size: int) -> Candidates | None:
+    """The candidates for one item; None if it has no vector."""
+    key = view.key(source.item_id)
+    if key is None:
+        return None
+    exclude = view.keys(query.exclude_item_ids)
+    allowed = None if query.filter is None else view.allowed(query.filter, exclude)
+    hits = view.index.nearest(key, size, exclude, allowed, exact=query.exact)
+    ranked = _best(view, hits, query, size)
+    return Candidates(
+        ranked,
+        view.sequence,
+        (),
+        _first_vectors(view, ranked, query, size),
+        [only(source, score) for _, score, _ in ranked] if query.explain else (),
+    )
+
+
+def _best(view: View, hits: Hits, query: Query, size: int) -> Sequence[tuple[str, float, int]]:
+    ranked = view.best(hits, size)
+    if query.min_score is None:
+        return ranked
+    return [each for each in ranked if each[1] >= query.min_score]
+
+
 def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) -> set[int]:
     """Those whose text repeats one of the better ones that they are near to."""
     wordings = {position: Wording(text) for position, text in texts.items()}
@@ -238,7 +261,6 @@ async def _aside(candidates: int, work: Callable[[], T]) -> T:
 
 def _reasons(
     view: View,
-    around: Surroundings,
     ranked: Sequence[tuple[str, float, int]],
     here: Present,
     *,
@@ -246,11 +268,18 @@ def _reasons(
 ) -> Sequence[tuple[Reason, ...]]:
     if alone:
         return [only(here.origins[0], score) for _, score, _ in ranked]
-    return reasons(view, around, [key for _, _, key in ranked], here)
+    return reasons(view, surroundings(view), [key for _, _, key in ranked], here)
 
 
-def _first_vectors(view: View, ranked: Sequence[tuple[str, float, int]]) -> Vectors:
-    """The vector of each candidate's first passage, float32 [candidates, dimensions]."""
+def _first_vectors(
+    view: View, ranked: Sequence[tuple[str, float, int]], query: Query, size: int
+) -> Vectors:
+    """The vector of each candidate's first passage, float32 [candidates, dimensions].
+
+    None where nothing chooses among more candidates than were asked for.
+    """
+    if size == query.limit:
+        return NO_VECTORS
     owned = view.index.vectors([key for _, _, key in ranked])
     first: Vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
     return first

@@ -76,7 +76,7 @@ class View:
 
     def allowed(self, wanted: Filter, exclude: Collection[int]) -> Mask:
         """Which keys pass a filter and are not excluded, as a mask by key."""
-        mask = self.attributes.matching(wanted)
+        mask = self.attributes.matching(wanted).copy()
         mask[list(exclude)] = False
         return mask
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +12,7 @@ import typer
 
 from service.cli import console
 from service.cli.importing import Importer, report
+from service.cli.servers import temporary_server
 
 ITEM = "book:dune"
 TEXT = "a detective follows a case that powerful people want closed"
@@ -34,7 +29,10 @@ SAMPLE = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 def demo() -> None:
     """Start a server on a free port, import sample books and print recommendations."""
-    with tempfile.TemporaryDirectory(prefix="akin-demo-") as folder, _server(folder) as address:
+    with (
+        tempfile.TemporaryDirectory(prefix="akin-demo-") as folder,
+        temporary_server(folder) as address,
+    ):
         typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
         with console.connected(address) as client:
             _show(client)
@@ -64,31 +62,3 @@ def _show(client: akin.Client) -> None:
     ):
         typer.echo()
         console.out.print(console.recommendations_table(heading, response.recommendations))
-
-
-@contextmanager
-def _server(folder: str) -> Iterator[str]:
-    """Runs `akin serve` and yields its address."""
-    own = {"AKIN_LISTEN": "127.0.0.1:0", "AKIN_DATA_DIR": folder, "AKIN_LOG_LEVEL": "info"}
-    command = [sys.executable, "-m", "service", "serve"]
-    process = subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.PIPE)  # noqa: S603
-    try:
-        address = _address(process)
-        if address is None:
-            typer.echo("akin demo: the server did not start", err=True)
-            raise typer.Exit(1)
-        # Its log must go somewhere, or the server would wait for a reader.
-        threading.Thread(target=process.communicate, daemon=True).start()
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _address(process: subprocess.Popen[bytes]) -> str | None:
-    """Reads the server's log until it serves; None if it ends before."""
-    for line in process.stdout or ():
-        event = json.loads(line)
-        if event["event"] == "serving":
-            return str(event["address"])
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.cli.demo import demo
+from service.cli.evaluating import evaluate
 from service.cli.importing import import_
 from service.cli.models import models
 from service.cli.recommending import recommend
@@ -22,5 +23,6 @@ app.command()(serve)
 app.command()(demo)
 app.command("import")(import_)
 app.command()(recommend)
+app.command()(evaluate)
 app.command()(models)
 app.command()(status)

@@ -24,6 +24,16 @@ class Hits(NamedTuple):
     scores: Vectors  # [hits], cosine
 
 
+def merged(hits: Sequence[Hits]) -> Hits:
+    """The hits of several queries as one list, each key with its best score, best first."""
+    keys = np.concatenate([each.keys for each in hits])
+    scores = np.concatenate([each.scores for each in hits])
+    order = np.argsort(-scores, kind="stable")
+    _, first = np.unique(keys[order], return_index=True)
+    kept = order[np.sort(first)]
+    return Hits(keys[kept], scores[kept])
+
+
 class Owned(NamedTuple):
     """The vectors of several keys, and for each vector the position of its key."""
 
@@ -93,6 +103,20 @@ class VectorIndex(Protocol):
             exact: compare with every vector, where the index would else save time.
         """
 
+    def nearest(
+        self,
+        key: int,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+        *,
+        exact: bool = False,
+    ) -> Hits:
+        """The `limit` nearest keys to any vector of a key that is there, itself left out.
+
+        The arguments are those of `search`; where many ask for one key it may be faster.
+        """
+
     def cost(self, queries: int) -> int:
         """The multiply-adds a search with so many queries takes, to plan where to run it."""
 
@@ -118,9 +142,10 @@ class Build(Protocol):
 
 
 class Figures(NamedTuple):
-    """How many vectors can be found, how many of them in graphs, and void ones in graphs."""
+    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
 
     vectors: int
     graph_vectors: int = 0
     void_vectors: int = 0
+    listed_vectors: int = 0
     building: bool = False

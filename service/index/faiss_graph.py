@@ -16,6 +16,10 @@ from service.index.base import Hits, Keys, Mask, Vectors
 from service.index.planner import plan
 
 NEIGHBOURS = 16
+LISTED = 32
+"""Neighbours that are listed for each row, once there was time for it; 128 bytes a row."""
+
+LISTING_BREADTH = 128
 BUILD_BREADTH = 200
 """efConstruction. With 80 a search must be four times as broad for the same recall."""
 
@@ -52,6 +56,8 @@ class GraphPart:
         memory = faiss.rev_swig_ptr(self._storage.get_xb(), len(keys) * graph.d)
         self.matrix: Vectors = memory.reshape(len(keys), graph.d)
         self.sum = self.matrix.sum(axis=0, dtype=np.float64)
+        self.listed_rows = 0
+        self._neighbours: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
         self._selector: faiss.IDSelectorBitmap | None = None
 
     def __len__(self) -> int:
@@ -89,6 +95,46 @@ class GraphPart:
             if not alive.all():
                 keys, matrix = keys[alive], matrix[alive]
             yield keys.astype(np.int64), matrix
+
+    def listed(
+        self, row: int, limit: int, excluded: Collection[int], allowed: Mask | None
+    ) -> Hits | None:
+        """The nearest keys to one row's vector from its list; None where that is too short.
+
+        The arguments are those of `search`; `excluded` has the row's own key.
+        """
+        if row >= self.listed_rows or self._several:
+            return None
+        rows = self._neighbours[row]
+        kept = self.alive[rows]
+        kept &= rows >= 0
+        keys: Keys = self.keys[rows].astype(np.int64)
+        if allowed is not None:
+            kept &= allowed[keys]
+        if len(excluded) > 1:
+            kept &= np.array([key not in excluded for key in keys.tolist()], np.bool_)
+        positions = np.flatnonzero(kept)[:limit]
+        if len(positions) < limit:
+            return None
+        return Hits(keys[positions], self.matrix[rows[positions]] @ self.matrix[row])
+
+    def list_rows(self, rows: int) -> int:
+        """Lists the neighbours of `rows` more rows, for `listed_rows` to be raised to the result.
+
+        It may run in another thread meanwhile: it touches no list that is in use.
+        """
+        faiss.omp_set_num_threads(1)
+        start = self.listed_rows
+        parameters = faiss.SearchParametersHNSW(efSearch=LISTING_BREADTH)
+        vectors = self.matrix[start : start + rows]
+        _, found = self.graph.search(vectors, LISTED + 1, params=parameters)
+        own = np.arange(start, start + len(vectors))[:, None]
+        # The row itself comes first but for its copies; one place or the last is given up.
+        itself = found == own
+        itself[~itself.any(axis=1), -1] = True
+        end = start + len(vectors)
+        self._neighbours[start:end] = found[~itself].reshape(len(vectors), LISTED)
+        return end
 
     def search(
         self,

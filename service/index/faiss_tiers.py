@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.index.base import Build, Figures, Hits, Keys, Mask, Owned, Vectors
+from service.index.base import Build, Figures, Hits, Keys, Mask, Owned, Vectors, merged
+from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
-from service.index.faiss_graph import GraphPart, built
+from service.index.faiss_graph import GraphPart
 from service.index.planner import BREADTH, STEP_NS
 
 GRAPH_FROM = 20_000
@@ -34,8 +34,6 @@ VOID_SHARE = 0.25
 """A graph with more void rows than this is built anew."""
 
 MULTIPLY_ADDS_PER_NS = 10
-BATCH = 4_096
-
 _NOWHERE, _FRESH, _FROZEN = -1, -2, -3
 
 
@@ -143,27 +141,73 @@ class TieredIndex:
         """The `limit` nearest keys to each of float32 [q, dimensions]."""
         if not limit:
             return [Hits(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
+        found = self._found(queries, limit, exclude, allowed, exact=exact)
+        if len(found) == 1 and not self._parts:
+            return found[0]
+        return [_together(each, limit) for each in zip(*found, strict=True)]
+
+    def _found(
+        self,
+        queries: Vectors,
+        limit: int,
+        exclude: Collection[int],
+        allowed: Mask | None,
+        *,
+        exact: bool = False,
+        besides: int = _NOWHERE,
+    ) -> list[list[Hits]]:
+        """What each part finds, but for the graph `besides`."""
         found = [
             each.search(queries, limit, exclude, allowed)
             for each in self._exact_parts()
             if len(each) or not self._parts
         ]
         for number, part in self._parts.items():
-            excluded = {key for key in exclude if key in self and self._home[key] == number}
-            found.append(part.search(queries, limit, excluded, allowed, exact=exact))
-        if len(found) == 1 and not self._parts:
-            return found[0]
-        return [_together(each, limit) for each in zip(*found, strict=True)]
+            if number != besides:
+                excluded = {key for key in exclude if key in self and self._home[key] == number}
+                found.append(part.search(queries, limit, excluded, allowed, exact=exact))
+        return found
+
+    def nearest(
+        self,
+        key: int,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+        *,
+        exact: bool = False,
+    ) -> Hits:
+        """The `limit` nearest keys to any vector of a key that is there, itself left out."""
+        excluded = {key, *exclude}
+        home = self._home[key]
+        found = None
+        if home in self._parts and not exact and limit:
+            found = self._parts[home].listed(self._row[key], limit, excluded, allowed)
+        own = self._vectors_of(key)
+        if found is None:
+            hits = self.search(own, limit, excluded, allowed, exact=exact)
+            return hits[0] if len(hits) == 1 else merged(hits)
+        rest = self._found(own, limit, excluded, allowed, besides=home)
+        return _together([found, *(each for (each,) in rest)], limit) if rest else found
 
     def cost(self, queries: int) -> int:
         """About the multiply-adds that a search with so many queries takes."""
         walks = len(self._parts) * BREADTH * STEP_NS * MULTIPLY_ADDS_PER_NS
         return queries * walks + sum(each.cost(queries) for each in self._exact_parts())
 
-    def due(self, *, quiet: bool) -> GraphBuild | None:
-        """A graph to build over what is new, the smaller graphs, and those with many void rows."""
+    def due(self, *, quiet: bool) -> Build | None:
+        """A graph over what is new, the smaller graphs and those with many void rows; or lists."""
         if self._building is not None:
             return None
+        return self._graph_due(quiet=quiet) or self._lists_due()
+
+    def _lists_due(self) -> ListBuild | None:
+        largest = max(self._parts.values(), key=len, default=None)
+        if largest is None or largest.listed_rows == len(largest.keys):
+            return None
+        return ListBuild(largest)
+
+    def _graph_due(self, *, quiet: bool) -> GraphBuild | None:
         new = self._fresh.figures().vectors
         factor = QUIET_MERGE_FACTOR if quiet else MERGE_FACTOR
         chosen = {
@@ -190,7 +234,10 @@ class TieredIndex:
 
     def adopt(self, build: Build) -> None:
         """Puts a built graph in the place of what it was built from."""
-        assert isinstance(build, GraphBuild)  # noqa: S101  (what `due` gave)
+        if isinstance(build, ListBuild):
+            build.part.listed_rows = build.listed_rows
+            return
+        assert isinstance(build, GraphBuild)  # noqa: S101  (nothing else is due)
         for number in build.parts:
             del self._parts[number]
         self._frozen = self._building = None
@@ -214,6 +261,7 @@ class TieredIndex:
             graph_vectors + sum(each.figures().vectors for each in self._exact_parts()),
             graph_vectors,
             sum(part.void for part in self._parts.values()),
+            sum(part.listed_rows for part in self._parts.values()),
             self._building is not None,
         )
 
@@ -232,44 +280,6 @@ class TieredIndex:
         part = self._parts[home]
         rows = part.rows_of(self._row[key])
         return part.matrix[rows.start : rows.stop]
-
-
-class GraphBuild:
-    """Builds one graph from a frozen exact part and from graphs.
-
-    `changed` gathers the keys that are written while it runs: their rows are outdated.
-    """
-
-    def __init__(self, dimensions: int, frozen: ExactIndex, parts: dict[int, GraphPart]) -> None:
-        self.changed: set[int] = set()
-        self.parts = parts
-        self._dimensions = dimensions
-        # Copied now: the originals go on changing.
-        self._blocks = [
-            *_sorted_copy(frozen),
-            *((part.keys, part.matrix, part.alive.copy()) for part in parts.values()),
-        ]
-        self.part: GraphPart
-
-    def run(self) -> None:
-        """Builds; takes 0.4 ms a vector."""
-        graph = built(self._dimensions, self._batches())
-        keys = [keys[alive] for keys, _, alive in self._blocks]
-        self.part = GraphPart(graph, np.concatenate(keys) if keys else np.empty(0, np.int32))
-
-    def _batches(self) -> Iterator[Vectors]:
-        for _, matrix, alive in self._blocks:
-            for start in range(0, len(matrix), BATCH):
-                yield matrix[start : start + BATCH][alive[start : start + BATCH]]
-
-
-def _sorted_copy(
-    exact: ExactIndex,
-) -> Iterator[tuple[NDArray[np.int32], Vectors, Mask]]:
-    """The keys and vectors of an exact part, those of one key beside each other."""
-    for keys, vectors in exact.blocks(exact.figures().vectors or 1):
-        order = np.argsort(keys, kind="stable")
-        yield keys[order].astype(np.int32), vectors[order], np.ones(len(keys), np.bool_)
 
 
 def _fill(home: array[int], exact: ExactIndex, value: int) -> None:

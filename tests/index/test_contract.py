@@ -353,3 +353,42 @@ def test_a_sample_is_of_the_vectors(factory: Factory, count: int, rows: int) -> 
     assert sample <= {row.tobytes() for row in vectors}
     assert min(count, rows) / 2 <= len(sample) <= rows
     assert count == len(sample) or count > rows
+
+
+@every_index
+@pytest.mark.parametrize("limit", [1, 10, 31, 200])
+def test_the_nearest_to_a_key_leave_it_out(factory: Factory, limit: int) -> None:
+    """The nearest keys to a key are those to its vector, without itself and excluded ones."""
+    vectors = units(35, 300, 24)
+    index = filled(factory, vectors)
+    known = dict(zip(keys_of(300), vectors, strict=True))
+    for number in range(0, 300, 30):
+        own = keys_of(300)[number]
+        exclude = {keys_of(300)[(number + step) % 300] for step in (1, 2, 3)}
+        expected = BruteForce(known).best(vectors[number], limit, {own, *exclude})
+        hits = index.nearest(own, limit, exclude)
+        assert [key for key, _ in expected] == sorted(hits.keys.tolist())[: len(expected)]
+        scores = dict(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
+        assert pytest.approx(dict(expected), abs=1e-6) == scores
+
+
+@every_index
+def test_the_nearest_to_a_key_follow_every_write(factory: Factory) -> None:
+    """What is deleted, replaced or not allowed is gone from the next answer, what is new is in."""
+    vectors = units(36, 400, 24)
+    index = filled(factory, vectors[:300])
+    oracle = BruteForce(dict(zip(keys_of(300), vectors[:300], strict=True)))
+    for step in range(100):
+        gone, replaced = keys_of(300)[step], keys_of(300)[step + 100]
+        index.delete([gone])
+        oracle.vectors.pop(gone)
+        index.upsert([replaced], vectors[300 + step : 301 + step])
+        oracle.vectors[replaced] = vectors[300 + step]
+        own = keys_of(300)[200 + step]
+        expected = oracle.best(oracle.vectors[own], 10, {own})
+        assert [key for key, _ in expected] == sorted(index.nearest(own, 10).keys.tolist())
+        allowed = np.arange(keys_of(300)[-1] + 1) % 20 != 7
+        passing = {key: vector for key, vector in oracle.vectors.items() if allowed[key]}
+        expected = BruteForce(passing).best(oracle.vectors[own], 10, {own})
+        hits = index.nearest(own, 10, (), allowed)
+        assert [key for key, _ in expected] == sorted(hits.keys.tolist())

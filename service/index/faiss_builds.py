@@ -1,0 +1,67 @@
+"""Work that large indexes have done aside: graphs, and lists of neighbours in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.base import Mask, Vectors
+from service.index.faiss_exact import ExactIndex
+from service.index.faiss_graph import GraphPart, built
+
+BATCH = 4_096
+
+LIST_ROWS = 4_096
+"""Rows whose neighbours are listed at a time; in between a graph may become due."""
+
+
+class GraphBuild:
+    """Builds one graph from a frozen exact part and from graphs.
+
+    `changed` gathers the keys that are written while it runs: their rows are outdated.
+    """
+
+    def __init__(self, dimensions: int, frozen: ExactIndex, parts: dict[int, GraphPart]) -> None:
+        self.changed: set[int] = set()
+        self.parts = parts
+        self._dimensions = dimensions
+        # Copied now: the originals go on changing.
+        self._blocks = [
+            *_sorted_copy(frozen),
+            *((part.keys, part.matrix, part.alive.copy()) for part in parts.values()),
+        ]
+        self.part: GraphPart
+
+    def run(self) -> None:
+        """Builds; takes 0.4 ms a vector."""
+        graph = built(self._dimensions, self._batches())
+        keys = [keys[alive] for keys, _, alive in self._blocks]
+        self.part = GraphPart(graph, np.concatenate(keys) if keys else np.empty(0, np.int32))
+
+    def _batches(self) -> Iterator[Vectors]:
+        for _, matrix, alive in self._blocks:
+            for start in range(0, len(matrix), BATCH):
+                yield matrix[start : start + BATCH][alive[start : start + BATCH]]
+
+
+class ListBuild:
+    """Lists the neighbours of some more rows of one graph."""
+
+    def __init__(self, part: GraphPart) -> None:
+        self.part = part
+        self.listed_rows = part.listed_rows
+
+    def run(self) -> None:
+        """Lists; takes 0.4 ms a row."""
+        self.listed_rows = self.part.list_rows(LIST_ROWS)
+
+
+def _sorted_copy(
+    exact: ExactIndex,
+) -> Iterator[tuple[NDArray[np.int32], Vectors, Mask]]:
+    """The keys and vectors of an exact part, those of one key beside each other."""
+    for keys, vectors in exact.blocks(exact.figures().vectors or 1):
+        order = np.argsort(keys, kind="stable")
+        yield keys[order].astype(np.int32), vectors[order], np.ones(len(keys), np.bool_)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from service.index.base import Hits, Vectors
+from service.index.faiss_exact import ExactIndex
+from service.index.faiss_tiers import TieredIndex
+from service.index.planner import BREADTH, plan
+
+DIMENSIONS = 64
+SIZE = 6_000
+
+
+def clusters(seed: int, count: int) -> Vectors:
+    """Unit vectors around 60 centres, as texts on as many subjects are."""
+    drawn = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(60, DIMENSIONS)) + 0.5
+    points = centres[drawn.integers(0, 60, count)] + 0.7 * drawn.normal(size=(count, DIMENSIONS))
+    units: Vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    return units
+
+
+def settled(index: TieredIndex) -> None:
+    while (build := index.due(quiet=True)) is not None:
+        build.run()
+        index.adopt(build)
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    return clusters(1, SIZE)
+
+
+@pytest.fixture(scope="module")
+def graph(vectors: Vectors) -> TieredIndex:
+    """One graph with lists over all vectors."""
+    index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
+    index.upsert(range(SIZE), vectors)
+    settled(index)
+    assert (SIZE, SIZE, 0, SIZE, False) == index.figures()
+    return index
+
+
+@pytest.fixture(scope="module")
+def exact(vectors: Vectors) -> ExactIndex:
+    index = ExactIndex(DIMENSIONS)
+    index.upsert(range(SIZE), vectors)
+    return index
+
+
+def recall(expected: Hits, found: Hits, limit: int) -> float:
+    """The share of found hits whose score is among the best `limit`."""
+    last = np.sort(expected.scores)[::-1][:limit][-1]
+    return float(np.count_nonzero(np.sort(found.scores)[::-1][:limit] >= last - 1e-6)) / min(
+        limit, len(expected.scores)
+    )
+
+
+def test_walks_find_nearly_everything(graph: TieredIndex, exact: ExactIndex) -> None:
+    """Without a filter the recall of the best ten is at least 0.98, and that of lists too."""
+    queries = clusters(2, 200)
+    found = zip(exact.search(queries, 10), graph.search(queries, 10), strict=True)
+    assert 0.98 <= np.mean([recall(one, other, 10) for one, other in found])
+    keys = range(0, SIZE, 30)
+    listed = [recall(exact.nearest(key, 10), graph.nearest(key, 10), 10) for key in keys]
+    assert 0.98 <= np.mean(listed)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.25, 0.1, 0.02, 0.004])
+def test_recall_does_not_fall_with_the_filter(
+    graph: TieredIndex, exact: ExactIndex, share: float
+) -> None:
+    """However few items a filter keeps, the recall stays at 0.98 and the answer full."""
+    allowed = np.random.default_rng(3).random(SIZE) < share
+    queries = clusters(4, 100)
+    expected = exact.search(queries, 10, (), allowed)
+    found = graph.search(queries, 10, (), allowed)
+    pairs = list(zip(expected, found, strict=True))
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+    assert all(10 <= len(hits.keys) for hits in found)
+    assert all(allowed[hits.keys].all() for hits in found)
+
+
+def test_exact_is_exact(graph: TieredIndex, exact: ExactIndex) -> None:
+    """Asked to be exact, the graph's answers are those of the exact index."""
+    queries = clusters(5, 50)
+    for one, other in zip(
+        exact.search(queries, 10), graph.search(queries, 10, exact=True), strict=True
+    ):
+        assert set(one.keys.tolist()) == set(other.keys.tolist())
+
+
+def test_the_best_of_a_large_limit_are_found(graph: TieredIndex, exact: ExactIndex) -> None:
+    """For a limit of 1,000 the recall is 0.98 too, and as many come back."""
+    queries = clusters(6, 10)
+    for one, other in zip(exact.search(queries, 1_000), graph.search(queries, 1_000), strict=True):
+        assert 1_000 <= len(other.keys)
+        assert 0.98 <= recall(one, other, 1_000)
+
+
+def test_a_small_catalogue_has_no_graph(vectors: Vectors) -> None:
+    """Below the threshold nothing is due, above it a graph is."""
+    index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
+    index.upsert(range(999), vectors[:999])
+    assert None is index.due(quiet=True)
+    index.upsert([999], vectors[999:1_000])
+    assert None is not index.due(quiet=False)
+    assert index.figures().building
+    assert None is index.due(quiet=False)
+
+
+def test_churn_leaves_few_void_rows_and_graphs(vectors: Vectors) -> None:
+    """While every item is replaced again and again, void rows and the number of graphs stay low."""
+    index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200)
+    random = np.random.default_rng(7)
+    index.upsert(range(2_000), vectors[:2_000])
+    for _ in range(30):
+        keys = random.choice(2_000, 300, replace=False)
+        index.upsert(keys.tolist(), vectors[random.choice(SIZE, 300, replace=False)])
+        build = index.due(quiet=False)
+        if build is not None:
+            index.delete([int(keys[0])])
+            index.upsert([int(keys[0])], vectors[:1])
+            build.run()
+            index.adopt(build)
+        figures = index.figures()
+        assert 2_000 == figures.vectors == len(index)
+        assert figures.void_vectors <= 1_000
+    assert 2_000 == sum(len(keys) for keys, _ in index.blocks(100))
+
+
+@pytest.mark.parametrize("rows", [10_000, 1_000_000])
+def test_the_planner_walks_wide_and_scans_narrow(rows: int) -> None:
+    """A walk for most rows, a scan for few, the breadth growing as the filter narrows."""
+    walk = plan(rows, rows, 10, 256, exact=False)
+    assert BREADTH == walk.breadth
+    assert 2 * BREADTH == plan(rows, rows // 2, 10, 256, exact=False).breadth
+    assert 0 == plan(rows, 20, 10, 256, exact=False).breadth
+    assert 0 == plan(rows, rows, 10, 256, exact=True).breadth
+    assert 0 == plan(rows, 0, 10, 256, exact=False).breadth
+    assert BREADTH < plan(rows, rows, 100, 256, exact=False).breadth
+
+
+def test_no_plan_is_dearer_than_a_scan() -> None:
+    """Whatever the filter keeps, the chosen way is estimated to take no longer than a scan."""
+    for allowed in (1, 10, 100, 1_000, 10_000, 100_000):
+        chosen = plan(100_000, allowed, 10, 256, exact=False)
+        assert chosen.cost_ns <= plan(100_000, allowed, 10, 256, exact=True).cost_ns
