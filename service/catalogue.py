@@ -158,6 +158,7 @@ class Catalogue:
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
             embedding_problem=self._vectoriser.problem,
+            index=self._indexer.figures(),
         )
 
     async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:

@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from service import errors
-from service.index.base import Figures
+from service.domain.values import IndexFigures
 from service.storage import Store
 from service.storage.store import CatalogRow
 from service.view import View
@@ -67,17 +67,26 @@ class Indexer:
 
     async def maintain(self) -> None:
         """Has graphs built aside as the index grows, until cancelled."""
-        loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, thread_name_prefix="akin-build") as builder:
             while True:
-                await asyncio.sleep(MAINTENANCE_SECONDS)
-                quiet = time.monotonic() - self._changed > QUIET_SECONDS
-                build = await self.read(lambda view: view.index.due(quiet=quiet), queries=1)  # noqa: B023
-                if build is not None:
-                    await loop.run_in_executor(builder, build.run)
-                    await self.read(lambda view: view.index.adopt(build), queries=1)  # noqa: B023
+                if not await self._maintained(builder):
+                    await asyncio.sleep(MAINTENANCE_SECONDS)
 
-    def figures(self) -> Figures:
+    async def _maintained(self, builder: ThreadPoolExecutor) -> bool:
+        """Builds what is due; False if nothing is."""
+        quiet = time.monotonic() - self._changed > QUIET_SECONDS
+        build = await self.read(lambda view: view.index.due(quiet=quiet), queries=1)
+        if build is None:
+            return False
+        try:
+            await asyncio.get_running_loop().run_in_executor(builder, build.run)
+        except asyncio.CancelledError:
+            build.stop()  # or the thread would go on
+            raise
+        await self.read(lambda view: view.index.adopt(build), queries=1)
+        return True
+
+    def figures(self) -> IndexFigures:
         """What the index is made of now."""
         return self._view.index.figures()
 

@@ -31,6 +31,10 @@ def status(
 def _print(catalog: akin.Catalog) -> None:
     space = catalog.space
     typer.echo(f"embedding: {space.model} by {space.provider}, {space.dimensions} dimensions")
+    index = catalog.index
+    if index.graph_vector_count:
+        built = ", more being built" if index.building else ""
+        typer.echo(f"index: {index.graph_vector_count} of {index.vector_count} in graphs{built}")
     if catalog.embedding_problem:
         typer.echo(f"embedding fails: {catalog.embedding_problem}")
     for each in catalog.pending:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 """What JSON can say; numbers are doubles, as in google.protobuf.Struct."""
@@ -107,6 +107,16 @@ class DailyUsage:
     cost_usd: float
 
 
+class IndexFigures(NamedTuple):
+    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
+
+    vectors: int
+    graph_vectors: int = 0
+    void_vectors: int = 0
+    listed_vectors: int = 0
+    building: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogFigures:
     """What operators want to know of a catalog; pending counts items by reason, most first."""
@@ -118,6 +128,7 @@ class CatalogFigures:
     pending: Mapping[str, int]
     usage: Sequence[DailyUsage]
     embedding_problem: str
+    index: IndexFigures
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.values import IndexFigures
+
 Keys = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -130,7 +132,7 @@ class VectorIndex(Protocol):
     def adopt(self, build: Build) -> None:
         """Takes in what `due` asked for, once it has run."""
 
-    def figures(self) -> Figures:
+    def figures(self) -> IndexFigures:
         """What the index is made of."""
 
 
@@ -140,12 +142,5 @@ class Build(Protocol):
     def run(self) -> None:
         """Builds; may take minutes."""
 
-
-class Figures(NamedTuple):
-    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
-
-    vectors: int
-    graph_vectors: int = 0
-    void_vectors: int = 0
-    listed_vectors: int = 0
-    building: bool = False
+    def stop(self) -> None:
+        """Has `run` end within a second; what it made is not to be adopted then."""

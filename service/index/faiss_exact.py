@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 import faiss
 import numpy as np
 
-from service.index.base import Build, Figures, Hits, Keys, Mask, Owned, Vectors, merged
+from service.domain.values import IndexFigures
+from service.index.base import Build, Hits, Keys, Mask, Owned, Vectors, merged
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -159,9 +160,9 @@ class ExactIndex:
         """Nothing: nothing was due."""
         del build
 
-    def figures(self) -> Figures:
+    def figures(self) -> IndexFigures:
         """How many vectors there are."""
-        return Figures(self._size)
+        return IndexFigures(self._size)
 
     def _best(
         self,

@@ -14,7 +14,8 @@ from itertools import chain
 
 import numpy as np
 
-from service.index.base import Build, Figures, Hits, Keys, Mask, Owned, Vectors, merged
+from service.domain.values import IndexFigures
+from service.index.base import Build, Hits, Keys, Mask, Owned, Vectors, merged
 from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph import GraphPart
@@ -49,6 +50,7 @@ class TieredIndex:
         self._parts: dict[int, GraphPart] = {}
         self._next_part = 0
         self._building: GraphBuild | None = None
+        self._listing = False
         # By key: the number of its part, or where else it is, and the first of its rows there.
         self._home = array("i")
         self._row = array("i")
@@ -197,7 +199,7 @@ class TieredIndex:
 
     def due(self, *, quiet: bool) -> Build | None:
         """A graph over what is new, the smaller graphs and those with many void rows; or lists."""
-        if self._building is not None:
+        if self._listing or self._building is not None:
             return None
         return self._graph_due(quiet=quiet) or self._lists_due()
 
@@ -205,6 +207,7 @@ class TieredIndex:
         largest = max(self._parts.values(), key=len, default=None)
         if largest is None or largest.listed_rows == len(largest.keys):
             return None
+        self._listing = True
         return ListBuild(largest)
 
     def _graph_due(self, *, quiet: bool) -> GraphBuild | None:
@@ -236,6 +239,7 @@ class TieredIndex:
         """Puts a built graph in the place of what it was built from."""
         if isinstance(build, ListBuild):
             build.part.listed_rows = build.listed_rows
+            self._listing = False
             return
         assert isinstance(build, GraphBuild)  # noqa: S101  (nothing else is due)
         for number in build.parts:
@@ -254,15 +258,15 @@ class TieredIndex:
             self._parts[self._next_part] = part
         self._next_part += 1
 
-    def figures(self) -> Figures:
+    def figures(self) -> IndexFigures:
         """What the index is made of."""
         graph_vectors = sum(map(len, self._parts.values()))
-        return Figures(
+        return IndexFigures(
             graph_vectors + sum(each.figures().vectors for each in self._exact_parts()),
             graph_vectors,
             sum(part.void for part in self._parts.values()),
             sum(part.listed_rows for part in self._parts.values()),
-            self._building is not None,
+            self._listing or self._building is not None,
         )
 
     def _exact_parts(self) -> list[ExactIndex]:

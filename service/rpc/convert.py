@@ -194,6 +194,13 @@ def catalog_message(figures: CatalogFigures) -> catalog_service_pb2.Catalog:
             for each in figures.usage
         ],
         embedding_problem=figures.embedding_problem,
+        index=catalog_service_pb2.IndexFigures(
+            vector_count=figures.index.vectors,
+            graph_vector_count=figures.index.graph_vectors,
+            void_vector_count=figures.index.void_vectors,
+            listed_vector_count=figures.index.listed_vectors,
+            building=figures.index.building,
+        ),
     )
 
 

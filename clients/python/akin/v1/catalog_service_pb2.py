@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/catalog_service.proto\x12\x07\x61kin.v1\"$\n\x11GetCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"7\n\x12GetCatalogResponse\x12!\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x10.akin.v1.Catalog\"\xcc\x01\n\x07\x43\x61talog\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05space\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12&\n\x07pending\x18\x05 \x03(\x0b\x32\x15.akin.v1.PendingItems\x12\"\n\x05usage\x18\x06 \x03(\x0b\x32\x13.akin.v1.DailyUsage\x12\x19\n\x11\x65mbedding_problem\x18\x07 \x01(\t\"o\n\x0e\x45mbeddingSpace\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x16\n\x0equery_template\x18\x05 \x01(\t\"-\n\x0cPendingItems\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"B\n\nDailyUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01\x32W\n\x0e\x43\x61talogService\x12\x45\n\nGetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/catalog_service.proto\x12\x07\x61kin.v1\"$\n\x11GetCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"7\n\x12GetCatalogResponse\x12!\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x10.akin.v1.Catalog\"\xf2\x01\n\x07\x43\x61talog\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05space\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12&\n\x07pending\x18\x05 \x03(\x0b\x32\x15.akin.v1.PendingItems\x12\"\n\x05usage\x18\x06 \x03(\x0b\x32\x13.akin.v1.DailyUsage\x12\x19\n\x11\x65mbedding_problem\x18\x07 \x01(\t\x12$\n\x05index\x18\x08 \x01(\x0b\x32\x15.akin.v1.IndexFigures\"\x8a\x01\n\x0cIndexFigures\x12\x14\n\x0cvector_count\x18\x01 \x01(\x03\x12\x1a\n\x12graph_vector_count\x18\x02 \x01(\x03\x12\x19\n\x11void_vector_count\x18\x03 \x01(\x03\x12\x1b\n\x13listed_vector_count\x18\x04 \x01(\x03\x12\x10\n\x08\x62uilding\x18\x05 \x01(\x08\"o\n\x0e\x45mbeddingSpace\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x16\n\x0equery_template\x18\x05 \x01(\t\"-\n\x0cPendingItems\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"B\n\nDailyUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01\x32W\n\x0e\x43\x61talogService\x12\x45\n\nGetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,13 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCATALOGRESPONSE']._serialized_start=80
   _globals['_GETCATALOGRESPONSE']._serialized_end=135
   _globals['_CATALOG']._serialized_start=138
-  _globals['_CATALOG']._serialized_end=342
-  _globals['_EMBEDDINGSPACE']._serialized_start=344
-  _globals['_EMBEDDINGSPACE']._serialized_end=455
-  _globals['_PENDINGITEMS']._serialized_start=457
-  _globals['_PENDINGITEMS']._serialized_end=502
-  _globals['_DAILYUSAGE']._serialized_start=504
-  _globals['_DAILYUSAGE']._serialized_end=570
-  _globals['_CATALOGSERVICE']._serialized_start=572
-  _globals['_CATALOGSERVICE']._serialized_end=659
+  _globals['_CATALOG']._serialized_end=380
+  _globals['_INDEXFIGURES']._serialized_start=383
+  _globals['_INDEXFIGURES']._serialized_end=521
+  _globals['_EMBEDDINGSPACE']._serialized_start=523
+  _globals['_EMBEDDINGSPACE']._serialized_end=634
+  _globals['_PENDINGITEMS']._serialized_start=636
+  _globals['_PENDINGITEMS']._serialized_end=681
+  _globals['_DAILYUSAGE']._serialized_start=683
+  _globals['_DAILYUSAGE']._serialized_end=749
+  _globals['_CATALOGSERVICE']._serialized_start=751
+  _globals['_CATALOGSERVICE']._serialized_end=838
 # @@protoc_insertion_point(module_scope)

@@ -77,6 +77,7 @@ class Catalog(_message.Message):
     PENDING_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     EMBEDDING_PROBLEM_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The catalog's name."""
     item_count: _builtins.int
@@ -101,6 +102,10 @@ class Catalog(_message.Message):
         catalogs.
         """
 
+    @_builtins.property
+    def index(self) -> Global___IndexFigures:
+        """What the vector index is made of."""
+
     def __init__(
         self,
         *,
@@ -111,14 +116,57 @@ class Catalog(_message.Message):
         pending: _abc.Iterable[Global___PendingItems] | None = ...,
         usage: _abc.Iterable[Global___DailyUsage] | None = ...,
         embedding_problem: _builtins.str = ...,
+        index: Global___IndexFigures | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_problem", b"embedding_problem", "item_count", b"item_count", "name", b"name", "pending", b"pending", "sequence", b"sequence", "space", b"space", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_problem", b"embedding_problem", "index", b"index", "item_count", b"item_count", "name", b"name", "pending", b"pending", "sequence", b"sequence", "space", b"space", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
+
+@_typing.final
+class IndexFigures(_message.Message):
+    """What the vector index is made of. A small catalog is searched by comparing with every vector; of a
+    large one most vectors are in graphs, and only what is new is compared one by one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    GRAPH_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    VOID_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    LISTED_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    BUILDING_FIELD_NUMBER: _builtins.int
+    vector_count: _builtins.int
+    """The vectors that can be found; items with long texts have several."""
+    graph_vector_count: _builtins.int
+    """How many of them are in graphs."""
+    void_vector_count: _builtins.int
+    """Vectors in graphs that were replaced or deleted since; beyond a quarter a graph is built anew."""
+    listed_vector_count: _builtins.int
+    """Vectors in graphs whose nearest neighbours are listed, so that what is similar to their item
+    needs no search.
+    """
+    building: _builtins.bool
+    """Whether a graph or lists are being made, in the background."""
+    def __init__(
+        self,
+        *,
+        vector_count: _builtins.int = ...,
+        graph_vector_count: _builtins.int = ...,
+        void_vector_count: _builtins.int = ...,
+        listed_vector_count: _builtins.int = ...,
+        building: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "graph_vector_count", b"graph_vector_count", "listed_vector_count", b"listed_vector_count", "vector_count", b"vector_count", "void_vector_count", b"void_vector_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexFigures: _TypeAlias = IndexFigures  # noqa: Y015
 
 @_typing.final
 class EmbeddingSpace(_message.Message):
