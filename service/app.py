@@ -27,6 +27,7 @@ from service.recommender import Recommender
 from service.rpc.server import Server
 from service.rpc.servicer import CatalogServices
 from service.settings import Settings
+from service.snapshots import Origin, Snapshots
 from service.storage import Store
 from service.vectoriser import Vectoriser
 from service.view import View
@@ -81,7 +82,10 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
     cache = VectorCache(embedder.space.dimensions)
     vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
     view = View(TieredIndex(embedder.space.dimensions), clock_us)
-    indexer = Indexer(store, catalog, view)
+    origin = Origin(store.store_id, embedder.space.fingerprint)
+    snapshots = Snapshots(settings.data_dir / "index" / catalog.name, origin)
+    snapshots.load(view, store.last_sequence)
+    indexer = Indexer(store, catalog, view, snapshots)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
         store, catalog, indexer, vectoriser, RANKINGS[settings.ranking], _prior(settings)

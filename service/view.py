@@ -9,14 +9,25 @@ from __future__ import annotations
 import heapq
 import json
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.filters import Filter
 from service.index.attributes import Attributes
-from service.index.base import Hits, Mask, VectorIndex
+from service.index.base import Hits, IndexState, Mask, VectorIndex
 from service.storage import Change
+
+
+class ViewState(NamedTuple):
+    """What a view holds as of `sequence`: arrays, and how to write each graph to a file."""
+
+    sequence: int
+    arrays: Mapping[str, NDArray[Any]]
+    graphs: Mapping[str, Callable[[Path], None]]
 
 
 class View:
@@ -52,6 +63,37 @@ class View:
         for key, change in zip(keys, kept, strict=True):
             self._schedule(key, change.expire_time_us)
         self.sequence = sequence
+
+    def capture(self) -> ViewState:
+        """All it holds, for a snapshot; nothing in it changes any more."""
+        index = self.index.capture()
+        ids = "\n".join(self._ids).encode()
+        arrays: dict[str, NDArray[Any]] = {
+            "ids": np.frombuffer(ids, np.uint8),
+            "expiring": np.fromiter(self._expiries, np.int64),
+            "expire_times_us": np.fromiter(self._expiries.values(), np.int64),
+            **{f"index/{name}": each for name, each in index.arrays.items()},
+            **{f"attributes/{name}": each for name, each in self.attributes.capture().items()},
+        }
+        return ViewState(self.sequence, arrays, index.graphs)
+
+    def restore(self, state: ViewState, graphs: Mapping[str, Path]) -> None:
+        """Fills an empty view from what `capture` gave, with the files its graphs were written to.
+
+        Raises:
+            KeyError, ValueError: it is not what was captured; the view is of no use then.
+        """
+        arrays = state.arrays
+        self.index.restore(IndexState(_below(arrays, "index/"), {}), graphs)
+        self.attributes.restore(_below(arrays, "attributes/"))
+        text = arrays["ids"].tobytes().decode()
+        self._ids = text.split("\n") if text else []
+        self._keys = {item_id: key for key, item_id in enumerate(self._ids) if item_id}
+        self._free = [key for key, item_id in enumerate(self._ids) if not item_id]
+        times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
+        for key, time_us in times:
+            self._schedule(key, time_us)
+        self.sequence = state.sequence
 
     def expire(self) -> None:
         """Drops the items whose time has come; call it before reading."""
@@ -148,3 +190,9 @@ class View:
             self._ids[key] = ""
             self._expiries.pop(key, None)
         self._free.extend(known)
+
+
+def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)
+    }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,13 @@ class Owned(NamedTuple):
 
     vectors: Vectors  # [vectors, dimensions]
     owners: Keys  # [vectors], ascending
+
+
+class IndexState(NamedTuple):
+    """What an index holds: arrays by name, and how to write each of its graphs to a file."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    graphs: Mapping[str, Callable[[Path], None]]
 
 
 class VectorIndex(Protocol):
@@ -131,6 +139,16 @@ class VectorIndex(Protocol):
 
     def adopt(self, build: Build) -> None:
         """Takes in what `due` asked for, once it has run."""
+
+    def capture(self) -> IndexState:
+        """All it holds, for a snapshot; nothing in it changes any more."""
+
+    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
+        """Fills an empty index from what `capture` gave, with the files its graphs were written to.
+
+        Raises:
+            KeyError, ValueError: it is not what was captured.
+        """
 
     def figures(self) -> IndexFigures:
         """What the index is made of."""

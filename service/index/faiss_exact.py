@@ -6,13 +6,14 @@ Rows stay dense: a removed row's place is taken by the last one, so there are no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import faiss
 import numpy as np
 
 from service.domain.values import IndexFigures
-from service.index.base import Build, Hits, Keys, Mask, Owned, Vectors, merged
+from service.index.base import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -159,6 +160,17 @@ class ExactIndex:
     def adopt(self, build: Build) -> None:
         """Nothing: nothing was due."""
         del build
+
+    def capture(self) -> IndexState:
+        """All keys and vectors, the vectors of one key in their order."""
+        keys, vectors = self._keys[: self._size], self._matrix
+        order = np.argsort(keys, kind="stable")
+        return IndexState({"keys": keys[order], "vectors": vectors[order]}, {})
+
+    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
+        """Takes in the keys and vectors."""
+        del graphs
+        self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
     def figures(self) -> IndexFigures:
         """How many vectors there are."""

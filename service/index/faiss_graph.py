@@ -6,7 +6,10 @@ on, but is never found.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import faiss
 import numpy as np
@@ -44,9 +47,18 @@ class GraphPart:
     Args:
         graph: what `built` gave.
         keys: int32 [rows], the key of each row; those of one key are neighbours.
+        name: of its file in snapshots; by default a new one.
+        total: the sum of the vectors that are not void, float64 [dimensions]; by default of all.
     """
 
-    def __init__(self, graph: faiss.IndexHNSWFlat, keys: NDArray[np.int32]) -> None:
+    def __init__(
+        self,
+        graph: faiss.IndexHNSWFlat,
+        keys: NDArray[np.int32],
+        name: str = "",
+        total: NDArray[np.float64] | None = None,
+    ) -> None:
+        self.name = name or f"graph-{uuid4().hex}.faiss"
         self.keys = keys
         self.graph = graph
         self.alive: Mask = np.ones(len(keys), np.bool_)
@@ -55,10 +67,43 @@ class GraphPart:
         self._storage = faiss.downcast_index(graph.storage)
         memory = faiss.rev_swig_ptr(self._storage.get_xb(), len(keys) * graph.d)
         self.matrix: Vectors = memory.reshape(len(keys), graph.d)
-        self.sum = self.matrix.sum(axis=0, dtype=np.float64)
+        self.sum = self.matrix.sum(axis=0, dtype=np.float64) if total is None else total
         self.listed_rows = 0
         self._neighbours: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
         self._selector: faiss.IDSelectorBitmap | None = None
+
+    @classmethod
+    def restored(cls, path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> GraphPart:
+        """A part from its file, which is mapped into memory, and what `arrays` gave.
+
+        Raises:
+            KeyError, ValueError: they do not belong together.
+        """
+        try:
+            graph = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except RuntimeError as exc:
+            raise ValueError(f"{path.name} is no index") from exc
+        keys, alive, lists = arrays["keys"], arrays["alive"], arrays["neighbours"]
+        if not len(keys) == len(alive) == graph.ntotal:
+            raise ValueError(f"{path.name} has other rows")
+        part = cls(graph, keys, name, arrays["sum"])
+        part.alive, part.void = alive, int(np.count_nonzero(~alive))
+        part.listed_rows = len(lists)
+        part._neighbours[: len(lists)] = lists
+        return part
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What a snapshot needs beside the graph; nothing in it changes any more."""
+        return {
+            "keys": self.keys,
+            "alive": self.alive.copy(),
+            "sum": self.sum.copy(),
+            "neighbours": self._neighbours[: self.listed_rows],
+        }
+
+    def write(self, path: Path) -> None:
+        """Writes the graph to a file."""
+        faiss.write_index(self.graph, str(path))
 
     def __len__(self) -> int:
         """How many rows are not void."""

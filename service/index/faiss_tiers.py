@@ -9,13 +9,14 @@ at most.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 
 from service.domain.values import IndexFigures
-from service.index.base import Build, Hits, Keys, Mask, Owned, Vectors, merged
+from service.index.base import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph import GraphPart
@@ -68,10 +69,7 @@ class TieredIndex:
         distinct = dict.fromkeys(keys)
         self.delete([key for key in distinct if key in self and self._home[key] != _FRESH])
         self._fresh.upsert(keys, vectors)
-        missing = max(distinct, default=-1) + 1 - len(self._home)
-        if missing > 0:
-            self._home.extend([_NOWHERE] * missing)
-            self._row.extend([0] * missing)
+        self._reserve(max(distinct, default=-1) + 1)
         for key in distinct:
             self._number += self._home[key] == _NOWHERE
             self._home[key] = _FRESH
@@ -246,17 +244,50 @@ class TieredIndex:
             del self._parts[number]
         self._frozen = self._building = None
         part = build.part
+        changed = np.zeros(len(self._home), np.bool_)
+        changed[list(build.changed)] = True
+        part.bury_all(changed[part.keys])
+        self._place(part)
+
+    def capture(self) -> IndexState:
+        """What is new as vectors, and each graph with what became of its rows."""
+        exact = [each.capture().arrays for each in self._exact_parts()]
+        arrays = {
+            name: np.concatenate([each[name] for each in exact]) for name in ("keys", "vectors")
+        }
+        for part in self._parts.values():
+            arrays |= {f"{part.name}/{name}": each for name, each in part.arrays().items()}
+        return IndexState(arrays, {part.name: part.write for part in self._parts.values()})
+
+    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
+        """Maps the graphs into memory and takes in what was new."""
+        for name, path in graphs.items():
+            own = {
+                each: state.arrays[f"{name}/{each}"]
+                for each in ("keys", "alive", "sum", "neighbours")
+            }
+            self._place(GraphPart.restored(path, name, own))
+        self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
+
+    def _place(self, part: GraphPart) -> None:
+        """Has the part's keys that are not void found in it."""
+        self._reserve(int(part.keys.max(initial=-1)) + 1)
         home, row = np.asarray(self._home), np.asarray(self._row)
         firsts = np.flatnonzero(np.diff(part.keys, prepend=-1))
-        row[part.keys[firsts]] = firsts
-        changed = np.fromiter(build.changed, np.int64, len(build.changed))
-        outdated = np.zeros(len(home), np.bool_)
-        outdated[changed] = True
-        part.bury_all(outdated[part.keys])
-        home[part.keys[part.alive]] = self._next_part
+        firsts = firsts[part.alive[firsts]]
+        own = part.keys[firsts]
+        row[own] = firsts
+        self._number += int(np.count_nonzero(home[own] == _NOWHERE))
+        home[own] = self._next_part
         if len(part):
             self._parts[self._next_part] = part
         self._next_part += 1
+
+    def _reserve(self, keys: int) -> None:
+        missing = keys - len(self._home)
+        if missing > 0:
+            self._home.extend([_NOWHERE] * missing)
+            self._row.extend([0] * missing)
 
     def figures(self) -> IndexFigures:
         """What the index is made of."""

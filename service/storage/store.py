@@ -63,6 +63,7 @@ class Store:
         self._writing = connect(path)
         self._writer = GroupCommit(self._writing, clock_us, self._committed)
         self.last_sequence = items.last_sequence(self._writing)
+        self.store_id = _store_id(self._writing)
 
     @classmethod
     async def open(cls, folder: Path, clock_us: Callable[[], int]) -> Store:
@@ -280,6 +281,11 @@ class Store:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._connections.append(connection)
         return connection
+
+
+def _store_id(connection: sqlite3.Connection) -> str:
+    (store_id,) = connection.execute("SELECT store_id FROM identity").fetchone()
+    return str(store_id)
 
 
 def _stored_space(connection: sqlite3.Connection, name: str) -> Space | None:
