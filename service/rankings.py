@@ -100,7 +100,9 @@ class SoftMaximum:
     def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
         self._centred = Centred(sources.vectors, surroundings)
         self._liked = sources.weights > 0
-        near = np.maximum(self._centred.cosines(surroundings.sample), 0.0)
+        self._sample = surroundings.sample
+        self._sample_cosines = self._centred.cosines(self._sample)
+        near = np.maximum(self._sample_cosines, 0.0)
         # Multiplied out: numpy's power takes twenty times as long.
         reach = np.cbrt(np.mean(near * near * near, axis=0))
         factors = reach.mean() / np.maximum(reach, np.float32(1e-9))
@@ -118,8 +120,10 @@ class SoftMaximum:
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -4 and 4: twice the cosine at most, for likes and for dislikes."""
-        raised = self._centred.cosines(vectors)
-        raised *= self._scale
+        # In a small catalogue the sample is all there is, and its cosines are known.
+        known = vectors is self._sample
+        cosines = self._sample_cosines if known else self._centred.cosines(vectors)
+        raised = cosines * self._scale
         np.exp(raised, out=raised)
         scores = np.zeros(len(vectors), np.float32)
         if self._liked.any():

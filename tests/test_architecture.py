@@ -45,6 +45,7 @@ HOMES = {
     "faiss": {"index"},
     "sqlite3": {"storage"},
     "pydantic_settings": {"settings"},
+    "threadpoolctl": {"app"},
     "typer": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"cli"},

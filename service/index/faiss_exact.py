@@ -90,6 +90,9 @@ class ExactIndex:
 
     def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """All keys and vectors, `rows` at a time; not copies, so not to be kept or changed."""
+        if 0 < self._size <= rows:
+            yield self._keys[: self._size], self._matrix
+            return
         for start in range(0, self._size, rows):
             end = min(start + rows, self._size)
             yield self._keys[start:end], self._matrix[start:end]
@@ -100,7 +103,7 @@ class ExactIndex:
 
     def sample(self, rows: int) -> Vectors:
         """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
-        return self._matrix[:: -(-self._size // rows) or 1]
+        return self._matrix if self._size <= rows else self._matrix[:: -(-self._size // rows)]
 
     def search(
         self,
