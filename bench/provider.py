@@ -92,7 +92,7 @@ def main() -> None:
             "AKIN_EMBEDDING_MODEL": "scripted",
             "AKIN_EMBEDDING_BATCH_TEXTS": str(BATCH_TEXTS),
         }
-        with akin_server(**settings) as (address, _):
+        with akin_server(None, **settings) as (address, _, _):
             result = asyncio.run(measure(address, url, options.items))
     if options.json:
         print(json.dumps(result, indent=2))

@@ -12,6 +12,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from service import errors
+from service.candidates import Finder
 from service.catalogue import Catalogue
 from service.domain.values import DEFAULT_CATALOG
 from service.embedding.batcher import Batcher
@@ -30,6 +31,7 @@ from service.rpc.servicer import CatalogServices
 from service.settings import Settings
 from service.snapshots import Origin, Snapshots
 from service.storage import Store
+from service.tastes import TasteReader
 from service.vectoriser import Vectoriser
 from service.view import View
 
@@ -92,7 +94,11 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
     indexer = Indexer(store, catalog, view, snapshots)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
-        store, catalog, indexer, vectoriser, RANKINGS[settings.ranking], _prior(settings)
+        store,
+        catalog,
+        indexer,
+        TasteReader(store, catalog, vectoriser),
+        Finder(RANKINGS[settings.ranking], _prior(settings)),
     )
     server = Server({DEFAULT_CATALOG: CatalogServices(catalogue, recommender)})
     metrics = Metrics(settings.metrics_listen)

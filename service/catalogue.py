@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from service import errors
 from service.domain import limits
 from service.domain.checks import id_violations, item_violations, page_violations, user_violations
-from service.domain.filters import Filter
+from service.domain.filters import Filter, size
 from service.domain.values import (
     CatalogFigures,
     DailyUsage,
@@ -26,6 +26,8 @@ from service.vectoriser import TextVectors, Vectoriser, at_field
 
 EXPIRED_PER_ROUND = 1_000
 USAGE_DAYS = 31
+ROUNDS = 3
+"""So often a filtered page is read anew because its items were written meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +221,21 @@ class Catalogue:
 
     async def _passing_items(self, after: str, page_size: int, wanted: Filter) -> Page:
         # One more than asked tells whether there is another page.
-        ids, total = await self._indexer.read(
-            lambda view: view.passing(wanted, after, page_size + 1), queries=1
-        )
-        page = ids[:page_size]
-        items, cut = await self._store.named_items(self._catalog, page, limits.PAGE_BYTES)
+        for _ in range(ROUNDS):
+            sequence, ids, total = await self._indexer.read(
+                lambda view: (view.sequence, *view.passing(wanted, after, page_size + 1)),
+                queries=1,
+                conditions=size(wanted),
+            )
+            page = ids[:page_size]
+            found, cut = await self._store.named_items(self._catalog, page, limits.PAGE_BYTES)
+            # What was written since may not pass any more.
+            items = [each for each in found if each.sequence <= sequence]
+            if len(items) == len(page) or (cut and len(items) == len(found)):
+                break
+            await self._indexer.reached(self._store.last_sequence)
         if cut:
-            return Page(items, items[-1].item.item_id, total)
+            return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)
 
     async def upsert_user(

@@ -30,6 +30,9 @@ INLINE_COST = 4_000_000
 """Multiply-adds a search may take on the event loop: about 0.4 ms at 10 per nanosecond, some four
 times the hand-off to a thread. Measured with bench/smoke.py."""
 
+CONDITION_COST = 100
+"""Judging one item by one condition takes 10 ns, as long as so many multiply-adds."""
+
 RETRY_SECONDS = 1.0
 MAINTENANCE_SECONDS = 0.2
 QUIET_SECONDS = 3.0
@@ -132,16 +135,18 @@ class Indexer:
         self._waiters.append((sequence, waiter))
         await waiter
 
-    async def read(self, work: Callable[[View], T], queries: int) -> T:
+    async def read(self, work: Callable[[View], T], queries: int, conditions: int = 0) -> T:
         """Runs `work` on the view, nothing else touching it, nothing expired in it.
 
         Args:
             work: must not block or await.
             queries: how many searches it makes, to decide where it runs.
+            conditions: how many conditions of filters it judges all items by, for the same.
         """
         lock = self._view.lock
         # Where the worker holds the view, the loop must not wait for it.
-        if self._view.index.cost(queries) <= INLINE_COST and lock.acquire(blocking=False):
+        cost = self._view.index.cost(queries) + CONDITION_COST * conditions * self.items
+        if cost <= INLINE_COST and lock.acquire(blocking=False):
             try:
                 self._view.expire()
                 return work(self._view)

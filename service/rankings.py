@@ -23,24 +23,29 @@ FADE_HALVINGS = np.float32(2.0)
 """The oldest like that counts has 1/2^2 of the latest one's weight. Half-lives counted in likes
 rather than by their place helped less."""
 
+LEAST_VARIANCE = 0.01
+"""Of unit vectors whose mean has the length 1 the variance is 0."""
+
 REACH_BOUND = 2.0
 """A source's similarities are multiplied by at most this, and by at least one over it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Unit vectors float32 [sources, dimensions] with weights and ages, float32 [sources].
+    """Unit vectors float32 [sources, dimensions], one for each passage of each taste.
 
-    A negative weight is a dislike; none is 0. The age is 0 for the latest like and for what has no
-    age, 1 for the oldest.
+    Per source, float32: the weight of its taste, the largest 1 and none 0, a dislike's negative;
+    the share that it has in its taste, one over the number of passages; the age of the taste, 0 for
+    the latest like and for what has no age, 1 for the oldest.
     """
 
     vectors: Vectors
     weights: Vectors
+    shares: Vectors
     ages: Vectors
 
     def faded(self) -> Vectors:
-        """The weights, less with age; float32 [sources]."""
+        """The tastes' weights, less with age; float32 [sources]."""
         weights: Vectors = self.weights * np.float32(0.5) ** (FADE_HALVINGS * self.ages)
         return weights
 
@@ -68,12 +73,14 @@ class Scorer(Protocol):
 class Centred:
     """Cosines to some sources, the catalogue's mean taken out of both sides.
 
-    The mean counts as if one item more lay at the origin, so that a lone item differs from it.
+    The mean counts as if one item more lay at the origin. Where all vectors are nearly the same
+    nothing is taken out, for what would be left is noise.
     """
 
     def __init__(self, sources: Vectors, surroundings: Surroundings) -> None:
-        number = surroundings.number
-        self._mean = surroundings.mean * np.float32(number / (number + 1))
+        number, mean = surroundings.number, surroundings.mean
+        taken = number / (number + 1) if mean @ mean < 1 - LEAST_VARIANCE else 0.0
+        self._mean = mean * np.float32(taken)
         self.directions = _unit(sources - self._mean)
 
     def cosines(self, vectors: Vectors) -> Vectors:
@@ -85,7 +92,7 @@ class Centred:
         )
         cosines: Vectors = products[:, :-1] - self.directions @ self._mean
         cosines /= lengths[:, None]
-        return cosines
+        return np.clip(cosines, -1.0, 1.0, out=cosines)
 
 
 class SoftMaximum:
@@ -105,12 +112,13 @@ class SoftMaximum:
         near = np.maximum(self._sample_cosines, 0.0)
         # Multiplied out: numpy's power takes twenty times as long.
         reach = np.cbrt(np.mean(near * near * near, axis=0))
-        factors = reach.mean() / np.maximum(reach, np.float32(1e-9))
+        usual = np.average(reach, weights=sources.shares)
+        factors = (usual / np.maximum(reach, 1e-9)).astype(np.float32)
         self._scale = SHARPNESS * np.clip(factors, 1 / REACH_BOUND, REACH_BOUND)
-        weights = sources.faded()
-        self._likes = _shares(np.maximum(weights, 0.0))
-        self._dislikes = _shares(np.maximum(-weights, 0.0))
-        self._dislike_factor = _dislike_factor(weights)
+        weights = sources.faded() * sources.shares
+        self._likes = _proportions(np.maximum(weights, 0.0))
+        self._dislikes = _proportions(np.maximum(-weights, 0.0))
+        self._dislike_factor = _dislike_factor(weights, sources.shares)
 
     @property
     def queries(self) -> Vectors:
@@ -140,7 +148,7 @@ class Nearest:
         del surroundings
         self._vectors = sources.vectors
         self._liked = sources.weights > 0
-        self._shares = np.abs(sources.weights) / np.abs(sources.weights).max()
+        self._proportions = np.abs(sources.weights)
 
     @property
     def queries(self) -> Vectors:
@@ -149,7 +157,7 @@ class Nearest:
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -2 and 2."""
-        cosines = (vectors @ self._vectors.T) * self._shares
+        cosines = (vectors @ self._vectors.T) * self._proportions
         scores = np.zeros(len(vectors), np.float32)
         if self._liked.any():
             scores += cosines[:, self._liked].max(axis=1)
@@ -163,7 +171,9 @@ class MeanVector:
 
     def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
         del surroundings
-        self.queries = _unit((sources.weights @ sources.vectors)[None])
+        weights: Vectors = sources.weights * sources.shares
+        total: Vectors = weights @ sources.vectors
+        self.queries = _unit(total[None])
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -1 and 1."""
@@ -178,19 +188,21 @@ RANKINGS: Mapping[str, Callable[[Sources, Surroundings], Scorer]] = {
 }
 
 
-def _dislike_factor(weights: Vectors) -> np.float32:
+def _dislike_factor(weights: Vectors, shares: Vectors) -> np.float32:
     """A dislike counts as much as a like of its weight, and never for more."""
-    likes, dislikes = weights[weights > 0], -weights[weights < 0]
-    if not len(dislikes):
+    liked, disliked = weights > 0, weights < 0
+    if not disliked.any():
         return np.float32(0.0)
-    if not len(likes):
+    if not liked.any():
         return np.float32(1.0)
-    return np.float32(min(1.0, dislikes.mean() / likes.mean()))
+    like = weights[liked].sum() / shares[liked].sum()
+    dislike = -weights[disliked].sum() / shares[disliked].sum()
+    return np.float32(min(1.0, dislike / like))
 
 
-def _shares(weights: Vectors) -> Vectors:
-    shares: Vectors = weights / np.maximum(weights.sum(), np.float32(1e-9))
-    return shares
+def _proportions(weights: Vectors) -> Vectors:
+    proportions: Vectors = weights / (weights.sum() or 1.0)
+    return proportions
 
 
 def _unit(vectors: Vectors) -> Vectors:

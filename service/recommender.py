@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
 from service import errors
+from service.candidates import Candidates, Finder
 from service.domain.checks import query_violations
-from service.domain.filters import Filter
-from service.domain.queries import Answer, ItemSource, Query, Reason, Recommendation
-from service.domain.texts import Wording
-from service.domain.values import ItemState, Violation
-from service.index.base import Hits, Vectors, merged
+from service.domain.filters import size as filter_size
+from service.domain.queries import (
+    Answer,
+    ItemSource,
+    Query,
+    Reason,
+    Recommendation,
+    TextSource,
+)
+from service.domain.texts import TEXT_CHARACTERS, Wording
+from service.domain.values import ItemState, StoredItem, Violation
 from service.indexer import Indexer
-from service.pooling import SOURCES, pooled, surroundings
-from service.prior import Prior
-from service.rankings import Scorer, Sources, Surroundings
+from service.pooling import surroundings
 from service.reasons import only, reasons
 from service.selection import nearest_better, varied
 from service.storage import Store
 from service.storage.store import CatalogRow
-from service.tastes import Present, TasteReader, Tastes, present
-from service.vectoriser import Vectoriser
+from service.tastes import TasteReader, Tastes
 from service.view import View
 
 T = TypeVar("T")
@@ -34,21 +37,14 @@ CHOICE = 100
 CHOICE_PER_RESULT = 4
 """Where more than the score decides, it chooses among so many candidates."""
 
-NO_VECTORS: Vectors = np.empty((0, 0), np.float32)
+CHOICE_MOST = 4_096
+"""Among so many, where repetitions take the places of others; 0.3 s."""
 
 INLINE_CHOICE = 200
 """Candidates that may be compared with each other on the event loop: some 3 ms."""
 
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """The best items by score, best first; vectors and reasons where the query needs them."""
-
-    ranked: Sequence[tuple[str, float, int]]
-    sequence: int
-    missing_item_ids: tuple[str, ...] = ()
-    vectors: Vectors = field(default_factory=lambda: NO_VECTORS)
-    reasons: Sequence[tuple[Reason, ...]] = ()
+ROUNDS = 3
+"""So often an answer is made anew because its items were written meanwhile."""
 
 
 class Recommender:
@@ -59,16 +55,14 @@ class Recommender:
         store: Store,
         catalog: CatalogRow,
         indexer: Indexer,
-        vectoriser: Vectoriser,
-        ranking: Callable[[Sources, Surroundings], Scorer],
-        prior: Prior | None = None,
+        tastes: TasteReader,
+        finder: Finder,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._indexer = indexer
-        self._tastes = TasteReader(store, catalog, vectoriser)
-        self._ranking = ranking
-        self._prior = prior
+        self._tastes = tastes
+        self._finder = finder
 
     async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
         """The items most similar to the query's source, best first.
@@ -87,15 +81,21 @@ class Recommender:
         await self._indexer.reached(query.min_sequence)
         tastes = await self._tastes.read(query.source)
         candidates, chosen = await self._chosen(query, tastes)
-        recommendations = [
-            Recommendation(
-                *candidates.ranked[position][:2],
-                reasons=candidates.reasons[position] if query.explain else (),
-            )
-            for position in chosen
-        ]
+        items: Mapping[str, StoredItem] = {}
         if query.full:
-            recommendations = await self._with_items(recommendations)
+            for _ in range(ROUNDS):
+                items = await self._items(query, candidates, chosen)
+                if len(items) == len(chosen):
+                    break
+                await self._indexer.reached(self._store.last_sequence)
+                candidates, chosen = await self._chosen(query, tastes)
+        because = await self._reasons(query, candidates, chosen) if query.explain else {}
+        ranked = [candidates.ranked[position][:2] for position in chosen]
+        recommendations = [
+            Recommendation(item_id, score, items.get(item_id), because.get(item_id, ()))
+            for item_id, score in ranked
+            if item_id in items or not query.full
+        ]
         return Answer(
             recommendations, candidates.sequence, candidates.missing_item_ids, tastes.usage
         )
@@ -103,24 +103,26 @@ class Recommender:
     async def _chosen(self, query: Query, tastes: Tastes) -> tuple[Candidates, Sequence[int]]:
         """The candidates, and the positions of those that make the answer."""
         size = query.limit
-        if query.diversity or query.max_similarity is not None:
+        if query.chooses:
             size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
         while True:
             candidates = await self._candidates(query, tastes, size)
             kept: Sequence[int] = range(len(candidates.ranked))
             if query.max_similarity is not None:
                 kept = await self._without_repetitions(candidates, query.max_similarity)
-            if len(kept) >= query.limit or len(candidates.ranked) < size:
+            if (
+                len(kept) >= query.limit
+                or len(candidates.ranked) < size
+                or (size >= CHOICE_MOST and query.chooses)
+            ):
                 break
-            size *= 2
+            size = min(2 * size, CHOICE_MOST)
         if not query.diversity:
             return candidates, kept[: query.limit]
-        scores = np.array([score for _, score, _ in candidates.ranked], np.float32)
+        scores = np.array([candidates.ranked[each][1] for each in kept], np.float32)
+        vectors = candidates.vectors[list(kept)]
         order = await _aside(
-            len(kept),
-            lambda: varied(
-                scores[list(kept)], candidates.vectors[list(kept)], query.diversity, query.limit
-            ),
+            len(kept), lambda: varied(scores, vectors, query.diversity, query.limit)
         )
         return candidates, [kept[position] for position in order]
 
@@ -130,74 +132,49 @@ class Recommender:
         Raises:
             ItemNotFound, EmbeddingUnavailable: the source is an item that has no vector.
         """
-
-        def work(view: View) -> Candidates | None:
-            if isinstance(query.source, ItemSource):
-                return _around_item(view, query, query.source, size)
-            return self._ranked(view, query, present(tastes, view), size, alone=tastes.alone)
-
-        found = await self._indexer.read(work, queries=tastes.number)
+        found = await self._indexer.read(
+            lambda view: self._finder.found(view, query, tastes, size),
+            queries=tastes.number,
+            conditions=filter_size(query.filter),
+        )
         if found is None:
             raise await self._without_vector(tastes.items[0].item_id)
         return found
 
-    def _ranked(
-        self, view: View, query: Query, here: Present, size: int, *, alone: bool
-    ) -> Candidates:
-        if not len(here.origins) or not len(view):
-            return Candidates([], view.sequence, here.missing_item_ids)
-        exclude = {*here.own_keys, *view.keys(query.exclude_item_ids)}
-        if alone:
-            hits = self._nearest(view, here.sources.vectors, query, size, exclude)
-        else:
-            prior = self._prior
-            hits = pooled(
-                view,
-                self._ranking(here.sources, surroundings(view)),
-                size,
-                view.allowed(query.filter or Filter(), exclude),
-                None if prior is None else lambda keys: prior.lift(view, keys),
-                exact=query.exact,
-            )
-        ranked = _best(view, hits, query, size)
-        return Candidates(
-            ranked,
-            view.sequence,
-            here.missing_item_ids,
-            _first_vectors(view, ranked, query, size),
-            _reasons(view, ranked, here, alone=alone) if query.explain else (),
-        )
-
-    @staticmethod
-    def _nearest(view: View, vectors: Vectors, query: Query, size: int, exclude: set[int]) -> Hits:
-        """The items nearest to any of one source's passages."""
-        vectors = vectors[:SOURCES]
-        if query.filter is None:
-            hits = view.index.search(vectors, size, exclude, exact=query.exact)
-        else:
-            allowed = view.allowed(query.filter, exclude)
-            hits = view.index.search(vectors, size, (), allowed, exact=query.exact)
-        return hits[0] if len(hits) == 1 else merged(hits)
-
     async def _without_repetitions(
         self, candidates: Candidates, max_similarity: float
     ) -> Sequence[int]:
-        """The positions of candidates that do not repeat a better one that stays."""
-        near = await _aside(
-            len(candidates.ranked), lambda: nearest_better(candidates.vectors, max_similarity)
-        )
+        """The positions of candidates that do not repeat a better one."""
+        number = len(candidates.ranked)
+        near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        items = await self._store.get_items(self._catalog, ids)
-        texts = {
-            position: items[item_id].item.text
+        texts = await self._store.text_beginnings(self._catalog, ids, TEXT_CHARACTERS)
+        by_position = {
+            position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
-            if item_id in items
+            if item_id in texts
         }
-        repetitions = await _aside(len(close), lambda: _repetitions(near, texts))
-        return [
-            position for position in range(len(candidates.ranked)) if position not in repetitions
-        ]
+        repetitions = await _aside(len(close), lambda: _repetitions(near, by_position))
+        return [position for position in range(number) if position not in repetitions]
+
+    async def _reasons(
+        self, query: Query, candidates: Candidates, chosen: Sequence[int]
+    ) -> Mapping[str, tuple[Reason, ...]]:
+        """What each chosen item is recommended for; nothing for one that has just gone."""
+        ranked = [candidates.ranked[position] for position in chosen]
+        tastes = candidates.tastes
+        if isinstance(query.source, ItemSource | TextSource):
+            return {item_id: only(query.source, score) for item_id, score, _ in ranked}
+
+        def work(view: View) -> Mapping[str, tuple[Reason, ...]]:
+            ids = [item_id for item_id, _, _ in ranked if view.key(item_id) is not None]
+            if tastes is None or not ids:
+                return {}
+            told = reasons(view, surroundings(view), view.keys(ids), tastes)
+            return dict(zip(ids, told, strict=True))
+
+        return await self._indexer.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
         found = await self._store.get_items(self._catalog, [item_id])
@@ -205,51 +182,31 @@ class Recommender:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
 
-    async def _with_items(self, recommendations: list[Recommendation]) -> list[Recommendation]:
-        ids = [each.item_id for each in recommendations]
+    async def _items(
+        self, query: Query, candidates: Candidates, chosen: Sequence[int]
+    ) -> Mapping[str, StoredItem]:
+        """The chosen items, but for those that went, or may pass the filter no more, since."""
+        ids = [candidates.ranked[position][0] for position in chosen]
         found = await self._store.get_items(self._catalog, ids)
-        # What was deleted since the search has no item any more, and no place in the answer.
-        return [
-            each._replace(item=found[each.item_id])
-            for each in recommendations
-            if each.item_id in found
-        ]
-
-
-def _around_item(view: View, query: Query, source: ItemSource, size: int) -> Candidates | None:
-    """The candidates for one item; None if it has no vector."""
-    key = view.key(source.item_id)
-    if key is None:
-        return None
-    exclude = view.keys(query.exclude_item_ids)
-    allowed = None if query.filter is None else view.allowed(query.filter, exclude)
-    hits = view.index.nearest(key, size, exclude, allowed, exact=query.exact)
-    ranked = _best(view, hits, query, size)
-    return Candidates(
-        ranked,
-        view.sequence,
-        (),
-        _first_vectors(view, ranked, query, size),
-        [only(source, score) for _, score, _ in ranked] if query.explain else (),
-    )
-
-
-def _best(view: View, hits: Hits, query: Query, size: int) -> Sequence[tuple[str, float, int]]:
-    ranked = view.best(hits, size)
-    if query.min_score is None:
-        return ranked
-    return [each for each in ranked if each[1] >= query.min_score]
+        if query.filter is None:
+            return found
+        return {
+            item_id: each for item_id, each in found.items() if each.sequence <= candidates.sequence
+        }
 
 
 def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) -> set[int]:
-    """Those whose text repeats one of the better ones that they are near to."""
-    wordings = {position: Wording(text) for position, text in texts.items()}
-    return {
-        worse
-        for worse, better in near.items()
-        if worse in wordings
-        and any(wordings[worse].repeats(wordings[each]) for each in better if each in wordings)
-    }
+    """Those whose text is that of a better one, or repeats one of the better ones near to it."""
+    wordings: dict[int, Wording] = {}
+    seen: set[int] = set()
+    found = set()
+    for position in sorted(texts):
+        wording = wordings[position] = Wording(texts[position])
+        better = (wordings[each] for each in near.get(position, ()) if each in wordings)
+        if wording.whole in seen or any(map(wording.repeats, better)):
+            found.add(position)
+        seen.add(wording.whole)
+    return found
 
 
 async def _aside(candidates: int, work: Callable[[], T]) -> T:
@@ -257,29 +214,3 @@ async def _aside(candidates: int, work: Callable[[], T]) -> T:
     if candidates <= INLINE_CHOICE:
         return work()
     return await asyncio.get_running_loop().run_in_executor(None, work)
-
-
-def _reasons(
-    view: View,
-    ranked: Sequence[tuple[str, float, int]],
-    here: Present,
-    *,
-    alone: bool,
-) -> Sequence[tuple[Reason, ...]]:
-    if alone:
-        return [only(here.origins[0], score) for _, score, _ in ranked]
-    return reasons(view, surroundings(view), [key for _, _, key in ranked], here)
-
-
-def _first_vectors(
-    view: View, ranked: Sequence[tuple[str, float, int]], query: Query, size: int
-) -> Vectors:
-    """The vector of each candidate's first passage, float32 [candidates, dimensions].
-
-    None where nothing chooses among more candidates than were asked for.
-    """
-    if size == query.limit:
-        return NO_VECTORS
-    owned = view.index.vectors([key for _, _, key in ranked])
-    first: Vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
-    return first

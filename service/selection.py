@@ -7,7 +7,7 @@ import numpy as np
 from service.index.base import Vectors
 
 COMPARED = 10
-"""What repeats a better candidate is among its nearest ones; so many texts are compared with it."""
+"""What nearly repeats a better candidate is among its nearest ones; so many texts are compared."""
 
 
 def varied(scores: Vectors, vectors: Vectors, diversity: float, limit: int) -> list[int]:
@@ -32,8 +32,8 @@ def varied(scores: Vectors, vectors: Vectors, diversity: float, limit: int) -> l
     taken = [0]
     while len(taken) < min(limit, len(scores)):
         likeness += vectors @ vectors[taken[-1]]
+        relevances[taken[-1]] = -np.inf
         balance = relevances - diversity * likeness / len(taken)
-        balance[taken] = -np.inf
         taken.append(int(balance.argmax()))
     return taken
 
@@ -48,9 +48,9 @@ def nearest_better(vectors: Vectors, threshold: float) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for worse in range(1, len(vectors)):
         cosines = vectors[:worse] @ vectors[worse]
-        nearest = np.argsort(-cosines, kind="stable")[:COMPARED]
         # Equal vectors differ from 1 by what rounding leaves.
-        close = nearest[cosines[nearest] >= threshold - 1e-6].tolist()
-        if close:
-            found[worse] = close
+        close = np.flatnonzero(cosines >= threshold - 1e-6)
+        if len(close):
+            nearest = np.argsort(-cosines[close], kind="stable")[:COMPARED]
+            found[worse] = close[nearest].tolist()
     return found

@@ -18,13 +18,16 @@ from service.domain.queries import (
     UserSource,
 )
 from service.domain.values import EmbeddingUsage, LikedItem, Preference
-from service.index.base import Vectors
+from service.index.base import Owned, Vectors
 from service.pooling import SOURCES
 from service.rankings import Sources
 from service.storage import Store
 from service.storage.store import CatalogRow
 from service.vectoriser import Vectoriser, at_field
 from service.view import View
+
+LEAST_WEIGHT = 1e-6
+"""A weight below this share of the largest counts as this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,14 @@ class Tastes:
     @property
     def number(self) -> int:
         """How many sources count at most."""
-        return min(len(self.items) + len(self.texts), SOURCES)
+        return min(len(self.items) + sum(len(each.vectors) for each in self.texts), SOURCES)
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
     """The tastes that a view has vectors for: texts, then items.
 
-    `sources` has one for each passage, and `owners` the place of its taste in `origins`; the
-    passages of one long text share its weight.
+    `sources` has one for each passage, and `owners` the place of its taste in `origins`.
     """
 
     origins: Sequence[ItemSource | TextSource]
@@ -78,35 +80,53 @@ def present(tastes: Tastes, view: View) -> Present:
     for each in tastes.items:
         (missing if view.key(each.item_id) is None else here).append(each)
     counting = _strongest(here, SOURCES - len(tastes.texts))
-    owned = view.index.vectors(view.keys(each.item_id for each in counting))
-    texts = tastes.texts
-    vectors = np.concatenate([*(each.vectors for each in texts), owned.vectors])
-    owners = np.concatenate(
-        [
-            np.repeat(np.arange(len(texts)), [len(each.vectors) for each in texts]),
-            owned.owners + len(texts),
-        ]
-    )
-    weights = np.array(
-        [*(each.weight for each in texts), *(each.weight for each in counting)], np.float32
-    )
-    ages = np.zeros(len(weights), np.float32)
-    if tastes.ordered and len(counting) > 1:
-        ages[len(texts) :] = np.linspace(1.0, 0.0, len(counting))
+    found = [
+        *(each.vectors for each in tastes.texts),
+        *_split(view.index.vectors(view.keys(each.item_id for each in counting)), len(counting)),
+    ]
     return Present(
         origins=[
-            *(TextSource(each.text) for each in texts),
+            *(TextSource(each.text) for each in tastes.texts),
             *(ItemSource(each.item_id) for each in counting),
         ],
-        sources=Sources(
-            vectors,
-            (weights / np.bincount(owners, minlength=len(weights)))[owners].astype(np.float32),
-            ages[owners],
-        ),
-        owners=owners,
+        sources=_sources(tastes, counting, passages := _spread(found)),
+        owners=np.repeat(np.arange(len(passages)), [len(each) for each in passages]),
         own_keys=view.keys(each.item_id for each in here),
         missing_item_ids=tuple(dict.fromkeys(each.item_id for each in missing)),
     )
+
+
+def _sources(tastes: Tastes, counting: Sequence[LikedItem], passages: Sequence[Vectors]) -> Sources:
+    weights = np.array(
+        [*(each.weight for each in tastes.texts), *(each.weight for each in counting)]
+    )
+    largest = np.abs(weights).max(initial=0.0) or 1.0
+    # Only proportions count, and none vanishes.
+    weights = np.copysign(np.maximum(np.abs(weights) / largest, LEAST_WEIGHT), weights)
+    ages = np.zeros(len(weights))
+    if tastes.ordered and len(counting) > 1:
+        ages[len(tastes.texts) :] = np.linspace(1.0, 0.0, len(counting))
+    numbers = [len(each) for each in passages]
+    per_taste = np.stack([weights, 1 / np.maximum(numbers, 1), ages]).astype(np.float32)
+    per_source = np.repeat(per_taste, numbers, axis=1)
+    vectors = np.concatenate(passages) if passages else np.empty((0, 0), np.float32)
+    return Sources(vectors, *per_source)
+
+
+def _spread(passages: Sequence[Vectors]) -> list[Vectors]:
+    """At most SOURCES vectors in all: of long texts evenly spread passages."""
+    most = max(1, SOURCES // max(len(passages), 1))
+    return [
+        each if len(each) <= most else each[np.linspace(0, len(each) - 1, most).astype(int)]
+        for each in passages
+    ]
+
+
+def _split(owned: Owned, number: int) -> list[Vectors]:
+    """The vectors of each of `number` items."""
+    if not number:
+        return []
+    return np.split(owned.vectors, np.searchsorted(owned.owners, np.arange(1, number)))
 
 
 def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:

@@ -16,7 +16,7 @@ LAYERS = (
     {"snapshots", "pooling", "prior"},
     {"indexer"},
     {"tastes"},
-    {"reasons"},
+    {"reasons", "candidates"},
     {"catalogue", "recommender", "pending", "ledger", "metrics"},
     {"rpc"},
     {"provider"},

@@ -256,3 +256,58 @@ async def test_all_options_go_together(tmp_path: Path) -> None:
         for each in answer.recommendations:
             assert each.item is not None
             assert each.reasons
+
+
+async def test_copies_of_each_other_tie_for_several_sources(tmp_path: Path) -> None:
+    """Items with one text have one score and come by id, wherever they lie among others."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        for number in range(40):
+            text = "the same green tea" if number % 5 == 0 else f"something else {number}"
+            await put(catalog, f"i{number:02}", text)
+        examples = tuple(Example(TextSource(f"else {n} tea")) for n in range(8))
+        answer = await asked(catalog, Query(ExamplesSource(examples), 40))
+        copies = [each for each in answer.recommendations if int(each.item_id[1:]) % 5 == 0]
+        assert 1 == len({each.score for each in copies})
+        assert sorted(each.item_id for each in copies) == [each.item_id for each in copies]
+
+
+async def test_only_the_proportion_of_weights_counts(tmp_path: Path) -> None:
+    """Weights a billion times smaller, or larger, bring the same scores."""
+    async with films(tmp_path) as catalog:
+        texts = ("jazz club", "northern snow")
+
+        async def scores(factor: float) -> list[tuple[str, float]]:
+            likes = tuple(Example(TextSource(text), factor) for text in texts)
+            unlike = (Example(TextSource("city thieves"), factor / 2),)
+            answer = await asked(catalog, Query(ExamplesSource(likes, unlike), 10))
+            return [(each.item_id, each.score) for each in answer.recommendations]
+
+        expected = await scores(1.0)
+        for factor in (1e-30, 1e-9, 1_000.0):
+            assert expected == await scores(factor)
+
+
+async def test_a_weight_of_next_to_nothing_is_no_trouble(tmp_path: Path) -> None:
+    """Beside a heavy dislike, a like of the smallest weight there is leaves finite scores."""
+    async with films(tmp_path) as catalog:
+        source = ExamplesSource(
+            (Example(ItemSource("jazz"), 1e-45),), (Example(ItemSource("heist"), 1_000.0),)
+        )
+        answer = await asked(catalog, Query(source, 10, diversity=0.5))
+        assert all(abs(each.score) < 4 for each in answer.recommendations)
+        assert 4 == len(answer.recommendations)
+
+
+async def test_a_copy_is_found_among_others_as_near(tmp_path: Path) -> None:
+    """Of two equal texts one is dropped though many other texts have the same vector."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        words = ["red", "cotton", "shirt", "for", "summer", "days"]
+        for number in range(12):
+            turned = [*words[number % 6 :], *words[: number % 6]]
+            turned = turned if number < 6 else turned[::-1]
+            await put(catalog, f"a{number:02}", " ".join(turned))
+        for name in ("x1", "x2"):
+            await put(catalog, name, "summer shirt red for days cotton")
+        query = Query(TextSource("cotton shirt"), 20, max_similarity=0.99)
+        found = ids(await asked(catalog, query))
+        assert 1 == len({"x1", "x2"} & set(found))

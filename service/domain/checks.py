@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 from service.domain import limits
@@ -16,6 +15,7 @@ from service.domain.filters import Filter, filter_violations
 from service.domain.queries import ExamplesSource, ItemSource, Query, Source, TextSource, UserSource
 from service.domain.values import Item, JsonValue, User, Violation
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -133,7 +133,7 @@ def id_violations(value: str, path: str) -> Iterator[Violation]:
         return
     if not 1 <= len(value.encode()) <= limits.ID_BYTES:
         yield Violation(path, f"must be 1 to {limits.ID_BYTES} bytes of UTF-8")
-    elif any(unicodedata.category(character) == "Cc" for character in value):
+    elif _CONTROL.search(value):
         yield Violation(path, "must not contain control characters")
 
 

@@ -68,6 +68,11 @@ class Filter:
     none: tuple[Condition, ...] = ()
 
 
+def size(wanted: Filter | None) -> int:
+    """How many conditions a filter has on all levels, itself counted as one; 0 without one."""
+    return 0 if wanted is None else 1 + sum(1 for _ in _conditions(wanted))
+
+
 def filter_violations(wanted: Filter, path: str = "filter") -> Iterator[Violation]:
     """Checks a filter; what is too deep or too much is told without its details."""
     if _depth(wanted) > limits.FILTER_DEPTH:
@@ -76,8 +81,10 @@ def filter_violations(wanted: Filter, path: str = "filter") -> Iterator[Violatio
     conditions = list(_conditions(wanted))
     if len(conditions) > limits.FILTER_CONDITIONS:
         yield Violation(path, f"must have at most {limits.FILTER_CONDITIONS} conditions in all")
-    elif sum(_number_of_values(each) for each in conditions) > limits.FILTER_VALUES:
+    elif sum(len(_values(each)) for each in conditions) > limits.FILTER_VALUES:
         yield Violation(path, f"must have at most {limits.FILTER_VALUES} values in all")
+    elif _bytes(conditions) > limits.FILTER_BYTES:
+        yield Violation(path, f"must have at most {limits.FILTER_BYTES} bytes of strings in all")
     else:
         yield from _filter_violations(wanted, path)
 
@@ -147,13 +154,18 @@ def _conditions(wanted: Filter) -> Iterator[Condition]:
             yield from _conditions(condition.test)
 
 
-def _number_of_values(condition: Condition) -> int:
+def _values(condition: Condition) -> Sequence[JsonValue]:
     match condition.test:
         case Equals(value):
-            return len(value) if isinstance(value, tuple) else 1
+            return value if isinstance(value, tuple) else (value,)
         case OneOf(values) | ContainsAny(values):
-            return len(values)
-    return 0
+            return values
+    return ()
+
+
+def _bytes(conditions: Sequence[Condition]) -> int:
+    values = (value for each in conditions for value in (each.attribute, *_values(each)))
+    return sum(len(value.encode()) for value in values if isinstance(value, str))
 
 
 def _depth(wanted: Filter) -> int:

@@ -18,6 +18,10 @@ from service.domain.filters import ContainsAny, Equals, OneOf, Range
 from service.domain.values import JsonValue
 from service.index.base import Mask
 
+REMEMBERED_VALUES = 65_536
+REMEMBERED_CHARACTERS = 64
+"""The hashes of so many values, none longer than this, are kept: up to about 20 MB."""
+
 NO_NUMBER = math.nan
 _OTHER = b"o"
 _TIMESTAMP = re.compile(
@@ -133,9 +137,19 @@ def flat(attributes: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]
                 yield f"{key}.{path}", inner
 
 
-@lru_cache(65_536, typed=True)
 def _scalar(value: str | bool | float) -> tuple[int, float]:
     """The hash and the number of a string, boolean or number."""
+    if isinstance(value, str) and len(value) > REMEMBERED_CHARACTERS:
+        return _described(value)
+    return _remembered(value)
+
+
+@lru_cache(REMEMBERED_VALUES, typed=True)
+def _remembered(value: str | bool | float) -> tuple[int, float]:
+    return _described(value)
+
+
+def _described(value: str | bool | float) -> tuple[int, float]:
     if isinstance(value, str):
         return _digest(b"s" + value.encode()), _seconds(value)
     if isinstance(value, bool):

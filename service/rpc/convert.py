@@ -103,8 +103,14 @@ def user(message: user_pb2.User) -> User:
     """The user a caller sent; weights that are 0 become 1."""
     return User(
         message.user_id,
-        tuple(Preference(each.text, each.weight or 1.0) for each in message.preferences),
-        tuple(LikedItem(each.item_id, each.weight or 1.0) for each in message.liked_items),
+        tuple(
+            Preference(each.text, each.weight or 1.0)
+            for each in message.preferences[: limits.PREFERENCES + 1]
+        ),
+        tuple(
+            LikedItem(each.item_id, each.weight or 1.0)
+            for each in message.liked_items[: limits.LIKED_ITEMS + 1]
+        ),
     )
 
 
@@ -125,11 +131,11 @@ def user_message(stored: StoredUser) -> user_pb2.User:
 
 
 def query(message: recommender_service_pb2.RecommendSimilarRequest) -> Query:
-    """The query a caller sent."""
+    """The query a caller sent; of lists that are too long only so much that they are found so."""
     return Query(
         source=_source(message),
         limit=message.limit or limits.RECOMMENDATIONS_DEFAULT,
-        exclude_item_ids=tuple(message.exclude_item_ids),
+        exclude_item_ids=tuple(message.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
         min_score=message.min_score if message.HasField("min_score") else None,
         full=message.view == recommender_service_pb2.ITEM_VIEW_FULL,
         min_sequence=message.min_sequence,
@@ -242,8 +248,8 @@ def _source(message: recommender_service_pb2.RecommendSimilarRequest) -> Source 
             return TextSource(message.text)
         case "examples":
             return ExamplesSource(
-                tuple(map(_example, message.examples.positive)),
-                tuple(map(_example, message.examples.negative)),
+                tuple(map(_example, message.examples.positive[: limits.EXAMPLES + 1])),
+                tuple(map(_example, message.examples.negative[: limits.EXAMPLES + 1])),
             )
         case _:
             return None

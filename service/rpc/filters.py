@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import count
+
 from akin.v1 import filter_pb2
 from google.protobuf import struct_pb2
 
+from service.domain import limits
 from service.domain.filters import (
     Condition,
     ContainsAny,
@@ -18,20 +22,32 @@ from service.domain.values import JsonValue
 
 
 def filter_(message: filter_pb2.Filter) -> Filter:
-    """The filter a caller sent; what its types do not promise is left for the checks to find."""
+    """The filter a caller sent; what its types do not promise is left for the checks to find.
+
+    Of too many conditions or values only so many are read that the checks find them too many.
+    """
+    return _filter(message, count(1))
+
+
+def _filter(message: filter_pb2.Filter, numbers: Iterator[int]) -> Filter:
     return Filter(
-        tuple(map(_condition, message.all)),
-        tuple(map(_condition, message.any)),
-        tuple(map(_condition, message.none)),
+        tuple(_conditions(message.all, numbers)),
+        tuple(_conditions(message.any, numbers)),
+        tuple(_conditions(message.none, numbers)),
     )
 
 
-def _condition(message: filter_pb2.Condition) -> Condition:
-    return Condition(message.attribute, _test(message))
+def _conditions(
+    messages: Iterable[filter_pb2.Condition], numbers: Iterator[int]
+) -> Iterator[Condition]:
+    for message in messages:
+        if next(numbers) > limits.FILTER_CONDITIONS + 1:
+            return
+        yield Condition(message.attribute, _test(message, numbers))
 
 
 def _test(
-    message: filter_pb2.Condition,
+    message: filter_pb2.Condition, numbers: Iterator[int]
 ) -> Equals | OneOf | ContainsAny | Range | Exists | Filter | None:
     match message.WhichOneof("test"):
         case "equals":
@@ -45,7 +61,7 @@ def _test(
         case "exists":
             return Exists(message.exists)
         case "filter":
-            return filter_(message.filter)
+            return _filter(message.filter, numbers)
     return None
 
 
@@ -59,7 +75,7 @@ def _range(message: filter_pb2.Range) -> Range:
 
 
 def _values(message: struct_pb2.ListValue) -> tuple[JsonValue, ...]:
-    return tuple(map(_value, message.values))
+    return tuple(map(_value, message.values[: limits.FILTER_VALUES + 1]))
 
 
 def _value(message: struct_pb2.Value) -> JsonValue:

@@ -197,8 +197,9 @@ class RecommenderServicer:
         found: convert.Violations = []
         catalogue = self._catalogs.named(request.catalog, found).catalogue
         errors.require(found)
-        ids = [message.item_id for message in request.items]
-        items = [_item_or_error(message) for message in request.items]
+        messages = request.items[: limits.IMPORT_ITEMS + 1]
+        ids = [message.item_id for message in messages]
+        items = [_item_or_error(message) for message in messages]
         if request.validate_only:
             outcomes, usage = await catalogue.estimate(items)
             results = [convert.item_result(*each) for each in zip(ids, outcomes, strict=True)]

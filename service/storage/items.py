@@ -50,6 +50,28 @@ def get(
     return found
 
 
+def beginnings(
+    connection: sqlite3.Connection,
+    catalog_id: int,
+    item_ids: Sequence[str],
+    characters: int,
+    now_us: int,
+) -> dict[str, str]:
+    """The first characters of the texts of the live ones among `item_ids`."""
+    rows = connection.execute(
+        f"""SELECT item_id, substr(text, 1, :characters) FROM items
+            WHERE catalog_id = :catalog_id AND {_LIVE}
+            AND item_id IN (SELECT value FROM json_each(:ids))""",
+        {
+            "catalog_id": catalog_id,
+            "now_us": now_us,
+            "ids": json.dumps(item_ids),
+            "characters": characters,
+        },
+    )
+    return dict(rows.fetchall())
+
+
 def page(
     connection: sqlite3.Connection,
     catalog_id: int,

@@ -165,6 +165,14 @@ class Store:
         """The live items among `item_ids`."""
         return await self._read(items.get, catalog.catalog_id, item_ids, self._clock_us())
 
+    async def text_beginnings(
+        self, catalog: CatalogRow, item_ids: Sequence[str], characters: int
+    ) -> Mapping[str, str]:
+        """The first characters of the texts of the live items among `item_ids`."""
+        return await self._read(
+            items.beginnings, catalog.catalog_id, item_ids, characters, self._clock_us()
+        )
+
     async def list_items(
         self, catalog: CatalogRow, after: str, limit: int, max_bytes: int
     ) -> ItemPage:

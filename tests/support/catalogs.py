@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.candidates import Finder
 from service.catalogue import Catalogue, Upserted
 from service.domain.queries import Answer, Query, Source
 from service.domain.values import DEFAULT_CATALOG, Item, LikedItem, Preference, User
@@ -21,6 +22,7 @@ from service.rankings import SoftMaximum
 from service.recommender import Recommender
 from service.storage import Store
 from service.storage.store import CatalogRow
+from service.tastes import TasteReader
 from service.vectoriser import Vectoriser
 from service.view import View
 from support.clock import FakeClock
@@ -107,6 +109,12 @@ def _wired(
         view,
         indexer,
         Catalogue(store, row, indexer, vectoriser, clock, _free),
-        Recommender(store, row, indexer, vectoriser, SoftMaximum),
+        Recommender(
+            store,
+            row,
+            indexer,
+            TasteReader(store, row, vectoriser),
+            Finder(SoftMaximum, None),
+        ),
         PendingEmbedder(store, row, vectoriser),
     )

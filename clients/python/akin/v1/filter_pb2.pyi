@@ -24,8 +24,8 @@ class Filter(_message.Message):
     """Which items count, by their attributes. An item passes if every condition of `all` is true, at
     least one of `any` (if there are some), and none of `none`. An empty filter lets every item pass.
 
-    At most 100 conditions over all levels, 8 levels deep, and 1,000 values in all. INVALID_ARGUMENT
-    otherwise.
+    At most 100 conditions over all levels, 8 levels deep, with 1,000 values and 64 KiB of attributes
+    and strings in all. INVALID_ARGUMENT otherwise.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

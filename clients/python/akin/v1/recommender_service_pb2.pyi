@@ -542,7 +542,9 @@ class RecommendSimilarRequest(_message.Message):
     user_id: _builtins.str
     """A user of the catalog; items the user liked never come back."""
     text: _builtins.str
-    """Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise."""
+    """Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise. Of a text that is
+    longer than 256 times what the model takes at once, evenly spread passages count.
+    """
     limit: _builtins.int
     """The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT)."""
     min_score: _builtins.float
@@ -552,13 +554,15 @@ class RecommendSimilarRequest(_message.Message):
     diversity: _builtins.float
     """How much the items shall differ from each other: 0 goes by the score alone, 1 takes after the
     best item what is least like those taken before, out of the best 100 (or 4 times the limit, if
-    that is more). Items then come in the order in which they are taken. Between 0 and 1
-    (INVALID_ARGUMENT).
+    that is more; more still where max_similarity leaves some of them out). Items then come in the
+    order in which they are taken. Between 0 and 1 (INVALID_ARGUMENT).
     """
     max_similarity: _builtins.float
     """Leave out an item that repeats a better one: the cosine of their vectors is at least this, and
-    their texts are the same but for case and punctuation, or share most of their wording. Others
-    take its place. Between -1 and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
+    their texts are the same but for case and punctuation, or share at least 0.3 of the runs of
+    three words that either has. Of long texts the first 5,000 characters, and the vector of the
+    first passage, are compared. Others take its place, out of the best 4,096 at most. Between -1
+    and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
     """
     view: Global___ItemView.ValueType
     """How much of each item to return."""
@@ -751,8 +755,7 @@ class Recommendation(_message.Message):
     score: _builtins.float
     """Similarity, higher is more similar. For an item or a text: the cosine of the two vectors, between
     -1 and 1. For a user or examples: a soft maximum of the cosines to each taste, with the catalog's
-    mean vector taken out, less the same for dislikes; between -4 and 4, and comparable within one
-    answer only.
+    mean vector taken out, less the same for dislikes; comparable within one answer only.
     """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
