@@ -124,15 +124,18 @@ class Generator:
         self, address: str, seconds: float, *, concurrency: int = 0, rate: float = 0.0
     ) -> Result:
         """Calls from so many callers, or at a rate of so many calls per second."""
-        load = [f"-rate={rate}"] if rate else [f"-concurrency={concurrency}"]
-        done = subprocess.run(
-            [self.program, f"-address={address}", f"-method={METHOD}", *load]
-            + [f"-requests={self.requests}", f"-duration={seconds}s"],
-            check=True,
-            stdout=subprocess.PIPE,
-        )
+        command = [
+            str(self.program),
+            f"-address={address}",
+            f"-method={METHOD}",
+            f"-requests={self.requests}",
+            f"-duration={seconds}s",
+            f"-rate={rate}" if rate else f"-concurrency={concurrency}",
+        ]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         figures: Result = json.loads(done.stdout)
-        assert figures["calls"] and not figures["errors"], figures
+        assert figures["calls"], figures
+        assert not figures["errors"], figures
         return figures
 
 
@@ -249,7 +252,7 @@ def _cells(figures: Result) -> str:
     return f"{figures['calls_per_second']:>12}{figures['p50_ms']:>11}{figures['p99_ms']:>11}"
 
 
-def arguments(doc: str | None, items: int, concurrency: str, seconds: float) -> Any:
+def arguments(doc: str | None, items: int, concurrency: str, seconds: float) -> argparse.Namespace:
     """The options that benchmarks under load have in common."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter

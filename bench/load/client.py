@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 LIMIT = 10
 WARM_UP = 30
@@ -25,9 +26,10 @@ COLLECTION = "items"
 HNSW = {"space": "ip", "max_neighbors": 16, "ef_construction": 100, "ef_search": 128}
 
 Ask = Callable[[int], list[str]]
+Vectors = NDArray[np.float32]
 
 
-def akin_asker(address: str, queries: Any) -> tuple[Ask, int]:
+def akin_asker(address: str, queries: Mapping[str, NDArray[Any]]) -> tuple[Ask, int]:
     """Asks Akin for what is similar to the n-th item."""
     import akin  # noqa: PLC0415  (not there in Chroma's environment)
 
@@ -41,7 +43,7 @@ def akin_asker(address: str, queries: Any) -> tuple[Ask, int]:
     return ask, len(ids)
 
 
-def chroma_client(address: str) -> Any:
+def chroma_client(address: str) -> Any:  # noqa: ANN401  (a class of another environment)
     """Connects, once the server answers."""
     import chromadb  # type: ignore[import-not-found]  # noqa: PLC0415  (it has its own environment)
 
@@ -55,7 +57,7 @@ def chroma_client(address: str) -> Any:
     raise SystemExit("Chroma's server does not answer")
 
 
-def chroma_asker(address: str, queries: Any) -> tuple[Ask, int]:
+def chroma_asker(address: str, queries: Mapping[str, NDArray[Any]]) -> tuple[Ask, int]:
     """Asks Chroma for what is similar to the n-th vector."""
     collection = chroma_client(address).get_collection(COLLECTION, embedding_function=None)
     vectors = queries["vectors"]
@@ -70,7 +72,7 @@ def chroma_asker(address: str, queries: Any) -> tuple[Ask, int]:
     return ask, len(vectors)
 
 
-def chroma_import(address: str, vectors: Any) -> dict[str, float]:
+def chroma_import(address: str, vectors: Vectors) -> dict[str, float]:
     """Fills a collection; seconds until all is stored, and until the first answer after that."""
     client = chroma_client(address)
     batch = client.get_max_batch_size()
