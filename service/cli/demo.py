@@ -56,7 +56,7 @@ def _show(client: akin.Client) -> None:
         (f"Books like {title}", client.recommend_similar(item_id=ITEM, limit=5, full=True)),
         (
             f"Books for a reader who {tastes}",
-            client.recommend_similar(user_id=USER, limit=8, full=True),
+            client.recommend_similar(user_id=USER, limit=8, full=True, explain=True),
         ),
         (f'Books for the text "{TEXT}"', client.recommend_similar(text=TEXT, limit=5, full=True)),
     ):

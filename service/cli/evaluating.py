@@ -19,7 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from service.cli import console, plots
-from service.cli.figures import LIMIT, Answer, Evaluation, StrategyFigures, Times
+from service.cli.figures import LIMIT, Answer, Evaluation, StrategyFigures, Times, spread
 from service.cli.importing import Importer
 from service.cli.lines import ItemLine, LineError, parse
 from service.cli.servers import temporary_server
@@ -112,15 +112,15 @@ def evaluate(
             plots.check(plot)
         material = Material(items, _read_items(items), _read_people(users))
         evaluation = _evaluated(material, _variants(chosen, prior_attribute), prior_attribute)
+        if as_json:
+            console.print_json(asdict(evaluation))
+        else:
+            _print(evaluation)
         if plot is not None:
             plots.draw(plot, evaluation)
     except (Unusable, plots.CannotDraw) as exc:
         typer.echo(f"akin evaluate: {exc}", err=True)
         raise typer.Exit(2) from None
-    if as_json:
-        console.print_json(asdict(evaluation))
-    else:
-        _print(evaluation)
 
 
 def _variants(strategies: Iterable[str], prior_attribute: str | None) -> list[Variant]:
@@ -199,11 +199,11 @@ def _compared_times(client: akin.Client, material: Material) -> tuple[Times, Tim
         each.liked[-COMPARED_LIKES:]
         for each in material.people
         if len(each.liked) >= COMPARED_LIKES
-    ] or [_spread(material.item_ids, COMPARED_LIKES)]
+    ] or [spread(material.item_ids, COMPARED_LIKES)]
     user_ids = [f"akin-evaluate/{number}" for number in range(len(likes))]
     for user_id, liked in zip(user_ids, likes, strict=True):
         client.upsert_user(user_id, liked_items=liked)
-    item_ids = _spread(material.item_ids, COMPARED_CALLS)
+    item_ids = spread(material.item_ids, COMPARED_CALLS)
     both = zip(cycle(item_ids), cycle(user_ids), strict=False)
     pairs = list(islice(both, COMPARED_CALLS))
     for item_id, user_id in pairs[:WARM_CALLS]:
@@ -224,12 +224,6 @@ def _timed(
     response = client.recommend_similar(item_id=item_id, user_id=user_id, limit=LIMIT)
     seconds = time.perf_counter() - started
     return seconds, [each.item_id for each in response.recommendations]
-
-
-def _spread(values: Sequence[T], number: int) -> list[T]:
-    """So many of them at even distances; all if there are fewer."""
-    number = min(number, len(values))
-    return [values[place * len(values) // number] for place in range(number)]
 
 
 def _watched(values: Sequence[T], title: str) -> Iterator[T]:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 LIMIT = 20
 """How many recommendations each person gets."""
@@ -108,6 +110,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
     low = math.floor(place)
     high = min(low + 1, len(ordered) - 1)
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def spread(values: Sequence[T], number: int) -> list[T]:
+    """So many of them at even distances; all if there are fewer."""
+    number = min(number, len(values))
+    return [values[place * len(values) // number] for place in range(number)]
 
 
 def _hits(recommended: Sequence[str], held_out: Collection[str]) -> int:
