@@ -58,12 +58,13 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    started = time.monotonic()
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.data_dir, clock_us)
         stack.push_async_callback(store.close)
         provider = await _provider(settings, store)
         stack.push_async_callback(provider.embedder.close)
-        await _run(settings, store, provider, stop)
+        await _run(settings, store, provider, stop, started)
     structlog.get_logger().info("stopped")
 
 
@@ -77,7 +78,9 @@ async def _provider(settings: Settings, store: Store) -> Provider:
     return provider
 
 
-async def _run(settings: Settings, store: Store, provider: Provider, stop: asyncio.Event) -> None:
+async def _run(
+    settings: Settings, store: Store, provider: Provider, stop: asyncio.Event, started: float
+) -> None:
     ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
     embedder = MeteredEmbedder(provider.embedder, ledger)
     catalog = await store.catalog(DEFAULT_CATALOG, embedder.space)
@@ -87,8 +90,9 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
     batcher.pace.problem = provider.problem
     cache = VectorCache(embedder.space.dimensions)
     vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
-    view = View(TieredIndex(embedder.space.dimensions), clock_us)
-    origin = Origin(store.store_id, embedder.space.fingerprint)
+    half = settings.index_vectors == "float16"
+    view = View(TieredIndex(embedder.space.dimensions, half=half), clock_us)
+    origin = Origin(store.store_id, f"{embedder.space.fingerprint} {settings.index_vectors}")
     snapshots = Snapshots(settings.data_dir / "index" / catalog.name, origin)
     snapshots.load(view, store.last_sequence)
     indexer = Indexer(store, catalog, view, snapshots)
@@ -113,7 +117,7 @@ async def _run(settings: Settings, store: Store, provider: Provider, stop: async
             group.create_task(_monitor(catalogue, server, metrics)),
         ]
         try:
-            await _serve(settings, server, indexer, store, stop)
+            await _serve(settings, server, indexer, store, stop, started)
         finally:
             await server.drain(settings.shutdown_grace_seconds)
             for task in tasks:
@@ -127,10 +131,14 @@ def _prior(settings: Settings) -> Prior | None:
 
 
 async def _serve(
-    settings: Settings, server: Server, indexer: Indexer, store: Store, stop: asyncio.Event
+    settings: Settings,
+    server: Server,
+    indexer: Indexer,
+    store: Store,
+    stop: asyncio.Event,
+    started: float,
 ) -> None:
     log = structlog.get_logger()
-    started = time.monotonic()
     port = await server.start(settings.listen)
     host = settings.listen.rpartition(":")[0]
     log.info("listening", address=f"{host}:{port}")

@@ -130,6 +130,10 @@ class Settings(BaseSettings):
         description="how several tastes become one score: a soft maximum (`pooled`), the `nearest` "
         "taste, or their `mean`; `akin evaluate` compares them",
     )
+    index_vectors: Literal["float32", "float16"] = Field(
+        "float32",
+        description="how large catalogues keep vectors in memory; `float16` takes half of it",
+    )
     prior_attribute: str = Field(
         "",
         description="numeric attribute, such as a rating, whose higher values lift items for users "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,34 @@ BATCH = 1_024
 """Rows between which a build can be stopped: 0.4 s."""
 
 
+Block = tuple[NDArray[np.int32], Callable[[slice], Vectors], Mask]
+"""Keys, their vectors by rows, and which rows are not void."""
+
+
 class GraphBuild:
     """Builds one graph from a frozen exact part and from graphs.
 
     `changed` gathers the keys that are written while it runs: their rows are outdated.
     """
 
-    def __init__(self, dimensions: int, frozen: ExactIndex, parts: dict[int, GraphPart]) -> None:
+    def __init__(
+        self, dimensions: int, frozen: ExactIndex, parts: dict[int, GraphPart], *, half: bool
+    ) -> None:
         self.changed: set[int] = set()
         self.parts = parts
         self._dimensions = dimensions
+        self._half = half
         # Copied now: the originals go on changing.
-        self._blocks = [
+        self._blocks: list[Block] = [
             *_sorted_copy(frozen),
-            *((part.keys, part.matrix, part.alive.copy()) for part in parts.values()),
+            *((part.keys, part.vectors, part.alive.copy()) for part in parts.values()),
         ]
         self.part: GraphPart
         self._stopped = False
 
     def run(self) -> None:
         """Builds; takes 0.4 ms a vector."""
-        graph = built(self._dimensions, self._batches())
+        graph = built(self._dimensions, self._batches(), half=self._half)
         if self._stopped:
             return
         keys = [keys[alive] for keys, _, alive in self._blocks]
@@ -46,11 +53,12 @@ class GraphBuild:
         self._stopped = True
 
     def _batches(self) -> Iterator[Vectors]:
-        for _, matrix, alive in self._blocks:
-            for start in range(0, len(matrix), BATCH):
+        for keys, vectors, alive in self._blocks:
+            for start in range(0, len(keys), BATCH):
                 if self._stopped:
                     return
-                yield matrix[start : start + BATCH][alive[start : start + BATCH]]
+                some = slice(start, start + BATCH)
+                yield vectors(some)[alive[some]]
 
 
 class ListBuild:
@@ -68,10 +76,9 @@ class ListBuild:
         """Nothing: it is short."""
 
 
-def _sorted_copy(
-    exact: ExactIndex,
-) -> Iterator[tuple[NDArray[np.int32], Vectors, Mask]]:
+def _sorted_copy(exact: ExactIndex) -> Iterator[Block]:
     """The keys and vectors of an exact part, those of one key beside each other."""
     for keys, vectors in exact.blocks(exact.figures().vectors or 1):
         order = np.argsort(keys, kind="stable")
-        yield keys[order].astype(np.int32), vectors[order], np.ones(len(keys), np.bool_)
+        copied = vectors[order]
+        yield keys[order].astype(np.int32), copied.__getitem__, np.ones(len(keys), np.bool_)

@@ -40,10 +40,25 @@ _NOWHERE, _FRESH, _FROZEN = -1, -2, -3
 
 
 class TieredIndex:
-    """A VectorIndex of an exact part and graphs."""
+    """A VectorIndex of an exact part and graphs.
 
-    def __init__(self, dimensions: int, graph_from: int = GRAPH_FROM, fresh: int = FRESH) -> None:
+    Args:
+        dimensions: the width of every vector.
+        half: keep the vectors in graphs as float16, which takes half the memory.
+        graph_from: how many vectors there must be for the first graph.
+        fresh: how many new ones there must be for the next.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        *,
+        half: bool = False,
+        graph_from: int = GRAPH_FROM,
+        fresh: int = FRESH,
+    ) -> None:
         self.dimensions = dimensions
+        self._half = half
         self._graph_from = graph_from
         self._fresh_most = fresh
         self._fresh = ExactIndex(dimensions)
@@ -126,8 +141,8 @@ class TieredIndex:
         """Up to `rows` vectors, evenly spread over the largest part; not to be kept or changed."""
         if not self._parts:
             return max(self._exact_parts(), key=len).sample(rows)
-        matrix = max(self._parts.values(), key=len).matrix
-        return matrix[:: -(-len(matrix) // rows)]
+        part = max(self._parts.values(), key=len)
+        return part.vectors(slice(None, None, -(-len(part.keys) // rows)))
 
     def search(
         self,
@@ -229,7 +244,10 @@ class TieredIndex:
         self._frozen, self._fresh = self._fresh, ExactIndex(self.dimensions)
         _fill(self._home, self._frozen, _FROZEN)
         self._building = GraphBuild(
-            self.dimensions, self._frozen, {number: self._parts[number] for number in chosen}
+            self.dimensions,
+            self._frozen,
+            {number: self._parts[number] for number in chosen},
+            half=self._half,
         )
         return self._building
 
@@ -314,7 +332,7 @@ class TieredIndex:
             return self._frozen.vectors([key]).vectors
         part = self._parts[home]
         rows = part.rows_of(self._row[key])
-        return part.matrix[rows.start : rows.stop]
+        return part.vectors(slice(rows.start, rows.stop))
 
 
 def _fill(home: array[int], exact: ExactIndex, value: int) -> None:
