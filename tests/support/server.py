@@ -17,7 +17,7 @@ import akin
 WAIT_SECONDS = 30.0
 """How long anything may take before a test gives up; nothing takes a tenth of it."""
 
-LIFE_SECONDS = 180.0
+LIFE_SECONDS = 900.0
 """A server ends after this at the latest, so that a call without a deadline cannot hang a test."""
 
 COMMAND = (sys.executable, "-m", "service", "serve")
