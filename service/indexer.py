@@ -7,6 +7,8 @@ one worker thread otherwise; the view's lock keeps the two apart.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +36,7 @@ CONDITION_COST = 100
 """Judging one item by one condition takes 10 ns, as long as so many multiply-adds."""
 
 RETRY_SECONDS = 1.0
+BUILD_NICENESS = 10
 MAINTENANCE_SECONDS = 0.2
 QUIET_SECONDS = 3.0
 
@@ -80,7 +83,9 @@ class Indexer:
 
     async def maintain(self) -> None:
         """Has graphs built aside as the index grows, until cancelled."""
-        with ThreadPoolExecutor(1, thread_name_prefix="akin-build") as builder:
+        with ThreadPoolExecutor(
+            1, thread_name_prefix="akin-build", initializer=_yield_to_others
+        ) as builder:
             while True:
                 if not await self._maintained(builder):
                     await self._snapshot(builder)
@@ -176,3 +181,8 @@ class Indexer:
                 waiter.set_result(None)
         self._waiters = waiting
         return len(changes) == CHANGES_PER_ROUND
+
+
+def _yield_to_others() -> None:
+    """Has this thread run while no other wants the processor: builds can wait, calls cannot."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BUILD_NICENESS)
