@@ -1,0 +1,111 @@
+"""Where one RecommendSimilar by item spends its time, stage by stage, in one process without gRPC.
+
+python bench/hotpath.py [--items N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import texts
+from akin.v1 import recommender_service_pb2 as pb
+
+from service.candidates import Finder
+from service.domain.checks import query_violations
+from service.domain.queries import Answer, ItemSource, Query, Recommendation
+from service.domain.values import LikedItem
+from service.embedding.local import LocalEmbedder
+from service.index.base import Vectors
+from service.index.faiss_tiers import TieredIndex
+from service.rankings import SoftMaximum
+from service.rpc import convert
+from service.storage import Change
+from service.tastes import Tastes
+from service.view import View
+
+CALLS = 2_000
+LIMIT = 10
+BATCH = 1_000
+
+
+def vectors_of(found: Sequence[str]) -> Vectors:
+    """Unit vectors of texts, float32 [texts, dimensions]."""
+    raw = np.asarray(asyncio.run(LocalEmbedder().embed(found)).vectors, np.float32)
+    units: Vectors = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    return units
+
+
+def filled(items: Sequence[dict[str, object]]) -> View:
+    """A view that has built all it has to build."""
+    vectors = vectors_of([str(each["text"]) for each in items])
+    view = View(TieredIndex(vectors.shape[1]), lambda: 0)
+    for start in range(0, len(items), BATCH):
+        changes = [
+            Change(str(each["id"]), json.dumps(each["attributes"]), (vector.tobytes(),), None)
+            for each, vector in zip(items[start : start + BATCH], vectors[start:], strict=False)
+        ]
+        view.apply(changes, start + BATCH)
+    while (build := view.index.due(quiet=True)) is not None:
+        build.run()
+        view.index.adopt(build)
+    return view
+
+
+def microseconds(stage: Callable[[int], object]) -> float:
+    """The mean time of a stage, over all calls."""
+    for number in range(100):
+        stage(number)
+    started = time.perf_counter()
+    for number in range(CALLS):
+        stage(number)
+    return (time.perf_counter() - started) / CALLS * 1e6
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=63_000)
+    items = texts.items(parser.parse_args().items)
+    view = filled(items)
+    ids = [str(each["id"]) for each in random.Random(1).choices(items, k=CALLS)]
+    wire = [pb.RecommendSimilarRequest(item_id=each).SerializeToString() for each in ids]
+    queries = [Query(ItemSource(each), LIMIT) for each in ids]
+    tastes = [Tastes((LikedItem(each),), alone=True) for each in ids]
+    finder = Finder(SoftMaximum, None)
+    answers = []
+    for query, taste in zip(queries, tastes, strict=True):
+        found = finder.found(view, query, taste, LIMIT)
+        assert found is not None
+        ranked = [Recommendation(item_id, score) for item_id, score, _ in found.ranked]
+        answers.append(Answer(ranked, view.sequence))
+    keys = view.keys(ids)
+    own = [view.index.vectors([key]).vectors for key in keys]
+    hits = [view.index.nearest(key, LIMIT) for key in keys]
+    stages: dict[str, Callable[[int], object]] = {
+        "parse the request, make a query": lambda n: convert.query(
+            pb.RecommendSimilarRequest.FromString(wire[n])
+        ),
+        "check it": lambda n: list(query_violations(queries[n], 1)),
+        "neighbours from the list": lambda n: view.index.nearest(keys[n], LIMIT),
+        "ids, in order": lambda n: view.best(hits[n], LIMIT),
+        "word and serialise the reply": lambda n: convert.answer_message(
+            answers[n]
+        ).SerializeToString(),
+        "instead of the list: a walk": lambda n: view.index.search(own[n], LIMIT, {keys[n]}),
+        "instead of the list: compare all": lambda n: view.index.search(
+            own[n % 50], LIMIT, exact=True
+        ),
+    }
+    print(f"{len(items)} items, {view.index.figures()}")
+    for name, stage in stages.items():
+        print(f"{name:36}{microseconds(stage):>10.1f} us")
+
+
+if __name__ == "__main__":
+    main()
