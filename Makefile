@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test lint format protos locks bench-smoke bench-provider clean
+.PHONY: demo serve test lint format protos locks bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -35,6 +35,15 @@ locks: .venv/ready
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
+
+bench-hotpath: .venv/ready
+	$(BIN)/python bench/hotpath.py
+
+bench-scale: .venv/ready
+	$(BIN)/python bench/scale.py
+
+bench-throughput: .venv/ready
+	$(BIN)/python bench/throughput.py
 
 bench-provider: .venv/ready
 	$(BIN)/python bench/provider.py

@@ -22,7 +22,7 @@ NEIGHBOURS = 16
 LISTED = 32
 """Neighbours that are listed for each row, once there was time for it; 128 bytes a row."""
 
-LISTING_BREADTH = 128
+LISTING_BREADTH = 320
 BUILD_BREADTH = 200
 """efConstruction. With 80 a search must be four times as broad for the same recall."""
 
@@ -265,7 +265,7 @@ class GraphPart:
 
     def _gathered(self, queries: Vectors, wanted: int, positions: Keys) -> tuple[Vectors, Keys]:
         """The best of some rows for each query, best first."""
-        scores = queries @ self.vectors(positions).T
+        scores = self._compared(queries, positions)
         if wanted < len(positions):
             best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
         else:
@@ -275,6 +275,19 @@ class GraphPart:
         return np.take_along_axis(scores, order, axis=1), positions[
             np.take_along_axis(best, order, axis=1)
         ]
+
+    def _compared(self, queries: Vectors, positions: Keys) -> Vectors:
+        """The cosines of each query with some rows, float32 [q, rows]."""
+        if self._matrix.dtype != np.float32:
+            return queries @ self.vectors(positions).T
+        # Rows are read where they are: copying them together first takes three times as long.
+        scores = np.empty((len(queries), len(positions)), np.float32)
+        here = faiss.swig_ptr(positions), self.graph.d, 1, len(positions)
+        for query, row in zip(np.ascontiguousarray(queries), scores, strict=True):
+            faiss.fvec_inner_products_by_idx(
+                faiss.swig_ptr(row), faiss.swig_ptr(query), faiss.swig_ptr(self._matrix), *here
+            )
+        return scores
 
     def _hits(self, scores: Vectors, rows: Keys, excluded: Collection[int]) -> Hits:
         """Rows as keys, each key once, without the excluded ones and FAISS's fillers."""

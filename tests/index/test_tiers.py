@@ -6,7 +6,7 @@ import pytest
 from service.index.base import Hits, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_tiers import TieredIndex
-from service.index.planner import BREADTH, plan
+from service.index.planner import BREADTH, FILTERED_BREADTH, plan
 
 DIMENSIONS = 64
 SIZE = 6_000
@@ -131,12 +131,12 @@ def test_churn_leaves_few_void_rows_and_graphs(vectors: Vectors) -> None:
     assert 2_000 == sum(len(keys) for keys, _ in index.blocks(100))
 
 
-@pytest.mark.parametrize("rows", [10_000, 1_000_000])
+@pytest.mark.parametrize("rows", [100_000, 1_000_000])
 def test_the_planner_walks_wide_and_scans_narrow(rows: int) -> None:
     """A walk for most rows, a scan for few, the breadth growing as the filter narrows."""
     walk = plan(rows, rows, 10, 256, exact=False)
     assert BREADTH == walk.breadth
-    assert 2 * BREADTH == plan(rows, rows // 2, 10, 256, exact=False).breadth
+    assert 2 * FILTERED_BREADTH == plan(rows, rows // 2, 10, 256, exact=False).breadth
     assert 0 == plan(rows, 20, 10, 256, exact=False).breadth
     assert 0 == plan(rows, rows, 10, 256, exact=True).breadth
     assert 0 == plan(rows, 0, 10, 256, exact=False).breadth
