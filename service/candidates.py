@@ -83,18 +83,14 @@ def _around(view: View, query: Query, source: ItemSource, size: int) -> Hits | N
     key = view.key(source.item_id)
     if key is None:
         return None
-    exclude = view.keys(query.exclude_item_ids)
-    allowed = None if query.filter is None else view.allowed(query.filter, exclude)
+    exclude, allowed = view.selection(query.filter, view.keys(query.exclude_item_ids))
     return view.index.nearest(key, size, exclude, allowed, exact=query.exact)
 
 
 def _nearest(view: View, vectors: Vectors, query: Query, size: int, exclude: set[int]) -> Hits:
     """The items nearest to any of one text's passages."""
-    if query.filter is None:
-        hits = view.index.search(vectors, size, exclude, exact=query.exact)
-    else:
-        allowed = view.allowed(query.filter, exclude)
-        hits = view.index.search(vectors, size, (), allowed, exact=query.exact)
+    left_out, allowed = view.selection(query.filter, exclude)
+    hits = view.index.search(vectors, size, left_out, allowed, exact=query.exact)
     return hits[0] if len(hits) == 1 else merged(hits)
 
 

@@ -17,6 +17,8 @@ from typing import TypeVar
 import structlog
 
 from service import errors
+from service.domain.filters import Filter
+from service.domain.filters import size as filter_size
 from service.domain.values import IndexFigures
 from service.snapshots import Snapshots
 from service.storage import Store
@@ -118,6 +120,10 @@ class Indexer:
             raise
         await self.read(lambda view: view.index.adopt(build), queries=1)
         return True
+
+    def conditions(self, wanted: Filter | None) -> int:
+        """How many conditions would have to be judged for a filter, for `read`."""
+        return 0 if self._view.attributes.knows(wanted) else filter_size(wanted)
 
     def figures(self) -> IndexFigures:
         """What the index is made of now."""

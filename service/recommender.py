@@ -11,7 +11,6 @@ import numpy as np
 from service import errors
 from service.candidates import Candidates, Finder
 from service.domain.checks import query_violations
-from service.domain.filters import size as filter_size
 from service.domain.queries import (
     Answer,
     ItemSource,
@@ -135,7 +134,7 @@ class Recommender:
         found = await self._indexer.read(
             lambda view: self._finder.found(view, query, tastes, size),
             queries=tastes.number,
-            conditions=filter_size(query.filter),
+            conditions=self._indexer.conditions(query.filter),
         )
         if found is None:
             raise await self._without_vector(tastes.items[0].item_id)

@@ -21,6 +21,9 @@ from service.index.attributes import Attributes
 from service.index.base import Hits, IndexState, Mask, VectorIndex
 from service.storage import Change
 
+EXCLUDED_APART = 64
+"""More excluded keys than these are taken out of a filter's mask, which costs a copy."""
+
 
 class ViewState(NamedTuple):
     """What a view holds as of `sequence`: arrays, and how to write each graph to a file."""
@@ -121,6 +124,16 @@ class View:
         mask = self.attributes.matching(wanted).copy()
         mask[list(exclude)] = False
         return mask
+
+    def selection(
+        self, wanted: Filter | None, exclude: Collection[int]
+    ) -> tuple[Collection[int], Mask | None]:
+        """What to leave out and what to allow in a search, for keys to exclude and a filter."""
+        if wanted is None:
+            return exclude, None
+        if len(exclude) > EXCLUDED_APART:
+            return (), self.allowed(wanted, exclude)
+        return exclude, self.attributes.matching(wanted)
 
     def best(self, hits: Hits, limit: int) -> list[tuple[str, float, int]]:
         """Ids, scores and keys of the best `limit` hits: highest first, equal ones by id."""

@@ -87,6 +87,10 @@ class Attributes:
             mask = self._masks[name] = self._matching(wanted)
         return mask
 
+    def knows(self, wanted: Filter | None) -> bool:
+        """Whether the mask of a filter is at hand."""
+        return wanted is None or repr(wanted) in self._masks
+
     def _matching(self, wanted: Filter) -> Mask:
         passing = self._all()
         for condition in wanted.all:

@@ -109,7 +109,8 @@ class VectorIndex(Protocol):
             queries: what to look for.
             limit: how many hits each may have.
             exclude: keys to leave out.
-            allowed: a mask as long as the largest key demands; None allows every key.
+            allowed: a mask as long as the largest key demands, which nobody changes any more; None
+                allows every key.
             exact: compare with every vector, where the index would else save time.
         """
 

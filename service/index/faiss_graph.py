@@ -79,6 +79,7 @@ class GraphPart:
         self.listed_rows = 0
         self._neighbours: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
         self._selector: faiss.IDSelectorBitmap | None = None
+        self._last_findable: tuple[Mask | None, int, Mask] = (None, 0, self.alive)
 
     @classmethod
     def restored(cls, path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> GraphPart:
@@ -252,8 +253,12 @@ class GraphPart:
         """Which rows may be found; None if that is every row that is not void."""
         if allowed is None:
             return None
-        rows: Mask = allowed[self.keys]
-        rows &= self.alive
+        # Callers ask with one mask again and again, which never changes.
+        known, void, rows = self._last_findable
+        if known is not allowed or void != self.void:
+            rows = allowed[self.keys]
+            rows &= self.alive
+            self._last_findable = (allowed, self.void, rows)
         return rows
 
     def _selected(self, rows: Mask | None) -> faiss.IDSelectorBitmap | None:
