@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test lint format protos locks bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test lint format protos locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -38,6 +38,9 @@ bench-smoke: .venv/ready
 
 bench-hotpath: .venv/ready
 	$(BIN)/python bench/hotpath.py
+
+bench-chroma: .venv/ready
+	$(BIN)/python bench/chroma.py
 
 bench-scale: .venv/ready
 	$(BIN)/python bench/scale.py

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 SIZE_INCHES = (10.0, 4.5)
 DOTS_PER_INCH = 150
-COLOURS = ("#2b5c8a", "#9a9a9a", "#6a9a78")
+COLOURS = ("#2b5c8a", "#9a9a9a", "#8fb8dc", "#c9b48a")
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -33,9 +33,10 @@ def peer(path: Path, result: Mapping[str, Any]) -> None:
         f"recall@10: akin {recall['akin']:g}, Chroma {recall['chroma']:g}"
     )
     names = {
-        "akin": "akin, Python clients",
-        "chroma": "Chroma, Python clients",
-        "akin_go": "akin, Go load generator",
+        "akin_go": "akin, asked in Go",
+        "chroma_go": "Chroma, asked in Go",
+        "akin_python": "akin, asked in Python",
+        "chroma_python": "Chroma, asked in Python",
     }
     _draw(path, title, result["callers"], names)
 

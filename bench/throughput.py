@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,27 +98,33 @@ def _imported(client: akin.Client, items: Sequence[Result]) -> Result:
 
 @dataclass(frozen=True)
 class Generator:
-    """The load generator, built, with the requests it sends."""
+    """The load generator, built, with the messages it sends and where to."""
 
     program: Path
     requests: Path
+    to: str
 
     @classmethod
-    def built(cls, folder: Path, ids: Sequence[str]) -> Generator:
-        """Builds it, and writes a request for each id into the folder.
+    def built(cls, requests: Path, messages: Iterable[bytes], to: str) -> Generator:
+        """Builds it, and writes the messages into a file.
 
         Raises:
             SystemExit: there is no Go here.
         """
         if shutil.which("go") is None:
             raise SystemExit("the load generator needs Go 1.25 or later on the PATH")
-        program, requests = CACHE / "load", folder / "requests"
+        program = CACHE / "load"
         subprocess.run(["go", "build", "-o", program, "."], cwd=HERE / "load", check=True)
-        with requests.open("wb") as file:
-            for each in ids:
-                message = pb.RecommendSimilarRequest(item_id=each, limit=LIMIT).SerializeToString()
-                file.write(len(message).to_bytes(4) + message)
-        return cls(program, requests)
+        requests.write_bytes(b"".join(len(each).to_bytes(4) + each for each in messages))
+        return cls(program, requests, to)
+
+    @classmethod
+    def of_akin(cls, requests: Path, ids: Iterable[str]) -> Generator:
+        """Asks for what is similar to items."""
+        asked = (pb.RecommendSimilarRequest(item_id=each, limit=LIMIT) for each in ids)
+        return cls.built(
+            requests, (each.SerializeToString() for each in asked), f"-method={METHOD}"
+        )
 
     def run(
         self, address: str, seconds: float, *, concurrency: int = 0, rate: float = 0.0
@@ -127,7 +133,7 @@ class Generator:
         command = [
             str(self.program),
             f"-address={address}",
-            f"-method={METHOD}",
+            self.to,
             f"-requests={self.requests}",
             f"-duration={seconds}s",
             f"-rate={rate}" if rate else f"-concurrency={concurrency}",
@@ -204,7 +210,7 @@ def measure(options: argparse.Namespace) -> Result:
     levels = [int(each) for each in options.concurrency.split(",")]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        generator = Generator.built(folder, ids)
+        generator = Generator.of_akin(folder / "requests", ids)
         ours, imported = stack.enter_context(filled_server(items, options.data))
         bare, _ = stack.enter_context(bare_server())
         addresses = {"akin": ours, "bare": bare}
@@ -249,7 +255,8 @@ def show(result: Result) -> None:
 
 
 def _cells(figures: Result) -> str:
-    return f"{figures['calls_per_second']:>12}{figures['p50_ms']:>11}{figures['p99_ms']:>11}"
+    numbers = figures["calls_per_second"], figures["p50_ms"], figures["p99_ms"]
+    return "{:>12,.0f}{:>11.2f}{:>11.2f}".format(*numbers)
 
 
 def arguments(doc: str | None, items: int, concurrency: str, seconds: float) -> argparse.Namespace:

@@ -1,12 +1,13 @@
 """One caller of Akin or of Chroma, each through its own blocking Python client.
 
-    python bench/load/client.py akin ADDRESS QUERIES.npz SECONDS
-    python bench/load/client.py chroma ADDRESS QUERIES.npz SECONDS
+    python bench/load/client.py akin ADDRESS QUERIES.npz
+    python bench/load/client.py chroma ADDRESS QUERIES.npz
     python bench/load/client.py chroma-import ADDRESS VECTORS.npy
 
-It runs in the environment of whichever client it uses. A caller prints `ready`, waits for a line
-on its standard input, calls one after the other, and prints the times as JSON; with 0 seconds it
-asks each query once and prints the ids that came back.
+It runs in the environment of whichever client it uses. A caller warms up, prints an empty list, and
+then for each number of seconds on its standard input calls for so long, one call after the other,
+and prints each call's milliseconds as JSON. For 0 seconds it asks each query once and prints the
+ids that came back.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def chroma_asker(address: str, queries: Mapping[str, NDArray[Any]]) -> tuple[Ask
     return ask, len(vectors)
 
 
-def chroma_import(address: str, vectors: Vectors) -> dict[str, float]:
-    """Fills a collection; seconds until all is stored, and until the first answer after that."""
+def chroma_import(address: str, vectors: Vectors) -> dict[str, Any]:
+    """Fills a collection; its id, and seconds until all is stored and the first query answered."""
     client = chroma_client(address)
     batch = client.get_max_batch_size()
     started = time.perf_counter()
@@ -84,18 +85,13 @@ def chroma_import(address: str, vectors: Vectors) -> dict[str, float]:
         part = vectors[first : first + batch]
         ids = [f"item{first + number:05x}" for number in range(len(part))]
         collection.add(ids=ids, embeddings=part)
-    stored = time.perf_counter() - started
     collection.query(query_embeddings=vectors[:1], n_results=LIMIT, include=["distances"])
-    return {"stored_s": stored, "answering_s": time.perf_counter() - started}
+    return {"collection": str(collection.id), "seconds": time.perf_counter() - started}
 
 
-def call(ask: Ask, number: int, seconds: float) -> list[float]:
-    """Calls for so long; each call's milliseconds."""
+def calls(ask: Ask, number: int, seconds: float) -> list[float]:
+    """Asks for items drawn at random for so long; each call's milliseconds."""
     drawn = np.random.default_rng()
-    for each in drawn.integers(number, size=WARM_UP):
-        ask(each)
-    print("ready", flush=True)
-    sys.stdin.readline()
     times = []
     end = time.perf_counter() + seconds
     while (started := time.perf_counter()) < end:
@@ -104,19 +100,28 @@ def call(ask: Ask, number: int, seconds: float) -> list[float]:
     return times
 
 
+def serve(ask: Ask, number: int) -> None:
+    """Does what each line of the standard input says."""
+    for each in range(WARM_UP):
+        ask(each % number)
+    print([], flush=True)
+    for line in sys.stdin:
+        seconds = float(line)
+        result: object = (
+            calls(ask, number, seconds) if seconds else [ask(each) for each in range(number)]
+        )
+        print(json.dumps(result), flush=True)
+
+
 def main() -> None:
     """Does what the arguments say."""
-    what, address, path, *rest = sys.argv[1:]
-    result: object
+    what, address, path = sys.argv[1:]
     if what == "chroma-import":
-        result = chroma_import(address, np.load(path))
-    else:
-        with np.load(path) as loaded:
-            queries = dict(loaded)
-        ask, number = {"akin": akin_asker, "chroma": chroma_asker}[what](address, queries)
-        seconds = float(rest[0])
-        result = call(ask, number, seconds) if seconds else [ask(each) for each in range(number)]
-    print(json.dumps(result))
+        print(json.dumps(chroma_import(address, np.load(path))))
+        return
+    with np.load(path) as loaded:
+        queries = dict(loaded)
+    serve(*{"akin": akin_asker, "chroma": chroma_asker}[what](address, queries))
 
 
 if __name__ == "__main__":

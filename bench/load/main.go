@@ -1,5 +1,5 @@
-// Command load drives one unary gRPC method with request messages from a file, and prints as JSON
-// how many calls were answered and how long they took.
+// Command load drives one unary gRPC method, or one HTTP path that takes POSTs of JSON, with request
+// messages from a file, and prints as JSON how many calls were answered and how long they took.
 //
 // With -concurrency N, N callers each send one call after the other (closed loop). With -rate R,
 // calls are sent R times a second whether or not earlier ones were answered (open loop), and a
@@ -20,16 +20,13 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 type options struct {
-	address, method, requests string
-	concurrency, connections  int
-	rate                      float64
-	warmUp, duration, timeout time.Duration
+	address, method, path, requests string
+	concurrency, connections        int
+	rate                            float64
+	warmUp, duration, timeout       time.Duration
 }
 
 func main() {
@@ -39,11 +36,11 @@ func main() {
 	if err != nil {
 		log.Fatalf("load: %s: %v", given.requests, err)
 	}
-	connections, err := connect(given)
+	send, err := senderTo(given)
 	if err != nil {
 		log.Fatalf("load: %s: %v", given.address, err)
 	}
-	target := target{given.method, given.timeout, connections, messages}
+	target := target{send, given.timeout, messages}
 	run := target.closedLoop
 	if given.rate > 0 {
 		run = target.openLoop
@@ -60,10 +57,11 @@ func main() {
 func read() options {
 	var given options
 	flag.StringVar(&given.address, "address", "", "host:port of the server")
-	flag.StringVar(&given.method, "method", "", "/package.Service/Method")
+	flag.StringVar(&given.method, "method", "", "/package.Service/Method to call")
+	flag.StringVar(&given.path, "path", "", "HTTP path to post to, instead of a method")
 	flag.StringVar(&given.requests, "requests", "", "file of messages, each after its length (uint32, big endian)")
 	flag.IntVar(&given.concurrency, "concurrency", 1, "callers of the closed loop")
-	flag.IntVar(&given.connections, "connections", 4, "connections that calls are spread over, at most one a caller")
+	flag.IntVar(&given.connections, "connections", 4, "gRPC connections that calls are spread over, at most one a caller")
 	flag.Float64Var(&given.rate, "rate", 0, "calls per second of the open loop; 0 for the closed one")
 	flag.DurationVar(&given.warmUp, "warm-up", 500*time.Millisecond, "how long to call before measuring")
 	flag.DurationVar(&given.duration, "duration", 5*time.Second, "how long to measure")
@@ -93,42 +91,19 @@ func messagesOf(path string) ([][]byte, error) {
 	return messages, nil
 }
 
-func connect(given options) ([]*grpc.ClientConn, error) {
-	number := given.connections
-	if given.rate == 0 {
-		number = min(number, given.concurrency)
-	}
-	connections := make([]*grpc.ClientConn, number)
-	for i := range connections {
-		connection, err := grpc.NewClient(
-			given.address,
-			grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.ForceCodec(rawCodec{})),
-		)
-		if err != nil {
-			return nil, err
-		}
-		connections[i] = connection
-	}
-	return connections, nil
-}
-
 // target is what is called, and with what.
 type target struct {
-	method      string
-	timeout     time.Duration
-	connections []*grpc.ClientConn
-	messages    [][]byte
+	send     sender
+	timeout  time.Duration
+	messages [][]byte
 }
 
 // call sends one message drawn at random and records the answer.
-func (t target) call(into *record, connection int, due time.Time) {
+func (t target) call(into *record, caller int, due time.Time) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 	defer cancel()
-	message := t.messages[rand.IntN(len(t.messages))]
-	var reply []byte
-	err := t.connections[connection%len(t.connections)].Invoke(ctx, t.method, &message, &reply)
-	into.add(time.Since(due), len(reply), err)
+	replyBytes, err := t.send(ctx, caller, t.messages[rand.IntN(len(t.messages))])
+	into.add(time.Since(due), replyBytes, err)
 }
 
 func (t target) closedLoop(given options, duration time.Duration) *record {
@@ -161,15 +136,3 @@ func (t target) openLoop(given options, duration time.Duration) *record {
 	whole.ended = time.Now()
 	return whole
 }
-
-// rawCodec passes messages through as they are.
-type rawCodec struct{}
-
-func (rawCodec) Marshal(message any) ([]byte, error) { return *message.(*[]byte), nil }
-
-func (rawCodec) Unmarshal(data []byte, message any) error {
-	*message.(*[]byte) = data
-	return nil
-}
-
-func (rawCodec) Name() string { return "proto" }
