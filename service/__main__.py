@@ -2,4 +2,5 @@
 
 from service.cli.main import app
 
-app()
+if __name__ == "__main__":  # processes that are started from this one import it
+    app()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
+import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import structlog
 from threadpoolctl import threadpool_limits
@@ -14,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from service import errors
 from service.candidates import Finder
 from service.catalogue import Catalogue
-from service.domain.values import DEFAULT_CATALOG
+from service.domain.values import DEFAULT_CATALOG, Space
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.index.faiss_tiers import TieredIndex
@@ -31,12 +35,15 @@ from service.rpc.servicer import CatalogServices
 from service.settings import Settings
 from service.snapshots import Origin, Snapshots
 from service.storage import Store
+from service.storage.store import CatalogRow
 from service.tastes import TasteReader
+from service.upkeep import Adopter, Builder
 from service.vectoriser import Vectoriser
 from service.view import View
 
 SWEEP_SECONDS = 30.0
 MONITOR_SECONDS = 2.0
+REFRESH_SECONDS = 0.05
 GC_OBJECTS = 20_000
 
 
@@ -45,8 +52,34 @@ def clock_us() -> int:
     return time.time_ns() // 1_000
 
 
-async def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or SIGINT, then drains and closes.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Which one this process is, of those that serve the same data on the same port.
+
+    The first one leads: it does what is to be done once for all of them.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether it works in the background for all."""
+        return self.number == 0
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other process serves the same data."""
+        return self.count == 1
+
+
+async def serve(settings: Settings, worker: Worker, serving: Callable[[], None]) -> None:
+    """Serves as one worker, until SIGTERM or SIGINT or the end of its parent.
+
+    Args:
+        settings: what and where; the data folder's lock must be held.
+        worker: which one of how many it is.
+        serving: is called when it lets calls in.
 
     Raises:
         AkinError: it cannot start.
@@ -58,14 +91,27 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    started = time.monotonic()
+    if (parent := multiprocessing.parent_process()) is not None:
+        loop.add_reader(parent.sentinel, stop.set)
+    life = _Life(settings, worker, serving, stop, time.monotonic())
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.data_dir, clock_us)
         stack.push_async_callback(store.close)
         provider = await _provider(settings, store)
         stack.push_async_callback(provider.embedder.close)
-        await _run(settings, store, provider, stop, started)
+        await _run(life, store, provider)
     structlog.get_logger().info("stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """What this process was started with, and when it shall stop."""
+
+    settings: Settings
+    worker: Worker
+    serving: Callable[[], None]
+    stop: asyncio.Event
+    started: float
 
 
 async def _provider(settings: Settings, store: Store) -> Provider:
@@ -78,24 +124,16 @@ async def _provider(settings: Settings, store: Store) -> Provider:
     return provider
 
 
-async def _run(
-    settings: Settings, store: Store, provider: Provider, stop: asyncio.Event, started: float
-) -> None:
+async def _run(life: _Life, store: Store, provider: Provider) -> None:
+    settings, worker = life.settings, life.worker
     ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
     embedder = MeteredEmbedder(provider.embedder, ledger)
     catalog = await store.catalog(DEFAULT_CATALOG, embedder.space)
-    # The settings, or the world, may have changed since an item's text was refused.
-    await store.retry_pending()
     batcher = Batcher(embedder)
     batcher.pace.problem = provider.problem
     cache = VectorCache(embedder.space.dimensions)
     vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
-    half = settings.index_vectors == "float16"
-    view = View(TieredIndex(embedder.space.dimensions, half=half), clock_us)
-    origin = Origin(store.store_id, f"{embedder.space.fingerprint} {settings.index_vectors}")
-    snapshots = Snapshots(settings.data_dir / "index" / catalog.name, origin)
-    snapshots.load(view, store.last_sequence)
-    indexer = Indexer(store, catalog, view, snapshots)
+    indexer, upkeep = _index(life, store, catalog, embedder.space)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
         store,
@@ -104,24 +142,46 @@ async def _run(
         TasteReader(store, catalog, vectoriser),
         Finder(RANKINGS[settings.ranking], _prior(settings)),
     )
-    server = Server({DEFAULT_CATALOG: CatalogServices(catalogue, recommender)})
-    metrics = Metrics(settings.metrics_listen)
+    services = {DEFAULT_CATALOG: CatalogServices(catalogue, recommender)}
+    server = Server(services, shared_port=not worker.alone)
+    metrics = Metrics(settings.metrics_listen if worker.leads else "")
+    work = [batcher.run(), indexer.run(), upkeep.run(), _monitor(catalogue, server, metrics)]
+    if worker.leads:
+        # The settings, or the world, may have changed since an item's text was refused.
+        await store.retry_pending()
+        work += [PendingEmbedder(store, catalog, vectoriser).run(), _sweep(catalogue)]
+    if not worker.alone:
+        work.append(_refresh(store))
     # A task that fails takes the others and the server with it: better gone than half alive.
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(batcher.run()),
-            group.create_task(indexer.run()),
-            group.create_task(indexer.maintain()),
-            group.create_task(PendingEmbedder(store, catalog, vectoriser).run()),
-            group.create_task(_sweep(catalogue)),
-            group.create_task(_monitor(catalogue, server, metrics)),
-        ]
+        tasks = [group.create_task(each) for each in work]
         try:
-            await _serve(settings, server, indexer, store, stop, started)
+            await _serve(life, server, indexer, store)
         finally:
             await server.drain(settings.shutdown_grace_seconds)
             for task in tasks:
                 task.cancel()
+
+
+def _index(
+    life: _Life, store: Store, catalog: CatalogRow, space: Space
+) -> tuple[Indexer, Builder | Adopter]:
+    """What follows a catalog's items, from its snapshot if there is one, and what keeps it fast."""
+
+    def empty_view() -> View:
+        return View(TieredIndex(space.dimensions, half=vectors == "float16"), clock_us)
+
+    worker, vectors = life.worker, life.settings.index_vectors
+    folder = life.settings.data_dir / "index" / catalog.name
+    origin = Origin(store.store_id, f"{space.fingerprint} {vectors}")
+    snapshots = Snapshots(folder, origin, owner=worker.leads)
+    view = empty_view()
+    if not snapshots.load(view, store.last_sequence):
+        view = empty_view()
+    indexer = Indexer(store, catalog, view)
+    if worker.leads:
+        return indexer, Builder(indexer, snapshots, shared=not worker.alone)
+    return indexer, Adopter(store, indexer, snapshots, empty_view)
 
 
 def _prior(settings: Settings) -> Prior | None:
@@ -130,33 +190,45 @@ def _prior(settings: Settings) -> Prior | None:
     return Prior(settings.prior_attribute, settings.prior_weight)
 
 
-async def _serve(
-    settings: Settings,
-    server: Server,
-    indexer: Indexer,
-    store: Store,
-    stop: asyncio.Event,
-    started: float,
-) -> None:
+async def _serve(life: _Life, server: Server, indexer: Indexer, store: Store) -> None:
     log = structlog.get_logger()
-    port = await server.start(settings.listen)
-    host = settings.listen.rpartition(":")[0]
-    log.info("listening", address=f"{host}:{port}")
-    stopped = asyncio.create_task(stop.wait())
+    settings, worker = life.settings, life.worker
+    address = ""
+    if worker.alone:
+        address = await _listen(server, settings.listen)
+    stopped = asyncio.create_task(life.stop.wait())
     caught_up = asyncio.create_task(indexer.reached(store.last_sequence))
     await asyncio.wait({stopped, caught_up}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
+    if not life.stop.is_set():
         # What lives now lives on: the collector need not look at it again and again. With Python's
         # own threshold of 700 objects it takes some 15% of the time under load.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_OBJECTS)
+        if not worker.alone:
+            # Connections go to whoever listens: only now, since others may serve already.
+            address = await _listen(server, settings.listen)
         await server.open_gate()
-        seconds = round(time.monotonic() - started, 3)
-        log.info("serving", address=f"{host}:{port}", items=indexer.items, seconds=seconds)
+        seconds = round(time.monotonic() - life.started, 3)
+        log.info(
+            "serving",
+            address=address,
+            process_id=os.getpid(),
+            items=indexer.items,
+            seconds=seconds,
+        )
+        life.serving()
         await stopped
     caught_up.cancel()
     log.info("draining", grace_seconds=settings.shutdown_grace_seconds)
+
+
+async def _listen(server: Server, wanted: str) -> str:
+    """Listens; returns the address with the port that was free, where any was asked for."""
+    port = await server.start(wanted)
+    address = f"{wanted.rpartition(':')[0]}:{port}"
+    structlog.get_logger().info("listening", address=address)
+    return address
 
 
 async def _monitor(catalogue: Catalogue, server: Server, metrics: Metrics) -> None:
@@ -168,6 +240,16 @@ async def _monitor(catalogue: Catalogue, server: Server, metrics: Metrics) -> No
         except errors.AkinError as exc:
             structlog.get_logger().warning("monitor_failed", reason=exc.reason)
         await asyncio.sleep(MONITOR_SECONDS)
+
+
+async def _refresh(store: Store) -> None:
+    """Has what other processes write followed as well."""
+    while True:
+        try:
+            await store.refresh()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("refresh_failed", reason=exc.reason)
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def _sweep(catalogue: Catalogue) -> None:

@@ -153,7 +153,7 @@ class Catalogue:
         return CatalogFigures(
             name=self._catalog.name,
             item_count=await self._store.count_items(self._catalog),
-            sequence=self._store.last_sequence,
+            sequence=await self._store.refresh(),
             space=self._vectoriser.space,
             pending=await self._store.pending_reasons(self._catalog),
             usage=[
@@ -233,7 +233,7 @@ class Catalogue:
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
                 break
-            await self._indexer.reached(self._store.last_sequence)
+            await self._indexer.reached(await self._store.refresh())
         if cut:
             return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)

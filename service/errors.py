@@ -13,7 +13,8 @@
     |-- NotReady               starting, or shutting down
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
-    `-- AddressUnavailable     the address cannot be listened on (at start only)
+    |-- AddressUnavailable     the address cannot be listened on (at start only)
+    `-- WorkerFailed           one of several processes could not start (at start only)
 
 Messages never quote a caller's text or a key.
 """
@@ -150,6 +151,12 @@ class AddressUnavailable(AkinError):
     """The address cannot be listened on."""
 
     reason = "ADDRESS_UNAVAILABLE"
+
+
+class WorkerFailed(AkinError):
+    """One of several processes could not start; it has told why."""
+
+    reason = "WORKER_FAILED"
 
 
 NOT_EMBEDDED_YET = (EmbeddingUnavailable, EmbeddingRejected)

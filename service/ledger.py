@@ -20,30 +20,21 @@ class Ledger:
         self._store = store
         self._budget_usd = budget_usd_per_day
         self._clock_us = clock_us
-        self._day = ""
-        self._today = Spend()
 
     async def check(self) -> None:
         """Raises BudgetSpent if there is a budget and today's is spent."""
-        await self._turn_page()
-        if self._budget_usd is not None and self._today.cost_usd >= self._budget_usd:
+        if self._budget_usd is None:
+            return
+        # Other processes over the same data spend from it too.
+        today = (await self._store.spend_by_day(1)).get(day_of(self._clock_us()), Spend())
+        if today.cost_usd >= self._budget_usd:
             raise errors.BudgetSpent(
                 f"today's budget for embedding, {self._budget_usd:g} US dollars, is spent"
             )
 
     async def record(self, spent: Spend) -> None:
         """Adds to today."""
-        await self._turn_page()
-        self._today = Spend(
-            self._today.prompt_tokens + spent.prompt_tokens, self._today.cost_usd + spent.cost_usd
-        )
-        await self._store.add_spend(self._day, spent)
-
-    async def _turn_page(self) -> None:
-        day = day_of(self._clock_us())
-        if day != self._day:
-            self._day = day
-            self._today = (await self._store.spend_by_day(1)).get(day, Spend())
+        await self._store.add_spend(day_of(self._clock_us()), spent)
 
 
 class MeteredEmbedder:

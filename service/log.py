@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -14,13 +15,18 @@ import structlog
 _ENCODER = json.JSONEncoder(default=repr)
 
 
-def configure(level: str) -> None:
-    """Sends log lines of at least `level` to standard output."""
+def configure(level: str, worker: int | None = None) -> None:
+    """Sends log lines of at least `level` to standard output.
+
+    Each says which `worker` it comes from, if there are several.
+    """
     person = sys.stdout.isatty()
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        processors.append(partial(_with_worker, worker))
     if person:
         # Rich tracebacks would show local variables, and with them callers' texts.
         plain = structlog.dev.plain_traceback
@@ -38,6 +44,13 @@ def configure(level: str) -> None:
         logger_factory=lambda *_: _Output(),
         cache_logger_on_first_use=True,
     )
+
+
+def _with_worker(
+    worker: int, _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    event["worker"] = worker
+    return event
 
 
 class _Output:

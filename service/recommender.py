@@ -75,7 +75,10 @@ class Recommender:
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector for now.
         """
-        errors.require((*query_violations(query, self._store.last_sequence), *found))
+        last = self._store.last_sequence
+        if query.min_sequence > last:
+            last = await self._store.refresh()
+        errors.require((*query_violations(query, last), *found))
         assert query.source is not None  # noqa: S101  (or it broke the contract)
         await self._indexer.reached(query.min_sequence)
         tastes = await self._tastes.read(query.source)
@@ -86,7 +89,7 @@ class Recommender:
                 items = await self._items(query, candidates, chosen)
                 if len(items) == len(chosen):
                     break
-                await self._indexer.reached(self._store.last_sequence)
+                await self._indexer.reached(await self._store.refresh())
                 candidates, chosen = await self._chosen(query, tastes)
         because = await self._reasons(query, candidates, chosen) if query.explain else {}
         ranked = [candidates.ranked[position][:2] for position in chosen]

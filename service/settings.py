@@ -116,6 +116,9 @@ class Settings(BaseSettings):
         "127.0.0.1:50051", description="host:port to serve on; port 0 takes a free one"
     )
     data_dir: Path = Field(Path("data"), description="folder of the database, made if need be")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="processes that serve on the address, over the same data"
+    )
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         8.0, description="how long calls under way may go on after SIGTERM or SIGINT"
     )

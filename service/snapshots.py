@@ -63,12 +63,20 @@ class Origin:
 
 
 class Snapshots:
-    """The snapshots of one catalog in a folder of its own; there is one at a time."""
+    """The snapshots of one catalog in a folder of its own; there is one at a time.
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
+    Args:
+        folder: where they are.
+        origin: where they must come from.
+        owner: whether this process saves them, and removes those that cannot be used.
+    """
+
+    def __init__(self, folder: Path, origin: Origin, *, owner: bool = True) -> None:
         self._folder = folder
         self._origin = origin
+        self._owner = owner
         self._written: dict[str, File] = {}
+        self._seen = 0
 
     def save(self, state: ViewState) -> None:
         """Writes a snapshot and removes the files of the former one.
@@ -100,6 +108,10 @@ class Snapshots:
             path.write_text(manifest.model_dump_json())
         self._remove_but(files)
 
+    def is_new(self) -> bool:
+        """Whether there is a snapshot that was not there at the last `load`."""
+        return self._manifest_number() not in {0, self._seen}
+
     def load(self, view: View, last_sequence: int) -> bool:
         """Fills an empty view from the snapshot; False if there is none that can be used.
 
@@ -108,6 +120,7 @@ class Snapshots:
             last_sequence: of the store; a snapshot beyond it is of another past.
         """
         log = structlog.get_logger()
+        self._seen = self._manifest_number()
         try:
             manifest = self._manifest(last_sequence)
             if manifest is None:
@@ -121,10 +134,18 @@ class Snapshots:
             self._written = dict(manifest.files)
         except (Unusable, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
             log.warning("snapshot_dropped", reason=str(exc))
-            self._remove_but(())
+            if self._owner:
+                self._remove_but(())
             return False
         log.info("snapshot_loaded", sequence=manifest.sequence, items=len(view))
         return True
+
+    def _manifest_number(self) -> int:
+        """Another one for each manifest, 0 if there is none."""
+        try:
+            return (self._folder / MANIFEST).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _manifest(self, last_sequence: int) -> Manifest | None:
         try:

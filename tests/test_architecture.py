@@ -15,12 +15,14 @@ LAYERS = (
     {"view", "vectoriser", "rankings", "selection"},
     {"snapshots", "pooling", "prior"},
     {"indexer"},
+    {"upkeep"},
     {"tastes"},
     {"reasons", "candidates"},
     {"catalogue", "recommender", "pending", "ledger", "metrics"},
     {"rpc"},
     {"provider"},
     {"app"},
+    {"supervisor"},
     {"cli"},
     {"__main__"},
 )
@@ -28,7 +30,7 @@ LAYERS = (
 
 ONLY = {
     "rpc": {"rpc", "catalogue", "recommender", "domain", "errors"},
-    "cli": {"cli", "app", "settings", "log", "errors", "domain", "embedding"},
+    "cli": {"cli", "supervisor", "settings", "log", "errors", "domain", "embedding"},
 }
 """Parts that may not even import everything below them."""
 

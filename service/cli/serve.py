@@ -1,7 +1,8 @@
-"""`akin serve`: runs the server in this process."""
+"""`akin serve`: runs the server in this process, or in several that this one starts."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import typer
@@ -9,16 +10,17 @@ import typer
 
 def serve() -> None:
     """Run the server until SIGTERM or SIGINT. Settings are environment variables AKIN_*."""
-    # FAISS and the model take a second to load, which the other commands can do without.
-    import uvloop  # noqa: PLC0415
-
-    from service import app, errors, log  # noqa: PLC0415
+    # What these import takes time that the other commands can do without.
+    from service import errors, log, supervisor  # noqa: PLC0415
     from service.settings import SettingsError, load  # noqa: PLC0415
 
     try:
         settings = load()
         log.configure(settings.log_level)
-        uvloop.run(app.serve(settings))
+        if settings.workers > 1:
+            asyncio.run(supervisor.supervise(settings))
+        else:
+            supervisor.serve_alone(settings)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
             typer.echo(f"akin serve: {exc}", err=True)

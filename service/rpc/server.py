@@ -32,19 +32,24 @@ RECEIVED_BYTES = 24 * 1024 * 1024
 CALLS_AT_ONCE = 2_000
 """Further calls are refused with RESOURCE_EXHAUSTED: each holds memory while it waits."""
 
-_OPTIONS = (
-    ("grpc.max_receive_message_length", RECEIVED_BYTES),
-    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not take half the calls
-)
-
 
 class Server:
-    """Serves on one address; everything but health and reflection waits for `open_gate`."""
+    """Serves on one address; everything but health and reflection waits for `open_gate`.
 
-    def __init__(self, catalogs: Mapping[str, CatalogServices]) -> None:
+    Args:
+        catalogs: what to serve, by name.
+        shared_port: whether other processes listen on the same port. Otherwise a second server on
+            it fails, and does not take half the calls.
+    """
+
+    def __init__(self, catalogs: Mapping[str, CatalogServices], *, shared_port: bool) -> None:
         self._gate = Gate()
         self._health = health.HealthServicer()
-        self._server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        options = (
+            ("grpc.max_receive_message_length", RECEIVED_BYTES),
+            ("grpc.so_reuseport", int(shared_port)),
+        )
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
         for service, servicer in (
             (RECOMMENDER, RecommenderServicer(Catalogs(catalogs))),
             (CATALOG, CatalogServicer(Catalogs(catalogs))),

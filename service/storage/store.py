@@ -7,14 +7,11 @@ their own, and see only what is committed.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -25,7 +22,8 @@ from numpy.typing import NDArray
 from service import errors
 from service.domain.values import DEFAULT_CATALOG, Space, StoredItem, StoredUser, User
 from service.storage import items, pending, spend, users
-from service.storage.schema import connect, migrate, translated
+from service.storage.folder import prepare
+from service.storage.schema import connect, translated
 from service.storage.values import Change, ItemPage, ItemWrite, Passage, PendingItem, Spend
 from service.storage.writer import GroupCommit, Transaction
 
@@ -52,9 +50,8 @@ class Store:
     StoreFull. Made by `open`, ended by `close`.
     """
 
-    def __init__(self, path: Path, lock: int, clock_us: Callable[[], int]) -> None:
+    def __init__(self, path: Path, clock_us: Callable[[], int]) -> None:
         self._path = path
-        self._lock = lock
         self._clock_us = clock_us
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -70,30 +67,16 @@ class Store:
         """Opens the database in `folder`, making both if need be.
 
         Args:
-            folder: the data folder; one server at a time may use it.
+            folder: the data folder; `folder.locked` keeps it to the processes of one server.
             clock_us: the time in microseconds since 1970 UTC.
 
         Raises:
-            StoreUnavailable: the folder cannot be used, or another server uses it.
+            StoreUnavailable: the folder cannot be used.
+            StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  (nothing else runs yet)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise errors.StoreUnavailable(f"the data folder cannot be used: {exc}") from exc
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path = folder / "akin.sqlite3"
-            with translated():
-                with closing(connect(path)) as connection:
-                    migrate(connection)
-                return cls(path, lock, clock_us)
-        except BlockingIOError:
-            os.close(lock)
-            raise errors.StoreUnavailable("another server uses this data folder") from None
-        except BaseException:
-            os.close(lock)
-            raise
+        path = prepare(folder)
+        with translated():
+            return cls(path, clock_us)
 
     async def close(self) -> None:
         """Finishes the writes under way, folds the log into the database and lets go of it."""
@@ -104,11 +87,17 @@ class Store:
         with translated():
             self._writing.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._writing.close()
-        os.close(self._lock)
 
     def listen(self, listener: Callable[[int], None]) -> None:
         """Has `listener` called in the event loop with the last sequence after each commit."""
         self._listeners.append(listener)
+
+    async def refresh(self) -> int:
+        """Learns of other processes' commits; returns the last sequence."""
+        sequence = await self._read(items.last_sequence)
+        if sequence > self.last_sequence:
+            self._committed(sequence)
+        return self.last_sequence
 
     async def stored_space(self, name: str) -> Space | None:
         """The space that a catalog's vectors are in, if there is such a catalog yet."""
@@ -267,7 +256,7 @@ class Store:
         return await self._read(spend.by_day, days)
 
     def _committed(self, sequence: int) -> None:
-        self.last_sequence = sequence
+        self.last_sequence = max(sequence, self.last_sequence)
         for listener in self._listeners:
             listener(sequence)
 

@@ -10,7 +10,7 @@ from support.stores import all_items, indexed, opened, rows
 
 from service import errors
 from service.domain.values import DEFAULT_CATALOG, Space
-from service.storage import Store
+from service.storage import Store, locked
 
 DATABASE = "akin.sqlite3"
 
@@ -63,13 +63,34 @@ async def test_an_unknown_catalog_is_not_found(tmp_path: Path) -> None:
             await store.catalog("other", SPACE)
 
 
-async def test_a_folder_belongs_to_one_store_at_a_time(tmp_path: Path) -> None:
-    """A second store on a folder is refused until the first one is closed."""
-    async with opened(tmp_path, FakeClock()):
-        with pytest.raises(errors.StoreUnavailable, match="another server uses this data folder"):
-            await Store.open(tmp_path, FakeClock())
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        assert [] == await all_items(store, catalog)
+def test_a_folder_belongs_to_one_server_at_a_time(tmp_path: Path) -> None:
+    """A folder cannot be locked again until its lock is free."""
+    with (
+        locked(tmp_path),
+        pytest.raises(errors.StoreUnavailable, match="another server uses this data folder"),
+        locked(tmp_path),
+    ):
+        raise AssertionError
+    with locked(tmp_path):
+        pass
+
+
+async def test_stores_learn_of_each_others_commits(tmp_path: Path) -> None:
+    """What one store commits, another one over the same folder knows once it has looked."""
+    async with (
+        opened(tmp_path, FakeClock()) as (one, catalog),
+        opened(tmp_path, FakeClock()) as (two, same),
+    ):
+        told: list[int] = []
+        two.listen(told.append)
+        (stored,) = await one.upsert_items(catalog, [indexed("a", "tea")])
+        assert two.last_sequence < stored.sequence
+        assert stored.sequence == await two.refresh() == two.last_sequence
+        assert stored.sequence == await two.refresh()
+        assert [stored.sequence] == told
+        (later,) = await two.upsert_items(same, [indexed("b", "coffee")])
+        assert stored.sequence < later.sequence == await one.refresh()
+        assert ["a", "b"] == [each.item.item_id for each in await all_items(one, catalog)]
 
 
 async def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -133,4 +154,4 @@ async def test_damage_found_while_reading_is_told(tmp_path: Path) -> None:
 async def test_a_closed_store_leaves_one_database_file(tmp_path: Path) -> None:
     """Closing folds the write-ahead log in, so that the database is one file to copy."""
     await filled(tmp_path)
-    assert [DATABASE, "lock"] == files(tmp_path)
+    assert [DATABASE] == files(tmp_path)

@@ -1,0 +1,162 @@
+import os
+import signal
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from itertools import permutations
+from pathlib import Path
+
+import grpc
+import pytest
+from akin.v1 import item_pb2
+from akin.v1 import recommender_service_pb2 as pb
+from akin.v1 import recommender_service_pb2_grpc as pb_grpc
+from support.server import WAIT_SECONDS, RunningServer, refused
+from support.texts import distinct
+
+WORKERS = 3
+CONNECTIONS = 100
+"""More than enough for the kernel to have dealt one to each worker."""
+
+Stubs = Mapping[int, pb_grpc.RecommenderServiceStub]
+
+
+def calls(server: RunningServer) -> list[int]:
+    """Which worker answered each call so far."""
+    return [each["worker"] for each in server.events("call")]
+
+
+def connected(server: RunningServer, stack: ExitStack) -> Stubs:
+    """A connection to each worker, by its number."""
+    stubs: dict[int, pb_grpc.RecommenderServiceStub] = {}
+    for _ in range(CONNECTIONS):
+        if len(stubs) == WORKERS:
+            return stubs
+        before = len(calls(server))
+        channel = stack.enter_context(
+            grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)])
+        )
+        stub = pb_grpc.RecommenderServiceStub(channel)
+        stub.ListItems(pb.ListItemsRequest(page_size=1), timeout=WAIT_SECONDS)
+        server.wait_for("call", before + 1)
+        stubs[calls(server)[before]] = stub
+    raise AssertionError(f"only the workers {sorted(stubs)} got a connection")
+
+
+def written(stub: pb_grpc.RecommenderServiceStub, number: int) -> int:
+    """Stores an item; returns its sequence."""
+    item = item_pb2.Item(item_id=str(number), text=distinct(number))
+    reply = stub.UpsertItem(pb.UpsertItemRequest(item=item), timeout=WAIT_SECONDS)
+    return int(reply.item.sequence)
+
+
+def best(stub: pb_grpc.RecommenderServiceStub, number: int, sequence: int) -> str:
+    """The item found first for an item's text, as of a sequence."""
+    request = pb.RecommendSimilarRequest(text=distinct(number), limit=1, min_sequence=sequence)
+    reply = stub.RecommendSimilar(request, timeout=WAIT_SECONDS)
+    return next((each.item_id for each in reply.recommendations), "")
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(tmp_path_factory.mktemp("workers"), WORKERS=str(WORKERS)) as server:
+        server.wait_for("serving", WORKERS)
+        yield server
+
+
+def test_what_one_worker_wrote_any_other_finds(several: RunningServer) -> None:
+    """A write's sequence, as min_sequence, has every worker answer from that write on."""
+    with ExitStack() as stack:
+        stubs = connected(several, stack)
+        for number, (writer, reader) in enumerate(permutations(stubs, 2)):
+            sequence = written(stubs[writer], number)
+            assert str(number) == best(stubs[reader], number, sequence)
+            request = pb.DeleteItemRequest(item_id=str(number))
+            deleted = stubs[reader].DeleteItem(request, timeout=WAIT_SECONDS).sequence
+            assert str(number) != best(stubs[writer], number, deleted)
+
+
+def test_a_sequence_that_nobody_wrote_is_refused(several: RunningServer) -> None:
+    """A min_sequence beyond the last write of all workers is an error, not a wait."""
+    with ExitStack() as stack:
+        stubs = connected(several, stack)
+        sequence = written(stubs[0], 1)
+        for stub in stubs.values():
+            with pytest.raises(grpc.RpcError) as caught:
+                best(stub, 1, sequence + 1)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_writes_through_all_workers_get_distinct_sequences(several: RunningServer) -> None:
+    """Sequences are of one order, whoever wrote: each write's is higher than the one before."""
+    with ExitStack() as stack:
+        stubs = connected(several, stack)
+        sequences = [written(stubs[number % WORKERS], 100 + number) for number in range(30)]
+    assert sorted(set(sequences)) == sequences
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    """After kill -9 of each worker in turn all serve again, with every acknowledged write."""
+    with RunningServer(tmp_path, WORKERS=str(WORKERS)) as server, ExitStack() as stack:
+        server.wait_for("serving", WORKERS)
+        stubs = connected(server, stack)
+        sequences = [written(stubs[number % WORKERS], number) for number in range(9)]
+        for kills, victim in enumerate(server.events("serving"), start=1):
+            os.kill(victim["process_id"], signal.SIGKILL)
+            for worker, stub in stubs.items():
+                if worker != victim["worker"]:
+                    assert "8" == best(stub, 8, sequences[-1])
+            again = server.wait_for("serving", WORKERS + kills)
+            assert victim["worker"] == again["worker"]
+            assert 9 == again["items"]
+            stubs = connected(server, stack)
+        assert WORKERS == len(server.events("worker_ended"))
+
+
+def test_all_workers_drain_when_asked_to_end(tmp_path: Path) -> None:
+    """SIGTERM ends every worker in order, and then the server, with exit code 0."""
+    with RunningServer(tmp_path, WORKERS=str(WORKERS)) as server:
+        server.wait_for("serving", WORKERS)
+        assert 0 == server.stop()
+        assert set(range(WORKERS)) == {each["worker"] for each in server.events("stopped")}
+        assert [] == server.events("worker_ended")
+
+
+def test_workers_do_not_outlive_their_server(tmp_path: Path) -> None:
+    """After kill -9 of the process that started them, all workers end by themselves."""
+    with RunningServer(tmp_path, WORKERS=str(WORKERS)) as server:
+        server.wait_for("serving", WORKERS)
+        server.kill()  # which waits until nobody holds its output any more
+    assert WORKERS == len(server.events("stopped"))
+
+
+def test_a_second_server_on_the_port_is_refused(several: RunningServer, tmp_path: Path) -> None:
+    """Workers share their port among themselves only: another server cannot have it."""
+    for workers in ("1", "2"):
+        code, lines = refused(tmp_path, LISTEN=several.address, WORKERS=workers)
+        assert (2, f"akin serve: cannot listen on {several.address}") == (code, lines[-1])
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, lines = refused(tmp_path, LISTEN=address, WORKERS="2")
+    assert (2, [f"akin serve: cannot listen on {address}"]) == (code, lines)
+
+
+def test_a_second_server_on_the_folder_is_refused(several: RunningServer) -> None:
+    """The data folder belongs to one server, however many workers either has."""
+    for workers in ("1", "2"):
+        code, lines = refused(several.folder, WORKERS=workers)
+        assert (2, ["akin serve: another server uses this data folder"]) == (code, lines)
+
+
+def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
+    """What keeps a worker from its first start is told, and is not tried again and again."""
+    with RunningServer(tmp_path) as server:
+        assert 0 == server.stop()
+    settings = {"EMBEDDER": "openai", "EMBEDDING_BASE_URL": "http://127.0.0.1:9/v1"}
+    code, lines = refused(
+        tmp_path, WORKERS="2", EMBEDDING_MODEL="m", EMBEDDING_DIMENSIONS="7", **settings
+    )
+    assert 2 == code
+    assert any("the catalog default was embedded as" in line for line in lines)
+    assert "ended before it served" in lines[-1]
