@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.view import View, ViewState
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 READ_BYTES = 4 * 1024 * 1024
 
@@ -87,7 +87,7 @@ class Snapshots:
         self._folder.mkdir(parents=True, exist_ok=True)
         arrays = f"arrays-{state.sequence}.npz"
         files = {}
-        for name, write in state.graphs.items():
+        for name, write in state.files.items():
             if name not in self._written:
                 with _replaced(self._folder / name) as path:
                     write(path)
@@ -126,11 +126,11 @@ class Snapshots:
             if manifest is None:
                 return False
             self._check(manifest)
-            graphs = {
+            paths = {
                 name: self._folder / name for name in manifest.files if name != manifest.arrays
             }
             with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
-                view.restore(ViewState(manifest.sequence, dict(arrays), {}), graphs)
+                view.restore(ViewState(manifest.sequence, dict(arrays), {}), paths)
             self._written = dict(manifest.files)
         except (Unusable, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
             log.warning("snapshot_dropped", reason=str(exc))

@@ -26,11 +26,11 @@ EXCLUDED_APART = 64
 
 
 class ViewState(NamedTuple):
-    """What a view holds as of `sequence`: arrays, and how to write each graph to a file."""
+    """What a view holds as of `sequence`: arrays, and how to write each file."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
-    graphs: Mapping[str, Callable[[Path], None]]
+    files: Mapping[str, Callable[[Path], None]]
 
 
 class View:
@@ -78,16 +78,16 @@ class View:
             **{f"index/{name}": each for name, each in index.arrays.items()},
             **{f"attributes/{name}": each for name, each in self.attributes.capture().items()},
         }
-        return ViewState(self.sequence, arrays, index.graphs)
+        return ViewState(self.sequence, arrays, index.files)
 
-    def restore(self, state: ViewState, graphs: Mapping[str, Path]) -> None:
-        """Fills an empty view from what `capture` gave, with the files its graphs were written to.
+    def restore(self, state: ViewState, files: Mapping[str, Path]) -> None:
+        """Fills an empty view from what `capture` gave, with the files that were written.
 
         Raises:
             KeyError, ValueError: it is not what was captured; the view is of no use then.
         """
         arrays = state.arrays
-        self.index.restore(IndexState(_below(arrays, "index/"), {}), graphs)
+        self.index.restore(IndexState(_below(arrays, "index/"), {}), files)
         self.attributes.restore(_below(arrays, "attributes/"))
         text = arrays["ids"].tobytes().decode()
         self._ids = text.split("\n") if text else []

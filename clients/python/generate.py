@@ -1,7 +1,11 @@
-"""Generates the Python stubs of protos/ into this folder, or into the folder given as argument."""
+"""Generates the Python stubs of protos/ into this folder, or into the folder given as argument.
+
+The configuration for clients, which lies beside the protos, is copied along.
+"""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,11 +13,12 @@ from grpc_tools import protoc
 
 HERE = Path(__file__).resolve().parent
 PROTOS = HERE.parents[1] / "protos"
+CONFIG = "akin/v1/service_config.json"
 WELL_KNOWN_TYPES = Path(protoc.__file__).parent / "_proto"
 
 
 def generate(target: Path) -> None:
-    """Writes akin/v1/*_pb2*.py and .pyi below `target`.
+    """Writes akin/v1/*_pb2*.py and .pyi, and service_config.json, below `target`.
 
     Raises:
         SystemExit: protoc refused the protos; it has said why on standard error.
@@ -34,6 +39,7 @@ def generate(target: Path) -> None:
     ]
     if protoc.main(arguments) != 0:
         raise SystemExit(1)
+    shutil.copy(PROTOS / CONFIG, target / CONFIG)
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ class Owned(NamedTuple):
 
 
 class IndexState(NamedTuple):
-    """What an index holds: arrays by name, and how to write each of its graphs to a file."""
+    """What an index holds: arrays by name, and how to write each of its files."""
 
     arrays: Mapping[str, NDArray[Any]]
-    graphs: Mapping[str, Callable[[Path], None]]
+    files: Mapping[str, Callable[[Path], None]]
 
 
 class VectorIndex(Protocol):
@@ -144,8 +144,8 @@ class VectorIndex(Protocol):
     def capture(self) -> IndexState:
         """All it holds, for a snapshot; nothing in it changes any more."""
 
-    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
-        """Fills an empty index from what `capture` gave, with the files its graphs were written to.
+    def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
+        """Fills an empty index from what `capture` gave, with the files that were written.
 
         Raises:
             KeyError, ValueError: it is not what was captured.

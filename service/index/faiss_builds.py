@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from service.index.base import Mask, Vectors
+from service.index.faiss_codes import Codes
 from service.index.faiss_exact import ExactIndex
-from service.index.faiss_graph import GraphPart, built
+from service.index.faiss_graph import GraphPart, matrix_of
 
 BATCH = 1_024
 """Rows between which a build can be stopped: 0.4 s."""
 
+NEIGHBOURS = 16
+BUILD_BREADTH = 200
+"""efConstruction. With 80 a search must be four times as broad for the same recall."""
+
 
 Block = tuple[NDArray[np.int32], Callable[[slice], Vectors], Mask]
 """Keys, their vectors by rows, and which rows are not void."""
+
+
+def built(dimensions: int, batches: Iterable[Vectors], *, half: bool) -> faiss.IndexHNSW:
+    """A graph over unit vectors, float32 [n, dimensions] at a time; takes 0.4 ms a vector.
+
+    With `half` it keeps them as float16: with 30,000 package descriptions the recall@10 is 0.986
+    then, and 0.987 otherwise.
+    """
+    # Here in the thread that builds: OpenMP's setting is each thread's own.
+    faiss.omp_set_num_threads(1)
+    inner_product = faiss.METRIC_INNER_PRODUCT
+    if half:
+        kind = faiss.ScalarQuantizer.QT_fp16
+        graph = faiss.IndexHNSWSQ(dimensions, kind, NEIGHBOURS, inner_product)
+    else:
+        graph = faiss.IndexHNSWFlat(dimensions, NEIGHBOURS, inner_product)
+    graph.hnsw.efConstruction = BUILD_BREADTH
+    for vectors in batches:
+        graph.add(np.ascontiguousarray(vectors))
+    return graph
 
 
 class GraphBuild:
@@ -45,8 +71,8 @@ class GraphBuild:
         graph = built(self._dimensions, self._batches(), half=self._half)
         if self._stopped:
             return
-        keys = [keys[alive] for keys, _, alive in self._blocks]
-        self.part = GraphPart(graph, np.concatenate(keys) if keys else np.empty(0, np.int32))
+        keys = np.concatenate([keys[alive] for keys, _, alive in self._blocks])
+        self.part = GraphPart(graph, Codes.of(matrix_of(graph)), keys)
 
     def stop(self) -> None:
         """Has `run` end after the batch it is at."""

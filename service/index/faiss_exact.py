@@ -170,9 +170,9 @@ class ExactIndex:
         order = np.argsort(keys, kind="stable")
         return IndexState({"keys": keys[order], "vectors": vectors[order]}, {})
 
-    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
+    def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
         """Takes in the keys and vectors."""
-        del graphs
+        del files
         self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
     def figures(self) -> IndexFigures:

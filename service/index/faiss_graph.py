@@ -6,7 +6,7 @@ on, but is never found.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,45 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.base import Hits, Keys, Mask, Vectors
-from service.index.planner import plan
+from service.index.faiss_codes import Codes, Findable
+from service.index.faiss_scan import Matrix, best
+from service.index.planner import Way, by_codes, plan
 
-NEIGHBOURS = 16
+GRAPH = "graph-"
+"""How the names of graphs' files begin."""
+
 LISTED = 32
 """Neighbours that are listed for each row, once there was time for it; 128 bytes a row."""
 
 LISTING_BREADTH = 320
-BUILD_BREADTH = 200
-"""efConstruction. With 80 a search must be four times as broad for the same recall."""
-
 GATHER_SHARE = 0.1
 """Up to this share of the rows, copying them together is faster than FAISS's scan with a mask."""
-
-
-def built(dimensions: int, batches: Iterable[Vectors], *, half: bool) -> faiss.IndexHNSW:
-    """A graph over unit vectors, float32 [n, dimensions] at a time; takes 0.4 ms a vector.
-
-    With `half` it keeps them as float16: with 30,000 package descriptions the recall@10 is 0.986
-    then, and 0.987 otherwise.
-    """
-    # Here in the thread that builds: OpenMP's setting is each thread's own.
-    faiss.omp_set_num_threads(1)
-    inner_product = faiss.METRIC_INNER_PRODUCT
-    if half:
-        kind = faiss.ScalarQuantizer.QT_fp16
-        graph = faiss.IndexHNSWSQ(dimensions, kind, NEIGHBOURS, inner_product)
-    else:
-        graph = faiss.IndexHNSWFlat(dimensions, NEIGHBOURS, inner_product)
-    graph.hnsw.efConstruction = BUILD_BREADTH
-    for vectors in batches:
-        graph.add(np.ascontiguousarray(vectors))
-    return graph
 
 
 class GraphPart:
     """Vectors by key in a graph. Not for several threads at once.
 
     Args:
-        graph: what `built` gave.
+        graph: an HNSW graph, over float32 or float16.
+        codes: those of its rows.
         keys: int32 [rows], the key of each row; those of one key are neighbours.
         name: of its file in snapshots; by default a new one.
         total: the sum of the vectors that are not void, float64 [dimensions]; by default of all.
@@ -63,23 +45,25 @@ class GraphPart:
     def __init__(
         self,
         graph: faiss.IndexHNSW,
+        codes: Codes,
         keys: NDArray[np.int32],
         name: str = "",
         total: NDArray[np.float64] | None = None,
     ) -> None:
-        self.name = name or f"graph-{uuid4().hex}.faiss"
+        self.name = name or f"{GRAPH}{uuid4().hex}.faiss"
         self.keys = keys
         self.graph = graph
+        self._codes = codes
         self.alive: Mask = np.ones(len(keys), np.bool_)
         self.void = 0
         self._several = bool(len(keys) and np.any(keys[1:] == keys[:-1]))
         self._storage = faiss.downcast_index(graph.storage)
-        self._matrix = _mapped(self._storage, len(keys), graph.d)
+        self._matrix = matrix_of(graph)
         self.sum = self._matrix.sum(axis=0, dtype=np.float64) if total is None else total
         self.listed_rows = 0
         self._neighbours: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
-        self._selector: faiss.IDSelectorBitmap | None = None
-        self._last_findable: tuple[Mask | None, int, Mask] = (None, 0, self.alive)
+        self._living = Findable(self.alive, 0, codes)
+        self._last_findable: tuple[Mask | None, Findable] = (None, self._living)
 
     @classmethod
     def restored(cls, path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> GraphPart:
@@ -92,10 +76,11 @@ class GraphPart:
             graph = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except RuntimeError as exc:
             raise ValueError(f"{path.name} is no index") from exc
+        codes = Codes.read(path.with_name(_codes_name(name)))
         keys, alive, lists = arrays["keys"], arrays["alive"], arrays["neighbours"]
-        if not len(keys) == len(alive) == graph.ntotal:
+        if not len(keys) == len(alive) == graph.ntotal == len(codes):
             raise ValueError(f"{path.name} has other rows")
-        part = cls(graph, keys, name, arrays["sum"])
+        part = cls(graph, codes, keys, name, arrays["sum"])
         part.alive, part.void = alive, int(np.count_nonzero(~alive))
         part.listed_rows = len(lists)
         part._neighbours[: len(lists)] = lists
@@ -110,9 +95,12 @@ class GraphPart:
             "neighbours": self._neighbours[: self.listed_rows],
         }
 
-    def write(self, path: Path) -> None:
-        """Writes the graph to a file."""
-        faiss.write_index(self.graph, str(path))
+    def files(self) -> dict[str, Callable[[Path], None]]:
+        """How to write each of its files, by name."""
+        return {
+            self.name: lambda path: faiss.write_index(self.graph, str(path)),
+            _codes_name(self.name): self._codes.write,
+        }
 
     def __len__(self) -> int:
         """How many rows are not void."""
@@ -132,14 +120,12 @@ class GraphPart:
         self.alive[rows.start : rows.stop] = False
         self.void += len(rows)
         self.sum -= self._matrix[rows.start : rows.stop].sum(axis=0, dtype=np.float64)
-        self._selector = None
 
     def bury_all(self, rows: Mask) -> None:
         """Makes void the marked rows; they are whole keys, and none is void yet."""
         self.alive[rows] = False
         self.void += int(np.count_nonzero(rows))
         self.sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
-        self._selector = None
 
     def vectors(self, rows: NDArray[np.integer[Any]] | slice | int) -> Vectors:
         """The vectors of rows, float32; where they are kept so no copies, so not to be changed."""
@@ -214,85 +200,75 @@ class GraphPart:
             exact: compare with every row.
         """
         rows = self._findable(allowed)
-        number = len(self) if rows is None else int(np.count_nonzero(rows))
         # One hit more than asked tells whether the last place is tied.
-        wanted = min(limit + 1 + len(excluded), number)
+        wanted = min(limit + 1 + len(excluded), rows.number)
         if not wanted:
             return [Hits(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
         while True:
-            found = self._found(queries, wanted, rows, number, exact=exact)
+            found = self._found(queries, wanted, rows, exact=exact)
             hits = [self._hits(*each, excluded) for each in zip(*found, strict=True)]
-            if wanted == number or all(_complete(each, limit) for each in hits):
+            if wanted == rows.number or all(_complete(each, limit) for each in hits):
                 return hits
             # Excluded keys, several passages of one key and equal scores took places.
-            wanted = min(2 * wanted, number)
+            wanted = min(2 * wanted, rows.number)
 
     def _found(
-        self, queries: Vectors, wanted: int, rows: Mask | None, number: int, *, exact: bool
+        self, queries: Vectors, wanted: int, rows: Findable, *, exact: bool
     ) -> tuple[Vectors, Keys]:
-        """Scores and rows of the `wanted` nearest of `number` rows, the cheapest way."""
-        chosen = plan(len(self.keys), number, wanted, self.graph.d, exact=exact)
-        if chosen.breadth:
-            parameters = faiss.SearchParametersHNSW(
-                efSearch=chosen.breadth, sel=self._selected(rows)
-            )
-            scores, positions = self.graph.search(queries, wanted, params=parameters)
-            if int(positions[:, -1].min()) >= 0:
-                return scores, positions
+        """Scores and rows of the `wanted` nearest of those that may be found, the cheapest way."""
+        chosen = plan(len(self), rows.number, wanted, self.graph.d, exact=exact)
+        if chosen.way is Way.WALK:
+            return self._walked(queries, wanted, chosen.depth, rows)
+        if chosen.way is Way.CODES:
+            return self._by_codes(queries, wanted, rows)
+        return self._scanned(queries, wanted, rows)
+
+    def _walked(
+        self, queries: Vectors, wanted: int, depth: int, rows: Findable
+    ) -> tuple[Vectors, Keys]:
+        """Walks over the graph; void rows are passed through."""
+        parameters = faiss.SearchParametersHNSW(
+            efSearch=depth * len(self.keys) // len(self), sel=rows.selector if self.void else None
+        )
+        scores, positions = self.graph.search(queries, wanted, params=parameters)
+        if int(positions[:, -1].min()) < 0:
             # The walk ran dry: what is left to find cannot be reached over the graph.
-        if rows is not None and number <= GATHER_SHARE * len(self.keys):
-            return self._gathered(queries, wanted, np.flatnonzero(rows))
-        if self._matrix.dtype != np.float32:  # FAISS scans these without a selector only
-            findable = self.alive if rows is None else rows
-            return self._gathered(queries, wanted, np.flatnonzero(findable))
-        parameters = faiss.SearchParameters(sel=self._selected(rows))
+            return self._by_codes(queries, wanted, rows)
+        return scores, positions
+
+    def _by_codes(self, queries: Vectors, wanted: int, rows: Findable) -> tuple[Vectors, Keys]:
+        """Compares in full those that are the best by code."""
+        depth = by_codes(len(self), rows.number, wanted, self.graph.d).depth
+        if rows.number <= depth:
+            return self._scanned(queries, wanted, rows)
+        found = [
+            best(self._matrix, query[None], wanted, self._codes.nearest(query, depth, rows))
+            for query in np.ascontiguousarray(queries)
+        ]
+        scores, positions = zip(*found, strict=True)
+        return np.concatenate(scores), np.concatenate(positions)
+
+    def _scanned(self, queries: Vectors, wanted: int, rows: Findable) -> tuple[Vectors, Keys]:
+        """Compares with all that may be found."""
+        # FAISS scans with a selector what is float32 only.
+        if rows.number <= GATHER_SHARE * len(self.keys) or self._matrix.dtype != np.float32:
+            return best(self._matrix, queries, wanted, np.flatnonzero(rows.mask))
+        parameters = faiss.SearchParameters(sel=rows.selector)
         scores, positions = self._storage.search(queries, wanted, params=parameters)
         return scores, positions
 
-    def _findable(self, allowed: Mask | None) -> Mask | None:
-        """Which rows may be found; None if that is every row that is not void."""
+    def _findable(self, allowed: Mask | None) -> Findable:
+        """Which rows may be found."""
+        if self._living.void != self.void:
+            self._living = Findable(self.alive, self.void, self._codes)
         if allowed is None:
-            return None
+            return self._living
         # Callers ask with one mask again and again, which never changes.
-        known, void, rows = self._last_findable
-        if known is not allowed or void != self.void:
-            rows = allowed[self.keys]
-            rows &= self.alive
-            self._last_findable = (allowed, self.void, rows)
+        known, rows = self._last_findable
+        if known is not allowed or rows.void != self.void:
+            rows = Findable(allowed[self.keys] & self.alive, self.void, self._codes)
+            self._last_findable = (allowed, rows)
         return rows
-
-    def _selected(self, rows: Mask | None) -> faiss.IDSelectorBitmap | None:
-        if rows is not None:
-            return _bitmap(rows)
-        if self.void and self._selector is None:
-            self._selector = _bitmap(self.alive)
-        return self._selector
-
-    def _gathered(self, queries: Vectors, wanted: int, positions: Keys) -> tuple[Vectors, Keys]:
-        """The best of some rows for each query, best first."""
-        scores = self._compared(queries, positions)
-        if wanted < len(positions):
-            best = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
-        else:
-            best = np.broadcast_to(np.arange(len(positions)), scores.shape)
-        scores = np.take_along_axis(scores, best, axis=1)
-        order = np.argsort(-scores, axis=1, kind="stable")
-        return np.take_along_axis(scores, order, axis=1), positions[
-            np.take_along_axis(best, order, axis=1)
-        ]
-
-    def _compared(self, queries: Vectors, positions: Keys) -> Vectors:
-        """The cosines of each query with some rows, float32 [q, rows]."""
-        if self._matrix.dtype != np.float32:
-            return queries @ self.vectors(positions).T
-        # Rows are read where they are: copying them together first takes three times as long.
-        scores = np.empty((len(queries), len(positions)), np.float32)
-        here = faiss.swig_ptr(positions), self.graph.d, 1, len(positions)
-        for query, row in zip(np.ascontiguousarray(queries), scores, strict=True):
-            faiss.fvec_inner_products_by_idx(
-                faiss.swig_ptr(row), faiss.swig_ptr(query), faiss.swig_ptr(self._matrix), *here
-            )
-        return scores
 
     def _hits(self, scores: Vectors, rows: Keys, excluded: Collection[int]) -> Hits:
         """Rows as keys, each key once, without the excluded ones and FAISS's fillers."""
@@ -308,14 +284,21 @@ class GraphPart:
         return Hits(keys, scores)
 
 
-def _mapped(storage: faiss.Index, rows: int, dimensions: int) -> NDArray[np.floating[Any]]:
-    """FAISS's own memory of the vectors, float32 or float16 [rows, dimensions]."""
+def matrix_of(graph: faiss.IndexHNSW) -> Matrix:
+    """The graph's own memory of its vectors, float32 or float16 [rows, dimensions]."""
+    storage = faiss.downcast_index(graph.storage)
+    rows, dimensions = graph.ntotal, graph.d
     if isinstance(storage, faiss.IndexFlat):
         memory = faiss.rev_swig_ptr(storage.get_xb(), rows * dimensions)
     else:
         memory = faiss.rev_swig_ptr(storage.codes.data(), 2 * rows * dimensions).view(np.float16)
-    matrix: NDArray[np.floating[Any]] = memory.reshape(rows, dimensions)
+    matrix: Matrix = memory.reshape(rows, dimensions)
     return matrix
+
+
+def is_graph(name: str) -> bool:
+    """Whether a file of a snapshot is one that `GraphPart.restored` wants."""
+    return name.startswith(GRAPH)
 
 
 def _complete(hits: Hits, limit: int) -> bool:
@@ -323,5 +306,5 @@ def _complete(hits: Hits, limit: int) -> bool:
     return len(hits.scores) > limit and bool(hits.scores[-1] < hits.scores[limit - 1])
 
 
-def _bitmap(rows: Mask) -> faiss.IDSelectorBitmap:
-    return faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little"))
+def _codes_name(name: str) -> str:
+    return name.replace(GRAPH, "codes-")

@@ -9,17 +9,18 @@ at most.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
+import faiss
 import numpy as np
 
 from service.domain.values import IndexFigures
 from service.index.base import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
-from service.index.faiss_graph import GraphPart
+from service.index.faiss_graph import GraphPart, is_graph
 from service.index.planner import BREADTH, STEP_NS
 
 GRAPH_FROM = 20_000
@@ -172,6 +173,7 @@ class TieredIndex:
         besides: int = _NOWHERE,
     ) -> list[list[Hits]]:
         """What each part finds, but for the graph `besides`."""
+        faiss.omp_set_num_threads(1)  # a setting of each thread
         found = [
             each.search(queries, limit, exclude, allowed)
             for each in self._exact_parts()
@@ -275,16 +277,19 @@ class TieredIndex:
         }
         for part in self._parts.values():
             arrays |= {f"{part.name}/{name}": each for name, each in part.arrays().items()}
-        return IndexState(arrays, {part.name: part.write for part in self._parts.values()})
+        files: dict[str, Callable[[Path], None]] = {}
+        for part in self._parts.values():
+            files |= part.files()
+        return IndexState(arrays, files)
 
-    def restore(self, state: IndexState, graphs: Mapping[str, Path]) -> None:
+    def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
         """Maps the graphs into memory and takes in what was new."""
-        for name, path in graphs.items():
+        for name in filter(is_graph, files):
             own = {
                 each: state.arrays[f"{name}/{each}"]
                 for each in ("keys", "alive", "sum", "neighbours")
             }
-            self._place(GraphPart.restored(path, name, own))
+            self._place(GraphPart.restored(files[name], name, own))
         self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
     def _place(self, part: GraphPart) -> None:

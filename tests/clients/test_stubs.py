@@ -1,6 +1,9 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+from akin.v1 import catalog_service_pb2, recommender_service_pb2
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "python"
 
@@ -8,8 +11,8 @@ CLIENT = Path(__file__).resolve().parents[2] / "clients" / "python"
 def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*.py*")
-        if "__pycache__" not in path.parts
+        for path in folder.iterdir()
+        if path.suffix in {".py", ".pyi", ".json"}
     }
 
 
@@ -21,3 +24,17 @@ def test_stubs_are_those_of_the_protos(tmp_path: Path) -> None:
     assert "recommender_service_pb2.py" in generated
     assert generated.keys() == committed.keys()
     assert [] == [name for name, content in generated.items() if content != committed[name]]
+
+
+def test_every_unary_method_is_retried() -> None:
+    """The configuration for clients names each unary method of each service, and no other."""
+    unary = {
+        (service.full_name, method.name)
+        for file in (catalog_service_pb2, recommender_service_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if not (method.client_streaming or method.server_streaming)
+    }
+    config = json.loads((CLIENT / "akin/v1/service_config.json").read_text())
+    named = [(e["service"], e["method"]) for each in config["methodConfig"] for e in each["name"]]
+    assert sorted(unary) == sorted(named)

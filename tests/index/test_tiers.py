@@ -6,7 +6,7 @@ import pytest
 from service.index.base import Hits, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_tiers import TieredIndex
-from service.index.planner import BREADTH, FILTERED_BREADTH, plan
+from service.index.planner import BREADTH, Way, plan
 
 DIMENSIONS = 64
 SIZE = 6_000
@@ -83,6 +83,25 @@ def test_recall_does_not_fall_with_the_filter(
     assert all(allowed[hits.keys].all() for hits in found)
 
 
+@pytest.mark.parametrize("subjects", [1, 6, 25])
+def test_recall_does_not_fall_where_a_filter_keeps_other_subjects(
+    graph: TieredIndex, exact: ExactIndex, vectors: Vectors, subjects: int
+) -> None:
+    """A filter that keeps whole clusters, most of them far from the query, is no harder."""
+    centres = vectors[:subjects]
+    allowed = (vectors @ centres.T).max(axis=1) > 0.6
+    queries = clusters(8, 100)
+    pairs = list(
+        zip(
+            exact.search(queries, 10, (), allowed),
+            graph.search(queries, 10, (), allowed),
+            strict=True,
+        )
+    )
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+    assert all(10 <= len(hits.keys) for _, hits in pairs)
+
+
 def test_exact_is_exact(graph: TieredIndex, exact: ExactIndex) -> None:
     """Asked to be exact, the graph's answers are those of the exact index, but for rounding."""
     queries = clusters(5, 50)
@@ -133,14 +152,15 @@ def test_churn_leaves_few_void_rows_and_graphs(vectors: Vectors) -> None:
 
 @pytest.mark.parametrize("rows", [100_000, 1_000_000])
 def test_the_planner_walks_wide_and_scans_narrow(rows: int) -> None:
-    """A walk for most rows, a scan for few, the breadth growing as the filter narrows."""
+    """A walk for most rows, codes for some, a scan for few or if it must be exact."""
     walk = plan(rows, rows, 10, 256, exact=False)
-    assert BREADTH == walk.breadth
-    assert 2 * FILTERED_BREADTH == plan(rows, rows // 2, 10, 256, exact=False).breadth
-    assert 0 == plan(rows, 20, 10, 256, exact=False).breadth
-    assert 0 == plan(rows, rows, 10, 256, exact=True).breadth
-    assert 0 == plan(rows, 0, 10, 256, exact=False).breadth
-    assert BREADTH < plan(rows, rows, 100, 256, exact=False).breadth
+    assert (Way.WALK, BREADTH) == (walk.way, walk.depth)
+    assert Way.CODES is plan(rows, rows // 2, 10, 256, exact=False).way
+    assert Way.CODES is plan(rows, rows // 10, 10, 256, exact=False).way
+    assert Way.SCAN is plan(rows, 20, 10, 256, exact=False).way
+    assert Way.SCAN is plan(rows, rows, 10, 256, exact=True).way
+    assert Way.SCAN is plan(rows, 0, 10, 256, exact=False).way
+    assert BREADTH < plan(rows, rows, 100, 256, exact=False).depth
 
 
 def test_no_plan_is_dearer_than_a_scan() -> None:

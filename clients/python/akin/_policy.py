@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from importlib import resources
 
 TIMEOUT_SECONDS = 10.0
 """The deadline of a call that is given none; retries happen within it."""
@@ -14,41 +14,10 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 # DeleteItem answers NOT_FOUND, and a write with expected_sequence ABORTED.
 # Streams are left out: gRPC would keep their messages for a repeat, and the blocking client's
 # stream does not end when the server dies before its first reply.
-_UNARY = {
-    "akin.v1.CatalogService": ("GetCatalog",),
-    "akin.v1.RecommenderService": (
-        "UpsertItem",
-        "GetItem",
-        "DeleteItem",
-        "ListItems",
-        "UpsertUser",
-        "GetUser",
-        "DeleteUser",
-        "RecommendSimilar",
-    ),
-}
-
-_SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            "name": [
-                {"service": service, "method": method}
-                for service, methods in _UNARY.items()
-                for method in methods
-            ],
-            "retryPolicy": {
-                "maxAttempts": 5,
-                "initialBackoff": "0.5s",
-                "maxBackoff": "4s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
+_SERVICE_CONFIG = (resources.files("akin") / "v1" / "service_config.json").read_text()
 
 CHANNEL_OPTIONS = (
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
 )

@@ -1,0 +1,142 @@
+"""The Python client's runner of clients/conformance, which describes the form of the cases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import akin
+import grpc
+import pytest
+from akin import _errors
+from akin.v1 import catalog_service_pb2, recommender_service_pb2
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from support.server import RunningServer
+
+CASES = Path(__file__).parents[2] / "clients/conformance/cases.json"
+SERVICES = {
+    **recommender_service_pb2.DESCRIPTOR.services_by_name,
+    **catalog_service_pb2.DESCRIPTOR.services_by_name,
+}
+TOLERANCE = 1e-3
+TIMEOUT_MS = 10_000
+DEFAULTS = (None, 0, "0", "", False, [], {})
+
+Json = Any
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[akin.Client]:
+    with (
+        RunningServer(tmp_path_factory.mktemp("conformance"), EMBEDDER="local") as server,
+        server.client() as connected,
+    ):
+        yield connected
+
+
+def filled(template: Json, saved: Mapping[str, str]) -> Json:
+    """A request with its repetitions and saved values in place."""
+    if isinstance(template, list):
+        return [filled(each, saved) for each in template]
+    if isinstance(template, str):
+        return saved[template[2:-1]] if template.startswith("${") else template
+    if not isinstance(template, dict):
+        return template
+    if "$repeat" in template:
+        return template["$repeat"] * template["$times"]
+    return {name: filled(each, saved) for name, each in template.items()}
+
+
+def differences(expected: Json, found: Json, path: str = "") -> Iterator[str]:
+    """Where a response's JSON form is not as expected."""
+    if isinstance(expected, dict) and "$set" in expected:
+        if (found not in DEFAULTS) != expected["$set"]:
+            yield f"{path} is {found!r}"
+    elif isinstance(expected, dict) and isinstance(found, dict):
+        for name, each in expected.items():
+            yield from differences(each, found.get(name), f"{path}.{name}")
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        for number, pair in enumerate(zip(expected, found, strict=True)):
+            yield from differences(*pair, f"{path}[{number}]")
+    elif isinstance(expected, float | int) and isinstance(found, float | int):
+        if abs(expected - found) > TOLERANCE:
+            yield f"{path} is {found}, not {expected}"
+    elif expected != found:
+        yield f"{path} is {found!r}, not {expected!r}"
+
+
+def called(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Message]:
+    """The responses to one step's call.
+
+    Raises:
+        AkinError: the call failed.
+    """
+    service, _, name = step["method"].partition(".")
+    method = SERVICES[service].methods_by_name[name]
+    stub = client._catalogs if service == "CatalogService" else client._stub
+    request_class = GetMessageClass(method.input_type)
+    given = step["requests"] if "requests" in step else [step["request"]]
+    requests = [json_format.ParseDict(filled(each, saved), request_class()) for each in given]
+    timeout = step.get("timeoutMs", TIMEOUT_MS) / 1000
+    try:
+        if "requests" in step:
+            return list(getattr(stub, name)(iter(requests), timeout=timeout))
+        return [getattr(stub, name)(requests[0], timeout=timeout)]
+    except grpc.RpcError as exc:
+        raise _errors.decode(exc) from exc
+
+
+def fails_as(expected: Json, error: akin.AkinError) -> bool:
+    """Whether an error is the expected one."""
+    return (
+        expected["code"] == error.code.name
+        and expected.get("reason", error.reason) == error.reason
+        and sorted(expected.get("fields", [])) in ([], sorted(v.field for v in error.violations))
+        and (not expected.get("retryDelay") or error.retry_after_seconds is not None)
+    )
+
+
+def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
+    """One step, with what it saves."""
+    if "error" in step:
+        with pytest.raises(akin.AkinError) as caught:
+            called(client, step, saved)
+        assert fails_as(step["error"], caught.value), (step["error"], vars(caught.value))
+        return
+    responses = [json_format.MessageToDict(each) for each in called(client, step, saved)]
+    expected = step["responses"] if "responses" in step else [step.get("response", {})]
+    assert [] == list(differences(filled(expected, saved), responses))
+    for name, path in step.get("save", {}).items():
+        value = responses[0]
+        for part in path.split("."):
+            value = value[part]
+        saved[name] = value
+
+
+@pytest.mark.parametrize("case", json.loads(CASES.read_text())["cases"], ids=lambda c: c["name"])
+def test_a_case(client: akin.Client, case: Json) -> None:
+    """Every step of every case comes out as the cases say."""
+    saved: dict[str, str] = {}
+    for step in case["steps"]:
+        run(client, step, saved)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found"),
+    [
+        ({"a": 1}, {}),
+        ({"a": 1.0}, {"a": 1.01}),
+        ({"a": {"$set": True}}, {"a": "0"}),
+        ({"a": {"$set": False}}, {"a": [1]}),
+        ({"a": [1]}, {"a": [1, 2]}),
+        ({"a": "x"}, {"a": "y"}),
+        ([], [{}]),
+    ],
+)
+def test_a_difference_is_found(expected: Json, found: Json) -> None:
+    """A response that is not as expected does not pass."""
+    assert [] != list(differences(expected, found))
