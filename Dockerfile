@@ -1,22 +1,36 @@
 # syntax=docker/dockerfile:1
-ARG BASE=python:3.11-slim
+# Any image with Python 3.11 or later and its venv module will do; deploy/image/build.sh makes one from Debian's packages.
+ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
-COPY requirements.lock pyproject.toml README.md LICENSE /src/
-RUN python3 -m venv --without-pip /opt/akin \
-    && python3 -m pip --python /opt/akin/bin/python install --no-cache-dir --require-hashes \
-        -r /src/requirements.lock
+# Two environments: pip and the build backend stay in the first, the second is what the image gets.
+RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/akin
+COPY requirements.lock deploy/build-requirements.lock /src/
+# A private index or proxy comes as the secret `pip`, a pip.conf, and so into no layer.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    /opt/build/bin/pip install --no-cache-dir --require-hashes -r /src/build-requirements.lock \
+    && /opt/build/bin/pip --python /opt/akin/bin/python install --no-cache-dir --no-compile \
+        --require-hashes -r /src/requirements.lock
+COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
-RUN python3 -m pip --python /opt/akin/bin/python install --no-cache-dir --no-deps \
+# From here on nothing is fetched. An image's sources never change: no start has to look whether they did.
+RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels \
         /src/clients/python /src \
-    && /opt/akin/bin/python -m compileall -q /opt/akin/lib
+    && /opt/build/bin/pip --python /opt/akin/bin/python install --no-index --no-deps --no-compile \
+        /wheels/*.whl \
+    && /opt/akin/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/akin/lib
 
 FROM ${BASE}
+# Slim images come without Python's own bytecode.
+RUN python3 -m compileall -q -x '/(lib2to3|tests?|dist-packages|site-packages)/' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && install -d -o 10001 -g 10001 -m 0750 /data
 COPY --from=build /opt/akin /opt/akin
-RUN mkdir /data && chown 10001:10001 /data
-# Nothing but /data is written, so that the root file system may be read-only.
+# Nothing but /data is written: the root file system may be read-only, and no tmpfs is needed. SQLite's own temporary
+# files go to the working folder where /tmp cannot be written.
 ENV PATH=/opt/akin/bin:$PATH \
+    HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
@@ -26,6 +40,9 @@ USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 50051
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["akin", "status"]
+STOPSIGNAL SIGTERM
+# Asks grpc.health.v1, which wants no key, through Akin's own client.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import akin; raise SystemExit(not akin.Client('127.0.0.1:50051').is_serving())"]
 # The exec form makes Python process 1, so that SIGTERM reaches it.
 CMD ["akin", "serve"]

@@ -16,6 +16,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from service import errors
+from service.access import Keys, OpenDoor
 from service.candidates import Finder
 from service.catalogue import Catalogue
 from service.domain.values import DEFAULT_CATALOG, Space
@@ -32,6 +33,7 @@ from service.rankings import RANKINGS
 from service.recommender import Recommender
 from service.rpc.server import Server
 from service.rpc.servicer import CatalogServices
+from service.rpc.tls import TlsFiles
 from service.settings import Settings
 from service.snapshots import Origin, Snapshots
 from service.storage import Store
@@ -93,6 +95,8 @@ async def serve(settings: Settings, worker: Worker, serving: Callable[[], None])
         loop.add_signal_handler(number, stop.set)
     if (parent := multiprocessing.parent_process()) is not None:
         loop.add_reader(parent.sentinel, stop.set)
+    if worker.leads:
+        _warn_if_exposed(settings)
     life = _Life(settings, worker, serving, stop, time.monotonic())
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.data_dir, clock_us)
@@ -143,7 +147,13 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
         Finder(RANKINGS[settings.ranking], _prior(settings)),
     )
     services = {DEFAULT_CATALOG: CatalogServices(catalogue, recommender)}
-    server = Server(services, shared_port=not worker.alone)
+    server = Server(
+        services,
+        OpenDoor() if settings.api_keys is None else Keys(settings.api_keys),
+        _tls(settings),
+        shared_port=not worker.alone,
+        reflective=settings.reflection,
+    )
     metrics = Metrics(settings.metrics_listen if worker.leads else "")
     work = [batcher.run(), indexer.run(), upkeep.run(), _monitor(catalogue, server, metrics)]
     if worker.leads:
@@ -182,6 +192,23 @@ def _index(
     if worker.leads:
         return indexer, Builder(indexer, snapshots, shared=not worker.alone)
     return indexer, Adopter(store, indexer, snapshots, empty_view)
+
+
+def _tls(settings: Settings) -> TlsFiles | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
+
+
+def _warn_if_exposed(settings: Settings) -> None:
+    """Says so where others can reach the server and something that protects it is missing."""
+    given = {
+        "AKIN_TLS_CERTIFICATE": settings.tls_certificate,
+        "AKIN_API_KEYS": settings.api_keys or settings.tls_client_authority,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if missing and not settings.loopback:
+        structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
 
 
 def _prior(settings: Settings) -> Prior | None:

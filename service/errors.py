@@ -13,7 +13,11 @@
     |-- NotReady               starting, or shutting down
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
+    |-- Unauthenticated        no key, or an unknown one
+    |-- PermissionDenied       the key is not good for this
+    |-- RateLimited            too many calls with one key
     |-- AddressUnavailable     the address cannot be listened on (at start only)
+    |-- KeysUnusable, TlsUnusable   a file of keys or certificates (at start only)
     `-- WorkerFailed           one of several processes could not start (at start only)
 
 Messages never quote a caller's text or a key.
@@ -145,6 +149,40 @@ class SpaceMismatch(AkinError):
     """The data folder holds vectors of another embedding space."""
 
     reason = "SPACE_MISMATCH"
+
+
+class Unauthenticated(AkinError):
+    """The caller has no key, or an unknown one."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(AkinError):
+    """The caller's key is not good for the call."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class RateLimited(AkinError):
+    """There were too many calls with one key."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class KeysUnusable(AkinError):
+    """The file of API keys cannot be used."""
+
+    reason = "KEYS_UNUSABLE"
+
+
+class TlsUnusable(AkinError):
+    """The TLS certificate or key cannot be used."""
+
+    reason = "TLS_UNUSABLE"
 
 
 class AddressUnavailable(AkinError):

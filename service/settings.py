@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -46,6 +48,7 @@ Quantization = Literal[
     "fp32",
     "unknown",
 ]
+File = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 RankingName = Literal["pooled", "nearest", "mean"]
 Template = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # What HTTP headers take. A key that was read from a file often ends in a newline.
@@ -122,6 +125,17 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         8.0, description="how long calls under way may go on after SIGTERM or SIGINT"
     )
+    tls_certificate: File = Field(
+        None, description="PEM file with the server's certificate and its chain; none for no TLS"
+    )
+    tls_key: File = Field(None, description="PEM file with the certificate's key")
+    tls_client_authority: File = Field(
+        None, description="PEM file with whose certificates clients must show; none asks for none"
+    )
+    api_keys: File = Field(
+        None, description="JSON file with the hashes of callers' keys; none lets in everybody"
+    )
+    reflection: bool = Field(True, description="whether to tell callers what services there are")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least severe log lines to write; `info` has one for each call"
     )
@@ -204,6 +218,15 @@ class Settings(BaseSettings):
     )
 
     @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        host = self.listen.rpartition(":")[0].strip("[]")
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:
         """Who embeds, with `auto` resolved."""
         if self.embedder == "auto":
@@ -253,9 +276,19 @@ def load() -> Settings:
     if settings is not None and settings.embedder == "openai":
         needed = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
         problems += [f"{_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in needed]
+    if settings is not None:
+        problems += _tls_problems(settings)
     if problems or settings is None:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def _tls_problems(settings: Settings) -> list[str]:
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        return ["AKIN_TLS_CERTIFICATE, AKIN_TLS_KEY: both must be set, or none"]
+    if settings.tls_client_authority is not None and settings.tls_key is None:
+        return ["AKIN_TLS_CLIENT_AUTHORITY: needs AKIN_TLS_CERTIFICATE and AKIN_TLS_KEY"]
+    return []
 
 
 def names() -> dict[str, str]:

@@ -13,7 +13,7 @@ LAYERS = (
     {"errors"},
     {"storage", "embedding", "index"},
     {"view", "vectoriser", "rankings", "selection"},
-    {"snapshots", "pooling", "prior"},
+    {"snapshots", "pooling", "prior", "access"},
     {"indexer"},
     {"upkeep"},
     {"tastes"},
@@ -29,8 +29,8 @@ LAYERS = (
 """Lowest first: a part imports itself and what lies below, never its neighbours."""
 
 ONLY = {
-    "rpc": {"rpc", "catalogue", "recommender", "domain", "errors"},
-    "cli": {"cli", "supervisor", "settings", "log", "errors", "domain", "embedding"},
+    "rpc": {"rpc", "access", "catalogue", "recommender", "domain", "errors"},
+    "cli": {"cli", "supervisor", "access", "settings", "log", "errors", "domain", "embedding"},
 }
 """Parts that may not even import everything below them."""
 

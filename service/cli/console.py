@@ -8,9 +8,10 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import akin
+import click
 import typer
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
@@ -37,11 +38,19 @@ out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
 err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
+class Security(NamedTuple):
+    """What the connection of a command needs besides an address."""
+
+    api_key: str = ""
+    tls: akin.Tls | None = None
+
+
 @contextmanager
 def connected(address: str) -> Iterator[akin.Client]:
     """A client; if a call fails, the command ends with the reason in one line and exit code 1."""
+    security = click.get_current_context().find_root().obj or Security()
     try:
-        with akin.Client(address) as client:
+        with akin.Client(address, api_key=security.api_key, tls=security.tls) as client:
             yield client
     except akin.AkinError as exc:
         typer.echo(f"akin: {exc}", err=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from service.cli.connection import connection
 from service.cli.demo import demo
 from service.cli.evaluating import evaluate
 from service.cli.importing import import_
+from service.cli.key import key
 from service.cli.models import models
 from service.cli.recommending import recommend
 from service.cli.serve import serve
@@ -19,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.callback()(connection)
 app.command()(serve)
 app.command()(demo)
 app.command("import")(import_)
@@ -26,3 +29,4 @@ app.command()(recommend)
 app.command()(evaluate)
 app.command()(models)
 app.command()(status)
+app.command()(key)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import grpc
 import structlog
@@ -20,14 +20,28 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
 from service import errors
+from service.access import Access, Scope
 from service.domain import limits
 from service.domain.deadline import deadline
+from service.rpc.scopes import SCOPES
 from service.rpc.status import status
 
 # One cached logger: to ask for it in each call costs as much as to write a line.
 _LOG = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+class Door(Protocol):
+    """Knows callers by their `authorization` header, and what each may do."""
+
+    def known(self, authorization: str | None) -> str:
+        """The caller's name, or Unauthenticated."""
+        ...
+
+    def allowed(self, authorization: str | None, access: Access) -> None:
+        """Raises Unauthenticated, PermissionDenied or RateLimited."""
+        ...
 
 
 class Gate:
@@ -56,7 +70,7 @@ class Gate:
 
 
 def method_handlers(
-    service: ServiceDescriptor, servicer: object, gate: Gate
+    service: ServiceDescriptor, servicer: object, gate: Gate, door: Door
 ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
     """The handlers of every method of `service`, by name, each calling its namesake in `servicer`.
 
@@ -64,25 +78,27 @@ def method_handlers(
     of requests and yields responses. Both may raise AkinError.
     """
     return {
-        method.name: _handler(method, getattr(servicer, method.name), gate)
+        method.name: _handler(method, getattr(servicer, method.name), gate, door)
         for method in service.methods
     }
 
 
 def _handler(
-    method: MethodDescriptor, serve: Callable[..., Any], gate: Gate
+    method: MethodDescriptor, serve: Callable[..., Any], gate: Gate, door: Door
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
-    request_class: type[Message] = GetMessageClass(method.input_type)
+    kind = _Kind(
+        method.name, GetMessageClass(method.input_type), SCOPES[method.full_name], gate, door
+    )
 
     async def unary(data: bytes, context: Context) -> bytes:
-        async with _Call(method.name, context, gate) as call:
+        async with _Call(kind, context) as call:
             call.let_in()
-            return call.sent(await serve(call.received(request_class, data)))
+            return call.sent(await serve(call.received(data)))
 
     async def stream(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        async with _Call(method.name, context, gate) as call:
+        async with _Call(kind, context) as call:
             call.let_in()
-            requests = (call.received(request_class, data) async for data in messages)
+            requests = (call.received(data) async for data in messages)
             async for response in serve(requests):
                 yield call.sent(response)
 
@@ -91,13 +107,24 @@ def _handler(
     return grpc.unary_unary_rpc_method_handler(unary)
 
 
+class _Kind(NamedTuple):
+    """What the calls of one method have in common."""
+
+    method: str
+    request_class: type[Message]
+    scope: Scope
+    gate: Gate
+    door: Door
+
+
 class _Call:
     """One call under way: counts its bytes, ends it with a status, and logs it."""
 
-    def __init__(self, method: str, context: Context, gate: Gate) -> None:
-        self._gate = gate
-        self._method = method
+    def __init__(self, kind: _Kind, context: Context) -> None:
+        self._kind = kind
         self._context = context
+        self._authorization: str | None = None
+        self._key: str | None = None
         self._started = time.perf_counter()
         left = context.time_remaining()
         deadline.set(None if left is None else time.monotonic() + left)
@@ -105,24 +132,38 @@ class _Call:
         self._response_bytes = 0
 
     def let_in(self) -> None:
-        """Raises NotReady while the service starts."""
-        if not self._gate.open:
-            raise errors.NotReady("the service is starting")
+        """Lets the call in before anything of it is looked at.
 
-    def received(self, request_class: type[Message], data: bytes) -> Message:
+        Raises:
+            NotReady: the service starts.
+            Unauthenticated: the caller is not known.
+        """
+        if not self._kind.gate.open:
+            raise errors.NotReady("the service is starting")
+        for name, value in self._context.invocation_metadata() or ():
+            if name == "authorization" and isinstance(value, str):
+                self._authorization = value
+        self._key = self._kind.door.known(self._authorization) or None
+
+    def received(self, data: bytes) -> Message:
         """Parses a request.
 
         Raises:
             InvalidRequest: it is no such message, or too long.
+            Unauthenticated, PermissionDenied, RateLimited: the caller may not ask for it.
         """
+        request_class = self._kind.request_class
         self._request_bytes += len(data)
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.invalid("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
         try:
-            return request_class.FromString(data)
+            request: Any = request_class.FromString(data)
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
             raise errors.invalid("message", description) from None
+        # Of a stream, each message anew: a key may have been taken back meanwhile.
+        self._kind.door.allowed(self._authorization, Access(self._kind.scope, request.catalog))
+        return cast("Message", request)
 
     def sent(self, response: Message) -> bytes:
         """Serialises a response.
@@ -139,14 +180,14 @@ class _Call:
         return data
 
     async def __aenter__(self) -> Self:
-        self._gate.enter()
+        self._kind.gate.enter()
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         try:
             await self._end(exc)
         finally:
-            self._gate.leave()
+            self._kind.gate.leave()
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
@@ -156,7 +197,7 @@ class _Call:
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
-            _LOG.error("call_failed", method=self._method, exc_info=exc)
+            _LOG.error("call_failed", method=self._kind.method, exc_info=exc)
             self._log(code_pb2.INTERNAL)
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
@@ -172,7 +213,8 @@ class _Call:
     def _log(self, code: int, reason: str | None = None) -> None:
         _LOG.info(
             "call",
-            method=self._method,
+            method=self._kind.method,
+            key=self._key,
             code=code_pb2.Code.Name(code),
             reason=reason,
             ms=round((time.perf_counter() - self._started) * 1000, 3),

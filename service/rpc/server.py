@@ -13,13 +13,14 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from service import errors
-from service.rpc.calls import Gate, method_handlers
+from service.rpc.calls import Door, Gate, method_handlers
 from service.rpc.servicer import (
     Catalogs,
     CatalogServicer,
     CatalogServices,
     RecommenderServicer,
 )
+from service.rpc.tls import TlsFiles, credentials
 
 RECOMMENDER = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
@@ -38,11 +39,26 @@ class Server:
 
     Args:
         catalogs: what to serve, by name.
+        door: who may call what.
+        tls: its certificate, and whose clients' it wants; None to speak plainly.
         shared_port: whether other processes listen on the same port. Otherwise a second server on
             it fails, and does not take half the calls.
+        reflective: whether to tell callers what services there are.
+
+    Raises:
+        TlsUnusable: the certificate cannot be used.
     """
 
-    def __init__(self, catalogs: Mapping[str, CatalogServices], *, shared_port: bool) -> None:
+    def __init__(
+        self,
+        catalogs: Mapping[str, CatalogServices],
+        door: Door,
+        tls: TlsFiles | None,
+        *,
+        shared_port: bool,
+        reflective: bool,
+    ) -> None:
+        self._credentials = None if tls is None else credentials(tls)
         self._gate = Gate()
         self._health = health.HealthServicer()
         options = (
@@ -54,11 +70,12 @@ class Server:
             (RECOMMENDER, RecommenderServicer(Catalogs(catalogs))),
             (CATALOG, CatalogServicer(Catalogs(catalogs))),
         ):
-            handlers = method_handlers(service, servicer, self._gate)
+            handlers = method_handlers(service, servicer, self._gate, door)
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (RECOMMENDER.full_name, CATALOG.full_name, HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
+        if reflective:
+            names = (RECOMMENDER.full_name, CATALOG.full_name, HEALTH, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> int:
         """Listens on `address`, host:port with 0 for a free port; returns the port.
@@ -68,7 +85,10 @@ class Server:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         try:
-            port = self._server.add_insecure_port(address)
+            if self._credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, self._credentials)
         except RuntimeError as exc:
             raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
         await self._server.start()

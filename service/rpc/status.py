@@ -25,8 +25,9 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.StoreFull: code_pb2.UNAVAILABLE,
     errors.StoreUnavailable: code_pb2.UNAVAILABLE,
     errors.StoreCorrupted: code_pb2.DATA_LOSS,
-    errors.SpaceMismatch: code_pb2.FAILED_PRECONDITION,
-    errors.AddressUnavailable: code_pb2.UNAVAILABLE,
+    errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
+    errors.RateLimited: code_pb2.RESOURCE_EXHAUSTED,
 }
 
 # Status and details travel as headers, of which clients take 8 KiB in all by default; the message

@@ -24,9 +24,9 @@ SERVICES = {
 }
 TOLERANCE = 1e-3
 TIMEOUT_MS = 10_000
-DEFAULTS = (None, 0, "0", "", False, [], {})
 
 Json = Any
+DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
     expected = step["responses"] if "responses" in step else [step.get("response", {})]
     assert [] == list(differences(filled(expected, saved), responses))
     for name, path in step.get("save", {}).items():
-        value = responses[0]
+        value: Json = responses[0]
         for part in path.split("."):
             value = value[part]
         saved[name] = value

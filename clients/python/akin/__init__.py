@@ -15,6 +15,7 @@ from akin import filters
 from akin._aio import AsyncClient
 from akin._client import Client
 from akin._errors import AkinError, Violation
+from akin._policy import Tls
 from akin._requests import examples, item
 from akin.v1.catalog_service_pb2 import Catalog
 from akin.v1.embedding_usage_pb2 import EmbeddingUsage
@@ -56,6 +57,7 @@ __all__ = [
     "Reason",
     "RecommendSimilarResponse",
     "Recommendation",
+    "Tls",
     "UpsertItemResponse",
     "UpsertUserResponse",
     "User",

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from akin import _policy, _requests
 from akin._errors import decode
+from akin._policy import Tls
 from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
@@ -25,7 +26,9 @@ class Client:
     """A connection to an Akin server, for threads; any number may share it.
 
     Every call may raise AkinError. `timeout_seconds` is a call's deadline, retries included.
-    `catalog` names the catalog of every call; empty means the server's default one.
+    `catalog` names the catalog of every call; empty means the server's default one. `tls` is how to
+    speak TLS; without it the connection is plain. An `api_key` is sent with every call; without
+    TLS that works on this machine only.
     """
 
     def __init__(
@@ -34,8 +37,15 @@ class Client:
         *,
         catalog: str = "",
         timeout_seconds: float = _policy.TIMEOUT_SECONDS,
+        api_key: str = "",
+        tls: Tls | None = None,
     ) -> None:
-        self._channel = grpc.insecure_channel(address, options=_policy.CHANNEL_OPTIONS)
+        secured, options = _policy.credentials(api_key, tls), _policy.CHANNEL_OPTIONS
+        self._channel = (
+            grpc.insecure_channel(address, options)
+            if secured is None
+            else grpc.secure_channel(address, secured, options)
+        )
         self._stub = pb_grpc.RecommenderServiceStub(self._channel)
         self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(self._channel)
         self._health = health_pb2_grpc.HealthStub(self._channel)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import NamedTuple
+
+import grpc
 
 TIMEOUT_SECONDS = 10.0
 """The deadline of a call that is given none; retries happen within it."""
@@ -21,3 +24,33 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
 )
+
+
+class Tls(NamedTuple):
+    """How to speak TLS; all in PEM.
+
+    Attributes:
+        authority: whose servers to trust; None for those that the system trusts.
+        certificate: the client's own, with its chain, where the server wants one.
+        key: the certificate's.
+    """
+
+    authority: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
+
+
+def credentials(api_key: str, tls: Tls | None) -> grpc.ChannelCredentials | None:
+    """What a channel needs; None for a plain one.
+
+    A key goes over TLS, or else to this machine only: gRPC refuses to send it elsewhere.
+    """
+    if tls is None and not api_key:
+        return None
+    if tls is None:
+        made = grpc.local_channel_credentials()
+    else:
+        made = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    if not api_key:
+        return made
+    return grpc.composite_channel_credentials(made, grpc.access_token_call_credentials(api_key))

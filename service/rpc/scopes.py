@@ -1,0 +1,19 @@
+"""Which scope a caller's key needs for each method."""
+
+from __future__ import annotations
+
+from service.access import Scope
+
+SCOPES = {
+    "akin.v1.CatalogService.GetCatalog": Scope.READ,
+    "akin.v1.RecommenderService.UpsertItem": Scope.WRITE,
+    "akin.v1.RecommenderService.ImportItems": Scope.WRITE,
+    "akin.v1.RecommenderService.GetItem": Scope.READ,
+    "akin.v1.RecommenderService.DeleteItem": Scope.WRITE,
+    "akin.v1.RecommenderService.ListItems": Scope.READ,
+    "akin.v1.RecommenderService.UpsertUser": Scope.WRITE,
+    "akin.v1.RecommenderService.GetUser": Scope.READ,
+    "akin.v1.RecommenderService.DeleteUser": Scope.WRITE,
+    "akin.v1.RecommenderService.RecommendSimilar": Scope.READ,
+}
+"""By full name; a method that is not here is not served."""
