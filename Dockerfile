@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Any image with Python 3.11 or later and its venv module will do; deploy/image/build.sh makes one from Debian's packages.
+# Any image with glibc, Python 3.11 and its venv module; deploy/image/build.sh makes one from Debian's packages.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
@@ -14,7 +14,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 COPY pyproject.toml README.md LICENSE /src/
 COPY clients/python /src/clients/python
 COPY service /src/service
-# From here on nothing is fetched. An image's sources never change: no start has to look whether they did.
+# From here on nothing is fetched. Sources in an image never change, so that no start has to look whether they did.
 RUN /opt/build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels \
         /src/clients/python /src \
     && /opt/build/bin/pip --python /opt/akin/bin/python install --no-index --no-deps --no-compile \

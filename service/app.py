@@ -25,7 +25,7 @@ from service.embedding.cache import VectorCache
 from service.index.faiss_tiers import TieredIndex
 from service.indexer import Indexer
 from service.ledger import Ledger, MeteredEmbedder, day_of
-from service.metrics import Metrics
+from service.metrics import Depths, Metrics
 from service.pending import PendingEmbedder
 from service.prior import Prior
 from service.provider import Provider, local_provider, open_provider
@@ -42,6 +42,7 @@ from service.tastes import TasteReader
 from service.upkeep import Adopter, Builder
 from service.vectoriser import Vectoriser
 from service.view import View
+from service.watch import Watch
 
 SWEEP_SECONDS = 30.0
 MONITOR_SECONDS = 2.0
@@ -131,12 +132,14 @@ async def _provider(settings: Settings, store: Store) -> Provider:
 async def _run(life: _Life, store: Store, provider: Provider) -> None:
     settings, worker = life.settings, life.worker
     ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
-    embedder = MeteredEmbedder(provider.embedder, ledger)
+    watch = Watch(settings.traces_endpoint)
+    metrics = watch.metrics
+    embedder = MeteredEmbedder(provider.embedder, ledger, metrics.request)
     catalog = await store.catalog(DEFAULT_CATALOG, embedder.space)
     batcher = Batcher(embedder)
     batcher.pace.problem = provider.problem
     cache = VectorCache(embedder.space.dimensions)
-    vectoriser = Vectoriser(store, catalog, embedder.space, embedder.limits, batcher, cache)
+    vectoriser = Vectoriser(store, catalog, embedder.space, batcher, cache, metrics.texts)
     indexer, upkeep = _index(life, store, catalog, embedder.space)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
@@ -150,12 +153,20 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
     server = Server(
         services,
         OpenDoor() if settings.api_keys is None else Keys(settings.api_keys),
+        watch,
         _tls(settings),
         shared_port=not worker.alone,
         reflective=settings.reflection,
     )
-    metrics = Metrics(settings.metrics_listen if worker.leads else "")
-    work = [batcher.run(), indexer.run(), upkeep.run(), _monitor(catalogue, server, metrics)]
+    if settings.metrics_listen:
+        metrics.listen(_plus(settings.metrics_listen, worker.number))
+
+    def depths() -> Depths:
+        lag = max(0, store.last_sequence - indexer.sequence)
+        return Depths(batcher.queued, store.queued_writes, lag)
+
+    monitor = _monitor(catalogue, server, metrics, depths)
+    work = [batcher.run(), indexer.run(), upkeep.run(), monitor]
     if worker.leads:
         # The settings, or the world, may have changed since an item's text was refused.
         await store.retry_pending()
@@ -171,6 +182,7 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
             await server.drain(settings.shutdown_grace_seconds)
             for task in tasks:
                 task.cancel()
+            watch.close()
 
 
 def _index(
@@ -258,11 +270,19 @@ async def _listen(server: Server, wanted: str) -> str:
     return address
 
 
-async def _monitor(catalogue: Catalogue, server: Server, metrics: Metrics) -> None:
+def _plus(address: str, number: int) -> str:
+    """The address with a port that is higher by `number`."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + number}"
+
+
+async def _monitor(
+    catalogue: Catalogue, server: Server, metrics: Metrics, depths: Callable[[], Depths]
+) -> None:
     while True:
         try:
             figures = await catalogue.figures()
-            metrics.show(figures, day_of(clock_us()))
+            metrics.show(figures, day_of(clock_us()), depths())
             await server.set_embedding_health(healthy=not figures.embedding_problem)
         except errors.AkinError as exc:
             structlog.get_logger().warning("monitor_failed", reason=exc.reason)

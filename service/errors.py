@@ -18,6 +18,7 @@
     |-- RateLimited            too many calls with one key
     |-- AddressUnavailable     the address cannot be listened on (at start only)
     |-- KeysUnusable, TlsUnusable   a file of keys or certificates (at start only)
+    |-- TracingUnavailable     what traces need is not installed (at start only)
     `-- WorkerFailed           one of several processes could not start (at start only)
 
 Messages never quote a caller's text or a key.
@@ -183,6 +184,12 @@ class TlsUnusable(AkinError):
     """The TLS certificate or key cannot be used."""
 
     reason = "TLS_UNUSABLE"
+
+
+class TracingUnavailable(AkinError):
+    """What traces need is not installed."""
+
+    reason = "TRACING_UNAVAILABLE"
 
 
 class AddressUnavailable(AkinError):

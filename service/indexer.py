@@ -15,6 +15,7 @@ from typing import TypeVar
 import structlog
 
 from service import errors
+from service.domain import stages
 from service.domain.filters import Filter
 from service.domain.filters import size as filter_size
 from service.domain.values import IndexFigures
@@ -123,6 +124,10 @@ class Indexer:
             queries: how many searches it makes, to decide where it runs.
             conditions: how many conditions of filters it judges all items by, for the same.
         """
+        with stages.Stage(stages.SEARCH):
+            return await self._read(work, queries, conditions)
+
+    async def _read(self, work: Callable[[View], T], queries: int, conditions: int) -> T:
         view = self._view
         # Where the worker holds the view, the loop must not wait for it.
         cost = view.index.cost(queries) + CONDITION_COST * conditions * self.items

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from service import errors
+from service.domain import stages
 from service.domain.values import Space
 from service.embedding.base import BatchLimits, Embedder, Embeddings
 from service.storage import Spend, Store
@@ -38,11 +40,17 @@ class Ledger:
 
 
 class MeteredEmbedder:
-    """An Embedder whose batches go through the ledger."""
+    """An Embedder whose batches go through the ledger.
 
-    def __init__(self, embedder: Embedder, ledger: Ledger) -> None:
+    `observe` is told of each whether it failed, and how many seconds it took.
+    """
+
+    def __init__(
+        self, embedder: Embedder, ledger: Ledger, observe: Callable[[bool, float], None]
+    ) -> None:
         self._embedder = embedder
         self._ledger = ledger
+        self._observe = observe
 
     @property
     def space(self) -> Space:
@@ -62,7 +70,14 @@ class MeteredEmbedder:
             ProviderError: it failed.
         """
         await self._ledger.check()
-        embeddings = await self._embedder.embed(texts)
+        started = time.perf_counter()
+        failed = True
+        try:
+            with stages.Stage(stages.REQUEST):
+                embeddings = await self._embedder.embed(texts)
+            failed = False
+        finally:
+            self._observe(failed, time.perf_counter() - started)
         if embeddings.prompt_tokens or embeddings.cost_usd:
             await self._ledger.record(Spend(embeddings.prompt_tokens, embeddings.cost_usd))
         return embeddings

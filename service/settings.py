@@ -140,7 +140,12 @@ class Settings(BaseSettings):
         "info", description="the least severe log lines to write; `info` has one for each call"
     )
     metrics_listen: Address | Literal[""] = Field(
-        "", description="host:port for Prometheus metrics; empty for none"
+        "",
+        description="host:port for Prometheus metrics, the next ports for further workers; empty "
+        "for none",
+    )
+    traces_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
+        "", description="URL of a collector of traces, OTLP over HTTP; empty for none"
     )
     ranking: RankingName = Field(
         "pooled",

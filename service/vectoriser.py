@@ -7,16 +7,18 @@ Nothing is paid for twice: what the store has is never embedded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service import errors
+from service.domain import stages
 from service.domain.values import EmbeddingUsage, Space, text_hash
-from service.embedding.base import BatchLimits, Vector, estimated_tokens
+from service.embedding.base import Vector, estimated_tokens
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
+from service.embedding.delivery import Outcome
 from service.embedding.passages import split
 from service.storage import Passage, Store
 from service.storage.store import CatalogRow
@@ -41,23 +43,27 @@ class TextVectors:
 
 
 class Vectoriser:
-    """Gets unit vectors for the texts of one catalog."""
+    """Gets unit vectors for the texts of one catalog.
+
+    `observe` is told how many texts were embedded, and how many had their vectors.
+    """
 
     def __init__(
         self,
         store: Store,
         catalog: CatalogRow,
         space: Space,
-        limits: BatchLimits,
         batcher: Batcher,
         cache: VectorCache,
+        observe: Callable[[int, int], None] = lambda _embedded, _cached: None,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self.space = space
-        self._limits = limits
+        self._limits = batcher.limits
         self._batcher = batcher
         self._cache = cache
+        self._observe = observe
 
     @property
     def problem(self) -> str:
@@ -111,7 +117,7 @@ class Vectoriser:
         )
         failed: dict[str, errors.AkinError] = {}
         tokens = cost = 0.0
-        outcomes = await self._batcher.embed(unknown, patient=patient) if unknown else []
+        outcomes = await self._embedded(unknown, patient=patient) if unknown else []
         for part, outcome in zip(unknown, outcomes, strict=True):
             if isinstance(outcome, errors.AkinError):
                 failed[part] = outcome
@@ -129,8 +135,13 @@ class Vectoriser:
             if text not in failures
         }
         cached = len(rendered) - len(embedded)
+        self._observe(len(embedded), cached)
         usage = EmbeddingUsage(len(rendered), cached, round(tokens), cost)
         return TextVectors(passages, failures, embedded - failures.keys(), usage)
+
+    async def _embedded(self, parts: Sequence[str], *, patient: bool) -> Sequence[Outcome]:
+        with stages.Stage(stages.EMBED):
+            return await self._batcher.embed(parts, patient=patient)
 
     def _rendered(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
         """What the model is to see of each text."""

@@ -18,11 +18,12 @@ LAYERS = (
     {"upkeep"},
     {"tastes"},
     {"reasons", "candidates"},
-    {"catalogue", "recommender", "pending", "ledger", "metrics"},
+    {"catalogue", "recommender", "pending", "ledger", "metrics", "tracing"},
+    {"watch"},
     {"rpc"},
     {"provider"},
     {"app"},
-    {"supervisor"},
+    {"supervisor", "copies"},
     {"cli"},
     {"__main__"},
 )
@@ -30,7 +31,17 @@ LAYERS = (
 
 ONLY = {
     "rpc": {"rpc", "access", "catalogue", "recommender", "domain", "errors"},
-    "cli": {"cli", "supervisor", "access", "settings", "log", "errors", "domain", "embedding"},
+    "cli": {
+        "cli",
+        "supervisor",
+        "copies",
+        "access",
+        "settings",
+        "log",
+        "errors",
+        "domain",
+        "embedding",
+    },
 }
 """Parts that may not even import everything below them."""
 
@@ -38,10 +49,11 @@ HOMES = {
     "grpc": {"rpc"},
     "grpc_health": {"rpc"},
     "grpc_reflection": {"rpc"},
-    "google": {"rpc", "cli"},
+    "google": {"rpc", "cli", "watch"},
     "akin": {"rpc", "cli"},
     "httpx": {"embedding"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"tracing"},
     "stamina": {"embedding"},
     "model2vec": {"embedding"},
     "faiss": {"index"},

@@ -63,7 +63,9 @@ async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
     clock = FakeClock()
     embedder = WordEmbedder()
     async with opened(tmp_path, clock) as (store, _):
-        metered = MeteredEmbedder(embedder, Ledger(store, 3 * COST_USD_PER_TOKEN, clock))
+        metered = MeteredEmbedder(
+            embedder, Ledger(store, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
+        )
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):
             await metered.embed(["more"])

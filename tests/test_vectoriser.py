@@ -55,7 +55,7 @@ async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         cache = VectorCache(embedder.space.dimensions)
         vectoriser = Vectoriser(
-            catalog.store, catalog.row, embedder.space, embedder.limits, Batcher(embedder), cache
+            catalog.store, catalog.row, embedder.space, Batcher(embedder), cache
         )
         outcome = await vectoriser.documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage

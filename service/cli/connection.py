@@ -8,11 +8,10 @@ from typing import Annotated
 import akin
 import typer
 
-from service.cli.console import Security
+from service.cli.console import Security, secured_by
 
 
 def connection(
-    context: typer.Context,
     key_file: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="File with the API key to send."),
@@ -33,7 +32,5 @@ def connection(
 ) -> None:
     """Akin: texts in over gRPC, recommendations out."""
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
-    context.obj = Security(
-        "" if key_file is None else key_file.read_text().strip(),
-        akin.Tls(*files) if tls or any(files) else None,
-    )
+    api_key = "" if key_file is None else key_file.read_text().strip()
+    secured_by.set(Security(api_key, akin.Tls(*files) if tls or any(files) else None))

@@ -8,10 +8,10 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, NamedTuple
 
 import akin
-import click
 import typer
 from google.protobuf.json_format import MessageToDict
 from rich.console import Console
@@ -45,10 +45,15 @@ class Security(NamedTuple):
     tls: akin.Tls | None = None
 
 
+PLAIN = Security()
+secured_by: ContextVar[Security] = ContextVar("akin_security", default=PLAIN)
+"""Of this run of `akin`."""
+
+
 @contextmanager
 def connected(address: str) -> Iterator[akin.Client]:
     """A client; if a call fails, the command ends with the reason in one line and exit code 1."""
-    security = click.get_current_context().find_root().obj or Security()
+    security = secured_by.get()
     try:
         with akin.Client(address, api_key=security.api_key, tls=security.tls) as client:
             yield client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from service.cli.backup import backup, restore
 from service.cli.connection import connection
 from service.cli.demo import demo
 from service.cli.evaluating import evaluate
@@ -30,3 +31,5 @@ app.command()(evaluate)
 app.command()(models)
 app.command()(status)
 app.command()(key)
+app.command()(backup)
+app.command()(restore)

@@ -10,9 +10,11 @@ import asyncio
 import itertools
 import time
 from collections.abc import Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
+from service.domain import stages
 from service.domain.deadline import deadline
 from service.embedding.base import Embedded, Embedder, estimated_tokens
 from service.embedding.delivery import Delivery, Outcome
@@ -36,6 +38,7 @@ class _Flight:
     tokens: int
     patient: bool
     queued_at: float = field(default_factory=time.monotonic)
+    context: Context = field(default_factory=copy_context)
     result: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
     waiting: int = 0
 
@@ -44,7 +47,7 @@ class Batcher:
     """Embeds texts through `embedder` while `run` runs."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self._limits = embedder.limits
+        self.limits = embedder.limits
         self.pace = Pace(embedder.limits.concurrency)
         self._delivery = Delivery(embedder, self.pace)
         self._flights: dict[str, _Flight] = {}
@@ -61,10 +64,20 @@ class Batcher:
                     await self.pace.take()
                     first = self._left_over or (await self._queue.get())[-1]
                     self._left_over = None
-                    group.create_task(self._send(await self._gather(first)))
+                    batch = await self._gather(first)
+                    for flight in batch:
+                        waited = time.monotonic() - flight.queued_at
+                        flight.context.run(stages.note, stages.QUEUE, waited)
+                    # In a trace, the request belongs to the call whose text came first.
+                    group.create_task(self._send(batch), context=first.context)
         finally:
             for flight in self._flights.values():
                 _resolve(flight, errors.NotReady("the service is shutting down"))
+
+    @property
+    def queued(self) -> int:
+        """How many texts wait to be sent."""
+        return self._queue.qsize()
 
     async def embed(self, texts: Sequence[str], *, patient: bool = False) -> list[Outcome]:
         """Embeds one or more distinct texts; each gets its vector or its own error.
@@ -109,13 +122,13 @@ class Batcher:
     async def _gather(self, first: _Flight) -> list[_Flight]:
         """The batch that starts with `first`: full, or as long as its first text can wait."""
         alone = self.pace.under_way == 1
-        patience = self._limits.linger_seconds if alone else self._limits.gather_seconds
+        patience = self.limits.linger_seconds if alone else self.limits.gather_seconds
         batch, tokens = [first], first.tokens
         while len(batch) < self._delivery.batch_texts:
             flight = await self._next(first.queued_at + patience)
             if flight is None:
                 break
-            if tokens + flight.tokens > self._limits.tokens:
+            if tokens + flight.tokens > self.limits.tokens:
                 self._left_over = flight
                 break
             batch.append(flight)

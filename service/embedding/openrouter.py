@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from service.domain import stages
 from service.domain.values import Space
 from service.embedding.answers import Answer, read
 from service.embedding.base import HARMLESS_TEXT, BatchLimits, Embeddings
@@ -122,7 +123,9 @@ async def request(
     try:
         # The client's own timeout starts anew with every byte that arrives.
         async with asyncio.timeout(client.timeout.read):
-            response = await client.post(f"{endpoint.root}/embeddings", json=body)
+            response = await client.post(
+                f"{endpoint.root}/embeddings", json=body, headers=stages.headers()
+            )
     except (httpx.TimeoutException, TimeoutError) as exc:
         raise ProviderUnavailable("the provider did not answer in time") from exc
     except httpx.LocalProtocolError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import grpc
@@ -21,13 +21,16 @@ from google.rpc import code_pb2
 
 from service import errors
 from service.access import Access, Scope
-from service.domain import limits
+from service.domain import limits, stages
 from service.domain.deadline import deadline
+from service.domain.stages import Timing
 from service.rpc.scopes import SCOPES
 from service.rpc.status import status
 
 # One cached logger: to ask for it in each call costs as much as to write a line.
 _LOG = structlog.get_logger()
+
+SERVER_TIMING = "server-timing"
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -41,6 +44,18 @@ class Door(Protocol):
 
     def allowed(self, authorization: str | None, access: Access) -> None:
         """Raises Unauthenticated, PermissionDenied or RateLimited."""
+        ...
+
+
+class Watch(Protocol):
+    """Watches calls, for metrics and traces."""
+
+    def begin(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Timing:
+        """A call of a method, by full name, begins."""
+        ...
+
+    def end(self, trace: Timing, method: str, code: int, seconds: float) -> None:
+        """It ends with a gRPC status code."""
         ...
 
 
@@ -70,7 +85,7 @@ class Gate:
 
 
 def method_handlers(
-    service: ServiceDescriptor, servicer: object, gate: Gate, door: Door
+    service: ServiceDescriptor, servicer: object, gate: Gate, door: Door, watch: Watch
 ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
     """The handlers of every method of `service`, by name, each calling its namesake in `servicer`.
 
@@ -78,16 +93,22 @@ def method_handlers(
     of requests and yields responses. Both may raise AkinError.
     """
     return {
-        method.name: _handler(method, getattr(servicer, method.name), gate, door)
+        method.name: _handler(method, getattr(servicer, method.name), gate, door, watch)
         for method in service.methods
     }
 
 
 def _handler(
-    method: MethodDescriptor, serve: Callable[..., Any], gate: Gate, door: Door
+    method: MethodDescriptor, serve: Callable[..., Any], gate: Gate, door: Door, watch: Watch
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
     kind = _Kind(
-        method.name, GetMessageClass(method.input_type), SCOPES[method.full_name], gate, door
+        method.full_name,
+        method.name,
+        GetMessageClass(method.input_type),
+        SCOPES[method.full_name],
+        gate,
+        door,
+        watch,
     )
 
     async def unary(data: bytes, context: Context) -> bytes:
@@ -110,11 +131,13 @@ def _handler(
 class _Kind(NamedTuple):
     """What the calls of one method have in common."""
 
+    full_name: str
     method: str
     request_class: type[Message]
     scope: Scope
     gate: Gate
     door: Door
+    watch: Watch
 
 
 class _Call:
@@ -125,6 +148,9 @@ class _Call:
         self._context = context
         self._authorization: str | None = None
         self._key: str | None = None
+        self._metadata = tuple(context.invocation_metadata() or ())
+        self._trace = kind.watch.begin(kind.full_name, self._metadata)
+        stages.record(self._trace)
         self._started = time.perf_counter()
         left = context.time_remaining()
         deadline.set(None if left is None else time.monotonic() + left)
@@ -140,7 +166,7 @@ class _Call:
         """
         if not self._kind.gate.open:
             raise errors.NotReady("the service is starting")
-        for name, value in self._context.invocation_metadata() or ():
+        for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
         self._key = self._kind.door.known(self._authorization) or None
@@ -191,6 +217,7 @@ class _Call:
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
+            self._context.set_trailing_metadata(((SERVER_TIMING, self._timing()),))
             self._log(code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):
             self._log(code_pb2.CANCELLED)
@@ -210,14 +237,22 @@ class _Call:
             (("grpc-status-details-bin", made.SerializeToString()),),
         )
 
+    def _timing(self) -> str:
+        """What took how long, as in the header of this name (W3C Server Timing)."""
+        whole = time.perf_counter() - self._started
+        took = (*self._trace.seconds.items(), ("total", whole))
+        return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in took)
+
     def _log(self, code: int, reason: str | None = None) -> None:
+        seconds = time.perf_counter() - self._started
+        self._kind.watch.end(self._trace, self._kind.method, code, seconds)
         _LOG.info(
             "call",
             method=self._kind.method,
             key=self._key,
             code=code_pb2.Code.Name(code),
             reason=reason,
-            ms=round((time.perf_counter() - self._started) * 1000, 3),
+            ms=round(1000 * seconds, 3),
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
         )

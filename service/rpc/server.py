@@ -13,7 +13,7 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from service import errors
-from service.rpc.calls import Door, Gate, method_handlers
+from service.rpc.calls import Door, Gate, Watch, method_handlers
 from service.rpc.servicer import (
     Catalogs,
     CatalogServicer,
@@ -40,6 +40,7 @@ class Server:
     Args:
         catalogs: what to serve, by name.
         door: who may call what.
+        watch: what is told of calls.
         tls: its certificate, and whose clients' it wants; None to speak plainly.
         shared_port: whether other processes listen on the same port. Otherwise a second server on
             it fails, and does not take half the calls.
@@ -53,6 +54,7 @@ class Server:
         self,
         catalogs: Mapping[str, CatalogServices],
         door: Door,
+        watch: Watch,
         tls: TlsFiles | None,
         *,
         shared_port: bool,
@@ -70,7 +72,7 @@ class Server:
             (RECOMMENDER, RecommenderServicer(Catalogs(catalogs))),
             (CATALOG, CatalogServicer(Catalogs(catalogs))),
         ):
-            handlers = method_handlers(service, servicer, self._gate, door)
+            handlers = method_handlers(service, servicer, self._gate, door, watch)
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflective:

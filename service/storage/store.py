@@ -92,6 +92,11 @@ class Store:
         """Has `listener` called in the event loop with the last sequence after each commit."""
         self._listeners.append(listener)
 
+    @property
+    def queued_writes(self) -> int:
+        """How many writes wait for the disk."""
+        return self._writer.queued
+
     async def refresh(self) -> int:
         """Learns of other processes' commits; returns the last sequence."""
         sequence = await self._read(items.last_sequence)

@@ -96,6 +96,11 @@ class GroupCommit:
             raise errors.Overloaded("too many writes wait for the disk") from None
         return await future
 
+    @property
+    def queued(self) -> int:
+        """How many operations wait for the next commit."""
+        return self._jobs.qsize()
+
     async def close(self) -> None:
         """Finishes what waits, then ends the thread."""
         await self._loop.run_in_executor(None, self._jobs.put, None)

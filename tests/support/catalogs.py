@@ -97,9 +97,7 @@ async def _free() -> float:
 def _wired(
     store: Store, row: CatalogRow, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
-    vectoriser = Vectoriser(
-        store, row, embedder.space, embedder.limits, batcher, VectorCache(DIMENSIONS)
-    )
+    vectoriser = Vectoriser(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
     view = View(ExactIndex(DIMENSIONS), clock)
     indexer = Indexer(store, row, view)
     return Catalog(

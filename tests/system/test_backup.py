@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import akin
+import pytest
+from support.server import WAIT_SECONDS, RunningServer, environment
+from support.texts import distinct
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "service", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+
+
+def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None:
+    """A backup made during writes holds every write up to one, and none after; it serves again."""
+    file, old, new = tmp_path / "copy", tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    stop, written = threading.Event(), []
+
+    with RunningServer(old) as server, server.client() as client:
+
+        def write() -> None:
+            number = 0
+            while not stop.is_set():
+                item = client.upsert_item(str(number), distinct(number)).item
+                written.append((item.item_id, item.sequence))
+                number += 1
+
+        client.import_items(akin.item(f"i{n}", distinct(n)) for n in range(500))
+        writer = threading.Thread(target=write)
+        writer.start()
+        made = run(old, "backup", str(file), "--json")
+        stop.set()
+        writer.join(WAIT_SECONDS)
+    assert 0 == made.returncode, made.stderr
+    told = json.loads(made.stdout)
+    new.mkdir()
+    assert 0 == run(new, "restore", str(file)).returncode
+    with RunningServer(new) as server, server.client() as client:
+        expected = {item_id for item_id, sequence in written if sequence <= told["sequence"]}
+        listed = {item.item_id for item in client.list_items(1000).items}
+        assert expected == listed - {f"i{n}" for n in range(500)}
+        assert told["items"] == client.get_catalog().item_count
+        assert told["sequence"] == client.get_catalog().sequence
+        found = client.recommend_similar(text=distinct(7), limit=1).recommendations
+        assert found[0].score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    """Neither a file that is there nor a folder with data is written over."""
+    with RunningServer(tmp_path) as server:
+        assert 0 == server.stop()
+    file = tmp_path / "copy"
+    file.write_text("precious")
+    refused = run(tmp_path, "backup", str(file))
+    assert (1, "precious") == (refused.returncode, file.read_text())
+    assert "is there already" in refused.stderr
+    good = tmp_path / "good"
+    assert 0 == run(tmp_path, "backup", str(good)).returncode
+    refused = run(tmp_path, "restore", str(good))
+    assert 1 == refused.returncode
+    assert "has a database already" in refused.stderr
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "missing"])
+def test_a_damaged_backup_is_not_put_back(tmp_path: Path, damage: str) -> None:
+    """What is torn, altered or something else is told, and the folder stays empty."""
+    with RunningServer(tmp_path) as server, server.client() as client:
+        for _ in client.import_items(akin.item(str(n), distinct(n)) for n in range(300)):
+            pass
+        file = tmp_path / "copy"
+        assert 0 == run(tmp_path, "backup", str(file)).returncode
+    content = bytearray(file.read_bytes())
+    if damage == "cut":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        content[len(content) // 2 : len(content) // 2 + 4096] = b"\xff" * 4096
+        file.write_bytes(content)
+    elif damage == "foreign":
+        file.unlink()
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("CREATE TABLE t (x)")
+    else:
+        file.unlink()
+    new = tmp_path / "new"
+    new.mkdir()
+    refused = run(new, "restore", str(file))
+    assert 1 == refused.returncode
+    assert refused.stderr.startswith("akin restore: ")
+    assert "Traceback" not in refused.stderr
+    assert not (new / "data" / "akin.sqlite3").exists()

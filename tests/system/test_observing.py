@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.request import urlopen
+
+import grpc
+import pytest
+from akin.v1 import recommender_service_pb2 as pb
+from akin.v1 import recommender_service_pb2_grpc as pb_grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.provider import ScriptedProvider
+from support.server import WAIT_SECONDS, RunningServer
+
+DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/akin.json"
+ALERTS = Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml"
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
+METRIC = re.compile(r"\bakin_\w+")
+
+
+class Collector:
+    """Takes in traces over HTTP, as a collector of OpenTelemetry does; a context manager."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.news = threading.Condition()
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                request = ExportTraceServiceRequest.FromString(body)
+                with collector.news:
+                    collector.spans += [
+                        span
+                        for resource in request.resource_spans
+                        for scope in resource.scope_spans
+                        for span in scope.spans
+                    ]
+                    collector.news.notify_all()
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None:
+                """Stays quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def free_address() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+def scraped(address: str) -> str:
+    with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as response:
+        return str(response.read().decode())
+
+
+@pytest.fixture(scope="module")
+def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """What a server shows to Prometheus after a few calls."""
+    address = free_address()
+    folder = tmp_path_factory.mktemp("metrics")
+    with (
+        RunningServer(folder, METRICS_LISTEN=address, EMBEDDER="local") as server,
+        server.client() as client,
+    ):
+        client.upsert_item("a", "green tea")
+        client.upsert_item("a", "green tea")
+        client.recommend_similar(text="black tea")
+        with pytest.raises(Exception, match="NOT_FOUND"):
+            client.get_item("b")
+        text = ""
+        while 'akin_items{catalog="default"} 1.0' not in text:
+            text = scraped(address)
+        yield text
+
+
+def test_calls_are_counted_by_method_and_outcome(metrics: str) -> None:
+    """Rate, errors and durations of each method can be scraped."""
+    assert 'akin_calls_total{code="OK",method="UpsertItem"} 2.0' in metrics
+    assert 'akin_calls_total{code="NOT_FOUND",method="GetItem"} 1.0' in metrics
+    assert 'akin_call_seconds_count{method="RecommendSimilar"} 1.0' in metrics
+    assert 'akin_call_seconds_bucket{le="10.0",method="RecommendSimilar"} 1.0' in metrics
+
+
+def test_what_embedding_does_can_be_scraped(metrics: str) -> None:
+    """Requests to the embedder, and texts that needed none, are counted."""
+    assert 'akin_embedding_request_seconds_count{outcome="ok"} 2.0' in metrics
+    assert 'akin_embedding_texts_total{source="embedder"} 2.0' in metrics
+    assert 'akin_embedding_texts_total{source="cache"} 1.0' in metrics
+
+
+@pytest.mark.parametrize("file", [DASHBOARD, ALERTS], ids=["dashboard", "alerts"])
+def test_dashboard_and_alerts_use_metrics_that_exist(metrics: str, file: Path) -> None:
+    """Every metric that the dashboard and the alerts name can be scraped."""
+    described = re.findall(r"^# TYPE (\w+) (\w+)$", metrics, re.MULTILINE)
+    parts = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+    exist = {name + part for name, kind in described for part in parts[kind]}
+    used = set(METRIC.findall(file.read_text()))
+    assert used
+    assert set() == used - exist
+
+
+def test_a_trace_shows_the_call_its_request_and_its_search(tmp_path: Path) -> None:
+    """A call's spans are in its caller's trace, and the provider is told of it."""
+    with (
+        Collector() as collector,
+        ScriptedProvider() as provider,
+        RunningServer(
+            tmp_path,
+            TRACES_ENDPOINT=collector.url,
+            EMBEDDER="openai",
+            EMBEDDING_BASE_URL=provider.url,
+            EMBEDDING_MODEL="scripted",
+        ) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        stub = pb_grpc.RecommenderServiceStub(channel)
+        _, call = stub.RecommendSimilar.with_call(
+            pb.RecommendSimilarRequest(text="tea"), metadata=(("traceparent", PARENT),)
+        )
+        told = dict(call.trailing_metadata() or ())["server-timing"]
+        asked = provider.headers[-1]["traceparent"]
+        assert 0 == server.stop()
+        named = {span.name: span for span in collector.spans if span.trace_id.hex() == TRACE_ID}
+    root = named["akin.v1.RecommenderService/RecommendSimilar"]
+    assert PARENT.split("-")[2] == root.parent_span_id.hex()
+    assert {"embed", "request", "search", root.name} == named.keys()
+    assert named["embed"].parent_span_id == named["search"].parent_span_id == root.span_id
+    assert named["request"].parent_span_id == named["embed"].span_id
+    assert f"00-{TRACE_ID}-{named['request'].span_id.hex()}-01" == asked
+    stages = [each.split(";")[0] for each in str(told).split(", ")]
+    assert ["queue", "request", "embed", "search", "total"] == stages
+    assert "tea" not in json.dumps([str(span) for span in named.values()])
