@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test lint format protos locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test test-clients lint format protos locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -12,6 +12,9 @@ serve: .venv/ready
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-clients: .venv/ready
+	$(BIN)/python clients/conformance/run.py
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -32,6 +35,8 @@ locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
+	echo hatchling | $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 -c requirements-dev.lock - -o deploy/build-requirements.lock
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py

@@ -18,7 +18,7 @@ PAGES_AT_ONCE = 1_000
 
 
 class Contents(NamedTuple):
-    """What a database holds: live items of all catalogs, users, and the number of the last write."""
+    """What a database holds: live items and users of all catalogs, and the last write."""
 
     items: int
     users: int

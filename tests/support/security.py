@@ -15,6 +15,12 @@ import trustme
 from akin._errors import decode
 from akin._policy import credentials
 from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, recommender_service_pb2
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
@@ -76,9 +82,14 @@ class Certificates:
         end = datetime.now(UTC) + timedelta(days=-1 if expired else 1)
         made = self._authority.issue_cert("localhost", not_after=end)
         chain, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
-        for path, blobs in ((key, [made.private_key_pem]), (chain, made.cert_chain_pems)):
+        # Java reads keys in this form only.
+        private = load_pem_private_key(made.private_key_pem.bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
+        public = b"".join(blob.bytes() for blob in made.cert_chain_pems)
+        for path, content in ((key, private), (chain, public)):
             new = path.with_suffix(".new")
-            new.write_bytes(b"".join(blob.bytes() for blob in blobs))
+            new.write_bytes(content)
             new.replace(path)
         return chain, key
 

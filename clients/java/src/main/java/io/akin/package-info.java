@@ -1,0 +1,2 @@
+/** The client of Akin: texts in, recommendations out. */
+package io.akin;

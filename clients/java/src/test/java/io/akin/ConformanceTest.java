@@ -1,0 +1,131 @@
+package io.akin;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+
+/** The cases of clients/conformance, against the server at AKIN_ADDRESS. */
+class ConformanceTest {
+  private static final Path CASES = Path.of("../conformance/cases.json");
+  private static final long TIMEOUT_MS = 10_000;
+
+  private static AkinClient client;
+
+  @AfterAll
+  static void close() {
+    if (client != null) {
+      client.close();
+    }
+  }
+
+  @TestFactory
+  Stream<DynamicTest> cases() throws Exception {
+    String address = System.getenv("AKIN_ADDRESS");
+    if (address == null) {
+      // Surefire counts what a test skips, not what a factory does, and does not tell why.
+      String why = "the conformance cases are skipped: AKIN_ADDRESS is not set";
+      System.out.println(why);
+      return Stream.of(DynamicTest.dynamicTest(why, () -> abort(why)));
+    }
+    client = AkinClient.builder(address).build();
+    JsonObject file = JsonParser.parseString(Files.readString(CASES)).getAsJsonObject();
+    return file.getAsJsonArray("cases").asList().stream()
+        .map(JsonElement::getAsJsonObject)
+        .map(each -> DynamicTest.dynamicTest(each.get("name").getAsString(), () -> run(each)));
+  }
+
+  private static void run(JsonObject testCase) throws Exception {
+    Map<String, JsonElement> saved = new HashMap<>();
+    int number = 0;
+    for (JsonElement step : testCase.getAsJsonArray("steps")) {
+      number++;
+      run("step " + number, step.getAsJsonObject(), saved);
+    }
+  }
+
+  private static void run(String name, JsonObject step, Map<String, JsonElement> saved)
+      throws Exception {
+    JsonObject expectedError = step.getAsJsonObject("error");
+    if (expectedError != null) {
+      Exception thrown = assertThrows(Exception.class, () -> call(step, saved), name);
+      assertFailsAs(name, expectedError, AkinException.from(thrown));
+      return;
+    }
+    JsonArray responses = call(step, saved);
+    JsonArray expected = step.getAsJsonArray("responses");
+    if (expected == null) {
+      expected = new JsonArray();
+      expected.add(step.has("response") ? step.get("response") : new JsonObject());
+    }
+    List<String> faults = new ArrayList<>();
+    Json.compare(name, Json.filled(expected, saved), responses, faults);
+    assertEquals(List.of(), faults);
+    if (step.has("save")) {
+      step.getAsJsonObject("save")
+          .entrySet()
+          .forEach(
+              each ->
+                  saved.put(each.getKey(), at(responses.get(0), each.getValue().getAsString())));
+    }
+  }
+
+  private static JsonArray call(JsonObject step, Map<String, JsonElement> saved)
+      throws Exception {
+    List<JsonElement> requests =
+        step.has("requests")
+            ? step.getAsJsonArray("requests").asList()
+            : List.of(step.get("request"));
+    long timeoutMs = step.has("timeoutMs") ? step.get("timeoutMs").getAsLong() : TIMEOUT_MS;
+    JsonArray responses = new JsonArray();
+    new Caller(client.channel())
+        .call(
+            step.get("method").getAsString(),
+            requests.stream().map(each -> Json.filled(each, saved)).toList(),
+            timeoutMs)
+        .forEach(responses::add);
+    return responses;
+  }
+
+  private static void assertFailsAs(String name, JsonObject expected, AkinException error) {
+    assertEquals(expected.get("code").getAsString(), error.code().name(), name + ": " + error);
+    if (expected.has("reason")) {
+      assertEquals(expected.get("reason").getAsString(), error.reason(), name + ": " + error);
+    }
+    if (expected.has("fields")) {
+      assertEquals(
+          expected.getAsJsonArray("fields").asList().stream()
+              .map(JsonElement::getAsString)
+              .sorted()
+              .toList(),
+          error.violations().stream().map(Violation::field).sorted().toList(),
+          name);
+    }
+    if (expected.has("retryDelay") && expected.get("retryDelay").getAsBoolean()) {
+      assertTrue(error.retryAfter().isPresent(), name + " has no RetryInfo");
+    }
+  }
+
+  private static JsonElement at(JsonElement response, String path) {
+    JsonElement value = response;
+    for (String part : path.split("\\.")) {
+      value = value.getAsJsonObject().get(part);
+    }
+    return value;
+  }
+}

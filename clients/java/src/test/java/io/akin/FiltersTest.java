@@ -1,0 +1,75 @@
+package io.akin;
+
+import static io.akin.Filters.allOf;
+import static io.akin.Filters.anyOf;
+import static io.akin.Filters.containsAny;
+import static io.akin.Filters.eq;
+import static io.akin.Filters.exists;
+import static io.akin.Filters.gte;
+import static io.akin.Filters.lt;
+import static io.akin.Filters.missing;
+import static io.akin.Filters.noneOf;
+import static io.akin.Filters.oneOf;
+import static io.akin.Filters.passes;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import com.google.protobuf.util.JsonFormat;
+import io.akin.v1.Filter;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class FiltersTest {
+  @Test
+  void everyConditionSaysWhatItShould() throws Exception {
+    Filter filter =
+        allOf(
+            eq("sizes", List.of(1, true, "x")),
+            oneOf("brand", "Acme", "Apex"),
+            containsAny("tags", 1),
+            gte("price", 2),
+            lt("since", Filters.seconds(Instant.parse("1970-01-01T00:00:01.500Z"))),
+            exists("a"),
+            missing("b"),
+            passes(noneOf(eq("sold", true))),
+            passes(anyOf(exists("c"))));
+    Filter.Builder expected = Filter.newBuilder();
+    JsonFormat.parser()
+        .merge(
+            """
+            {"all": [
+              {"attribute": "sizes", "equals": [1, true, "x"]},
+              {"attribute": "brand", "oneOf": ["Acme", "Apex"]},
+              {"attribute": "tags", "containsAny": [1]},
+              {"attribute": "price", "range": {"gte": 2}},
+              {"attribute": "since", "range": {"lt": 1.5}},
+              {"attribute": "a", "exists": true},
+              {"attribute": "b", "exists": false},
+              {"filter": {"none": [{"attribute": "sold", "equals": true}]}},
+              {"filter": {"any": [{"attribute": "c", "exists": true}]}}
+            ]}""",
+            expected);
+    assertEquals(expected.build(), filter);
+  }
+
+  @Test
+  void anyOfNothingIsRefused() {
+    assertThrows(IllegalArgumentException.class, Filters::anyOf);
+  }
+
+  @Test
+  void attributesAreJson() throws Exception {
+    List<Object> list = new ArrayList<>();
+    list.add(null);
+    list.add(Map.of("deep", 2.5f));
+    assertEquals(
+        "{\"list\":[null,{\"deep\":2.5}]}",
+        JsonFormat.printer().omittingInsignificantWhitespace().print(
+            Attributes.of(Map.of("list", list))));
+    Map<String, Object> other = Map.of("moment", Instant.EPOCH);
+    assertThrows(IllegalArgumentException.class, () -> Attributes.of(other));
+  }
+}
