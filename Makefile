@@ -21,6 +21,7 @@ lint: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	cd protos && ../$(BIN)/buf lint
+	cd protos && for released in released/*.binpb; do ../$(BIN)/buf breaking --against $$released || exit 1; done
 
 format: .venv/ready
 	$(BIN)/ruff check --fix

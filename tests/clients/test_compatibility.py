@@ -1,0 +1,91 @@
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from akin.v1 import (
+    catalog_service_pb2,
+    embedding_usage_pb2,
+    filter_pb2,
+    item_pb2,
+    recommender_service_pb2,
+    user_pb2,
+)
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message_factory import GetMessageClass
+
+PROTOS = Path(__file__).parents[2] / "protos"
+RELEASED = PROTOS / "released"
+BUF = Path(sys.executable).with_name("buf")
+FILES = (
+    catalog_service_pb2,
+    embedding_usage_pb2,
+    filter_pb2,
+    item_pb2,
+    recommender_service_pb2,
+    user_pb2,
+)
+MESSAGES = {
+    message.full_name: message
+    for file in FILES
+    for message in file.DESCRIPTOR.message_types_by_name.values()
+}
+WIRE: dict[str, dict[str, dict[str, Any]]] = json.loads(
+    (Path(__file__).with_name("wire.json")).read_text()
+)
+"""By release and message: its bytes, and what it says in JSON. What is here is never changed."""
+
+
+def breaking(protos: Path) -> list[str]:
+    """What buf finds that breaks the clients of a release."""
+    found = []
+    for image in sorted(RELEASED.glob("*.binpb")):
+        ended = subprocess.run(
+            [BUF, "breaking", "--against", image],
+            cwd=protos,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        found += ended.stdout.splitlines()
+        assert bool(ended.returncode) == bool(ended.stdout), ended.stderr
+    return found
+
+
+def test_no_release_is_broken() -> None:
+    """The contract is one that clients made for any release can go on with."""
+    assert list(RELEASED.glob("*.binpb"))
+    assert [] == breaking(PROTOS)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("string item_id = 1;", "string identity = 1;"),
+        ("bool require_indexed = 3;", "bool require_indexed = 30;"),
+        ("rpc GetUser(GetUserRequest) returns (GetUserResponse);", ""),
+        ("int32 limit = 6;", "string limit = 6;"),
+    ],
+)
+def test_a_breaking_change_is_found(tmp_path: Path, before: str, after: str) -> None:
+    """Renamed and renumbered fields, other types and missing methods do not pass."""
+    changed = tmp_path / "protos"
+    shutil.copytree(PROTOS, changed)
+    path = changed / "akin/v1/recommender_service.proto"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+    assert breaking(changed)
+
+
+@pytest.mark.parametrize("release", WIRE)
+def test_bytes_of_a_release_still_say_the_same(release: str) -> None:
+    """What a client of any release sends or has stored is understood as it was meant."""
+    for name, wire in WIRE[release].items():
+        message = GetMessageClass(MESSAGES[name]).FromString(base64.b64decode(wire["base64"]))
+        assert wire["json"] == MessageToDict(message, preserving_proto_field_name=True)
