@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test test-clients lint format protos locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -29,6 +29,9 @@ format: .venv/ready
 
 protos: .venv/ready
 	$(BIN)/python clients/python/generate.py
+
+docs: .venv/ready
+	$(BIN)/python tools/make_api.py
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \

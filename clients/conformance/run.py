@@ -27,12 +27,17 @@ TIMEOUT_SECONDS = 1_200
 
 
 class Client(NamedTuple):
-    """A client's tests: where they are, what they need on the PATH, and how they are run."""
+    """A client's tests: where they are, what they need on the PATH, and how they are run.
+
+    `generate` makes what is committed in the folder `generated` again, where there is such.
+    """
 
     name: str
     folder: str
     tool: str
     commands: tuple[tuple[str, ...], ...]
+    generated: str = ""
+    generate: tuple[str, ...] = ()
 
 
 CLIENTS = (
@@ -42,12 +47,21 @@ CLIENTS = (
         sys.executable,
         ((sys.executable, "-m", "pytest", "-q", "tests/clients/test_conformance.py"),),
     ),
-    Client("Go", "clients/go", "go", (("go", "vet", "./..."), ("go", "test", "-count=1", "./..."))),
+    Client(
+        "Go",
+        "clients/go",
+        "go",
+        (("go", "vet", "./..."), ("go", "test", "-count=1", "./...")),
+        "akinv1",
+        ("sh", "generate.sh"),
+    ),
     Client(
         "TypeScript",
         "clients/typescript",
         "npm",
         (("npm", "ci", "--no-audit", "--no-fund"), ("npm", "test")),
+        "src/generated",
+        ("npm", "run", "generate"),
     ),
     Client("Java", "clients/java", "mvn", (("mvn", "-B", "-ntp", "test"),)),
 )
@@ -81,21 +95,34 @@ def variables(folder: Path, stack: ExitStack) -> dict[str, str]:
 
 
 def passes(client: Client) -> bool:
-    """Runs one client's tests."""
+    """Runs one client's tests, and proves its stubs current."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        environment = {**os.environ, **variables(folder, stack)}
-        return all(
-            subprocess.run(
-                command,
-                cwd=ROOT / client.folder,
-                env=environment,
-                timeout=TIMEOUT_SECONDS,
-                check=False,
-            ).returncode
-            == 0
-            for command in client.commands
-        )
+        environment = {**os.environ, "PYTHON": sys.executable, **variables(folder, stack)}
+        if not all(succeeds(client, command, environment) for command in client.commands):
+            return False
+        before = contents(client)
+        if not client.generate or (
+            succeeds(client, client.generate, environment) and contents(client) == before
+        ):
+            return True
+        print(f"{client.folder}/{client.generated} is not what the protos give")
+        return False
+
+
+def succeeds(client: Client, command: tuple[str, ...], environment: dict[str, str]) -> bool:
+    """Runs one command in the client's folder."""
+    folder = ROOT / client.folder
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, timeout=TIMEOUT_SECONDS, check=False
+    )
+    return ended.returncode == 0
+
+
+def contents(client: Client) -> dict[Path, bytes]:
+    """The files that were generated."""
+    folder = ROOT / client.folder / client.generated
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def main() -> None:

@@ -45,7 +45,9 @@ const (
 //
 // Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
 // fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+// server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+// that the key is not good for with PERMISSION_DENIED.
 type RecommenderServiceClient interface {
 	// Stores an item, replacing the one with the same id.
 	//
@@ -196,7 +198,9 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 //
 // Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
 // fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+// server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+// that the key is not good for with PERMISSION_DENIED.
 type RecommenderServiceServer interface {
 	// Stores an item, replacing the one with the same id.
 	//

@@ -37,7 +37,9 @@ class RecommenderServiceStub:
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -105,7 +107,9 @@ class RecommenderServiceServicer:
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     def UpsertItem(self, request, context):
@@ -252,7 +256,9 @@ class RecommenderService:
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     @staticmethod

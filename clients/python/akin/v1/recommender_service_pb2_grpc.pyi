@@ -38,7 +38,9 @@ class RecommenderServiceStub:
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     @_typing.overload
@@ -94,7 +96,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -146,7 +150,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
     fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do.
+    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
+    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
+    that the key is not good for with PERMISSION_DENIED.
     """
 
     @_abc_1.abstractmethod
