@@ -1,0 +1,14 @@
+/** The Node.js client of Akin: texts in, recommendations out. */
+
+export { Client } from "./client.js";
+export type { ClientOptions, Tls } from "./channel.js";
+export { AkinError, type CodeName, type Violation } from "./errors.js";
+export * as filters from "./filters.js";
+export type { AnyIterable, CallOptions, ImportInput, ImportOptions, ItemInput } from "./methods.js";
+
+export * from "./generated/akin/v1/catalog_service.js";
+export * from "./generated/akin/v1/embedding_usage.js";
+export * from "./generated/akin/v1/filter.js";
+export * from "./generated/akin/v1/item.js";
+export * from "./generated/akin/v1/recommender_service.js";
+export * from "./generated/akin/v1/user.js";

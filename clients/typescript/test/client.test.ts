@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Metadata, status } from "@grpc/grpc-js";
+
+import { AkinError, Client, filters } from "@akin/client";
+
+import { isLoopback } from "../src/channel.js";
+import { toAkinError } from "../src/errors.js";
+import { BadRequest, ErrorInfo, RetryInfo } from "../src/generated/google/rpc/error_details.js";
+import { Status } from "../src/generated/google/rpc/status.js";
+import { batches } from "../src/import.js";
+
+function failure(code: status, details: string, encoded?: Buffer): Error {
+  const metadata = new Metadata();
+  if (encoded) {
+    metadata.set("grpc-status-details-bin", encoded);
+  }
+  return Object.assign(new Error(details), { code, details, metadata });
+}
+
+function detail(type: string, value: Uint8Array): { typeUrl: string; value: Buffer } {
+  return { typeUrl: `type.googleapis.com/google.rpc.${type}`, value: Buffer.from(value) };
+}
+
+test("an error tells its reason, its fields and when to try again", () => {
+  const violation = { field: "item.text", description: "is blank" };
+  const encoded = Status.encode(
+    Status.fromPartial({
+      details: [
+        detail("ErrorInfo", ErrorInfo.encode(ErrorInfo.fromPartial({ reason: "WHY", domain: "akin" })).finish()),
+        detail("BadRequest", BadRequest.encode(BadRequest.fromPartial({ fieldViolations: [violation] })).finish()),
+        detail(
+          "RetryInfo",
+          RetryInfo.encode(RetryInfo.fromPartial({ retryDelay: { seconds: "2", nanos: 5e8 } })).finish(),
+        ),
+        detail("Unknown", Buffer.from("?")),
+      ],
+    }),
+  ).finish();
+  const error = toAkinError(failure(status.INVALID_ARGUMENT, "no text", Buffer.from(encoded)));
+  assert.ok(error instanceof AkinError);
+  assert.equal(error.message, "INVALID_ARGUMENT: no text");
+  assert.equal(error.code, 3);
+  assert.equal(error.reason, "WHY");
+  assert.deepEqual(error.violations, [violation]);
+  assert.equal(error.retryAfterMs, 2500);
+});
+
+test("an error without details, or with broken ones, keeps its code", () => {
+  for (const encoded of [undefined, Buffer.from([0xff, 0xff, 0xff])]) {
+    const error = toAkinError(failure(status.UNAVAILABLE, "gone", encoded));
+    assert.ok(error instanceof AkinError);
+    assert.equal(error.codeName, "UNAVAILABLE");
+    assert.equal(error.reason, "");
+    assert.deepEqual(error.violations, []);
+    assert.equal(error.retryAfterMs, undefined);
+  }
+});
+
+test("what is no error of a call stays as it is", () => {
+  const error = new TypeError("not a call");
+  assert.equal(toAkinError(error), error);
+});
+
+test("a key goes to this machine or over TLS only", () => {
+  for (const address of ["localhost:1", "127.0.0.1:1", "127.8.8.8", "[::1]:1", "::1", "dns:///localhost:1", "unix:/s"]) {
+    assert.ok(isLoopback(address), address);
+    new Client(address, { apiKey: "k" }).close();
+  }
+  for (const address of ["example.org:1", "127.0.0.1.example.org:1", "10.0.0.1:1", "ipv4:127.0.0.1:1,10.0.0.1:1", ""]) {
+    assert.ok(!isLoopback(address), address);
+    assert.throws(() => new Client(address, { apiKey: "k" }), /needs tls/);
+  }
+  new Client("example.org:1", { apiKey: "k", tls: true }).close();
+});
+
+test("an ended signal rejects with its reason", async () => {
+  const client = new Client("127.0.0.1:1");
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(client.getItem({ itemId: "a" }, { signal }), /enough/);
+  await assert.rejects(client.importItems([], { signal }).next(), /enough/);
+  client.close();
+});
+
+test("an import ends with its source's error, and with its call's", async () => {
+  const client = new Client("127.0.0.1:1");
+  function* failing(): Generator<{ itemId: string }> {
+    yield { itemId: "a" };
+    throw new Error("the source broke");
+  }
+  await assert.rejects(client.importItems(failing()).next(), /the source broke/);
+  await assert.rejects(client.importItems([{ itemId: "a", text: "b" }]).next(), { codeName: "UNAVAILABLE" });
+  client.close();
+});
+
+test("batches end at 256 items or 4 MiB", async () => {
+  const sizes = async (items: { itemId: string; text?: string }[]): Promise<number[]> => {
+    const made: number[] = [];
+    for await (const batch of batches(items)) {
+      made.push(batch.length);
+    }
+    return made;
+  };
+  assert.deepEqual(await sizes(Array.from({ length: 600 }, (_, i) => ({ itemId: `${i}` }))), [256, 256, 88]);
+  const large = { itemId: "a", text: "x".repeat(1024 * 1024) };
+  assert.deepEqual(await sizes([large, large, large, large, large]), [3, 2]);
+  assert.deepEqual(await sizes([]), []);
+});
+
+test("filters are messages", () => {
+  const { all, any, between, equals, none, oneOf } = filters;
+  const filter = all(equals("a", 1), any(oneOf("b", ["x"])), none(between("c", { gte: new Date(1500), lt: 9 })));
+  assert.deepEqual(filter.all[0], { attribute: "a", equals: 1 });
+  assert.deepEqual(filter.all[1]?.filter?.any, [{ attribute: "b", oneOf: ["x"] }]);
+  assert.equal(filter.all[2]?.filter?.none[0]?.range?.gte, 1.5);
+  assert.throws(() => any(), RangeError);
+});
