@@ -35,7 +35,8 @@ ENV PATH=/opt/akin/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
     AKIN_DATA_DIR=/data \
-    AKIN_LISTEN=0.0.0.0:50051
+    AKIN_LISTEN=0.0.0.0:50051 \
+    AKIN_HEALTH_LISTEN=127.0.0.1:50052
 USER 10001:10001
 WORKDIR /data
 VOLUME /data
@@ -43,6 +44,6 @@ EXPOSE 50051
 STOPSIGNAL SIGTERM
 # Asks grpc.health.v1, which wants no key, through Akin's own client.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 \
-    CMD ["python", "-c", "import akin; raise SystemExit(not akin.Client('127.0.0.1:50051').is_serving())"]
+    CMD ["python", "-c", "import akin; raise SystemExit(not akin.Client('127.0.0.1:50052').is_serving())"]
 # The exec form makes Python process 1, so that SIGTERM reaches it.
 CMD ["akin", "serve"]

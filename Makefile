@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-recall bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -50,6 +50,9 @@ bench-hotpath: .venv/ready
 
 bench-chroma: .venv/ready
 	$(BIN)/python bench/chroma.py
+
+bench-recall: .venv/ready
+	$(BIN)/python bench/recall.py
 
 bench-scale: .venv/ready
 	$(BIN)/python bench/scale.py

@@ -1,4 +1,4 @@
-"""The pictures of the benchmarks under load: calls per second and latency by number of callers."""
+"""The pictures of the benchmarks."""
 
 from __future__ import annotations
 
@@ -39,6 +39,63 @@ def peer(path: Path, result: Mapping[str, Any]) -> None:
         "chroma_python": "Chroma, asked in Python",
     }
     _draw(path, title, result["callers"], names)
+
+
+def recall(path: Path, result: Mapping[str, Any]) -> None:
+    """Writes the picture of recall against speed as a PNG."""
+    figure = Figure(figsize=(6.5, 4.5), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    ways = result["ways"]
+    walks = [each for name, each in ways.items() if name.startswith("walk")]
+    axes.plot(
+        [each["recall_at_10"] for each in walks],
+        [each["queries_per_second"] for each in walks],
+        marker="o",
+        color=COLOURS[0],
+    )
+    for name, each in ways.items():
+        at = each["recall_at_10"], each["queries_per_second"]
+        if not name.startswith("walk"):
+            axes.plot(*at, marker="s", color=COLOURS[3])
+        axes.annotate(name, at, textcoords="offset points", xytext=(5, 5), fontsize="small")
+    axes.set(xlabel="recall@10 by score", ylabel="queries per second, one thread", yscale="log")
+    axes.set_title(f"Ways to search {result['items']:,} items")
+    axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)
+
+
+def scale(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the picture of times by what a filter keeps, and by the number of items, as a PNG."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    filtered, grown = figure.subplots(1, 2)
+    for colour, result in zip(COLOURS, results, strict=False):
+        rows = result["filtered"]
+        kept = [row["kept"] for row in rows]
+        label = f"{result['items']:,} items"
+        filtered.plot(kept, [row["p50_ms"] for row in rows], marker="o", color=colour, label=label)
+        filtered.plot(kept, [row["p95_ms"] for row in rows], color=colour, linestyle=":")
+    filtered.set(xscale="log", xlabel="items that a filter keeps", ylabel="ms (dotted: p95)")
+    filtered.set_ylim(0)
+    filtered.legend(fontsize="small")
+    sizes = [result["items"] for result in results]
+    for colour, (kind, label) in zip(
+        COLOURS, {"item_query": "by item", "text_query": "by text"}.items(), strict=False
+    ):
+        for share, style in (("p50_ms", "-"), ("p95_ms", ":")):
+            grown.plot(
+                sizes,
+                [result[kind][share] for result in results],
+                marker="o",
+                color=colour,
+                linestyle=style,
+                label=f"{label}, {share[:3]}",
+            )
+    grown.set(xscale="log", xlabel="items", ylabel="ms")
+    grown.set_ylim(0)
+    grown.legend(fontsize="small")
+    for axes in (filtered, grown):
+        axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)
 
 
 def _draw(path: Path, title: str, rows: Rows, names: Mapping[str, str]) -> None:

@@ -1,6 +1,6 @@
 """How Akin grows: import, memory, restart, queries, filters and writes, at several sizes.
 
-    python bench/scale.py [--items 10000,100000] [--json FILE]
+    python bench/scale.py [--items 10000,100000] [--json FILE] [--plot FILE]
 
 Items are real package descriptions (see texts.py). Recall is by score, against `exact=true` of the
 same server. Latencies are of one caller at a time, through gRPC, client and server on one machine.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import akin
+import charts
 import numpy as np
 import texts
 from akin import filters
@@ -208,13 +209,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", default="10000,100000")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     results = []
     for count in map(int, options.items.split(",")):
         results.append(measured(count))
         show(results[-1])
         if options.json:
-            options.json.write_text(json.dumps(results, indent=2))
+            options.json.write_text(json.dumps(results, indent=2) + "\n")
+        if options.plot:
+            charts.scale(options.plot, results)
 
 
 if __name__ == "__main__":

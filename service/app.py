@@ -158,6 +158,8 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
         shared_port=not worker.alone,
         reflective=settings.reflection,
     )
+    if settings.health_listen:
+        await server.answer_probes(_plus(settings.health_listen, worker.number))
     if settings.metrics_listen:
         metrics.listen(_plus(settings.metrics_listen, worker.number))
 

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         description="host:port for Prometheus metrics, the next ports for further workers; empty "
         "for none",
     )
+    health_listen: Address | Literal[""] = Field(
+        "",
+        description="host:port that answers health only, plainly, for probes that speak no TLS, "
+        "the next ports for further workers; empty for none",
+    )
     traces_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
         "", description="URL of a collector of traces, OTLP over HTTP; empty for none"
     )

@@ -115,7 +115,10 @@ def test_settings_of_the_deployments_are_good() -> None:
         literal = {each: value for each, value in given.items() if not value.startswith("$")}
         Settings.model_validate({variables[each]: value for each, value in literal.items()})
     ports = {each["name"]: each["containerPort"] for each in _container()["ports"]}
-    listens = (_environment()[each] for each in ("AKIN_LISTEN", "AKIN_METRICS_LISTEN"))
+    listens = (
+        _environment()[each]
+        for each in ("AKIN_LISTEN", "AKIN_METRICS_LISTEN", "AKIN_HEALTH_LISTEN")
+    )
     assert list(ports.values()) == [int(each.rpartition(":")[2]) for each in listens]
 
 
@@ -124,8 +127,8 @@ def test_settings_of_the_deployments_are_good() -> None:
     [("startupProbe", ""), ("readinessProbe", RECOMMENDER.full_name), ("livenessProbe", "")],
 )
 def test_probes_ask_for_names_that_health_knows(probe: str, service: str) -> None:
-    """Probes ask on the gRPC port for names the server has; none restarts it for its provider."""
-    (port,) = (each["containerPort"] for each in _container()["ports"] if each["name"] == "grpc")
+    """Probes ask where health is for names the server has; none restarts it for its provider."""
+    (port,) = (each["containerPort"] for each in _container()["ports"] if each["name"] == "health")
     assert {"port": port, "service": service} == _container()[probe]["grpc"]
     assert service != EMBEDDING_HEALTH
 

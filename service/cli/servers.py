@@ -21,7 +21,9 @@ def temporary_server(folder: str, **settings: str) -> Iterator[str]:
     """
     chosen = {"listen": "127.0.0.1:0", "data_dir": folder, "log_level": "info"}
     # Nobody but this command calls it.
-    chosen |= dict.fromkeys(("metrics_listen", "api_keys", "tls_certificate", "tls_key"), "")
+    chosen |= dict.fromkeys(
+        ("metrics_listen", "health_listen", "api_keys", "tls_certificate", "tls_key"), ""
+    )
     chosen |= {"tls_client_authority": "", "workers": "1", **settings}
     own = {f"AKIN_{name.upper()}": value for name, value in chosen.items()}
     command = [sys.executable, "-m", "service", "serve"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import grpc
 from akin.v1 import catalog_service_pb2, recommender_service_pb2
@@ -62,6 +62,7 @@ class Server:
     ) -> None:
         self._credentials = None if tls is None else credentials(tls)
         self._gate = Gate()
+        self._probes: grpc.aio.Server | None = None
         self._health = health.HealthServicer()
         options = (
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
@@ -86,15 +87,25 @@ class Server:
             AddressUnavailable: the address cannot be listened on.
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        try:
-            if self._credentials is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, self._credentials)
-        except RuntimeError as exc:
-            raise errors.AddressUnavailable(f"cannot listen on {address}") from exc
+        secured = self._credentials
+        if secured is None:
+            port = _listen(self._server.add_insecure_port, address)
+        else:
+            port = _listen(lambda address: self._server.add_secure_port(address, secured), address)
         await self._server.start()
         return port
+
+    async def answer_probes(self, address: str) -> None:
+        """Answers health, and nothing else, on an address of its own, plainly.
+
+        Raises:
+            AddressUnavailable: the address cannot be listened on.
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._probes = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        _listen(self._probes.add_insecure_port, address)
+        await self._probes.start()
 
     async def open_gate(self) -> None:
         """Lets calls in and says so to whoever asks for health."""
@@ -118,7 +129,16 @@ class Server:
         idle.cancel()
         await self._server.stop(None)
         await stopping
+        if self._probes is not None:
+            await self._probes.stop(None)
 
     async def _set_health(self, state: int) -> None:
         for name in ("", RECOMMENDER.full_name, CATALOG.full_name):
             await self._health.set(name, state)
+
+
+def _listen(add_port: Callable[[str], int], address: str) -> int:
+    try:
+        return add_port(address)
+    except RuntimeError as exc:
+        raise errors.AddressUnavailable(f"cannot listen on {address}") from exc

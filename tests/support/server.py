@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +34,12 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
         for name, value in (defaults | settings).items()
     }
     return kept | chosen
+
+
+def free_address() -> str:
+    """An address that nobody listens on, for servers that must be told which."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def refused(folder: Path, **settings: str) -> tuple[int, list[str]]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +15,7 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from support.provider import ScriptedProvider
-from support.server import WAIT_SECONDS, RunningServer
+from support.server import WAIT_SECONDS, RunningServer, free_address
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/akin.json"
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml"
@@ -61,11 +60,6 @@ class Collector:
     def __exit__(self, *_exc: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-def free_address() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def scraped(address: str) -> str:

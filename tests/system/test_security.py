@@ -20,7 +20,7 @@ from support.security import (
     until,
     write_keys,
 )
-from support.server import WAIT_SECONDS, RunningServer, refused
+from support.server import WAIT_SECONDS, RunningServer, free_address, refused
 
 from service.rpc.scopes import SCOPES
 
@@ -164,6 +164,18 @@ def test_an_expired_certificate_is_replaced_without_a_restart(
         assert 1 == len(server.events("certificate_not_read"))
         certificates.issue("server")
         assert "OK" == reached(server.address, tls=certificates.tls())
+
+
+def test_probes_need_no_tls(tmp_path: Path, certificates: Certificates) -> None:
+    """Where the address speaks TLS, health has one of its own, which answers nothing else."""
+    chain, key = certificates.issue("server")
+    probed = free_address()
+    settings = {"TLS_CERTIFICATE": str(chain), "TLS_KEY": str(key), "HEALTH_LISTEN": probed}
+    with RunningServer(tmp_path, **settings) as server, RawClient(probed) as client:
+        assert health_pb2.HealthCheckResponse.SERVING == next(client.watch_health()).status
+        assert "UNIMPLEMENTED" == reached(probed)
+        assert "UNAVAILABLE" == reached(server.address)
+        assert 0 == server.stop()
 
 
 def test_clients_must_show_a_certificate(tmp_path: Path, certificates: Certificates) -> None:

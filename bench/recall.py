@@ -1,0 +1,123 @@
+"""Recall against speed: walks of several breadths, lists of neighbours, codes and full scans.
+
+    python bench/recall.py [--items N] [--json FILE] [--plot FILE]
+
+One process, one thread, without gRPC: what a search itself takes. Queries are vectors of the items
+themselves, which are left out of their own results. Recall@10 is by score.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import charts
+import faiss
+import hotpath
+import numpy as np
+import texts
+from threadpoolctl import threadpool_limits
+
+from service.index.base import Vectors
+from service.index.faiss_graph import GraphPart
+from service.index.faiss_tiers import TieredIndex
+from service.view import View
+
+BREADTHS = (16, 32, 64, 100, 160, 320, 640)
+QUERIES = 500
+LIMIT = 10
+TOLERANCE = 1e-6
+
+Result = dict[str, Any]
+Search = Callable[[int], Vectors]
+
+
+def graph_of(view: View) -> GraphPart:
+    """The one graph that a settled view has."""
+    assert isinstance(view.index, TieredIndex)
+    (part,) = view.index._parts.values()
+    return part
+
+
+def measured(search: Search, rows: list[int], expected: list[float]) -> Result:
+    """How fast a way of searching is for items by row, and what it finds of the ten best."""
+    for row in rows[:20]:
+        search(row)
+    started = time.perf_counter()
+    found = [search(row) for row in rows]
+    seconds = time.perf_counter() - started
+    shares = [
+        np.count_nonzero(np.sort(scores)[::-1][:LIMIT] >= least - TOLERANCE) / LIMIT
+        for scores, least in zip(found, expected, strict=True)
+    ]
+    return {
+        "recall_at_10": round(float(np.mean(shares)), 4),
+        "queries_per_second": round(len(rows) / seconds),
+    }
+
+
+def ways(view: View) -> Iterator[tuple[str, Search]]:
+    """Each way of searching, by name; each gives the scores of ten items and maybe more."""
+    part, index = graph_of(view), view.index
+    keys = part.keys.tolist()
+
+    def walk(breadth: int) -> Search:
+        parameters = faiss.SearchParametersHNSW(efSearch=breadth)
+
+        def search(row: int) -> Vectors:
+            query = part.vectors(slice(row, row + 1))
+            scores, rows = part.graph.search(query, LIMIT + 1, params=parameters)
+            found: Vectors = scores[0][rows[0] != row]
+            return found
+
+        return search
+
+    for breadth in BREADTHS:
+        yield f"walk {breadth}", walk(breadth)
+    everything = np.ones(max(keys) + 1, np.bool_)
+    yield "list", lambda row: index.nearest(keys[row], LIMIT).scores
+    yield "codes", lambda row: _by_codes(part, row, everything)
+    yield "scan", lambda row: index.nearest(keys[row], LIMIT, exact=True).scores
+
+
+def _by_codes(part: GraphPart, row: int, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Vectors:
+    query = part.vectors(slice(row, row + 1))
+    scores, rows = part._by_codes(query, LIMIT + 1, part._findable(mask))
+    found: Vectors = scores[0][rows[0] != row]
+    return found
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--items", type=int, default=63_000)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    threadpool_limits(1, user_api="blas")
+    faiss.omp_set_num_threads(1)
+    view = hotpath.filled(texts.items(options.items))
+    part = graph_of(view)
+    rows = random.Random(1).sample(range(len(part.keys)), QUERIES)
+    exact = [view.index.nearest(int(part.keys[row]), LIMIT, exact=True).scores for row in rows]
+    expected = [float(np.sort(scores)[::-1][LIMIT - 1]) for scores in exact]
+    found = {name: measured(search, rows, expected) for name, search in ways(view)}
+    print(f"{len(part.keys):,} items\n{'':12}{'recall@10':>10}{'queries/s':>12}")
+    for name, each in found.items():
+        print(f"{name:12}{each['recall_at_10']:>10}{each['queries_per_second']:>12,}")
+    result = {"items": len(part.keys), "ways": found}
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.plot:
+        charts.recall(options.plot, result)
+
+
+if __name__ == "__main__":
+    main()
