@@ -33,15 +33,16 @@ CODE_NS = 0.03
 CODES_START_NS = 250_000
 """What a comparison by codes takes however little it reads."""
 
-COMPARED = 400
+COMPARED = 600
 COMPARED_PER_RESULT = 10
-"""So many rows, the best by code, are compared in full. With 100,000 package descriptions, of the
-best 10, 30, 100, 300 and 1,000 of all are then found 0.99, 0.99, 0.99, 0.998 and 1.0."""
+"""So many rows, the best by code, are compared in full."""
 
-SEEN_SHARE = 0.2
-SEEN_PER_COMPARED = (4, 16)
+SEEN_SHARE = 0.4
+SEEN_PER_COMPARED = (4, 100)
 """This share of the rows that may be found is compared by code, list by list, nearest first; at
-least and at most so many times as many as are then compared in full."""
+least and at most so many times as many as are then compared in full. With 100,000 package
+descriptions, of which a random filter keeps all, a half, a fifth and a tenth, the recall@10 is
+0.984, 0.993, 0.997 and 0.999; comparing 400, and half as many by code, 0.973 for all."""
 
 
 class Way(Enum):
