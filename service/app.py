@@ -140,6 +140,7 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
     batcher.pace.problem = provider.problem
     cache = VectorCache(embedder.space.dimensions)
     vectoriser = Vectoriser(store, catalog, embedder.space, batcher, cache, metrics.texts)
+    await store.refresh()  # others may have written, and saved a snapshot, meanwhile
     indexer, upkeep = _index(life, store, catalog, embedder.space)
     catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
     recommender = Recommender(
@@ -275,7 +276,7 @@ async def _listen(server: Server, wanted: str) -> str:
 def _plus(address: str, number: int) -> str:
     """The address with a port that is higher by `number`."""
     host, _, port = address.rpartition(":")
-    return f"{host}:{int(port) + number}"
+    return f"{host}:{int(port) + number if int(port) else 0}"
 
 
 async def _monitor(

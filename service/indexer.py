@@ -139,6 +139,10 @@ class Indexer:
                 view.lock.release()
         return await self._aside(self._locked, work)
 
+    async def read_aside(self, work: Callable[[View], T]) -> T:
+        """Runs long work on the view in a thread, nothing else touching it."""
+        return await self._aside(self._locked, work)
+
     async def _aside(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 import numpy as np
 import structlog
@@ -85,10 +86,10 @@ class Snapshots:
             OSError: the disk does not take it; the former snapshot stays.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        arrays = f"arrays-{state.sequence}.npz"
+        arrays = f"arrays-{uuid4().hex}.npz"
         files = {}
         for name, write in state.files.items():
-            if name not in self._written:
+            if name not in self._written or not (self._folder / name).exists():
                 with _replaced(self._folder / name) as path:
                     write(path)
                 self._written[name] = _described(self._folder / name)
@@ -116,7 +117,7 @@ class Snapshots:
         """Fills an empty view from the snapshot; False if there is none that can be used.
 
         Args:
-            view: is left empty where the result is False.
+            view: is of no use where the result is False.
             last_sequence: of the store; a snapshot beyond it is of another past.
         """
         log = structlog.get_logger()
@@ -164,6 +165,7 @@ class Snapshots:
         ):
             raise Unusable("it is of another store or embedding space")
         if manifest.sequence > last_sequence:
+            self._seen = 0  # maybe only the number that was compared with is old
             raise Unusable("the store is older than the snapshot")
         return manifest
 

@@ -1,7 +1,7 @@
 """What is done aside for a catalog's index: graphs, lists and snapshots, by one process.
 
-Others over the same data take the snapshots over: so the work is done once, and the graphs are in
-memory once, since files that several processes map share their pages.
+Others over the same data take the snapshots over: so the work is done once, and those who map the
+same file of a graph share its pages.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from service import errors
 from service.indexer import Indexer
 from service.snapshots import Snapshots
 from service.storage import Store
@@ -22,6 +24,7 @@ from service.view import View
 BUILD_NICENESS = 10
 PAUSE_SECONDS = 0.2
 QUIET_SECONDS = 3.0
+RETRY_SECONDS = 30.0
 
 SNAPSHOT_CHANGES = 10_000
 SNAPSHOT_SHARE = 0.02
@@ -45,6 +48,7 @@ class Builder:
         self._shared = shared
         self._saved = indexer.sequence
         self._unsaved_builds = False
+        self._retry = 0.0
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -69,12 +73,14 @@ class Builder:
         except asyncio.CancelledError:
             build.stop()  # or the thread would go on
             raise
-        await self._indexer.read(lambda view: view.index.adopt(build), queries=1)
+        await self._indexer.read_aside(lambda view: view.index.adopt(build))
         self._unsaved_builds = True
         return True
 
     def _due(self, *, idle: bool, grown: bool) -> bool:
         """Whether a snapshot shall be written now."""
+        if time.monotonic() < self._retry:
+            return False
         if self._shared and self._unsaved_builds and (idle or grown):
             return True
         changes = self._indexer.sequence - self._saved
@@ -82,14 +88,16 @@ class Builder:
         return idle and enough and self._indexer.quiet_seconds > QUIET_SECONDS
 
     async def _save(self, thread: ThreadPoolExecutor) -> None:
-        state = await self._indexer.read(lambda view: view.capture(), queries=1)
-        self._saved, self._unsaved_builds = state.sequence, False
+        state = await self._indexer.read_aside(lambda view: view.capture())
         log = structlog.get_logger()
         try:
             await asyncio.get_running_loop().run_in_executor(thread, self._snapshots.save, state)
-            log.info("snapshot_saved", sequence=state.sequence)
         except OSError as exc:
             log.warning("snapshot_failed", reason=str(exc))
+            self._retry = time.monotonic() + RETRY_SECONDS
+        else:
+            log.info("snapshot_saved", sequence=state.sequence)
+            self._saved, self._unsaved_builds = state.sequence, False
 
 
 class Adopter:
@@ -112,10 +120,13 @@ class Adopter:
         with ThreadPoolExecutor(1, "akin-adopt", _yield_to_others) as thread:
             loop = asyncio.get_running_loop()
             while True:
-                if self._snapshots.is_new():
-                    view, last = self._empty_view(), await self._store.refresh()
-                    if await loop.run_in_executor(thread, self._snapshots.load, view, last):
-                        await self._indexer.adopt(view)
+                try:
+                    if self._snapshots.is_new():
+                        view, last = self._empty_view(), await self._store.refresh()
+                        if await loop.run_in_executor(thread, self._snapshots.load, view, last):
+                            await self._indexer.adopt(view)
+                except errors.AkinError as exc:
+                    structlog.get_logger().warning("adopt_failed", reason=exc.reason)
                 await asyncio.sleep(PAUSE_SECONDS)
 
 

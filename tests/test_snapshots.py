@@ -126,7 +126,7 @@ def test_there_is_one_snapshot_at_a_time(tmp_path: Path) -> None:
     view.apply(changes([1_999]), 1_700)
     snapshots.save(view.capture())
     assert graphs == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
-    assert ["arrays-1700.npz"] == [path.name for path in tmp_path.glob("arrays-*")]
+    assert 1 == len(list(tmp_path.glob("arrays-*")))
     assert [] == list(tmp_path.glob("*.tmp"))
 
 

@@ -3,6 +3,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
 from support.stores import indexed, opened
@@ -12,7 +14,7 @@ from service.domain.values import IndexFigures
 from service.index.faiss_tiers import TieredIndex
 from service.indexer import Indexer
 from service.snapshots import MANIFEST, Origin, Snapshots
-from service.storage import Store
+from service.storage import Change, Store
 from service.storage.store import CatalogRow
 from service.upkeep import Adopter, Builder
 from service.view import View
@@ -113,3 +115,35 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
             loaded = snapshots(tmp_path, store, owner=owner).load(empty_view(), store.last_sequence)
             assert not loaded
         assert not manifest.exists()
+
+
+async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    """Where a snapshot cannot be written, that is told, and the server goes on."""
+    (tmp_path / "index").write_text("where the folder should be")
+    async with working(tmp_path, leads=True) as (store, catalog, leader):
+        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        with capture_logs() as lines:
+            await has_graphs(leader, GRAPH_FROM)
+            await store.upsert_items(catalog, ITEMS[GRAPH_FROM:])
+            await leader.reached(store.last_sequence)
+            assert 2 * GRAPH_FROM == leader.items
+    assert "snapshot_failed" in [line["event"] for line in lines]
+
+
+def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    """Graphs and codes that the disk does not take raise what every caller expects."""
+    view = empty_view()
+    changes = [
+        Change(each.item.item_id, "{}", (each.passages[0].vector.tobytes(),), None)
+        for each in ITEMS[:GRAPH_FROM]
+    ]
+    view.apply(changes, GRAPH_FROM)
+    build = view.index.due(quiet=True)
+    assert build is not None
+    build.run()
+    view.index.adopt(build)
+    files = view.capture().files
+    assert 2 == len(files)
+    for write in files.values():
+        with pytest.raises(OSError, match="cannot be written"):
+            write(tmp_path / "no such folder" / "file")

@@ -72,7 +72,9 @@ class GraphBuild:
         if self._stopped:
             return
         keys = np.concatenate([keys[alive] for keys, _, alive in self._blocks])
-        self.part = GraphPart(graph, Codes.of(matrix_of(graph)), keys)
+        codes = Codes.of(matrix_of(graph), lambda: self._stopped)
+        if not self._stopped:
+            self.part = GraphPart(graph, codes, keys)
 
     def stop(self) -> None:
         """Has `run` end after the batch it is at."""

@@ -9,6 +9,7 @@ to three times as long under a filter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +56,11 @@ class Codes:
         self.sizes = self.count(None)
 
     @classmethod
-    def of(cls, matrix: Matrix) -> Codes:
+    def of(cls, matrix: Matrix, stopped: Callable[[], bool] = lambda: False) -> Codes:
         """Makes the codes of unit vectors, float32 or float16 [rows, dimensions].
 
-        It takes some seconds for the codebooks and 10 s for a million vectors.
+        It takes some seconds for the codebooks and 20 s for a million vectors; where it is
+        `stopped`, some rows have none, and it is of no use.
         """
         faiss.omp_set_num_threads(1)
         rows, dimensions = matrix.shape
@@ -75,6 +77,8 @@ class Codes:
         sample = _copied(matrix[::step])
         index.train(sample if rows >= CODEBOOK else np.resize(sample, (CODEBOOK, dimensions)))
         for start in range(0, rows, ADDED_AT_ONCE):
+            if stopped():
+                break
             index.add(_copied(matrix[start : start + ADDED_AT_ONCE]))
         return cls(index)
 
@@ -91,8 +95,12 @@ class Codes:
             raise ValueError(f"{path.name} has no codes") from exc
 
     def write(self, path: Path) -> None:
-        """Writes the codes to a file."""
-        faiss.write_index(self._index, str(path))
+        """Writes the codes to a file.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        written(self._index, path)
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -158,6 +166,18 @@ class Findable:
     def by_list(self) -> NDArray[Any]:
         """How many of them each list of codes has."""
         return self.codes.count(self.mask)
+
+
+def written(index: faiss.Index, path: Path) -> None:
+    """Writes one of FAISS's indexes to a file.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as exc:
+        raise OSError(f"{path.name} cannot be written") from exc
 
 
 def _copied(matrix: Matrix) -> Vectors:

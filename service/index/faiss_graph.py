@@ -7,6 +7,7 @@ on, but is never found.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.base import Hits, Keys, Mask, Vectors
-from service.index.faiss_codes import Codes, Findable
+from service.index.faiss_codes import Codes, Findable, written
 from service.index.faiss_scan import Matrix, best
 from service.index.planner import Way, by_codes, plan
 
@@ -27,6 +28,9 @@ LISTED = 32
 """Neighbours that are listed for each row, once there was time for it; 128 bytes a row."""
 
 LISTING_BREADTH = 320
+TIE = 1e-6
+"""Scores so close may be of equal vectors."""
+
 GATHER_SHARE = 0.1
 """Up to this share of the rows, copying them together is faster than FAISS's scan with a mask."""
 
@@ -98,7 +102,7 @@ class GraphPart:
     def files(self) -> dict[str, Callable[[Path], None]]:
         """How to write each of its files, by name."""
         return {
-            self.name: lambda path: faiss.write_index(self.graph, str(path)),
+            self.name: partial(written, self.graph),
             _codes_name(self.name): self._codes.write,
         }
 
@@ -158,10 +162,13 @@ class GraphPart:
             kept &= allowed[keys]
         if len(excluded) > 1:
             kept &= np.array([key not in excluded for key in keys.tolist()], np.bool_)
-        positions = np.flatnonzero(kept)[:limit]
-        if len(positions) < limit:
+        positions = np.flatnonzero(kept)[: limit + 1]
+        if len(positions) <= limit:
             return None
-        return Hits(keys[positions], self.vectors(rows[positions]) @ self.vectors(row))
+        scores = self.vectors(rows[positions]) @ self.vectors(row)
+        if scores[limit - 1] - scores[limit] <= TIE:
+            return None  # others beyond the list may tie with the last place
+        return Hits(keys[positions[:limit]], scores[:limit])
 
     def list_rows(self, rows: int) -> int:
         """Lists the neighbours of `rows` more rows, for `listed_rows` to be raised to the result.
@@ -228,7 +235,8 @@ class GraphPart:
     ) -> tuple[Vectors, Keys]:
         """Walks over the graph; void rows are passed through."""
         parameters = faiss.SearchParametersHNSW(
-            efSearch=depth * len(self.keys) // len(self), sel=rows.selector if self.void else None
+            efSearch=depth * len(self.keys) // rows.number,
+            sel=None if rows.number == len(self.keys) else rows.selector,
         )
         scores, positions = self.graph.search(queries, wanted, params=parameters)
         if int(positions[:, -1].min()) < 0:
@@ -241,9 +249,13 @@ class GraphPart:
         depth = by_codes(len(self), rows.number, wanted, self.graph.d).depth
         if rows.number <= depth:
             return self._scanned(queries, wanted, rows)
+        near = [self._codes.nearest(query, depth, rows) for query in np.ascontiguousarray(queries)]
+        if min(map(len, near)) < wanted:
+            # FAISS leaves out the lowest score that codes can have, which a zero vector's all have.
+            return self._scanned(queries, wanted, rows)
         found = [
-            best(self._matrix, query[None], wanted, self._codes.nearest(query, depth, rows))
-            for query in np.ascontiguousarray(queries)
+            best(self._matrix, query[None], wanted, positions)
+            for query, positions in zip(queries, near, strict=True)
         ]
         scores, positions = zip(*found, strict=True)
         return np.concatenate(scores), np.concatenate(positions)

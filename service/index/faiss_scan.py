@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.index.base import Keys, Vectors
 
+CONVERTED_AT_ONCE = 16_384
 Matrix = NDArray[np.floating[Any]]
 
 
@@ -36,8 +37,11 @@ def best(matrix: Matrix, queries: Vectors, wanted: int, positions: Keys) -> tupl
 def _compared(matrix: Matrix, queries: Vectors, positions: Keys) -> Vectors:
     """The cosines of each query with some rows, float32 [q, rows]."""
     if matrix.dtype != np.float32:
-        products: Vectors = queries @ matrix[positions].astype(np.float32).T
-        return products
+        products = [
+            queries @ matrix[positions[start : start + CONVERTED_AT_ONCE]].astype(np.float32).T
+            for start in range(0, len(positions), CONVERTED_AT_ONCE)
+        ]
+        return np.concatenate(products, axis=1)
     # Rows are read where they are: copying them together first takes three times as long.
     scores = np.empty((len(queries), len(positions)), np.float32)
     here = faiss.swig_ptr(positions), matrix.shape[1], 1, len(positions)

@@ -102,6 +102,26 @@ def test_recall_does_not_fall_where_a_filter_keeps_other_subjects(
     assert all(10 <= len(hits.keys) for _, hits in pairs)
 
 
+def test_a_query_that_is_like_nothing_has_an_answer(graph: TieredIndex) -> None:
+    """Where all scores are the same, as of a zero vector, an answer is full all the same."""
+    allowed = np.ones(SIZE, np.bool_)
+    allowed[: SIZE // 2] = False
+    queries = np.stack([np.zeros(DIMENSIONS, np.float32), clusters(9, 1)[0]])
+    for hits in graph.search(queries, 10, (), allowed):
+        assert 10 <= len(hits.keys)
+        assert allowed[hits.keys].all()
+
+
+def test_lists_lose_no_ties() -> None:
+    """Of items that score the same, lists of neighbours leave none out that a search finds."""
+    same = np.repeat(clusters(10, 1), 20, axis=0)
+    index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
+    index.upsert(range(2_000), np.concatenate([clusters(11, 1_980), same]))
+    settled(index)
+    assert 2_000 == index.figures().listed_vectors
+    assert set(range(1_980, 1_999)) == set(index.nearest(1_999, 10).keys.tolist())
+
+
 def test_exact_is_exact(graph: TieredIndex, exact: ExactIndex) -> None:
     """Asked to be exact, the graph's answers are those of the exact index, but for rounding."""
     queries = clusters(5, 50)
