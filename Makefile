@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-recall bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -62,6 +62,9 @@ bench-throughput: .venv/ready
 
 bench-provider: .venv/ready
 	$(BIN)/python bench/provider.py
+
+bench-reembedding: .venv/ready
+	$(BIN)/python bench/reembedding.py
 
 # Without pip of its own, the environment also works where Debian's ensurepip is not installed.
 .venv/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml

@@ -2,7 +2,8 @@
 
     python bench/scripted_provider.py MILLISECONDS
 
-Prints its API's base URL, and on SIGTERM ends. GET /count tells how many requests it has had.
+Prints its API's base URL, and on SIGTERM ends. GET /count tells how many requests it has had, and
+GET /repeated how many texts it has answered for the same model before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import json
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,14 +28,17 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     requests = 0
+    repeated = 0
+    answered: ClassVar[set[tuple[str, str]]] = set()
     lock = threading.Lock()
 
     def log_message(self, *args: object) -> None:
         """Says nothing."""
 
     def do_GET(self) -> None:
-        """Tells the number of requests."""
-        self._send(str(Handler.requests).encode())
+        """Tells the number of requests, or of texts that came again."""
+        number = Handler.requests if self.path == "/count" else Handler.repeated
+        self._send(str(number).encode())
 
     def do_POST(self) -> None:
         """Embeds."""
@@ -47,12 +53,17 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": len(rows), "total_tokens": len(rows), "cost": 0.0}
         answer = {"object": "list", "model": "scripted", "data": rows, "usage": usage}
         self._send(json.dumps(answer).encode())
+        texts = {(request["model"], text) for text in request["input"]}
+        with Handler.lock:
+            Handler.repeated += len(texts & Handler.answered)
+            Handler.answered |= texts
 
     def _send(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with suppress(ConnectionError):  # the server may have been killed
+            self.wfile.write(body)
 
 
 def vector(text: str) -> list[float]:

@@ -52,10 +52,10 @@ class _File(BaseModel):
 
 
 class Access(NamedTuple):
-    """What a call wants: to do what takes a scope, with a catalog."""
+    """What a call wants: to do what takes a scope, with a catalog; None: with all of them."""
 
     scope: Scope
-    catalog: str
+    catalog: str | None
 
 
 class OpenDoor:
@@ -111,8 +111,11 @@ class Keys:
         key = self._key(authorization)
         if access.scope not in key.scopes:
             raise errors.PermissionDenied(f"the key {key.name} lacks the scope {access.scope}")
-        if key.catalogs is not None and (access.catalog or DEFAULT_CATALOG) not in key.catalogs:
-            raise errors.PermissionDenied(f"the key {key.name} is not for this catalog")
+        if key.catalogs is not None:
+            if access.catalog is None:
+                raise errors.PermissionDenied(f"the key {key.name} is not for all catalogs")
+            if (access.catalog or DEFAULT_CATALOG) not in key.catalogs:
+                raise errors.PermissionDenied(f"the key {key.name} is not for this catalog")
         if key.calls_per_second is not None:
             self._count(key.name, key.calls_per_second)
 

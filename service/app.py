@@ -8,42 +8,33 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from threadpoolctl import threadpool_limits
 
 from service import errors
 from service.access import Keys, OpenDoor
-from service.candidates import Finder
-from service.catalogue import Catalogue
-from service.domain.values import DEFAULT_CATALOG, Space
-from service.embedding.batcher import Batcher
-from service.embedding.cache import VectorCache
-from service.index.faiss_tiers import TieredIndex
-from service.indexer import Indexer
-from service.ledger import Ledger, MeteredEmbedder, day_of
+from service.assembly import Parts
+from service.catalogs import Catalogs
+from service.directory import Directory
+from service.domain.values import DEFAULT_CATALOG, ModelChoice
+from service.engines import Engines
+from service.ledger import Ledger, day_of
 from service.metrics import Depths, Metrics
-from service.pending import PendingEmbedder
-from service.prior import Prior
-from service.provider import Provider, local_provider, open_provider
-from service.rankings import RANKINGS
-from service.recommender import Recommender
+from service.provider import Asked, asked_model, default_model, local_provider, open_provider
+from service.reembedding import Reembeddings
 from service.rpc.server import Server
-from service.rpc.servicer import CatalogServices
+from service.rpc.servicer import Services
 from service.rpc.tls import TlsFiles
 from service.settings import Settings
-from service.snapshots import Origin, Snapshots
-from service.storage import Store
-from service.storage.store import CatalogRow
-from service.tastes import TasteReader
-from service.upkeep import Adopter, Builder
-from service.vectoriser import Vectoriser
-from service.view import View
+from service.storage import Registry, Store
 from service.watch import Watch
 
+EXPIRED_PER_ROUND = 1_000
 SWEEP_SECONDS = 30.0
 MONITOR_SECONDS = 2.0
 REFRESH_SECONDS = 0.05
@@ -102,9 +93,7 @@ async def serve(settings: Settings, worker: Worker, serving: Callable[[], None])
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.data_dir, clock_us)
         stack.push_async_callback(store.close)
-        provider = await _provider(settings, store)
-        stack.push_async_callback(provider.embedder.close)
-        await _run(life, store, provider)
+        await _run(life, store, stack)
     structlog.get_logger().info("stopped")
 
 
@@ -119,40 +108,102 @@ class _Life:
     started: float
 
 
-async def _provider(settings: Settings, store: Store) -> Provider:
+async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
+    settings, worker = life.settings, life.worker
+    watch = Watch(settings.traces_endpoint)
+    registry = Registry(store)
+    # A task that fails takes the others and the server with it: better gone than half alive.
+    async with asyncio.TaskGroup() as group:
+        works = _Works(group)
+        ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
+        engines = Engines(settings, ledger, watch.metrics, works.spawn, stack)
+        try:
+            await _open_default(settings, registry, engines)
+            await store.refresh()  # others may have written, and saved a snapshot, meanwhile
+            parts = Parts(
+                settings,
+                worker.leads,
+                worker.alone,
+                store,
+                registry,
+                engines,
+                works.spawn,
+                clock_us,
+            )
+            catalogs = parts.catalogs
+            if worker.leads:
+                # The settings, or the world, may have changed since an item's text was refused.
+                await store.retry_pending()
+                await parts.tidy()
+                works.spawn(_sweep(store, registry))
+            await catalogs.update()
+            server = await _server(life, store, watch, parts, engines)
+            works.spawn(_monitor(catalogs, server, watch.metrics, store, engines))
+            if not worker.alone:
+                works.spawn(_refresh(store, catalogs))
+            try:
+                await _serve(life, server, catalogs)
+            finally:
+                await server.drain(settings.shutdown_grace_seconds)
+        finally:
+            works.end()
+            watch.close()
+
+
+class _Works:
+    """The tasks of a group, which end when the server does."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts work; what it raises ends the server."""
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def end(self) -> None:
+        """Cancels what is still at work."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+
+async def _open_default(settings: Settings, registry: Registry, engines: Engines) -> None:
+    """Opens the default catalog for the model of the settings, unless it has one of its own."""
+    known = (await registry.catalogs()).get(DEFAULT_CATALOG)
+    if known is not None and known.own_model:
+        return
+    stored = None if known is None else known.serving.model.space
     if settings.provider_kind == "local":
-        return await asyncio.get_running_loop().run_in_executor(None, local_provider)
-    provider = await open_provider(settings, await store.stored_space(DEFAULT_CATALOG))
+        provider = await asyncio.get_running_loop().run_in_executor(None, local_provider)
+    else:
+        provider = await open_provider(settings, stored)
     if provider.problem:
         # What needs no new vector is served all the same, and items wait as pending.
         structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
-    return provider
+    model = default_model(settings, provider)
+    engines.adopt(model, provider)
+    await registry.open_default(model)
 
 
-async def _run(life: _Life, store: Store, provider: Provider) -> None:
+async def _server(
+    life: _Life, store: Store, watch: Watch, parts: Parts, engines: Engines
+) -> Server:
+    """The server, with health and metrics on addresses of their own where these are wanted."""
     settings, worker = life.settings, life.worker
-    ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
-    watch = Watch(settings.traces_endpoint)
-    metrics = watch.metrics
-    embedder = MeteredEmbedder(provider.embedder, ledger, metrics.request)
-    catalog = await store.catalog(DEFAULT_CATALOG, embedder.space)
-    batcher = Batcher(embedder)
-    batcher.pace.problem = provider.problem
-    cache = VectorCache(embedder.space.dimensions)
-    vectoriser = Vectoriser(store, catalog, embedder.space, batcher, cache, metrics.texts)
-    await store.refresh()  # others may have written, and saved a snapshot, meanwhile
-    indexer, upkeep = _index(life, store, catalog, embedder.space)
-    catalogue = Catalogue(store, catalog, indexer, vectoriser, clock_us, provider.usd_per_token)
-    recommender = Recommender(
-        store,
-        catalog,
-        indexer,
-        TasteReader(store, catalog, vectoriser),
-        Finder(RANKINGS[settings.ranking], _prior(settings)),
-    )
-    services = {DEFAULT_CATALOG: CatalogServices(catalogue, recommender)}
+    registry, catalogs = Registry(store), parts.catalogs
+
+    async def ask(choice: ModelChoice) -> Asked:
+        return await asked_model(settings, choice)
+
     server = Server(
-        services,
+        Services(
+            catalogs,
+            Directory(registry, catalogs, ask),
+            Reembeddings(store, registry, catalogs, engines, ask),
+        ),
         OpenDoor() if settings.api_keys is None else Keys(settings.api_keys),
         watch,
         _tls(settings),
@@ -162,51 +213,8 @@ async def _run(life: _Life, store: Store, provider: Provider) -> None:
     if settings.health_listen:
         await server.answer_probes(_plus(settings.health_listen, worker.number))
     if settings.metrics_listen:
-        metrics.listen(_plus(settings.metrics_listen, worker.number))
-
-    def depths() -> Depths:
-        lag = max(0, store.last_sequence - indexer.sequence)
-        return Depths(batcher.queued, store.queued_writes, lag)
-
-    monitor = _monitor(catalogue, server, metrics, depths)
-    work = [batcher.run(), indexer.run(), upkeep.run(), monitor]
-    if worker.leads:
-        # The settings, or the world, may have changed since an item's text was refused.
-        await store.retry_pending()
-        work += [PendingEmbedder(store, catalog, vectoriser).run(), _sweep(catalogue)]
-    if not worker.alone:
-        work.append(_refresh(store))
-    # A task that fails takes the others and the server with it: better gone than half alive.
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each) for each in work]
-        try:
-            await _serve(life, server, indexer, store)
-        finally:
-            await server.drain(settings.shutdown_grace_seconds)
-            for task in tasks:
-                task.cancel()
-            watch.close()
-
-
-def _index(
-    life: _Life, store: Store, catalog: CatalogRow, space: Space
-) -> tuple[Indexer, Builder | Adopter]:
-    """What follows a catalog's items, from its snapshot if there is one, and what keeps it fast."""
-
-    def empty_view() -> View:
-        return View(TieredIndex(space.dimensions, half=vectors == "float16"), clock_us)
-
-    worker, vectors = life.worker, life.settings.index_vectors
-    folder = life.settings.data_dir / "index" / catalog.name
-    origin = Origin(store.store_id, f"{space.fingerprint} {vectors}")
-    snapshots = Snapshots(folder, origin, owner=worker.leads)
-    view = empty_view()
-    if not snapshots.load(view, store.last_sequence):
-        view = empty_view()
-    indexer = Indexer(store, catalog, view)
-    if worker.leads:
-        return indexer, Builder(indexer, snapshots, shared=not worker.alone)
-    return indexer, Adopter(store, indexer, snapshots, empty_view)
+        watch.metrics.listen(_plus(settings.metrics_listen, worker.number))
+    return server
 
 
 def _tls(settings: Settings) -> TlsFiles | None:
@@ -226,20 +234,14 @@ def _warn_if_exposed(settings: Settings) -> None:
         structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
 
 
-def _prior(settings: Settings) -> Prior | None:
-    if not settings.prior_attribute:
-        return None
-    return Prior(settings.prior_attribute, settings.prior_weight)
-
-
-async def _serve(life: _Life, server: Server, indexer: Indexer, store: Store) -> None:
+async def _serve(life: _Life, server: Server, catalogs: Catalogs) -> None:
     log = structlog.get_logger()
     settings, worker = life.settings, life.worker
     address = ""
     if worker.alone:
         address = await _listen(server, settings.listen)
     stopped = asyncio.create_task(life.stop.wait())
-    caught_up = asyncio.create_task(indexer.reached(store.last_sequence))
+    caught_up = asyncio.create_task(catalogs.caught_up())
     await asyncio.wait({stopped, caught_up}, return_when=asyncio.FIRST_COMPLETED)
     if not life.stop.is_set():
         # What lives now lives on: the collector need not look at it again and again. With Python's
@@ -256,7 +258,7 @@ async def _serve(life: _Life, server: Server, indexer: Indexer, store: Store) ->
             "serving",
             address=address,
             process_id=os.getpid(),
-            items=indexer.items,
+            items=sum(each.layers.serving.indexer.items for each in catalogs),
             seconds=seconds,
         )
         life.serving()
@@ -280,32 +282,46 @@ def _plus(address: str, number: int) -> str:
 
 
 async def _monitor(
-    catalogue: Catalogue, server: Server, metrics: Metrics, depths: Callable[[], Depths]
+    catalogs: Catalogs, server: Server, metrics: Metrics, store: Store, engines: Engines
 ) -> None:
     while True:
         try:
-            figures = await catalogue.figures()
-            metrics.show(figures, day_of(clock_us()), depths())
-            await server.set_embedding_health(healthy=not figures.embedding_problem)
+            shown = [
+                (await each.services.catalogue.figures(), each.layers.serving.indexer.sequence)
+                for each in catalogs
+            ]
+            metrics.show(shown, day_of(clock_us()), _depths(store, engines))
+            problem = any(figures.embedding_problem for figures, _ in shown)
+            await server.set_embedding_health(healthy=not problem)
         except errors.AkinError as exc:
             structlog.get_logger().warning("monitor_failed", reason=exc.reason)
         await asyncio.sleep(MONITOR_SECONDS)
 
 
-async def _refresh(store: Store) -> None:
+def _depths(store: Store, engines: Engines) -> Depths:
+    return Depths(engines.queued_texts, store.queued_writes, store.last_sequence)
+
+
+async def _refresh(store: Store, catalogs: Catalogs) -> None:
     """Has what other processes write followed as well."""
     while True:
         try:
-            await store.refresh()
+            before = store.last_sequence
+            if await store.refresh() > before:
+                await catalogs.update()
         except errors.AkinError as exc:
             structlog.get_logger().warning("refresh_failed", reason=exc.reason)
         await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _sweep(catalogue: Catalogue) -> None:
+async def _sweep(store: Store, registry: Registry) -> None:
+    """Removes what has expired, which was out of sight already, and what was dropped."""
     while True:
         try:
-            await catalogue.sweep()
+            while await store.bury_expired(EXPIRED_PER_ROUND):
+                pass
+            while await registry.remove_some():
+                pass
         except errors.AkinError as exc:
             structlog.get_logger().warning("sweep_failed", reason=exc.reason)
         await asyncio.sleep(SWEEP_SECONDS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service import errors
@@ -19,12 +19,10 @@ from service.domain.values import (
     User,
     Violation,
 )
-from service.indexer import Indexer
-from service.storage import ItemWrite, Store
-from service.storage.store import CatalogRow
-from service.vectoriser import TextVectors, Vectoriser, at_field
+from service.layers import Embedded, Layers
+from service.storage import ItemWrite, Layer, Store
+from service.vectoriser import at_field
 
-EXPIRED_PER_ROUND = 1_000
 USAGE_DAYS = 31
 ROUNDS = 3
 """So often a filtered page is read anew because its items were written meanwhile."""
@@ -50,8 +48,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Items ready to be stored, or why not, and what embedding them took."""
+    """Items ready to be stored, with vectors of `layer`, or why not; what embedding them took."""
 
+    layer: Layer
     writes: Sequence[ItemWrite | errors.AkinError]
     usage: EmbeddingUsage
 
@@ -62,21 +61,10 @@ class Catalogue:
     `found` is what reading a request found wrong with it, to be told with the rest.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        catalog: CatalogRow,
-        indexer: Indexer,
-        vectoriser: Vectoriser,
-        clock_us: Callable[[], int],
-        usd_per_token: Callable[[], Awaitable[float]],
-    ) -> None:
+    def __init__(self, store: Store, layers: Layers, clock_us: Callable[[], int]) -> None:
         self._store = store
-        self._catalog = catalog
-        self._indexer = indexer
-        self._vectoriser = vectoriser
+        self._layers = layers
         self._clock_us = clock_us
-        self._usd_per_token = usd_per_token
 
     async def upsert_item(
         self,
@@ -97,13 +85,13 @@ class Catalogue:
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
         errors.require((*violations, *found))
-        outcome = await self._vectoriser.documents([item.text])
-        write = _write(item, outcome, require_indexed=require_indexed)
+        embedded = await self._layers.documents([item.text])
+        write = _write(item, embedded, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
             raise write
-        (stored,) = await self._store.upsert_items(self._catalog, [write], expected_sequence)
-        await self._indexer.reached(stored.sequence)
-        return Upserted(stored, item.text in outcome.embedded, outcome.usage)
+        (stored,) = await self._store.upsert_items(embedded.layer, [write], expected_sequence)
+        await self._layers.reached(stored.sequence)
+        return Upserted(stored, item.text in embedded.outcome.embedded, embedded.usage)
 
     async def prepare(
         self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
@@ -115,16 +103,16 @@ class Catalogue:
             Overloaded: too many texts wait to be embedded.
         """
         checked = self._checked(items)
-        outcome = await self._vectoriser.documents(
+        embedded = await self._layers.documents(
             {each.text for each in checked if isinstance(each, Item)}, patient=True
         )
         writes = [
-            _write(each, outcome, require_indexed=require_indexed)
+            _write(each, embedded, require_indexed=require_indexed)
             if isinstance(each, Item)
             else each
             for each in checked
         ]
-        return Prepared(writes, outcome.usage)
+        return Prepared(embedded.layer, writes, embedded.usage)
 
     async def estimate(
         self, items: Sequence[Item | errors.InvalidRequest]
@@ -137,9 +125,10 @@ class Catalogue:
         checked = self._checked(items)
         good = {each.text for each in checked if isinstance(each, Item)}
         found = [None if isinstance(each, Item) else each for each in checked]
-        usage = await self._vectoriser.estimate(good)
+        serving = self._layers.serving
+        usage = await serving.vectoriser.estimate(good)
         if usage.prompt_tokens:
-            usage = replace(usage, cost_usd=usage.prompt_tokens * await self._usd_per_token())
+            usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
         return found, usage
 
     async def figures(self, found: Sequence[Violation] = ()) -> CatalogFigures:
@@ -150,28 +139,31 @@ class Catalogue:
         """
         errors.require(found)
         usage = await self._store.spend_by_day(USAGE_DAYS)
+        serving = self._layers.serving
         return CatalogFigures(
-            name=self._catalog.name,
-            item_count=await self._store.count_items(self._catalog),
+            name=serving.layer.name,
+            item_count=await self._store.count_items(serving.layer),
+            user_count=await self._store.count_users(serving.layer),
             sequence=await self._store.refresh(),
-            space=self._vectoriser.space,
-            pending=await self._store.pending_reasons(self._catalog),
+            space=serving.vectoriser.space,
+            pending=await self._store.pending_reasons(serving.layer),
             usage=[
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
-            embedding_problem=self._vectoriser.problem,
-            index=self._indexer.figures(),
+            embedding_problem=serving.vectoriser.problem,
+            index=serving.indexer.figures(),
+            vector_storage=serving.storage,
         )
 
     async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
         """Stores prepared items in order; returns once they are on disk and recommended."""
         writes = [write for write in prepared.writes if isinstance(write, ItemWrite)]
-        stored = iter(await self._store.upsert_items(self._catalog, writes) if writes else [])
+        stored = iter(await self._store.upsert_items(prepared.layer, writes) if writes else [])
         results = [
             next(stored) if isinstance(each, ItemWrite) else each for each in prepared.writes
         ]
         sequences = [each.sequence for each in results if isinstance(each, StoredItem)]
-        await self._indexer.reached(max(sequences, default=0))
+        await self._layers.reached(max(sequences, default=0))
         return results
 
     async def get_item(self, item_id: str, found: Sequence[Violation] = ()) -> StoredItem:
@@ -181,7 +173,7 @@ class Catalogue:
             ItemNotFound: there is none.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        items = await self._store.get_items(self._catalog, [item_id])
+        items = await self._store.get_items(self._layers.serving.layer, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
         return items[item_id]
@@ -195,10 +187,10 @@ class Catalogue:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        sequence = await self._store.delete_item(self._catalog, item_id)
+        sequence = await self._store.delete_item(self._layers.serving.layer, item_id)
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
-        await self._indexer.reached(sequence)
+        await self._layers.reached(sequence)
         return sequence
 
     async def list_items(
@@ -216,24 +208,27 @@ class Catalogue:
         errors.require((*page_violations(page_size, wanted), *found))
         if wanted is not None:
             return await self._passing_items(after, page_size, wanted)
-        page = await self._store.list_items(self._catalog, after, page_size, limits.PAGE_BYTES)
+        page = await self._store.list_items(
+            self._layers.serving.layer, after, page_size, limits.PAGE_BYTES
+        )
         return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
 
     async def _passing_items(self, after: str, page_size: int, wanted: Filter) -> Page:
         # One more than asked tells whether there is another page.
+        serving = self._layers.serving
         for _ in range(ROUNDS):
-            sequence, ids, total = await self._indexer.read(
+            sequence, ids, total = await serving.indexer.read(
                 lambda view: (view.sequence, *view.passing(wanted, after, page_size + 1)),
                 queries=1,
                 conditions=size(wanted),
             )
             page = ids[:page_size]
-            found, cut = await self._store.named_items(self._catalog, page, limits.PAGE_BYTES)
+            found, cut = await self._store.named_items(serving.layer, page, limits.PAGE_BYTES)
             # What was written since may not pass any more.
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
                 break
-            await self._indexer.reached(await self._store.refresh())
+            await serving.indexer.reached(await self._store.refresh())
         if cut:
             return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)
@@ -248,7 +243,8 @@ class Catalogue:
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
         errors.require((*user_violations(user, "user"), *found))
-        outcome = await self._vectoriser.queries(each.text for each in user.preferences)
+        embedded = await self._layers.queries({each.text for each in user.preferences})
+        outcome = embedded.outcome
         rejected = [
             Violation(f"user.preferences[{number}].text", failure.message)
             for number, each in enumerate(user.preferences)
@@ -257,12 +253,13 @@ class Catalogue:
         errors.require(rejected)
         for failure in outcome.failures.values():
             raise failure
-        vectors = {
-            passage.text_hash: passage.vector
-            for passages in outcome.passages.values()
-            for passage in passages
+        vectors = [each for some in outcome.passages.values() for each in some]
+        others = {
+            layer_id: [each for some in found.passages.values() for each in some]
+            for layer_id, found in embedded.others.items()
         }
-        return await self._store.upsert_user(self._catalog, user, vectors), outcome.usage
+        stored = await self._store.upsert_user(embedded.layer, user, vectors, others)
+        return stored, embedded.usage
 
     async def get_user(self, user_id: str, found: Sequence[Violation] = ()) -> StoredUser:
         """One user.
@@ -271,7 +268,7 @@ class Catalogue:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        stored = await self._store.get_user(self._catalog, user_id)
+        stored = await self._store.get_user(self._layers.serving.layer, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
         return stored
@@ -283,7 +280,7 @@ class Catalogue:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        if not await self._store.delete_user(self._catalog, user_id):
+        if not await self._store.delete_user(self._layers.serving.layer, user_id):
             raise errors.UserNotFound("there is no such user")
 
     def _checked(
@@ -294,11 +291,6 @@ class Catalogue:
         now_us = self._clock_us()
         return [_checked(item, now_us) for item in items]
 
-    async def sweep(self) -> None:
-        """Deletes what has expired; it was out of sight already."""
-        while await self._store.bury_expired(EXPIRED_PER_ROUND):
-            pass
-
 
 def _checked(item: Item | errors.InvalidRequest, now_us: int) -> Item | errors.InvalidRequest:
     if isinstance(item, errors.InvalidRequest):
@@ -308,12 +300,12 @@ def _checked(item: Item | errors.InvalidRequest, now_us: int) -> Item | errors.I
 
 
 def _write(
-    item: Item, outcome: TextVectors, *, require_indexed: bool
+    item: Item, embedded: Embedded, *, require_indexed: bool
 ) -> ItemWrite | errors.AkinError:
     """What to store for an item, given the outcome for its text."""
-    failure = outcome.failures.get(item.text)
+    failure, others = embedded.outcome.failures.get(item.text), embedded.passages(item.text)
     if failure is None:
-        return ItemWrite(item, outcome.passages[item.text])
+        return ItemWrite(item, embedded.outcome.passages[item.text], others=others)
     if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
-        return ItemWrite(item, pending_reason=failure.message)
+        return ItemWrite(item, pending_reason=failure.message, others=others)
     return at_field(failure, "item.text")

@@ -3,6 +3,9 @@
     AkinError
     |-- InvalidRequest         the request breaks the contract; nothing was done
     |-- ItemNotFound, UserNotFound, CatalogNotFound
+    |-- CatalogExists, TooManyCatalogs
+    |-- ReembeddingNotFound, ReembeddingUnderWay, AlreadyEmbedded
+    |-- TooFewItems            there are fewer items than groups to divide them into
     |-- SequenceMismatch       the item is not at the sequence the caller expected
     |-- AnswerTooLarge         the answer does not fit into one message
     |-- Overloaded             a bounded queue is full; refused at once
@@ -73,6 +76,42 @@ class CatalogNotFound(AkinError):
     """There is no such catalog."""
 
     reason = "CATALOG_NOT_FOUND"
+
+
+class CatalogExists(AkinError):
+    """There is a catalog of that name."""
+
+    reason = "CATALOG_EXISTS"
+
+
+class TooManyCatalogs(AkinError):
+    """There are as many catalogs as there may be."""
+
+    reason = "TOO_MANY_CATALOGS"
+
+
+class ReembeddingNotFound(AkinError):
+    """The catalog is not being re-embedded, nor is a former layer kept."""
+
+    reason = "REEMBEDDING_NOT_FOUND"
+
+
+class ReembeddingUnderWay(AkinError):
+    """The catalog's re-embedding is at a point where this cannot be done."""
+
+    reason = "REEMBEDDING_UNDER_WAY"
+
+
+class AlreadyEmbedded(AkinError):
+    """The catalog is embedded like that already."""
+
+    reason = "ALREADY_EMBEDDED"
+
+
+class TooFewItems(AkinError):
+    """There are fewer items than groups to divide them into."""
+
+    reason = "TOO_FEW_ITEMS"
 
 
 class SequenceMismatch(AkinError):

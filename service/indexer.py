@@ -19,8 +19,7 @@ from service.domain import stages
 from service.domain.filters import Filter
 from service.domain.filters import size as filter_size
 from service.domain.values import IndexFigures
-from service.storage import Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, Store
 from service.view import View
 
 T = TypeVar("T")
@@ -39,18 +38,18 @@ RETRY_SECONDS = 1.0
 
 
 class Indexer:
-    """Keeps one catalog's view up to date while `run` runs."""
+    """Keeps one layer's view up to date while `run` runs."""
 
-    def __init__(self, store: Store, catalog: CatalogRow, view: View) -> None:
+    def __init__(self, store: Store, layer: Layer, view: View) -> None:
         self._store = store
-        self._catalog = catalog
+        self._layer = layer
         self._view = view
         self._news = asyncio.Event()
         self._following = asyncio.Lock()
         self._changed = time.monotonic()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="akin-index")
-        store.listen(lambda _sequence: self._news.set())
+        store.listen(self._wake)
 
     async def run(self) -> None:
         """Follows until cancelled; then whoever still waits gets NotReady."""
@@ -67,6 +66,7 @@ class Indexer:
                     log.exception("index_follow_failed", reason=exc.reason)
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
+            self._store.unlisten(self._wake)
             for _, waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_exception(errors.NotReady("the service is shutting down"))
@@ -89,6 +89,11 @@ class Indexer:
     def quiet_seconds(self) -> float:
         """How long nothing has changed."""
         return time.monotonic() - self._changed
+
+    @property
+    def search_cost(self) -> int:
+        """The multiply-adds that one search takes."""
+        return self._view.index.cost(1)
 
     @property
     def items(self) -> int:
@@ -154,15 +159,16 @@ class Indexer:
 
     async def _taken_in(self, view: View) -> None:
         """Has a view that nobody reads yet take in what is new."""
-        changes, reached = await self._store.changes(
-            self._catalog, view.sequence, CHANGES_PER_ROUND
-        )
+        changes, reached = await self._store.changes(self._layer, view.sequence, CHANGES_PER_ROUND)
         await self._aside(view.apply, changes, reached)
+
+    def _wake(self, _sequence: int) -> None:
+        self._news.set()
 
     async def _round(self) -> bool:
         """Takes in what is new; True if there may be more."""
         changes, reached = await self._store.changes(
-            self._catalog, self._view.sequence, CHANGES_PER_ROUND
+            self._layer, self._view.sequence, CHANGES_PER_ROUND
         )
         # A whole round costs about as much as a search over as many rows, and never returns less.
         await self.read(lambda view: view.apply(changes, reached), queries=1)

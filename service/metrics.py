@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -14,11 +15,11 @@ REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 
 
 class Depths(NamedTuple):
-    """What waits inside this process: texts, writes, and commits that the index has to take in."""
+    """What waits inside this process, texts and writes, and the number of the last write."""
 
     texts: int
     writes: int
-    lag: int
+    last_sequence: int
 
 
 class Metrics:
@@ -49,6 +50,8 @@ class Metrics:
             ["source"],
             registry=self.registry,
         )
+        self._shown: set[str] = set()
+        self._reasons: dict[str, set[str]] = {}
         self._gauges = {name: self._gauge(name, *about) for name, about in _GAUGES.items()}
 
     def listen(self, address: str) -> None:
@@ -77,8 +80,27 @@ class Metrics:
         self._texts.labels("embedder").inc(embedded)
         self._texts.labels("cache").inc(cached)
 
-    def show(self, figures: CatalogFigures, today: str, depths: Depths) -> None:
-        """Sets the gauges; `today` is YYYY-MM-DD of UTC."""
+    def show(
+        self, catalogs: Sequence[tuple[CatalogFigures, int]], today: str, depths: Depths
+    ) -> None:
+        """Sets the gauges of all catalogs, of which those that are gone show no more.
+
+        Args:
+            catalogs: figures, and the last write that is in the index.
+            today: YYYY-MM-DD of UTC.
+            depths: what waits.
+        """
+        names = {figures.name for figures, _ in catalogs}
+        if names != self._shown:
+            for gauge in self._gauges.values():
+                gauge.clear()
+            self._reasons.clear()
+            self._shown = names
+        for figures, sequence in catalogs:
+            lag = max(0, depths.last_sequence - sequence)
+            self._show(figures, today, depths, lag)
+
+    def _show(self, figures: CatalogFigures, today: str, depths: Depths, lag: int) -> None:
         spent = {each.day: each for each in figures.usage}.get(today)
         index = figures.index
         values = {
@@ -90,14 +112,16 @@ class Metrics:
             "akin_index_graph_vectors": index.graph_vectors,
             "akin_index_void_vectors": index.void_vectors,
             "akin_index_building": int(index.building),
-            "akin_index_lag": depths.lag,
+            "akin_index_lag": lag,
             "akin_queued_texts": depths.texts,
             "akin_queued_writes": depths.writes,
         }
         for name, value in values.items():
             self._gauges[name].labels(figures.name).set(value)
         pending = self._gauges["akin_pending_items"]
-        pending.clear()
+        for reason in self._reasons.pop(figures.name, set()) - figures.pending.keys():
+            pending.remove(figures.name, reason)
+        self._reasons[figures.name] = set(figures.pending)
         for reason, count in figures.pending.items():
             pending.labels(figures.name, reason).set(count)
 

@@ -7,8 +7,7 @@ import asyncio
 import structlog
 
 from service import errors
-from service.storage import PendingItem, Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, PendingItem, Store
 from service.vectoriser import TextVectors, Vectoriser
 
 ITEMS_PER_ROUND = 256
@@ -22,11 +21,11 @@ REJECTIONS = 3
 
 
 class PendingEmbedder:
-    """Goes through one catalog's pending items. Works while `run` runs."""
+    """Goes through the items that wait in one layer. Works while `run` runs."""
 
-    def __init__(self, store: Store, catalog: CatalogRow, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, layer: Layer, vectoriser: Vectoriser) -> None:
         self._store = store
-        self._catalog = catalog
+        self._layer = layer
         self._vectoriser = vectoriser
 
     async def run(self) -> None:
@@ -43,7 +42,7 @@ class PendingEmbedder:
 
     async def round(self) -> int:
         """Tries the items that are due; returns how many there were."""
-        due = await self._store.due_pending(self._catalog, ITEMS_PER_ROUND)
+        due = await self._store.due_pending(self._layer, ITEMS_PER_ROUND)
         if not due:
             return 0
         outcome = await self._vectoriser.documents({pending.text for pending in due}, patient=True)
@@ -53,9 +52,9 @@ class PendingEmbedder:
     async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
         failure = outcome.failures.get(pending.text)
         if failure is None:
-            await self._store.settle(self._catalog, pending, outcome.passages[pending.text])
+            await self._store.settle(self._layer, pending, outcome.passages[pending.text])
             return
         delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
         if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:
             delay = None
-        await self._store.postpone(pending, failure.message, delay)
+        await self._store.postpone(self._layer, pending, failure.message, delay)

@@ -25,8 +25,7 @@ from service.indexer import Indexer
 from service.pooling import surroundings
 from service.reasons import only, reasons
 from service.selection import nearest_better, varied
-from service.storage import Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, Store
 from service.tastes import TasteReader, Tastes
 from service.view import View
 
@@ -52,13 +51,13 @@ class Recommender:
     def __init__(
         self,
         store: Store,
-        catalog: CatalogRow,
+        layer: Layer,
         indexer: Indexer,
         tastes: TasteReader,
         finder: Finder,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._layer = layer
         self._indexer = indexer
         self._tastes = tastes
         self._finder = finder
@@ -151,7 +150,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._store.text_beginnings(self._catalog, ids, TEXT_CHARACTERS)
+        texts = await self._store.text_beginnings(self._layer, ids, TEXT_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -179,7 +178,7 @@ class Recommender:
         return await self._indexer.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
-        found = await self._store.get_items(self._catalog, [item_id])
+        found = await self._store.get_items(self._layer, [item_id])
         if item_id in found and found[item_id].state is ItemState.PENDING:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
@@ -189,7 +188,7 @@ class Recommender:
     ) -> Mapping[str, StoredItem]:
         """The chosen items, but for those that went, or may pass the filter no more, since."""
         ids = [candidates.ranked[position][0] for position in chosen]
-        found = await self._store.get_items(self._catalog, ids)
+        found = await self._store.get_items(self._layer, ids)
         if query.filter is None:
             return found
         return {

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.view import View, ViewState
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 READ_BYTES = 4 * 1024 * 1024
 

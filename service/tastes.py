@@ -21,8 +21,7 @@ from service.domain.values import EmbeddingUsage, LikedItem, Preference
 from service.index.base import Owned, Vectors
 from service.pooling import SOURCES
 from service.rankings import Sources
-from service.storage import Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, Store
 from service.vectoriser import Vectoriser, at_field
 from service.view import View
 
@@ -141,9 +140,9 @@ def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
 class TasteReader:
     """Reads the tastes of sources, from the store and the embedder."""
 
-    def __init__(self, store: Store, catalog: CatalogRow, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, layer: Layer, vectoriser: Vectoriser) -> None:
         self._store = store
-        self._catalog = catalog
+        self._layer = layer
         self._vectoriser = vectoriser
 
     async def read(self, source: Source) -> Tastes:
@@ -163,7 +162,7 @@ class TasteReader:
             case ExamplesSource():
                 return await self._examples(source)
             case UserSource(user_id):
-                stored = await self._store.get_user(self._catalog, user_id)
+                stored = await self._store.get_user(self._layer, user_id)
                 if stored is None:
                     raise errors.UserNotFound("there is no such user")
                 texts, usage = await self._texts(_preferred(stored.user.preferences))

@@ -40,6 +40,8 @@ class Builder:
         snapshots: where to write.
         shared: whether other processes wait for the snapshots; these are then written as soon as
             there is something new to take over.
+
+    `settled_sequence` is the last write that was in the index when nothing was left to be built.
     """
 
     def __init__(self, indexer: Indexer, snapshots: Snapshots, *, shared: bool) -> None:
@@ -49,13 +51,17 @@ class Builder:
         self._saved = indexer.sequence
         self._unsaved_builds = False
         self._retry = 0.0
+        self.settled_sequence = -1
 
     async def run(self) -> None:
         """Works until cancelled."""
         with ThreadPoolExecutor(1, "akin-build", _yield_to_others) as thread:
             while True:
                 vectors = self._indexer.figures().graph_vectors
+                sequence = self._indexer.sequence
                 built = await self._build(thread)
+                if not built:
+                    self.settled_sequence = sequence
                 grown = vectors != self._indexer.figures().graph_vectors
                 if self._due(idle=not built, grown=grown):
                     await self._save(thread)

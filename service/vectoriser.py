@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,8 @@ from service.embedding.base import Vector, estimated_tokens
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.embedding.delivery import Outcome
-from service.embedding.passages import split
-from service.storage import Passage, Store
-from service.storage.store import CatalogRow
+from service.embedding.passages import spans, split
+from service.storage import Layer, Passage, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,19 @@ class TextVectors:
         return np.stack([each.vector for each in self.passages[text]])
 
 
+class PassageSpan(NamedTuple):
+    """Where a passage starts and ends in its text, in characters, and what its vector is kept by.
+
+    The hash is of exactly what the model saw.
+    """
+
+    start: int
+    end: int
+    text_hash: bytes
+
+
 class Vectoriser:
-    """Gets unit vectors for the texts of one catalog.
+    """Gets unit vectors for the texts of one layer.
 
     `observe` is told how many texts were embedded, and how many had their vectors.
     """
@@ -51,14 +62,14 @@ class Vectoriser:
     def __init__(
         self,
         store: Store,
-        catalog: CatalogRow,
+        layer: Layer,
         space: Space,
         batcher: Batcher,
         cache: VectorCache,
         observe: Callable[[int, int], None] = lambda _embedded, _cached: None,
     ) -> None:
         self._store = store
-        self._catalog = catalog
+        self._layer = layer
         self.space = space
         self._limits = batcher.limits
         self._batcher = batcher
@@ -97,6 +108,14 @@ class Vectoriser:
         if text in outcome.failures:
             raise at_field(outcome.failures[text], field)
         return outcome.vectors(text), outcome.usage
+
+    def passages(self, text: str) -> list[PassageSpan]:
+        """The passages of an item's text, in the order of its vectors."""
+        template = self.space.template
+        return [
+            PassageSpan(start, end, text_hash(template.replace("{text}", text[start:end])))
+            for start, end in spans(text, self._room(template))
+        ]
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """What it would take to embed texts of items, with tokens estimated and no price."""
@@ -145,18 +164,22 @@ class Vectoriser:
 
     def _rendered(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
         """What the model is to see of each text."""
-        room = self._limits.text_tokens - estimated_tokens(template)
+        room = self._room(template)
         return {
             text: [template.replace("{text}", passage) for passage in split(text, room)]
             for text in texts
         }
+
+    def _room(self, template: str) -> int:
+        """How many tokens of text the template leaves room for."""
+        return self._limits.text_tokens - estimated_tokens(template)
 
     async def _found(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         """The vectors that memory or the store has."""
         found = self._remembered(hashes)
         missing = {key: part for part, key in hashes.items() if part not in found}
         if missing:
-            stored = await self._store.vectors(self._catalog, list(missing))
+            stored = await self._store.vectors(self._layer, list(missing))
             for key, vector in stored.items():
                 found[missing[key]] = vector
                 self._cache.put(key, vector)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Filter
 from service.index.attributes import Attributes
-from service.index.base import Hits, IndexState, Mask, VectorIndex
+from service.index.base import Hits, IndexState, Keys, Mask, VectorIndex
 from service.storage import Change
 
 EXCLUDED_APART = 64
@@ -118,6 +118,16 @@ class View:
     def keys(self, item_ids: Iterable[str]) -> list[int]:
         """The index's keys of those items that can be recommended."""
         return [key for item_id in item_ids if (key := self.key(item_id)) is not None]
+
+    def ids(self, keys: Iterable[int]) -> list[str]:
+        """The ids of keys that are there."""
+        ids = self._ids
+        return [ids[key] for key in keys]
+
+    def findable(self, wanted: Filter | None) -> Keys:
+        """The keys of all items that can be recommended and pass, in no particular order."""
+        keys = self.index.keys()
+        return keys if wanted is None else keys[self.attributes.matching(wanted)[keys]]
 
     def allowed(self, wanted: Filter, exclude: Collection[int]) -> Mask:
         """Which keys pass a filter and are not excluded, as a mask by key."""

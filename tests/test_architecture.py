@@ -12,16 +12,28 @@ LAYERS = (
     {"domain", "settings", "log"},
     {"errors"},
     {"storage", "embedding", "index"},
-    {"view", "vectoriser", "rankings", "selection"},
-    {"snapshots", "pooling", "prior", "access"},
+    {"view", "vectoriser", "rankings", "selection", "layout", "words"},
+    {"snapshots", "pooling", "prior", "access", "clustering"},
     {"indexer"},
-    {"upkeep"},
-    {"tastes"},
-    {"reasons", "candidates"},
-    {"catalogue", "recommender", "pending", "ledger", "metrics", "tracing"},
-    {"watch"},
+    {"upkeep", "layers", "population"},
+    {"tastes", "neighbours"},
+    {"reasons", "candidates", "repetitions"},
+    {"duplicates", "outliers", "clusters", "labels", "passages"},
+    {
+        "analyst",
+        "catalogue",
+        "recommender",
+        "pending",
+        "filling",
+        "ledger",
+        "metrics",
+        "tracing",
+    },
+    {"watch", "provider"},
+    {"engines"},
+    {"catalogs"},
+    {"assembly", "directory", "reembedding"},
     {"rpc"},
-    {"provider"},
     {"app"},
     {"supervisor", "copies"},
     {"cli"},
@@ -30,7 +42,18 @@ LAYERS = (
 """Lowest first: a part imports itself and what lies below, never its neighbours."""
 
 ONLY = {
-    "rpc": {"rpc", "access", "catalogue", "recommender", "domain", "errors"},
+    "rpc": {
+        "rpc",
+        "access",
+        "analyst",
+        "catalogs",
+        "catalogue",
+        "directory",
+        "domain",
+        "errors",
+        "recommender",
+        "reembedding",
+    },
     "cli": {
         "cli",
         "supervisor",
@@ -76,7 +99,7 @@ CONCRETE = {
 }
 """Classes that only their own module and the wiring may name."""
 
-WIRING = {"app", "provider"}
+WIRING = {"app", "assembly", "provider"}
 
 
 def modules() -> list[str]:

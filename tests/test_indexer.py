@@ -16,8 +16,7 @@ from service import errors
 from service.domain.values import User, text_hash
 from service.index.faiss_exact import ExactIndex
 from service.indexer import CHANGES_PER_ROUND, INLINE_COST, Indexer
-from service.storage import Change, Passage, Store
-from service.storage.store import CatalogRow
+from service.storage import Change, Layer, Passage, Store
 from service.view import View
 
 Content = dict[str, bytes]
@@ -33,7 +32,7 @@ class DearIndex(ExactIndex):
 
 @asynccontextmanager
 async def following(
-    store: Store, catalog: CatalogRow, clock: FakeClock, index: ExactIndex | None = None
+    store: Store, catalog: Layer, clock: FakeClock, index: ExactIndex | None = None
 ) -> AsyncIterator[Indexer]:
     """An indexer with a new view, which runs until the end of the block."""
     if index is None:
@@ -87,7 +86,7 @@ async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
         opened(tmp_path, clock) as (store, catalog),
         following(store, catalog, clock) as indexer,
     ):
-        stored = await store.upsert_user(catalog, User("u"), {})
+        stored = await store.upsert_user(catalog, User("u"))
         await indexer.reached(stored.sequence)
         assert stored.sequence == indexer._view.sequence
 
@@ -137,7 +136,7 @@ async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> Non
         assert {"a": vector.tobytes()} == await contents(indexer)
 
 
-async def churn(store: Store, catalog: CatalogRow, clock: FakeClock, seed: int) -> None:
+async def churn(store: Store, catalog: Layer, clock: FakeClock, seed: int) -> None:
     """Random concurrent writes; some items expire on the way."""
     chance = random.Random(seed)
     for _ in range(60):

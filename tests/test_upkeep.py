@@ -14,8 +14,7 @@ from service.domain.values import IndexFigures
 from service.index.faiss_tiers import TieredIndex
 from service.indexer import Indexer
 from service.snapshots import MANIFEST, Origin, Snapshots
-from service.storage import Change, Store
-from service.storage.store import CatalogRow
+from service.storage import Change, Layer, Store
 from service.upkeep import Adopter, Builder
 from service.view import View
 
@@ -33,7 +32,7 @@ def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
 
 
 @asynccontextmanager
-async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, CatalogRow, Indexer]]:
+async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, Layer, Indexer]]:
     """A process's store and indexer at work: that of the one that builds, or of another one."""
     async with opened(folder, FakeClock()) as (store, catalog):
         indexer = Indexer(store, catalog, empty_view())

@@ -72,7 +72,7 @@ def variables(folder: Path, stack: ExitStack) -> dict[str, str]:
     certificates = Certificates(folder / "tls")
     chain, key = certificates.issue("server")
     own_chain, own_key = certificates.issue("client")
-    write_keys(folder / "keys.json", entry("conformance", "read", "write"))
+    write_keys(folder / "keys.json", entry("conformance", "read", "write", "admin"))
     plain = stack.enter_context(RunningServer(folder, DATA_DIR=str(folder / "plain")))
     guarded = stack.enter_context(
         RunningServer(

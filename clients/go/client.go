@@ -20,6 +20,10 @@ import (
 // DefaultTimeout is the deadline of a unary call whose context has none; retries happen within it.
 const DefaultTimeout = 10 * time.Second
 
+// AnalysisTimeout is the same for FindDuplicates, FindOutliers and ClusterItems, which go through a
+// whole catalog: shortly before their deadline they answer from the part that they have looked at.
+const AnalysisTimeout = 10 * time.Minute
+
 const messageBytes = 64 << 20
 
 // Five attempts, gRPC's most, after about 0.5, 1, 2 and 4 s outlast a server's restart within the
@@ -37,8 +41,11 @@ type Client struct {
 	// Recommender has the calls for items, users and recommendations.
 	Recommender akinv1.RecommenderServiceClient
 
-	// Catalogs has the calls for what operators ask.
+	// Catalogs has the calls for catalogs and the change of their models.
 	Catalogs akinv1.CatalogServiceClient
+
+	// Analysis has the calls for repetitions, oddities, groups, labels and passages.
+	Analysis akinv1.AnalysisServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -63,6 +70,7 @@ func Dial(address string, opts ...Option) (*Client, error) {
 	return &Client{
 		Recommender: akinv1.NewRecommenderServiceClient(conn),
 		Catalogs:    akinv1.NewCatalogServiceClient(conn),
+		Analysis:    akinv1.NewAnalysisServiceClient(conn),
 		conn:        conn,
 	}, nil
 }
@@ -90,7 +98,7 @@ func (s *settings) gather(address string) ([]grpc.DialOption, error) {
 			grpc.MaxCallRecvMsgSize(messageBytes), grpc.MaxCallSendMsgSize(messageBytes),
 		),
 		grpc.WithChainUnaryInterceptor(s.unary),
-		grpc.WithChainStreamInterceptor(decodeStream),
+		grpc.WithChainStreamInterceptor(limitStream, decodeStream),
 	}
 	if s.key != "" {
 		if s.tls == nil && !isLoopback(address) {
@@ -106,11 +114,8 @@ func (s *settings) unary(
 	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	if _, has := ctx.Deadline(); !has && s.timeout > 0 {
-		limited, cancel := context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-		ctx = limited
-	}
+	ctx, cancel := limit(ctx, method, s.timeout)
+	defer cancel()
 	// What exceeds this buffer is not tried again. The request is in memory anyway; that is not so
 	// for streams, which keep gRPC's own small bound.
 	opts = append([]grpc.CallOption{grpc.MaxRetryRPCBufferSize(messageBytes)}, opts...)

@@ -33,14 +33,15 @@ type conformanceCase struct {
 }
 
 type step struct {
-	Method    string
-	Request   any
-	Requests  []any
-	TimeoutMs int
-	Response  any
-	Responses []any
-	Error     *expectedError
-	Save      map[string]string
+	Method       string
+	Request      any
+	Requests     []any
+	TimeoutMs    int
+	Response     any
+	Responses    []any
+	LastResponse any
+	Error        *expectedError
+	Save         map[string]string
 }
 
 type expectedError struct {
@@ -126,6 +127,15 @@ func (s step) run(ctx context.Context, client *akin.Client, saved map[string]any
 			return err
 		}
 	}
+	if s.LastResponse != nil {
+		if len(responses) == 0 {
+			return errors.New("there is no response")
+		}
+		last := responses[len(responses)-1]
+		if err := match(expand(s.LastResponse, saved), last, "last response"); err != nil {
+			return err
+		}
+	}
 	for name, path := range s.Save {
 		saved[name] = at(responses[0], path)
 	}
@@ -184,7 +194,7 @@ func call(ctx context.Context, client *akin.Client, name string, requests []any)
 		}
 	}
 	path := fmt.Sprintf("/akin.v1.%s/%s", service, method)
-	if described.IsStreamingClient() {
+	if described.IsStreamingClient() || described.IsStreamingServer() {
 		return callStream(ctx, client, path, described, messages)
 	}
 	reply := newMessage(described.Output())
@@ -199,8 +209,10 @@ func callStream(
 	ctx context.Context, client *akin.Client, path string,
 	described protoreflect.MethodDescriptor, messages []proto.Message,
 ) ([]any, error) {
-	both := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
-	stream, err := client.Conn().NewStream(ctx, both, path)
+	kind := &grpc.StreamDesc{
+		ClientStreams: described.IsStreamingClient(), ServerStreams: described.IsStreamingServer(),
+	}
+	stream, err := client.Conn().NewStream(ctx, kind, path)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func WithTLSFiles(ca, cert, key string) Option {
 }
 
 // WithTimeout sets the deadline of unary calls whose context has none, in place of DefaultTimeout;
-// with 0 they have none. Streams have only their context's.
+// with 0 they have none. AnalysisTimeout stays what it is, and imports have only their context's.
 func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) error {
 		s.timeout = timeout

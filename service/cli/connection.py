@@ -1,4 +1,4 @@
-"""The options of `akin` itself, before the command: how its connection is secured."""
+"""The options of `akin` itself, before the command: which catalog, and how to connect."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated
 import akin
 import typer
 
-from service.cli.console import Security, secured_by
+from service.cli.console import Connection, connect_by
 
 
 def connection(
+    catalog: Annotated[
+        str, typer.Option(help="The catalog that the command is about; the default one otherwise.")
+    ] = "",
     key_file: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="File with the API key to send."),
@@ -33,4 +36,5 @@ def connection(
     """Akin: texts in over gRPC, recommendations out."""
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
     api_key = "" if key_file is None else key_file.read_text().strip()
-    secured_by.set(Security(api_key, akin.Tls(*files) if tls or any(files) else None))
+    secured = akin.Tls(*files) if tls or any(files) else None
+    connect_by.set(Connection(catalog, api_key, secured))

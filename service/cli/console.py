@@ -38,24 +38,24 @@ out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
 err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
-class Security(NamedTuple):
+class Connection(NamedTuple):
     """What the connection of a command needs besides an address."""
 
+    catalog: str = ""
     api_key: str = ""
     tls: akin.Tls | None = None
 
 
-PLAIN = Security()
-secured_by: ContextVar[Security] = ContextVar("akin_security", default=PLAIN)
+PLAIN = Connection()
+connect_by: ContextVar[Connection] = ContextVar("akin_connection", default=PLAIN)
 """Of this run of `akin`."""
 
 
 @contextmanager
 def connected(address: str) -> Iterator[akin.Client]:
     """A client; if a call fails, the command ends with the reason in one line and exit code 1."""
-    security = secured_by.get()
     try:
-        with akin.Client(address, api_key=security.api_key, tls=security.tls) as client:
+        with akin.Client(address, **connect_by.get()._asdict()) as client:
             yield client
     except akin.AkinError as exc:
         typer.echo(f"akin: {exc}", err=True)
@@ -97,6 +97,11 @@ def _source(reason: akin.Reason) -> str:
     if reason.WhichOneof("source") == "item_id":
         return reason.item_id
     return f'"{_start(reason.preference_text, REASON_CHARACTERS)}"'
+
+
+def space_line(space: akin.EmbeddingSpace) -> str:
+    """What embeds, in a line."""
+    return f"{space.model} by {space.provider}, {space.dimensions} dimensions"
 
 
 def _start(text: str, characters: int) -> str:

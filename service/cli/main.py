@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.cli.backup import backup, restore
+from service.cli.catalogs import catalogs
 from service.cli.connection import connection
 from service.cli.demo import demo
 from service.cli.evaluating import evaluate
@@ -12,6 +13,7 @@ from service.cli.importing import import_
 from service.cli.key import key
 from service.cli.models import models
 from service.cli.recommending import recommend
+from service.cli.reembedding import reembed
 from service.cli.serve import serve
 from service.cli.status import status
 
@@ -30,6 +32,8 @@ app.command()(recommend)
 app.command()(evaluate)
 app.command()(models)
 app.command()(status)
+app.add_typer(catalogs, name="catalogs")
+app.command()(reembed)
 app.command()(key)
 app.command()(backup)
 app.command()(restore)

@@ -29,8 +29,7 @@ def status(
 
 
 def _print(catalog: akin.Catalog) -> None:
-    space = catalog.space
-    typer.echo(f"embedding: {space.model} by {space.provider}, {space.dimensions} dimensions")
+    typer.echo(f"embedding: {console.space_line(catalog.space)}")
     index = catalog.index
     if index.graph_vector_count:
         built = ", more being built" if index.building else ""

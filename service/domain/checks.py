@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from service.domain import limits
 from service.domain.filters import Filter, filter_violations
 from service.domain.queries import ExamplesSource, ItemSource, Query, Source, TextSource, UserSource
-from service.domain.values import Item, JsonValue, User, Violation
+from service.domain.values import Item, JsonValue, ModelChoice, User, Violation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CHARACTER_BYTES = 6
@@ -28,6 +28,26 @@ def catalog_violations(catalog: str) -> Iterator[Violation]:
     """Checks a catalog's name."""
     if not _CATALOG.fullmatch(catalog):
         yield Violation("catalog", "must match [a-z0-9][a-z0-9_-]{0,62}")
+
+
+def model_violations(choice: ModelChoice) -> Iterator[Violation]:
+    """Checks what a caller wants to embed with."""
+    if not 0 <= choice.dimensions <= limits.DIMENSIONS:
+        yield Violation("embedding.dimensions", f"must be between 0 and {limits.DIMENSIONS}")
+    if len(choice.model.encode()) > limits.ID_BYTES or _CONTROL.search(choice.model):
+        yield Violation(
+            "embedding.model", f"must be at most {limits.ID_BYTES} bytes without control characters"
+        )
+    for name, template in (
+        ("template", choice.template),
+        ("query_template", choice.query_template),
+    ):
+        if template and "{text}" not in template:
+            yield Violation(f"embedding.{name}", "must have {text} in it")
+        elif len(template.encode()) > limits.TEMPLATE_BYTES:
+            yield Violation(
+                f"embedding.{name}", f"must be at most {limits.TEMPLATE_BYTES} bytes of UTF-8"
+            )
 
 
 def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:

@@ -18,6 +18,14 @@ JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, 
 DEFAULT_CATALOG = "default"
 
 
+class VectorStorage(Enum):
+    """How an index keeps vectors in memory; unspecified: as the settings say."""
+
+    UNSPECIFIED = ""
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+
 class ItemState(Enum):
     """Whether an item takes part in recommendations."""
 
@@ -97,6 +105,15 @@ class EmbeddingUsage:
     prompt_tokens: int = 0
     cost_usd: float = 0.0
 
+    def plus(self, other: EmbeddingUsage) -> EmbeddingUsage:
+        """Both together, where they have no text in common."""
+        return EmbeddingUsage(
+            self.texts + other.texts,
+            self.cached_texts + other.cached_texts,
+            self.prompt_tokens + other.prompt_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
@@ -115,6 +132,7 @@ class IndexFigures(NamedTuple):
     void_vectors: int = 0
     listed_vectors: int = 0
     building: bool = False
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +141,14 @@ class CatalogFigures:
 
     name: str
     item_count: int
+    user_count: int
     sequence: int
     space: Space
     pending: Mapping[str, int]
     usage: Sequence[DailyUsage]
     embedding_problem: str
     index: IndexFigures
+    vector_storage: VectorStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +180,41 @@ class Space:
             },
             sort_keys=True,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What a caller wants to embed with; what is left out is as in the settings."""
+
+    provider: str = ""
+    model: str = ""
+    dimensions: int = 0
+    template: str = ""
+    query_template: str = ""
+
+
+class ReembeddingState(Enum):
+    """How far a re-embedding is."""
+
+    EMBEDDING = "embedding"
+    INDEXING = "indexing"
+    SWITCHED = "switched"
+
+
+@dataclass(frozen=True, slots=True)
+class ReembeddingFigures:
+    """How far a re-embedding is, and what it took so far in the background."""
+
+    state: ReembeddingState
+    from_space: Space
+    to_space: Space
+    items: int
+    embedded_items: int
+    rejected_items: int
+    prompt_tokens: int
+    cost_usd: float
+    problem: str
+    start_us: int
 
 
 def text_hash(text: str) -> bytes:

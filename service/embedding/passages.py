@@ -26,9 +26,14 @@ _BORDERS = (
 
 def split(text: str, tokens: int) -> list[str]:
     """The passages of `text`, each of about `tokens` tokens at most; the text itself if it fits."""
+    return [text[start:end] for start, end in spans(text, tokens)]
+
+
+def spans(text: str, tokens: int) -> list[tuple[int, int]]:
+    """Where the passages of `split` start and end in `text`, in characters."""
     if estimated_tokens(text) <= tokens:
-        return [text]
-    return [text[start:end] for start, end in _spans(text, tokens)]
+        return [(0, len(text))]
+    return list(_spans(text, tokens))
 
 
 def _spans(text: str, tokens: int) -> Iterator[tuple[int, int]]:

@@ -68,6 +68,9 @@ class VectorIndex(Protocol):
     def __contains__(self, key: int) -> bool:
         """Whether it holds a key."""
 
+    def keys(self) -> Keys:
+        """All keys, each once, in no particular order; a copy."""
+
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replaces all vectors of each key; a key comes once for each of its vectors."""
 
@@ -75,7 +78,7 @@ class VectorIndex(Protocol):
         """Removes keys; those that are not there are no error."""
 
     def vectors(self, keys: Sequence[int]) -> Owned:
-        """A copy of the vectors of keys that are there.
+        """A copy of the vectors of keys that are there, those of one key as they were upserted.
 
         Raises:
             KeyError: a key is not there.

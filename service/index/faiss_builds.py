@@ -106,7 +106,6 @@ class ListBuild:
 
 def _sorted_copy(exact: ExactIndex) -> Iterator[Block]:
     """The keys and vectors of an exact part, those of one key beside each other."""
-    for keys, vectors in exact.blocks(exact.figures().vectors or 1):
-        order = np.argsort(keys, kind="stable")
-        copied = vectors[order]
-        yield keys[order].astype(np.int32), copied.__getitem__, np.ones(len(keys), np.bool_)
+    keys, vectors = exact.in_order()
+    if len(keys):
+        yield keys.astype(np.int32), vectors.__getitem__, np.ones(len(keys), np.bool_)

@@ -55,6 +55,11 @@ class Codes:
                 self.lists[faiss.rev_swig_ptr(inverted.get_ids(number), size)] = number
         self.sizes = self.count(None)
 
+    @property
+    def memory_bytes(self) -> int:
+        """About the memory they take: of each row its code, its number and its list."""
+        return int(self._index.ntotal) * (int(self._index.code_size) + 8 + 4)
+
     @classmethod
     def of(cls, matrix: Matrix, stopped: Callable[[], bool] = lambda: False) -> Codes:
         """Makes the codes of unit vectors, float32 or float16 [rows, dimensions].

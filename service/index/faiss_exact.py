@@ -43,6 +43,10 @@ class ExactIndex:
         """Whether it holds a key."""
         return key in self._rows
 
+    def keys(self) -> Keys:
+        """All keys, each once."""
+        return np.fromiter(self._rows, np.int64, len(self._rows))
+
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replaces all vectors of each key; a key comes once for each of its vectors."""
         several = {key for key, number in Counter(keys).items() if number > 1}
@@ -166,9 +170,17 @@ class ExactIndex:
 
     def capture(self) -> IndexState:
         """All keys and vectors, the vectors of one key in their order."""
-        keys, vectors = self._keys[: self._size], self._matrix
-        order = np.argsort(keys, kind="stable")
-        return IndexState({"keys": keys[order], "vectors": vectors[order]}, {})
+        keys, vectors = self.in_order()
+        return IndexState({"keys": keys, "vectors": vectors}, {})
+
+    def in_order(self) -> tuple[Keys, Vectors]:
+        """A copy of all keys, ascending, and vectors, those of one key as they were upserted."""
+        # Rows that filled gaps are no longer in their order.
+        places = np.zeros(self._size, np.int64)
+        for rows in self._more_rows.values():
+            places[rows] = np.arange(1, len(rows) + 1)
+        order = np.lexsort((places, self._keys[: self._size]))
+        return self._keys[order], self._matrix[order]
 
     def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
         """Takes in the keys and vectors."""
@@ -177,7 +189,7 @@ class ExactIndex:
 
     def figures(self) -> IndexFigures:
         """How many vectors there are."""
-        return IndexFigures(self._size)
+        return IndexFigures(self._size, memory_bytes=self._size * (4 * self.dimensions + 8))
 
     def _best(
         self,

@@ -106,6 +106,13 @@ class GraphPart:
             _codes_name(self.name): self._codes.write,
         }
 
+    @property
+    def memory_bytes(self) -> int:
+        """About the memory it takes, what is mapped from its file included."""
+        links = len(self.keys) * self.graph.hnsw.nb_neighbors(0) * 4
+        own = self.keys.nbytes + self._neighbours.nbytes + self._codes.memory_bytes
+        return int(self._matrix.nbytes + links + own)
+
     def __len__(self) -> int:
         """How many rows are not void."""
         return len(self.keys) - self.void

@@ -80,6 +80,10 @@ class TieredIndex:
         """Whether it holds a key."""
         return key < len(self._home) and self._home[key] != _NOWHERE
 
+    def keys(self) -> Keys:
+        """All keys, each once."""
+        return np.flatnonzero(np.asarray(self._home) != _NOWHERE)
+
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replaces all vectors of each key; a key comes once for each of its vectors."""
         distinct = dict.fromkeys(keys)
@@ -315,12 +319,15 @@ class TieredIndex:
     def figures(self) -> IndexFigures:
         """What the index is made of."""
         graph_vectors = sum(map(len, self._parts.values()))
+        exact = [each.figures() for each in self._exact_parts()]
         return IndexFigures(
-            graph_vectors + sum(each.figures().vectors for each in self._exact_parts()),
+            graph_vectors + sum(each.vectors for each in exact),
             graph_vectors,
             sum(part.void for part in self._parts.values()),
             sum(part.listed_rows for part in self._parts.values()),
             self._listing or self._building is not None,
+            sum(each.memory_bytes for each in exact)
+            + sum(part.memory_bytes for part in self._parts.values()),
         )
 
     def _exact_parts(self) -> list[ExactIndex]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import grpc
@@ -89,12 +90,14 @@ def method_handlers(
 ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
     """The handlers of every method of `service`, by name, each calling its namesake in `servicer`.
 
-    A unary method takes a request and returns a response; a streaming one takes an async iterator
-    of requests and yields responses. Both may raise AkinError.
+    A unary method takes a request and returns a response; one that streams both ways takes an async
+    iterator of requests and yields responses; one that streams only these takes a request. All may
+    raise AkinError.
     """
     return {
         method.name: _handler(method, getattr(servicer, method.name), gate, door, watch)
         for method in service.methods
+        if method.full_name in SCOPES
     }
 
 
@@ -106,6 +109,7 @@ def _handler(
         method.name,
         GetMessageClass(method.input_type),
         SCOPES[method.full_name],
+        "catalog" in method.input_type.fields_by_name,
         gate,
         door,
         watch,
@@ -123,6 +127,15 @@ def _handler(
             async for response in serve(requests):
                 yield call.sent(response)
 
+    async def replies(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async with _Call(kind, context) as call:
+            call.let_in()
+            async with aclosing(serve(call.received(data))) as responses:
+                async for response in responses:
+                    yield call.sent(response)
+
+    if method.server_streaming and not method.client_streaming:
+        return grpc.unary_stream_rpc_method_handler(replies)
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(stream)
     return grpc.unary_unary_rpc_method_handler(unary)
@@ -135,6 +148,7 @@ class _Kind(NamedTuple):
     method: str
     request_class: type[Message]
     scope: Scope
+    names_catalog: bool
     gate: Gate
     door: Door
     watch: Watch
@@ -188,7 +202,8 @@ class _Call:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
             raise errors.invalid("message", description) from None
         # Of a stream, each message anew: a key may have been taken back meanwhile.
-        self._kind.door.allowed(self._authorization, Access(self._kind.scope, request.catalog))
+        catalog = request.catalog if self._kind.names_catalog else None
+        self._kind.door.allowed(self._authorization, Access(self._kind.scope, catalog))
         return cast("Message", request)
 
     def sent(self, response: Message) -> bytes:

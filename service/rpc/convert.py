@@ -7,7 +7,6 @@ import binascii
 from zlib import crc32
 
 from akin.v1 import (
-    catalog_service_pb2,
     embedding_usage_pb2,
     item_pb2,
     recommender_service_pb2,
@@ -30,7 +29,6 @@ from service.domain.queries import (
 )
 from service.domain.values import (
     DEFAULT_CATALOG,
-    CatalogFigures,
     EmbeddingUsage,
     Item,
     ItemState,
@@ -74,13 +72,13 @@ def item_message(stored: StoredItem) -> item_pb2.Item:
         text=stored.item.text,
         state=_STATES[stored.state],
         sequence=stored.sequence,
-        update_time=_timestamp(stored.update_time_us),
+        update_time=timestamp(stored.update_time_us),
         pending_reason=stored.pending_reason,
     )
     if stored.item.attributes:
         message.attributes.update(stored.item.attributes)
     if stored.item.expire_time_us is not None:
-        message.expire_time.CopyFrom(_timestamp(stored.item.expire_time_us))
+        message.expire_time.CopyFrom(timestamp(stored.item.expire_time_us))
     return message
 
 
@@ -126,7 +124,7 @@ def user_message(stored: StoredUser) -> user_pb2.User:
             user_pb2.LikedItem(item_id=each.item_id, weight=each.weight)
             for each in stored.user.liked_items
         ],
-        update_time=_timestamp(stored.update_time_us),
+        update_time=timestamp(stored.update_time_us),
     )
 
 
@@ -172,41 +170,6 @@ def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
         cached_texts=usage.cached_texts,
         prompt_tokens=usage.prompt_tokens,
         cost_usd=usage.cost_usd,
-    )
-
-
-def catalog_message(figures: CatalogFigures) -> catalog_service_pb2.Catalog:
-    """A catalog's figures."""
-    space = figures.space
-    return catalog_service_pb2.Catalog(
-        name=figures.name,
-        item_count=figures.item_count,
-        sequence=figures.sequence,
-        space=catalog_service_pb2.EmbeddingSpace(
-            provider=space.provider,
-            model=space.model,
-            dimensions=space.dimensions,
-            template=space.template,
-            query_template=space.query_template,
-        ),
-        pending=[
-            catalog_service_pb2.PendingItems(reason=reason, count=count)
-            for reason, count in figures.pending.items()
-        ],
-        usage=[
-            catalog_service_pb2.DailyUsage(
-                day=each.day, prompt_tokens=each.prompt_tokens, cost_usd=each.cost_usd
-            )
-            for each in figures.usage
-        ],
-        embedding_problem=figures.embedding_problem,
-        index=catalog_service_pb2.IndexFigures(
-            vector_count=figures.index.vectors,
-            graph_vector_count=figures.index.graph_vectors,
-            void_vector_count=figures.index.void_vectors,
-            listed_vector_count=figures.index.listed_vectors,
-            building=figures.index.building,
-        ),
     )
 
 
@@ -299,6 +262,7 @@ def _microseconds(time: timestamp_pb2.Timestamp, path: str, found: Violations) -
     return None
 
 
-def _timestamp(time_us: int) -> timestamp_pb2.Timestamp:
+def timestamp(time_us: int) -> timestamp_pb2.Timestamp:
+    """A time in microseconds since 1970 UTC."""
     seconds, rest = divmod(time_us, 1_000_000)
     return timestamp_pb2.Timestamp(seconds=seconds, nanos=rest * 1_000)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from service.access import Scope
 
 SCOPES = {
+    "akin.v1.AnalysisService.FindDuplicates": Scope.READ,
+    "akin.v1.AnalysisService.FindOutliers": Scope.READ,
+    "akin.v1.AnalysisService.ClusterItems": Scope.READ,
+    "akin.v1.AnalysisService.ClassifyText": Scope.READ,
+    "akin.v1.AnalysisService.SearchPassages": Scope.READ,
+    "akin.v1.CatalogService.CreateCatalog": Scope.ADMIN,
     "akin.v1.CatalogService.GetCatalog": Scope.READ,
+    "akin.v1.CatalogService.ListCatalogs": Scope.READ,
+    "akin.v1.CatalogService.DeleteCatalog": Scope.ADMIN,
+    "akin.v1.CatalogService.EstimateReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.StartReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.GetReembedding": Scope.READ,
+    "akin.v1.CatalogService.CancelReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.FinishReembedding": Scope.ADMIN,
     "akin.v1.RecommenderService.UpsertItem": Scope.WRITE,
     "akin.v1.RecommenderService.ImportItems": Scope.WRITE,
     "akin.v1.RecommenderService.GetItem": Scope.READ,

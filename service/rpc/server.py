@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import grpc
-from akin.v1 import catalog_service_pb2, recommender_service_pb2
+from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from service import errors
+from service.rpc.analysis import AnalysisServicer
 from service.rpc.calls import Door, Gate, Watch, method_handlers
-from service.rpc.servicer import (
-    Catalogs,
-    CatalogServicer,
-    CatalogServices,
-    RecommenderServicer,
-)
+from service.rpc.catalog_servicer import CatalogServicer
+from service.rpc.servicer import RecommenderServicer, Services
 from service.rpc.tls import TlsFiles, credentials
 
 RECOMMENDER = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
+ANALYSIS = analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"]
 EMBEDDING_HEALTH = "akin.embedding"
 """Asked for this name, health tells whether new texts can be embedded."""
 
@@ -38,7 +36,7 @@ class Server:
     """Serves on one address; everything but health and reflection waits for `open_gate`.
 
     Args:
-        catalogs: what to serve, by name.
+        services: what to serve.
         door: who may call what.
         watch: what is told of calls.
         tls: its certificate, and whose clients' it wants; None to speak plainly.
@@ -52,7 +50,7 @@ class Server:
 
     def __init__(
         self,
-        catalogs: Mapping[str, CatalogServices],
+        services: Services,
         door: Door,
         watch: Watch,
         tls: TlsFiles | None,
@@ -70,14 +68,21 @@ class Server:
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
         for service, servicer in (
-            (RECOMMENDER, RecommenderServicer(Catalogs(catalogs))),
-            (CATALOG, CatalogServicer(Catalogs(catalogs))),
+            (RECOMMENDER, RecommenderServicer(services)),
+            (CATALOG, CatalogServicer(services)),
+            (ANALYSIS, AnalysisServicer(services)),
         ):
             handlers = method_handlers(service, servicer, self._gate, door, watch)
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflective:
-            names = (RECOMMENDER.full_name, CATALOG.full_name, HEALTH, reflection.SERVICE_NAME)
+            names = (
+                RECOMMENDER.full_name,
+                CATALOG.full_name,
+                ANALYSIS.full_name,
+                HEALTH,
+                reflection.SERVICE_NAME,
+            )
             reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> int:
@@ -133,7 +138,7 @@ class Server:
             await self._probes.stop(None)
 
     async def _set_health(self, state: int) -> None:
-        for name in ("", RECOMMENDER.full_name, CATALOG.full_name):
+        for name in ("", RECOMMENDER.full_name, CATALOG.full_name, ANALYSIS.full_name):
             await self._health.set(name, state)
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from akin.v1 import catalog_service_pb2, item_pb2
+from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
+from service.catalogs import Catalogs, CatalogServices, OpenCatalog
 from service.catalogue import Catalogue, Prepared
+from service.directory import Directory
 from service.domain import limits
 from service.domain.checks import catalog_violations
 from service.domain.values import DEFAULT_CATALOG, Item
-from service.recommender import Recommender
+from service.reembedding import Reembeddings
 from service.rpc import convert
 from service.rpc.filters import filter_
 
@@ -30,20 +32,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogServices:
-    """The use cases of one catalog."""
+class Services:
+    """The use cases that calls come down to."""
 
-    catalogue: Catalogue
-    recommender: Recommender
+    catalogs: Catalogs
+    directory: Directory
+    reembeddings: Reembeddings
 
-
-class Catalogs:
-    """The use cases of every catalog, by name."""
-
-    def __init__(self, services: Mapping[str, CatalogServices]) -> None:
-        self._services = services
-
-    def named(self, name: str, found: convert.Violations) -> CatalogServices:
+    async def catalog(self, name: str, found: convert.Violations) -> OpenCatalog:
         """The catalog of this name, empty meaning the default one.
 
         What is no name of a catalog is added to `found`, for the use case to refuse.
@@ -51,43 +47,33 @@ class Catalogs:
         Raises:
             CatalogNotFound: there is none.
         """
-        services = self._services.get(name or DEFAULT_CATALOG)
-        if services is not None:
-            return services
+        catalog = await self.catalogs.named(name)
+        if catalog is not None:
+            return catalog
         wrong = list(catalog_violations(name))
         if not wrong:
             raise errors.CatalogNotFound("there is no such catalog")
         found += wrong
-        return self._services[DEFAULT_CATALOG]
+        default = await self.catalogs.named(DEFAULT_CATALOG)
+        assert default is not None  # noqa: S101  (it is never deleted)
+        return default
 
-
-class CatalogServicer:
-    """Answers the calls of akin.v1.CatalogService; any method may raise AkinError."""
-
-    def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
-
-    async def GetCatalog(
-        self, request: catalog_service_pb2.GetCatalogRequest
-    ) -> catalog_service_pb2.GetCatalogResponse:
-        """Returns a catalog's figures."""
-        found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
-        figures = await catalogue.figures(found)
-        return catalog_service_pb2.GetCatalogResponse(catalog=convert.catalog_message(figures))
+    async def of(self, name: str, found: convert.Violations) -> CatalogServices:
+        """The use cases of the catalog of this name; see `catalog`."""
+        return (await self.catalog(name, found)).services
 
 
 class RecommenderServicer:
     """Answers the calls of akin.v1.RecommenderService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: Catalogs) -> None:
-        self._catalogs = catalogs
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._importing = asyncio.Semaphore(IMPORTS_AT_ONCE)
 
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Stores one item."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         upserted = await catalogue.upsert_item(
             convert.item(request.item, found),
             require_indexed=request.require_indexed,
@@ -135,14 +121,14 @@ class RecommenderServicer:
     async def GetItem(self, request: pb.GetItemRequest) -> pb.GetItemResponse:
         """Returns one item."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         stored = await catalogue.get_item(request.item_id, found)
         return pb.GetItemResponse(item=convert.item_message(stored))
 
     async def DeleteItem(self, request: pb.DeleteItemRequest) -> pb.DeleteItemResponse:
         """Deletes one item."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         sequence = await catalogue.delete_item(
             request.item_id, allow_missing=request.allow_missing, found=found
         )
@@ -151,7 +137,7 @@ class RecommenderServicer:
     async def ListItems(self, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
         """Lists items, a page at a time."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         after = convert.last_id(request, found)
         page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
         wanted = filter_(request.filter) if request.HasField("filter") else None
@@ -165,7 +151,7 @@ class RecommenderServicer:
     async def UpsertUser(self, request: pb.UpsertUserRequest) -> pb.UpsertUserResponse:
         """Stores one user."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         stored, usage = await catalogue.upsert_user(convert.user(request.user), found)
         return pb.UpsertUserResponse(
             user=convert.user_message(stored), usage=convert.usage_message(usage)
@@ -174,14 +160,14 @@ class RecommenderServicer:
     async def GetUser(self, request: pb.GetUserRequest) -> pb.GetUserResponse:
         """Returns one user."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         stored = await catalogue.get_user(request.user_id, found)
         return pb.GetUserResponse(user=convert.user_message(stored))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest) -> pb.DeleteUserResponse:
         """Deletes one user."""
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         await catalogue.delete_user(request.user_id, found)
         return pb.DeleteUserResponse()
 
@@ -190,12 +176,12 @@ class RecommenderServicer:
     ) -> pb.RecommendSimilarResponse:
         """Recommends items."""
         found: convert.Violations = []
-        recommender = self._catalogs.named(request.catalog, found).recommender
+        recommender = (await self._services.of(request.catalog, found)).recommender
         return convert.answer_message(await recommender.recommend(convert.query(request), found))
 
     async def _prepare(self, request: pb.ImportItemsRequest) -> _Import | pb.ImportItemsResponse:
         found: convert.Violations = []
-        catalogue = self._catalogs.named(request.catalog, found).catalogue
+        catalogue = (await self._services.of(request.catalog, found)).catalogue
         errors.require(found)
         messages = request.items[: limits.IMPORT_ITEMS + 1]
         ids = [message.item_id for message in messages]

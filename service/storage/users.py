@@ -27,6 +27,14 @@ def get(connection: sqlite3.Connection, catalog_id: int, user_id: str) -> Stored
     return StoredUser(user, sequence, update_time_us)
 
 
+def count(connection: sqlite3.Connection, catalog_id: int) -> int:
+    """How many users the catalog has."""
+    (number,) = connection.execute(
+        "SELECT count(*) FROM users WHERE catalog_id = ?", (catalog_id,)
+    ).fetchone()
+    return int(number)
+
+
 def upsert(transaction: Transaction, catalog_id: int, user: User) -> StoredUser:
     """Stores one user, replacing the one with the same id."""
     sequence = transaction.next_sequence()

@@ -7,7 +7,7 @@ import akin
 import grpc
 import pytest
 from akin import _requests
-from akin.v1 import catalog_service_pb2
+from akin.v1 import analysis_service_pb2, catalog_service_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
@@ -62,8 +62,9 @@ def test_both_clients_offer_the_same() -> None:
 
 
 def test_every_rpc_has_a_call() -> None:
-    """Each RPC of the service has its namesake in the clients."""
+    """Each RPC of the services has its namesake in the clients."""
     services = (
+        analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
         pb.DESCRIPTOR.services_by_name["RecommenderService"],
         catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
     )

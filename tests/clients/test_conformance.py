@@ -11,7 +11,7 @@ import akin
 import grpc
 import pytest
 from akin import _errors
-from akin.v1 import catalog_service_pb2, recommender_service_pb2
+from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -21,6 +21,12 @@ CASES = Path(__file__).parents[2] / "clients/conformance/cases.json"
 SERVICES = {
     **recommender_service_pb2.DESCRIPTOR.services_by_name,
     **catalog_service_pb2.DESCRIPTOR.services_by_name,
+    **analysis_service_pb2.DESCRIPTOR.services_by_name,
+}
+STUBS = {
+    "RecommenderService": "_stub",
+    "CatalogService": "_catalogs",
+    "AnalysisService": "_analyses",
 }
 TOLERANCE = 1e-3
 TIMEOUT_MS = 10_000
@@ -77,15 +83,14 @@ def called(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Me
     """
     service, _, name = step["method"].partition(".")
     method = SERVICES[service].methods_by_name[name]
-    stub = client._catalogs if service == "CatalogService" else client._stub
+    call = getattr(getattr(client, STUBS[service]), name)
     request_class = GetMessageClass(method.input_type)
     given = step["requests"] if "requests" in step else [step["request"]]
     requests = [json_format.ParseDict(filled(each, saved), request_class()) for each in given]
     timeout = step.get("timeoutMs", TIMEOUT_MS) / 1000
     try:
-        if "requests" in step:
-            return list(getattr(stub, name)(iter(requests), timeout=timeout))
-        return [getattr(stub, name)(requests[0], timeout=timeout)]
+        answered = call(iter(requests) if "requests" in step else requests[0], timeout=timeout)
+        return list(answered) if method.server_streaming else [answered]
     except grpc.RpcError as exc:
         raise _errors.decode(exc) from exc
 
@@ -108,8 +113,13 @@ def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
         assert fails_as(step["error"], caught.value), (step["error"], vars(caught.value))
         return
     responses = [json_format.MessageToDict(each) for each in called(client, step, saved)]
-    expected = step["responses"] if "responses" in step else [step.get("response", {})]
-    assert [] == list(differences(filled(expected, saved), responses))
+    if "lastResponse" in step:
+        expected, found = [step["lastResponse"]], responses[-1:]
+    elif "responses" in step:
+        expected, found = step["responses"], responses
+    else:
+        expected, found = [step.get("response", {})], responses
+    assert [] == list(differences(filled(expected, saved), found))
     for name, path in step.get("save", {}).items():
         value: Json = responses[0]
         for part in path.split("."):

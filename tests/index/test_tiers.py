@@ -40,7 +40,9 @@ def graph(vectors: Vectors, request: pytest.FixtureRequest) -> TieredIndex:
     index = TieredIndex(DIMENSIONS, half=request.param, graph_from=1_000, fresh=500)
     index.upsert(range(SIZE), vectors)
     settled(index)
-    assert (SIZE, SIZE, 0, SIZE, False) == index.figures()
+    assert (SIZE, SIZE, 0, SIZE, False) == index.figures()[:5]
+    width = 2 if request.param else 4
+    assert width * DIMENSIONS * SIZE < index.figures().memory_bytes
     return index
 
 

@@ -46,9 +46,7 @@ async def test_a_commit_takes_a_bounded_number_of_writers(tmp_path: Path) -> Non
     async with opened(tmp_path, clock) as (store, catalog):
         commits: list[int] = []
         store.listen(commits.append)
-        writes = [
-            store.upsert_user(catalog, User("u"), {}) for _ in range(OPERATIONS_PER_COMMIT + 1)
-        ]
+        writes = [store.upsert_user(catalog, User("u")) for _ in range(OPERATIONS_PER_COMMIT + 1)]
         await outcomes_together(store, clock, writes)
         assert [OPERATIONS_PER_COMMIT, OPERATIONS_PER_COMMIT + 1] == commits
 
@@ -119,7 +117,7 @@ async def test_too_many_waiting_writes_are_refused(tmp_path: Path) -> None:
     clock = HeldClock()
     async with opened(tmp_path, clock) as (store, catalog):
         writes = [store.delete_user(catalog, "u") for _ in range(QUEUED_OPERATIONS)]
-        one_more = store.upsert_user(catalog, User("u"), {})
+        one_more = store.upsert_user(catalog, User("u"))
         *outcomes, refused = await outcomes_together(store, clock, [*writes, one_more])
         assert isinstance(refused, errors.Overloaded)
         assert [False] * QUEUED_OPERATIONS == outcomes

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.stores import all_items, indexed, opened, rows
+from support.stores import all_items, default_layer, indexed, opened, rows
 
 from service import errors
-from service.domain.values import DEFAULT_CATALOG, Space
+from service.domain.values import Space
 from service.storage import Store, locked
 
 DATABASE = "akin.sqlite3"
@@ -38,11 +38,11 @@ async def test_another_space_is_refused(tmp_path: Path, other: Space) -> None:
     """A catalog opens only in its own space; the refusal names both and says what to do."""
     async with opened(tmp_path, FakeClock()) as (store, _):
         with pytest.raises(errors.SpaceMismatch) as caught:
-            await store.catalog(DEFAULT_CATALOG, other)
+            await default_layer(store, other)
     message = caught.value.message
     assert SPACE.fingerprint in message
     assert other.fingerprint in message
-    assert "set the former again, or start with an empty AKIN_DATA_DIR" in message
+    assert "set the former again, and then change the model with `akin reembed`" in message
 
 
 async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
@@ -50,17 +50,10 @@ async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
     await filled(tmp_path)
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         with pytest.raises(errors.SpaceMismatch):
-            await store.catalog(DEFAULT_CATALOG, replace(SPACE, model="other"))
-        assert catalog == await store.catalog(DEFAULT_CATALOG, SPACE)
+            await default_layer(store, replace(SPACE, model="other"))
+        assert catalog == await default_layer(store, SPACE)
         assert 100 == len(await all_items(store, catalog))
     assert [(SPACE.fingerprint,)] == rows(tmp_path, "SELECT fingerprint FROM spaces")
-
-
-async def test_an_unknown_catalog_is_not_found(tmp_path: Path) -> None:
-    """Only the default catalog comes into being by being asked for."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        with pytest.raises(errors.CatalogNotFound):
-            await store.catalog("other", SPACE)
 
 
 def test_a_folder_belongs_to_one_server_at_a_time(tmp_path: Path) -> None:
@@ -124,7 +117,7 @@ async def test_migrations_run_once(tmp_path: Path) -> None:
     before = rows(tmp_path, query)
     async with opened(tmp_path, FakeClock()):
         pass
-    assert (3,) in before
+    assert (4,) in before
     assert before == rows(tmp_path, query)
 
 

@@ -7,16 +7,15 @@ from support.embedders import unit_vector
 from support.stores import all_changes, all_items, indexed, opened, pending, rows
 
 from service.domain.values import Item, ItemState, text_hash
-from service.storage import Passage, PendingItem, Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, Passage, PendingItem, Store
 
 
-async def settle(store: Store, catalog: CatalogRow, item: PendingItem) -> int:
+async def settle(store: Store, catalog: Layer, item: PendingItem) -> int:
     passage = Passage(text_hash(item.text), unit_vector(item.text))
     return await store.settle(catalog, item, [passage])
 
 
-async def served(store: Store, catalog: CatalogRow, item_id: str) -> bytes | None:
+async def served(store: Store, catalog: Layer, item_id: str) -> bytes | None:
     (change,) = [each for each in await all_changes(store, catalog) if each.item_id == item_id]
     return next(iter(change.vectors), None)
 
@@ -94,7 +93,7 @@ async def test_postponing_keeps_the_item_and_notes_why(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (store, catalog):
         await store.upsert_items(catalog, [pending("a", "tea")])
         (due,) = await store.due_pending(catalog, 10)
-        await store.postpone(due, "still closed", 1.5)
+        await store.postpone(catalog, due, "still closed", 1.5)
         clock.advance(seconds=1.5, microseconds=-1)
         assert [] == await store.due_pending(catalog, 10)
         (item,) = await all_items(store, catalog)
@@ -110,7 +109,7 @@ async def test_postponing_an_outdated_version_changes_nothing(tmp_path: Path) ->
         (outdated,) = await store.due_pending(catalog, 10)
         stored = await store.upsert_items(catalog, [pending("a", "new", "its own reason")])
         due = await store.due_pending(catalog, 10)
-        await store.postpone(outdated, "too late", 60.0)
+        await store.postpone(catalog, outdated, "too late", 60.0)
         assert stored == await all_items(store, catalog)
         assert due == await store.due_pending(catalog, 10)
 
@@ -124,7 +123,7 @@ async def test_the_longest_due_come_first(tmp_path: Path) -> None:
             clock.advance(microseconds=1)
         (first,) = await store.due_pending(catalog, 1)
         assert "text a" == first.text
-        await store.postpone(first, "later", 1.0)
+        await store.postpone(catalog, first, "later", 1.0)
         clock.advance(seconds=1.0)
         due = await store.due_pending(catalog, 10)
         assert ["text b", "text c", "text a"] == [each.text for each in due]

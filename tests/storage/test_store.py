@@ -21,7 +21,7 @@ async def test_what_was_written_survives_a_reopening(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (store, catalog):
         write = ItemWrite(item, [Passage(text_hash(item.text), unit_vector(item.text))])
         (stored,) = await store.upsert_items(catalog, [write])
-        stored_user = await store.upsert_user(catalog, user, {text_hash("tea"): vector})
+        stored_user = await store.upsert_user(catalog, user, [Passage(text_hash("tea"), vector)])
     async with opened(tmp_path, clock) as (store, catalog):
         assert {"ä": stored} == await store.get_items(catalog, ["ä", "missing"])
         assert stored_user == await store.get_user(catalog, "u")
@@ -37,7 +37,7 @@ async def test_all_writes_share_one_growing_sequence(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         batch = await store.upsert_items(catalog, [indexed("a", "x"), indexed("b", "y")])
         sequences = [each.sequence for each in batch]
-        sequences.append((await store.upsert_user(catalog, User("u"), {})).sequence)
+        sequences.append((await store.upsert_user(catalog, User("u"))).sequence)
         sequences.append(await store.delete_item(catalog, "a"))
         await store.delete_user(catalog, "u")
         last = store.last_sequence
@@ -115,7 +115,7 @@ async def test_changes_come_in_order_and_in_parts(tmp_path: Path) -> None:
         await store.upsert_items(catalog, [indexed(f"i{n}", f"word{n}") for n in range(7)])
         await store.upsert_items(catalog, [indexed("i3", "other")])
         await store.delete_item(catalog, "i0")
-        await store.upsert_user(catalog, User("u"), {})
+        await store.upsert_user(catalog, User("u"))
         seen, after = [], 0
         while after < store.last_sequence:
             changes, after = await store.changes(catalog, after, 2)
@@ -218,8 +218,8 @@ async def test_one_text_has_one_vector(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("b", "tea")])
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("c", "coffee")])
-        vectors = {text_hash("tea"): unit_vector("tea")}
-        await store.upsert_user(catalog, User("u", (Preference("tea"),)), vectors)
+        passages = [Passage(text_hash("tea"), unit_vector("tea"))]
+        await store.upsert_user(catalog, User("u", (Preference("tea"),)), passages)
     assert [(2,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
 
 
@@ -235,8 +235,8 @@ async def test_a_vector_outlives_its_item(tmp_path: Path) -> None:
 async def test_a_user_is_replaced_and_deleted_whole(tmp_path: Path) -> None:
     """The later write of a user replaces the former, and a deleted one is gone."""
     async with opened(tmp_path, FakeClock()) as (store, catalog):
-        await store.upsert_user(catalog, User("u", (Preference("tea"),)), {})
-        stored = await store.upsert_user(catalog, User("u", (), (LikedItem("a"),)), {})
+        await store.upsert_user(catalog, User("u", (Preference("tea"),)))
+        stored = await store.upsert_user(catalog, User("u", (), (LikedItem("a"),)))
         assert stored == await store.get_user(catalog, "u")
         assert await store.delete_user(catalog, "u")
         assert None is await store.get_user(catalog, "u")

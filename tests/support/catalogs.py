@@ -11,23 +11,23 @@ from pathlib import Path
 from service.candidates import Finder
 from service.catalogue import Catalogue, Upserted
 from service.domain.queries import Answer, Query, Source
-from service.domain.values import DEFAULT_CATALOG, Item, LikedItem, Preference, User
+from service.domain.values import Item, LikedItem, Preference, User, VectorStorage
 from service.embedding.base import Embedder
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.indexer import Indexer
+from service.layers import Layers, OpenLayer
 from service.pending import PendingEmbedder
 from service.rankings import SoftMaximum
 from service.recommender import Recommender
-from service.storage import Store
-from service.storage.store import CatalogRow
+from service.storage import Layer, Store
 from service.tastes import TasteReader
 from service.vectoriser import Vectoriser
 from service.view import View
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
-from support.stores import GIVE_UP_SECONDS
+from support.stores import GIVE_UP_SECONDS, default_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Catalog:
     """The parts of one running catalog."""
 
     store: Store
-    row: CatalogRow
+    row: Layer
     vectoriser: Vectoriser
     view: View
     indexer: Indexer
@@ -77,7 +77,7 @@ async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIt
     async with asyncio.timeout(GIVE_UP_SECONDS):
         store = await Store.open(folder, clock)
         try:
-            row = await store.catalog(DEFAULT_CATALOG, embedder.space)
+            row = await default_layer(store, embedder.space)
             batcher = Batcher(embedder)
             catalog = _wired(store, row, embedder, batcher, clock)
             async with asyncio.TaskGroup() as group:
@@ -95,7 +95,7 @@ async def _free() -> float:
 
 
 def _wired(
-    store: Store, row: CatalogRow, embedder: Embedder, batcher: Batcher, clock: FakeClock
+    store: Store, row: Layer, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
     vectoriser = Vectoriser(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
     view = View(ExactIndex(DIMENSIONS), clock)
@@ -106,7 +106,11 @@ def _wired(
         vectoriser,
         view,
         indexer,
-        Catalogue(store, row, indexer, vectoriser, clock, _free),
+        Catalogue(
+            store,
+            Layers(OpenLayer(row, vectoriser, _free, indexer, VectorStorage.FLOAT32)),
+            clock,
+        ),
         Recommender(
             store,
             row,

@@ -14,7 +14,12 @@ import grpc
 import trustme
 from akin._errors import decode
 from akin._policy import credentials
-from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    catalog_service_pb2_grpc,
+    recommender_service_pb2,
+)
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -31,7 +36,7 @@ ALONE = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 
 METHODS: list[MethodDescriptor] = [
     method
-    for file in (catalog_service_pb2, recommender_service_pb2)
+    for file in (analysis_service_pb2, catalog_service_pb2, recommender_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
@@ -52,13 +57,16 @@ def write_keys(path: Path, *entries: dict[str, object]) -> None:
 
 def code(address: str, method: MethodDescriptor, key: str | None, catalog: str = "") -> str:
     """The status of a call with an empty request, by name; "OK" if it worked."""
-    request = GetMessageClass(method.input_type)(catalog=catalog).SerializeToString()
+    named = {"catalog": catalog} if "catalog" in method.input_type.fields_by_name else {}
+    request = GetMessageClass(method.input_type)(**named).SerializeToString()
     metadata = [] if key is None else [("authorization", f"Bearer {key}")]
     path = f"/{method.containing_service.full_name}/{method.name}"
     options: dict[str, Any] = {"metadata": metadata, "timeout": WAIT_SECONDS}
     with grpc.insecure_channel(address) as channel:
         try:
-            if method.client_streaming:
+            if method.server_streaming and not method.client_streaming:
+                list(channel.unary_stream(path, bytes, bytes)(request, **options))
+            elif method.client_streaming:
                 list(channel.stream_stream(path, bytes, bytes)(iter([request]), **options))
             else:
                 channel.unary_unary(path, bytes, bytes)(request, **options)

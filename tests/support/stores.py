@@ -9,9 +9,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from service.domain.values import DEFAULT_CATALOG, Item, StoredItem, text_hash
-from service.storage import Change, ItemWrite, Passage, Store
-from service.storage.store import CatalogRow
+from service.domain.values import Item, Space, StoredItem, text_hash
+from service.storage import Change, ItemWrite, Layer, Model, Passage, Registry, Store
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 
@@ -22,14 +21,19 @@ PAGE_BYTES = 1_000_000
 
 
 @asynccontextmanager
-async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Store, CatalogRow]]:
+async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Store, Layer]]:
     """A store with its default catalog, closed at the end."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
         store = await Store.open(folder, clock)
         try:
-            yield store, await store.catalog(DEFAULT_CATALOG, SPACE)
+            yield store, await default_layer(store, SPACE)
         finally:
             await store.close()
+
+
+async def default_layer(store: Store, space: Space) -> Layer:
+    """The layer of the default catalog, opened for a space."""
+    return (await Registry(store).open_default(Model(space))).serving.layer
 
 
 def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemWrite:
@@ -43,12 +47,12 @@ def pending(item_id: str, text: str, reason: str = "not now") -> ItemWrite:
     return ItemWrite(Item(item_id, text), pending_reason=reason)
 
 
-async def all_items(store: Store, catalog: CatalogRow) -> list[StoredItem]:
+async def all_items(store: Store, catalog: Layer) -> list[StoredItem]:
     """Every live item, by id."""
     return list((await store.list_items(catalog, "", 10_000, PAGE_BYTES)).items)
 
 
-async def all_changes(store: Store, catalog: CatalogRow, after: int = 0) -> list[Change]:
+async def all_changes(store: Store, catalog: Layer, after: int = 0) -> list[Change]:
     """Every change beyond a sequence."""
     return (await store.changes(catalog, after, 10_000))[0]
 

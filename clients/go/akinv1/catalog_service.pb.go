@@ -9,6 +9,7 @@ package akinv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +22,1126 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How an index keeps vectors in memory.
+type VectorStorage int32
+
+const (
+	// As the server's setting AKIN_INDEX_VECTORS says.
+	VectorStorage_VECTOR_STORAGE_UNSPECIFIED VectorStorage = 0
+	// In full.
+	VectorStorage_VECTOR_STORAGE_FLOAT32 VectorStorage = 1
+	// In half the memory, once the catalog is large; answers differ little.
+	VectorStorage_VECTOR_STORAGE_FLOAT16 VectorStorage = 2
+)
+
+// Enum value maps for VectorStorage.
+var (
+	VectorStorage_name = map[int32]string{
+		0: "VECTOR_STORAGE_UNSPECIFIED",
+		1: "VECTOR_STORAGE_FLOAT32",
+		2: "VECTOR_STORAGE_FLOAT16",
+	}
+	VectorStorage_value = map[string]int32{
+		"VECTOR_STORAGE_UNSPECIFIED": 0,
+		"VECTOR_STORAGE_FLOAT32":     1,
+		"VECTOR_STORAGE_FLOAT16":     2,
+	}
+)
+
+func (x VectorStorage) Enum() *VectorStorage {
+	p := new(VectorStorage)
+	*p = x
+	return p
+}
+
+func (x VectorStorage) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (VectorStorage) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[0].Descriptor()
+}
+
+func (VectorStorage) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[0]
+}
+
+func (x VectorStorage) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use VectorStorage.Descriptor instead.
+func (VectorStorage) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
+}
+
+// How far a re-embedding has come.
+type ReembeddingState int32
+
+const (
+	// Never returned.
+	ReembeddingState_REEMBEDDING_STATE_UNSPECIFIED ReembeddingState = 0
+	// Texts are embedded.
+	ReembeddingState_REEMBEDDING_STATE_EMBEDDING ReembeddingState = 1
+	// All texts are embedded; the new vectors' index is built.
+	ReembeddingState_REEMBEDDING_STATE_INDEXING ReembeddingState = 2
+	// The new vectors serve, and the former ones are kept.
+	ReembeddingState_REEMBEDDING_STATE_SWITCHED ReembeddingState = 3
+)
+
+// Enum value maps for ReembeddingState.
+var (
+	ReembeddingState_name = map[int32]string{
+		0: "REEMBEDDING_STATE_UNSPECIFIED",
+		1: "REEMBEDDING_STATE_EMBEDDING",
+		2: "REEMBEDDING_STATE_INDEXING",
+		3: "REEMBEDDING_STATE_SWITCHED",
+	}
+	ReembeddingState_value = map[string]int32{
+		"REEMBEDDING_STATE_UNSPECIFIED": 0,
+		"REEMBEDDING_STATE_EMBEDDING":   1,
+		"REEMBEDDING_STATE_INDEXING":    2,
+		"REEMBEDDING_STATE_SWITCHED":    3,
+	}
+)
+
+func (x ReembeddingState) Enum() *ReembeddingState {
+	p := new(ReembeddingState)
+	*p = x
+	return p
+}
+
+func (x ReembeddingState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ReembeddingState) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[1].Descriptor()
+}
+
+func (ReembeddingState) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[1]
+}
+
+func (x ReembeddingState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ReembeddingState.Descriptor instead.
+func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+}
+
+// What to embed with; what is left out is as in the server's settings.
+type EmbeddingModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise).
+	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The model, by the provider's name for it; none for local, which has one.
+	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	// The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own.
+	Dimensions int32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
+	// What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
+	// bytes; empty means what the model's family wants.
+	Template string `protobuf:"bytes,4,opt,name=template,proto3" json:"template,omitempty"`
+	// The same for texts and tastes that items are looked for with.
+	QueryTemplate string `protobuf:"bytes,5,opt,name=query_template,json=queryTemplate,proto3" json:"query_template,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmbeddingModel) Reset() {
+	*x = EmbeddingModel{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmbeddingModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmbeddingModel) ProtoMessage() {}
+
+func (x *EmbeddingModel) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmbeddingModel.ProtoReflect.Descriptor instead.
+func (*EmbeddingModel) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *EmbeddingModel) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *EmbeddingModel) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *EmbeddingModel) GetDimensions() int32 {
+	if x != nil {
+		return x.Dimensions
+	}
+	return 0
+}
+
+func (x *EmbeddingModel) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *EmbeddingModel) GetQueryTemplate() string {
+	if x != nil {
+		return x.QueryTemplate
+	}
+	return ""
+}
+
+// Request of CreateCatalog.
+type CreateCatalogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new catalog's name; required (INVALID_ARGUMENT).
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// What to embed its texts with.
+	Embedding *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
+	// How to keep its vectors in memory.
+	VectorStorage VectorStorage `protobuf:"varint,3,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateCatalogRequest) Reset() {
+	*x = CreateCatalogRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateCatalogRequest) ProtoMessage() {}
+
+func (x *CreateCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateCatalogRequest.ProtoReflect.Descriptor instead.
+func (*CreateCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CreateCatalogRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *CreateCatalogRequest) GetEmbedding() *EmbeddingModel {
+	if x != nil {
+		return x.Embedding
+	}
+	return nil
+}
+
+func (x *CreateCatalogRequest) GetVectorStorage() VectorStorage {
+	if x != nil {
+		return x.VectorStorage
+	}
+	return VectorStorage_VECTOR_STORAGE_UNSPECIFIED
+}
+
+// Response of CreateCatalog.
+type CreateCatalogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog.
+	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateCatalogResponse) Reset() {
+	*x = CreateCatalogResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateCatalogResponse) ProtoMessage() {}
+
+func (x *CreateCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateCatalogResponse.ProtoReflect.Descriptor instead.
+func (*CreateCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CreateCatalogResponse) GetCatalog() *Catalog {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
+// Request of ListCatalogs.
+type ListCatalogsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCatalogsRequest) Reset() {
+	*x = ListCatalogsRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCatalogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCatalogsRequest) ProtoMessage() {}
+
+func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
+func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+}
+
+// Response of ListCatalogs.
+type ListCatalogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalogs, by name.
+	Catalogs      []*Catalog `protobuf:"bytes,1,rep,name=catalogs,proto3" json:"catalogs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCatalogsResponse) Reset() {
+	*x = ListCatalogsResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCatalogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCatalogsResponse) ProtoMessage() {}
+
+func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCatalogsResponse.ProtoReflect.Descriptor instead.
+func (*ListCatalogsResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListCatalogsResponse) GetCatalogs() []*Catalog {
+	if x != nil {
+		return x.Catalogs
+	}
+	return nil
+}
+
+// Request of DeleteCatalog.
+type DeleteCatalogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; required (INVALID_ARGUMENT).
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Whether it is no error if there is none.
+	AllowMissing  bool `protobuf:"varint,2,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCatalogRequest) Reset() {
+	*x = DeleteCatalogRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCatalogRequest) ProtoMessage() {}
+
+func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCatalogRequest.ProtoReflect.Descriptor instead.
+func (*DeleteCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeleteCatalogRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *DeleteCatalogRequest) GetAllowMissing() bool {
+	if x != nil {
+		return x.AllowMissing
+	}
+	return false
+}
+
+// Response of DeleteCatalog.
+type DeleteCatalogResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteCatalogResponse) Reset() {
+	*x = DeleteCatalogResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteCatalogResponse) ProtoMessage() {}
+
+func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteCatalogResponse.ProtoReflect.Descriptor instead.
+func (*DeleteCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+}
+
+// Request of EstimateReembedding.
+type EstimateReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; empty means `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// What to embed its texts with.
+	Embedding     *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EstimateReembeddingRequest) Reset() {
+	*x = EstimateReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EstimateReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EstimateReembeddingRequest) ProtoMessage() {}
+
+func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EstimateReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*EstimateReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *EstimateReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *EstimateReembeddingRequest) GetEmbedding() *EmbeddingModel {
+	if x != nil {
+		return x.Embedding
+	}
+	return nil
+}
+
+// Response of EstimateReembedding.
+type EstimateReembeddingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the vectors would be made with.
+	Space *EmbeddingSpace `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
+	// How many distinct texts, or passages of long ones, there are to embed.
+	Texts int64 `protobuf:"varint,2,opt,name=texts,proto3" json:"texts,omitempty"`
+	// How many of them have such a vector already, and cost nothing.
+	CachedTexts int64 `protobuf:"varint,3,opt,name=cached_texts,json=cachedTexts,proto3" json:"cached_texts,omitempty"`
+	// How many tokens the others have, estimated.
+	PromptTokens int64 `protobuf:"varint,4,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	// What they cost in US dollars, at the provider's listed price; 0 if it lists none.
+	CostUsd float64 `protobuf:"fixed64,5,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	// How long it takes at best, in seconds: by the time one request took just now, and how many may
+	// be under way at once.
+	Seconds float64 `protobuf:"fixed64,6,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Whether these are figures of a sample of 10,000 items, scaled up.
+	Sampled       bool `protobuf:"varint,7,opt,name=sampled,proto3" json:"sampled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EstimateReembeddingResponse) Reset() {
+	*x = EstimateReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EstimateReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EstimateReembeddingResponse) ProtoMessage() {}
+
+func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EstimateReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*EstimateReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *EstimateReembeddingResponse) GetSpace() *EmbeddingSpace {
+	if x != nil {
+		return x.Space
+	}
+	return nil
+}
+
+func (x *EstimateReembeddingResponse) GetTexts() int64 {
+	if x != nil {
+		return x.Texts
+	}
+	return 0
+}
+
+func (x *EstimateReembeddingResponse) GetCachedTexts() int64 {
+	if x != nil {
+		return x.CachedTexts
+	}
+	return 0
+}
+
+func (x *EstimateReembeddingResponse) GetPromptTokens() int64 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *EstimateReembeddingResponse) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
+func (x *EstimateReembeddingResponse) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *EstimateReembeddingResponse) GetSampled() bool {
+	if x != nil {
+		return x.Sampled
+	}
+	return false
+}
+
+// Request of StartReembedding.
+type StartReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; empty means `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// What to embed its texts with.
+	Embedding     *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartReembeddingRequest) Reset() {
+	*x = StartReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartReembeddingRequest) ProtoMessage() {}
+
+func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*StartReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StartReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *StartReembeddingRequest) GetEmbedding() *EmbeddingModel {
+	if x != nil {
+		return x.Embedding
+	}
+	return nil
+}
+
+// Response of StartReembedding.
+type StartReembeddingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How it stands.
+	Reembedding   *Reembedding `protobuf:"bytes,1,opt,name=reembedding,proto3" json:"reembedding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartReembeddingResponse) Reset() {
+	*x = StartReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartReembeddingResponse) ProtoMessage() {}
+
+func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*StartReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
+	if x != nil {
+		return x.Reembedding
+	}
+	return nil
+}
+
+// Request of GetReembedding.
+type GetReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; empty means `default`.
+	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReembeddingRequest) Reset() {
+	*x = GetReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReembeddingRequest) ProtoMessage() {}
+
+func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*GetReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+// Response of GetReembedding.
+type GetReembeddingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How it stands.
+	Reembedding   *Reembedding `protobuf:"bytes,1,opt,name=reembedding,proto3" json:"reembedding,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReembeddingResponse) Reset() {
+	*x = GetReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReembeddingResponse) ProtoMessage() {}
+
+func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*GetReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetReembeddingResponse) GetReembedding() *Reembedding {
+	if x != nil {
+		return x.Reembedding
+	}
+	return nil
+}
+
+// Request of CancelReembedding.
+type CancelReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; empty means `default`.
+	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReembeddingRequest) Reset() {
+	*x = CancelReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReembeddingRequest) ProtoMessage() {}
+
+func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*CancelReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CancelReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+// Response of CancelReembedding.
+type CancelReembeddingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelReembeddingResponse) Reset() {
+	*x = CancelReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelReembeddingResponse) ProtoMessage() {}
+
+func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*CancelReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
+}
+
+// Request of FinishReembedding.
+type FinishReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog; empty means `default`.
+	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishReembeddingRequest) Reset() {
+	*x = FinishReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishReembeddingRequest) ProtoMessage() {}
+
+func (x *FinishReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*FinishReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FinishReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+// Response of FinishReembedding.
+type FinishReembeddingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FinishReembeddingResponse) Reset() {
+	*x = FinishReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FinishReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FinishReembeddingResponse) ProtoMessage() {}
+
+func (x *FinishReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FinishReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*FinishReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
+}
+
+// A change of what a catalog is embedded with.
+type Reembedding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far it is.
+	State ReembeddingState `protobuf:"varint,1,opt,name=state,proto3,enum=akin.v1.ReembeddingState" json:"state,omitempty"`
+	// What served when it began.
+	FromSpace *EmbeddingSpace `protobuf:"bytes,2,opt,name=from_space,json=fromSpace,proto3" json:"from_space,omitempty"`
+	// What is to serve, or serves.
+	ToSpace *EmbeddingSpace `protobuf:"bytes,3,opt,name=to_space,json=toSpace,proto3" json:"to_space,omitempty"`
+	// How many items the catalog holds.
+	ItemCount int64 `protobuf:"varint,4,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	// How many of them have their new vectors.
+	EmbeddedItemCount int64 `protobuf:"varint,5,opt,name=embedded_item_count,json=embeddedItemCount,proto3" json:"embedded_item_count,omitempty"`
+	// How many of them the new model refuses for good; after the switch they are PENDING.
+	RejectedItemCount int64 `protobuf:"varint,6,opt,name=rejected_item_count,json=rejectedItemCount,proto3" json:"rejected_item_count,omitempty"`
+	// The tokens the provider has counted so far for the new vectors.
+	PromptTokens int64 `protobuf:"varint,7,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
+	// What it has charged for them, in US dollars.
+	CostUsd float64 `protobuf:"fixed64,8,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	// Why it does not get on for now; empty if it does.
+	Problem string `protobuf:"bytes,9,opt,name=problem,proto3" json:"problem,omitempty"`
+	// When it began.
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reembedding) Reset() {
+	*x = Reembedding{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reembedding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reembedding) ProtoMessage() {}
+
+func (x *Reembedding) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
+func (*Reembedding) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Reembedding) GetState() ReembeddingState {
+	if x != nil {
+		return x.State
+	}
+	return ReembeddingState_REEMBEDDING_STATE_UNSPECIFIED
+}
+
+func (x *Reembedding) GetFromSpace() *EmbeddingSpace {
+	if x != nil {
+		return x.FromSpace
+	}
+	return nil
+}
+
+func (x *Reembedding) GetToSpace() *EmbeddingSpace {
+	if x != nil {
+		return x.ToSpace
+	}
+	return nil
+}
+
+func (x *Reembedding) GetItemCount() int64 {
+	if x != nil {
+		return x.ItemCount
+	}
+	return 0
+}
+
+func (x *Reembedding) GetEmbeddedItemCount() int64 {
+	if x != nil {
+		return x.EmbeddedItemCount
+	}
+	return 0
+}
+
+func (x *Reembedding) GetRejectedItemCount() int64 {
+	if x != nil {
+		return x.RejectedItemCount
+	}
+	return 0
+}
+
+func (x *Reembedding) GetPromptTokens() int64 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *Reembedding) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
+func (x *Reembedding) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Reembedding) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
 // Request of GetCatalog.
 type GetCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -32,7 +1153,7 @@ type GetCatalogRequest struct {
 
 func (x *GetCatalogRequest) Reset() {
 	*x = GetCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[0]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +1165,7 @@ func (x *GetCatalogRequest) String() string {
 func (*GetCatalogRequest) ProtoMessage() {}
 
 func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[0]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +1178,7 @@ func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
 func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetCatalogRequest) GetCatalog() string {
@@ -78,7 +1199,7 @@ type GetCatalogResponse struct {
 
 func (x *GetCatalogResponse) Reset() {
 	*x = GetCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[1]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -90,7 +1211,7 @@ func (x *GetCatalogResponse) String() string {
 func (*GetCatalogResponse) ProtoMessage() {}
 
 func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[1]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -103,7 +1224,7 @@ func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
 func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetCatalogResponse) GetCatalog() *Catalog {
@@ -133,14 +1254,18 @@ type Catalog struct {
 	// vector goes on all the same.
 	EmbeddingProblem string `protobuf:"bytes,7,opt,name=embedding_problem,json=embeddingProblem,proto3" json:"embedding_problem,omitempty"`
 	// What the vector index is made of.
-	Index         *IndexFigures `protobuf:"bytes,8,opt,name=index,proto3" json:"index,omitempty"`
+	Index *IndexFigures `protobuf:"bytes,8,opt,name=index,proto3" json:"index,omitempty"`
+	// How many users it holds.
+	UserCount int64 `protobuf:"varint,9,opt,name=user_count,json=userCount,proto3" json:"user_count,omitempty"`
+	// How its vectors are kept in memory.
+	VectorStorage VectorStorage `protobuf:"varint,10,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -152,7 +1277,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -165,7 +1290,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Catalog) GetName() string {
@@ -224,6 +1349,20 @@ func (x *Catalog) GetIndex() *IndexFigures {
 	return nil
 }
 
+func (x *Catalog) GetUserCount() int64 {
+	if x != nil {
+		return x.UserCount
+	}
+	return 0
+}
+
+func (x *Catalog) GetVectorStorage() VectorStorage {
+	if x != nil {
+		return x.VectorStorage
+	}
+	return VectorStorage_VECTOR_STORAGE_UNSPECIFIED
+}
+
 // What the vector index is made of. A small catalog is searched by comparing with every vector; of a
 // large one most vectors are in graphs, and only what is new is compared one by one.
 type IndexFigures struct {
@@ -238,14 +1377,17 @@ type IndexFigures struct {
 	// needs no search.
 	ListedVectorCount int64 `protobuf:"varint,4,opt,name=listed_vector_count,json=listedVectorCount,proto3" json:"listed_vector_count,omitempty"`
 	// Whether a graph or lists are being made, in the background.
-	Building      bool `protobuf:"varint,5,opt,name=building,proto3" json:"building,omitempty"`
+	Building bool `protobuf:"varint,5,opt,name=building,proto3" json:"building,omitempty"`
+	// About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
+	// be shared or on disk only.
+	MemoryBytes   int64 `protobuf:"varint,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *IndexFigures) Reset() {
 	*x = IndexFigures{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -257,7 +1399,7 @@ func (x *IndexFigures) String() string {
 func (*IndexFigures) ProtoMessage() {}
 
 func (x *IndexFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -270,7 +1412,7 @@ func (x *IndexFigures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexFigures.ProtoReflect.Descriptor instead.
 func (*IndexFigures) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *IndexFigures) GetVectorCount() int64 {
@@ -308,6 +1450,13 @@ func (x *IndexFigures) GetBuilding() bool {
 	return false
 }
 
+func (x *IndexFigures) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
 // What vectors are made with; vectors are compared only within one space.
 type EmbeddingSpace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -327,7 +1476,7 @@ type EmbeddingSpace struct {
 
 func (x *EmbeddingSpace) Reset() {
 	*x = EmbeddingSpace{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +1488,7 @@ func (x *EmbeddingSpace) String() string {
 func (*EmbeddingSpace) ProtoMessage() {}
 
 func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +1501,7 @@ func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingSpace.ProtoReflect.Descriptor instead.
 func (*EmbeddingSpace) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EmbeddingSpace) GetProvider() string {
@@ -403,7 +1552,7 @@ type PendingItems struct {
 
 func (x *PendingItems) Reset() {
 	*x = PendingItems{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -415,7 +1564,7 @@ func (x *PendingItems) String() string {
 func (*PendingItems) ProtoMessage() {}
 
 func (x *PendingItems) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -428,7 +1577,7 @@ func (x *PendingItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingItems.ProtoReflect.Descriptor instead.
 func (*PendingItems) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PendingItems) GetReason() string {
@@ -460,7 +1609,7 @@ type DailyUsage struct {
 
 func (x *DailyUsage) Reset() {
 	*x = DailyUsage{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +1621,7 @@ func (x *DailyUsage) String() string {
 func (*DailyUsage) ProtoMessage() {}
 
 func (x *DailyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +1634,7 @@ func (x *DailyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DailyUsage.ProtoReflect.Descriptor instead.
 func (*DailyUsage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DailyUsage) GetDay() string {
@@ -513,11 +1662,73 @@ var File_akin_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\"-\n" +
+	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
+	"\x0eEmbeddingModel\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x03 \x01(\x05R\n" +
+	"dimensions\x12\x1a\n" +
+	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xa6\x01\n" +
+	"\x14CreateCatalogRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
+	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12=\n" +
+	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\"C\n" +
+	"\x15CreateCatalogResponse\x12*\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\x15\n" +
+	"\x13ListCatalogsRequest\"D\n" +
+	"\x14ListCatalogsResponse\x12,\n" +
+	"\bcatalogs\x18\x01 \x03(\v2\x10.akin.v1.CatalogR\bcatalogs\"U\n" +
+	"\x14DeleteCatalogRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12#\n" +
+	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\x17\n" +
+	"\x15DeleteCatalogResponse\"m\n" +
+	"\x1aEstimateReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
+	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"\xf9\x01\n" +
+	"\x1bEstimateReembeddingResponse\x12-\n" +
+	"\x05space\x18\x01 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12\x14\n" +
+	"\x05texts\x18\x02 \x01(\x03R\x05texts\x12!\n" +
+	"\fcached_texts\x18\x03 \x01(\x03R\vcachedTexts\x12#\n" +
+	"\rprompt_tokens\x18\x04 \x01(\x03R\fpromptTokens\x12\x19\n" +
+	"\bcost_usd\x18\x05 \x01(\x01R\acostUsd\x12\x18\n" +
+	"\aseconds\x18\x06 \x01(\x01R\aseconds\x12\x18\n" +
+	"\asampled\x18\a \x01(\bR\asampled\"j\n" +
+	"\x17StartReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
+	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"R\n" +
+	"\x18StartReembeddingResponse\x126\n" +
+	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"1\n" +
+	"\x15GetReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\"P\n" +
+	"\x16GetReembeddingResponse\x126\n" +
+	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"4\n" +
+	"\x18CancelReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1b\n" +
+	"\x19CancelReembeddingResponse\"4\n" +
+	"\x18FinishReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1b\n" +
+	"\x19FinishReembeddingResponse\"\xbe\x03\n" +
+	"\vReembedding\x12/\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x19.akin.v1.ReembeddingStateR\x05state\x126\n" +
+	"\n" +
+	"from_space\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\tfromSpace\x122\n" +
+	"\bto_space\x18\x03 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\atoSpace\x12\x1d\n" +
+	"\n" +
+	"item_count\x18\x04 \x01(\x03R\titemCount\x12.\n" +
+	"\x13embedded_item_count\x18\x05 \x01(\x03R\x11embeddedItemCount\x12.\n" +
+	"\x13rejected_item_count\x18\x06 \x01(\x03R\x11rejectedItemCount\x12#\n" +
+	"\rprompt_tokens\x18\a \x01(\x03R\fpromptTokens\x12\x19\n" +
+	"\bcost_usd\x18\b \x01(\x01R\acostUsd\x12\x18\n" +
+	"\aproblem\x18\t \x01(\tR\aproblem\x129\n" +
+	"\n" +
+	"start_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"-\n" +
 	"\x11GetCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\"@\n" +
 	"\x12GetCatalogResponse\x12*\n" +
-	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\xbd\x02\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\x9b\x03\n" +
 	"\aCatalog\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -527,13 +1738,18 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\apending\x18\x05 \x03(\v2\x15.akin.v1.PendingItemsR\apending\x12)\n" +
 	"\x05usage\x18\x06 \x03(\v2\x13.akin.v1.DailyUsageR\x05usage\x12+\n" +
 	"\x11embedding_problem\x18\a \x01(\tR\x10embeddingProblem\x12+\n" +
-	"\x05index\x18\b \x01(\v2\x15.akin.v1.IndexFiguresR\x05index\"\xd7\x01\n" +
+	"\x05index\x18\b \x01(\v2\x15.akin.v1.IndexFiguresR\x05index\x12\x1d\n" +
+	"\n" +
+	"user_count\x18\t \x01(\x03R\tuserCount\x12=\n" +
+	"\x0evector_storage\x18\n" +
+	" \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\"\xfa\x01\n" +
 	"\fIndexFigures\x12!\n" +
 	"\fvector_count\x18\x01 \x01(\x03R\vvectorCount\x12,\n" +
 	"\x12graph_vector_count\x18\x02 \x01(\x03R\x10graphVectorCount\x12*\n" +
 	"\x11void_vector_count\x18\x03 \x01(\x03R\x0fvoidVectorCount\x12.\n" +
 	"\x13listed_vector_count\x18\x04 \x01(\x03R\x11listedVectorCount\x12\x1a\n" +
-	"\bbuilding\x18\x05 \x01(\bR\bbuilding\"\xa5\x01\n" +
+	"\bbuilding\x18\x05 \x01(\bR\bbuilding\x12!\n" +
+	"\fmemory_bytes\x18\x06 \x01(\x03R\vmemoryBytes\"\xa5\x01\n" +
 	"\x0eEmbeddingSpace\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1e\n" +
@@ -549,10 +1765,27 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"DailyUsage\x12\x10\n" +
 	"\x03day\x18\x01 \x01(\tR\x03day\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12\x19\n" +
-	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd2W\n" +
-	"\x0eCatalogService\x12E\n" +
+	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*g\n" +
+	"\rVectorStorage\x12\x1e\n" +
+	"\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n" +
+	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*\x96\x01\n" +
+	"\x10ReembeddingState\x12!\n" +
+	"\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n" +
+	"\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1e\n" +
+	"\x1aREEMBEDDING_STATE_SWITCHED\x10\x032\x8a\x06\n" +
+	"\x0eCatalogService\x12N\n" +
+	"\rCreateCatalog\x12\x1d.akin.v1.CreateCatalogRequest\x1a\x1e.akin.v1.CreateCatalogResponse\x12E\n" +
 	"\n" +
-	"GetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponseB\x1e\n" +
+	"GetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponse\x12K\n" +
+	"\fListCatalogs\x12\x1c.akin.v1.ListCatalogsRequest\x1a\x1d.akin.v1.ListCatalogsResponse\x12N\n" +
+	"\rDeleteCatalog\x12\x1d.akin.v1.DeleteCatalogRequest\x1a\x1e.akin.v1.DeleteCatalogResponse\x12`\n" +
+	"\x13EstimateReembedding\x12#.akin.v1.EstimateReembeddingRequest\x1a$.akin.v1.EstimateReembeddingResponse\x12W\n" +
+	"\x10StartReembedding\x12 .akin.v1.StartReembeddingRequest\x1a!.akin.v1.StartReembeddingResponse\x12Q\n" +
+	"\x0eGetReembedding\x12\x1e.akin.v1.GetReembeddingRequest\x1a\x1f.akin.v1.GetReembeddingResponse\x12Z\n" +
+	"\x11CancelReembedding\x12!.akin.v1.CancelReembeddingRequest\x1a\".akin.v1.CancelReembeddingResponse\x12Z\n" +
+	"\x11FinishReembedding\x12!.akin.v1.FinishReembeddingRequest\x1a\".akin.v1.FinishReembeddingResponseB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -568,29 +1801,81 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_catalog_service_proto_rawDescData
 }
 
-var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
-	(*GetCatalogRequest)(nil),  // 0: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil), // 1: akin.v1.GetCatalogResponse
-	(*Catalog)(nil),            // 2: akin.v1.Catalog
-	(*IndexFigures)(nil),       // 3: akin.v1.IndexFigures
-	(*EmbeddingSpace)(nil),     // 4: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),       // 5: akin.v1.PendingItems
-	(*DailyUsage)(nil),         // 6: akin.v1.DailyUsage
+	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
+	(ReembeddingState)(0),               // 1: akin.v1.ReembeddingState
+	(*EmbeddingModel)(nil),              // 2: akin.v1.EmbeddingModel
+	(*CreateCatalogRequest)(nil),        // 3: akin.v1.CreateCatalogRequest
+	(*CreateCatalogResponse)(nil),       // 4: akin.v1.CreateCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 5: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 6: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 7: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 8: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 9: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 10: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 11: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 12: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 13: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 14: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 15: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 16: akin.v1.CancelReembeddingResponse
+	(*FinishReembeddingRequest)(nil),    // 17: akin.v1.FinishReembeddingRequest
+	(*FinishReembeddingResponse)(nil),   // 18: akin.v1.FinishReembeddingResponse
+	(*Reembedding)(nil),                 // 19: akin.v1.Reembedding
+	(*GetCatalogRequest)(nil),           // 20: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 21: akin.v1.GetCatalogResponse
+	(*Catalog)(nil),                     // 22: akin.v1.Catalog
+	(*IndexFigures)(nil),                // 23: akin.v1.IndexFigures
+	(*EmbeddingSpace)(nil),              // 24: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 25: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 26: akin.v1.DailyUsage
+	(*timestamppb.Timestamp)(nil),       // 27: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
-	2, // 0: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	4, // 1: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	5, // 2: akin.v1.Catalog.pending:type_name -> akin.v1.PendingItems
-	6, // 3: akin.v1.Catalog.usage:type_name -> akin.v1.DailyUsage
-	3, // 4: akin.v1.Catalog.index:type_name -> akin.v1.IndexFigures
-	0, // 5: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	1, // 6: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	2,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
+	22, // 2: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	22, // 3: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	2,  // 4: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	24, // 5: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	2,  // 6: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	19, // 7: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	19, // 8: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	1,  // 9: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	24, // 10: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	24, // 11: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	27, // 12: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	22, // 13: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	24, // 14: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	25, // 15: akin.v1.Catalog.pending:type_name -> akin.v1.PendingItems
+	26, // 16: akin.v1.Catalog.usage:type_name -> akin.v1.DailyUsage
+	23, // 17: akin.v1.Catalog.index:type_name -> akin.v1.IndexFigures
+	0,  // 18: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	3,  // 19: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	20, // 20: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	5,  // 21: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	7,  // 22: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	9,  // 23: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	11, // 24: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	13, // 25: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	15, // 26: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	17, // 27: akin.v1.CatalogService.FinishReembedding:input_type -> akin.v1.FinishReembeddingRequest
+	4,  // 28: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	21, // 29: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	6,  // 30: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	8,  // 31: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	10, // 32: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	12, // 33: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	14, // 34: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	16, // 35: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	18, // 36: akin.v1.CatalogService.FinishReembedding:output_type -> akin.v1.FinishReembeddingResponse
+	28, // [28:37] is the sub-list for method output_type
+	19, // [19:28] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -603,13 +1888,14 @@ func file_akin_v1_catalog_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      2,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_akin_v1_catalog_service_proto_goTypes,
 		DependencyIndexes: file_akin_v1_catalog_service_proto_depIdxs,
+		EnumInfos:         file_akin_v1_catalog_service_proto_enumTypes,
 		MessageInfos:      file_akin_v1_catalog_service_proto_msgTypes,
 	}.Build()
 	File_akin_v1_catalog_service_proto = out.File

@@ -19,20 +19,55 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	CatalogService_GetCatalog_FullMethodName = "/akin.v1.CatalogService/GetCatalog"
+	CatalogService_CreateCatalog_FullMethodName       = "/akin.v1.CatalogService/CreateCatalog"
+	CatalogService_GetCatalog_FullMethodName          = "/akin.v1.CatalogService/GetCatalog"
+	CatalogService_ListCatalogs_FullMethodName        = "/akin.v1.CatalogService/ListCatalogs"
+	CatalogService_DeleteCatalog_FullMethodName       = "/akin.v1.CatalogService/DeleteCatalog"
+	CatalogService_EstimateReembedding_FullMethodName = "/akin.v1.CatalogService/EstimateReembedding"
+	CatalogService_StartReembedding_FullMethodName    = "/akin.v1.CatalogService/StartReembedding"
+	CatalogService_GetReembedding_FullMethodName      = "/akin.v1.CatalogService/GetReembedding"
+	CatalogService_CancelReembedding_FullMethodName   = "/akin.v1.CatalogService/CancelReembedding"
+	CatalogService_FinishReembedding_FullMethodName   = "/akin.v1.CatalogService/FinishReembedding"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What operators ask about catalogs.
+// Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 //
 // A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise).
+// (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+// is in the server's settings until it is re-embedded.
+//
+// Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+// and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+// first one is kept up to date for an immediate return, until FinishReembedding.
 type CatalogServiceClient interface {
+	// Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
 	// Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
+	// Returns the figures of all catalogs, by name.
+	ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error)
+	// Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+	// unless allow_missing is set; INVALID_ARGUMENT for `default`.
+	DeleteCatalog(ctx context.Context, in *DeleteCatalogRequest, opts ...grpc.CallOption) (*DeleteCatalogResponse, error)
+	// Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+	EstimateReembedding(ctx context.Context, in *EstimateReembeddingRequest, opts ...grpc.CallOption) (*EstimateReembeddingResponse, error)
+	// Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+	// kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+	StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error)
+	// Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	GetReembedding(ctx context.Context, in *GetReembeddingRequest, opts ...grpc.CallOption) (*GetReembeddingResponse, error)
+	// Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+	// again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	CancelReembedding(ctx context.Context, in *CancelReembeddingRequest, opts ...grpc.CallOption) (*CancelReembeddingResponse, error)
+	// Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+	// re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+	FinishReembedding(ctx context.Context, in *FinishReembeddingRequest, opts ...grpc.CallOption) (*FinishReembeddingResponse, error)
 }
 
 type catalogServiceClient struct {
@@ -41,6 +76,16 @@ type catalogServiceClient struct {
 
 func NewCatalogServiceClient(cc grpc.ClientConnInterface) CatalogServiceClient {
 	return &catalogServiceClient{cc}
+}
+
+func (c *catalogServiceClient) CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CreateCatalogResponse)
+	err := c.cc.Invoke(ctx, CatalogService_CreateCatalog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *catalogServiceClient) GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error) {
@@ -53,17 +98,114 @@ func (c *catalogServiceClient) GetCatalog(ctx context.Context, in *GetCatalogReq
 	return out, nil
 }
 
+func (c *catalogServiceClient) ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCatalogsResponse)
+	err := c.cc.Invoke(ctx, CatalogService_ListCatalogs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) DeleteCatalog(ctx context.Context, in *DeleteCatalogRequest, opts ...grpc.CallOption) (*DeleteCatalogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteCatalogResponse)
+	err := c.cc.Invoke(ctx, CatalogService_DeleteCatalog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) EstimateReembedding(ctx context.Context, in *EstimateReembeddingRequest, opts ...grpc.CallOption) (*EstimateReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EstimateReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_EstimateReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StartReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_StartReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) GetReembedding(ctx context.Context, in *GetReembeddingRequest, opts ...grpc.CallOption) (*GetReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_GetReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) CancelReembedding(ctx context.Context, in *CancelReembeddingRequest, opts ...grpc.CallOption) (*CancelReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_CancelReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) FinishReembedding(ctx context.Context, in *FinishReembeddingRequest, opts ...grpc.CallOption) (*FinishReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FinishReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_FinishReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CatalogServiceServer is the server API for CatalogService service.
 // All implementations must embed UnimplementedCatalogServiceServer
 // for forward compatibility.
 //
-// What operators ask about catalogs.
+// Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 //
 // A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise).
+// (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+// is in the server's settings until it is re-embedded.
+//
+// Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+// and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+// first one is kept up to date for an immediate return, until FinishReembedding.
 type CatalogServiceServer interface {
+	// Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
 	// Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
+	// Returns the figures of all catalogs, by name.
+	ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error)
+	// Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+	// unless allow_missing is set; INVALID_ARGUMENT for `default`.
+	DeleteCatalog(context.Context, *DeleteCatalogRequest) (*DeleteCatalogResponse, error)
+	// Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+	EstimateReembedding(context.Context, *EstimateReembeddingRequest) (*EstimateReembeddingResponse, error)
+	// Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+	// kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+	StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error)
+	// Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	GetReembedding(context.Context, *GetReembeddingRequest) (*GetReembeddingResponse, error)
+	// Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+	// again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	CancelReembedding(context.Context, *CancelReembeddingRequest) (*CancelReembeddingResponse, error)
+	// Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+	// re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+	FinishReembedding(context.Context, *FinishReembeddingRequest) (*FinishReembeddingResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
 }
 
@@ -74,8 +216,32 @@ type CatalogServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedCatalogServiceServer struct{}
 
+func (UnimplementedCatalogServiceServer) CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateCatalog not implemented")
+}
 func (UnimplementedCatalogServiceServer) GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCatalog not implemented")
+}
+func (UnimplementedCatalogServiceServer) ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCatalogs not implemented")
+}
+func (UnimplementedCatalogServiceServer) DeleteCatalog(context.Context, *DeleteCatalogRequest) (*DeleteCatalogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteCatalog not implemented")
+}
+func (UnimplementedCatalogServiceServer) EstimateReembedding(context.Context, *EstimateReembeddingRequest) (*EstimateReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method EstimateReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StartReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) GetReembedding(context.Context, *GetReembeddingRequest) (*GetReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) CancelReembedding(context.Context, *CancelReembeddingRequest) (*CancelReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) FinishReembedding(context.Context, *FinishReembeddingRequest) (*FinishReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FinishReembedding not implemented")
 }
 func (UnimplementedCatalogServiceServer) mustEmbedUnimplementedCatalogServiceServer() {}
 func (UnimplementedCatalogServiceServer) testEmbeddedByValue()                        {}
@@ -98,6 +264,24 @@ func RegisterCatalogServiceServer(s grpc.ServiceRegistrar, srv CatalogServiceSer
 	s.RegisterService(&CatalogService_ServiceDesc, srv)
 }
 
+func _CatalogService_CreateCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateCatalogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).CreateCatalog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_CreateCatalog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).CreateCatalog(ctx, req.(*CreateCatalogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CatalogService_GetCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetCatalogRequest)
 	if err := dec(in); err != nil {
@@ -116,6 +300,132 @@ func _CatalogService_GetCatalog_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CatalogService_ListCatalogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCatalogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).ListCatalogs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_ListCatalogs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).ListCatalogs(ctx, req.(*ListCatalogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_DeleteCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteCatalogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).DeleteCatalog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_DeleteCatalog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).DeleteCatalog(ctx, req.(*DeleteCatalogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_EstimateReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EstimateReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).EstimateReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_EstimateReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).EstimateReembedding(ctx, req.(*EstimateReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_StartReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StartReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).StartReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_StartReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).StartReembedding(ctx, req.(*StartReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_GetReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).GetReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_GetReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).GetReembedding(ctx, req.(*GetReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_CancelReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).CancelReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_CancelReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).CancelReembedding(ctx, req.(*CancelReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_FinishReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FinishReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).FinishReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_FinishReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).FinishReembedding(ctx, req.(*FinishReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CatalogService_ServiceDesc is the grpc.ServiceDesc for CatalogService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -124,8 +434,40 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*CatalogServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
+			MethodName: "CreateCatalog",
+			Handler:    _CatalogService_CreateCatalog_Handler,
+		},
+		{
 			MethodName: "GetCatalog",
 			Handler:    _CatalogService_GetCatalog_Handler,
+		},
+		{
+			MethodName: "ListCatalogs",
+			Handler:    _CatalogService_ListCatalogs_Handler,
+		},
+		{
+			MethodName: "DeleteCatalog",
+			Handler:    _CatalogService_DeleteCatalog_Handler,
+		},
+		{
+			MethodName: "EstimateReembedding",
+			Handler:    _CatalogService_EstimateReembedding_Handler,
+		},
+		{
+			MethodName: "StartReembedding",
+			Handler:    _CatalogService_StartReembedding_Handler,
+		},
+		{
+			MethodName: "GetReembedding",
+			Handler:    _CatalogService_GetReembedding_Handler,
+		},
+		{
+			MethodName: "CancelReembedding",
+			Handler:    _CatalogService_CancelReembedding_Handler,
+		},
+		{
+			MethodName: "FinishReembedding",
+			Handler:    _CatalogService_FinishReembedding_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1,28 +1,22 @@
-"""The blocking client."""
+"""The blocking client: its connection, and the calls for items, users and recommendations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import grpc
-from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from akin import _policy, _requests
+from akin import _requests
+from akin._analyses import AnalysisCalls
+from akin._catalogs import CatalogCalls
 from akin._errors import decode
-from akin._policy import Tls
-from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, filter_pb2, item_pb2, user_pb2
+from akin.v1 import filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
-from akin.v1 import recommender_service_pb2_grpc as pb_grpc
-
-Request = TypeVar("Request", bound=Message)
-Response = TypeVar("Response", bound=Message)
 
 
-class Client:
+class Client(CatalogCalls, AnalysisCalls):
     """A connection to an Akin server, for threads; any number may share it.
 
     Every call may raise AkinError. `timeout_seconds` is a call's deadline, retries included.
@@ -30,42 +24,6 @@ class Client:
     speak TLS; without it the connection is plain. An `api_key` is sent with every call; without
     TLS that works on this machine only.
     """
-
-    def __init__(
-        self,
-        address: str,
-        *,
-        catalog: str = "",
-        timeout_seconds: float = _policy.TIMEOUT_SECONDS,
-        api_key: str = "",
-        tls: Tls | None = None,
-    ) -> None:
-        secured, options = _policy.credentials(api_key, tls), _policy.CHANNEL_OPTIONS
-        self._channel = (
-            grpc.insecure_channel(address, options)
-            if secured is None
-            else grpc.secure_channel(address, secured, options)
-        )
-        self._stub = pb_grpc.RecommenderServiceStub(self._channel)
-        self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)
-        self._catalog = catalog
-        self._timeout_seconds = timeout_seconds
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the connection, and with it the calls under way."""
-        self._channel.close()
 
     def upsert_item(
         self,
@@ -238,25 +196,3 @@ class Client:
             catalog=self._catalog,
         )
         return self._call(self._stub.RecommendSimilar, request)
-
-    def get_catalog(self) -> catalog_service_pb2.Catalog:
-        """The catalog's figures: items, those that wait and why, what embedding took."""
-        request = catalog_service_pb2.GetCatalogRequest(catalog=self._catalog)
-        response = self._call(self._catalogs.GetCatalog, request)
-        return response.catalog
-
-    def is_serving(self) -> bool:
-        """Whether the server says that it is healthy and ready."""
-        check = self._health.Check  # type: ignore[attr-defined]  # its published hints lack it
-        response: health_pb2.HealthCheckResponse = self._call(
-            check, health_pb2.HealthCheckRequest()
-        )
-        return response.status == health_pb2.HealthCheckResponse.SERVING
-
-    def _call(
-        self, method: grpc.UnaryUnaryMultiCallable[Request, Response], request: Request
-    ) -> Response:
-        try:
-            return method(request, timeout=self._timeout_seconds)
-        except grpc.RpcError as exc:
-            raise decode(exc) from exc

@@ -10,6 +10,9 @@ import grpc
 TIMEOUT_SECONDS = 10.0
 """The deadline of a call that is given none; retries happen within it."""
 
+ANALYSIS_TIMEOUT_SECONDS = 600.0
+"""The same of a call that goes through a whole catalog."""
+
 MESSAGE_BYTES = 64 * 1024 * 1024
 
 # Five attempts, gRPC's most, after about 0.5, 1, 2 and 4 s outlast a server's restart within the

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from akin.filters import all_of
-from akin.v1 import filter_pb2, item_pb2, user_pb2
+from akin.v1 import catalog_service_pb2, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 IMPORT_ITEMS = 250
@@ -112,6 +112,40 @@ def upsert_user(
     return pb.UpsertUserRequest(catalog=catalog, user=user)
 
 
+class ModelOptions(TypedDict, total=False):
+    """What to embed with; what is left out is as in the server's settings.
+
+    Attributes:
+        provider: who embeds: local, or what the server is set to use.
+        model: the provider's name for the model.
+        dimensions: the width to ask the model for; 0 means its own.
+        template: what goes around an item's text, with `{text}` in it.
+        query_template: the same for texts and tastes that items are looked for with.
+    """
+
+    provider: str
+    model: str
+    dimensions: int
+    template: str
+    query_template: str
+
+
+def embedding_model(
+    **embedding: Unpack[ModelOptions],
+) -> catalog_service_pb2.EmbeddingModel | None:
+    """What a catalog is to be embedded with; None if all is left to the server.
+
+    Raises:
+        ValueError: there is no such option.
+    """
+    return catalog_service_pb2.EmbeddingModel(**embedding) if embedding else None
+
+
+def view(*, full: bool) -> pb.ItemView.ValueType:
+    """Whether items themselves are to come back."""
+    return pb.ITEM_VIEW_FULL if full else pb.ITEM_VIEW_UNSPECIFIED
+
+
 def filter_(
     where: filter_pb2.Filter | filter_pb2.Condition | None,
 ) -> filter_pb2.Filter | None:
@@ -153,7 +187,7 @@ def recommend_similar(  # noqa: PLR0913  (the call has so many parameters)
         min_score=min_score,
         diversity=diversity,
         max_similarity=max_similarity,
-        view=pb.ITEM_VIEW_FULL if full else pb.ITEM_VIEW_UNSPECIFIED,
+        view=view(full=full),
         min_sequence=min_sequence,
         exact=exact,
         explain=explain,

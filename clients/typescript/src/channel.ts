@@ -20,9 +20,15 @@ export interface ClientOptions {
   apiKey?: string;
   /** Whether and how to speak TLS; true means with the authorities that Node trusts. */
   tls?: Tls | boolean;
-  /** The catalog of requests that name none; absent or empty means the server's default one. */
+  /**
+   * The catalog of requests that name none, but for `createCatalog` and `deleteCatalog`; absent or
+   * empty means the server's default one.
+   */
   catalog?: string;
-  /** The deadline of a unary call, retries included; 10,000 by default, Infinity for none. */
+  /**
+   * The deadline of a unary call, retries included; 10,000 by default, Infinity for none. That of
+   * `findDuplicates`, `findOutliers` and `clusterItems` is 600,000 always, if the call has none itself.
+   */
   timeoutMs?: number;
   /** Passed on to gRPC; they win over what the client sets. */
   channelOptions?: ChannelOptions;

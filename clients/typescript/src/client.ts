@@ -2,6 +2,7 @@ import { Client as GrpcClient, Metadata, type CallOptions as GrpcOptions } from 
 
 import { channelCredentials, channelOptions, type ClientOptions } from "./channel.js";
 import { toAkinError } from "./errors.js";
+import { AnalysisServiceDefinition } from "./generated/akin/v1/analysis_service.js";
 import { CatalogServiceDefinition } from "./generated/akin/v1/catalog_service.js";
 import type { ItemResult } from "./generated/akin/v1/item.js";
 import { RecommenderServiceDefinition, type ImportItemsResponse } from "./generated/akin/v1/recommender_service.js";
@@ -10,27 +11,43 @@ import { encode } from "./methods.js";
 import type {
   AnyIterable,
   CallOptions,
+  Calls,
   ImportInput,
   ImportOptions,
   ItemInput,
   Method,
   Service,
-  UnaryMethods,
 } from "./methods.js";
 
 const TIMEOUT_MS = 10_000;
 
-const SERVICES: readonly Service[] = [RecommenderServiceDefinition, CatalogServiceDefinition];
+/** For what goes through a whole catalog. */
+const ANALYSIS_TIMEOUT_MS = 600_000;
 
-type AllMethods = UnaryMethods<RecommenderServiceDefinition> & UnaryMethods<CatalogServiceDefinition>;
+const ANALYSES = new Set(["FindDuplicates", "FindOutliers", "ClusterItems"]);
+
+/** They name a catalog always: the client's own must not be deleted because a request left it out. */
+const NAMING = new Set(["CreateCatalog", "DeleteCatalog"]);
+
+const SERVICES: readonly Service[] = [
+  RecommenderServiceDefinition,
+  CatalogServiceDefinition,
+  AnalysisServiceDefinition,
+];
+
+type AllCalls = Calls<RecommenderServiceDefinition> &
+  Calls<CatalogServiceDefinition> &
+  Calls<AnalysisServiceDefinition>;
 
 /**
  * A connection to an Akin server; any number of calls may share it. It connects with the first call.
  *
- * Every unary method of the services is a method here: it takes the request, whose fields may be left
- * out, and promises the response. A call that fails rejects with an AkinError.
+ * Every method of the services that takes one request is a method here: it takes the request, whose
+ * fields may be left out, and promises the response. `findDuplicates` gives its responses to go through
+ * instead; it begins with the first, and leaving the loop early ends it. A call that fails rejects with
+ * an AkinError.
  */
-export interface Client extends AllMethods {}
+export interface Client extends AllCalls {}
 
 export class Client {
   readonly #grpc: GrpcClient;
@@ -52,8 +69,10 @@ export class Client {
     for (const service of SERVICES) {
       for (const [name, method] of Object.entries(service.methods)) {
         if (!method.requestStream) {
-          const value = function (this: Client, request: object, options?: CallOptions): Promise<unknown> {
-            return this.#unary(service, method, request, options);
+          const value = function (this: Client, request: object, options?: CallOptions): unknown {
+            return method.responseStream
+              ? this.#stream(service, method, request, options)
+              : this.#unary(service, method, request, options);
           };
           Object.defineProperty(Client.prototype, name, { value, writable: true, configurable: true });
         }
@@ -124,10 +143,52 @@ export class Client {
     return { ...request, catalog: request.catalog ?? this.#catalog };
   }
 
-  async #unary(service: Service, method: Method, request: object, options: CallOptions = {}): Promise<unknown> {
-    const { signal, timeoutMs = this.#timeoutMs } = options;
+  #encoded(method: Method, request: object): Buffer {
+    return encode(method.requestType, NAMING.has(method.name) ? request : this.#withCatalog(request));
+  }
+
+  #deadline(method: Method, timeoutMs?: number): GrpcOptions {
+    return deadline(timeoutMs ?? (ANALYSES.has(method.name) ? ANALYSIS_TIMEOUT_MS : this.#timeoutMs));
+  }
+
+  async *#stream(
+    service: Service,
+    method: Method,
+    request: object,
+    { signal, timeoutMs }: CallOptions = {},
+  ): AsyncGenerator<unknown> {
     signal?.throwIfAborted();
-    const bytes = encode(method.requestType, this.#withCatalog(request));
+    const stream = this.#grpc.makeServerStreamRequest(
+      path(service, method),
+      identity,
+      (response: Buffer): unknown => method.responseType.decode(response),
+      this.#encoded(method, request),
+      this.#metadata,
+      this.#deadline(method, timeoutMs),
+    );
+    // An error reaches whoever goes through it; one after the end would end the process.
+    stream.on("error", () => undefined);
+    const cancel = (): void => stream.cancel();
+    signal?.addEventListener("abort", cancel);
+    try {
+      yield* stream;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw toAkinError(error);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      stream.cancel();
+    }
+  }
+
+  async #unary(
+    service: Service,
+    method: Method,
+    request: object,
+    { signal, timeoutMs }: CallOptions = {},
+  ): Promise<unknown> {
+    signal?.throwIfAborted();
+    const bytes = this.#encoded(method, request);
     let cancel = (): void => undefined;
     try {
       return await new Promise((resolve, reject) => {
@@ -137,7 +198,7 @@ export class Client {
           (response: Buffer): unknown => method.responseType.decode(response),
           bytes,
           this.#metadata,
-          deadline(timeoutMs),
+          this.#deadline(method, timeoutMs),
           (error, response) => (error ? reject(error) : resolve(response)),
         );
         cancel = () => call.cancel();

@@ -6,6 +6,7 @@ export { AkinError, type CodeName, type Violation } from "./errors.js";
 export * as filters from "./filters.js";
 export type { AnyIterable, CallOptions, ImportInput, ImportOptions, ItemInput } from "./methods.js";
 
+export * from "./generated/akin/v1/analysis_service.js";
 export * from "./generated/akin/v1/catalog_service.js";
 export * from "./generated/akin/v1/embedding_usage.js";
 export * from "./generated/akin/v1/filter.js";

@@ -51,6 +51,8 @@ export interface Method<Request = any, Input = any, Response = any> {
   readonly requestStream: boolean;
   /** The type of its responses. */
   readonly responseType: MessageType<Response, any>;
+  /** Whether there are several. */
+  readonly responseStream: boolean;
 }
 
 /** What a client needs of a generated service. */
@@ -61,12 +63,22 @@ export interface Service {
   readonly methods: Readonly<Record<string, Method>>;
 }
 
-/** A promise-returning function for every unary method of a service. */
-export type UnaryMethods<S extends Service> = {
-  [Name in keyof S["methods"] as S["methods"][Name]["requestStream"] extends false ? Name : never]: (
-    request: Parameters<S["methods"][Name]["requestType"]["fromPartial"]>[0],
-    options?: CallOptions,
-  ) => Promise<ReturnType<S["methods"][Name]["responseType"]["decode"]>>;
+/** What a method's request may be given as. */
+type Input<M extends Method> = Parameters<M["requestType"]["fromPartial"]>[0];
+
+/** What a method's responses are. */
+type Output<M extends Method> = ReturnType<M["responseType"]["decode"]>;
+
+/** How a method with one request is called: for a promise of the response, or to go through several. */
+type Call<M extends Method> = M["responseStream"] extends false
+  ? (request: Input<M>, options?: CallOptions) => Promise<Output<M>>
+  : (request: Input<M>, options?: CallOptions) => AsyncGenerator<Output<M>>;
+
+/** A function for every method of a service that takes one request. */
+export type Calls<S extends Service> = {
+  [Name in keyof S["methods"] as S["methods"][Name]["requestStream"] extends false ? Name : never]: Call<
+    S["methods"][Name]
+  >;
 };
 
 /** A request's bytes. What cannot be written throws here, not as an error of the call. */

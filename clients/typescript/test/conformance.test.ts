@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { AkinError, CatalogServiceDefinition, Client, RecommenderServiceDefinition } from "@akin/client";
+import {
+  AkinError,
+  AnalysisServiceDefinition,
+  CatalogServiceDefinition,
+  Client,
+  RecommenderServiceDefinition,
+} from "@akin/client";
 
 import { fill, mismatch, type Json } from "./match.js";
 
@@ -20,6 +26,7 @@ interface Step {
   timeoutMs?: number;
   response?: Json;
   responses?: Json[];
+  lastResponse?: Json;
   error?: ExpectedError;
   save?: Record<string, string>;
 }
@@ -32,10 +39,15 @@ interface AnyType {
 interface AnyMethod {
   requestType: AnyType;
   responseType: AnyType;
+  responseStream: boolean;
 }
 
 const CASES = new URL("../../../conformance/cases.json", import.meta.url);
-const SERVICES = { RecommenderService: RecommenderServiceDefinition, CatalogService: CatalogServiceDefinition };
+const SERVICES = {
+  RecommenderService: RecommenderServiceDefinition,
+  CatalogService: CatalogServiceDefinition,
+  AnalysisService: AnalysisServiceDefinition,
+};
 
 const { AKIN_ADDRESS, AKIN_TLS_ADDRESS, AKIN_TLS_CA, AKIN_TLS_CERT, AKIN_TLS_KEY, AKIN_API_KEY } = process.env;
 
@@ -78,8 +90,9 @@ async function run(client: Client, step: Step, saved: Map<string, string>, where
     checkError(error, step.error, where);
     return;
   }
-  const got = await call;
-  const expected = fill(step.responses ?? step.response ?? {}, saved);
+  const all = await call;
+  const got = step.lastResponse === undefined ? all : ((all as Json[]).at(-1) ?? assert.fail(`${where}: no response`));
+  const expected = fill(step.responses ?? step.lastResponse ?? step.response ?? {}, saved);
   const wrong = mismatch(expected, got, where);
   assert.equal(wrong, undefined, wrong);
   for (const [name, at] of Object.entries(step.save ?? {})) {
@@ -89,12 +102,20 @@ async function run(client: Client, step: Step, saved: Map<string, string>, where
 }
 
 async function ask(client: Client, step: Step, saved: Map<string, string>): Promise<Json> {
-  const [name, { requestType, responseType }] = find(step.method);
+  const [name, { requestType, responseType, responseStream }] = find(step.method);
   const request = requestType.fromJSON(fill(step.request ?? {}, saved));
+  const options = { timeoutMs: step.timeoutMs ?? 10_000 };
   // One signature for all methods, as the requests are known at run time only.
-  const call = client[name as "getItem"].bind(client) as (request: unknown, options: object) => Promise<unknown>;
-  const options = step.timeoutMs === undefined ? {} : { timeoutMs: step.timeoutMs };
-  return responseType.toJSON(await call(request, options)) as Json;
+  const method = client[name as "getItem"].bind(client) as (request: unknown, options: object) => unknown;
+  const answer = method(request, options);
+  if (!responseStream) {
+    return responseType.toJSON(await answer) as Json;
+  }
+  const responses: Json[] = [];
+  for await (const response of answer as AsyncIterable<unknown>) {
+    responses.push(responseType.toJSON(response) as Json);
+  }
+  return responses;
 }
 
 async function converse(client: Client, step: Step, saved: Map<string, string>): Promise<Json> {

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/catalog_service.proto\x12\x07\x61kin.v1\"$\n\x11GetCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"7\n\x12GetCatalogResponse\x12!\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x10.akin.v1.Catalog\"\xf2\x01\n\x07\x43\x61talog\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05space\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12&\n\x07pending\x18\x05 \x03(\x0b\x32\x15.akin.v1.PendingItems\x12\"\n\x05usage\x18\x06 \x03(\x0b\x32\x13.akin.v1.DailyUsage\x12\x19\n\x11\x65mbedding_problem\x18\x07 \x01(\t\x12$\n\x05index\x18\x08 \x01(\x0b\x32\x15.akin.v1.IndexFigures\"\x8a\x01\n\x0cIndexFigures\x12\x14\n\x0cvector_count\x18\x01 \x01(\x03\x12\x1a\n\x12graph_vector_count\x18\x02 \x01(\x03\x12\x19\n\x11void_vector_count\x18\x03 \x01(\x03\x12\x1b\n\x13listed_vector_count\x18\x04 \x01(\x03\x12\x10\n\x08\x62uilding\x18\x05 \x01(\x08\"o\n\x0e\x45mbeddingSpace\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x16\n\x0equery_template\x18\x05 \x01(\t\"-\n\x0cPendingItems\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"B\n\nDailyUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01\x32W\n\x0e\x43\x61talogService\x12\x45\n\nGetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/catalog_service.proto\x12\x07\x61kin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x0e\x45mbeddingModel\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x16\n\x0equery_template\x18\x05 \x01(\t\"\x83\x01\n\x14\x43reateCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12*\n\tembedding\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingModel\x12.\n\x0evector_storage\x18\x03 \x01(\x0e\x32\x16.akin.v1.VectorStorage\":\n\x15\x43reateCatalogResponse\x12!\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x10.akin.v1.Catalog\"\x15\n\x13ListCatalogsRequest\":\n\x14ListCatalogsResponse\x12\"\n\x08\x63\x61talogs\x18\x01 \x03(\x0b\x32\x10.akin.v1.Catalog\">\n\x14\x44\x65leteCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x15\n\rallow_missing\x18\x02 \x01(\x08\"\x17\n\x15\x44\x65leteCatalogResponse\"Y\n\x1a\x45stimateReembeddingRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12*\n\tembedding\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingModel\"\xb5\x01\n\x1b\x45stimateReembeddingResponse\x12&\n\x05space\x18\x01 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12\r\n\x05texts\x18\x02 \x01(\x03\x12\x14\n\x0c\x63\x61\x63hed_texts\x18\x03 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x04 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x05 \x01(\x01\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12\x0f\n\x07sampled\x18\x07 \x01(\x08\"V\n\x17StartReembeddingRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12*\n\tembedding\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingModel\"E\n\x18StartReembeddingResponse\x12)\n\x0breembedding\x18\x01 \x01(\x0b\x32\x14.akin.v1.Reembedding\"(\n\x15GetReembeddingRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"C\n\x16GetReembeddingResponse\x12)\n\x0breembedding\x18\x01 \x01(\x0b\x32\x14.akin.v1.Reembedding\"+\n\x18\x43\x61ncelReembeddingRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"\x1b\n\x19\x43\x61ncelReembeddingResponse\"+\n\x18\x46inishReembeddingRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"\x1b\n\x19\x46inishReembeddingResponse\"\xc7\x02\n\x0bReembedding\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.akin.v1.ReembeddingState\x12+\n\nfrom_space\x18\x02 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12)\n\x08to_space\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12\x12\n\nitem_count\x18\x04 \x01(\x03\x12\x1b\n\x13\x65mbedded_item_count\x18\x05 \x01(\x03\x12\x1b\n\x13rejected_item_count\x18\x06 \x01(\x03\x12\x15\n\rprompt_tokens\x18\x07 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x08 \x01(\x01\x12\x0f\n\x07problem\x18\t \x01(\t\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"$\n\x11GetCatalogRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\"7\n\x12GetCatalogResponse\x12!\n\x07\x63\x61talog\x18\x01 \x01(\x0b\x32\x10.akin.v1.Catalog\"\xb6\x02\n\x07\x43\x61talog\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nitem_count\x18\x02 \x01(\x03\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05space\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingSpace\x12&\n\x07pending\x18\x05 \x03(\x0b\x32\x15.akin.v1.PendingItems\x12\"\n\x05usage\x18\x06 \x03(\x0b\x32\x13.akin.v1.DailyUsage\x12\x19\n\x11\x65mbedding_problem\x18\x07 \x01(\t\x12$\n\x05index\x18\x08 \x01(\x0b\x32\x15.akin.v1.IndexFigures\x12\x12\n\nuser_count\x18\t \x01(\x03\x12.\n\x0evector_storage\x18\n \x01(\x0e\x32\x16.akin.v1.VectorStorage\"\xa0\x01\n\x0cIndexFigures\x12\x14\n\x0cvector_count\x18\x01 \x01(\x03\x12\x1a\n\x12graph_vector_count\x18\x02 \x01(\x03\x12\x19\n\x11void_vector_count\x18\x03 \x01(\x03\x12\x1b\n\x13listed_vector_count\x18\x04 \x01(\x03\x12\x10\n\x08\x62uilding\x18\x05 \x01(\x08\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\"o\n\x0e\x45mbeddingSpace\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x12\n\ndimensions\x18\x03 \x01(\x05\x12\x10\n\x08template\x18\x04 \x01(\t\x12\x16\n\x0equery_template\x18\x05 \x01(\t\"-\n\x0cPendingItems\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\"B\n\nDailyUsage\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x03 \x01(\x01*g\n\rVectorStorage\x12\x1e\n\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n\x16VECTOR_STORAGE_FLOAT16\x10\x02*\x96\x01\n\x10ReembeddingState\x12!\n\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1e\n\x1aREEMBEDDING_STATE_SWITCHED\x10\x03\x32\x8a\x06\n\x0e\x43\x61talogService\x12N\n\rCreateCatalog\x12\x1d.akin.v1.CreateCatalogRequest\x1a\x1e.akin.v1.CreateCatalogResponse\x12\x45\n\nGetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponse\x12K\n\x0cListCatalogs\x12\x1c.akin.v1.ListCatalogsRequest\x1a\x1d.akin.v1.ListCatalogsResponse\x12N\n\rDeleteCatalog\x12\x1d.akin.v1.DeleteCatalogRequest\x1a\x1e.akin.v1.DeleteCatalogResponse\x12`\n\x13\x45stimateReembedding\x12#.akin.v1.EstimateReembeddingRequest\x1a$.akin.v1.EstimateReembeddingResponse\x12W\n\x10StartReembedding\x12 .akin.v1.StartReembeddingRequest\x1a!.akin.v1.StartReembeddingResponse\x12Q\n\x0eGetReembedding\x12\x1e.akin.v1.GetReembeddingRequest\x1a\x1f.akin.v1.GetReembeddingResponse\x12Z\n\x11\x43\x61ncelReembedding\x12!.akin.v1.CancelReembeddingRequest\x1a\".akin.v1.CancelReembeddingResponse\x12Z\n\x11\x46inishReembedding\x12!.akin.v1.FinishReembeddingRequest\x1a\".akin.v1.FinishReembeddingResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,20 +33,60 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'akin.v1.catalog_service_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
-  _globals['_GETCATALOGREQUEST']._serialized_start=42
-  _globals['_GETCATALOGREQUEST']._serialized_end=78
-  _globals['_GETCATALOGRESPONSE']._serialized_start=80
-  _globals['_GETCATALOGRESPONSE']._serialized_end=135
-  _globals['_CATALOG']._serialized_start=138
-  _globals['_CATALOG']._serialized_end=380
-  _globals['_INDEXFIGURES']._serialized_start=383
-  _globals['_INDEXFIGURES']._serialized_end=521
-  _globals['_EMBEDDINGSPACE']._serialized_start=523
-  _globals['_EMBEDDINGSPACE']._serialized_end=634
-  _globals['_PENDINGITEMS']._serialized_start=636
-  _globals['_PENDINGITEMS']._serialized_end=681
-  _globals['_DAILYUSAGE']._serialized_start=683
-  _globals['_DAILYUSAGE']._serialized_end=749
-  _globals['_CATALOGSERVICE']._serialized_start=751
-  _globals['_CATALOGSERVICE']._serialized_end=838
+  _globals['_VECTORSTORAGE']._serialized_start=2376
+  _globals['_VECTORSTORAGE']._serialized_end=2479
+  _globals['_REEMBEDDINGSTATE']._serialized_start=2482
+  _globals['_REEMBEDDINGSTATE']._serialized_end=2632
+  _globals['_EMBEDDINGMODEL']._serialized_start=75
+  _globals['_EMBEDDINGMODEL']._serialized_end=186
+  _globals['_CREATECATALOGREQUEST']._serialized_start=189
+  _globals['_CREATECATALOGREQUEST']._serialized_end=320
+  _globals['_CREATECATALOGRESPONSE']._serialized_start=322
+  _globals['_CREATECATALOGRESPONSE']._serialized_end=380
+  _globals['_LISTCATALOGSREQUEST']._serialized_start=382
+  _globals['_LISTCATALOGSREQUEST']._serialized_end=403
+  _globals['_LISTCATALOGSRESPONSE']._serialized_start=405
+  _globals['_LISTCATALOGSRESPONSE']._serialized_end=463
+  _globals['_DELETECATALOGREQUEST']._serialized_start=465
+  _globals['_DELETECATALOGREQUEST']._serialized_end=527
+  _globals['_DELETECATALOGRESPONSE']._serialized_start=529
+  _globals['_DELETECATALOGRESPONSE']._serialized_end=552
+  _globals['_ESTIMATEREEMBEDDINGREQUEST']._serialized_start=554
+  _globals['_ESTIMATEREEMBEDDINGREQUEST']._serialized_end=643
+  _globals['_ESTIMATEREEMBEDDINGRESPONSE']._serialized_start=646
+  _globals['_ESTIMATEREEMBEDDINGRESPONSE']._serialized_end=827
+  _globals['_STARTREEMBEDDINGREQUEST']._serialized_start=829
+  _globals['_STARTREEMBEDDINGREQUEST']._serialized_end=915
+  _globals['_STARTREEMBEDDINGRESPONSE']._serialized_start=917
+  _globals['_STARTREEMBEDDINGRESPONSE']._serialized_end=986
+  _globals['_GETREEMBEDDINGREQUEST']._serialized_start=988
+  _globals['_GETREEMBEDDINGREQUEST']._serialized_end=1028
+  _globals['_GETREEMBEDDINGRESPONSE']._serialized_start=1030
+  _globals['_GETREEMBEDDINGRESPONSE']._serialized_end=1097
+  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_start=1099
+  _globals['_CANCELREEMBEDDINGREQUEST']._serialized_end=1142
+  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_start=1144
+  _globals['_CANCELREEMBEDDINGRESPONSE']._serialized_end=1171
+  _globals['_FINISHREEMBEDDINGREQUEST']._serialized_start=1173
+  _globals['_FINISHREEMBEDDINGREQUEST']._serialized_end=1216
+  _globals['_FINISHREEMBEDDINGRESPONSE']._serialized_start=1218
+  _globals['_FINISHREEMBEDDINGRESPONSE']._serialized_end=1245
+  _globals['_REEMBEDDING']._serialized_start=1248
+  _globals['_REEMBEDDING']._serialized_end=1575
+  _globals['_GETCATALOGREQUEST']._serialized_start=1577
+  _globals['_GETCATALOGREQUEST']._serialized_end=1613
+  _globals['_GETCATALOGRESPONSE']._serialized_start=1615
+  _globals['_GETCATALOGRESPONSE']._serialized_end=1670
+  _globals['_CATALOG']._serialized_start=1673
+  _globals['_CATALOG']._serialized_end=1983
+  _globals['_INDEXFIGURES']._serialized_start=1986
+  _globals['_INDEXFIGURES']._serialized_end=2146
+  _globals['_EMBEDDINGSPACE']._serialized_start=2148
+  _globals['_EMBEDDINGSPACE']._serialized_end=2259
+  _globals['_PENDINGITEMS']._serialized_start=2261
+  _globals['_PENDINGITEMS']._serialized_end=2306
+  _globals['_DAILYUSAGE']._serialized_start=2308
+  _globals['_DAILYUSAGE']._serialized_end=2374
+  _globals['_CATALOGSERVICE']._serialized_start=2635
+  _globals['_CATALOGSERVICE']._serialized_end=3413
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,9 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +19,556 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _VectorStorage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VectorStorageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorStorage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VECTOR_STORAGE_UNSPECIFIED: _VectorStorage.ValueType  # 0
+    """As the server's setting AKIN_INDEX_VECTORS says."""
+    VECTOR_STORAGE_FLOAT32: _VectorStorage.ValueType  # 1
+    """In full."""
+    VECTOR_STORAGE_FLOAT16: _VectorStorage.ValueType  # 2
+    """In half the memory, once the catalog is large; answers differ little."""
+
+class VectorStorage(_VectorStorage, metaclass=_VectorStorageEnumTypeWrapper):
+    """How an index keeps vectors in memory."""
+
+VECTOR_STORAGE_UNSPECIFIED: VectorStorage.ValueType  # 0
+"""As the server's setting AKIN_INDEX_VECTORS says."""
+VECTOR_STORAGE_FLOAT32: VectorStorage.ValueType  # 1
+"""In full."""
+VECTOR_STORAGE_FLOAT16: VectorStorage.ValueType  # 2
+"""In half the memory, once the catalog is large; answers differ little."""
+Global___VectorStorage: _TypeAlias = VectorStorage  # noqa: Y015
+
+class _ReembeddingState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReembeddingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReembeddingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REEMBEDDING_STATE_UNSPECIFIED: _ReembeddingState.ValueType  # 0
+    """Never returned."""
+    REEMBEDDING_STATE_EMBEDDING: _ReembeddingState.ValueType  # 1
+    """Texts are embedded."""
+    REEMBEDDING_STATE_INDEXING: _ReembeddingState.ValueType  # 2
+    """All texts are embedded; the new vectors' index is built."""
+    REEMBEDDING_STATE_SWITCHED: _ReembeddingState.ValueType  # 3
+    """The new vectors serve, and the former ones are kept."""
+
+class ReembeddingState(_ReembeddingState, metaclass=_ReembeddingStateEnumTypeWrapper):
+    """How far a re-embedding has come."""
+
+REEMBEDDING_STATE_UNSPECIFIED: ReembeddingState.ValueType  # 0
+"""Never returned."""
+REEMBEDDING_STATE_EMBEDDING: ReembeddingState.ValueType  # 1
+"""Texts are embedded."""
+REEMBEDDING_STATE_INDEXING: ReembeddingState.ValueType  # 2
+"""All texts are embedded; the new vectors' index is built."""
+REEMBEDDING_STATE_SWITCHED: ReembeddingState.ValueType  # 3
+"""The new vectors serve, and the former ones are kept."""
+Global___ReembeddingState: _TypeAlias = ReembeddingState  # noqa: Y015
+
+@_typing.final
+class EmbeddingModel(_message.Message):
+    """What to embed with; what is left out is as in the server's settings."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
+    QUERY_TEMPLATE_FIELD_NUMBER: _builtins.int
+    provider: _builtins.str
+    """Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise)."""
+    model: _builtins.str
+    """The model, by the provider's name for it; none for local, which has one."""
+    dimensions: _builtins.int
+    """The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own."""
+    template: _builtins.str
+    """What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
+    bytes; empty means what the model's family wants.
+    """
+    query_template: _builtins.str
+    """The same for texts and tastes that items are looked for with."""
+    def __init__(
+        self,
+        *,
+        provider: _builtins.str = ...,
+        model: _builtins.str = ...,
+        dimensions: _builtins.int = ...,
+        template: _builtins.str = ...,
+        query_template: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions", "model", b"model", "provider", b"provider", "query_template", b"query_template", "template", b"template"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EmbeddingModel: _TypeAlias = EmbeddingModel  # noqa: Y015
+
+@_typing.final
+class CreateCatalogRequest(_message.Message):
+    """Request of CreateCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The new catalog's name; required (INVALID_ARGUMENT)."""
+    vector_storage: Global___VectorStorage.ValueType
+    """How to keep its vectors in memory."""
+    @_builtins.property
+    def embedding(self) -> Global___EmbeddingModel:
+        """What to embed its texts with."""
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        embedding: Global___EmbeddingModel | None = ...,
+        vector_storage: Global___VectorStorage.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "vector_storage", b"vector_storage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateCatalogRequest: _TypeAlias = CreateCatalogRequest  # noqa: Y015
+
+@_typing.final
+class CreateCatalogResponse(_message.Message):
+    """Response of CreateCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalog(self) -> Global___Catalog:
+        """The catalog."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Global___Catalog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateCatalogResponse: _TypeAlias = CreateCatalogResponse  # noqa: Y015
+
+@_typing.final
+class ListCatalogsRequest(_message.Message):
+    """Request of ListCatalogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCatalogsRequest: _TypeAlias = ListCatalogsRequest  # noqa: Y015
+
+@_typing.final
+class ListCatalogsResponse(_message.Message):
+    """Response of ListCatalogs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Catalog]:
+        """The catalogs, by name."""
+
+    def __init__(
+        self,
+        *,
+        catalogs: _abc.Iterable[Global___Catalog] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalogs", b"catalogs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCatalogsResponse: _TypeAlias = ListCatalogsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteCatalogRequest(_message.Message):
+    """Request of DeleteCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; required (INVALID_ARGUMENT)."""
+    allow_missing: _builtins.bool
+    """Whether it is no error if there is none."""
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCatalogRequest: _TypeAlias = DeleteCatalogRequest  # noqa: Y015
+
+@_typing.final
+class DeleteCatalogResponse(_message.Message):
+    """Response of DeleteCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteCatalogResponse: _TypeAlias = DeleteCatalogResponse  # noqa: Y015
+
+@_typing.final
+class EstimateReembeddingRequest(_message.Message):
+    """Request of EstimateReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; empty means `default`."""
+    @_builtins.property
+    def embedding(self) -> Global___EmbeddingModel:
+        """What to embed its texts with."""
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        embedding: Global___EmbeddingModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateReembeddingRequest: _TypeAlias = EstimateReembeddingRequest  # noqa: Y015
+
+@_typing.final
+class EstimateReembeddingResponse(_message.Message):
+    """Response of EstimateReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPACE_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    CACHED_TEXTS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    SAMPLED_FIELD_NUMBER: _builtins.int
+    texts: _builtins.int
+    """How many distinct texts, or passages of long ones, there are to embed."""
+    cached_texts: _builtins.int
+    """How many of them have such a vector already, and cost nothing."""
+    prompt_tokens: _builtins.int
+    """How many tokens the others have, estimated."""
+    cost_usd: _builtins.float
+    """What they cost in US dollars, at the provider's listed price; 0 if it lists none."""
+    seconds: _builtins.float
+    """How long it takes at best, in seconds: by the time one request took just now, and how many may
+    be under way at once.
+    """
+    sampled: _builtins.bool
+    """Whether these are figures of a sample of 10,000 items, scaled up."""
+    @_builtins.property
+    def space(self) -> Global___EmbeddingSpace:
+        """What the vectors would be made with."""
+
+    def __init__(
+        self,
+        *,
+        space: Global___EmbeddingSpace | None = ...,
+        texts: _builtins.int = ...,
+        cached_texts: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+        seconds: _builtins.float = ...,
+        sampled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_texts", b"cached_texts", "cost_usd", b"cost_usd", "prompt_tokens", b"prompt_tokens", "sampled", b"sampled", "seconds", b"seconds", "space", b"space", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateReembeddingResponse: _TypeAlias = EstimateReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class StartReembeddingRequest(_message.Message):
+    """Request of StartReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    EMBEDDING_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; empty means `default`."""
+    @_builtins.property
+    def embedding(self) -> Global___EmbeddingModel:
+        """What to embed its texts with."""
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        embedding: Global___EmbeddingModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartReembeddingRequest: _TypeAlias = StartReembeddingRequest  # noqa: Y015
+
+@_typing.final
+class StartReembeddingResponse(_message.Message):
+    """Response of StartReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REEMBEDDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reembedding(self) -> Global___Reembedding:
+        """How it stands."""
+
+    def __init__(
+        self,
+        *,
+        reembedding: Global___Reembedding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reembedding", b"reembedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reembedding", b"reembedding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartReembeddingResponse: _TypeAlias = StartReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class GetReembeddingRequest(_message.Message):
+    """Request of GetReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; empty means `default`."""
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReembeddingRequest: _TypeAlias = GetReembeddingRequest  # noqa: Y015
+
+@_typing.final
+class GetReembeddingResponse(_message.Message):
+    """Response of GetReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REEMBEDDING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reembedding(self) -> Global___Reembedding:
+        """How it stands."""
+
+    def __init__(
+        self,
+        *,
+        reembedding: Global___Reembedding | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reembedding", b"reembedding"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reembedding", b"reembedding"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReembeddingResponse: _TypeAlias = GetReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class CancelReembeddingRequest(_message.Message):
+    """Request of CancelReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; empty means `default`."""
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelReembeddingRequest: _TypeAlias = CancelReembeddingRequest  # noqa: Y015
+
+@_typing.final
+class CancelReembeddingResponse(_message.Message):
+    """Response of CancelReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelReembeddingResponse: _TypeAlias = CancelReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class FinishReembeddingRequest(_message.Message):
+    """Request of FinishReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The catalog; empty means `default`."""
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishReembeddingRequest: _TypeAlias = FinishReembeddingRequest  # noqa: Y015
+
+@_typing.final
+class FinishReembeddingResponse(_message.Message):
+    """Response of FinishReembedding."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FinishReembeddingResponse: _TypeAlias = FinishReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class Reembedding(_message.Message):
+    """A change of what a catalog is embedded with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    FROM_SPACE_FIELD_NUMBER: _builtins.int
+    TO_SPACE_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    EMBEDDED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    REJECTED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    state: Global___ReembeddingState.ValueType
+    """How far it is."""
+    item_count: _builtins.int
+    """How many items the catalog holds."""
+    embedded_item_count: _builtins.int
+    """How many of them have their new vectors."""
+    rejected_item_count: _builtins.int
+    """How many of them the new model refuses for good; after the switch they are PENDING."""
+    prompt_tokens: _builtins.int
+    """The tokens the provider has counted so far for the new vectors."""
+    cost_usd: _builtins.float
+    """What it has charged for them, in US dollars."""
+    problem: _builtins.str
+    """Why it does not get on for now; empty if it does."""
+    @_builtins.property
+    def from_space(self) -> Global___EmbeddingSpace:
+        """What served when it began."""
+
+    @_builtins.property
+    def to_space(self) -> Global___EmbeddingSpace:
+        """What is to serve, or serves."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___ReembeddingState.ValueType = ...,
+        from_space: Global___EmbeddingSpace | None = ...,
+        to_space: Global___EmbeddingSpace | None = ...,
+        item_count: _builtins.int = ...,
+        embedded_item_count: _builtins.int = ...,
+        rejected_item_count: _builtins.int = ...,
+        prompt_tokens: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+        problem: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_space", b"from_space", "start_time", b"start_time", "to_space", b"to_space"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "embedded_item_count", b"embedded_item_count", "from_space", b"from_space", "item_count", b"item_count", "problem", b"problem", "prompt_tokens", b"prompt_tokens", "rejected_item_count", b"rejected_item_count", "start_time", b"start_time", "state", b"state", "to_space", b"to_space"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reembedding: _TypeAlias = Reembedding  # noqa: Y015
 
 @_typing.final
 class GetCatalogRequest(_message.Message):
@@ -78,6 +630,8 @@ class Catalog(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     EMBEDDING_PROBLEM_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    USER_COUNT_FIELD_NUMBER: _builtins.int
+    VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The catalog's name."""
     item_count: _builtins.int
@@ -88,6 +642,10 @@ class Catalog(_message.Message):
     """Why the last request to the embedding provider failed; empty if it did not. What needs no new
     vector goes on all the same.
     """
+    user_count: _builtins.int
+    """How many users it holds."""
+    vector_storage: Global___VectorStorage.ValueType
+    """How its vectors are kept in memory."""
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
         """What its vectors are made with."""
@@ -117,10 +675,12 @@ class Catalog(_message.Message):
         usage: _abc.Iterable[Global___DailyUsage] | None = ...,
         embedding_problem: _builtins.str = ...,
         index: Global___IndexFigures | None = ...,
+        user_count: _builtins.int = ...,
+        vector_storage: Global___VectorStorage.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_problem", b"embedding_problem", "index", b"index", "item_count", b"item_count", "name", b"name", "pending", b"pending", "sequence", b"sequence", "space", b"space", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_problem", b"embedding_problem", "index", b"index", "item_count", b"item_count", "name", b"name", "pending", b"pending", "sequence", b"sequence", "space", b"space", "usage", b"usage", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,6 +699,7 @@ class IndexFigures(_message.Message):
     VOID_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
     LISTED_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
     BUILDING_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     vector_count: _builtins.int
     """The vectors that can be found; items with long texts have several."""
     graph_vector_count: _builtins.int
@@ -151,6 +712,10 @@ class IndexFigures(_message.Message):
     """
     building: _builtins.bool
     """Whether a graph or lists are being made, in the background."""
+    memory_bytes: _builtins.int
+    """About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
+    be shared or on disk only.
+    """
     def __init__(
         self,
         *,
@@ -159,10 +724,11 @@ class IndexFigures(_message.Message):
         void_vector_count: _builtins.int = ...,
         listed_vector_count: _builtins.int = ...,
         building: _builtins.bool = ...,
+        memory_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "graph_vector_count", b"graph_vector_count", "listed_vector_count", b"listed_vector_count", "vector_count", b"vector_count", "void_vector_count", b"void_vector_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "graph_vector_count", b"graph_vector_count", "listed_vector_count", b"listed_vector_count", "memory_bytes", b"memory_bytes", "vector_count", b"vector_count", "void_vector_count", b"void_vector_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,10 +26,15 @@ if _version_not_supported:
 
 
 class CatalogServiceStub:
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
 
     def __init__(self, channel):
@@ -38,19 +43,73 @@ class CatalogServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.CreateCatalog = channel.unary_unary(
+                '/akin.v1.CatalogService/CreateCatalog',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.CreateCatalogRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.CreateCatalogResponse.FromString,
+                _registered_method=True)
         self.GetCatalog = channel.unary_unary(
                 '/akin.v1.CatalogService/GetCatalog',
                 request_serializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.FromString,
                 _registered_method=True)
+        self.ListCatalogs = channel.unary_unary(
+                '/akin.v1.CatalogService/ListCatalogs',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.ListCatalogsRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.ListCatalogsResponse.FromString,
+                _registered_method=True)
+        self.DeleteCatalog = channel.unary_unary(
+                '/akin.v1.CatalogService/DeleteCatalog',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogResponse.FromString,
+                _registered_method=True)
+        self.EstimateReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/EstimateReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingResponse.FromString,
+                _registered_method=True)
+        self.StartReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/StartReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.StartReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.StartReembeddingResponse.FromString,
+                _registered_method=True)
+        self.GetReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/GetReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.GetReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetReembeddingResponse.FromString,
+                _registered_method=True)
+        self.CancelReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/CancelReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingResponse.FromString,
+                _registered_method=True)
+        self.FinishReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/FinishReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
+
+    def CreateCatalog(self, request, context):
+        """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetCatalog(self, request, context):
         """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
@@ -59,13 +118,106 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCatalogs(self, request, context):
+        """Returns the figures of all catalogs, by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteCatalog(self, request, context):
+        """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+        unless allow_missing is set; INVALID_ARGUMENT for `default`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateReembedding(self, request, context):
+        """Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartReembedding(self, request, context):
+        """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+        kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReembedding(self, request, context):
+        """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelReembedding(self, request, context):
+        """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+        again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FinishReembedding(self, request, context):
+        """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+        re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'CreateCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCatalog,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.CreateCatalogRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.CreateCatalogResponse.SerializeToString,
+            ),
             'GetCatalog': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCatalog,
                     request_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.FromString,
                     response_serializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.SerializeToString,
+            ),
+            'ListCatalogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCatalogs,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.ListCatalogsRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.ListCatalogsResponse.SerializeToString,
+            ),
+            'DeleteCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteCatalog,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogResponse.SerializeToString,
+            ),
+            'EstimateReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingResponse.SerializeToString,
+            ),
+            'StartReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.StartReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.StartReembeddingResponse.SerializeToString,
+            ),
+            'GetReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.GetReembeddingResponse.SerializeToString,
+            ),
+            'CancelReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingResponse.SerializeToString,
+            ),
+            'FinishReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.FinishReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -76,11 +228,43 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
+
+    @staticmethod
+    def CreateCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/CreateCatalog',
+            akin_dot_v1_dot_catalog__service__pb2.CreateCatalogRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.CreateCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetCatalog(request,
@@ -99,6 +283,195 @@ class CatalogService:
             '/akin.v1.CatalogService/GetCatalog',
             akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.SerializeToString,
             akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCatalogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/ListCatalogs',
+            akin_dot_v1_dot_catalog__service__pb2.ListCatalogsRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.ListCatalogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/DeleteCatalog',
+            akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.DeleteCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/EstimateReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.EstimateReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/StartReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.StartReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.StartReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/GetReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.GetReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.GetReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/CancelReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FinishReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/FinishReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.FromString,
             options,
             channel_credentials,
             insecure,

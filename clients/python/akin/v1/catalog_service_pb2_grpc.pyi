@@ -27,37 +27,117 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CatalogServiceStub:
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
+    CreateCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]
+    """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+    """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
     """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+    ListCatalogs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]
+    """Returns the figures of all catalogs, by name."""
+    DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]
+    """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+    unless allow_missing is set; INVALID_ARGUMENT for `default`.
+    """
+    EstimateReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]
+    """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+    StartReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]
+    """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+    kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+    """
+    GetReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]
+    """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
+    CancelReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]
+    """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+    again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+    """
+    FinishReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.FinishReembeddingRequest, _catalog_service_pb2.FinishReembeddingResponse]
+    """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+    re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]  # type: ignore[assignment]
+    """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+    """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
     """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+    ListCatalogs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]  # type: ignore[assignment]
+    """Returns the figures of all catalogs, by name."""
+    DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
+    """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+    unless allow_missing is set; INVALID_ARGUMENT for `default`.
+    """
+    EstimateReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]  # type: ignore[assignment]
+    """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+    StartReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]  # type: ignore[assignment]
+    """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+    kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+    """
+    GetReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]  # type: ignore[assignment]
+    """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
+    CancelReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]  # type: ignore[assignment]
+    """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+    again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+    """
+    FinishReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.FinishReembeddingRequest, _catalog_service_pb2.FinishReembeddingResponse]  # type: ignore[assignment]
+    """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+    re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators ask about catalogs.
+    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
 
     A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise).
+    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+    is in the server's settings until it is re-embedded.
+
+    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+    first one is kept up to date for an immediate return, until FinishReembedding.
     """
+
+    @_abc_1.abstractmethod
+    def CreateCatalog(
+        self,
+        request: _catalog_service_pb2.CreateCatalogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.CreateCatalogResponse, _abc.Awaitable[_catalog_service_pb2.CreateCatalogResponse]]:
+        """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+        """
 
     @_abc_1.abstractmethod
     def GetCatalog(
@@ -66,5 +146,69 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetCatalogResponse, _abc.Awaitable[_catalog_service_pb2.GetCatalogResponse]]:
         """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+
+    @_abc_1.abstractmethod
+    def ListCatalogs(
+        self,
+        request: _catalog_service_pb2.ListCatalogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListCatalogsResponse, _abc.Awaitable[_catalog_service_pb2.ListCatalogsResponse]]:
+        """Returns the figures of all catalogs, by name."""
+
+    @_abc_1.abstractmethod
+    def DeleteCatalog(
+        self,
+        request: _catalog_service_pb2.DeleteCatalogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.DeleteCatalogResponse, _abc.Awaitable[_catalog_service_pb2.DeleteCatalogResponse]]:
+        """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+        unless allow_missing is set; INVALID_ARGUMENT for `default`.
+        """
+
+    @_abc_1.abstractmethod
+    def EstimateReembedding(
+        self,
+        request: _catalog_service_pb2.EstimateReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.EstimateReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.EstimateReembeddingResponse]]:
+        """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+
+    @_abc_1.abstractmethod
+    def StartReembedding(
+        self,
+        request: _catalog_service_pb2.StartReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.StartReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.StartReembeddingResponse]]:
+        """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+        kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReembedding(
+        self,
+        request: _catalog_service_pb2.GetReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.GetReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.GetReembeddingResponse]]:
+        """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
+
+    @_abc_1.abstractmethod
+    def CancelReembedding(
+        self,
+        request: _catalog_service_pb2.CancelReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.CancelReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CancelReembeddingResponse]]:
+        """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+        again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """
+
+    @_abc_1.abstractmethod
+    def FinishReembedding(
+        self,
+        request: _catalog_service_pb2.FinishReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.FinishReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.FinishReembeddingResponse]]:
+        """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+        re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+        """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

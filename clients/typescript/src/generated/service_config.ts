@@ -4,7 +4,19 @@ export const serviceConfig = {
   "methodConfig": [
     {
       "name": [
+        {"service": "akin.v1.AnalysisService", "method": "FindOutliers"},
+        {"service": "akin.v1.AnalysisService", "method": "ClusterItems"},
+        {"service": "akin.v1.AnalysisService", "method": "ClassifyText"},
+        {"service": "akin.v1.AnalysisService", "method": "SearchPassages"},
+        {"service": "akin.v1.CatalogService", "method": "CreateCatalog"},
         {"service": "akin.v1.CatalogService", "method": "GetCatalog"},
+        {"service": "akin.v1.CatalogService", "method": "ListCatalogs"},
+        {"service": "akin.v1.CatalogService", "method": "DeleteCatalog"},
+        {"service": "akin.v1.CatalogService", "method": "EstimateReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "StartReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "GetReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "CancelReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "FinishReembedding"},
         {"service": "akin.v1.RecommenderService", "method": "UpsertItem"},
         {"service": "akin.v1.RecommenderService", "method": "GetItem"},
         {"service": "akin.v1.RecommenderService", "method": "DeleteItem"},

@@ -3,6 +3,262 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
+
+/** How an index keeps vectors in memory. */
+export enum VectorStorage {
+  /** UNSPECIFIED - As the server's setting AKIN_INDEX_VECTORS says. */
+  UNSPECIFIED = 0,
+  /** FLOAT32 - In full. */
+  FLOAT32 = 1,
+  /** FLOAT16 - In half the memory, once the catalog is large; answers differ little. */
+  FLOAT16 = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function vectorStorageFromJSON(object: any): VectorStorage {
+  switch (object) {
+    case 0:
+    case "VECTOR_STORAGE_UNSPECIFIED":
+      return VectorStorage.UNSPECIFIED;
+    case 1:
+    case "VECTOR_STORAGE_FLOAT32":
+      return VectorStorage.FLOAT32;
+    case 2:
+    case "VECTOR_STORAGE_FLOAT16":
+      return VectorStorage.FLOAT16;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return VectorStorage.UNRECOGNIZED;
+  }
+}
+
+export function vectorStorageToJSON(object: VectorStorage): string {
+  switch (object) {
+    case VectorStorage.UNSPECIFIED:
+      return "VECTOR_STORAGE_UNSPECIFIED";
+    case VectorStorage.FLOAT32:
+      return "VECTOR_STORAGE_FLOAT32";
+    case VectorStorage.FLOAT16:
+      return "VECTOR_STORAGE_FLOAT16";
+    case VectorStorage.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** How far a re-embedding has come. */
+export enum ReembeddingState {
+  /** UNSPECIFIED - Never returned. */
+  UNSPECIFIED = 0,
+  /** EMBEDDING - Texts are embedded. */
+  EMBEDDING = 1,
+  /** INDEXING - All texts are embedded; the new vectors' index is built. */
+  INDEXING = 2,
+  /** SWITCHED - The new vectors serve, and the former ones are kept. */
+  SWITCHED = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function reembeddingStateFromJSON(object: any): ReembeddingState {
+  switch (object) {
+    case 0:
+    case "REEMBEDDING_STATE_UNSPECIFIED":
+      return ReembeddingState.UNSPECIFIED;
+    case 1:
+    case "REEMBEDDING_STATE_EMBEDDING":
+      return ReembeddingState.EMBEDDING;
+    case 2:
+    case "REEMBEDDING_STATE_INDEXING":
+      return ReembeddingState.INDEXING;
+    case 3:
+    case "REEMBEDDING_STATE_SWITCHED":
+      return ReembeddingState.SWITCHED;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return ReembeddingState.UNRECOGNIZED;
+  }
+}
+
+export function reembeddingStateToJSON(object: ReembeddingState): string {
+  switch (object) {
+    case ReembeddingState.UNSPECIFIED:
+      return "REEMBEDDING_STATE_UNSPECIFIED";
+    case ReembeddingState.EMBEDDING:
+      return "REEMBEDDING_STATE_EMBEDDING";
+    case ReembeddingState.INDEXING:
+      return "REEMBEDDING_STATE_INDEXING";
+    case ReembeddingState.SWITCHED:
+      return "REEMBEDDING_STATE_SWITCHED";
+    case ReembeddingState.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** What to embed with; what is left out is as in the server's settings. */
+export interface EmbeddingModel {
+  /** Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise). */
+  provider: string;
+  /** The model, by the provider's name for it; none for local, which has one. */
+  model: string;
+  /** The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own. */
+  dimensions: number;
+  /**
+   * What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
+   * bytes; empty means what the model's family wants.
+   */
+  template: string;
+  /** The same for texts and tastes that items are looked for with. */
+  queryTemplate: string;
+}
+
+/** Request of CreateCatalog. */
+export interface CreateCatalogRequest {
+  /** The new catalog's name; required (INVALID_ARGUMENT). */
+  catalog: string;
+  /** What to embed its texts with. */
+  embedding?:
+    | EmbeddingModel
+    | undefined;
+  /** How to keep its vectors in memory. */
+  vectorStorage: VectorStorage;
+}
+
+/** Response of CreateCatalog. */
+export interface CreateCatalogResponse {
+  /** The catalog. */
+  catalog?: Catalog | undefined;
+}
+
+/** Request of ListCatalogs. */
+export interface ListCatalogsRequest {
+}
+
+/** Response of ListCatalogs. */
+export interface ListCatalogsResponse {
+  /** The catalogs, by name. */
+  catalogs: Catalog[];
+}
+
+/** Request of DeleteCatalog. */
+export interface DeleteCatalogRequest {
+  /** The catalog; required (INVALID_ARGUMENT). */
+  catalog: string;
+  /** Whether it is no error if there is none. */
+  allowMissing: boolean;
+}
+
+/** Response of DeleteCatalog. */
+export interface DeleteCatalogResponse {
+}
+
+/** Request of EstimateReembedding. */
+export interface EstimateReembeddingRequest {
+  /** The catalog; empty means `default`. */
+  catalog: string;
+  /** What to embed its texts with. */
+  embedding?: EmbeddingModel | undefined;
+}
+
+/** Response of EstimateReembedding. */
+export interface EstimateReembeddingResponse {
+  /** What the vectors would be made with. */
+  space?:
+    | EmbeddingSpace
+    | undefined;
+  /** How many distinct texts, or passages of long ones, there are to embed. */
+  texts: string;
+  /** How many of them have such a vector already, and cost nothing. */
+  cachedTexts: string;
+  /** How many tokens the others have, estimated. */
+  promptTokens: string;
+  /** What they cost in US dollars, at the provider's listed price; 0 if it lists none. */
+  costUsd: number;
+  /**
+   * How long it takes at best, in seconds: by the time one request took just now, and how many may
+   * be under way at once.
+   */
+  seconds: number;
+  /** Whether these are figures of a sample of 10,000 items, scaled up. */
+  sampled: boolean;
+}
+
+/** Request of StartReembedding. */
+export interface StartReembeddingRequest {
+  /** The catalog; empty means `default`. */
+  catalog: string;
+  /** What to embed its texts with. */
+  embedding?: EmbeddingModel | undefined;
+}
+
+/** Response of StartReembedding. */
+export interface StartReembeddingResponse {
+  /** How it stands. */
+  reembedding?: Reembedding | undefined;
+}
+
+/** Request of GetReembedding. */
+export interface GetReembeddingRequest {
+  /** The catalog; empty means `default`. */
+  catalog: string;
+}
+
+/** Response of GetReembedding. */
+export interface GetReembeddingResponse {
+  /** How it stands. */
+  reembedding?: Reembedding | undefined;
+}
+
+/** Request of CancelReembedding. */
+export interface CancelReembeddingRequest {
+  /** The catalog; empty means `default`. */
+  catalog: string;
+}
+
+/** Response of CancelReembedding. */
+export interface CancelReembeddingResponse {
+}
+
+/** Request of FinishReembedding. */
+export interface FinishReembeddingRequest {
+  /** The catalog; empty means `default`. */
+  catalog: string;
+}
+
+/** Response of FinishReembedding. */
+export interface FinishReembeddingResponse {
+}
+
+/** A change of what a catalog is embedded with. */
+export interface Reembedding {
+  /** How far it is. */
+  state: ReembeddingState;
+  /** What served when it began. */
+  fromSpace?:
+    | EmbeddingSpace
+    | undefined;
+  /** What is to serve, or serves. */
+  toSpace?:
+    | EmbeddingSpace
+    | undefined;
+  /** How many items the catalog holds. */
+  itemCount: string;
+  /** How many of them have their new vectors. */
+  embeddedItemCount: string;
+  /** How many of them the new model refuses for good; after the switch they are PENDING. */
+  rejectedItemCount: string;
+  /** The tokens the provider has counted so far for the new vectors. */
+  promptTokens: string;
+  /** What it has charged for them, in US dollars. */
+  costUsd: number;
+  /** Why it does not get on for now; empty if it does. */
+  problem: string;
+  /** When it began. */
+  startTime?: Date | undefined;
+}
 
 /** Request of GetCatalog. */
 export interface GetCatalogRequest {
@@ -41,7 +297,13 @@ export interface Catalog {
    */
   embeddingProblem: string;
   /** What the vector index is made of. */
-  index?: IndexFigures | undefined;
+  index?:
+    | IndexFigures
+    | undefined;
+  /** How many users it holds. */
+  userCount: string;
+  /** How its vectors are kept in memory. */
+  vectorStorage: VectorStorage;
 }
 
 /**
@@ -62,6 +324,11 @@ export interface IndexFigures {
   listedVectorCount: string;
   /** Whether a graph or lists are being made, in the background. */
   building: boolean;
+  /**
+   * About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
+   * be shared or on disk only.
+   */
+  memoryBytes: string;
 }
 
 /** What vectors are made with; vectors are compared only within one space. */
@@ -95,6 +362,1637 @@ export interface DailyUsage {
   /** What the provider charged, in US dollars. */
   costUsd: number;
 }
+
+function createBaseEmbeddingModel(): EmbeddingModel {
+  return { provider: "", model: "", dimensions: 0, template: "", queryTemplate: "" };
+}
+
+export const EmbeddingModel: MessageFns<EmbeddingModel> = {
+  encode(message: EmbeddingModel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.provider !== "") {
+      writer.uint32(10).string(message.provider);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.dimensions !== 0) {
+      writer.uint32(24).int32(message.dimensions);
+    }
+    if (message.template !== "") {
+      writer.uint32(34).string(message.template);
+    }
+    if (message.queryTemplate !== "") {
+      writer.uint32(42).string(message.queryTemplate);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EmbeddingModel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEmbeddingModel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.provider = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dimensions = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.template = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.queryTemplate = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EmbeddingModel {
+    return {
+      provider: isSet(object.provider) ? globalThis.String(object.provider) : "",
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      dimensions: isSet(object.dimensions) ? globalThis.Number(object.dimensions) : 0,
+      template: isSet(object.template) ? globalThis.String(object.template) : "",
+      queryTemplate: isSet(object.queryTemplate)
+        ? globalThis.String(object.queryTemplate)
+        : isSet(object.query_template)
+        ? globalThis.String(object.query_template)
+        : "",
+    };
+  },
+
+  toJSON(message: EmbeddingModel): unknown {
+    const obj: any = {};
+    if (message.provider !== "") {
+      obj.provider = message.provider;
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.dimensions !== 0) {
+      obj.dimensions = Math.round(message.dimensions);
+    }
+    if (message.template !== "") {
+      obj.template = message.template;
+    }
+    if (message.queryTemplate !== "") {
+      obj.queryTemplate = message.queryTemplate;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EmbeddingModel>): EmbeddingModel {
+    return EmbeddingModel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EmbeddingModel>): EmbeddingModel {
+    const message = createBaseEmbeddingModel();
+    message.provider = object.provider ?? "";
+    message.model = object.model ?? "";
+    message.dimensions = object.dimensions ?? 0;
+    message.template = object.template ?? "";
+    message.queryTemplate = object.queryTemplate ?? "";
+    return message;
+  },
+};
+
+function createBaseCreateCatalogRequest(): CreateCatalogRequest {
+  return { catalog: "", embedding: undefined, vectorStorage: 0 };
+}
+
+export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
+  encode(message: CreateCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.embedding !== undefined) {
+      EmbeddingModel.encode(message.embedding, writer.uint32(18).fork()).join();
+    }
+    if (message.vectorStorage !== 0) {
+      writer.uint32(24).int32(message.vectorStorage);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateCatalogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateCatalogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.embedding = EmbeddingModel.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.vectorStorage = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateCatalogRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      embedding: isSet(object.embedding) ? EmbeddingModel.fromJSON(object.embedding) : undefined,
+      vectorStorage: isSet(object.vectorStorage)
+        ? vectorStorageFromJSON(object.vectorStorage)
+        : isSet(object.vector_storage)
+        ? vectorStorageFromJSON(object.vector_storage)
+        : 0,
+    };
+  },
+
+  toJSON(message: CreateCatalogRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.embedding !== undefined) {
+      obj.embedding = EmbeddingModel.toJSON(message.embedding);
+    }
+    if (message.vectorStorage !== 0) {
+      obj.vectorStorage = vectorStorageToJSON(message.vectorStorage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateCatalogRequest>): CreateCatalogRequest {
+    return CreateCatalogRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateCatalogRequest>): CreateCatalogRequest {
+    const message = createBaseCreateCatalogRequest();
+    message.catalog = object.catalog ?? "";
+    message.embedding = (object.embedding !== undefined && object.embedding !== null)
+      ? EmbeddingModel.fromPartial(object.embedding)
+      : undefined;
+    message.vectorStorage = object.vectorStorage ?? 0;
+    return message;
+  },
+};
+
+function createBaseCreateCatalogResponse(): CreateCatalogResponse {
+  return { catalog: undefined };
+}
+
+export const CreateCatalogResponse: MessageFns<CreateCatalogResponse> = {
+  encode(message: CreateCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== undefined) {
+      Catalog.encode(message.catalog, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateCatalogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateCatalogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = Catalog.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateCatalogResponse {
+    return { catalog: isSet(object.catalog) ? Catalog.fromJSON(object.catalog) : undefined };
+  },
+
+  toJSON(message: CreateCatalogResponse): unknown {
+    const obj: any = {};
+    if (message.catalog !== undefined) {
+      obj.catalog = Catalog.toJSON(message.catalog);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CreateCatalogResponse>): CreateCatalogResponse {
+    return CreateCatalogResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CreateCatalogResponse>): CreateCatalogResponse {
+    const message = createBaseCreateCatalogResponse();
+    message.catalog = (object.catalog !== undefined && object.catalog !== null)
+      ? Catalog.fromPartial(object.catalog)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListCatalogsRequest(): ListCatalogsRequest {
+  return {};
+}
+
+export const ListCatalogsRequest: MessageFns<ListCatalogsRequest> = {
+  encode(_: ListCatalogsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCatalogsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCatalogsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListCatalogsRequest {
+    return {};
+  },
+
+  toJSON(_: ListCatalogsRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListCatalogsRequest>): ListCatalogsRequest {
+    return ListCatalogsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListCatalogsRequest>): ListCatalogsRequest {
+    const message = createBaseListCatalogsRequest();
+    return message;
+  },
+};
+
+function createBaseListCatalogsResponse(): ListCatalogsResponse {
+  return { catalogs: [] };
+}
+
+export const ListCatalogsResponse: MessageFns<ListCatalogsResponse> = {
+  encode(message: ListCatalogsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.catalogs) {
+      Catalog.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCatalogsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCatalogsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalogs.push(Catalog.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListCatalogsResponse {
+    return {
+      catalogs: globalThis.Array.isArray(object?.catalogs) ? object.catalogs.map((e: any) => Catalog.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListCatalogsResponse): unknown {
+    const obj: any = {};
+    if (message.catalogs?.length) {
+      obj.catalogs = message.catalogs.map((e) => Catalog.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListCatalogsResponse>): ListCatalogsResponse {
+    return ListCatalogsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListCatalogsResponse>): ListCatalogsResponse {
+    const message = createBaseListCatalogsResponse();
+    message.catalogs = object.catalogs?.map((e) => Catalog.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDeleteCatalogRequest(): DeleteCatalogRequest {
+  return { catalog: "", allowMissing: false };
+}
+
+export const DeleteCatalogRequest: MessageFns<DeleteCatalogRequest> = {
+  encode(message: DeleteCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.allowMissing !== false) {
+      writer.uint32(16).bool(message.allowMissing);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteCatalogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteCatalogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.allowMissing = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteCatalogRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      allowMissing: isSet(object.allowMissing)
+        ? globalThis.Boolean(object.allowMissing)
+        : isSet(object.allow_missing)
+        ? globalThis.Boolean(object.allow_missing)
+        : false,
+    };
+  },
+
+  toJSON(message: DeleteCatalogRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.allowMissing !== false) {
+      obj.allowMissing = message.allowMissing;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteCatalogRequest>): DeleteCatalogRequest {
+    return DeleteCatalogRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteCatalogRequest>): DeleteCatalogRequest {
+    const message = createBaseDeleteCatalogRequest();
+    message.catalog = object.catalog ?? "";
+    message.allowMissing = object.allowMissing ?? false;
+    return message;
+  },
+};
+
+function createBaseDeleteCatalogResponse(): DeleteCatalogResponse {
+  return {};
+}
+
+export const DeleteCatalogResponse: MessageFns<DeleteCatalogResponse> = {
+  encode(_: DeleteCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteCatalogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteCatalogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteCatalogResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteCatalogResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteCatalogResponse>): DeleteCatalogResponse {
+    return DeleteCatalogResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DeleteCatalogResponse>): DeleteCatalogResponse {
+    const message = createBaseDeleteCatalogResponse();
+    return message;
+  },
+};
+
+function createBaseEstimateReembeddingRequest(): EstimateReembeddingRequest {
+  return { catalog: "", embedding: undefined };
+}
+
+export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> = {
+  encode(message: EstimateReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.embedding !== undefined) {
+      EmbeddingModel.encode(message.embedding, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EstimateReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEstimateReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.embedding = EmbeddingModel.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EstimateReembeddingRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      embedding: isSet(object.embedding) ? EmbeddingModel.fromJSON(object.embedding) : undefined,
+    };
+  },
+
+  toJSON(message: EstimateReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.embedding !== undefined) {
+      obj.embedding = EmbeddingModel.toJSON(message.embedding);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EstimateReembeddingRequest>): EstimateReembeddingRequest {
+    return EstimateReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EstimateReembeddingRequest>): EstimateReembeddingRequest {
+    const message = createBaseEstimateReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    message.embedding = (object.embedding !== undefined && object.embedding !== null)
+      ? EmbeddingModel.fromPartial(object.embedding)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseEstimateReembeddingResponse(): EstimateReembeddingResponse {
+  return { space: undefined, texts: "0", cachedTexts: "0", promptTokens: "0", costUsd: 0, seconds: 0, sampled: false };
+}
+
+export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse> = {
+  encode(message: EstimateReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.space !== undefined) {
+      EmbeddingSpace.encode(message.space, writer.uint32(10).fork()).join();
+    }
+    if (message.texts !== "0") {
+      writer.uint32(16).int64(message.texts);
+    }
+    if (message.cachedTexts !== "0") {
+      writer.uint32(24).int64(message.cachedTexts);
+    }
+    if (message.promptTokens !== "0") {
+      writer.uint32(32).int64(message.promptTokens);
+    }
+    if (message.costUsd !== 0) {
+      writer.uint32(41).double(message.costUsd);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(49).double(message.seconds);
+    }
+    if (message.sampled !== false) {
+      writer.uint32(56).bool(message.sampled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EstimateReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEstimateReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.space = EmbeddingSpace.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.texts = reader.int64().toString();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.cachedTexts = reader.int64().toString();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.promptTokens = reader.int64().toString();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.costUsd = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.sampled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): EstimateReembeddingResponse {
+    return {
+      space: isSet(object.space) ? EmbeddingSpace.fromJSON(object.space) : undefined,
+      texts: isSet(object.texts) ? globalThis.String(object.texts) : "0",
+      cachedTexts: isSet(object.cachedTexts)
+        ? globalThis.String(object.cachedTexts)
+        : isSet(object.cached_texts)
+        ? globalThis.String(object.cached_texts)
+        : "0",
+      promptTokens: isSet(object.promptTokens)
+        ? globalThis.String(object.promptTokens)
+        : isSet(object.prompt_tokens)
+        ? globalThis.String(object.prompt_tokens)
+        : "0",
+      costUsd: isSet(object.costUsd)
+        ? globalThis.Number(object.costUsd)
+        : isSet(object.cost_usd)
+        ? globalThis.Number(object.cost_usd)
+        : 0,
+      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      sampled: isSet(object.sampled) ? globalThis.Boolean(object.sampled) : false,
+    };
+  },
+
+  toJSON(message: EstimateReembeddingResponse): unknown {
+    const obj: any = {};
+    if (message.space !== undefined) {
+      obj.space = EmbeddingSpace.toJSON(message.space);
+    }
+    if (message.texts !== "0") {
+      obj.texts = message.texts;
+    }
+    if (message.cachedTexts !== "0") {
+      obj.cachedTexts = message.cachedTexts;
+    }
+    if (message.promptTokens !== "0") {
+      obj.promptTokens = message.promptTokens;
+    }
+    if (message.costUsd !== 0) {
+      obj.costUsd = floatToJson(message.costUsd);
+    }
+    if (message.seconds !== 0) {
+      obj.seconds = floatToJson(message.seconds);
+    }
+    if (message.sampled !== false) {
+      obj.sampled = message.sampled;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<EstimateReembeddingResponse>): EstimateReembeddingResponse {
+    return EstimateReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EstimateReembeddingResponse>): EstimateReembeddingResponse {
+    const message = createBaseEstimateReembeddingResponse();
+    message.space = (object.space !== undefined && object.space !== null)
+      ? EmbeddingSpace.fromPartial(object.space)
+      : undefined;
+    message.texts = object.texts ?? "0";
+    message.cachedTexts = object.cachedTexts ?? "0";
+    message.promptTokens = object.promptTokens ?? "0";
+    message.costUsd = object.costUsd ?? 0;
+    message.seconds = object.seconds ?? 0;
+    message.sampled = object.sampled ?? false;
+    return message;
+  },
+};
+
+function createBaseStartReembeddingRequest(): StartReembeddingRequest {
+  return { catalog: "", embedding: undefined };
+}
+
+export const StartReembeddingRequest: MessageFns<StartReembeddingRequest> = {
+  encode(message: StartReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.embedding !== undefined) {
+      EmbeddingModel.encode(message.embedding, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.embedding = EmbeddingModel.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartReembeddingRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      embedding: isSet(object.embedding) ? EmbeddingModel.fromJSON(object.embedding) : undefined,
+    };
+  },
+
+  toJSON(message: StartReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.embedding !== undefined) {
+      obj.embedding = EmbeddingModel.toJSON(message.embedding);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartReembeddingRequest>): StartReembeddingRequest {
+    return StartReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartReembeddingRequest>): StartReembeddingRequest {
+    const message = createBaseStartReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    message.embedding = (object.embedding !== undefined && object.embedding !== null)
+      ? EmbeddingModel.fromPartial(object.embedding)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStartReembeddingResponse(): StartReembeddingResponse {
+  return { reembedding: undefined };
+}
+
+export const StartReembeddingResponse: MessageFns<StartReembeddingResponse> = {
+  encode(message: StartReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reembedding !== undefined) {
+      Reembedding.encode(message.reembedding, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reembedding = Reembedding.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartReembeddingResponse {
+    return { reembedding: isSet(object.reembedding) ? Reembedding.fromJSON(object.reembedding) : undefined };
+  },
+
+  toJSON(message: StartReembeddingResponse): unknown {
+    const obj: any = {};
+    if (message.reembedding !== undefined) {
+      obj.reembedding = Reembedding.toJSON(message.reembedding);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartReembeddingResponse>): StartReembeddingResponse {
+    return StartReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartReembeddingResponse>): StartReembeddingResponse {
+    const message = createBaseStartReembeddingResponse();
+    message.reembedding = (object.reembedding !== undefined && object.reembedding !== null)
+      ? Reembedding.fromPartial(object.reembedding)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetReembeddingRequest(): GetReembeddingRequest {
+  return { catalog: "" };
+}
+
+export const GetReembeddingRequest: MessageFns<GetReembeddingRequest> = {
+  encode(message: GetReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetReembeddingRequest {
+    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
+  },
+
+  toJSON(message: GetReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetReembeddingRequest>): GetReembeddingRequest {
+    return GetReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetReembeddingRequest>): GetReembeddingRequest {
+    const message = createBaseGetReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    return message;
+  },
+};
+
+function createBaseGetReembeddingResponse(): GetReembeddingResponse {
+  return { reembedding: undefined };
+}
+
+export const GetReembeddingResponse: MessageFns<GetReembeddingResponse> = {
+  encode(message: GetReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reembedding !== undefined) {
+      Reembedding.encode(message.reembedding, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reembedding = Reembedding.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetReembeddingResponse {
+    return { reembedding: isSet(object.reembedding) ? Reembedding.fromJSON(object.reembedding) : undefined };
+  },
+
+  toJSON(message: GetReembeddingResponse): unknown {
+    const obj: any = {};
+    if (message.reembedding !== undefined) {
+      obj.reembedding = Reembedding.toJSON(message.reembedding);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetReembeddingResponse>): GetReembeddingResponse {
+    return GetReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetReembeddingResponse>): GetReembeddingResponse {
+    const message = createBaseGetReembeddingResponse();
+    message.reembedding = (object.reembedding !== undefined && object.reembedding !== null)
+      ? Reembedding.fromPartial(object.reembedding)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCancelReembeddingRequest(): CancelReembeddingRequest {
+  return { catalog: "" };
+}
+
+export const CancelReembeddingRequest: MessageFns<CancelReembeddingRequest> = {
+  encode(message: CancelReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CancelReembeddingRequest {
+    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
+  },
+
+  toJSON(message: CancelReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CancelReembeddingRequest>): CancelReembeddingRequest {
+    return CancelReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelReembeddingRequest>): CancelReembeddingRequest {
+    const message = createBaseCancelReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    return message;
+  },
+};
+
+function createBaseCancelReembeddingResponse(): CancelReembeddingResponse {
+  return {};
+}
+
+export const CancelReembeddingResponse: MessageFns<CancelReembeddingResponse> = {
+  encode(_: CancelReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): CancelReembeddingResponse {
+    return {};
+  },
+
+  toJSON(_: CancelReembeddingResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<CancelReembeddingResponse>): CancelReembeddingResponse {
+    return CancelReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CancelReembeddingResponse>): CancelReembeddingResponse {
+    const message = createBaseCancelReembeddingResponse();
+    return message;
+  },
+};
+
+function createBaseFinishReembeddingRequest(): FinishReembeddingRequest {
+  return { catalog: "" };
+}
+
+export const FinishReembeddingRequest: MessageFns<FinishReembeddingRequest> = {
+  encode(message: FinishReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FinishReembeddingRequest {
+    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
+  },
+
+  toJSON(message: FinishReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinishReembeddingRequest>): FinishReembeddingRequest {
+    return FinishReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FinishReembeddingRequest>): FinishReembeddingRequest {
+    const message = createBaseFinishReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    return message;
+  },
+};
+
+function createBaseFinishReembeddingResponse(): FinishReembeddingResponse {
+  return {};
+}
+
+export const FinishReembeddingResponse: MessageFns<FinishReembeddingResponse> = {
+  encode(_: FinishReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FinishReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFinishReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FinishReembeddingResponse {
+    return {};
+  },
+
+  toJSON(_: FinishReembeddingResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<FinishReembeddingResponse>): FinishReembeddingResponse {
+    return FinishReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<FinishReembeddingResponse>): FinishReembeddingResponse {
+    const message = createBaseFinishReembeddingResponse();
+    return message;
+  },
+};
+
+function createBaseReembedding(): Reembedding {
+  return {
+    state: 0,
+    fromSpace: undefined,
+    toSpace: undefined,
+    itemCount: "0",
+    embeddedItemCount: "0",
+    rejectedItemCount: "0",
+    promptTokens: "0",
+    costUsd: 0,
+    problem: "",
+    startTime: undefined,
+  };
+}
+
+export const Reembedding: MessageFns<Reembedding> = {
+  encode(message: Reembedding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.fromSpace !== undefined) {
+      EmbeddingSpace.encode(message.fromSpace, writer.uint32(18).fork()).join();
+    }
+    if (message.toSpace !== undefined) {
+      EmbeddingSpace.encode(message.toSpace, writer.uint32(26).fork()).join();
+    }
+    if (message.itemCount !== "0") {
+      writer.uint32(32).int64(message.itemCount);
+    }
+    if (message.embeddedItemCount !== "0") {
+      writer.uint32(40).int64(message.embeddedItemCount);
+    }
+    if (message.rejectedItemCount !== "0") {
+      writer.uint32(48).int64(message.rejectedItemCount);
+    }
+    if (message.promptTokens !== "0") {
+      writer.uint32(56).int64(message.promptTokens);
+    }
+    if (message.costUsd !== 0) {
+      writer.uint32(65).double(message.costUsd);
+    }
+    if (message.problem !== "") {
+      writer.uint32(74).string(message.problem);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(82).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reembedding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReembedding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fromSpace = EmbeddingSpace.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.toSpace = EmbeddingSpace.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.itemCount = reader.int64().toString();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.embeddedItemCount = reader.int64().toString();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.rejectedItemCount = reader.int64().toString();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.promptTokens = reader.int64().toString();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.costUsd = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.problem = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Reembedding {
+    return {
+      state: isSet(object.state) ? reembeddingStateFromJSON(object.state) : 0,
+      fromSpace: isSet(object.fromSpace)
+        ? EmbeddingSpace.fromJSON(object.fromSpace)
+        : isSet(object.from_space)
+        ? EmbeddingSpace.fromJSON(object.from_space)
+        : undefined,
+      toSpace: isSet(object.toSpace)
+        ? EmbeddingSpace.fromJSON(object.toSpace)
+        : isSet(object.to_space)
+        ? EmbeddingSpace.fromJSON(object.to_space)
+        : undefined,
+      itemCount: isSet(object.itemCount)
+        ? globalThis.String(object.itemCount)
+        : isSet(object.item_count)
+        ? globalThis.String(object.item_count)
+        : "0",
+      embeddedItemCount: isSet(object.embeddedItemCount)
+        ? globalThis.String(object.embeddedItemCount)
+        : isSet(object.embedded_item_count)
+        ? globalThis.String(object.embedded_item_count)
+        : "0",
+      rejectedItemCount: isSet(object.rejectedItemCount)
+        ? globalThis.String(object.rejectedItemCount)
+        : isSet(object.rejected_item_count)
+        ? globalThis.String(object.rejected_item_count)
+        : "0",
+      promptTokens: isSet(object.promptTokens)
+        ? globalThis.String(object.promptTokens)
+        : isSet(object.prompt_tokens)
+        ? globalThis.String(object.prompt_tokens)
+        : "0",
+      costUsd: isSet(object.costUsd)
+        ? globalThis.Number(object.costUsd)
+        : isSet(object.cost_usd)
+        ? globalThis.Number(object.cost_usd)
+        : 0,
+      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      startTime: isSet(object.startTime)
+        ? fromJsonTimestamp(object.startTime)
+        : isSet(object.start_time)
+        ? fromJsonTimestamp(object.start_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Reembedding): unknown {
+    const obj: any = {};
+    if (message.state !== 0) {
+      obj.state = reembeddingStateToJSON(message.state);
+    }
+    if (message.fromSpace !== undefined) {
+      obj.fromSpace = EmbeddingSpace.toJSON(message.fromSpace);
+    }
+    if (message.toSpace !== undefined) {
+      obj.toSpace = EmbeddingSpace.toJSON(message.toSpace);
+    }
+    if (message.itemCount !== "0") {
+      obj.itemCount = message.itemCount;
+    }
+    if (message.embeddedItemCount !== "0") {
+      obj.embeddedItemCount = message.embeddedItemCount;
+    }
+    if (message.rejectedItemCount !== "0") {
+      obj.rejectedItemCount = message.rejectedItemCount;
+    }
+    if (message.promptTokens !== "0") {
+      obj.promptTokens = message.promptTokens;
+    }
+    if (message.costUsd !== 0) {
+      obj.costUsd = floatToJson(message.costUsd);
+    }
+    if (message.problem !== "") {
+      obj.problem = message.problem;
+    }
+    if (message.startTime !== undefined) {
+      obj.startTime = message.startTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Reembedding>): Reembedding {
+    return Reembedding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reembedding>): Reembedding {
+    const message = createBaseReembedding();
+    message.state = object.state ?? 0;
+    message.fromSpace = (object.fromSpace !== undefined && object.fromSpace !== null)
+      ? EmbeddingSpace.fromPartial(object.fromSpace)
+      : undefined;
+    message.toSpace = (object.toSpace !== undefined && object.toSpace !== null)
+      ? EmbeddingSpace.fromPartial(object.toSpace)
+      : undefined;
+    message.itemCount = object.itemCount ?? "0";
+    message.embeddedItemCount = object.embeddedItemCount ?? "0";
+    message.rejectedItemCount = object.rejectedItemCount ?? "0";
+    message.promptTokens = object.promptTokens ?? "0";
+    message.costUsd = object.costUsd ?? 0;
+    message.problem = object.problem ?? "";
+    message.startTime = object.startTime ?? undefined;
+    return message;
+  },
+};
 
 function createBaseGetCatalogRequest(): GetCatalogRequest {
   return { catalog: "" };
@@ -242,6 +2140,8 @@ function createBaseCatalog(): Catalog {
     usage: [],
     embeddingProblem: "",
     index: undefined,
+    userCount: "0",
+    vectorStorage: 0,
   };
 }
 
@@ -270,6 +2170,12 @@ export const Catalog: MessageFns<Catalog> = {
     }
     if (message.index !== undefined) {
       IndexFigures.encode(message.index, writer.uint32(66).fork()).join();
+    }
+    if (message.userCount !== "0") {
+      writer.uint32(72).int64(message.userCount);
+    }
+    if (message.vectorStorage !== 0) {
+      writer.uint32(80).int32(message.vectorStorage);
     }
     return writer;
   },
@@ -351,6 +2257,22 @@ export const Catalog: MessageFns<Catalog> = {
             message.index = IndexFigures.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.userCount = reader.int64().toString();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.vectorStorage = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -383,6 +2305,16 @@ export const Catalog: MessageFns<Catalog> = {
         ? globalThis.String(object.embedding_problem)
         : "",
       index: isSet(object.index) ? IndexFigures.fromJSON(object.index) : undefined,
+      userCount: isSet(object.userCount)
+        ? globalThis.String(object.userCount)
+        : isSet(object.user_count)
+        ? globalThis.String(object.user_count)
+        : "0",
+      vectorStorage: isSet(object.vectorStorage)
+        ? vectorStorageFromJSON(object.vectorStorage)
+        : isSet(object.vector_storage)
+        ? vectorStorageFromJSON(object.vector_storage)
+        : 0,
     };
   },
 
@@ -412,6 +2344,12 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.index !== undefined) {
       obj.index = IndexFigures.toJSON(message.index);
     }
+    if (message.userCount !== "0") {
+      obj.userCount = message.userCount;
+    }
+    if (message.vectorStorage !== 0) {
+      obj.vectorStorage = vectorStorageToJSON(message.vectorStorage);
+    }
     return obj;
   },
 
@@ -432,12 +2370,21 @@ export const Catalog: MessageFns<Catalog> = {
     message.index = (object.index !== undefined && object.index !== null)
       ? IndexFigures.fromPartial(object.index)
       : undefined;
+    message.userCount = object.userCount ?? "0";
+    message.vectorStorage = object.vectorStorage ?? 0;
     return message;
   },
 };
 
 function createBaseIndexFigures(): IndexFigures {
-  return { vectorCount: "0", graphVectorCount: "0", voidVectorCount: "0", listedVectorCount: "0", building: false };
+  return {
+    vectorCount: "0",
+    graphVectorCount: "0",
+    voidVectorCount: "0",
+    listedVectorCount: "0",
+    building: false,
+    memoryBytes: "0",
+  };
 }
 
 export const IndexFigures: MessageFns<IndexFigures> = {
@@ -456,6 +2403,9 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     }
     if (message.building !== false) {
       writer.uint32(40).bool(message.building);
+    }
+    if (message.memoryBytes !== "0") {
+      writer.uint32(48).int64(message.memoryBytes);
     }
     return writer;
   },
@@ -513,6 +2463,14 @@ export const IndexFigures: MessageFns<IndexFigures> = {
             message.building = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.memoryBytes = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -548,6 +2506,11 @@ export const IndexFigures: MessageFns<IndexFigures> = {
         ? globalThis.String(object.listed_vector_count)
         : "0",
       building: isSet(object.building) ? globalThis.Boolean(object.building) : false,
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.String(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.String(object.memory_bytes)
+        : "0",
     };
   },
 
@@ -568,6 +2531,9 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     if (message.building !== false) {
       obj.building = message.building;
     }
+    if (message.memoryBytes !== "0") {
+      obj.memoryBytes = message.memoryBytes;
+    }
     return obj;
   },
 
@@ -581,6 +2547,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     message.voidVectorCount = object.voidVectorCount ?? "0";
     message.listedVectorCount = object.listedVectorCount ?? "0";
     message.building = object.building ?? false;
+    message.memoryBytes = object.memoryBytes ?? "0";
     return message;
   },
 };
@@ -917,22 +2884,115 @@ export const DailyUsage: MessageFns<DailyUsage> = {
 };
 
 /**
- * What operators ask about catalogs.
+ * Catalogs, which have nothing in common but the server, and the change of a catalog's model.
  *
  * A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
- * (INVALID_ARGUMENT otherwise).
+ * (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
+ * is in the server's settings until it is re-embedded.
+ *
+ * Re-embedding fills a second set of vectors in the background while the first one goes on serving,
+ * and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
+ * first one is kept up to date for an immediate return, until FinishReembedding.
  */
 export type CatalogServiceDefinition = typeof CatalogServiceDefinition;
 export const CatalogServiceDefinition = {
   name: "CatalogService",
   fullName: "akin.v1.CatalogService",
   methods: {
+    /**
+     * Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
+     * (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+     */
+    createCatalog: {
+      name: "CreateCatalog",
+      requestType: CreateCatalogRequest as typeof CreateCatalogRequest,
+      requestStream: false,
+      responseType: CreateCatalogResponse as typeof CreateCatalogResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none. */
     getCatalog: {
       name: "GetCatalog",
       requestType: GetCatalogRequest as typeof GetCatalogRequest,
       requestStream: false,
       responseType: GetCatalogResponse as typeof GetCatalogResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Returns the figures of all catalogs, by name. */
+    listCatalogs: {
+      name: "ListCatalogs",
+      requestType: ListCatalogsRequest as typeof ListCatalogsRequest,
+      requestStream: false,
+      responseType: ListCatalogsResponse as typeof ListCatalogsResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
+     * unless allow_missing is set; INVALID_ARGUMENT for `default`.
+     */
+    deleteCatalog: {
+      name: "DeleteCatalog",
+      requestType: DeleteCatalogRequest as typeof DeleteCatalogRequest,
+      requestStream: false,
+      responseType: DeleteCatalogResponse as typeof DeleteCatalogResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Estimates what re-embedding a catalog would take. Costs one short request to the provider. */
+    estimateReembedding: {
+      name: "EstimateReembedding",
+      requestType: EstimateReembeddingRequest as typeof EstimateReembeddingRequest,
+      requestStream: false,
+      responseType: EstimateReembeddingResponse as typeof EstimateReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
+     * kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+     */
+    startReembedding: {
+      name: "StartReembedding",
+      requestType: StartReembeddingRequest as typeof StartReembeddingRequest,
+      requestStream: false,
+      responseType: StartReembeddingResponse as typeof StartReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none. */
+    getReembedding: {
+      name: "GetReembedding",
+      requestType: GetReembeddingRequest as typeof GetReembeddingRequest,
+      requestStream: false,
+      responseType: GetReembeddingResponse as typeof GetReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
+     * again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+     */
+    cancelReembedding: {
+      name: "CancelReembedding",
+      requestType: CancelReembeddingRequest as typeof CancelReembeddingRequest,
+      requestStream: false,
+      responseType: CancelReembeddingResponse as typeof CancelReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
+     * re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+     */
+    finishReembedding: {
+      name: "FinishReembedding",
+      requestType: FinishReembeddingRequest as typeof FinishReembeddingRequest,
+      requestStream: false,
+      responseType: FinishReembeddingResponse as typeof FinishReembeddingResponse,
       responseStream: false,
       options: {},
     },
@@ -950,6 +3010,28 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = Math.trunc(date.getTime() / 1_000).toString();
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

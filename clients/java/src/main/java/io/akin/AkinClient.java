@@ -1,5 +1,8 @@
 package io.akin;
 
+import io.akin.v1.AnalysisServiceGrpc;
+import io.akin.v1.AnalysisServiceGrpc.AnalysisServiceBlockingStub;
+import io.akin.v1.AnalysisServiceGrpc.AnalysisServiceStub;
 import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.CatalogServiceGrpc.CatalogServiceBlockingStub;
 import io.akin.v1.ImportItemsRequest;
@@ -73,9 +76,23 @@ public final class AkinClient implements AutoCloseable {
     return RecommenderServiceGrpc.newStub(channel);
   }
 
-  /** The calls about catalogs; each waits for its answer. */
+  /** The calls about catalogs and the change of their models; each waits for its answer. */
   public CatalogServiceBlockingStub catalogs() {
     return CatalogServiceGrpc.newBlockingStub(channel);
+  }
+
+  /**
+   * The calls about repetitions, oddities, groups, labels and passages; each waits for its answer.
+   *
+   * <p>The answers of {@code findDuplicates} are an iterator, which waits for each of them.
+   */
+  public AnalysisServiceBlockingStub analysis() {
+    return AnalysisServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** The same calls; each gives its answers to an observer. */
+  public AnalysisServiceStub analysisAsync() {
+    return AnalysisServiceGrpc.newStub(channel);
   }
 
   /** What the stubs are made on, for others such as that of the health service. */
@@ -177,7 +194,12 @@ public final class AkinClient implements AutoCloseable {
       return this;
     }
 
-    /** The deadline of calls that are given none, retries included; 10 seconds at first. */
+    /**
+     * The deadline of calls that are given none, retries included; 10 seconds at first.
+     *
+     * <p>What goes through a whole catalog ({@code findDuplicates}, {@code findOutliers}, {@code
+     * clusterItems}) has 10 minutes always, if it is given none.
+     */
     public Builder timeout(Duration each) {
       if (each.isNegative() || each.isZero()) {
         throw new IllegalArgumentException("the timeout must be positive");

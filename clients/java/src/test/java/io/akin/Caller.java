@@ -5,6 +5,7 @@ import com.google.gson.JsonParser;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
+import io.akin.v1.AnalysisServiceGrpc;
 import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.RecommenderServiceGrpc;
 import io.grpc.CallOptions;
@@ -17,6 +18,7 @@ import io.grpc.stub.ClientCalls;
 import io.grpc.stub.StreamObserver;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -42,13 +44,22 @@ final class Caller {
         channel.newCall(
             method, CallOptions.DEFAULT.withDeadlineAfter(timeoutMs, TimeUnit.MILLISECONDS));
     List<Message> responses =
-        method.getType() == MethodDescriptor.MethodType.UNARY
-            ? List.of(ClientCalls.blockingUnaryCall(call, messages.get(0)))
-            : stream(call, messages);
+        switch (method.getType()) {
+          case UNARY -> List.of(ClientCalls.blockingUnaryCall(call, messages.get(0)));
+          case SERVER_STREAMING ->
+              all(ClientCalls.blockingServerStreamingCall(call, messages.get(0)));
+          default -> stream(call, messages);
+        };
     List<JsonElement> made = new ArrayList<>();
     for (Message each : responses) {
       made.add(JsonParser.parseString(JsonFormat.printer().print(each)));
     }
+    return made;
+  }
+
+  private static List<Message> all(Iterator<Message> responses) {
+    List<Message> made = new ArrayList<>();
+    responses.forEachRemaining(made::add);
     return made;
   }
 
@@ -84,7 +95,8 @@ final class Caller {
   private static MethodDescriptor<Message, Message> method(String name) {
     return Stream.of(
             RecommenderServiceGrpc.getServiceDescriptor(),
-            CatalogServiceGrpc.getServiceDescriptor())
+            CatalogServiceGrpc.getServiceDescriptor(),
+            AnalysisServiceGrpc.getServiceDescriptor())
         .map(ServiceDescriptor::getMethods)
         .flatMap(Collection::stream)
         .filter(each -> each.getFullMethodName().equals("akin.v1." + name.replace('.', '/')))

@@ -1,5 +1,15 @@
 package io.akin;
 
+import com.google.protobuf.Any;
+import com.google.rpc.ErrorInfo;
+import io.akin.v1.AnalysisServiceGrpc.AnalysisServiceImplBase;
+import io.akin.v1.ClassifyTextRequest;
+import io.akin.v1.ClassifyTextResponse;
+import io.akin.v1.ClusterItemsRequest;
+import io.akin.v1.ClusterItemsResponse;
+import io.akin.v1.Extent;
+import io.akin.v1.FindDuplicatesRequest;
+import io.akin.v1.FindDuplicatesResponse;
 import io.akin.v1.GetItemRequest;
 import io.akin.v1.GetItemResponse;
 import io.akin.v1.ImportItemsRequest;
@@ -17,6 +27,7 @@ import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerInterceptor;
 import io.grpc.Status;
+import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -47,6 +58,7 @@ final class StandIn extends RecommenderServiceImplBase
           Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
               .maxInboundMessageSize(16 << 20)
               .addService(this)
+              .addService(new Analyst())
               .intercept(this)
               .build()
               .start();
@@ -109,5 +121,42 @@ final class StandIn extends RecommenderServiceImplBase
         responses.onCompleted();
       }
     };
+  }
+
+  /** Finds nothing; a search for the repetitions of one item fails after its first response. */
+  private static final class Analyst extends AnalysisServiceImplBase {
+    @Override
+    public void findDuplicates(
+        FindDuplicatesRequest request, StreamObserver<FindDuplicatesResponse> responses) {
+      Extent extent = Extent.newBuilder().setItemCount(2).build();
+      responses.onNext(FindDuplicatesResponse.newBuilder().setExtent(extent).build());
+      if (!request.getItemId().isEmpty()) {
+        ErrorInfo info =
+            ErrorInfo.newBuilder().setReason("ITEM_NOT_FOUND").setDomain("akin").build();
+        responses.onError(
+            StatusProto.toStatusRuntimeException(
+                com.google.rpc.Status.newBuilder()
+                    .setCode(Status.Code.NOT_FOUND.value())
+                    .addDetails(Any.pack(info))
+                    .build()));
+        return;
+      }
+      responses.onNext(FindDuplicatesResponse.getDefaultInstance());
+      responses.onCompleted();
+    }
+
+    @Override
+    public void clusterItems(
+        ClusterItemsRequest request, StreamObserver<ClusterItemsResponse> responses) {
+      responses.onNext(ClusterItemsResponse.getDefaultInstance());
+      responses.onCompleted();
+    }
+
+    @Override
+    public void classifyText(
+        ClassifyTextRequest request, StreamObserver<ClassifyTextResponse> responses) {
+      responses.onNext(ClassifyTextResponse.getDefaultInstance());
+      responses.onCompleted();
+    }
   }
 }

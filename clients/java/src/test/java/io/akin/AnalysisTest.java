@@ -1,0 +1,73 @@
+package io.akin;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.akin.v1.ClassifyTextRequest;
+import io.akin.v1.ClusterItemsRequest;
+import io.akin.v1.FindDuplicatesRequest;
+import io.akin.v1.FindDuplicatesResponse;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import java.time.Duration;
+import java.util.Iterator;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(30)
+class AnalysisTest {
+  private final StandIn server = new StandIn();
+  private final AkinClient client =
+      AkinClient.builder(server.address()).apiKey("k").timeout(Duration.ofSeconds(20)).build();
+
+  @AfterEach
+  void stop() {
+    client.close();
+    server.close();
+  }
+
+  @Test
+  void whatGoesThroughACatalogHasMinutes() {
+    client.analysis().clusterItems(ClusterItemsRequest.getDefaultInstance());
+    assertSecondsLeft(600);
+    client.analysis().findDuplicates(FindDuplicatesRequest.getDefaultInstance()).next();
+    assertSecondsLeft(600);
+    client.analysis().classifyText(ClassifyTextRequest.getDefaultInstance());
+    assertSecondsLeft(20);
+    client
+        .analysis()
+        .withDeadlineAfter(60, TimeUnit.SECONDS)
+        .findDuplicates(FindDuplicatesRequest.getDefaultInstance())
+        .next();
+    assertSecondsLeft(60);
+  }
+
+  @Test
+  void aStreamIsAllItsResponses() {
+    Iterator<FindDuplicatesResponse> responses =
+        client.analysis().findDuplicates(FindDuplicatesRequest.getDefaultInstance());
+    assertEquals(2, responses.next().getExtent().getItemCount());
+    assertEquals(FindDuplicatesResponse.getDefaultInstance(), responses.next());
+    assertEquals(false, responses.hasNext());
+    assertEquals("Bearer k", server.authorization);
+  }
+
+  @Test
+  void aStreamEndsWithItsError() {
+    Iterator<FindDuplicatesResponse> responses =
+        client.analysis().findDuplicates(FindDuplicatesRequest.newBuilder().setItemId("a").build());
+    assertEquals(2, responses.next().getExtent().getItemCount());
+    AkinException error =
+        AkinException.of(assertThrows(StatusRuntimeException.class, responses::next));
+    assertEquals(Status.Code.NOT_FOUND, error.code());
+    assertEquals("ITEM_NOT_FOUND", error.reason());
+  }
+
+  private void assertSecondsLeft(long expected) {
+    long left = server.deadline.timeRemaining(TimeUnit.SECONDS);
+    assertTrue(left <= expected && left > expected - 10, left + " s, not " + expected);
+  }
+}

@@ -1,0 +1,127 @@
+"""The SQL that fills a new layer. All of it runs inside a connection's thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.storage import vectors
+from service.storage.values import NEVER_US, Layer, Passage, PendingItem, Spend
+from service.storage.writer import Transaction
+
+
+class Filled(NamedTuple):
+    """How many items have a layer's vectors for their present texts, or never will."""
+
+    embedded: int
+    rejected: int
+
+
+def unfilled(
+    connection: sqlite3.Connection, layer: Layer, after: int, limit: int
+) -> list[PendingItem]:
+    """Items beyond a key that have no vectors in a layer, nor wait for them, by key."""
+    rows = connection.execute(
+        """SELECT item_key, sequence, text FROM items
+           WHERE item_key > :after AND catalog_id = :catalog_id AND NOT deleted
+           AND NOT EXISTS (SELECT 1 FROM item_vectors WHERE layer_id = :layer_id
+               AND item_vectors.item_key = items.item_key)
+           AND NOT EXISTS (SELECT 1 FROM pending WHERE layer_id = :layer_id
+               AND pending.item_key = items.item_key)
+           ORDER BY item_key LIMIT :limit""",
+        {
+            "after": after,
+            "catalog_id": layer.catalog_id,
+            "layer_id": layer.layer_id,
+            "limit": limit,
+        },
+    )
+    return [PendingItem(item_key, sequence, text, 0) for item_key, sequence, text in rows]
+
+
+def fill(
+    transaction: Transaction,
+    layer: Layer,
+    filled: Sequence[tuple[PendingItem, Sequence[Passage]]],
+    spent: Spend,
+) -> None:
+    """Gives items that were not written again meanwhile their vectors.
+
+    Nobody follows the layer yet, so that this is no change of the items: those who follow the
+    serving one would take in each anew.
+    """
+    for item, passages in filled:
+        if _is_as_read(transaction.connection, layer, item):
+            vectors.embed(transaction.connection, layer, item.item_key, passages)
+        else:
+            vectors.keep(transaction.connection, layer, passages)
+    _add(transaction, layer, spent)
+
+
+def refuse(transaction: Transaction, layer: Layer, item: PendingItem, reason: str) -> None:
+    """Has an item that was not written again meanwhile wait."""
+    if _is_as_read(transaction.connection, layer, item):
+        transaction.connection.execute(
+            "INSERT INTO pending VALUES (?, ?, ?, 1, ?) ON CONFLICT DO NOTHING",
+            (layer.layer_id, item.item_key, reason, transaction.now_us),
+        )
+
+
+def preferences(
+    connection: sqlite3.Connection, layer: Layer, after: int, limit: int
+) -> tuple[list[str], int | None]:
+    """The texts of the preferences of users beyond a key, and the last one's key."""
+    rows = connection.execute(
+        """SELECT user_key, preferences FROM users WHERE catalog_id = ? AND user_key > ?
+           ORDER BY user_key LIMIT ?""",
+        (layer.catalog_id, after, limit),
+    ).fetchall()
+    texts = [text for _, each in rows for text, _ in json.loads(each)]
+    return texts, rows[-1][0] if rows else None
+
+
+def keep(transaction: Transaction, layer: Layer, passages: Sequence[Passage], spent: Spend) -> None:
+    """Keeps vectors of a layer's space, and notes what they took."""
+    vectors.keep(transaction.connection, layer, passages)
+    _add(transaction, layer, spent)
+
+
+def filled(connection: sqlite3.Connection, layer: Layer) -> Filled:
+    """How many items have a layer's vectors, and how many never will."""
+    (embedded,) = connection.execute(
+        """SELECT count(*) FROM item_vectors WHERE layer_id = :layer_id AND position = 0
+           AND item_key NOT IN (SELECT item_key FROM pending WHERE layer_id = :layer_id)""",
+        {"layer_id": layer.layer_id},
+    ).fetchone()
+    (rejected,) = connection.execute(
+        "SELECT count(*) FROM pending WHERE layer_id = ? AND next_attempt_us >= ?",
+        (layer.layer_id, NEVER_US),
+    ).fetchone()
+    return Filled(embedded, rejected)
+
+
+def text_count(connection: sqlite3.Connection, layer: Layer) -> int:
+    """How many items a catalog has."""
+    (number,) = connection.execute(
+        "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (layer.catalog_id,)
+    ).fetchone()
+    return int(number)
+
+
+def _is_as_read(connection: sqlite3.Connection, layer: Layer, item: PendingItem) -> bool:
+    row = connection.execute(
+        """SELECT 1 FROM items JOIN layers USING (catalog_id)
+           WHERE item_key = ? AND sequence = ? AND layer_id = ? AND state = 'embedding'""",
+        (item.item_key, item.sequence, layer.layer_id),
+    ).fetchone()
+    return row is not None
+
+
+def _add(transaction: Transaction, layer: Layer, spent: Spend) -> None:
+    transaction.connection.execute(
+        """UPDATE layers SET prompt_tokens = prompt_tokens + ?, cost_usd = cost_usd + ?
+           WHERE layer_id = ?""",
+        (spent.prompt_tokens, spent.cost_usd, layer.layer_id),
+    )
