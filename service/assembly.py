@@ -8,6 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import structlog
+
+from service import errors
 from service.analyst import Analyst
 from service.candidates import Finder
 from service.catalogs import Catalogs, CatalogServices, OpenCatalog, Work
@@ -28,6 +31,8 @@ from service.storage import Layer, LayerRecord, LayerState, Registry, Store
 from service.tastes import TasteReader
 from service.upkeep import Adopter, Builder
 from service.view import View
+
+RETRY_SECONDS = 1.0
 
 
 class Parts:
@@ -146,8 +151,16 @@ class Parts:
         return Switcher(self._registry, layers.serving.layer, new.layer, ready, self._look)
 
     def _look(self) -> None:
-        """Has the catalogs be brought to what the store says."""
-        self._spawn(self.catalogs.update())
+        """Has the catalogs be brought to what the store says, as soon as it can be read."""
+        self._spawn(self._looked())
+
+    async def _looked(self) -> None:
+        while True:
+            try:
+                return await self.catalogs.update()
+            except errors.AkinError as exc:
+                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
+                await asyncio.sleep(RETRY_SECONDS)
 
     def _folder(self, layer: Layer) -> Path:
         return self._settings.data_dir / "index" / str(layer.layer_id)

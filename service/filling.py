@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -53,12 +54,13 @@ class Filler:
         while True:
             try:
                 reached = await work(after)
+                await self._note("")
             except errors.AkinError as exc:
-                await self._note(exc.message)
+                with suppress(errors.AkinError):  # where the disk fails, it cannot be noted either
+                    await self._note(exc.message)
                 await asyncio.sleep(DELAYS_SECONDS[min(attempts, len(DELAYS_SECONDS) - 1)])
                 attempts += 1
                 continue
-            await self._note("")
             if reached is None:
                 return
             after, attempts = reached, 0

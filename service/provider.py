@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -106,8 +107,10 @@ async def asked_model(settings: Settings, choice: ModelChoice) -> Asked:
     kind = choice.provider or settings.provider_kind
     errors.require(_choice_violations(settings, choice, kind))
     if kind == "local":
-        space = LocalEmbedder(choice.template or BARE, choice.query_template or BARE).space
-        return Asked(Model(space), REQUEST_SECONDS)
+        templates = choice.template or BARE, choice.query_template or BARE
+        loop = asyncio.get_running_loop()
+        made = await loop.run_in_executor(None, LocalEmbedder, *templates)
+        return Asked(Model(made.space), REQUEST_SECONDS)
     asked = choice.dimensions or (None if choice.model else settings.embedding_dimensions)
     space = _space(settings, asked or 0, choice)
     started = time.perf_counter()
