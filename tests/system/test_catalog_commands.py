@@ -1,12 +1,13 @@
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.server import WAIT_SECONDS, RunningServer
+from support.server import RunningServer
+from typer.testing import CliRunner, Result
+
+from service.cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -15,18 +16,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def akin(server: RunningServer, *words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def akin(server: RunningServer, *words: str, given: str = "") -> Result:
     """What becomes of a command."""
-    command = [sys.executable, "-m", "service", *words, "--address", server.address]
-    return subprocess.run(
-        command, input=given, capture_output=True, text=True, check=False, timeout=WAIT_SECONDS
-    )
+    return CliRunner().invoke(app, [*words, "--address", server.address], input=given)
 
 
 def told(server: RunningServer, *words: str, given: str = "") -> Any:
     """The JSON that a command prints."""
     done = akin(server, *words, "--json", given=given)
-    assert 0 == done.returncode, done.stderr
+    assert 0 == done.exit_code, done.stderr
     return json.loads(done.stdout)
 
 
@@ -46,12 +44,12 @@ def test_catalogs_from_the_command_line(server: RunningServer) -> None:
     assert "static-minilm" in table
     found = told(server, "--catalog", "shoes", "recommend", "--text", "shoes")
     assert ["a"] == [each["item_id"] for each in found["recommendations"]]
-    assert 1 == akin(server, "catalogs", "delete", "shoes", given="n\n").returncode
+    assert 1 == akin(server, "catalogs", "delete", "shoes", given="n\n").exit_code
     assert "shoes is deleted" in akin(server, "catalogs", "delete", "shoes", given="y\n").stdout
     assert ["default"] == [each["name"] for each in told(server, "catalogs", "list")]
     refused = akin(server, "--catalog", "shoes", "status")
     assert (1, "akin: NOT_FOUND: there is no such catalog\n") == (
-        refused.returncode,
+        refused.exit_code,
         refused.stderr,
     )
 
@@ -71,7 +69,7 @@ def test_another_model_from_the_command_line(server: RunningServer, tmp_path: Pa
     assert "the former model serves" in akin(server, "reembed", "--back").stdout
     none = akin(server, "reembed", "--status")
     assert (1, "akin: NOT_FOUND: the catalog is not being re-embedded\n") == (
-        none.returncode,
+        none.exit_code,
         none.stderr,
     )
     again = told(server, "reembed", *new, "--no-wait")
@@ -80,4 +78,4 @@ def test_another_model_from_the_command_line(server: RunningServer, tmp_path: Pa
     while moved["state"] != "REEMBEDDING_STATE_SWITCHED":
         moved = told(server, "reembed", "--status")
     assert "are dropped" in akin(server, "reembed", "--finish").stdout
-    assert 2 == akin(server, "reembed", "--finish", "--back").returncode
+    assert 2 == akin(server, "reembed", "--finish", "--back").exit_code

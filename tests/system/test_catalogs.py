@@ -9,7 +9,7 @@ from akin.v1 import catalog_service_pb2 as pb
 from akin.v1 import catalog_service_pb2_grpc as pb_grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from support.provider import DIMENSIONS, ScriptedProvider
+from support.provider import DIMENSIONS, ScriptedProvider, failure
 from support.security import METHODS
 from support.server import WAIT_SECONDS, RunningServer
 
@@ -173,15 +173,15 @@ def test_catalogs_have_models_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_had_makes_no_catalog(tmp_path: Path) -> None:
-    """Where the provider answers with another width or not at all, nothing is made."""
+    """Where the provider refuses the model, nothing is made."""
     with ScriptedProvider() as provider:
         settings = {"OPENROUTER_API_KEY": "sk-or-test", "EMBEDDING_BASE_URL": provider.url}
         settings["EMBEDDING_MODEL"] = "someone/model"
         with RunningServer(tmp_path, **settings) as server, server.client() as client:
-            provider.otherwise = lambda _request: None
+            provider.otherwise = failure(402)
             with pytest.raises(akin.AkinError) as caught:
                 client.create_catalog("new", model="someone/other")
-            assert ("UNAVAILABLE", "EMBEDDING_UNAVAILABLE") == rejected(caught)
+            assert ("FAILED_PRECONDITION", "EMBEDDING_REJECTED") == rejected(caught)
             assert ["default"] == [each.name for each in client.list_catalogs()]
 
 
