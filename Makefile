@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -44,6 +44,9 @@ locks: .venv/ready
 
 bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
+
+bench-duplicates: .venv/ready
+	$(BIN)/python bench/duplicates.py
 
 bench-hotpath: .venv/ready
 	$(BIN)/python bench/hotpath.py

@@ -119,7 +119,8 @@ def chosen_number(vectors: Vectors, items: int) -> int:
     The number with the best silhouette, where one is clear; otherwise one that grows slowly.
     """
     some = vectors[:TRIED_ON]
-    tried = [number for number in TRIED if number < len(some)]
+    # Groups of one or two are always clear.
+    tried = [number for number in TRIED if number**2 <= len(some)]
     scored = [(_silhouette(some, centres(some, number)), -number) for number in tried]
     best, number = max(scored, default=(0.0, -1))
     if best >= CLEAR:

@@ -11,7 +11,7 @@ from service import errors
 from service.clustering import Groups, Items, Tally, divided, means
 from service.domain.analysis import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
-from service.index.faiss_clusters import ROUNDS
+from service.index.faiss_clusters import ATTEMPTS, ROUNDS
 from service.indexer import Indexer
 from service.population import Survey, passing, population, present
 from service.storage import Layer, Store
@@ -72,7 +72,7 @@ class Clusterer:
         for chunk in some:
             read.append(await self._read(chunk, query.filter))
             number += len(read[-1].item_ids)
-            cost = read[-1].vectors.shape[1] * ROUNDS * max(query.cluster_count, 1)
+            cost = read[-1].vectors.shape[1] * ROUNDS * ATTEMPTS * max(query.cluster_count, 1)
             least = TRAINED_ON_PER_CENTRE * query.cluster_count
             enough = max(least, min(TRAINED_ON, TRAINING_COST // max(cost, 1)))
             if number >= enough:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+import numpy as np
 
 from service import errors
 from service.domain.analysis import DuplicateItem, Duplicates, DuplicatesQuery, Extent
-from service.index.base import Vectors
 from service.indexer import Indexer
 from service.neighbours import chunk
-from service.population import PRESENT_AT_ONCE, Survey, passing, population
+from service.population import Survey, passing, population
 from service.repetitions import Repetitions
 from service.storage import Layer, Store
 from service.view import View
@@ -18,7 +20,14 @@ from service.view import View
 SAMPLE = 5_000
 """Texts that tell which wording is common: 0.3 s for those of films."""
 
+AT_ONCE = 4
+"""So many parts are examined at once, for vectors and words to take a core each."""
+
 PROGRESS_SECONDS = 0.5
+READ_AT_ONCE = 2_000
+COMPARED_AT_ONCE = 2_000
+"""So many vectors are compared with others in 10 ms."""
+
 MESSAGE_ITEMS = 10_000
 """Items in one reply, and in one group, at most: 2.6 MB with the longest ids."""
 
@@ -51,13 +60,15 @@ class DuplicateFinder:
             extent = Extent(extent.item_count, min(1, extent.item_count), False, extent.sequence)
         else:
             told = time.monotonic()
-            for some in survey.some(chunk(self._indexer)):
-                await found.examine(some)
+            size = chunk(self._indexer)
+            for some in survey.some(AT_ONCE * size):
+                parts = (some[start : start + size] for start in range(0, len(some), size))
+                await asyncio.gather(*map(found.examine, parts))
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
                     yield Duplicates((), survey.extent)
             extent = survey.extent
-        groups = [await self._group(members, query) for members in found.groups.several()]
+        groups = await self._compared(await self._ordered(found.groups.several()), query)
         for some_groups in _messages(groups):
             yield Duplicates(some_groups, extent)
 
@@ -69,35 +80,55 @@ class DuplicateFinder:
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
         raise errors.ItemNotFound("there is no such item")
 
-    async def _group(self, members: Sequence[str], query: DuplicatesQuery) -> Group:
-        """The members that still pass: the one that was written first, then by similarity."""
-        written = await self._store.written(self._layer, members, 0)
-        ordered = sorted(written, key=lambda item_id: written[item_id].order)[:MESSAGE_ITEMS]
-        group: list[DuplicateItem] = []
-        first: Vectors | None = None
-        for start in range(0, len(ordered), PRESENT_AT_ONCE):
-            some = ordered[start : start + PRESENT_AT_ONCE]
+    async def _ordered(self, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The groups with the items that are still there, those that were written first leading."""
+        orders: dict[str, int] = {}
+        members = [item_id for each in groups for item_id in each]
+        for start in range(0, len(members), READ_AT_ONCE):
+            some = members[start : start + READ_AT_ONCE]
+            written = await self._store.written(self._layer, some, 0)
+            orders |= {item_id: each.order for item_id, each in written.items()}
+        return [
+            sorted((name for name in each if name in orders), key=orders.__getitem__)
+            for each in groups
+        ]
 
-            def work(
-                view: View, some: Sequence[str] = some, first: Vectors | None = first
-            ) -> tuple[Group, Vectors | None]:
-                return _compared(view, passing(view, some, query.filter), first)
+    async def _compared(
+        self, groups: Sequence[Sequence[str]], query: DuplicatesQuery
+    ) -> list[Group]:
+        """The groups with the items that still pass, and their cosines with the first."""
+        compared: list[Group] = []
+        for some in _batches(groups):
 
-            more, first = await self._indexer.read_aside(work)
-            group += more
-        return group[:1] + sorted(group[1:], key=lambda each: (-each.similarity, each.item_id))
+            def work(view: View, some: Sequence[Sequence[str]] = some) -> list[Group]:
+                return [_cosines(view, passing(view, each, query.filter)) for each in some]
+
+            compared += await self._indexer.read_aside(work)
+        return compared
 
 
-def _compared(
-    view: View, keys: dict[str, int], first: Vectors | None
-) -> tuple[Group, Vectors | None]:
-    """Items with their cosines with the first of all, whose vectors are handed on."""
-    found = []
-    for item_id, key in keys.items():
-        own = view.index.vectors([key]).vectors
-        first = own if first is None else first
-        found.append(DuplicateItem(item_id, float((own @ first.T).max())))
-    return found, first
+def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """The groups, so many at a time as may be compared in one piece."""
+    some: list[Sequence[str]] = []
+    size = 0
+    for each in groups:
+        some.append(each[:MESSAGE_ITEMS])
+        size += len(each)
+        if size >= COMPARED_AT_ONCE:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+def _cosines(view: View, keys: Mapping[str, int]) -> Group:
+    """Items with their cosines with the first, which leads; the others by that."""
+    if not keys:
+        return ()
+    owned = view.index.vectors(list(keys.values()))
+    cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
+    best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
+    first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))
+    return [first, *sorted(others, key=lambda each: (-each.similarity, each.item_id))]
 
 
 def _messages(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import islice
 
 from service.domain.analysis import DuplicatesQuery
 from service.domain.texts import TEXT_CHARACTERS, Rarity, Wording
@@ -18,8 +19,12 @@ from service.population import Survey
 from service.storage import Layer, Store
 
 FIRST = 10
+FETCHED = 30
+"""So many neighbours are compared first, and so many, as many as lists have, where the farthest of
+those repeat. What repeats them in turn belongs to the same group, so that none needs them all."""
+
 GROWTH = 4
-"""So many neighbours are compared first, and so many times as many while the farthest repeat."""
+"""So many times as many are fetched where most are copies of each other, or around one item."""
 
 COMPARED_AT_ONCE = 2_000
 """Pairs between which the clock is looked at: some 50 ms."""
@@ -29,7 +34,10 @@ REMEMBERED = 20_000
 
 
 class Groups:
-    """Ids that belong together, directly or over others (union-find, halving paths)."""
+    """Ids that belong together, directly or over others (union-find, halving paths).
+
+    One thread may join while another asks: only roots get a new parent, and none becomes one again.
+    """
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
@@ -60,7 +68,10 @@ class Groups:
 
 
 class Repetitions:
-    """Compares items with their neighbours, and groups those that repeat each other."""
+    """Compares items with their neighbours, and groups those that repeat each other.
+
+    Several may be examined at once: the neighbours of some are found while others are compared.
+    """
 
     def __init__(
         self,
@@ -79,6 +90,7 @@ class Repetitions:
         self._rarity = Rarity(())
         self._first_with: dict[bytes, str] = {}
         self._wordings: dict[str, Wording] = {}
+        self._comparing = asyncio.Lock()
 
     async def learn(self, item_ids: Sequence[str]) -> None:
         """Learns from a sample which wording is common."""
@@ -89,14 +101,14 @@ class Repetitions:
     async def examine(self, item_ids: Sequence[str]) -> None:
         """Finds what repeats each of some items, until there is no time left."""
         wanted = self._new(await self._texts(item_ids))
-        number = FIRST
-        while wanted and not self._survey.over:
+        number = FETCHED
+        while wanted:
             growing: list[str] = []
             step = max(1, COMPARED_AT_ONCE // number)
             for start in range(0, len(wanted), step):
                 if not self._survey.over:
                     growing += await self._compared(wanted[start : start + step], number)
-            wanted = growing if number < MOST else []
+            wanted = growing
             number = min(number * GROWTH, MOST)
 
     def _new(self, texts: Mapping[str, str]) -> list[str]:
@@ -113,13 +125,29 @@ class Repetitions:
 
     async def _compared(self, item_ids: Sequence[str], number: int) -> list[str]:
         """Compares items with their `number` nearest; returns those that want more."""
-        found = await neighbours(self._indexer, item_ids, number, self._query.filter)
         least = self._query.min_similarity - 1e-6  # rounding leaves a little less of equal vectors
-        near = {
-            item_id: [each.item_id for each in some if each.similarity >= least]
-            for item_id, some in found.items()
+        found = await neighbours(self._indexer, item_ids, number, self._query.filter, least)
+        near = {item_id: [each.item_id for each in some] for item_id, some in found.items()}
+        await self._join({item_id: some[:FIRST] for item_id, some in near.items()})
+        close = {
+            item_id: some
+            for item_id, some in near.items()
+            if self._goes_on(item_id, some[:FIRST], FIRST)
         }
+        await self._join({item_id: some[FIRST:] for item_id, some in close.items()})
+        return [
+            item_id
+            for item_id, some in close.items()
+            if self._goes_on(item_id, some, number) and self._lacks_others(some)
+        ]
+
+    async def _join(self, near: Mapping[str, Sequence[str]]) -> None:
+        """Groups items with those of their neighbours that they repeat."""
         near = {item_id: some for item_id, some in near.items() if some}
+        async with self._comparing:
+            await self._join_now(near)
+
+    async def _join_now(self, near: Mapping[str, Sequence[str]]) -> None:
         names = dict.fromkeys((*near, *(name for some in near.values() for name in some)))
         texts = await self._texts([name for name in names if name not in self._wordings])
         loop = asyncio.get_running_loop()
@@ -127,12 +155,18 @@ class Repetitions:
         for item_id, others in repeated.items():
             for name in others:
                 self.groups.join(item_id, name)
-        return [
-            item_id
-            for item_id, some in near.items()
-            if len(some) >= number
-            and any(self.groups.together(item_id, name) for name in some[number // 2 :])
-        ]
+
+    def _goes_on(self, item_id: str, near: Sequence[str], number: int) -> bool:
+        """Whether all of `number` neighbours are near enough, and the farthest repeat the item."""
+        far = near[number // 2 :]
+        return len(near) >= number and any(self.groups.together(item_id, name) for name in far)
+
+    def _lacks_others(self, near: Sequence[str]) -> bool:
+        """Whether there may be more to find: around one item, or behind copies of one text."""
+        if self._query.item_id or len(near) >= MOST:
+            return len(near) < MOST
+        known = (self._wordings.get(name) for name in near)
+        return len({each.whole for each in known if each is not None}) < FIRST
 
     def _repeated(
         self, near: Mapping[str, Sequence[str]], texts: Mapping[str, str]
@@ -148,7 +182,7 @@ class Repetitions:
             if item_id in known:
                 same = self._rarity.repeated(known[item_id], [known[name] for name in others])
                 repeated[item_id] = [name for name, yes in zip(others, same, strict=True) if yes]
-        for name in list(known)[: max(0, len(known) - REMEMBERED)]:
+        for name in list(islice(known, max(0, len(known) - REMEMBERED))):
             del known[name]
         return repeated
 

@@ -11,6 +11,10 @@ WORDS = 10
 COMMON_SHARE = 0.5
 """What stands in more than this share of all texts tells nothing, whatever the language."""
 
+LEAST_LIFT = 2.0
+"""A word must be so many times as frequent as in the mean of the groups, and the square root of
+their number at most, which few groups allow. In films' groups "he" and "but" are not."""
+
 LEAST_TEXTS = 2
 """A word of one text alone is no word of the group."""
 
@@ -35,12 +39,14 @@ def distinctive(texts: Sequence[Sequence[str]]) -> list[list[str]]:
     number = len(texts)
     if number == 1:
         return [_best({word: each for word, each in shares[0].items() if each <= COMMON_SHARE})]
+    least = min(LEAST_LIFT, math.sqrt(number))
     return [
         _best(
             {
-                word: share * math.log(share * number / everywhere[word])
+                word: share * math.log(lift)
                 for word, share in each.items()
-                if everywhere[word] <= COMMON_SHARE * number
+                if (lift := share * number / everywhere[word]) >= least
+                and everywhere[word] <= COMMON_SHARE * number
             }
         )
         for each in shares

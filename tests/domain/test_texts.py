@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.texts import TEXT_CHARACTERS, Wording
+from service.domain.texts import TEXT_CHARACTERS, Rarity, Wording
 
 STORY = (
     "A retired captain buys an old schooner and sails it to the islands of his youth. On the way "
@@ -59,3 +59,25 @@ def test_only_the_beginning_of_a_long_text_counts() -> None:
     """What follows the part that is compared makes no difference."""
     beginning = "word " * (TEXT_CHARACTERS // 5)
     assert same(beginning + STORY, beginning + "something else")
+
+
+BOILERPLATE = "All rights reserved by the publisher. No part of this may be copied or sold again."
+
+
+def test_what_all_texts_say_is_no_repetition() -> None:
+    """Texts that share what the whole catalogue shares are different; copies are none the less."""
+    texts = [f"{BOILERPLATE} Item {n} {n * 7} {n * 13} is called {n * 31}." for n in range(3_000)]
+    wordings = [Wording(text) for text in texts]
+    assert wordings[0].repeats(wordings[1])
+    rarity = Rarity(wordings)
+    copy = Wording(texts[0].upper().replace(".", "!"))
+    assert [True, True, False, False] == rarity.repeated(
+        wordings[0], [wordings[0], copy, wordings[1], wordings[2]]
+    )
+    assert [] == rarity.repeated(wordings[0], [])
+
+
+def test_copies_do_not_make_wording_common() -> None:
+    """A text that is there hundreds of times is repeated all the same by one that differs a bit."""
+    rarity = Rarity([Wording(STORY)] * 500 + [Wording(f"{n} {n + 1} {n + 2}") for n in range(99)])
+    assert [True] == rarity.repeated(Wording(STORY), [Wording(STORY + " With an afterword.")])
