@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
@@ -19,9 +18,6 @@ from service.view import View
 
 SAMPLE = 5_000
 """Texts that tell which wording is common: 0.3 s for those of films."""
-
-AT_ONCE = 4
-"""So many parts are examined at once, for vectors and words to take a core each."""
 
 PROGRESS_SECONDS = 0.5
 READ_AT_ONCE = 2_000
@@ -60,10 +56,8 @@ class DuplicateFinder:
             extent = Extent(extent.item_count, min(1, extent.item_count), False, extent.sequence)
         else:
             told = time.monotonic()
-            size = chunk(self._indexer)
-            for some in survey.some(AT_ONCE * size):
-                parts = (some[start : start + size] for start in range(0, len(some), size))
-                await asyncio.gather(*map(found.examine, parts))
+            for some in survey.some(chunk(self._indexer)):
+                await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
                     yield Duplicates((), survey.extent)

@@ -34,10 +34,7 @@ REMEMBERED = 20_000
 
 
 class Groups:
-    """Ids that belong together, directly or over others (union-find, halving paths).
-
-    One thread may join while another asks: only roots get a new parent, and none becomes one again.
-    """
+    """Ids that belong together, directly or over others (union-find, halving paths)."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
@@ -68,10 +65,7 @@ class Groups:
 
 
 class Repetitions:
-    """Compares items with their neighbours, and groups those that repeat each other.
-
-    Several may be examined at once: the neighbours of some are found while others are compared.
-    """
+    """Compares items with their neighbours, and groups those that repeat each other."""
 
     def __init__(
         self,
@@ -90,7 +84,6 @@ class Repetitions:
         self._rarity = Rarity(())
         self._first_with: dict[bytes, str] = {}
         self._wordings: dict[str, Wording] = {}
-        self._comparing = asyncio.Lock()
 
     async def learn(self, item_ids: Sequence[str]) -> None:
         """Learns from a sample which wording is common."""
@@ -144,10 +137,6 @@ class Repetitions:
     async def _join(self, near: Mapping[str, Sequence[str]]) -> None:
         """Groups items with those of their neighbours that they repeat."""
         near = {item_id: some for item_id, some in near.items() if some}
-        async with self._comparing:
-            await self._join_now(near)
-
-    async def _join_now(self, near: Mapping[str, Sequence[str]]) -> None:
         names = dict.fromkeys((*near, *(name for some in near.values() for name in some)))
         texts = await self._texts([name for name in names if name not in self._wordings])
         loop = asyncio.get_running_loop()

@@ -97,7 +97,6 @@ def method_handlers(
     return {
         method.name: _handler(method, getattr(servicer, method.name), gate, door, watch)
         for method in service.methods
-        if method.full_name in SCOPES
     }
 
 
