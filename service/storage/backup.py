@@ -110,8 +110,10 @@ def check(file: Path) -> Contents:
             if verdict != "ok" or connection.execute("PRAGMA foreign_key_check").fetchone():
                 raise errors.StoreCorrupted(f"{file} is damaged")
             row = connection.execute(
-                """SELECT (SELECT count(*) FROM items WHERE NOT deleted),
-                          (SELECT count(*) FROM users),
+                """SELECT (SELECT count(*) FROM items JOIN catalogs USING (catalog_id)
+                              WHERE NOT deleted AND name IS NOT NULL),
+                          (SELECT count(*) FROM users JOIN catalogs USING (catalog_id)
+                              WHERE name IS NOT NULL),
                           (SELECT value FROM counters WHERE name = 'sequence')"""
             ).fetchone()
         except sqlite3.OperationalError as exc:
