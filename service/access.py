@@ -66,6 +66,9 @@ class OpenDoor:
         del authorization
         return ""
 
+    def opened(self, authorization: str | None, scope: Scope) -> None:
+        """Allows it."""
+
     def allowed(self, authorization: str | None, access: Access) -> None:
         """Allows it."""
 
@@ -85,6 +88,7 @@ class Keys:
         self._path = path
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._problem = ""
         self._seen = _version(path)
         self._keys = _read(path)
         self._looked = clock()
@@ -100,24 +104,33 @@ class Keys:
         """
         return self._key(authorization).name
 
+    def opened(self, authorization: str | None, scope: Scope) -> None:
+        """Counts a call that starts, or a further message of a stream.
+
+        Raises:
+            Unauthenticated: there is no key, or none like it, any more.
+            PermissionDenied: the key is not good for such calls.
+            RateLimited: there were too many calls with it.
+        """
+        key = self._key(authorization)
+        _check_scope(key, scope)
+        if key.calls_per_second is not None:
+            self._count(key.name, key.calls_per_second)
+
     def allowed(self, authorization: str | None, access: Access) -> None:
-        """Counts a call, or a message of a stream, if it may be made.
+        """Checks a call once it is known what it is about.
 
         Raises:
             Unauthenticated: there is no key, or none like it, any more.
             PermissionDenied: the key is not good for it.
-            RateLimited: there were too many calls with it.
         """
         key = self._key(authorization)
-        if access.scope not in key.scopes:
-            raise errors.PermissionDenied(f"the key {key.name} lacks the scope {access.scope}")
+        _check_scope(key, access.scope)
         if key.catalogs is not None:
             if access.catalog is None:
                 raise errors.PermissionDenied(f"the key {key.name} is not for all catalogs")
             if (access.catalog or DEFAULT_CATALOG) not in key.catalogs:
                 raise errors.PermissionDenied(f"the key {key.name} is not for this catalog")
-        if key.calls_per_second is not None:
-            self._count(key.name, key.calls_per_second)
 
     def _key(self, authorization: str | None) -> Key:
         self._look()
@@ -149,13 +162,21 @@ class Keys:
         version = _version(self._path)
         if version == self._seen:
             return
-        self._seen = version
         try:
             self._keys = _read(self._path)
         except errors.KeysUnusable as exc:
-            structlog.get_logger().error("api_keys_not_read", problem=exc.message)
+            # It is tried again: what forbids to read it may be mended without a change of the file.
+            if exc.message != self._problem:
+                structlog.get_logger().error("api_keys_not_read", problem=exc.message)
+            self._problem = exc.message
         else:
+            self._seen, self._problem = version, ""
             structlog.get_logger().info("api_keys_read", keys=len(self._keys))
+
+
+def _check_scope(key: Key, scope: Scope) -> None:
+    if scope not in key.scopes:
+        raise errors.PermissionDenied(f"the key {key.name} lacks the scope {scope}")
 
 
 def _version(path: Path) -> tuple[int, int, int]:

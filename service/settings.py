@@ -287,7 +287,7 @@ def load() -> Settings:
         needed = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
         problems += [f"{_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in needed]
     if settings is not None:
-        problems += _tls_problems(settings)
+        problems += [*_tls_problems(settings), *_port_problems(settings)]
     if problems or settings is None:
         raise SettingsError("\n".join(problems))
     return settings
@@ -299,6 +299,20 @@ def _tls_problems(settings: Settings) -> list[str]:
     if settings.tls_client_authority is not None and settings.tls_key is None:
         return ["AKIN_TLS_CLIENT_AUTHORITY: needs AKIN_TLS_CERTIFICATE and AKIN_TLS_KEY"]
     return []
+
+
+def _port_problems(settings: Settings) -> list[str]:
+    """What stands against a port of its own for each worker."""
+    given = {
+        "AKIN_METRICS_LISTEN": settings.metrics_listen,
+        "AKIN_HEALTH_LISTEN": settings.health_listen,
+    }
+    last = {name: address.rpartition(":")[2] for name, address in given.items() if address}
+    return [
+        f"{name}: leaves no port for each of {settings.workers} workers"
+        for name, port in last.items()
+        if int(port) + settings.workers - 1 > LAST_PORT
+    ]
 
 
 def names() -> dict[str, str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.domain.stages import Timing
 
 SERVICE_NAME = "akin"
+EXPORT_SECONDS = 5
+CLOSE_SECONDS = 2.0
+
+_CONTEXT = TraceContextTextMapPropagator()
+"""Of what callers send only `traceparent` counts: baggage is the caller's own words."""
 
 
 class Tracing:
@@ -21,17 +28,17 @@ class Tracing:
 
     def __init__(self, endpoint: str) -> None:
         self._provider = TracerProvider(resource=Resource.create({"service.name": SERVICE_NAME}))
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("akin")
 
     def call(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> CallTrace:
         """A call of a method by full name, with what its caller sent along."""
-        carrier = {name: value for name, value in metadata if isinstance(value, str)}
+        carrier = {name: value for name, value in metadata if name == "traceparent"}
         service, _, name = method.rpartition(".")
         span = self._tracer.start_span(
             f"{service}/{name}",
-            propagate.extract(carrier),
+            _CONTEXT.extract(carrier),
             trace.SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         )
@@ -43,8 +50,11 @@ class Tracing:
             call.finish(code)
 
     def close(self) -> None:
-        """Sends what was not sent yet."""
-        self._provider.shutdown()
+        """Sends what was not sent yet, where the collector takes it within a moment."""
+        # Shutting down waits for the collector, which may never answer.
+        last = threading.Thread(target=self._provider.shutdown, daemon=True)
+        last.start()
+        last.join(CLOSE_SECONDS)
 
 
 class CallTrace(Timing):
@@ -71,7 +81,7 @@ class CallTrace(Timing):
     def headers(self, begun: object) -> Mapping[str, str]:
         """The W3C headers of the span."""
         carrier: dict[str, str] = {}
-        propagate.inject(carrier, self._inside(begun))
+        _CONTEXT.inject(carrier, self._inside(begun))
         return carrier
 
     def finish(self, code: int) -> None:

@@ -31,9 +31,9 @@ def test_a_rate_holds_on_average(tmp_path: Path) -> None:
     for tenth in range(100):
         clock.now = tenth / 10
         for _ in range(3):
-            keys.allowed("Bearer b-key", READ)
+            keys.opened("Bearer b-key", Scope.READ)
             try:
-                keys.allowed("Bearer a-key", READ)
+                keys.opened("Bearer a-key", Scope.READ)
                 made += 1
             except errors.RateLimited as exc:
                 waits.append(exc.retry_after_seconds or 0.0)
@@ -51,15 +51,20 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     clock.now += LOOK_SECONDS
     assert "b" == keys.known("Bearer b-key")
     with pytest.raises(errors.Unauthenticated):
-        keys.known("Bearer a-key")
+        keys.opened("Bearer a-key", Scope.READ)
     for damage in (lambda: path.write_text("nonsense"), path.unlink):
         damage()
         clock.now += LOOK_SECONDS
         assert "b" == keys.known("Bearer b-key")
+    # A file that cannot be read for now is looked at again, though it does not change.
+    path.mkdir()
+    clock.now += LOOK_SECONDS
+    assert "b" == keys.known("Bearer b-key")
+    path.rmdir()
     write_keys(path)
     clock.now += LOOK_SECONDS
     with pytest.raises(errors.Unauthenticated):
-        keys.known("Bearer b-key")
+        keys.opened("Bearer b-key", Scope.READ)
 
 
 @pytest.mark.parametrize("given", [None, "", "a-key", "bearer a-key", "Basic a-key", "Bearer "])
@@ -67,7 +72,7 @@ def test_only_a_bearer_is_known(tmp_path: Path, given: str | None) -> None:
     """A key is taken from `Bearer KEY` and from nothing else."""
     write_keys(tmp_path / "keys", entry("a", "read"))
     with pytest.raises(errors.Unauthenticated):
-        Keys(tmp_path / "keys").known(given)
+        Keys(tmp_path / "keys").opened(given, Scope.READ)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from service.access import Access, Scope
 from service.domain import limits, stages
 from service.domain.deadline import deadline
 from service.domain.stages import Timing
+from service.rpc.gate import Gate
 from service.rpc.scopes import SCOPES
 from service.rpc.status import status
 
@@ -43,8 +44,12 @@ class Door(Protocol):
         """The caller's name, or Unauthenticated."""
         ...
 
-    def allowed(self, authorization: str | None, access: Access) -> None:
+    def opened(self, authorization: str | None, scope: Scope) -> None:
         """Raises Unauthenticated, PermissionDenied or RateLimited."""
+        ...
+
+    def allowed(self, authorization: str | None, access: Access) -> None:
+        """Raises Unauthenticated or PermissionDenied."""
         ...
 
 
@@ -60,29 +65,9 @@ class Watch(Protocol):
         ...
 
 
-class Gate:
-    """Lets calls in and counts them; closed while the service starts."""
-
-    def __init__(self) -> None:
-        self.open = False
-        self._inside = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
-
-    def enter(self) -> None:
-        """Counts a call that starts."""
-        self._inside += 1
-        self._empty.clear()
-
-    def leave(self) -> None:
-        """Counts a call that ends."""
-        self._inside -= 1
-        if not self._inside:
-            self._empty.set()
-
-    async def idle(self) -> None:
-        """Waits until no call is under way."""
-        await self._empty.wait()
+PUSHBACK = "grpc-retry-pushback-ms"
+PUSHBACK_SECONDS = 5.0
+"""Clients that retry by themselves wait as long as we say; where it is longer, they leave it."""
 
 
 def method_handlers(
@@ -109,6 +94,7 @@ def _handler(
         GetMessageClass(method.input_type),
         SCOPES[method.full_name],
         "catalog" in method.input_type.fields_by_name,
+        method.client_streaming or method.server_streaming,
         gate,
         door,
         watch,
@@ -148,6 +134,7 @@ class _Kind(NamedTuple):
     request_class: type[Message]
     scope: Scope
     names_catalog: bool
+    stream: bool
     gate: Gate
     door: Door
     watch: Watch
@@ -167,6 +154,7 @@ class _Call:
         self._started = time.perf_counter()
         left = context.time_remaining()
         deadline.set(None if left is None else time.monotonic() + left)
+        self._received = False
         self._request_bytes = 0
         self._response_bytes = 0
 
@@ -175,21 +163,22 @@ class _Call:
 
         Raises:
             NotReady: the service starts.
-            Unauthenticated: the caller is not known.
+            Overloaded: too many calls are under way.
+            Unauthenticated, PermissionDenied, RateLimited: the caller may make no such call.
         """
-        if not self._kind.gate.open:
-            raise errors.NotReady("the service is starting")
+        self._kind.gate.check(stream=self._kind.stream)
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
         self._key = self._kind.door.known(self._authorization) or None
+        self._kind.door.opened(self._authorization, self._kind.scope)
 
     def received(self, data: bytes) -> Message:
         """Parses a request.
 
         Raises:
             InvalidRequest: it is no such message, or too long.
-            Unauthenticated, PermissionDenied, RateLimited: the caller may not ask for it.
+            Unauthenticated, PermissionDenied, RateLimited: the caller may not ask so.
         """
         request_class = self._kind.request_class
         self._request_bytes += len(data)
@@ -200,7 +189,10 @@ class _Call:
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
             raise errors.invalid("message", description) from None
-        # Of a stream, each message anew: a key may have been taken back meanwhile.
+        if self._received:
+            # Of a stream, each message anew: a key may have been taken back meanwhile.
+            self._kind.door.opened(self._authorization, self._kind.scope)
+        self._received = True
         catalog = request.catalog if self._kind.names_catalog else None
         self._kind.door.allowed(self._authorization, Access(self._kind.scope, catalog))
         return cast("Message", request)
@@ -220,21 +212,21 @@ class _Call:
         return data
 
     async def __aenter__(self) -> Self:
-        self._kind.gate.enter()
+        self._kind.gate.enter(stream=self._kind.stream)
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         try:
             await self._end(exc)
         finally:
-            self._kind.gate.leave()
+            self._kind.gate.leave(stream=self._kind.stream)
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
             self._context.set_trailing_metadata(((SERVER_TIMING, self._timing()),))
-            self._log(code_pb2.OK)
+            self._log(self._left() or code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):
-            self._log(code_pb2.CANCELLED)
+            self._log(self._left() or code_pb2.CANCELLED)
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
@@ -242,14 +234,22 @@ class _Call:
             self._log(code_pb2.INTERNAL)
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
+    def _left(self) -> int:
+        """The status that a caller has seen who did not wait for the end; 0 if they did."""
+        left = self._context.time_remaining()
+        if left is not None and left <= 0:
+            return int(code_pb2.DEADLINE_EXCEEDED)
+        return int(code_pb2.CANCELLED) if self._context.cancelled() else 0
+
     async def _abort(self, error: errors.AkinError) -> NoReturn:
         made = status(error)
         self._log(made.code, error.reason)
-        await self._context.abort(
-            _STATUS_CODES[made.code],
-            made.message,
-            (("grpc-status-details-bin", made.SerializeToString()),),
-        )
+        metadata: list[tuple[str, str | bytes]] = [
+            ("grpc-status-details-bin", made.SerializeToString())
+        ]
+        if error.retry_after_seconds is not None and made.code == code_pb2.UNAVAILABLE:
+            metadata.append((PUSHBACK, _pushback(error.retry_after_seconds)))
+        await self._context.abort(_STATUS_CODES[made.code], made.message, tuple(metadata))
 
     def _timing(self) -> str:
         """What took how long, as in the header of this name (W3C Server Timing)."""
@@ -270,6 +270,10 @@ class _Call:
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
         )
+
+
+def _pushback(seconds: float) -> str:
+    return str(int(1000 * seconds)) if seconds <= PUSHBACK_SECONDS else "-1"
 
 
 _STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}

@@ -14,8 +14,9 @@ from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.rpc.analysis import AnalysisServicer
-from service.rpc.calls import Door, Gate, Watch, method_handlers
+from service.rpc.calls import Door, Watch, method_handlers
 from service.rpc.catalog_servicer import CatalogServicer
+from service.rpc.gate import Gate
 from service.rpc.servicer import RecommenderServicer, Services
 from service.rpc.tls import TlsFiles, credentials
 
@@ -28,8 +29,8 @@ EMBEDDING_HEALTH = "akin.embedding"
 RECEIVED_BYTES = 24 * 1024 * 1024
 """What gRPC itself takes in: above our own limit, so that callers get our error, which names it."""
 
-CALLS_AT_ONCE = 2_000
-"""Further calls are refused with RESOURCE_EXHAUSTED: each holds memory while it waits."""
+CONNECTED_AT_ONCE = 10_000
+"""Calls that gRPC itself lets in, those without a key among them: health and reflection."""
 
 
 class Server:
@@ -66,7 +67,7 @@ class Server:
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
             ("grpc.so_reuseport", int(shared_port)),
         )
-        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CALLS_AT_ONCE)
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=CONNECTED_AT_ONCE)
         for service, servicer in (
             (RECOMMENDER, RecommenderServicer(services)),
             (CATALOG, CatalogServicer(services)),

@@ -41,6 +41,7 @@ def credentials(files: TlsFiles) -> grpc.ServerCredentials:
 class _Follower:
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
+        self._problem = ""
         self._seen = self._version()
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
@@ -68,25 +69,28 @@ class _Follower:
         version = self._version()
         if version == self._seen:
             return None
-        self._seen = version
         try:
             made = self.configuration()
         except errors.TlsUnusable as exc:
-            structlog.get_logger().error("certificate_not_read", problem=exc.message)
+            # It is tried again: what forbids to read them may be mended without a change of them.
+            if exc.message != self._problem:
+                structlog.get_logger().error("certificate_not_read", problem=exc.message)
+            self._problem = exc.message
             return None
+        self._seen, self._problem = version, ""
         structlog.get_logger().info("certificate_read")
         return made
 
-    def _version(self) -> list[tuple[int, int] | None]:
+    def _version(self) -> list[tuple[int, int, int] | None]:
         return [_version(path) for path in self._files if path is not None]
 
 
-def _version(path: Path) -> tuple[int, int] | None:
+def _version(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _no_password() -> str:

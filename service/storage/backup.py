@@ -9,12 +9,14 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 from service import errors
 from service.storage.folder import DATABASE, locked
 from service.storage.schema import connect, translated
 
 PAGES_AT_ONCE = 1_000
+LOGS = ("-wal", "-shm", "-journal")
 
 
 class Contents(NamedTuple):
@@ -44,9 +46,9 @@ def backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> 
         raise errors.StoreUnavailable(f"there is no database in {folder}")
     if target.exists():
         raise errors.StoreUnavailable(f"{target} is there already")
-    partial = target.with_name(target.name + ".partial")
+    partial = _beside(target)
     try:
-        partial.unlink(missing_ok=True)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))  # it holds all texts
         with (
             translated(),
             closing(connect(source, read_only=True)) as reading,
@@ -62,8 +64,9 @@ def backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> 
             )
             writing.execute("PRAGMA journal_mode = DELETE")
         contents = check(partial)
-        _synced(partial)
-        partial.rename(target)
+        _publish(partial, target)
+    except FileExistsError as exc:
+        raise errors.StoreUnavailable(f"{target} is there already") from exc
     except OSError as exc:
         raise errors.StoreUnavailable(f"the backup cannot be written: {exc}") from exc
     finally:
@@ -72,26 +75,33 @@ def backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> 
 
 
 def restore(file: Path, folder: Path) -> Contents:
-    """Puts a backup into a data folder that has no database, and checks it.
+    """Puts a backup into a data folder that has no database, and checks what is put there.
 
     Raises:
         StoreUnavailable: the folder has a database, a server uses it, or it cannot be written.
         StoreCorrupted: the file is no database of Akin's, or is damaged.
     """
-    contents = check(file)
+    if not file.is_file():
+        raise errors.StoreUnavailable(f"there is no file {file}")
     with locked(folder):
         database = folder / DATABASE
-        if database.exists():
-            raise errors.StoreUnavailable(f"{folder} has a database already: restore elsewhere")
+        # A log that was left behind would be played into the database that is put beside it.
+        for left in (database, *(database.with_name(DATABASE + end) for end in LOGS)):
+            if left.exists():
+                raise errors.StoreUnavailable(
+                    f"{folder} has a database already, {left.name}: restore elsewhere"
+                )
+        partial = _beside(database)
         try:
             # Snapshots of the index may be of what came after the backup.
             shutil.rmtree(folder / "index", ignore_errors=True)
-            partial = database.with_name(DATABASE + ".partial")
             shutil.copyfile(file, partial)
-            _synced(partial)
-            partial.rename(database)
+            contents = check(partial)
+            _publish(partial, database)
         except OSError as exc:
             raise errors.StoreUnavailable(f"the backup cannot be put back: {exc}") from exc
+        finally:
+            partial.unlink(missing_ok=True)
     return contents
 
 
@@ -121,6 +131,26 @@ def check(file: Path) -> Contents:
     return Contents(*row)
 
 
-def _synced(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def _beside(target: Path) -> Path:
+    """A name of its own for what is to become `target`."""
+    return target.with_name(f"{target.name}.{uuid4().hex}.partial")
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Gives a whole file its name, which survives a loss of power.
+
+    Raises:
+        FileExistsError: there is one of that name.
+    """
+    _sync(partial)
+    os.link(partial, target)
+    partial.unlink()
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,5 +1,5 @@
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -235,3 +235,24 @@ def test_attributes_are_json() -> None:
     """An attribute that JSON cannot say is refused."""
     with pytest.raises(ValueError, match="Unexpected type"):
         akin.item("1", "text", {"when": object()})
+
+
+class Broken(Exception):
+    """What a caller's own items may raise."""
+
+
+def broken() -> Iterator[akin.Item]:
+    for number in range(300):
+        yield akin.item(str(number), "a text")
+    raise Broken
+
+
+async def test_what_callers_items_raise_reaches_them() -> None:
+    """An import whose items cannot be read on ends with what reading them raised."""
+    with ScriptedServer() as server:
+        with akin.Client(server.address) as client, pytest.raises(Broken):
+            list(client.import_items(broken()))
+        async with akin.AsyncClient(server.address) as client:
+            with pytest.raises(Broken):
+                async for _ in client.import_items(broken()):
+                    pass

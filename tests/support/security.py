@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pkgutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import akin
+import akin.v1
 import grpc
 import trustme
 from akin._errors import decode
 from akin._policy import credentials
 from akin.v1 import (
-    analysis_service_pb2,
     catalog_service_pb2,
     catalog_service_pb2_grpc,
-    recommender_service_pb2,
 )
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -36,8 +36,9 @@ ALONE = (("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0))
 
 METHODS: list[MethodDescriptor] = [
     method
-    for file in (analysis_service_pb2, catalog_service_pb2, recommender_service_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
+    for found in pkgutil.iter_modules(akin.v1.__path__, "akin.v1.")
+    if found.name.endswith("_pb2")
+    for service in import_module(found.name).DESCRIPTOR.services_by_name.values()
     for method in service.methods
 ]
 

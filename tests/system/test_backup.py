@@ -104,3 +104,19 @@ def test_a_damaged_backup_is_not_put_back(tmp_path: Path, damage: str) -> None:
     assert refused.stderr.startswith("akin restore: ")
     assert "Traceback" not in refused.stderr
     assert not (new / "data" / "akin.sqlite3").exists()
+
+
+def test_no_log_of_another_database_is_played_into_a_restored_one(tmp_path: Path) -> None:
+    """Where a log was left behind, nothing is put beside it, and the log is named."""
+    with RunningServer(tmp_path) as server:
+        with server.client() as client:
+            client.upsert_item("a", "green tea")
+        assert 0 == run(tmp_path, "backup", "copy").returncode
+        server.kill()
+    (tmp_path / "data" / "akin.sqlite3").unlink()
+    assert (tmp_path / "data" / "akin.sqlite3-wal").exists()
+    done = run(tmp_path, "restore", "copy")
+    assert 1 == done.returncode
+    assert "akin.sqlite3-" in done.stderr
+    assert not (tmp_path / "data" / "akin.sqlite3").exists()
+    assert 0o600 == (tmp_path / "copy").stat().st_mode & 0o777

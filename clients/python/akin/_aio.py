@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -75,14 +76,20 @@ class AsyncClient(AsyncCatalogCalls, AsyncAnalysisCalls):
 
         With `validate_only` it stores nothing, and tells about what embedding would take.
         """
-        messages = _requests.import_messages(
+        made = _requests.import_messages(
             items, self._catalog, require_indexed=require_indexed, validate_only=validate_only
         )
+        messages = _requests.Remembering(made)
         try:
             async for response in self._stub.ImportItems(messages):
                 yield response
         except grpc.aio.AioRpcError as exc:
-            raise decode(exc) from exc
+            raise messages.failure or decode(exc) from exc
+        except asyncio.CancelledError:
+            # So gRPC ends a call whose messages cannot be made.
+            if messages.failure is None:
+                raise
+            raise messages.failure from None
 
     async def get_item(self, item_id: str) -> item_pb2.Item:
         """One item."""

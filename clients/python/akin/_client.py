@@ -74,13 +74,14 @@ class Client(CatalogCalls, AnalysisCalls):
 
         With `validate_only` it stores nothing, and tells about what embedding would take.
         """
-        messages = _requests.import_messages(
+        made = _requests.import_messages(
             items, self._catalog, require_indexed=require_indexed, validate_only=validate_only
         )
+        messages = _requests.Remembering(made)
         try:
             yield from self._stub.ImportItems(messages)
         except grpc.RpcError as exc:
-            raise decode(exc) from exc
+            raise messages.failure or decode(exc) from exc
 
     def get_item(self, item_id: str) -> item_pb2.Item:
         """One item."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -45,7 +47,8 @@ def decode(error: grpc.RpcError) -> AkinError:
     made = AkinError(call.code(), call.details() or "")
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
-            _add_details(made, status_pb2.Status.FromString(value))
+            with suppress(DecodeError):  # something between may have garbled them
+                _add_details(made, status_pb2.Status.FromString(value))
     return made
 
 

@@ -62,6 +62,24 @@ def _example(example: str | pb.Example) -> pb.Example:
     return pb.Example(item_id=example) if isinstance(example, str) else example
 
 
+class Remembering(Iterator[pb.ImportItemsRequest]):
+    """Hands on messages; `failure` is what making them raised, which gRPC does not tell."""
+
+    def __init__(self, messages: Iterator[pb.ImportItemsRequest]) -> None:
+        self._messages = messages
+        self.failure: Exception | None = None
+
+    def __next__(self) -> pb.ImportItemsRequest:
+        """The next message."""
+        try:
+            return next(self._messages)
+        except StopIteration:
+            raise
+        except Exception as exc:
+            self.failure = exc
+            raise
+
+
 def import_messages(
     items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool, validate_only: bool
 ) -> Iterator[pb.ImportItemsRequest]:
