@@ -46,7 +46,7 @@ bench-smoke: .venv/ready
 	$(BIN)/python bench/smoke.py
 
 bench-duplicates: .venv/ready
-	$(BIN)/python bench/duplicates.py
+	$(BIN)/python bench/near_duplicates.py
 
 bench-hotpath: .venv/ready
 	$(BIN)/python bench/hotpath.py

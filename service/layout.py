@@ -1,9 +1,10 @@
 """Places groups and their items on a map of two dimensions that people can read.
 
-Centres lie as their cosines demand, as far as two dimensions allow (classical multidimensional
-scaling), and are then pushed apart; an item lies between the centres that it is like, nearest to
-its own, and aside by what it has of its group's two main directions. All of it is the same for the
-same input.
+Centres lie as far from each other as their cosines demand, as nearly as two dimensions allow
+(multidimensional scaling: the classical kind, and from there the least stress), and are then
+pushed apart. An item lies between the centres that it is like, nearest to its own, and aside by
+what it has of its group's two main directions, which are turned so that groups are no lines. All
+of it is the same for the same input.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ SHARPNESS = 40.0
 OWN_WEIGHT = 3.0
 """The own centre counts so many times as much besides: so that groups keep together."""
 
+ROUNDS = 100
+"""Of lessening the stress, and as many pushes at most: 1 s each for 1,000 centres."""
+
 PUSHES = 100
-SPREAD = 0.35
+TURNS = 24
+SPREAD = 0.45
 """A group's items lie within this share of the way to the nearest other centre."""
 
 
@@ -49,27 +54,35 @@ class Layout:
 
     def placed(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
         """The places of items, float64 [items, 2], of which `groups` names the centres."""
+        aside = np.einsum("iad,id->ia", self.axes[groups], items - self.vectors[groups])
+        places: Places = self.between(items, groups) + np.tanh(aside) * self.reach[groups, None]
+        return places
+
+    def between(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
+        """The places of items among the centres, before they go aside."""
         cosines = (items @ self.vectors.T).astype(np.float64)
         weights = np.exp(SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
         weights[np.arange(len(items)), groups] *= OWN_WEIGHT
         weights /= weights.sum(axis=1, keepdims=True)
-        aside = np.einsum("iad,id->ia", self.axes[groups], items - self.vectors[groups])
-        places: Places = weights @ self.places + np.tanh(aside) * self.reach[groups, None]
+        places: Places = weights @ self.places
         return places
 
 
 def laid_out(vectors: Vectors, groups: Sequence[Vectors]) -> Layout:
     """A layout for centres, float32 [centres, dimensions], and vectors of each group's items."""
-    places = _apart(_scaled(vectors))
+    places = _apart(_relaxed(_scaled(vectors), vectors))
     number = len(places)
     if number > 1:
-        gaps = np.linalg.norm(places[:, None] - places[None], axis=2)
+        gaps = _gaps(places)
         np.fill_diagonal(gaps, np.inf)
         reach = SPREAD * gaps.min(axis=1)
     else:
         reach = np.ones(number)
     axes = np.stack([_axes(each, centre) for each, centre in zip(groups, vectors, strict=True)])
-    return Layout(vectors, places, axes, reach)
+    layout = Layout(vectors, places, axes, reach)
+    for group, items in enumerate(groups):
+        axes[group] = _turned(layout, group, items)
+    return layout
 
 
 def _scaled(vectors: Vectors) -> Places:
@@ -84,22 +97,50 @@ def _scaled(vectors: Vectors) -> Places:
     return _within(places * _signs(places))
 
 
+def _relaxed(places: Places, vectors: Vectors) -> Places:
+    """Places with less stress: with distances that are more like those of the vectors (SMACOF).
+
+    The classical kind lets what lies in other dimensions collapse; this spreads it out, which
+    leaves fewer voids.
+    """
+    wanted = np.sqrt(np.maximum(2.0 - 2.0 * (vectors @ vectors.T).astype(np.float64), 0.0))
+    np.fill_diagonal(wanted, 0.0)
+    places = places + _nudges(len(places))
+    for _ in range(ROUNDS):
+        gaps = _gaps(places)
+        np.fill_diagonal(gaps, 1.0)
+        ratios = wanted / gaps
+        places = (places * ratios.sum(axis=1, keepdims=True) - ratios @ places) / len(places)
+    return _within(places)
+
+
+def _nudges(number: int) -> Places:
+    """A direction of its own for each, so that what has one place can come apart."""
+    angles = np.arange(number) * np.pi * (3.0 - np.sqrt(5.0))
+    return 1e-6 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
 def _apart(places: Places) -> Places:
     """Pushes apart those that are nearer to each other than they would be evenly spread."""
     number = len(places)
     least = 1.2 / np.sqrt(max(number, 1))
-    # Where some have one place, a direction of their own.
-    angles = np.arange(number) * np.pi * (3.0 - np.sqrt(5.0))
-    places = places + 1e-6 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    places = places + _nudges(number)
     for _ in range(PUSHES):
-        ways = places[:, None] - places[None]
-        gaps = np.linalg.norm(ways, axis=2)
+        gaps = _gaps(places)
         np.fill_diagonal(gaps, np.inf)
         pushes = np.maximum(least - gaps, 0.0) / 2.0
         if not pushes.any():
             break
-        places = places + np.einsum("ij,ijk->ik", pushes / gaps / 2.0, ways)
+        pushes /= 2.0 * gaps
+        places = places * (1.0 + pushes.sum(axis=1, keepdims=True)) - pushes @ places
     return _within(places)
+
+
+def _gaps(places: Places) -> Places:
+    """The distances of places from each other, float64 [places, places]."""
+    across, along = (each[:, None] - each for each in places.T)
+    gaps: Places = np.sqrt(across * across + along * along)
+    return gaps
 
 
 def _within(places: Places) -> Places:
@@ -118,6 +159,34 @@ def _axes(items: Vectors, centre: Vectors) -> Vectors:
         found = directions[:2][used]
         axes[: len(found)] = found * _signs(found.T)[:, None] / (2.0 * deviations[used, None])
     return axes
+
+
+def _turned(layout: Layout, group: int, items: Vectors) -> Vectors:
+    """A group's axes turned so that its items take the most room.
+
+    Going between the centres and going aside cancel each other in some directions, so that a group
+    is no more than a line; of all turns, mirrored ones too, there is one that does so least.
+    """
+    axes: Vectors = layout.axes[group]
+    if len(items) < 2:  # noqa: PLR2004  (one item has no direction)
+        return axes
+    between = layout.between(items, np.full(len(items), group))
+    aside = np.tanh((items - layout.vectors[group]) @ axes.T) * layout.reach[group]
+    whole = np.cov(np.concatenate([between, aside], axis=1).T)
+    turns = _turns()
+    crossed = whole[:2, 2:] @ turns
+    spreads = whole[:2, :2] + turns.mT @ whole[2:, 2:] @ turns + crossed + crossed.mT
+    best = turns[np.linalg.det(spreads).argmax()].astype(np.float32)
+    turned: Vectors = best.T @ axes
+    return turned
+
+
+def _turns() -> Places:
+    """Turns of two dimensions, then the same mirrored, float64 [turns, 2, 2]."""
+    angles = np.linspace(0.0, 2.0 * np.pi, TURNS, endpoint=False)
+    cosines, sines = np.cos(angles), np.sin(angles)
+    turns = np.stack([cosines, -sines, sines, cosines], axis=1).reshape(-1, 2, 2)
+    return np.concatenate([turns, turns * [1.0, -1.0]])
 
 
 def _signs(columns: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:

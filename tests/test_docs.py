@@ -12,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "SECURITY.md")),
     *sorted((ROOT / "docs").glob("*.md")),
-    *(ROOT / f"{folder}/README.md" for folder in ("deploy", "bench", "clients/conformance")),
+    *(
+        ROOT / f"{folder}/README.md"
+        for folder in ("deploy", "bench", "clients/conformance", "examples")
+    ),
 ]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 

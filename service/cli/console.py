@@ -9,17 +9,26 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NoReturn
 
 import akin
 import typer
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, Parse, ParseError
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 Address = Annotated[str, typer.Option(help="host:port of the server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Where = Annotated[str | None, typer.Option("--filter", help="Only what passes: a Filter as JSON.")]
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 TEXT_CHARACTERS = 50
@@ -62,6 +71,22 @@ def connected(address: str) -> Iterator[akin.Client]:
         raise typer.Exit(1) from None
 
 
+def misused(message: str) -> NoReturn:
+    """Ends the command for what its options say, with exit code 2."""
+    typer.echo(f"akin: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def only(where: str | None) -> akin.Filter | None:
+    """The filter that --filter tells; ends the command if it is none."""
+    if where is None:
+        return None
+    try:
+        return Parse(where, akin.Filter())
+    except ParseError as exc:
+        misused(f"--filter: {' '.join(str(exc).split())}")
+
+
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
@@ -74,7 +99,7 @@ def recommendations_json(response: akin.RecommendSimilarResponse) -> object:
 
 def recommendations_table(title: str, recommendations: Sequence[akin.Recommendation]) -> Table:
     """Recommendations with full items, for people; and their reasons, if there are any."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = titled(title)
     table.add_column("score", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("what it is")
@@ -82,9 +107,20 @@ def recommendations_table(title: str, recommendations: Sequence[akin.Recommendat
     if explained:
         table.add_column("because", overflow="fold")
     for each in recommendations:
-        row = [f"{each.score:.3f}", each.item_id, _start(each.item.text, TEXT_CHARACTERS)]
+        row = [f"{each.score:.3f}", each.item_id, start(each.item.text)]
         table.add_row(*row, *[_because(each.reasons)] * explained)
     return table
+
+
+def titled(title: str, caption: str | None = None) -> Table:
+    """An empty table with a title above it, and maybe a remark below."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+    )
 
 
 def _because(reasons: Iterable[akin.Reason]) -> str:
@@ -96,7 +132,7 @@ def _because(reasons: Iterable[akin.Reason]) -> str:
 def _source(reason: akin.Reason) -> str:
     if reason.WhichOneof("source") == "item_id":
         return reason.item_id
-    return f'"{_start(reason.preference_text, REASON_CHARACTERS)}"'
+    return f'"{start(reason.preference_text, REASON_CHARACTERS)}"'
 
 
 def space_line(space: akin.EmbeddingSpace) -> str:
@@ -104,7 +140,8 @@ def space_line(space: akin.EmbeddingSpace) -> str:
     return f"{space.model} by {space.provider}, {space.dimensions} dimensions"
 
 
-def _start(text: str, characters: int) -> str:
+def start(text: str, characters: int = TEXT_CHARACTERS) -> str:
+    """The first words of a text."""
     return textwrap.shorten(text, characters, placeholder=" ...")
 
 
@@ -123,3 +160,13 @@ def progress(title: str, total_bytes: int | None) -> Iterator[Progress]:
     with bar:
         bar.add_task(title, total=total_bytes, done=0)
         yield bar
+
+
+@contextmanager
+def working(title: str) -> Iterator[None]:
+    """A spinner and the time on a terminal while a call is under way, nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn(title), TimeElapsedColumn())
+    hidden = not sys.stderr.isatty()
+    with Progress(*columns, console=err, disable=hidden, transient=True) as bar:
+        bar.add_task(title, total=None)
+        yield

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.progress import Progress
 from rich.table import Table
 
-from service.cli import console, plots
+from service.cli import console, pictures, plots
 from service.cli.figures import LIMIT, Answer, Evaluation, StrategyFigures, Times, spread
 from service.cli.importing import Importer
 from service.cli.lines import ItemLine, LineError, parse
@@ -95,9 +95,7 @@ def evaluate(
     prior_attribute: Annotated[
         str | None, typer.Option(help="Also pooled with this as AKIN_PRIOR_ATTRIBUTE.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write a picture here, a PNG.")
-    ] = None,
+    plot: pictures.Plot = None,
     as_json: console.AsJson = False,
 ) -> None:
     """Measure how well each ranking strategy finds what people like, and how fast.
@@ -109,7 +107,7 @@ def evaluate(
     chosen = strategy or STRATEGIES
     try:
         if plot is not None:
-            plots.check(plot)
+            pictures.check(plot)
         material = Material(items, _read_items(items), _read_people(users))
         evaluation = _evaluated(material, _variants(chosen, prior_attribute), prior_attribute)
         if as_json:
@@ -118,7 +116,7 @@ def evaluate(
             _print(evaluation)
         if plot is not None:
             plots.draw(plot, evaluation)
-    except (Unusable, plots.CannotDraw) as exc:
+    except (Unusable, pictures.CannotDraw) as exc:
         typer.echo(f"akin evaluate: {exc}", err=True)
         raise typer.Exit(2) from None
 

@@ -6,14 +6,19 @@ import typer
 
 from service.cli.backup import backup, restore
 from service.cli.catalogs import catalogs
+from service.cli.classifying import classify
+from service.cli.clustering import clusters
 from service.cli.connection import connection
 from service.cli.demo import demo
+from service.cli.duplicates import duplicates
 from service.cli.evaluating import evaluate
 from service.cli.importing import import_
 from service.cli.key import key
 from service.cli.models import models
+from service.cli.outliers import outliers
 from service.cli.recommending import recommend
 from service.cli.reembedding import reembed
+from service.cli.searching import search
 from service.cli.serve import serve
 from service.cli.status import status
 
@@ -29,6 +34,11 @@ app.command()(serve)
 app.command()(demo)
 app.command("import")(import_)
 app.command()(recommend)
+app.command()(search)
+app.command()(classify)
+app.command()(duplicates)
+app.command()(outliers)
+app.command()(clusters)
 app.command()(evaluate)
 app.command()(models)
 app.command()(status)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.cli import pictures
 from service.cli.figures import Evaluation
 
 if TYPE_CHECKING:
@@ -16,26 +17,6 @@ SIZE_INCHES = (10.0, 5.0)
 DOTS_PER_INCH = 150
 BAR = 0.38
 DARK, LIGHT, GREEN, GREY = "#2b5c8a", "#8fb8dc", "#6a9a78", "#9a9a9a"
-
-
-class CannotDraw(Exception):
-    """There can be no picture; the message says why."""
-
-
-def check(path: Path) -> None:
-    """Finds out what stands against a picture before there is work to lose.
-
-    Raises:
-        CannotDraw: matplotlib is missing, or the folder is.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401, PLC0415  (an extra, and slow to load)
-    except ImportError as exc:
-        raise CannotDraw(
-            f"--plot needs matplotlib, from pip install 'akin-service[plot]' ({exc})"
-        ) from exc
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise CannotDraw(f"--plot: no file can be written at {path}")
 
 
 def draw(path: Path, evaluation: Evaluation) -> None:
@@ -74,10 +55,7 @@ def draw(path: Path, evaluation: Evaluation) -> None:
     _finish(coverage, "items in a top 10", "{:.1f}%", [shares])
     times = latency.barh(rows, [each.p95_ms for each in strategies], 2 * BAR, color=GREY)
     _finish(latency, "time of a call, p95", "{:.1f} ms", [times])
-    try:
-        figure.savefig(path, format="png")
-    except OSError as exc:
-        raise CannotDraw(f"--plot: {exc}") from exc
+    pictures.write(path, figure)
 
 
 def _finish(axes: Axes, title: str, form: str, bars: Sequence[BarContainer]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import akin
 import typer
-from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
 
@@ -18,9 +17,7 @@ def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     like: Annotated[list[str] | None, typer.Option(help="Like this item, and others.")] = None,
     dislike: Annotated[list[str] | None, typer.Option(help="Unlike this item.")] = None,
     limit: Annotated[int, typer.Option(help="The most to return.")] = 10,
-    where: Annotated[
-        str | None, typer.Option("--filter", help="Only what passes: a Filter as JSON.")
-    ] = None,
+    where: console.Where = None,
     exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come.")] = None,
     min_score: Annotated[float | None, typer.Option(help="The least score that may come.")] = None,
     diversity: Annotated[float, typer.Option(help="How much they shall differ, 0 to 1.")] = 0.0,
@@ -34,8 +31,8 @@ def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     """Print recommendations for an item, a user, a text, or items liked and disliked."""
     examples = akin.examples(like or (), dislike or ()) if like or dislike else None
     if sum(source is not None for source in (item, user, text, examples)) != 1:
-        _misused("give exactly one of --item, --user, --text, and --like with --dislike")
-    only = None if where is None else _filter(where)
+        console.misused("give exactly one of --item, --user, --text, and --like with --dislike")
+    only = console.only(where)
     with console.connected(address) as client:
         response = client.recommend_similar(
             item_id=item,
@@ -58,23 +55,10 @@ def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
         _show(title, response)
 
 
-def _filter(text: str) -> akin.Filter:
-    try:
-        return Parse(text, akin.Filter())
-    except ParseError as exc:
-        _misused(f"--filter: {' '.join(str(exc).split())}")
-
-
 def _show(title: str, response: akin.RecommendSimilarResponse) -> None:
     console.out.print(console.recommendations_table(title, response.recommendations))
     if response.missing_item_ids:
         typer.echo(f"not in the catalog: {', '.join(response.missing_item_ids)}", err=True)
-
-
-def _misused(message: str) -> NoReturn:
-    """Ends the command for what its options say."""
-    typer.echo(f"akin: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def _title(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NoReturn, Self
 
 import akin
 import grpc
+from akin.v1 import analysis_service_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf import any_pb2
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.rpc import status_pb2
 
 from support.rejections import SERVICE
 from support.server import WAIT_SECONDS
+
+ANALYSIS = analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,16 @@ class ScriptedServer:
 
     Past the end of the script GetItem succeeds. `requests` are those of GetItem; `imports` counts
     the calls of ImportItems, of which each acknowledges one message and then fails. While `held`,
-    GetItem does not answer. RecommendSimilar and ListItems find nothing; `questions` are theirs.
+    GetItem does not answer. RecommendSimilar and ListItems find nothing. A method of the
+    AnalysisService gives the `answers` of its name, or an empty one. `questions` are those of all
+    these.
     """
 
-    def __init__(self, *script: Failure) -> None:
+    def __init__(
+        self, *script: Failure, answers: Mapping[str, Sequence[Message]] = MappingProxyType({})
+    ) -> None:
         self.requests: list[pb.GetItemRequest] = []
-        self.questions: list[pb.RecommendSimilarRequest | pb.ListItemsRequest] = []
+        self.questions: list[Message] = []
         self.imports = 0
         self.held = False
         self._release = threading.Event()
@@ -68,6 +76,10 @@ class ScriptedServer:
             ),
         }
         self._server.add_registered_method_handlers(SERVICE, handlers)
+        self._answers = answers
+        self._server.add_registered_method_handlers(
+            ANALYSIS.full_name, {each.name: self._analysis(each) for each in ANALYSIS.methods}
+        )
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:
@@ -104,6 +116,27 @@ class ScriptedServer:
     ) -> pb.ListItemsResponse:
         self.questions.append(request)
         return pb.ListItemsResponse()
+
+    def _analysis(self, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
+        kinds = vars(analysis_service_pb2)
+        request, response = kinds[method.input_type.name], kinds[method.output_type.name]
+        answers: Sequence[Message] = self._answers.get(method.name, [response()])
+
+        def one(question: Message, context: grpc.ServicerContext) -> Message:
+            self.questions.append(question)
+            return answers[0]
+
+        def many(question: Message, context: grpc.ServicerContext) -> Iterator[Message]:
+            self.questions.append(question)
+            yield from answers
+
+        if method.server_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                many, request.FromString, response.SerializeToString
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            one, request.FromString, response.SerializeToString
+        )
 
     def _import_items(
         self, requests: Iterator[pb.ImportItemsRequest], context: grpc.ServicerContext

@@ -1,6 +1,6 @@
 """How long FindDuplicates takes over a large catalogue, and what it finds of what there is.
 
-    python bench/duplicates.py [--items N] [--sample N] [--json FILE]
+    python bench/near_duplicates.py [--items N] [--sample N] [--json FILE]
 
 Imports real package descriptions into a real server and asks it for all duplicates, once right
 after the import and once the index has settled. What it finds is compared with brute force: for a

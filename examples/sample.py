@@ -1,0 +1,80 @@
+"""The sample books for the examples: on a server that is named, or on one of their own.
+
+Every example takes the address of a server that has the sample's books, as by
+
+    akin import service/cli/sample/books.jsonl
+
+Without one it starts a server on a free port with its data in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import akin
+
+from service.cli.demo import SAMPLE
+from service.cli.lines import ItemLine, parse
+from service.cli.servers import temporary_server
+
+
+@contextmanager
+def client() -> Iterator[akin.Client]:
+    """A client of a server with the books, for what only reads."""
+    if len(sys.argv) > 1:
+        with akin.Client(sys.argv[1]) as connected:
+            yield connected
+    else:
+        with _server() as address, akin.Client(address) as connected:
+            fill(connected)
+            yield connected
+
+
+@contextmanager
+def catalog() -> Iterator[akin.Client]:
+    """A client of a catalog of its own with the books, deleted at the end, for what writes."""
+    if len(sys.argv) > 1:
+        with _catalog(sys.argv[1]) as connected:
+            yield connected
+    else:
+        with _server() as address, _catalog(address) as connected:
+            yield connected
+
+
+def fill(connected: akin.Client) -> None:
+    """Stores the books."""
+    with SAMPLE.open("rb") as lines:
+        items = [each.message() for each in map(parse, lines) if isinstance(each, ItemLine)]
+    for result in connected.import_items(items):
+        if result.code:
+            raise SystemExit(f"{result.item_id}: {result.message}")
+
+
+def title(item: akin.Item) -> str:
+    """A book's title."""
+    return item.attributes.fields["title"].string_value
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(prefix="akin-example-") as folder,
+        temporary_server(folder, embedder="local") as address,
+    ):
+        yield address
+
+
+@contextmanager
+def _catalog(address: str) -> Iterator[akin.Client]:
+    name = f"example-{secrets.token_hex(4)}"
+    with akin.Client(address, catalog=name) as connected:
+        connected.create_catalog(name)
+        try:
+            fill(connected)
+            yield connected
+        finally:
+            connected.delete_catalog(name)
