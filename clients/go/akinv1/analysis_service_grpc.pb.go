@@ -32,8 +32,9 @@ const (
 //
 // What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
 //
-// Requests name a catalog as those of RecommenderService do, and fail as those do. Items that wait
-// for their vectors take no part. What goes through a whole catalog works until half a second before
+// Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
+// vector take no part; one whose new text waits for its vector is looked at by its former one, but
+// repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
 // the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
 type AnalysisServiceClient interface {
 	// Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
@@ -124,8 +125,9 @@ func (c *analysisServiceClient) SearchPassages(ctx context.Context, in *SearchPa
 //
 // What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
 //
-// Requests name a catalog as those of RecommenderService do, and fail as those do. Items that wait
-// for their vectors take no part. What goes through a whole catalog works until half a second before
+// Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
+// vector take no part; one whose new text waits for its vector is looked at by its former one, but
+// repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
 // the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
 type AnalysisServiceServer interface {
 	// Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or

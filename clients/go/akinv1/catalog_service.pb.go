@@ -1030,7 +1030,8 @@ type Reembedding struct {
 	EmbeddedItemCount int64 `protobuf:"varint,5,opt,name=embedded_item_count,json=embeddedItemCount,proto3" json:"embedded_item_count,omitempty"`
 	// How many of them the new model refuses for good; after the switch they are PENDING.
 	RejectedItemCount int64 `protobuf:"varint,6,opt,name=rejected_item_count,json=rejectedItemCount,proto3" json:"rejected_item_count,omitempty"`
-	// The tokens the provider has counted so far for the new vectors.
+	// The tokens the provider has counted so far for the new vectors of what was there already; those
+	// of writes since are in `usage` of their replies.
 	PromptTokens int64 `protobuf:"varint,7,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
 	// What it has charged for them, in US dollars.
 	CostUsd float64 `protobuf:"fixed64,8,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`

@@ -28,8 +28,9 @@ if _version_not_supported:
 class AnalysisServiceStub:
     """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items that wait
-    for their vectors take no part. What goes through a whole catalog works until half a second before
+    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
+    vector take no part; one whose new text waits for its vector is looked at by its former one, but
+    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
     the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
     """
 
@@ -69,8 +70,9 @@ class AnalysisServiceStub:
 class AnalysisServiceServicer:
     """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items that wait
-    for their vectors take no part. What goes through a whole catalog works until half a second before
+    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
+    vector take no part; one whose new text waits for its vector is looked at by its former one, but
+    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
     the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
     """
 
@@ -151,8 +153,9 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 class AnalysisService:
     """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items that wait
-    for their vectors take no part. What goes through a whole catalog works until half a second before
+    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
+    vector take no part; one whose new text waits for its vector is looked at by its former one, but
+    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
     the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
     """
 

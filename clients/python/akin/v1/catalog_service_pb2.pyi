@@ -531,7 +531,9 @@ class Reembedding(_message.Message):
     rejected_item_count: _builtins.int
     """How many of them the new model refuses for good; after the switch they are PENDING."""
     prompt_tokens: _builtins.int
-    """The tokens the provider has counted so far for the new vectors."""
+    """The tokens the provider has counted so far for the new vectors of what was there already; those
+    of writes since are in `usage` of their replies.
+    """
     cost_usd: _builtins.float
     """What it has charged for them, in US dollars."""
     problem: _builtins.str

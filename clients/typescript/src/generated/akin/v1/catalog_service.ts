@@ -250,7 +250,10 @@ export interface Reembedding {
   embeddedItemCount: string;
   /** How many of them the new model refuses for good; after the switch they are PENDING. */
   rejectedItemCount: string;
-  /** The tokens the provider has counted so far for the new vectors. */
+  /**
+   * The tokens the provider has counted so far for the new vectors of what was there already; those
+   * of writes since are in `usage` of their replies.
+   */
   promptTokens: string;
   /** What it has charged for them, in US dollars. */
   costUsd: number;
