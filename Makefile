@@ -10,8 +10,9 @@ demo: .venv/ready
 serve: .venv/ready
 	$(BIN)/akin serve
 
+# More processes than the two cores that there may be: tests wait for servers and deadlines a good deal.
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py

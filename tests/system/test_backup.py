@@ -77,26 +77,30 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert "has a database already" in refused.stderr
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "missing"])
-def test_a_damaged_backup_is_not_put_back(tmp_path: Path, damage: str) -> None:
-    """What is torn, altered or something else is told, and the folder stays empty."""
-    with RunningServer(tmp_path) as server, server.client() as client:
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A backup of 300 items."""
+    folder = tmp_path_factory.mktemp("copied")
+    with RunningServer(folder) as server, server.client() as client:
         for _ in client.import_items(akin.item(str(n), distinct(n)) for n in range(300)):
             pass
-        file = tmp_path / "copy"
-        assert 0 == run(tmp_path, "backup", str(file)).returncode
-    content = bytearray(file.read_bytes())
+        assert 0 == run(folder, "backup", "copy").returncode
+    return (folder / "copy").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "missing"])
+def test_a_damaged_backup_is_not_put_back(tmp_path: Path, copy: bytes, damage: str) -> None:
+    """What is torn, altered or something else is told, and the folder stays empty."""
+    file = tmp_path / "copy"
+    content = bytearray(copy)
     if damage == "cut":
         file.write_bytes(content[: len(content) // 2])
     elif damage == "flipped":
         content[len(content) // 2 : len(content) // 2 + 4096] = b"\xff" * 4096
         file.write_bytes(content)
     elif damage == "foreign":
-        file.unlink()
         with closing(sqlite3.connect(file)) as connection:
             connection.execute("CREATE TABLE t (x)")
-    else:
-        file.unlink()
     new = tmp_path / "new"
     new.mkdir()
     refused = run(new, "restore", str(file))
