@@ -16,18 +16,18 @@ import numpy as np
 import texts
 from akin.v1 import recommender_service_pb2 as pb
 
-from service.candidates import Finder
-from service.domain.checks import query_violations
-from service.domain.queries import Answer, ItemSource, Query, Recommendation
-from service.domain.values import LikedItem
+from service.api.messages import convert
+from service.domain.items import Change
+from service.domain.recommendations import Answer, ItemSource, Query, Recommendation
+from service.domain.users import LikedItem
+from service.domain.validation import query_violations
 from service.embedding.local import LocalEmbedder
-from service.index.base import Vectors
 from service.index.faiss_tiers import TieredIndex
-from service.rankings import SoftMaximum
-from service.rpc import convert
-from service.storage import Change
-from service.tastes import Tastes
-from service.view import View
+from service.index.item_index import View
+from service.index.vector_index import Vectors
+from service.recommend.profile import Tastes
+from service.recommend.retrieval import Finder
+from service.recommend.scoring import SoftMaximum
 
 CALLS = 2_000
 LIMIT = 10

@@ -29,9 +29,9 @@ from akin.v1 import analysis_service_pb2 as pb
 from akin.v1 import analysis_service_pb2_grpc
 from servers import akin_server
 
-from service.domain.analysis import MIN_SIMILARITY
-from service.domain.texts import Rarity, Wording
-from service.duplicates import SAMPLE
+from service.analysis.duplicates import SAMPLE
+from service.domain.analyses import MIN_SIMILARITY
+from service.domain.shingles import Rarity, Wording
 
 TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.5

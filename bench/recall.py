@@ -23,10 +23,10 @@ import numpy as np
 import texts
 from threadpoolctl import threadpool_limits
 
-from service.index.base import Vectors
 from service.index.faiss_graph import GraphPart
 from service.index.faiss_tiers import TieredIndex
-from service.view import View
+from service.index.item_index import View
+from service.index.vector_index import Vectors
 
 BREADTHS = (16, 32, 64, 100, 160, 320, 640)
 QUERIES = 500

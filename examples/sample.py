@@ -18,8 +18,8 @@ from contextlib import contextmanager
 import akin
 
 from service.cli.demo import SAMPLE
-from service.cli.lines import ItemLine, parse
-from service.cli.servers import temporary_server
+from service.cli.import_lines import ItemLine, parse
+from service.cli.temporary_server import temporary_server
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from service.domain.values import Violation
+from service.domain.violations import Violation
 
 
 class AkinError(Exception):

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from service.rpc.server import EMBEDDING_HEALTH, RECOMMENDER
+from service.api.server import EMBEDDING_HEALTH, RECOMMENDER
+from service.server.workers import CLOSING_SECONDS
 from service.settings import Settings, names
-from service.supervisor import CLOSING_SECONDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -1,4 +1,4 @@
-"""`akin backup` and `akin restore`: copies of the data, on the machine that has it."""
+"""`akin backup`: copy the data of a folder into one file."""
 
 from __future__ import annotations
 
@@ -11,50 +11,37 @@ from rich.progress import Progress
 
 from service import errors
 from service.cli import console
-from service.copies import Contents, copied, put_back
-from service.settings import SettingsError
+from service.settings import SettingsError, load
+from service.storage.backup import Contents
+from service.storage.backup import backup as write_backup
 
 DataDir = Annotated[
-    Path | None, typer.Option(help="The data folder; by default that of the settings.")
+    Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
 ]
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="The file to make.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="File to create.", dir_okay=False)],
     data_dir: DataDir = None,
     as_json: console.AsJson = False,
 ) -> None:
-    """Copy the data into a new file, while a server uses it or not, and check the copy."""
+    """Copy the data into a new file and check the copy. A server may keep running."""
     with Progress(console=console.err, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("backup", total=None)
+
+        def show(done: int, pages: int) -> None:
+            bar.update(task, completed=done, total=pages)
+
         try:
-            contents = copied(
-                data_dir, file, lambda done, pages: bar.update(task, completed=done, total=pages)
-            )
+            contents = write_backup(data_dir or load().data_dir, file.absolute(), show)
         except (errors.AkinError, SettingsError) as exc:
-            raise _failed("backup", exc) from None
-    _tell(file, contents, as_json=as_json)
+            typer.echo(f"akin backup: {exc}", err=True)
+            raise typer.Exit(1) from None
+    print_contents(file, contents, as_json=as_json)
 
 
-def restore(
-    file: Annotated[Path, typer.Argument(help="What akin backup made.", dir_okay=False)],
-    data_dir: DataDir = None,
-    as_json: console.AsJson = False,
-) -> None:
-    """Check a backup and put it into a data folder that has no data yet."""
-    try:
-        contents = put_back(file, data_dir)
-    except (errors.AkinError, SettingsError) as exc:
-        raise _failed("restore", exc) from None
-    _tell(file, contents, as_json=as_json)
-
-
-def _failed(command: str, exc: Exception) -> typer.Exit:
-    typer.echo(f"akin {command}: {exc}", err=True)
-    return typer.Exit(1)
-
-
-def _tell(file: Path, contents: Contents, *, as_json: bool) -> None:
+def print_contents(file: Path, contents: Contents, *, as_json: bool) -> None:
+    """Print what a backup holds."""
     if as_json:
         console.print_json({"file": str(file), **contents._asdict()})
     else:

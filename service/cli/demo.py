@@ -11,8 +11,8 @@ import akin
 import typer
 
 from service.cli import console
-from service.cli.importing import Importer, report
-from service.cli.servers import temporary_server
+from service.cli.import_ import Importer, report
+from service.cli.temporary_server import temporary_server
 
 ITEM = "book:dune"
 TEXT = "a detective follows a case that powerful people want closed"

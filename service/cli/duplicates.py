@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from service.cli import analyses, console
+from service.cli import analysis_output, console
 
 GROUPS = 30
 ITEMS = 5
@@ -34,13 +34,15 @@ def duplicates(
         answers = client.find_duplicates(item_id=item, min_similarity=min_similarity, where=only)
         found = _gathered(answers)
         if as_json:
-            console.print_json(analyses.plain(found))
+            console.print_json(analysis_output.plain(found))
         elif not found.groups:
-            remark = analyses.caption(analyses.among(found.extent), analyses.sample(found.extent))
+            remark = analysis_output.caption(
+                analysis_output.among(found.extent), analysis_output.sample(found.extent)
+            )
             typer.echo(f"no duplicates {remark}")
         else:
             shown = (each.item_id for group in _shown(found) for each in group)
-            console.out.print(_table(found, analyses.texts(client, shown)))
+            console.out.print(_table(found, analysis_output.texts(client, shown)))
 
 
 def _gathered(answers: Iterable[akin.FindDuplicatesResponse]) -> akin.FindDuplicatesResponse:
@@ -64,11 +66,13 @@ def _shown(found: akin.FindDuplicatesResponse) -> Iterator[list[akin.DuplicateIt
 
 
 def _table(found: akin.FindDuplicatesResponse, texts: dict[str, str]) -> Table:
-    groups = analyses.groups(len(found.groups))
+    groups = analysis_output.groups(len(found.groups))
     cut = len(found.groups) > GROUPS or any(len(each.items) > ITEMS for each in found.groups)
     more = "--json tells all items" if cut else None
-    title = f"{groups} of duplicates {analyses.among(found.extent)}"
-    table = console.titled(title, analyses.caption(analyses.sample(found.extent), more))
+    title = f"{groups} of duplicates {analysis_output.among(found.extent)}"
+    table = console.titled(
+        title, analysis_output.caption(analysis_output.sample(found.extent), more)
+    )
     table.add_column("group", justify="right")
     table.add_column("similarity", justify="right")
     table.add_column("item", overflow="fold")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from service.access import Key, Scope
+from service.api.auth import Key, Scope
 
 BYTES = 32
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import typer
 
-from service.cli.backup import backup, restore
+from service.cli.backup import backup
 from service.cli.catalogs import catalogs
-from service.cli.classifying import classify
-from service.cli.clustering import clusters
+from service.cli.classify import classify
+from service.cli.clusters import clusters
 from service.cli.connection import connection
 from service.cli.demo import demo
 from service.cli.duplicates import duplicates
-from service.cli.evaluating import evaluate
-from service.cli.importing import import_
+from service.cli.evaluate import evaluate
+from service.cli.import_ import import_
 from service.cli.key import key
 from service.cli.models import models
 from service.cli.outliers import outliers
-from service.cli.recommending import recommend
-from service.cli.reembedding import reembed
-from service.cli.searching import search
+from service.cli.recommend import recommend
+from service.cli.reembed import reembed
+from service.cli.restore import restore
+from service.cli.search import search
 from service.cli.serve import serve
 from service.cli.status import status
 

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from service.cli import console
-from service.embedding.failures import ProviderError
-from service.embedding.listing import embedding_models
-from service.embedding.openrouter import api_root
+from service.embedding.errors import ProviderError
+from service.embedding.model_list import embedding_models
+from service.embedding.openai_compatible import api_root
 from service.settings import SettingsError, load
 
 

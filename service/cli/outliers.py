@@ -8,7 +8,7 @@ import akin
 import typer
 from rich.table import Table
 
-from service.cli import analyses, console
+from service.cli import analysis_output, console
 
 
 def outliers(
@@ -22,14 +22,14 @@ def outliers(
     with console.connected(address) as client, console.working("outliers"):
         found = client.find_outliers(limit=limit, where=only, full=True)
     if as_json:
-        console.print_json(analyses.plain(found))
+        console.print_json(analysis_output.plain(found))
     else:
         console.out.print(_table(found))
 
 
 def _table(found: akin.FindOutliersResponse) -> Table:
-    title = f"The oddest {analyses.among(found.extent)}"
-    table = console.titled(title, analyses.sample(found.extent))
+    title = f"The oddest {analysis_output.among(found.extent)}"
+    table = console.titled(title, analysis_output.sample(found.extent))
     table.add_column("score", justify="right")
     table.add_column("item", overflow="fold")
     table.add_column("what it is")

@@ -11,16 +11,18 @@ import typer
 def serve() -> None:
     """Run the server until SIGTERM or SIGINT. Settings are environment variables AKIN_*."""
     # What these import takes time that the other commands can do without.
-    from service import errors, log, supervisor  # noqa: PLC0415
+    from service import errors  # noqa: PLC0415
+    from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, load  # noqa: PLC0415
+    from service.telemetry import logging  # noqa: PLC0415
 
     try:
         settings = load()
-        log.configure(settings.log_level)
+        logging.configure(settings.log_level)
         if settings.workers > 1:
-            asyncio.run(supervisor.supervise(settings))
+            asyncio.run(workers.supervise(settings))
         else:
-            supervisor.serve_alone(settings)
+            workers.serve_alone(settings)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
             typer.echo(f"akin serve: {exc}", err=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from service.domain import limits
-from service.domain.values import JsonValue, Violation
+from service.domain.items import JsonValue
+from service.domain.violations import Violation
 
 
 @dataclass(frozen=True, slots=True)

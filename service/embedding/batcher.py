@@ -14,11 +14,11 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
-from service.domain import stages
-from service.domain.deadline import deadline
-from service.embedding.base import Embedded, Embedder, estimated_tokens
-from service.embedding.delivery import Delivery, Outcome
-from service.embedding.pace import Pace
+from service.embedding.embedder import Embedded, Embedder, estimated_tokens
+from service.embedding.rate_control import Pace
+from service.embedding.retries import Delivery, Outcome
+from service.telemetry import call_context
+from service.telemetry.call_context import deadline
 
 QUEUED_TEXTS = 20_000
 """At 5,000 texts a second the last one in waits 4 s, about as long as callers do."""
@@ -67,7 +67,7 @@ class Batcher:
                     batch = await self._gather(first)
                     for flight in batch:
                         waited = time.monotonic() - flight.queued_at
-                        flight.context.run(stages.note, stages.QUEUE, waited)
+                        flight.context.run(call_context.note, call_context.QUEUE, waited)
                     # In a trace, the request belongs to the call whose text came first.
                     group.create_task(self._send(batch), context=first.context)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from service.embedding.base import Vector
+from service.embedding.embedder import Vector
 
 CACHED_BYTES = 64 * 1024 * 1024
 """65,536 vectors of 256 dimensions, about as many different queries as a busy site sees an hour."""

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from model2vec import StaticModel
 
-from service.domain.values import Space
-from service.embedding.base import BatchLimits, Embeddings
-from service.embedding.models import BARE
+from service.domain.spaces import Space
+from service.embedding.embedder import BatchLimits, Embeddings
+from service.embedding.model_families import BARE
 
 MODEL_NAME = "static-minilm-256"
 

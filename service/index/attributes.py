@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.filters import Condition, Exists, Filter
-from service.domain.values import JsonValue
-from service.index.base import Mask
+from service.domain.items import JsonValue
 from service.index.columns import NO_NUMBER, NOTHING, Column, flat
+from service.index.vector_index import Mask
 
 VOID_VERSIONS = 1_024
 """So many void versions, and as many as there are live ones, are kept before columns are remade."""

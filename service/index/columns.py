@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.filters import ContainsAny, Equals, OneOf, Range
-from service.domain.values import JsonValue
-from service.index.base import Mask
+from service.domain.items import JsonValue
+from service.index.vector_index import Mask
 
 REMEMBERED_VALUES = 65_536
 REMEMBERED_CHARACTERS = 64

@@ -8,10 +8,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Mask, Vectors
 from service.index.faiss_codes import Codes
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph import GraphPart, matrix_of
+from service.index.vector_index import Mask, Vectors
 
 BATCH = 1_024
 """Rows between which a build can be stopped: 0.4 s."""

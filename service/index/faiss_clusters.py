@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from service.index.base import Vectors
+from service.index.vector_index import Vectors
 
 ROUNDS = 10
 ATTEMPTS = 3

@@ -19,9 +19,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Keys, Mask, Vectors
 from service.index.faiss_scan import Matrix
 from service.index.planner import enough
+from service.index.vector_index import Keys, Mask, Vectors
 
 ROWS_PER_LIST = 500
 LISTS = 1_024

@@ -12,8 +12,8 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from service.domain.values import IndexFigures
-from service.index.base import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
+from service.domain.stats import IndexFigures
+from service.index.vector_index import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)

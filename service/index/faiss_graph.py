@@ -16,10 +16,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Hits, Keys, Mask, Vectors
 from service.index.faiss_codes import Codes, Findable, written
 from service.index.faiss_scan import Matrix, best
 from service.index.planner import Way, by_codes, plan
+from service.index.vector_index import Hits, Keys, Mask, Vectors
 
 GRAPH = "graph-"
 """How the names of graphs' files begin."""

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Keys, Vectors
+from service.index.vector_index import Keys, Vectors
 
 CONVERTED_AT_ONCE = 16_384
 Matrix = NDArray[np.floating[Any]]

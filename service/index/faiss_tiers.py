@@ -16,12 +16,12 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from service.domain.values import IndexFigures
-from service.index.base import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
+from service.domain.stats import IndexFigures
 from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph import GraphPart, is_graph
 from service.index.planner import BREADTH, STEP_NS
+from service.index.vector_index import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 
 GRAPH_FROM = 20_000
 """Vectors from which on there are graphs: a graph is then walked in half the time of a scan."""

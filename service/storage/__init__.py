@@ -3,34 +3,5 @@
 from service.storage.folder import locked, prepare
 from service.storage.registry import Registry
 from service.storage.store import Store
-from service.storage.values import (
-    CatalogRecord,
-    Change,
-    ItemWrite,
-    Layer,
-    LayerRecord,
-    LayerState,
-    Model,
-    Passage,
-    PendingItem,
-    Spend,
-    Written,
-)
 
-__all__ = [
-    "CatalogRecord",
-    "Change",
-    "ItemWrite",
-    "Layer",
-    "LayerRecord",
-    "LayerState",
-    "Model",
-    "Passage",
-    "PendingItem",
-    "Registry",
-    "Spend",
-    "Store",
-    "Written",
-    "locked",
-    "prepare",
-]
+__all__ = ["Registry", "Store", "locked", "prepare"]

@@ -7,8 +7,11 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from service.domain.generations import Layer
+from service.domain.usage import Spend
+from service.domain.vectors import Passage
 from service.storage import vectors
-from service.storage.values import NEVER_US, Layer, Passage, PendingItem, Spend
+from service.storage.records import NEVER_US, PendingItem
 from service.storage.writer import Transaction
 
 

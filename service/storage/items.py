@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from service import errors
-from service.domain.values import Item, ItemState, StoredItem
+from service.domain.generations import Layer, LayerState, LiveLayer
+from service.domain.items import Change, Item, ItemState, StoredItem
 from service.storage import vectors
-from service.storage.values import Change, ItemPage, ItemWrite, Layer, LayerState, LiveLayer
+from service.storage.records import ItemPage, ItemWrite
 from service.storage.writer import Transaction
 
 _COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,

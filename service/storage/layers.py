@@ -11,17 +11,17 @@ import sqlite3
 
 from service import errors
 from service.domain import limits
-from service.domain.values import DEFAULT_CATALOG, Space, VectorStorage
-from service.storage.values import (
-    NEVER_US,
+from service.domain.generations import (
+    DEFAULT_CATALOG,
     CatalogRecord,
     Layer,
     LayerRecord,
     LayerState,
     LiveLayer,
-    Model,
-    Spend,
 )
+from service.domain.spaces import Model, Space, VectorStorage
+from service.domain.usage import Spend
+from service.storage.records import NEVER_US
 from service.storage.writer import Transaction
 
 _GONE = "('cancelled', 'dropped')"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from service.storage.values import Layer, Passage, PendingItem
+from service.domain.generations import Layer
+from service.domain.vectors import Passage
+from service.storage.records import PendingItem
 from service.storage.vectors import embed, keep
 from service.storage.writer import Transaction
 

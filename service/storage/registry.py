@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.domain.values import VectorStorage
+from service.domain.generations import CatalogRecord, Layer, LayerState
+from service.domain.spaces import Model, VectorStorage
+from service.domain.usage import Spend
+from service.domain.vectors import Passage
 from service.storage import filling, layers, removal
 from service.storage.core import Core
 from service.storage.filling import Filled
-from service.storage.values import (
-    CatalogRecord,
-    Layer,
-    LayerState,
-    Model,
-    Passage,
-    PendingItem,
-    Spend,
-)
+from service.storage.records import PendingItem
 from service.storage.writer import Transaction
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from service.storage.values import Spend
+from service.domain.usage import Spend
 from service.storage.writer import Transaction
 
 

@@ -8,21 +8,15 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.values import StoredItem, StoredUser, User
+from service.domain.generations import Layer
+from service.domain.items import Change, StoredItem
+from service.domain.usage import Spend
+from service.domain.users import StoredUser, User
+from service.domain.vectors import Passage
 from service.storage import items, pending, spend, users, vectors, written
 from service.storage.core import Core
 from service.storage.layers import live_layers
-from service.storage.values import (
-    NEVER_US,
-    Change,
-    ItemPage,
-    ItemWrite,
-    Layer,
-    Passage,
-    PendingItem,
-    Spend,
-    Written,
-)
+from service.storage.records import NEVER_US, ItemPage, ItemWrite, PendingItem, Written
 from service.storage.writer import Transaction
 
 Vector = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from service.domain.values import LikedItem, Preference, StoredUser, User
+from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.storage.writer import Transaction
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from service.storage.values import Layer, Passage
+from service.domain.generations import Layer
+from service.domain.vectors import Passage
 
 
 def insert(connection: sqlite3.Connection, space_id: int, vectors: Mapping[bytes, bytes]) -> None:

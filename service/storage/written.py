@@ -6,7 +6,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from service.storage.values import Layer, Written
+from service.domain.generations import Layer
+from service.storage.records import Written
 
 _WRITTEN = """
     SELECT item_id, substr(text, 1, :characters), attributes, sequence, item_key,

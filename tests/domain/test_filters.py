@@ -15,7 +15,7 @@ from service.domain.filters import (
     Range,
     filter_violations,
 )
-from service.domain.values import JsonValue
+from service.domain.items import JsonValue
 
 IS_THERE = Condition("a", Exists(True))
 

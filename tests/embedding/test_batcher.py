@@ -16,8 +16,8 @@ from support.embedders import (
 from support.tasks import left, started
 
 from service import errors
-from service.embedding.base import BYTES_PER_TOKEN, Embedded
 from service.embedding.batcher import QUEUED_TEXTS, QUEUED_TOKENS, Batcher
+from service.embedding.embedder import BYTES_PER_TOKEN, Embedded
 
 QUEUED_BYTES = (QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
 

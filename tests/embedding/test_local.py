@@ -5,7 +5,7 @@ import pytest_asyncio
 from support.batchers import working
 
 from service import errors
-from service.embedding.base import Embedded, Vector
+from service.embedding.embedder import Embedded, Vector
 from service.embedding.local import LocalEmbedder
 
 TEXTS = [

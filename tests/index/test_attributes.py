@@ -10,7 +10,7 @@ from support.filters import NO_TIMES, passes
 from support.filters import Attributes as Facts
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
-from service.domain.values import JsonValue
+from service.domain.items import JsonValue
 from service.index.attributes import Attributes
 
 Test = Equals | OneOf | ContainsAny | Range | Exists | Filter

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.index.base import Build, Hits, VectorIndex, Vectors
 from service.index.faiss_exact import OVERFETCH, ExactIndex
 from service.index.faiss_tiers import TieredIndex
+from service.index.vector_index import Build, Hits, VectorIndex, Vectors
 
 Factory = Callable[[int], VectorIndex]
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.index.base import Hits, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_tiers import TieredIndex
 from service.index.planner import BREADTH, Way, plan
+from service.index.vector_index import Hits, Vectors
 
 DIMENSIONS = 64
 SIZE = 6_000

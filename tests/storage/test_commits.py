@@ -9,7 +9,8 @@ from support.stores import all_changes, all_items, indexed, opened, rows
 from support.tasks import left, started
 
 from service import errors
-from service.domain.values import User, text_hash
+from service.domain.users import User
+from service.domain.vectors import text_hash
 from service.storage import Store
 from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
 

@@ -8,8 +8,11 @@ from support.clock import FakeClock
 from support.embedders import unit_vector
 from support.stores import all_items, indexed, opened, pending
 
-from service.domain.values import ItemState, Preference, StoredItem, StoredUser, User, text_hash
-from service.storage import Layer, Passage, Store
+from service.domain.generations import Layer
+from service.domain.items import ItemState, StoredItem
+from service.domain.users import Preference, StoredUser, User
+from service.domain.vectors import Passage, text_hash
+from service.storage import Store
 
 IDS = [f"i{n}" for n in range(12)]
 TEXTS = [f"text {n}" for n in range(8)]

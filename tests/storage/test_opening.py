@@ -9,7 +9,7 @@ from support.embedders import SPACE
 from support.stores import all_items, default_layer, indexed, opened, rows
 
 from service import errors
-from service.domain.values import Space
+from service.domain.spaces import Space
 from service.storage import Store, locked
 
 DATABASE = "akin.sqlite3"

@@ -6,8 +6,11 @@ from support.clock import FakeClock
 from support.embedders import unit_vector
 from support.stores import all_changes, all_items, indexed, opened, pending, rows
 
-from service.domain.values import Item, ItemState, text_hash
-from service.storage import Layer, Passage, PendingItem, Store
+from service.domain.generations import Layer
+from service.domain.items import Item, ItemState
+from service.domain.vectors import Passage, text_hash
+from service.storage import Store
+from service.storage.records import PendingItem
 
 
 async def settle(store: Store, catalog: Layer, item: PendingItem) -> int:

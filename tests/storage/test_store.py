@@ -7,8 +7,10 @@ from support.embedders import unit_vector
 from support.stores import PAGE_BYTES, all_changes, all_items, indexed, opened, rows
 
 from service import errors
-from service.domain.values import Item, ItemState, JsonValue, LikedItem, Preference, User, text_hash
-from service.storage import ItemWrite, Passage
+from service.domain.items import Item, ItemState, JsonValue
+from service.domain.users import LikedItem, Preference, User
+from service.domain.vectors import Passage, text_hash
+from service.storage.records import ItemWrite
 
 
 async def test_what_was_written_survives_a_reopening(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.embedding.base import Embedder
 from service.embedding.batcher import Batcher
+from service.embedding.embedder import Embedder
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import left
 

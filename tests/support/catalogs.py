@@ -8,23 +8,26 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.candidates import Finder
-from service.catalogue import Catalogue, Upserted
-from service.domain.queries import Answer, Query, Source
-from service.domain.values import Item, LikedItem, Preference, User, VectorStorage
-from service.embedding.base import Embedder
+from service.background.pending_items import PendingEmbedder
+from service.catalog.handle import Layers, OpenLayer
+from service.catalog.items import Catalogue, Upserted
+from service.domain.generations import Layer
+from service.domain.items import Item
+from service.domain.recommendations import Answer, Query, Source
+from service.domain.spaces import VectorStorage
+from service.domain.users import LikedItem, Preference, User
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
+from service.embedding.embedder import Embedder
+from service.embedding.text_embedder import Vectoriser
 from service.index.faiss_exact import ExactIndex
-from service.indexer import Indexer
-from service.layers import Layers, OpenLayer
-from service.pending import PendingEmbedder
-from service.rankings import SoftMaximum
-from service.recommender import Recommender
-from service.storage import Layer, Store
-from service.tastes import TasteReader
-from service.vectoriser import Vectoriser
-from service.view import View
+from service.index.follower import Indexer
+from service.index.item_index import View
+from service.recommend.profile import TasteReader
+from service.recommend.recommender import Recommender
+from service.recommend.retrieval import Finder
+from service.recommend.scoring import SoftMaximum
+from service.storage import Store
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
 from support.stores import GIVE_UP_SECONDS, default_layer

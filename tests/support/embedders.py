@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 
 from service import errors
-from service.domain.values import Space
-from service.embedding.base import BatchLimits, Embeddings, Vector
+from service.domain.spaces import Space
+from service.embedding.embedder import BatchLimits, Embeddings, Vector
 
 DIMENSIONS = 32
 SPACE = Space("test", "words", DIMENSIONS)

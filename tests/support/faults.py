@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from service.embedding.failures import (
+from service.embedding.errors import (
     BatchTooLarge,
     ProviderError,
     ProviderRefused,

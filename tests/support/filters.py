@@ -19,7 +19,7 @@ from google.protobuf import struct_pb2
 from hypothesis import strategies as st
 
 from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
-from service.domain.values import JsonValue
+from service.domain.items import JsonValue
 
 Attributes = Mapping[str, JsonValue]
 Test = Equals | OneOf | ContainsAny | Range | Exists

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from service.domain.values import Item, Space, StoredItem, text_hash
-from service.storage import Change, ItemWrite, Layer, Model, Passage, Registry, Store
+from service.domain.generations import Layer
+from service.domain.items import Change, Item, StoredItem
+from service.domain.spaces import Model, Space
+from service.domain.vectors import Passage, text_hash
+from service.storage import Registry, Store
+from service.storage.records import ItemWrite
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from service.index.base import Vectors
+from service.domain.items import Change
 from service.index.faiss_exact import ExactIndex
-from service.storage import Change
-from service.view import View
+from service.index.item_index import View
+from service.index.vector_index import Vectors
 from support.clock import FakeClock
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from support.server import RunningServer
 
-from service.cli.figures import Answer, StrategyFigures
-from service.embedding.base import Vector
+from service.cli.evaluation import Answer, StrategyFigures
+from service.embedding.embedder import Vector
 from service.embedding.local import LocalEmbedder
 
 MOVIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "movies"

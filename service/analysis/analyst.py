@@ -1,0 +1,110 @@
+"""The use cases that look at a catalog as a whole: repetitions, outliers, groups, and more."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from service import errors
+from service.analysis.classification import Labeller
+from service.analysis.clusters import Clusterer
+from service.analysis.duplicates import DuplicateFinder
+from service.analysis.outliers import OutlierFinder
+from service.analysis.passage_search import PassageFinder
+from service.domain.analyses import (
+    Clusters,
+    ClustersQuery,
+    Duplicates,
+    DuplicatesQuery,
+    Labels,
+    LabelsQuery,
+    Outliers,
+    OutliersQuery,
+    Passages,
+    PassagesQuery,
+)
+from service.domain.analyses_validation import (
+    clusters_violations,
+    duplicates_violations,
+    labels_violations,
+    outliers_violations,
+    passages_violations,
+)
+from service.domain.generations import Layer
+from service.domain.violations import Violation
+from service.embedding.text_embedder import Vectoriser
+from service.index.follower import Indexer
+from service.storage import Store
+
+
+class Analyst:
+    """Answers questions about one catalog.
+
+    `found` is what reading a request found wrong with it, to be told with the rest. Every method
+    may raise InvalidRequest.
+    """
+
+    def __init__(
+        self, store: Store, layer: Layer, indexer: Indexer, vectoriser: Vectoriser
+    ) -> None:
+        self._store = store
+        self._indexer = indexer
+        self._duplicates = DuplicateFinder(store, layer, indexer)
+        self._outliers = OutlierFinder(store, layer, indexer)
+        self._clusterer = Clusterer(store, layer, indexer)
+        self._labeller = Labeller(store, layer, indexer, vectoriser)
+        self._passages = PassageFinder(store, layer, indexer, vectoriser)
+
+    async def find_duplicates(
+        self, query: DuplicatesQuery, found: Sequence[Violation] = ()
+    ) -> AsyncIterator[Duplicates]:
+        """Groups of items that repeat each other, largest first; before them the progress.
+
+        Raises:
+            ItemNotFound: there is no item of the query's id.
+            EmbeddingUnavailable: that item has no vector yet.
+        """
+        errors.require((*duplicates_violations(query), *found))
+        async for each in self._duplicates.found(query):
+            yield each
+
+    async def find_outliers(
+        self, query: OutliersQuery, found: Sequence[Violation] = ()
+    ) -> Outliers:
+        """The items that are least like any others, oddest first."""
+        errors.require((*outliers_violations(query), *found))
+        return await self._outliers.found(query)
+
+    async def cluster_items(
+        self, query: ClustersQuery, found: Sequence[Violation] = ()
+    ) -> Clusters:
+        """Groups of items that are like each other, largest first.
+
+        Raises:
+            TooFewItems: there are fewer items than groups.
+        """
+        errors.require((*clusters_violations(query), *found))
+        return await self._clusterer.found(query)
+
+    async def classify_text(self, query: LabelsQuery, found: Sequence[Violation] = ()) -> Labels:
+        """The values of an attribute that a text would have, likeliest first.
+
+        Raises:
+            EmbeddingUnavailable: the text cannot be embedded for now.
+        """
+        errors.require((*labels_violations(query), *found))
+        return await self._labeller.labels(query)
+
+    async def search_passages(
+        self, query: PassagesQuery, found: Sequence[Violation] = ()
+    ) -> Passages:
+        """The passages of items' texts that are most like a text, best first.
+
+        Raises:
+            EmbeddingUnavailable: the text cannot be embedded for now.
+        """
+        last = self._store.last_sequence
+        if query.min_sequence > last:
+            last = await self._store.refresh()
+        errors.require((*passages_violations(query, last), *found))
+        await self._indexer.reached(query.min_sequence)
+        return await self._passages.found(query)

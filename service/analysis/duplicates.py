@@ -1,0 +1,142 @@
+"""Finds groups of items that repeat each other, over a whole catalog or around one item."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from service import errors
+from service.analysis.duplicate_groups import Repetitions
+from service.analysis.neighbors import chunk
+from service.analysis.sampling import Survey, passing, population
+from service.domain.analyses import DuplicateItem, Duplicates, DuplicatesQuery, Extent
+from service.domain.generations import Layer
+from service.index.follower import Indexer
+from service.index.item_index import View
+from service.storage import Store
+
+SAMPLE = 5_000
+"""Texts that tell which wording is common: 0.3 s for those of films."""
+
+PROGRESS_SECONDS = 0.5
+READ_AT_ONCE = 2_000
+COMPARED_AT_ONCE = 2_000
+"""So many vectors are compared with others in 10 ms."""
+
+MESSAGE_ITEMS = 10_000
+"""Items in one reply, and in one group, at most: 2.6 MB with the longest ids."""
+
+Group = Sequence[DuplicateItem]
+
+
+class DuplicateFinder:
+    """Finds duplicates in one catalog."""
+
+    def __init__(self, store: Store, layer: Layer, indexer: Indexer) -> None:
+        self._store = store
+        self._layer = layer
+        self._indexer = indexer
+
+    async def found(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
+        """Tells the progress, and at the end the groups, largest first.
+
+        Raises:
+            ItemNotFound: there is no item of the query's id.
+            EmbeddingUnavailable: that item has no vector yet.
+        """
+        if query.item_id:
+            await self._require(query.item_id)
+        survey = Survey(await population(self._indexer, query.filter))
+        found = Repetitions(self._store, self._layer, self._indexer, query, survey)
+        await found.learn(survey.population.item_ids[:SAMPLE])
+        extent = survey.extent
+        if query.item_id:
+            await found.examine([query.item_id])
+            extent = Extent(extent.item_count, min(1, extent.item_count), False, extent.sequence)
+        else:
+            told = time.monotonic()
+            for some in survey.some(chunk(self._indexer)):
+                await found.examine(some)
+                if time.monotonic() >= told + PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    yield Duplicates((), survey.extent)
+            extent = survey.extent
+        groups = await self._compared(await self._ordered(found.groups.several()), query)
+        for some_groups in _messages(groups):
+            yield Duplicates(some_groups, extent)
+
+    async def _require(self, item_id: str) -> None:
+        """Checks that there is an item, with its vector."""
+        if await self._indexer.read_aside(lambda view: view.key(item_id)) is not None:
+            return
+        if item_id in await self._store.written(self._layer, [item_id], 0):
+            raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
+        raise errors.ItemNotFound("there is no such item")
+
+    async def _ordered(self, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The groups with the items that are still there, those that were written first leading."""
+        orders: dict[str, int] = {}
+        members = [item_id for each in groups for item_id in each]
+        for start in range(0, len(members), READ_AT_ONCE):
+            some = members[start : start + READ_AT_ONCE]
+            written = await self._store.written(self._layer, some, 0)
+            orders |= {item_id: each.order for item_id, each in written.items()}
+        return [
+            sorted((name for name in each if name in orders), key=orders.__getitem__)
+            for each in groups
+        ]
+
+    async def _compared(
+        self, groups: Sequence[Sequence[str]], query: DuplicatesQuery
+    ) -> list[Group]:
+        """The groups with the items that still pass, and their cosines with the first."""
+        compared: list[Group] = []
+        for some in _batches(groups):
+
+            def work(view: View, some: Sequence[Sequence[str]] = some) -> list[Group]:
+                return [_cosines(view, passing(view, each, query.filter)) for each in some]
+
+            compared += await self._indexer.read_aside(work)
+        return compared
+
+
+def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """The groups, so many at a time as may be compared in one piece."""
+    some: list[Sequence[str]] = []
+    size = 0
+    for each in groups:
+        some.append(each[:MESSAGE_ITEMS])
+        size += len(each)
+        if size >= COMPARED_AT_ONCE:
+            yield some
+            some, size = [], 0
+    yield some
+
+
+def _cosines(view: View, keys: Mapping[str, int]) -> Group:
+    """Items with their cosines with the first, which leads; the others by that."""
+    if not keys:
+        return ()
+    owned = view.index.vectors(list(keys.values()))
+    cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
+    best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
+    first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))
+    return [first, *sorted(others, key=lambda each: (-each.similarity, each.item_id))]
+
+
+def _messages(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+    """The groups of several items, largest first, so many at a time as fit into a reply."""
+    ordered = sorted(
+        (each for each in groups if len(each) > 1), key=lambda each: (-len(each), each[0].item_id)
+    )
+    some: list[Group] = []
+    size = 0
+    for each in ordered:
+        if size + len(each) > MESSAGE_ITEMS:
+            yield some
+            some, size = [], 0
+        some.append(each)
+        size += len(each)
+    yield some

@@ -1,0 +1,73 @@
+"""Finds the items that are least like any others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from service.analysis.neighbors import Neighbour, chunk, neighbours
+from service.analysis.sampling import Survey, population, present
+from service.domain.analyses import Outlier, Outliers, OutliersQuery
+from service.domain.generations import Layer
+from service.domain.items import StoredItem
+from service.index.follower import Indexer
+from service.storage import Store
+
+NEIGHBOURS = 10
+"""An item is odd if it has few like it. One neighbour would do for none, but two copies of the same
+oddity are each other's; of many the score becomes that of the catalogue's rim."""
+
+
+class OutlierFinder:
+    """Finds outliers of one catalog."""
+
+    def __init__(self, store: Store, layer: Layer, indexer: Indexer) -> None:
+        self._store = store
+        self._layer = layer
+        self._indexer = indexer
+
+    async def found(self, query: OutliersQuery) -> Outliers:
+        """The items whose mean cosine with their ten nearest neighbours is lowest."""
+        survey = Survey(await population(self._indexer, query.filter))
+        scored: list[Outlier] = []
+        for some in survey.some(chunk(self._indexer)):
+            near = await neighbours(self._indexer, some, NEIGHBOURS, query.filter)
+            scored += [_outlier(item_id, each) for item_id, each in near.items()]
+        scored.sort(key=lambda each: (each.score, each.item_id))
+        return Outliers(await self._still_there(scored, query), survey.extent)
+
+    async def _still_there(
+        self, scored: Sequence[Outlier], query: OutliersQuery
+    ) -> Sequence[Outlier]:
+        """The first that can still be recommended and pass."""
+        chosen: list[Outlier] = []
+        for start in range(0, len(scored), query.limit):
+            some = scored[start : start + query.limit]
+            ids = [each.item_id for each in some]
+            here, sequence = await present(self._indexer, ids, query.filter)
+            items: Mapping[str, StoredItem] = {}
+            if query.full:
+                items = await self._items(sorted(here), query, sequence)
+                here &= items.keys()
+            chosen += [
+                each._replace(item=items.get(each.item_id)) for each in some if each.item_id in here
+            ]
+            if len(chosen) >= query.limit:
+                break
+        return chosen[: query.limit]
+
+    async def _items(
+        self, item_ids: Sequence[str], query: OutliersQuery, sequence: int
+    ) -> Mapping[str, StoredItem]:
+        """The items, but for those that went, or may pass the filter no more, since."""
+        found = await self._store.get_items(self._layer, item_ids)
+        if query.filter is None:
+            return found
+        return {item_id: each for item_id, each in found.items() if each.sequence <= sequence}
+
+
+def _outlier(item_id: str, near: Sequence[Neighbour]) -> Outlier:
+    nearest = near[:NEIGHBOURS]
+    if not nearest:
+        return Outlier(item_id, 0.0, "")
+    score = sum(each.similarity for each in nearest) / len(nearest)
+    return Outlier(item_id, score, nearest[0].item_id)

@@ -1,0 +1,1 @@
+"""gRPC: a thin skin that parses, calls a use case and answers."""

@@ -1,0 +1,186 @@
+"""The use cases of changing what a catalog is embedded with; the work itself is done aside."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from service import errors
+from service.catalog.open_catalogs import Catalogs, OpenCatalog
+from service.domain.generations import CatalogRecord, LayerState
+from service.domain.spaces import ModelChoice, Space
+from service.domain.stats import ReembeddingFigures, ReembeddingState
+from service.domain.usage import EmbeddingUsage
+from service.domain.validation import model_violations
+from service.domain.violations import Violation
+from service.embedding.pool import Engines
+from service.embedding.providers import Asked
+from service.storage import Registry, Store
+
+SAMPLE_ITEMS = 10_000
+PAGE_ITEMS = 1_000
+PAGE_BYTES = 64 * 1024 * 1024
+
+_STATES = {
+    LayerState.EMBEDDING: ReembeddingState.EMBEDDING,
+    LayerState.INDEXING: ReembeddingState.INDEXING,
+    LayerState.KEPT: ReembeddingState.SWITCHED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What re-embedding would take; `sampled`: scaled up from some of the items."""
+
+    space: Space
+    usage: EmbeddingUsage
+    seconds: float
+    sampled: bool
+
+
+class Reembeddings:
+    """Starts, shows and ends re-embedding.
+
+    Args:
+        store: where items are.
+        registry: where catalogs are.
+        catalogs: which are open.
+        engines: what embeds.
+        ask: finds the model for a choice.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        catalogs: Catalogs,
+        engines: Engines,
+        ask: Callable[[ModelChoice], Awaitable[Asked]],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._catalogs = catalogs
+        self._engines = engines
+        self._ask = ask
+
+    async def estimate(
+        self, catalog: OpenCatalog, choice: ModelChoice, found: Sequence[Violation] = ()
+    ) -> Estimate:
+        """What re-embedding a catalog would take.
+
+        Raises:
+            InvalidRequest: the choice breaks the contract.
+            EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
+        """
+        errors.require((*model_violations(choice), *found))
+        asked = await self._ask(choice)
+        engine = await self._engines.engine(asked.model)
+        layer = catalog.layers.serving.layer
+        unmade = await self._registry.unmade(catalog.record, asked.model)
+        vectoriser = await self._engines.vectoriser(self._store, unmade, asked.model)
+        used, seen, after = EmbeddingUsage(), 0, ""
+        while seen < SAMPLE_ITEMS:
+            page = await self._store.list_items(layer, after, PAGE_ITEMS, PAGE_BYTES)
+            used = used.plus(await vectoriser.estimate({each.item.text for each in page.items}))
+            seen += len(page.items)
+            if not page.more:
+                break
+            after = page.items[-1].item.item_id
+        scale = page.total / seen if seen and page.more else 1.0
+        new = scale * (used.texts - used.cached_texts)
+        tokens = round(scale * used.prompt_tokens)
+        limits = engine.batcher.limits
+        requests = max(new / limits.texts, tokens / limits.tokens)
+        usage = EmbeddingUsage(
+            round(scale * used.texts),
+            round(scale * used.cached_texts),
+            tokens,
+            tokens * await engine.usd_per_token(),
+        )
+        seconds = ceil(requests) / limits.concurrency * asked.request_seconds
+        return Estimate(asked.model.space, usage, seconds, scale != 1.0)
+
+    async def start(
+        self, catalog: OpenCatalog, choice: ModelChoice, found: Sequence[Violation] = ()
+    ) -> ReembeddingFigures:
+        """Starts to re-embed a catalog.
+
+        Raises:
+            InvalidRequest: the choice breaks the contract.
+            EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
+            AlreadyEmbedded: the catalog is embedded with it.
+            ReembeddingUnderWay: another one must be finished or cancelled first.
+        """
+        errors.require((*model_violations(choice), *found))
+        record = await self._record(catalog)
+        if record.other is not None:
+            raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
+        asked = await self._ask(choice)
+        if asked.model.space == record.serving.model.space:
+            raise errors.AlreadyEmbedded("the catalog is embedded like that already")
+        await self._registry.add_layer(record, asked.model)
+        await self._catalogs.update()
+        return await self.get(catalog)
+
+    async def get(
+        self, catalog: OpenCatalog, found: Sequence[Violation] = ()
+    ) -> ReembeddingFigures:
+        """How far it is.
+
+        Raises:
+            ReembeddingNotFound: the catalog is not being re-embedded.
+        """
+        errors.require(found)
+        record = await self._record(catalog)
+        former, new = record.serving, record.other
+        if new is None:
+            raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
+        state = _STATES[new.state]
+        if new.state is LayerState.KEPT:
+            former, new = new, former
+        filled = await self._registry.filled(new.layer)
+        return ReembeddingFigures(
+            state,
+            former.model.space,
+            new.model.space,
+            await self._registry.text_count(new.layer),
+            filled.embedded,
+            filled.rejected,
+            new.spent.prompt_tokens,
+            new.spent.cost_usd,
+            new.problem,
+            new.start_us,
+        )
+
+    async def cancel(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
+        """Ends it, and has the former layer serve, again if need be.
+
+        Raises:
+            ReembeddingNotFound: the catalog is not being re-embedded.
+        """
+        errors.require(found)
+        await self._registry.cancel(await self._record(catalog))
+        await self._catalogs.update()
+
+    async def finish(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
+        """Drops the former layer.
+
+        Raises:
+            ReembeddingNotFound: the catalog is not being re-embedded.
+            ReembeddingUnderWay: the new layer does not serve yet.
+        """
+        errors.require(found)
+        await self._registry.finish(await self._record(catalog))
+        await self._catalogs.update()
+
+    async def _record(self, catalog: OpenCatalog) -> CatalogRecord:
+        """What the store says of a catalog now.
+
+        Raises:
+            CatalogNotFound: it was deleted.
+        """
+        record = (await self._registry.catalogs()).get(catalog.record.name)
+        if record is None or record.catalog_id != catalog.record.catalog_id:
+            raise errors.CatalogNotFound("there is no such catalog")
+        return record

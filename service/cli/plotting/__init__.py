@@ -1,0 +1,1 @@
+"""Pictures: maps, charts and their labels."""

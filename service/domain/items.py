@@ -1,0 +1,55 @@
+"""Items: what callers write, and what the store holds.
+
+Times are whole microseconds since 1970-01-01 UTC, which SQLite stores and compares exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+"""What JSON can say; numbers are doubles, as in google.protobuf.Struct."""
+
+
+class ItemState(Enum):
+    """Whether an item takes part in recommendations."""
+
+    INDEXED = "indexed"
+    PENDING = "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as a caller writes it."""
+
+    item_id: str
+    text: str
+    attributes: Mapping[str, JsonValue] = field(default_factory=dict)
+    expire_time_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """An item as the store holds it: the version that `sequence` wrote."""
+
+    item: Item
+    state: ItemState
+    sequence: int
+    update_time_us: int
+    pending_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a follower needs of one item: its vectors (float32 bytes), none if it must not serve.
+
+    `attributes` are JSON; None: the item is gone.
+    """
+
+    item_id: str
+    attributes: str | None
+    vectors: Sequence[bytes]
+    expire_time_us: int | None

@@ -1,0 +1,62 @@
+"""The state of a catalog as operators see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from service.domain.spaces import Space, VectorStorage
+from service.domain.usage import DailyUsage
+
+
+class IndexFigures(NamedTuple):
+    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
+
+    vectors: int
+    graph_vectors: int = 0
+    void_vectors: int = 0
+    listed_vectors: int = 0
+    building: bool = False
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFigures:
+    """What operators want to know of a catalog; pending counts items by reason, most first."""
+
+    name: str
+    item_count: int
+    user_count: int
+    sequence: int
+    space: Space
+    pending: Mapping[str, int]
+    usage: Sequence[DailyUsage]
+    embedding_problem: str
+    index: IndexFigures
+    vector_storage: VectorStorage
+
+
+class ReembeddingState(Enum):
+    """How far a re-embedding is."""
+
+    EMBEDDING = "embedding"
+    INDEXING = "indexing"
+    SWITCHED = "switched"
+
+
+@dataclass(frozen=True, slots=True)
+class ReembeddingFigures:
+    """How far a re-embedding is, and what it took so far in the background."""
+
+    state: ReembeddingState
+    from_space: Space
+    to_space: Space
+    items: int
+    embedded_items: int
+    rejected_items: int
+    prompt_tokens: int
+    cost_usd: float
+    problem: str
+    start_us: int

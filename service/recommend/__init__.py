@@ -1,0 +1,1 @@
+"""Recommends items: from a source to a ranked, explained answer."""

@@ -1,0 +1,49 @@
+"""What an item is worth before any taste is known: its place by a numeric attribute."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.item_index import View
+from service.index.vector_index import Keys, Vectors
+
+PLACES = 128
+STALE_SHARE = 0.05
+"""The places are made anew once so many writes, as a share of the items, have been made."""
+
+
+class Prior:
+    """Lifts items by their place among all items, from lowest to highest, by one attribute.
+
+    Places rather than values, so that the attribute's unit and spread do not matter. An item
+    without a number is neither lifted nor lowered.
+    """
+
+    def __init__(self, attribute: str, weight: float) -> None:
+        self._attribute = attribute
+        self._weight = weight
+        self._sequence = self._placed = -1
+        self._numbers: NDArray[np.float64] = np.empty(0)
+        self._bounds: NDArray[np.float64] = np.empty(0)
+
+    def lift(self, view: View, keys: Keys) -> Vectors:
+        """What to add to the scores of keys: float32 between plus and minus half the weight."""
+        self._follow(view)
+        numbers = self._numbers[keys]
+        below = np.searchsorted(self._bounds, numbers, "left")
+        not_above = np.searchsorted(self._bounds, numbers, "right")
+        places = (below + not_above) / (2 * max(len(self._bounds), 1))
+        lifts = np.where(np.isnan(numbers), 0.0, self._weight * (places - 0.5))
+        return lifts.astype(np.float32)
+
+    def _follow(self, view: View) -> None:
+        if view.sequence == self._sequence:
+            return
+        self._sequence = view.sequence
+        self._numbers = view.attributes.numbers(self._attribute)
+        if self._placed < 0 or view.sequence - self._placed > STALE_SHARE * len(view):
+            known = self._numbers[~np.isnan(self._numbers)]
+            shares = np.linspace(0.0, 1.0, PLACES)
+            self._bounds = np.quantile(known, shares) if len(known) else np.empty(0)
+            self._placed = view.sequence

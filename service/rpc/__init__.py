@@ -1,1 +1,0 @@
-"""gRPC: a thin skin that parses, calls a use case and words the answer."""

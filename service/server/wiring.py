@@ -1,0 +1,178 @@
+"""What catalogs and layers are made of: with app.py the only module that names concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from service import errors
+from service.analysis.analyst import Analyst
+from service.background.pending_items import PendingEmbedder
+from service.background.reembedding import Filler, Switcher
+from service.catalog.handle import Layers, LayerWriter, OpenLayer
+from service.catalog.items import Catalogue
+from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog, Work
+from service.domain.generations import Layer, LayerRecord, LayerState
+from service.domain.spaces import VectorStorage
+from service.embedding.pool import Engines, Spawn
+from service.index.faiss_tiers import TieredIndex
+from service.index.follower import Indexer
+from service.index.item_index import View
+from service.index.maintenance import Adopter, Builder
+from service.index.snapshots import Origin, Snapshots
+from service.recommend.attribute_prior import Prior
+from service.recommend.profile import TasteReader
+from service.recommend.recommender import Recommender
+from service.recommend.retrieval import Finder
+from service.recommend.scoring import RANKINGS
+from service.settings import Settings
+from service.storage import Registry, Store
+
+RETRY_SECONDS = 1.0
+
+
+class Parts:
+    """Makes the parts of one worker's catalogs.
+
+    Args:
+        settings: what they are like.
+        leads: whether this worker does what is done once for all of them.
+        alone: whether there is no other.
+        store, registry: where everything is.
+        engines: what embeds.
+        spawn: starts work.
+        clock_us: microseconds since 1970 UTC.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  (what a worker has one of)
+        self,
+        settings: Settings,
+        leads: bool,
+        alone: bool,
+        store: Store,
+        registry: Registry,
+        engines: Engines,
+        spawn: Spawn,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._leads = leads
+        self._alone = alone
+        self._store = store
+        self._registry = registry
+        self._engines = engines
+        self._spawn = spawn
+        self._clock_us = clock_us
+        self._builders: dict[int, Builder] = {}
+        self.catalogs = Catalogs(store, registry, self, spawn)
+
+    async def writer(self, record: LayerRecord) -> LayerWriter:
+        """A layer that texts are embedded for."""
+        engine = await self._engines.engine(record.model)
+        vectoriser = await self._engines.vectoriser(self._store, record.layer, record.model)
+        return LayerWriter(record.layer, vectoriser, engine.usd_per_token)
+
+    def opened(
+        self, writer: LayerWriter, storage: VectorStorage
+    ) -> tuple[OpenLayer, Sequence[Work]]:
+        """A layer that follows the store, from its snapshot if there is one, and who does it."""
+        space = writer.vectoriser.space
+        if storage is VectorStorage.UNSPECIFIED:
+            storage = VectorStorage(self._settings.index_vectors)
+
+        def empty_view() -> View:
+            half = storage is VectorStorage.FLOAT16
+            return View(TieredIndex(space.dimensions, half=half), self._clock_us)
+
+        origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
+        snapshots = Snapshots(self._folder(writer.layer), origin, owner=self._leads)
+        view = empty_view()
+        if not snapshots.load(view, self._store.last_sequence):
+            view = empty_view()
+        indexer = Indexer(self._store, writer.layer, view)
+        upkeep: Builder | Adopter
+        if self._leads:
+            upkeep = Builder(indexer, snapshots, shared=not self._alone)
+            self._builders[writer.layer.layer_id] = upkeep
+        else:
+            upkeep = Adopter(self._store, indexer, snapshots, empty_view)
+        opened = OpenLayer(writer.layer, writer.vectoriser, writer.usd_per_token, indexer, storage)
+        return opened, [indexer.run(), upkeep.run()]
+
+    def services(self, layers: Layers) -> CatalogServices:
+        """The use cases of a catalog whose serving layer is as it is now."""
+        serving = layers.serving
+        tastes = TasteReader(self._store, serving.layer, serving.vectoriser)
+        finder = Finder(RANKINGS[self._settings.ranking], self._prior())
+        return CatalogServices(
+            Catalogue(self._store, layers, self._clock_us),
+            Recommender(self._store, serving.layer, serving.indexer, tastes, finder),
+            Analyst(self._store, serving.layer, serving.indexer, serving.vectoriser),
+        )
+
+    def background(self, catalog: OpenCatalog, layer: LayerWriter, state: LayerState) -> list[Work]:
+        """What the leading worker does for a layer in this state."""
+        if not self._leads:
+            return []
+        works: list[Work] = [PendingEmbedder(self._store, layer.layer, layer.vectoriser).run()]
+        if state is LayerState.EMBEDDING:
+            works.append(Filler(self._registry, layer, self._look).run())
+        if state is LayerState.INDEXING and isinstance(layer, OpenLayer):
+            works.append(self._switcher(catalog.layers, layer).run())
+        return works
+
+    async def forget(self, layer: Layer) -> None:
+        """Removes the snapshot of a layer that is gone."""
+        self._builders.pop(layer.layer_id, None)
+        if self._leads:
+            await _removed([self._folder(layer)])
+
+    async def tidy(self) -> None:
+        """Removes snapshots of layers that are no more."""
+        known = {
+            str(each.layer.layer_id)
+            for record in (await self._registry.catalogs()).values()
+            for each in record.layers
+        }
+        folder = self._settings.data_dir / "index"
+        found = folder.iterdir() if folder.is_dir() else ()
+        await _removed([each for each in found if each.name not in known])
+
+    def _switcher(self, layers: Layers, new: OpenLayer) -> Switcher:
+        builder, last = self._builders[new.layer.layer_id], self._store.last_sequence
+
+        def ready() -> bool:
+            return layers.current and builder.settled_sequence >= last
+
+        return Switcher(self._registry, layers.serving.layer, new.layer, ready, self._look)
+
+    def _look(self) -> None:
+        """Has the catalogs be brought to what the store says, as soon as it can be read."""
+        self._spawn(self._looked())
+
+    async def _looked(self) -> None:
+        while True:
+            try:
+                return await self.catalogs.update()
+            except errors.AkinError as exc:
+                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _folder(self, layer: Layer) -> Path:
+        return self._settings.data_dir / "index" / str(layer.layer_id)
+
+    def _prior(self) -> Prior | None:
+        if not self._settings.prior_attribute:
+            return None
+        return Prior(self._settings.prior_attribute, self._settings.prior_weight)
+
+
+async def _removed(folders: Sequence[Path]) -> None:
+    loop = asyncio.get_running_loop()
+    for each in folders:
+        await loop.run_in_executor(None, partial(shutil.rmtree, each, ignore_errors=True))

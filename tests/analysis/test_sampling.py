@@ -1,0 +1,64 @@
+import time
+
+import pytest
+
+from service.analysis.sampling import Population, Survey
+from service.telemetry.call_context import deadline
+
+PEOPLE = Population([str(n) for n in range(10)], 10, 7)
+
+
+class Clock:
+    """Seconds that go on by one each time they are asked for."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """The time."""
+        self.now += 1.0
+        return self.now
+
+
+def test_without_a_deadline_everything_is_seen() -> None:
+    """All items come once, in their order, and the extent tells so."""
+    survey = Survey(PEOPLE)
+    assert PEOPLE.item_ids == [each for some in survey.some(3) for each in some]
+    assert (10, 10, False, 7) == (
+        survey.extent.item_count,
+        survey.extent.examined_count,
+        survey.extent.sampled,
+        survey.extent.sequence,
+    )
+
+
+@pytest.mark.parametrize(("end", "seen"), [(4.0, 6), (0.0, 0), (100.0, 10)])
+def test_near_the_deadline_it_ends(end: float, seen: int) -> None:
+    """It ends half a second before the deadline, and what was seen is a sample."""
+    token = deadline.set(end)
+    try:
+        survey = Survey(PEOPLE, Clock())
+    finally:
+        deadline.reset(token)
+    assert seen == sum(map(len, survey.some(3)))
+    assert (seen, seen < 10) == (survey.extent.examined_count, survey.extent.sampled)
+
+
+def test_of_too_many_a_sample_is_seen() -> None:
+    """Where there are more items than are gone over, the answer is of a sample."""
+    survey = Survey(Population(["a", "b"], 5, 1))
+    assert 2 == sum(map(len, survey.some(10)))
+    assert (5, 2, True) == (
+        survey.extent.item_count,
+        survey.extent.examined_count,
+        survey.extent.sampled,
+    )
+
+
+def test_half_of_a_short_time_is_left_for_the_answer() -> None:
+    """With less than a second to go, half of it is used for looking."""
+    token = deadline.set(time.monotonic() + 0.4)
+    try:
+        assert not Survey(PEOPLE).over
+    finally:
+        deadline.reset(token)

@@ -1,0 +1,259 @@
+import math
+from collections.abc import Mapping
+
+import pytest
+
+from service import errors
+from service.domain import limits
+from service.domain.items import Item, JsonValue
+from service.domain.recommendations import ItemSource, Query, Source, TextSource, UserSource
+from service.domain.users import LikedItem, Preference, User
+from service.domain.validation import (
+    catalog_violations,
+    id_violations,
+    item_violations,
+    query_violations,
+    text_violations,
+    user_violations,
+)
+
+NOW_US = 1_700_000_000_000_000
+LAST_SEQUENCE = 7
+
+
+def item_fields(item: Item) -> list[str]:
+    return [each.field for each in item_violations(item, "item", NOW_US)]
+
+
+def attribute_fields(attributes: Mapping[str, JsonValue]) -> list[str]:
+    return item_fields(Item("a", "text", attributes))
+
+
+def user_fields(user: User) -> list[str]:
+    return [each.field for each in user_violations(user, "user")]
+
+
+def query_fields(query: Query) -> list[str]:
+    return [each.field for each in query_violations(query, LAST_SEQUENCE)]
+
+
+@pytest.mark.parametrize("name", ["a", "0", "a_-9", "a" * 63])
+def test_catalog_names_up_to_the_limit_pass(name: str) -> None:
+    """A catalog's name of 1 to 63 permitted characters is accepted."""
+    assert [] == list(catalog_violations(name))
+
+
+@pytest.mark.parametrize("name", ["", "a" * 64, "A", "-a", "_a", "a.b", "a b", "a\n", "é"])
+def test_other_catalog_names_are_refused(name: str) -> None:
+    """A catalog's name that is too long or has other characters is refused once."""
+    assert ["catalog"] == [each.field for each in catalog_violations(name)]
+
+
+@pytest.mark.parametrize(
+    "value", ["a", "a b", "~", "x" * 256, "é" * 128, "\U0001f600" * 64, "\u200b"]
+)
+def test_ids_up_to_the_limit_pass(value: str) -> None:
+    """An id of 1 to 256 bytes of UTF-8 without control characters is accepted."""
+    assert [] == list(id_violations(value, "id"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "x" * 257, "é" * 128 + "x", "\U0001f600" * 65, "a\x00", "a\nb", "\x7f", "\x85"],
+)
+def test_other_ids_are_refused(value: str) -> None:
+    """An id that is empty, too long in bytes, or has control characters is refused once."""
+    assert ["id"] == [each.field for each in id_violations(value, "id")]
+
+
+@pytest.mark.parametrize("value", ["a", " a ", "x" * limits.TEXT_BYTES, "é" * 524_288])
+def test_texts_up_to_the_limit_pass(value: str) -> None:
+    """A text of up to 1 MiB of UTF-8 is accepted."""
+    assert [] == list(text_violations(value, "text"))
+
+
+@pytest.mark.parametrize(
+    "value", ["", " ", "\n\t\u3000", "x" * (limits.TEXT_BYTES + 1), "é" * 524_288 + "x"]
+)
+def test_other_texts_are_refused(value: str) -> None:
+    """A text that is blank or longer than 1 MiB of UTF-8 is refused once."""
+    assert ["text"] == [each.field for each in text_violations(value, "text")]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"a": {"b": {"c": {"d": 1.0}}}},
+        {"a": [[["x"]]]},
+        {"a": {}, "b": [], "c": None, "d": True, "e": -0.5},
+        {f"k{n}": 1.0 for n in range(256)},
+        {"a": [{f"k{n}": 1.0 for n in range(255)}]},
+        {"a": "x" * (limits.ATTRIBUTES_BYTES - len('{"a": ""}'))},
+    ],
+)
+def test_attributes_up_to_the_limits_pass(attributes: Mapping[str, JsonValue]) -> None:
+    """Attributes of 4 levels, 256 keys over all levels and 64 KiB as JSON are accepted."""
+    assert [] == attribute_fields(attributes)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"a": {"b": {"c": {"d": {}}}}},
+        {"a": [[[[]]]]},
+        {f"k{n}": 1.0 for n in range(257)},
+        {"a": [{f"k{n}": 1.0 for n in range(256)}]},
+        {"a": "x" * (limits.ATTRIBUTES_BYTES - len('{"a": ""}') + 1)},
+        {"a": "é" * (limits.ATTRIBUTES_BYTES // 2)},
+    ],
+)
+def test_attributes_beyond_a_limit_are_refused(attributes: Mapping[str, JsonValue]) -> None:
+    """Attributes one level, key or byte beyond a limit are refused once."""
+    assert ["item.attributes"] == attribute_fields(attributes)
+
+
+def test_every_number_that_is_not_finite_is_named() -> None:
+    """Attributes with numbers that are not finite are refused with the path of each."""
+    attributes: dict[str, JsonValue] = {"a": math.nan, "b": {"c": [1.0, math.inf]}, "d": 2.0}
+    assert ["item.attributes.a", "item.attributes.b.c[1]"] == attribute_fields(attributes)
+
+
+@pytest.mark.parametrize(("delta_us", "fields"), [(1, []), (0, ["item.expire_time"])])
+def test_expire_time_lies_in_the_future(delta_us: int, fields: list[str]) -> None:
+    """An item may expire one microsecond from now, but not now."""
+    assert fields == item_fields(Item("a", "text", {}, NOW_US + delta_us))
+
+
+def test_every_violation_of_an_item_is_named() -> None:
+    """An item with several faults is refused with all of them."""
+    faulty = Item("", " ", {"a": math.inf}, NOW_US - 1)
+    expected = ["item.item_id", "item.text", "item.attributes.a", "item.expire_time"]
+    assert expected == item_fields(faulty)
+
+
+@pytest.mark.parametrize(
+    ("count", "fields"), [(limits.PREFERENCES, []), (101, ["user.preferences"])]
+)
+def test_number_of_preferences_is_limited(count: int, fields: list[str]) -> None:
+    """A user has at most 100 preferences."""
+    assert fields == user_fields(User("u", (Preference("text"),) * count))
+
+
+@pytest.mark.parametrize(
+    ("count", "fields"), [(limits.LIKED_ITEMS, []), (10_001, ["user.liked_items"])]
+)
+def test_number_of_liked_items_is_limited(count: int, fields: list[str]) -> None:
+    """A user has at most 10,000 liked items."""
+    liked = tuple(LikedItem(f"i{n}") for n in range(count))
+    assert fields == user_fields(User("u", (), liked))
+
+
+@pytest.mark.parametrize("weight", [-1000.0, -1e-9, 1e-9, 1000.0])
+def test_weights_up_to_the_limit_pass(weight: float) -> None:
+    """Weights between -1000 and 1000 are accepted."""
+    assert [] == user_fields(User("u", (Preference("t", weight),), (LikedItem("i", weight),)))
+
+
+@pytest.mark.parametrize("weight", [-1000.001, 1000.001, math.inf, -math.inf, math.nan])
+def test_other_weights_are_refused(weight: float) -> None:
+    """Weights beyond 1000 either way, or not numbers, are refused wherever they stand."""
+    user = User("u", (Preference("t", weight),), (LikedItem("i", weight),))
+    assert ["user.preferences[0].weight", "user.liked_items[0].weight"] == user_fields(user)
+
+
+def test_every_violation_of_a_user_is_named() -> None:
+    """A user with several faults is refused with all of them, each by its place in the list."""
+    user = User(
+        "\n",
+        (Preference("fine"), Preference("", 2000.0)),
+        (LikedItem("a"), LikedItem(""), LikedItem("a", -1001.0)),
+    )
+    expected = [
+        "user.user_id",
+        "user.preferences[1].text",
+        "user.preferences[1].weight",
+        "user.liked_items[1].item_id",
+        "user.liked_items[2].weight",
+        "user.liked_items[2].item_id",
+    ]
+    assert expected == user_fields(user)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        Query(TextSource("t"), 1),
+        Query(TextSource("t"), 1000),
+        Query(TextSource("t"), 1, exclude_item_ids=("i",) * 10_000),
+        Query(TextSource("t"), 1, min_score=-2.0),
+        Query(TextSource("t"), 1, min_sequence=LAST_SEQUENCE),
+    ],
+)
+def test_queries_up_to_the_limits_pass(query: Query) -> None:
+    """A query at the edge of a limit is accepted."""
+    assert [] == query_fields(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        (Query(TextSource("t"), 0), "limit"),
+        (Query(TextSource("t"), -1), "limit"),
+        (Query(TextSource("t"), 1001), "limit"),
+        (Query(TextSource("t"), 1, exclude_item_ids=("i",) * 10_001), "exclude_item_ids"),
+        (Query(TextSource("t"), 1, exclude_item_ids=("i", "")), "exclude_item_ids[1]"),
+        (Query(TextSource("t"), 1, min_score=math.nan), "min_score"),
+        (Query(TextSource("t"), 1, min_score=-math.inf), "min_score"),
+        (Query(TextSource("t"), 1, min_sequence=-1), "min_sequence"),
+        (Query(TextSource("t"), 1, min_sequence=LAST_SEQUENCE + 1), "min_sequence"),
+    ],
+)
+def test_queries_beyond_a_limit_are_refused(query: Query, field: str) -> None:
+    """A query one step beyond a limit is refused with the field."""
+    assert [field] == query_fields(query)
+
+
+@pytest.mark.parametrize(
+    ("source", "field"),
+    [(ItemSource(""), "item_id"), (UserSource("\t"), "user_id"), (TextSource(" "), "text")],
+)
+def test_sources_are_checked(source: Source, field: str) -> None:
+    """Each kind of source is refused by the name of its own field."""
+    assert [field] == query_fields(Query(source, 1))
+
+
+def test_every_violation_of_a_query_is_named() -> None:
+    """A query with several faults is refused with all of them."""
+    query = Query(TextSource(""), 0, ("",), math.nan, min_sequence=-1)
+    expected = ["text", "limit", "exclude_item_ids[0]", "min_score", "min_sequence"]
+    assert expected == query_fields(query)
+
+
+def test_texts_and_ids_are_never_quoted() -> None:
+    """What is said about a violation repeats no text, id or value of the caller."""
+    mark = "hush\x07"
+    item = Item(mark * 99, " ", {"a": [[[["hush"]]]]})
+    user = User(mark, (Preference("hush" * 300_000),), (LikedItem(mark), LikedItem(mark)))
+    query = Query(ItemSource(mark), 1, (mark,))
+    found = [
+        *catalog_violations(mark),
+        *item_violations(item, "item", NOW_US),
+        *user_violations(user, "user"),
+        *query_violations(query, LAST_SEQUENCE),
+    ]
+    assert 11 == len(found)
+    assert "hush" not in errors.InvalidRequest(found).message
+
+
+def test_an_error_names_every_violation() -> None:
+    """The message of the error names each field at fault."""
+    with pytest.raises(errors.InvalidRequest) as caught:
+        errors.require(item_violations(Item("", ""), "item", NOW_US))
+    expected = "item.item_id must be 1 to 256 bytes of UTF-8; item.text must not be blank"
+    assert expected == caught.value.message
+
+
+def test_no_violation_is_no_error() -> None:
+    """What breaks nothing passes."""
+    errors.require(item_violations(Item("a", "text"), "item", NOW_US))

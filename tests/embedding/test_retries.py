@@ -1,0 +1,199 @@
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+import stamina
+from support.embedders import Fault as EmbedderFault
+from support.embedders import FaultyEmbedder
+from support.faults import error, raw
+from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, failure, success
+
+from service import errors
+from service.domain.spaces import Space
+from service.embedding.embedder import BatchLimits, Embedded
+from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder
+from service.embedding.rate_control import Pace
+from service.embedding.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
+
+TEXTS = [f"text {n}" for n in range(64)]
+POISON = "text 17"
+
+
+@pytest.fixture(autouse=True)
+def retries_without_waiting() -> Iterator[None]:
+    stamina.set_testing(True, attempts=ATTEMPTS)
+    yield
+    stamina.set_testing(False)
+
+
+@asynccontextmanager
+async def delivery(provider: ScriptedProvider) -> AsyncIterator[Delivery]:
+    space = Space("openrouter", "m", DIMENSIONS)
+    limits = BatchLimits(64, 100_000, 512)
+    made = OpenRouterEmbedder(Endpoint("openrouter", provider.url, "m"), space, limits, 20.0)
+    try:
+        yield Delivery(made, Pace(8))
+    finally:
+        await made.close()
+
+
+def everyone(_text: str) -> bool:
+    return True
+
+
+def refusing(is_bad: Callable[[list[str]], bool], otherwise: Fault) -> Fault:
+    """Fails as `otherwise` does where the batch is bad."""
+    return lambda request: (otherwise if is_bad(request["input"]) else success)(request)
+
+
+TRANSIENT: dict[str, Fault] = {
+    "408": failure(408),
+    "429": failure(429),
+    "429 that counts tokens": failure(429, "Too many tokens, please wait before trying again."),
+    "Retry-After at once": error(503, {"code": 503}, Retry_After="0"),
+    "500": failure(500),
+    "502": failure(502),
+    "503": failure(503),
+    "504": failure(504),
+    "524 with HTML": raw(b"<html>", 524),
+    "529": failure(529),
+    "no successful provider responses": error(
+        200, {"message": "No successful provider responses.", "code": 404}
+    ),
+    "empty body": raw(b""),
+    "truncated body": lambda _request: Reply(b'{"data": [', cut=3),
+    "connection closed": lambda _request: None,
+    "fewer vectors": raw(b'{"data": []}'),
+}
+
+
+@pytest.mark.parametrize("name", TRANSIENT)
+async def test_what_passes_is_tried_again(name: str) -> None:
+    """After failures that pass the texts are embedded, as if nothing had been."""
+    with ScriptedProvider() as provider:
+        provider.script += [TRANSIENT[name]] * (ATTEMPTS - 1)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(["tea"], everyone)
+        assert isinstance(outcomes["tea"], Embedded)
+        assert ATTEMPTS == len(provider.requests)
+
+
+async def test_tries_come_to_an_end() -> None:
+    """A failure that does not pass is told after a bounded number of tries."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = failure(503)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(["tea"], everyone)
+        assert isinstance(outcomes["tea"], errors.EmbeddingUnavailable)
+        assert ATTEMPTS == len(provider.requests)
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
+async def test_what_is_our_fault_is_not_tried_again(status: int) -> None:
+    """A refusal of our key, credit or model comes after one request."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = failure(status)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(["tea", "cake"], everyone)
+        assert [errors.EmbeddingRejected] * 2 == [type(each) for each in outcomes.values()]
+        assert 1 == len(provider.requests)
+
+
+async def test_a_long_retry_after_is_not_waited_for() -> None:
+    """A provider that wants more patience than a batch has is left alone, and callers told."""
+    seconds = LONGEST_WAIT_SECONDS + 1
+    with ScriptedProvider() as provider:
+        provider.otherwise = error(429, {"code": 429}, Retry_After=str(seconds))
+        async with delivery(provider) as made:
+            outcome = (await made.deliver(["tea"], everyone))["tea"]
+        assert isinstance(outcome, errors.EmbeddingUnavailable)
+        assert seconds == outcome.retry_after_seconds
+        assert 1 == len(provider.requests)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+async def test_a_short_retry_after_is_waited_for(seconds: float) -> None:
+    """The provider's own word on when to come back goes before our spacing."""
+    waits: list[float] = []
+    stamina.set_testing(False)
+    stamina.instrumentation.set_on_retry_hooks([lambda retry: waits.append(retry.wait_for)])
+    try:
+        with ScriptedProvider() as provider:
+            provider.script.append(error(503, {"code": 503}, Retry_After=str(seconds)))
+            async with delivery(provider) as made:
+                outcomes = await made.deliver(["tea"], everyone)
+    finally:
+        stamina.instrumentation.set_on_retry_hooks(None)
+    assert isinstance(outcomes["tea"], Embedded)
+    assert [seconds] == waits
+
+
+@pytest.mark.parametrize("fault", [failure(413), failure(400, "Too many inputs in request")])
+async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
+    """A batch that is too large goes in halves, and later batches are no larger than those."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = refusing(lambda texts: len(texts) > 20, fault)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(TEXTS, everyone)
+            assert 16 == made.batch_texts
+        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        assert sorted(TEXTS) == sorted(outcomes)
+        assert [64, 32, 16, 16, 32, 16, 16] == [len(each["input"]) for each in provider.requests]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        failure(400),
+        failure(422),
+        failure(400, "maximum context length exceeded"),
+        failure(403, metadata={"flagged_input": "x"}),
+        failure(403, metadata={"patterns": ["ignore .*"]}),
+    ],
+    ids=["400", "422", "context length", "content policy", "guardrail"],
+)
+async def test_one_bad_text_fails_alone(fault: Fault) -> None:
+    """Of 64 texts the one that the provider refuses is rejected, and the others get vectors."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = refusing(lambda texts: POISON in texts, fault)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(TEXTS, everyone)
+        assert isinstance(outcomes.pop(POISON), errors.TextRejected)
+        assert 63 == len(outcomes)
+        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        assert len(provider.requests) <= 14
+
+
+async def test_what_refuses_every_text_is_our_fault() -> None:
+    """Where even a harmless text is refused, the settings are to blame and not the caller."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = failure(400, "dimensions are not supported")
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(["tea"], everyone)
+        assert isinstance(outcomes["tea"], errors.EmbeddingRejected)
+        assert 2 == len(provider.requests)
+
+
+async def test_texts_given_up_are_not_sent_again() -> None:
+    """A try leaves out the texts that nobody waits for any more; none left, none is made."""
+    wanted = {"tea", "cake"}
+    with ScriptedProvider() as provider:
+
+        def fault(request: object) -> Reply | None:
+            wanted.discard("cake")
+            return failure(503)(request)  # type: ignore[arg-type]
+
+        provider.script.append(fault)
+        async with delivery(provider) as made:
+            outcomes = await made.deliver(["tea", "cake"], wanted.__contains__)
+            assert {} == await made.deliver(["nobody's"], wanted.__contains__)
+        assert ["tea"] == list(outcomes)
+        assert [["tea", "cake"], ["tea"]] == [each["input"] for each in provider.requests]
+
+
+async def test_a_crash_on_one_text_spares_the_others() -> None:
+    """A fault of ours makes texts unavailable for now, each after a try of its own."""
+    embedder = FaultyEmbedder(EmbedderFault.CRASH)
+    outcomes = await Delivery(embedder, Pace(1)).deliver(["a", "b"], everyone)
+    assert [errors.EmbeddingUnavailable] * 2 == [type(each) for each in outcomes.values()]
+    assert [("a", "b"), ("a",), ("b",)] == embedder.batches

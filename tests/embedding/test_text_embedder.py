@@ -1,0 +1,135 @@
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.catalogs import running
+from support.clock import FakeClock
+from support.embedders import (
+    COST_USD_PER_TOKEN,
+    Fault,
+    FaultyEmbedder,
+    HeldEmbedder,
+    WordEmbedder,
+    unit_vector,
+)
+from support.stores import indexed
+from support.tasks import started
+
+from service import errors
+from service.domain.usage import EmbeddingUsage
+from service.domain.vectors import text_hash
+from service.embedding.batcher import Batcher
+from service.embedding.cache import VectorCache
+from service.embedding.text_embedder import Vectoriser
+
+
+async def test_an_unknown_text_is_embedded(tmp_path: Path) -> None:
+    """A text seen for the first time comes from the embedder, and what it took is told."""
+    embedder = WordEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        outcome = await catalog.vectoriser.documents(["tea and cake", "coffee"])
+        assert {"tea and cake", "coffee"} == outcome.embedded == set(outcome.passages)
+        assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN) == outcome.usage
+        np.testing.assert_allclose(unit_vector("coffee"), outcome.vectors("coffee")[0], atol=1e-6)
+    assert [("tea and cake", "coffee")] == embedder.batches
+
+
+async def test_a_text_asked_for_twice_comes_from_memory(tmp_path: Path) -> None:
+    """A text embedded before costs nothing, even though the store does not know it."""
+    embedder = WordEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        first = await catalog.vectoriser.documents(["tea"])
+        again = await catalog.vectoriser.documents(["tea"])
+        assert {} == await catalog.store.vectors(catalog.row, [text_hash("tea")])
+        assert EmbeddingUsage(1, 1) == again.usage
+        assert frozenset() == again.embedded
+        np.testing.assert_array_equal(first.vectors("tea")[0], again.vectors("tea")[0])
+    assert ["tea"] == embedder.texts
+
+
+async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
+    """After a restart the vectors of stored texts come from the store, then from memory."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        await catalog.store.upsert_items(catalog.row, [indexed("a", "tea")])
+    embedder = WordEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        cache = VectorCache(embedder.space.dimensions)
+        vectoriser = Vectoriser(
+            catalog.store, catalog.row, embedder.space, Batcher(embedder), cache
+        )
+        outcome = await vectoriser.documents(["tea"])
+        assert EmbeddingUsage(1, 1) == outcome.usage
+        np.testing.assert_array_equal(unit_vector("tea"), outcome.vectors("tea")[0])
+        assert cache.get(text_hash("tea")) is outcome.passages["tea"][0].vector
+    assert [] == embedder.batches
+
+
+async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
+    """Of texts in memory, in the store and new ones only the new ones reach the embedder."""
+    embedder = WordEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        await catalog.vectoriser.documents(["remembered"])
+        await catalog.store.upsert_items(catalog.row, [indexed("a", "stored")])
+        texts = ["new", "stored", "remembered", "newer", "new"]
+        outcome = await catalog.vectoriser.documents(texts)
+        assert (4, 2) == (outcome.usage.texts, outcome.usage.cached_texts)
+        assert {"new", "newer"} == outcome.embedded
+        assert set(texts) == set(outcome.passages)
+    assert ["remembered", "new", "newer"] == embedder.texts
+
+
+async def test_no_texts_take_nothing(tmp_path: Path) -> None:
+    """Asking for no text at all is fine."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        outcome = await catalog.vectoriser.documents([])
+        assert EmbeddingUsage() == outcome.usage
+        assert {} == outcome.passages
+
+
+async def test_concurrent_calls_embed_a_text_once(tmp_path: Path) -> None:
+    """Calls that ask for one new text at the same time share one request."""
+    embedder = HeldEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        calls = [await started(catalog.vectoriser.documents(["tea"])) for _ in range(20)]
+        await embedder.held.wait()
+        embedder.release()
+        for outcome in await asyncio.gather(*calls):
+            np.testing.assert_allclose(unit_vector("tea"), outcome.vectors("tea")[0], atol=1e-6)
+    assert ["tea"] == embedder.texts
+
+
+async def test_a_stored_item_is_never_paid_for_again(tmp_path: Path) -> None:
+    """An unchanged text, or one under another id, costs nothing, before and after a restart."""
+    embedder = WordEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        assert (await catalog.put("a", "tea")).embedded
+        assert not (await catalog.put("a", "tea")).embedded
+        assert not (await catalog.put("b", "tea")).embedded
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        upserted = await catalog.put("c", "tea")
+        assert (False, EmbeddingUsage(1, 1)) == (upserted.embedded, upserted.usage)
+    assert ["tea"] == embedder.texts
+
+
+async def test_failures_are_told_by_text_and_not_remembered(tmp_path: Path) -> None:
+    """A failed text has its error and no vector; asked for again it is embedded."""
+    embedder = FaultyEmbedder(Fault.UNAVAILABLE)
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        outcome = await catalog.vectoriser.documents(["tea"])
+        assert {} == outcome.passages
+        assert frozenset() == outcome.embedded
+        assert [errors.EmbeddingUnavailable] == [type(each) for each in outcome.failures.values()]
+        embedder.fault = None
+        assert ["tea"] == list((await catalog.vectoriser.documents(["tea"])).passages)
+
+
+async def test_one_text_alone_raises_its_failure(tmp_path: Path) -> None:
+    """A rejected text is the fault of its field; one that fails for now says so."""
+    embedder = FaultyEmbedder(Fault.ZEROS)
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        with pytest.raises(errors.InvalidRequest, match=r"^text has no word"):
+            await catalog.vectoriser.query("zzz", "text")
+        embedder.fault = Fault.UNAVAILABLE
+        with pytest.raises(errors.EmbeddingUnavailable):
+            await catalog.vectoriser.query("zzz", "text")

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.index.faiss_exact import ExactIndex
+from service.index.faiss_tiers import TieredIndex
+from service.index.vector_index import IndexState, VectorIndex, Vectors
+
+DIMENSIONS = 8
+KEYS = 40
+
+
+def settled(index: VectorIndex) -> None:
+    while (build := index.due(quiet=True)) is not None:
+        build.run()
+        index.adopt(build)
+
+
+def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
+    """What an index's snapshot becomes."""
+    state = index.capture()
+    paths = {name: folder / name for name in state.files}
+    for name, write in state.files.items():
+        write(paths[name])
+    empty.restore(IndexState(dict(state.arrays), {}), paths)
+    return empty
+
+
+def check(index: VectorIndex, expected: dict[int, Vectors]) -> None:
+    assert sorted(expected) == sorted(index.keys().tolist())
+    owned = index.vectors(list(expected))
+    for place, passages in enumerate(expected.values()):
+        assert passages.tolist() == owned.vectors[owned.owners == place].tolist()
+
+
+@pytest.mark.parametrize("tiered", [False, True])
+def test_passages_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
+    """A key's vectors come back as they were put, after churn, builds and snapshots."""
+
+    def empty() -> VectorIndex:
+        if tiered:
+            return TieredIndex(DIMENSIONS, graph_from=30, fresh=30)
+        return ExactIndex(DIMENSIONS)
+
+    drawn = np.random.default_rng(1)
+    index = empty()
+    expected: dict[int, Vectors] = {}
+    for step in range(200):
+        key = int(drawn.integers(KEYS))
+        if drawn.random() < 0.3:
+            index.delete([key])
+            expected.pop(key, None)
+        else:
+            raw = drawn.normal(size=(int(drawn.integers(1, 6)), DIMENSIONS))
+            units = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+            index.upsert([key] * len(units), units)
+            expected[key] = units
+        if step % 20 == 19:
+            check(index, expected)
+            folder = tmp_path / str(step)
+            folder.mkdir()
+            index = reopened(index, empty(), folder)
+            check(index, expected)
+            settled(index)
+            check(index, expected)

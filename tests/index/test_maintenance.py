@@ -1,0 +1,150 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+from support.clock import FakeClock
+from support.embedders import DIMENSIONS, SPACE
+from support.stores import indexed, opened
+from support.tasks import left
+
+from service.domain.generations import Layer
+from service.domain.items import Change
+from service.domain.stats import IndexFigures
+from service.index.faiss_tiers import TieredIndex
+from service.index.follower import Indexer
+from service.index.item_index import View
+from service.index.maintenance import Adopter, Builder
+from service.index.snapshots import MANIFEST, Origin, Snapshots
+from service.storage import Store
+
+GRAPH_FROM = 300
+POLL_SECONDS = 0.01
+ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_FROM)]
+
+
+def empty_view() -> View:
+    return View(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
+
+
+def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
+    return Snapshots(folder / "index", Origin(store.store_id, SPACE.fingerprint), owner=owner)
+
+
+@asynccontextmanager
+async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, Layer, Indexer]]:
+    """A process's store and indexer at work: that of the one that builds, or of another one."""
+    async with opened(folder, FakeClock()) as (store, catalog):
+        indexer = Indexer(store, catalog, empty_view())
+        own = snapshots(folder, store, owner=leads)
+        upkeep = (
+            Builder(indexer, own, shared=True)
+            if leads
+            else Adopter(store, indexer, own, empty_view)
+        )
+        tasks = [asyncio.create_task(each.run()) for each in (indexer, upkeep)]
+        try:
+            yield store, catalog, indexer
+        finally:
+            for task in tasks:
+                await left(task)
+
+
+async def has_graphs(indexer: Indexer, vectors: int) -> IndexFigures:
+    """Waits until so many vectors are in graphs, with all their lists."""
+    while True:
+        figures = indexer.figures()
+        listed = figures.listed_vectors >= vectors
+        if figures.graph_vectors == vectors and listed and not figures.building:
+            return figures
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def found(store: Store, indexer: Indexer) -> object:
+    """What the view answers, as of every write."""
+    await indexer.reached(await store.refresh())
+
+    def work(view: View) -> object:
+        keys = view.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
+        hits = [view.best(view.index.nearest(key, 5, exact=True), 5) for key in keys]
+        best = [[(name, round(score, 4)) for name, score, _ in each] for each in hits]
+        return view.sequence, len(view), best
+
+    return await indexer.read(work, queries=1)
+
+
+async def test_one_builds_for_all(tmp_path: Path) -> None:
+    """Graphs and lists that one process builds serve in the others, which build none."""
+    async with (
+        working(tmp_path, leads=True) as (store, catalog, leader),
+        working(tmp_path, leads=False) as (other, _, follower),
+    ):
+        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        built = await has_graphs(leader, GRAPH_FROM)
+        await other.refresh()
+        assert built == await has_graphs(follower, GRAPH_FROM)
+        assert await found(store, leader) == await found(other, follower)
+
+
+async def test_what_is_written_after_a_snapshot_is_not_lost(tmp_path: Path) -> None:
+    """A view that takes over an older snapshot has every write since, and loses no deleted one."""
+    async with working(tmp_path, leads=True) as (store, catalog, leader):
+        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        await has_graphs(leader, GRAPH_FROM)
+        async with working(tmp_path, leads=False) as (other, same, follower):
+            await other.upsert_items(same, ITEMS[GRAPH_FROM : GRAPH_FROM + 50])
+            deleted = await other.delete_item(same, "i0")
+            await follower.reached(deleted)
+            await has_graphs(follower, GRAPH_FROM - 1)
+            await store.refresh()
+            assert await found(store, leader) == await found(other, follower)
+            assert GRAPH_FROM + 49 == follower.items
+
+
+async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:
+    """A process that only reads snapshots leaves one that it cannot use to the one that writes."""
+    async with working(tmp_path, leads=True) as (store, catalog, leader):
+        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        await has_graphs(leader, GRAPH_FROM)
+    manifest = tmp_path / "index" / MANIFEST
+    manifest.write_text("{}")
+    async with opened(tmp_path, FakeClock()) as (store, _):
+        for owner in (False, True):
+            assert manifest.exists()
+            loaded = snapshots(tmp_path, store, owner=owner).load(empty_view(), store.last_sequence)
+            assert not loaded
+        assert not manifest.exists()
+
+
+async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
+    """Where a snapshot cannot be written, that is told, and the server goes on."""
+    (tmp_path / "index").write_text("where the folder should be")
+    async with working(tmp_path, leads=True) as (store, catalog, leader):
+        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        with capture_logs() as lines:
+            await has_graphs(leader, GRAPH_FROM)
+            await store.upsert_items(catalog, ITEMS[GRAPH_FROM:])
+            await leader.reached(store.last_sequence)
+            assert 2 * GRAPH_FROM == leader.items
+    assert "snapshot_failed" in [line["event"] for line in lines]
+
+
+def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    """Graphs and codes that the disk does not take raise what every caller expects."""
+    view = empty_view()
+    changes = [
+        Change(each.item.item_id, "{}", (each.passages[0].vector.tobytes(),), None)
+        for each in ITEMS[:GRAPH_FROM]
+    ]
+    view.apply(changes, GRAPH_FROM)
+    build = view.index.due(quiet=True)
+    assert build is not None
+    build.run()
+    view.index.adopt(build)
+    files = view.capture().files
+    assert 2 == len(files)
+    for write in files.values():
+        with pytest.raises(OSError, match="cannot be written"):
+            write(tmp_path / "no such folder" / "file")

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.clock import FakeClock
+
+from service.domain.filters import Condition, Equals, Filter
+from service.domain.items import Change
+from service.index.faiss_tiers import TieredIndex
+from service.index.item_index import View
+from service.index.snapshots import MANIFEST, Origin, Snapshots
+
+DIMENSIONS = 16
+ORIGIN = Origin("store", "space")
+VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)
+VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
+
+
+def empty_view() -> View:
+    return View(TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200), FakeClock())
+
+
+def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
+    clock = FakeClock()
+    return [
+        Change(
+            f"i{n}",
+            json.dumps({"even": n % 2 == 0, "tags": [f"t{n % 5}"]}),
+            (VECTORS[(n + vector_from) % 3_000].tobytes(),) * (1 + (n % 10 == 0)),
+            clock.now_us + 1_000 + n if n % 7 == 0 else None,
+        )
+        for n in numbers
+    ]
+
+
+def filled() -> View:
+    """A view with graphs with void rows and lists, something new, gaps, and items that expire."""
+    view = empty_view()
+    view.apply(changes(range(1_500)), 1_500)
+    while (build := view.index.due(quiet=True)) is not None:
+        build.run()
+        view.index.adopt(build)
+    view.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
+    view.apply(changes(range(100, 150), vector_from=1), 1_570)
+    view.apply(changes(range(1_500, 1_600)), 1_670)
+    view.apply([Change("pending", '{"even": true}', (), None)], 1_671)
+    assert view.index.figures().void_vectors
+    return view
+
+
+def content(view: View) -> object:
+    """All that can be told of a view from outside."""
+    evens = Filter(all=(Condition("even", Equals(True)),))
+    ids = [f"i{n}" for n in range(1_600)]
+    present = [item_id for item_id in ids if view.key(item_id) is not None]
+    vectors = [view.index.vectors(view.keys([item_id])).vectors.tolist() for item_id in present]
+    hits = view.index.search(VECTORS[:5], 20, exact=True)
+    nearest = [view.index.nearest(view.keys(["i700"])[0], 12)]
+    return (
+        view.sequence,
+        present,
+        vectors,
+        [view.best(each, 20) for each in (*hits, *nearest)],
+        view.passing(evens, "", 2_000),
+        len(view),
+        view.index.figures(),
+        np.round(view.index.mean(), 4).tolist(),
+    )
+
+
+def saved(folder: Path, view: View) -> None:
+    Snapshots(folder, ORIGIN).save(view.capture())
+
+
+def loaded(folder: Path, origin: Origin = ORIGIN, last_sequence: int = 9_999) -> View | None:
+    view = empty_view()
+    return view if Snapshots(folder, origin).load(view, last_sequence) else None
+
+
+def test_a_loaded_view_is_the_saved_one(tmp_path: Path) -> None:
+    """Whatever can be asked of a view has the same answer after a snapshot."""
+    view = filled()
+    saved(tmp_path, view)
+    again = loaded(tmp_path)
+    assert again is not None
+    assert content(view) == content(again)
+
+
+def test_a_loaded_view_lives_on(tmp_path: Path) -> None:
+    """Writes, deletes, expiry and builds go on after a snapshot as they would have without."""
+    view = filled()
+    saved(tmp_path, view)
+    again = loaded(tmp_path)
+    assert again is not None
+    for each in (view, again):
+        each.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
+        each.apply([Change(f"i{n}", None, (), None) for n in range(200, 260)], 2_060)
+        while (build := each.index.due(quiet=True)) is not None:
+            build.run()
+            each.index.adopt(build)
+    assert content(view) == content(again)
+
+
+def test_what_is_written_while_a_snapshot_is_saved_is_not_in_it(tmp_path: Path) -> None:
+    """A captured state stays as it was, whatever becomes of the view."""
+    view = filled()
+    state, expected = view.capture(), content(view)
+    view.apply(changes(range(300, 400), vector_from=5), 1_800)
+    view.apply([Change(f"i{n}", None, (), None) for n in range(500, 520)], 1_820)
+    Snapshots(tmp_path, ORIGIN).save(state)
+    again = loaded(tmp_path)
+    assert again is not None
+    assert expected == content(again)
+
+
+def test_there_is_one_snapshot_at_a_time(tmp_path: Path) -> None:
+    """A new snapshot takes the place of the old one, and graphs in both are written once."""
+    view, snapshots = filled(), Snapshots(tmp_path, ORIGIN)
+    snapshots.save(view.capture())
+    graphs = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
+    assert graphs
+    view.apply(changes([1_999]), 1_700)
+    snapshots.save(view.capture())
+    assert graphs == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
+    assert 1 == len(list(tmp_path.glob("arrays-*")))
+    assert [] == list(tmp_path.glob("*.tmp"))
+
+
+def test_without_a_snapshot_the_view_stays_empty(tmp_path: Path) -> None:
+    """A folder that is empty or not there is no error."""
+    assert loaded(tmp_path / "nowhere") is None
+    assert loaded(tmp_path) is None
+
+
+@pytest.mark.parametrize("origin", [Origin("other", "space"), Origin("store", "other")])
+def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: Origin) -> None:
+    """A snapshot of another store or space is not used, and removed."""
+    saved(tmp_path, filled())
+    assert loaded(tmp_path, origin) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_snapshot_newer_than_the_store_is_dropped(tmp_path: Path) -> None:
+    """Where the store was put back to an earlier state, the snapshot is not used."""
+    saved(tmp_path, filled())
+    assert loaded(tmp_path, last_sequence=1_670) is None
+    assert [] == list(tmp_path.iterdir())
+
+
+def damage(path: Path, kind: str) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    if kind == "gone":
+        path.unlink()
+    elif kind == "cut":
+        path.write_bytes(content[:middle])
+    elif kind == "empty":
+        path.write_bytes(b"")
+    else:
+        flipped = bytes([content[middle] ^ 0xFF])
+        path.write_bytes(content[:middle] + flipped + content[middle + 1 :])
+
+
+@pytest.mark.parametrize("kind", ["gone", "cut", "empty", "flipped"])
+@pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST])
+def test_a_damaged_snapshot_is_dropped(tmp_path: Path, file: str, kind: str) -> None:
+    """Whatever file is missing, torn or altered, the snapshot is not used."""
+    saved(tmp_path, filled())
+    (path,) = tmp_path.glob(file)
+    damage(path, kind)
+    assert loaded(tmp_path) is None
+    saved(tmp_path, filled())
+    assert loaded(tmp_path) is not None

@@ -1,0 +1,304 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from support.catalogs import Catalog, ids, running
+from support.clock import FakeClock
+from support.embedders import Fault, FaultyEmbedder, WordEmbedder, unit_vector
+from support.stores import indexed
+from support.tasks import started
+
+from service import errors
+from service.domain.recommendations import ItemSource, Query, Source, TextSource, UserSource
+from service.domain.usage import EmbeddingUsage
+from service.domain.users import LikedItem, Preference
+from service.recommend.profile import _strongest
+
+FILMS = {
+    "jazz": "a jazz trumpet player in a smoky club",
+    "swing": "a swing and jazz band on a long tour",
+    "wolves": "wolves hunt in the northern snow",
+    "bears": "bears fish in the northern rivers",
+    "heist": "thieves plan a heist in the city",
+    "police": "city police chase thieves by night",
+}
+
+
+@asynccontextmanager
+async def films(folder: Path, clock: FakeClock | None = None) -> AsyncIterator[Catalog]:
+    async with running(folder, WordEmbedder(), clock or FakeClock()) as catalog:
+        for item_id, text in FILMS.items():
+            await catalog.put(item_id, text)
+        yield catalog
+
+
+SOURCES: list[Source] = [ItemSource("jazz"), TextSource(FILMS["jazz"]), UserSource("u")]
+every_source = pytest.mark.parametrize("source", SOURCES, ids=["item", "text", "user"])
+
+
+async def test_an_item_brings_similar_items_but_not_itself(tmp_path: Path) -> None:
+    """Items come by their cosine with the source, best first, the source left out."""
+    async with films(tmp_path) as catalog:
+        answer = await catalog.recommender.recommend(Query(ItemSource("jazz"), 10))
+        cosines = {
+            item_id: float(unit_vector(text) @ unit_vector(FILMS["jazz"]))
+            for item_id, text in FILMS.items()
+            if item_id != "jazz"
+        }
+        assert sorted(cosines, key=cosines.__getitem__, reverse=True) == ids(answer)
+        scores = [each.score for each in answer.recommendations]
+        assert sorted(cosines.values(), reverse=True) == pytest.approx(scores, abs=1e-5)
+        assert EmbeddingUsage() == answer.usage
+        assert [None] * 5 == [each.item for each in answer.recommendations]
+
+
+async def test_a_text_brings_the_items_nearest_to_it(tmp_path: Path) -> None:
+    """For a text every item can come back, and what embedding it took is told."""
+    async with films(tmp_path) as catalog:
+        answer = await catalog.recommender.recommend(Query(TextSource("northern snow"), 10))
+        assert "wolves" == ids(answer)[0]
+        assert set(FILMS) == set(ids(answer))
+        assert (1, 0, 2) == (
+            answer.usage.texts,
+            answer.usage.cached_texts,
+            answer.usage.prompt_tokens,
+        )
+        again = await catalog.recommender.recommend(Query(TextSource("northern snow"), 10))
+        assert EmbeddingUsage(1, 1) == again.usage
+
+
+async def test_a_user_gets_what_suits_each_taste_but_nothing_liked(tmp_path: Path) -> None:
+    """Tastes in words and liked items both count, and liked items never come back."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "northern rivers", liked=("jazz",))
+        found = await catalog.recommended(UserSource("u"))
+        assert set(FILMS) - {"jazz"} == set(found)
+        assert {"swing", "bears"} == set(found[:2])
+
+
+async def test_a_dislike_drives_items_down(tmp_path: Path) -> None:
+    """What is like a dislike comes behind what is not, and is last without any like."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("likes", "city thieves")
+        dislike = Preference("police chase by night", -1.0)
+        await catalog.put_user("dislikes too", "city thieves", dislike)
+        await catalog.put_user("only dislikes", dislike)
+        likes = await catalog.recommended(UserSource("likes"))
+        assert {"heist", "police"} == set(likes[:2])
+        both = await catalog.recommended(UserSource("dislikes too"))
+        assert "heist" == both[0]
+        assert both.index("police") > likes.index("police")
+        assert "police" == (await catalog.recommended(UserSource("only dislikes")))[-1]
+
+
+async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> None:
+    """Liked items that are not in the index are named in the user's order."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", liked=("gone", "wolves", "never", "heist"))
+        await catalog.catalogue.delete_item("heist", allow_missing=False)
+        answer = await catalog.recommender.recommend(Query(UserSource("u"), 10))
+        assert ("gone", "never", "heist") == answer.missing_item_ids
+        assert "bears" == ids(answer)[0]
+        assert "wolves" not in ids(answer)
+
+
+async def test_a_user_without_anything_to_go_by_gets_nothing(tmp_path: Path) -> None:
+    """No tastes, or only liked items that are gone, is an empty answer and no error."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("empty")
+        await catalog.put_user("lost", liked=("gone",))
+        assert [] == await catalog.recommended(UserSource("empty"))
+        assert [] == await catalog.recommended(UserSource("lost"))
+
+
+@every_source
+async def test_excluded_items_never_come_back(tmp_path: Path, source: Source) -> None:
+    """Excluded items leave their places to others; unknown ids do not matter."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz club")
+        best, second, third, *_ = await catalog.recommended(source)
+        query = Query(source, 2, exclude_item_ids=(best, "unknown", best))
+        assert [second, third] == ids(await catalog.recommender.recommend(query))
+
+
+@every_source
+async def test_the_limit_bounds_the_answer(tmp_path: Path, source: Source) -> None:
+    """As many items as asked for come back, the best ones."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz club")
+        everything = await catalog.recommended(source)
+        assert everything[:3] == await catalog.recommended(source, 3)
+
+
+@every_source
+async def test_min_score_is_a_floor(tmp_path: Path, source: Source) -> None:
+    """Items at the floor come back, those below do not."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz club")
+        answer = await catalog.recommender.recommend(Query(source, 10))
+        floor = answer.recommendations[2].score
+        query = Query(source, 10, min_score=floor)
+        assert ids(answer)[:3] == ids(await catalog.recommender.recommend(query))
+        above = Query(source, 10, min_score=floor + 1e-4)
+        assert ids(answer)[:2] == ids(await catalog.recommender.recommend(above))
+
+
+@every_source
+async def test_the_full_view_brings_the_items(tmp_path: Path, source: Source) -> None:
+    """Asked for the full view, each recommendation carries the item as stored."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz club")
+        answer = await catalog.recommender.recommend(Query(source, 3, full=True))
+        assert ids(answer) == await catalog.recommended(source, 3)
+        for each in answer.recommendations:
+            assert await catalog.catalogue.get_item(each.item_id) == each.item
+
+
+async def test_equal_scores_come_by_id(tmp_path: Path) -> None:
+    """Items with one text come in the byte order of their ids, at the limit too."""
+    names = ["é", "b", "a", "B", "\U0001f600", "10"]
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        for name in names:
+            await catalog.put(name, "the same tea")
+        await catalog.put("other", "coffee")
+        await catalog.put_user("u", "the same tea")
+        expected = sorted(names, key=str.encode)
+        for source in (TextSource("tea"), UserSource("u")):
+            for limit in (1, 4, 6):
+                assert expected[:limit] == await catalog.recommended(source, limit)
+
+
+async def test_exact_finds_what_scoring_everything_finds(tmp_path: Path) -> None:
+    """For a user exact and usual search agree on a small catalog."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz club", Preference("snow", -0.5), liked=("heist",))
+        usual = await catalog.recommender.recommend(Query(UserSource("u"), 10))
+        exact = await catalog.recommender.recommend(Query(UserSource("u"), 10, exact=True))
+        assert usual.recommendations == exact.recommendations
+
+
+async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
+    """Whoever writes, replaces or deletes an item sees it at the next query."""
+    async with films(tmp_path) as catalog:
+        await catalog.put("new", "northern jazz wolves")
+        assert "new" == (await catalog.recommended(TextSource("northern jazz wolves")))[0]
+        await catalog.put("new", "knitting patterns")
+        assert "new" == (await catalog.recommended(TextSource("knitting patterns")))[0]
+        await catalog.catalogue.delete_item("new", allow_missing=False)
+        assert "new" not in await catalog.recommended(TextSource("knitting patterns"))
+
+
+async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
+    """A query that names a write is answered once the view has it, not before."""
+    async with films(tmp_path) as catalog:
+        await catalog.vectoriser.documents(["knitting"])
+        (stored,) = await catalog.store.upsert_items(catalog.row, [indexed("new", "knitting")])
+        query = Query(TextSource("knitting"), 1, min_sequence=stored.sequence)
+        answer = await catalog.recommender.recommend(query)
+        assert ["new"] == ids(answer)
+        assert stored.sequence <= answer.sequence
+
+
+async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
+    """A query for a write that was never made fails rather than waits for ever."""
+    async with films(tmp_path) as catalog:
+        beyond = catalog.store.last_sequence + 1
+        with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
+            await catalog.recommender.recommend(Query(TextSource("x"), 1, min_sequence=beyond))
+
+
+async def test_an_expired_item_is_neither_recommended_nor_a_source(tmp_path: Path) -> None:
+    """From its time on an item is gone from answers, as a source, and as a liked item."""
+    clock = FakeClock()
+    async with films(tmp_path, clock) as catalog:
+        await catalog.put("brief", "northern jazz", clock.now_us + 1)
+        await catalog.put_user("u", liked=("brief",))
+        assert "brief" in await catalog.recommended(TextSource("jazz"))
+        clock.advance(microseconds=1)
+        assert "brief" not in await catalog.recommended(TextSource("jazz"))
+        with pytest.raises(errors.ItemNotFound):
+            await catalog.recommended(ItemSource("brief"))
+        answer = await catalog.recommender.recommend(Query(UserSource("u"), 10))
+        assert ("brief",) == answer.missing_item_ids
+
+
+@pytest.mark.parametrize(
+    ("source", "error"),
+    [(ItemSource("nobody"), errors.ItemNotFound), (UserSource("nobody"), errors.UserNotFound)],
+)
+async def test_a_source_that_is_not_there_is_not_found(
+    tmp_path: Path, source: Source, error: type[errors.AkinError]
+) -> None:
+    """Neither an unknown item nor an unknown user has recommendations."""
+    async with films(tmp_path) as catalog:
+        with pytest.raises(error):
+            await catalog.recommended(source)
+
+
+async def test_a_bad_query_is_refused_with_every_violation(tmp_path: Path) -> None:
+    """All that is wrong with a query is told at once."""
+    async with films(tmp_path) as catalog:
+        with pytest.raises(errors.InvalidRequest) as caught:
+            await catalog.recommender.recommend(Query(TextSource(" "), 0, ("",)))
+        fields = [each.field for each in caught.value.violations]
+        assert ["text", "limit", "exclude_item_ids[0]"] == fields
+
+
+async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
+    """While nothing can be embedded items, users and texts seen before are still answered."""
+    embedder = FaultyEmbedder()
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        await catalog.put("a", "green tea")
+        await catalog.put("b", "black tea")
+        await catalog.put_user("u", "green things")
+        embedder.fault = Fault.UNAVAILABLE
+        with pytest.raises(errors.EmbeddingUnavailable):
+            await catalog.recommended(TextSource("coffee"))
+        assert ["b"] == await catalog.recommended(ItemSource("a"))
+        assert ["a", "b"] == await catalog.recommended(UserSource("u"))
+        assert ["a", "b"] == await catalog.recommended(TextSource("green tea"))
+    async with running(tmp_path, embedder, FakeClock()) as catalog:
+        assert ["a", "b"] == await catalog.recommended(UserSource("u"))
+
+
+async def test_an_empty_catalog_answers_with_nothing(tmp_path: Path) -> None:
+    """Nothing to recommend is an empty answer."""
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        await catalog.put_user("u", "tea")
+        assert [] == await catalog.recommended(TextSource("tea"))
+        assert [] == await catalog.recommended(UserSource("u"))
+
+
+async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> None:
+    """While items change, every full answer holds items that were stored, each id once."""
+    async with films(tmp_path) as catalog:
+        await catalog.put_user("u", "jazz", "wolves")
+        queries = [
+            await started(catalog.recommender.recommend(Query(source, 10, full=True)))
+            for source in SOURCES * 20
+        ]
+        writes = [catalog.put(f"new {n % 7}", f"jazz wolves {n}") for n in range(60)]
+        await asyncio.gather(*writes)
+        for answer in await asyncio.gather(*queries):
+            found = ids(answer)
+            assert len(found) == len(set(found))
+            for each in answer.recommendations:
+                assert each.item is not None
+                assert each.item_id == each.item.item.item_id
+        assert 7 + len(FILMS) == catalog.indexer.items
+
+
+def test_of_too_many_likes_the_heaviest_count() -> None:
+    """Beyond the bound those of the smallest weight, likes or dislikes, fall away."""
+    light = [LikedItem(f"l{n}", 0.1) for n in range(10)]
+    heavy = [LikedItem(f"h{n}", weight) for n, weight in enumerate([1.0, -1.0] * 5)]
+    assert heavy == _strongest([*light, *heavy], 10)
+
+
+def test_of_equal_likes_the_latest_count() -> None:
+    """Among likes of one weight the last in the list stay, in their order."""
+    likes = [LikedItem(f"i{n}") for n in range(20)]
+    assert likes[-5:] == _strongest(likes, 5)
+    assert likes == _strongest(likes, 20)

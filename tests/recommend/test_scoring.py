@@ -1,0 +1,197 @@
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from service.index.vector_index import Vectors
+from service.recommend.scoring import (
+    REACH_BOUND,
+    SHARPNESS,
+    MeanVector,
+    Nearest,
+    SoftMaximum,
+    Sources,
+    Surroundings,
+)
+
+DIMENSIONS = 16
+
+
+def units(seed: int, count: int) -> Vectors:
+    """Unit vectors that share a common component, as text embeddings do."""
+    drawn = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)) + 0.4
+    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def sources(
+    vectors: Vectors, weights: Sequence[float], ages: Sequence[float] | None = None
+) -> Sources:
+    return Sources(
+        vectors,
+        np.array(weights, np.float32),
+        np.ones(len(weights), np.float32),
+        np.array(ages or [0.0] * len(weights), np.float32),
+    )
+
+
+def around(vectors: Vectors) -> Surroundings:
+    mean: Vectors = vectors.mean(axis=0, dtype=np.float32)
+    return Surroundings(len(vectors), mean, vectors)
+
+
+def cosine(one: Vectors, other: Vectors) -> float:
+    return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+
+
+def by_the_formula(vectors: Vectors, tastes: Sources) -> list[float]:
+    """Every item's score, in plain numbers."""
+    items = vectors.astype(np.float64)
+    mean = items.mean(axis=0) * len(items) / (len(items) + 1)
+    cosines = [
+        [cosine(item - mean, source.astype(np.float64) - mean) for source in tastes.vectors]
+        for item in items
+    ]
+    reach = [
+        np.mean([max(row[n], 0.0) ** 3 for row in cosines]) ** (1 / 3)
+        for n in range(len(tastes.weights))
+    ]
+    factors = [min(max(np.mean(reach) / each, 1 / REACH_BOUND), REACH_BOUND) for each in reach]
+    weights = [weight * 0.25**age for weight, age in zip(tastes.weights, tastes.ages, strict=True)]
+    likes = [weight for weight in weights if weight > 0]
+    dislikes = [-weight for weight in weights if weight < 0]
+
+    def soft_maximum(row: list[float], sign: int) -> float:
+        terms = [
+            (abs(weight), math.exp(SHARPNESS * factor * each))
+            for weight, factor, each in zip(weights, factors, row, strict=True)
+            if weight * sign > 0
+        ]
+        total = sum(weight for weight, _ in terms)
+        return math.log(sum(weight * raised for weight, raised in terms) / total) / SHARPNESS
+
+    share = 1.0
+    if likes and dislikes:
+        share = min(1.0, float(np.mean(dislikes) / np.mean(likes)))
+    return [
+        (soft_maximum(row, 1) if likes else 0.0)
+        - (share * soft_maximum(row, -1) if dislikes else 0.0)
+        for row in cosines
+    ]
+
+
+@pytest.mark.parametrize(
+    "weights", [(1.0,), (1.0, 1.0, 1.0), (3.0, 0.5, -1.0), (2.0, -0.5, -0.25), (-1.0, -2.0)]
+)
+@pytest.mark.parametrize("aged", [False, True])
+def test_the_soft_maximum_is_its_formula(weights: Sequence[float], *, aged: bool) -> None:
+    """Every item has the score of the formula, with likes, dislikes and ages."""
+    vectors = units(1, 120)
+    ages = np.linspace(1, 0, len(weights)).tolist() if aged else None
+    tastes = sources(units(2, len(weights)), weights, ages)
+    found = SoftMaximum(tastes, around(vectors)).scores(vectors)
+    assert pytest.approx(by_the_formula(vectors, tastes), abs=1e-4) == found.tolist()
+
+
+def test_one_like_ranks_by_the_centred_cosine() -> None:
+    """For a single like the score is the cosine once the catalogue's mean is taken out."""
+    vectors = units(5, 200)
+    found = SoftMaximum(sources(vectors[:1], [1.0]), around(vectors)).scores(vectors)
+    assert 0 == found.argmax()
+    assert pytest.approx(1.0, abs=1e-5) == found[0]
+
+
+def test_a_crowded_taste_leaves_places_to_another() -> None:
+    """Of two tastes the one that many items are near to does not take all of the first places."""
+    rng = np.random.default_rng(3)
+    crowd, few = np.eye(DIMENSIONS, dtype=np.float32)[:2]
+    near_crowd = crowd + 0.2 * rng.normal(size=(60, DIMENSIONS))
+    near_few = few + 0.3 * rng.normal(size=(8, DIMENSIONS))
+    drawn = np.concatenate([near_crowd, near_few, rng.normal(size=(200, DIMENSIONS))])
+    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    tastes = sources(np.stack([crowd, few]), [1.0, 1.0])
+    best = np.argsort(-SoftMaximum(tastes, around(vectors)).scores(vectors))[:10]
+    assert 3 <= np.count_nonzero((best >= 60) & (best < 68))
+
+
+def test_an_older_like_counts_less() -> None:
+    """Of two likes of one weight the latest one's own item is ahead."""
+    vectors = units(14, 100)
+    for ages, best in (([1.0, 0.0], 1), ([0.0, 1.0], 0)):
+        tastes = sources(vectors[:2], [1.0, 1.0], ages)
+        assert best == SoftMaximum(tastes, around(vectors)).scores(vectors).argmax()
+
+
+def test_a_dislike_lowers_what_is_like_it() -> None:
+    """An item near a disliked one scores lower for the dislike, and falls behind another."""
+    likes, dislike = units(6, 2), units(7, 1)
+    vectors = np.concatenate([units(8, 200), dislike])
+    without = SoftMaximum(sources(likes, [1.0, 1.0]), around(vectors)).scores(vectors)
+    tastes = sources(np.concatenate([likes, dislike]), [1.0, 1.0, -1.0])
+    with_dislike = SoftMaximum(tastes, around(vectors)).scores(vectors)
+    assert with_dislike[-1] < without[-1] - 0.5
+    assert len(vectors) - 1 == (with_dislike - without).argmin()
+
+
+@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+def test_a_stronger_dislike_lowers_more(
+    ranking: type[SoftMaximum | Nearest | MeanVector],
+) -> None:
+    """The more a dislike weighs against the likes, the lower what is like it."""
+    like, dislike = units(9, 1), units(10, 1)
+    vectors = np.concatenate([units(11, 50), dislike])
+    both = np.concatenate([like, dislike])
+    found = [
+        float(ranking(sources(both, [1.0, -weight]), around(vectors)).scores(vectors)[-1])
+        for weight in (0.1, 0.5, 1.0)
+    ]
+    assert sorted(found, reverse=True) == found
+    assert found[0] > found[-1] + 0.5
+
+
+@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+def test_who_only_dislikes_gets_what_is_farthest(
+    ranking: type[SoftMaximum | Nearest | MeanVector],
+) -> None:
+    """Without a like the best item is one that is unlike what is disliked."""
+    vectors, disliked = units(12, 1_000), units(13, 1)
+    found = ranking(sources(disliked, [-1.0]), around(vectors)).scores(vectors)
+    cosines = vectors @ disliked[0]
+    assert cosines[found.argmax()] <= np.quantile(cosines, 0.02)
+
+
+@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+def test_the_heavier_taste_comes_first(
+    ranking: type[SoftMaximum | Nearest | MeanVector],
+) -> None:
+    """Of two tastes the one that weighs more has its own item ahead."""
+    vectors = units(14, 100)
+    for weights, best in (([5.0, 1.0], 0), ([1.0, 5.0], 1)):
+        found = ranking(sources(vectors[:2], weights), around(vectors)).scores(vectors)
+        assert best == found.argmax()
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_tiny_catalogue_has_sound_scores(number: int) -> None:
+    """In a catalogue of one to three items scores are finite, and a like's own item is first."""
+    vectors = units(17, number)
+    for position in range(number):
+        tastes = sources(vectors[position : position + 1], [1.0])
+        found = SoftMaximum(tastes, around(vectors)).scores(vectors)
+        assert np.isfinite(found).all()
+        assert position == found.argmax()
+
+
+def test_nearest_and_mean_are_plain_cosines() -> None:
+    """The simpler strategies go by the best and by the mean of the sources' vectors."""
+    vectors, tastes = units(18, 100), units(19, 4)
+    likes = sources(tastes, [1.0] * 4, [1.0, 0.5, 0.2, 0.0])
+    nearest = (vectors @ tastes.T).max(axis=1)
+    mean = tastes.mean(axis=0)
+    assert nearest.tolist() == pytest.approx(
+        Nearest(likes, around(vectors)).scores(vectors).tolist(), abs=1e-6
+    )
+    assert (vectors @ mean / np.linalg.norm(mean)).tolist() == pytest.approx(
+        MeanVector(likes, around(vectors)).scores(vectors).tolist(), abs=1e-6
+    )
