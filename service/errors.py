@@ -91,7 +91,7 @@ class TooManyCatalogs(AkinError):
 
 
 class ReembeddingNotFound(AkinError):
-    """The catalog is not being re-embedded, nor is a former layer kept."""
+    """The catalog is not being re-embedded, nor is a former generation kept."""
 
     reason = "REEMBEDDING_NOT_FOUND"
 

@@ -29,7 +29,7 @@ from service.domain.analyses_validation import (
     outliers_violations,
     passages_violations,
 )
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.violations import Violation
 from service.embedding.text_embedder import Vectoriser
 from service.index.follower import Indexer
@@ -44,15 +44,15 @@ class Analyst:
     """
 
     def __init__(
-        self, store: Store, layer: Layer, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
     ) -> None:
         self._store = store
         self._indexer = indexer
-        self._duplicates = DuplicateFinder(store, layer, indexer)
-        self._outliers = OutlierFinder(store, layer, indexer)
-        self._clusterer = Clusterer(store, layer, indexer)
-        self._labeller = Labeller(store, layer, indexer, vectoriser)
-        self._passages = PassageFinder(store, layer, indexer, vectoriser)
+        self._duplicates = DuplicateFinder(store, generation, indexer)
+        self._outliers = OutlierFinder(store, generation, indexer)
+        self._clusterer = Clusterer(store, generation, indexer)
+        self._labeller = Labeller(store, generation, indexer, vectoriser)
+        self._passages = PassageFinder(store, generation, indexer, vectoriser)
 
     async def find_duplicates(
         self, query: DuplicatesQuery, found: Sequence[Violation] = ()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from service.domain.analyses import Label, Labels, LabelsQuery, Voter
 from service.domain.filters import Condition, Exists, Filter
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import JsonValue
 from service.domain.usage import EmbeddingUsage
 from service.embedding.embedder import Vector
@@ -36,10 +36,10 @@ class Labeller:
     """Labels texts by the items of one catalog."""
 
     def __init__(
-        self, store: Store, layer: Layer, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
     ) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
         self._vectoriser = vectoriser
 
@@ -53,7 +53,7 @@ class Labeller:
         for last in reversed(range(ROUNDS)):
             voters, sequence = await self._voters(query, vectors)
             ids = [each.item_id for each in voters]
-            written = await self._store.written(self._layer, ids, 0)
+            written = await self._store.written(self._generation, ids, 0)
             current = [
                 each
                 for each in voters

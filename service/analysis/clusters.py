@@ -13,7 +13,7 @@ from service.analysis.kmeans import Groups, Items, Tally, divided, means
 from service.analysis.sampling import Survey, passing, population, present
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.index.faiss_clusters import ATTEMPTS, ROUNDS
 from service.index.follower import Indexer
 from service.index.item_index import View
@@ -39,9 +39,9 @@ SPARE = 10
 class Clusterer:
     """Divides the items of one catalog."""
 
-    def __init__(self, store: Store, layer: Layer, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
 
     async def found(self, query: ClustersQuery) -> Clusters:
@@ -136,7 +136,7 @@ class Clusterer:
         texts: dict[str, str] = {}
         for start in range(0, len(wanted), TEXTS_AT_ONCE):
             some = wanted[start : start + TEXTS_AT_ONCE]
-            written = await self._store.written(self._layer, some, TEXT_CHARACTERS)
+            written = await self._store.written(self._generation, some, TEXT_CHARACTERS)
             texts |= {name: each.text for name, each in written.items() if not each.waits}
         by_group = [[texts[name] for name in each if name in texts] for each in chosen]
         loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from itertools import islice
 from service.analysis.neighbors import MOST, neighbours
 from service.analysis.sampling import Survey
 from service.domain.analyses import DuplicatesQuery
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.shingles import TEXT_CHARACTERS, Rarity, Wording
 from service.index.follower import Indexer
 from service.storage import Store
@@ -71,14 +71,14 @@ class Repetitions:
     def __init__(
         self,
         store: Store,
-        layer: Layer,
+        generation: Generation,
         indexer: Indexer,
         query: DuplicatesQuery,
         survey: Survey,
     ) -> None:
         self.groups = Groups()
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
         self._query = query
         self._survey = survey
@@ -178,7 +178,7 @@ class Repetitions:
 
     async def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """The beginnings of texts, in the order of `item_ids`; none of items that wait."""
-        written = await self._store.written(self._layer, item_ids, TEXT_CHARACTERS)
+        written = await self._store.written(self._generation, item_ids, TEXT_CHARACTERS)
         return {
             item_id: each.text
             for item_id in item_ids

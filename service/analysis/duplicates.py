@@ -12,7 +12,7 @@ from service.analysis.duplicate_groups import Repetitions
 from service.analysis.neighbors import chunk
 from service.analysis.sampling import Survey, passing, population
 from service.domain.analyses import DuplicateItem, Duplicates, DuplicatesQuery, Extent
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.index.follower import Indexer
 from service.index.item_index import View
 from service.storage import Store
@@ -34,9 +34,9 @@ Group = Sequence[DuplicateItem]
 class DuplicateFinder:
     """Finds duplicates in one catalog."""
 
-    def __init__(self, store: Store, layer: Layer, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
 
     async def found(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
@@ -49,7 +49,7 @@ class DuplicateFinder:
         if query.item_id:
             await self._require(query.item_id)
         survey = Survey(await population(self._indexer, query.filter))
-        found = Repetitions(self._store, self._layer, self._indexer, query, survey)
+        found = Repetitions(self._store, self._generation, self._indexer, query, survey)
         await found.learn(survey.population.item_ids[:SAMPLE])
         extent = survey.extent
         if query.item_id:
@@ -71,7 +71,7 @@ class DuplicateFinder:
         """Checks that there is an item, with its vector."""
         if await self._indexer.read_aside(lambda view: view.key(item_id)) is not None:
             return
-        if item_id in await self._store.written(self._layer, [item_id], 0):
+        if item_id in await self._store.written(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
         raise errors.ItemNotFound("there is no such item")
 
@@ -81,7 +81,7 @@ class DuplicateFinder:
         members = [item_id for each in groups for item_id in each]
         for start in range(0, len(members), READ_AT_ONCE):
             some = members[start : start + READ_AT_ONCE]
-            written = await self._store.written(self._layer, some, 0)
+            written = await self._store.written(self._generation, some, 0)
             orders |= {item_id: each.order for item_id, each in written.items()}
         return [
             sorted((name for name in each if name in orders), key=orders.__getitem__)

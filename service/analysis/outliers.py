@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from service.analysis.neighbors import Neighbour, chunk, neighbours
 from service.analysis.sampling import Survey, population, present
 from service.domain.analyses import Outlier, Outliers, OutliersQuery
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import StoredItem
 from service.index.follower import Indexer
 from service.storage import Store
@@ -20,9 +20,9 @@ oddity are each other's; of many the score becomes that of the catalogue's rim."
 class OutlierFinder:
     """Finds outliers of one catalog."""
 
-    def __init__(self, store: Store, layer: Layer, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
 
     async def found(self, query: OutliersQuery) -> Outliers:
@@ -59,7 +59,7 @@ class OutlierFinder:
         self, item_ids: Sequence[str], query: OutliersQuery, sequence: int
     ) -> Mapping[str, StoredItem]:
         """The items, but for those that went, or may pass the filter no more, since."""
-        found = await self._store.get_items(self._layer, item_ids)
+        found = await self._store.get_items(self._generation, item_ids)
         if query.filter is None:
             return found
         return {item_id: each for item_id, each in found.items() if each.sequence <= sequence}

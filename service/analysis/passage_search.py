@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.domain.analyses import FoundPassage, Passages, PassagesQuery
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.embedding.embedder import Vector
 from service.embedding.text_embedder import PassageSpan, Vectoriser
@@ -37,10 +37,10 @@ class PassageFinder:
     """Finds passages in the texts of one catalog."""
 
     def __init__(
-        self, store: Store, layer: Layer, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
     ) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
         self._vectoriser = vectoriser
 
@@ -105,8 +105,8 @@ class PassageFinder:
         ids = list(places)
         for start in range(0, len(ids), TEXTS_AT_ONCE):
             some = ids[start : start + TEXTS_AT_ONCE]
-            found = await self._store.get_items(self._layer, some)
-            hashes = await self._store.passage_hashes(self._layer, some)
+            found = await self._store.get_items(self._generation, some)
+            hashes = await self._store.passage_hashes(self._generation, some)
             late |= set(some) - found.keys()
             for item_id, stored in found.items():
                 if stored.state is ItemState.PENDING:

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.embedding.text_embedder import TextVectors, Vectoriser
 from service.storage import Store
 from service.storage.records import PendingItem
@@ -23,11 +23,11 @@ REJECTIONS = 3
 
 
 class PendingEmbedder:
-    """Goes through the items that wait in one layer. Works while `run` runs."""
+    """Goes through the items that wait in one generation. Works while `run` runs."""
 
-    def __init__(self, store: Store, layer: Layer, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, generation: Generation, vectoriser: Vectoriser) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._vectoriser = vectoriser
 
     async def run(self) -> None:
@@ -44,7 +44,7 @@ class PendingEmbedder:
 
     async def round(self) -> int:
         """Tries the items that are due; returns how many there were."""
-        due = await self._store.due_pending(self._layer, ITEMS_PER_ROUND)
+        due = await self._store.due_pending(self._generation, ITEMS_PER_ROUND)
         if not due:
             return 0
         outcome = await self._vectoriser.documents({pending.text for pending in due}, patient=True)
@@ -54,9 +54,9 @@ class PendingEmbedder:
     async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
         failure = outcome.failures.get(pending.text)
         if failure is None:
-            await self._store.settle(self._layer, pending, outcome.passages[pending.text])
+            await self._store.settle(self._generation, pending, outcome.passages[pending.text])
             return
         delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
         if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:
             delay = None
-        await self._store.postpone(self._layer, pending, failure.message, delay)
+        await self._store.postpone(self._generation, pending, failure.message, delay)

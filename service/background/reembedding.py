@@ -1,6 +1,7 @@
-"""Changes what a catalog is embedded with: fills a second layer aside, then has it serve.
+"""Changes what a catalog is embedded with: fills a second generation aside, then has it serve.
 
-Nothing is kept of how far it is but the layer itself: what has no vectors in it is still to do.
+Nothing is kept of how far it is but the generation itself: what has no vectors in it is still to
+do.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from contextlib import suppress
 import structlog
 
 from service import errors
-from service.catalog.handle import LayerWriter
-from service.domain.generations import Layer, LayerState
+from service.catalog.handle import GenerationWriter
+from service.domain.generations import Generation, GenerationState
 from service.domain.usage import Spend
 from service.embedding.text_embedder import TextVectors
 from service.storage import Registry
@@ -31,24 +32,26 @@ PAUSE_SECONDS = 0.05
 
 
 class Filler:
-    """Fills one layer with vectors of all that its catalog holds.
+    """Fills one generation with vectors of all that its catalog holds.
 
     `filled` is called once it is full.
     """
 
-    def __init__(self, registry: Registry, writer: LayerWriter, filled: Callable[[], None]) -> None:
+    def __init__(
+        self, registry: Registry, writer: GenerationWriter, filled: Callable[[], None]
+    ) -> None:
         self._registry = registry
-        self._layer = writer.layer
+        self._generation = writer.generation
         self._vectoriser = writer.vectoriser
         self._filled = filled
         self._problem = ""
 
     async def run(self) -> None:
-        """Works until the layer is full."""
+        """Works until the generation is full."""
         await self._through(self._items)
         await self._through(self._users)
         await self._through(self._finish)
-        structlog.get_logger().info("reembedding_filled", catalog=self._layer.name)
+        structlog.get_logger().info("reembedding_filled", catalog=self._generation.name)
         self._filled()
 
     async def _through(self, work: Callable[[int], Awaitable[int | None]]) -> None:
@@ -74,7 +77,7 @@ class Filler:
         Raises:
             AkinError: one cannot be embedded for now; what could be is on disk.
         """
-        items = await self._registry.unfilled(self._layer, after, ITEMS_PER_ROUND)
+        items = await self._registry.unfilled(self._generation, after, ITEMS_PER_ROUND)
         if not items:
             return None
         starts = range(0, len(items), ITEMS_PER_COMMIT)
@@ -96,35 +99,35 @@ class Filler:
             if found is None:
                 filled.append((each, outcome.passages[each.text]))
             elif isinstance(found, errors.TextRejected):
-                await self._registry.refuse(self._layer, each, found.message)
+                await self._registry.refuse(self._generation, each, found.message)
             else:
                 failure = found
-        await self._registry.fill(self._layer, filled, _spent(outcome))
+        await self._registry.fill(self._generation, filled, _spent(outcome))
         return failure
 
     async def _users(self, after: int) -> int | None:
         """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
-        texts, reached = await self._registry.preferences(self._layer, after, USERS_PER_ROUND)
+        texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
         outcome = await self._vectoriser.queries(set(texts))
         passages = [each for some in outcome.passages.values() for each in some]
         if passages:
-            await self._registry.keep(self._layer, passages, _spent(outcome))
+            await self._registry.keep(self._generation, passages, _spent(outcome))
         for failure in outcome.failures.values():
             if not isinstance(failure, errors.TextRejected):
                 raise failure
         return reached
 
     async def _finish(self, _after: int) -> None:
-        await self._registry.set_state(self._layer, LayerState.INDEXING)
+        await self._registry.set_state(self._generation, GenerationState.INDEXING)
 
     async def _note(self, problem: str) -> None:
         if problem != self._problem:
             self._problem = problem
-            await self._registry.note_problem(self._layer, problem)
+            await self._registry.note_problem(self._generation, problem)
 
 
 class Switcher:
-    """Has a full layer serve once its index is made.
+    """Has a full generation serve once its index is made.
 
     `ready` tells whether it has caught up, and `switched` is called at the end.
     """
@@ -132,8 +135,8 @@ class Switcher:
     def __init__(
         self,
         registry: Registry,
-        serving: Layer,
-        new: Layer,
+        serving: Generation,
+        new: Generation,
         ready: Callable[[], bool],
         switched: Callable[[], None],
     ) -> None:
@@ -144,7 +147,7 @@ class Switcher:
         self._switched = switched
 
     async def run(self) -> None:
-        """Works until the layer serves."""
+        """Works until the generation serves."""
         while not self._ready() or not await self._try():  # noqa: ASYNC110  (the store has none)
             await asyncio.sleep(PAUSE_SECONDS)
         structlog.get_logger().info("reembedding_switched", catalog=self._new.name)

@@ -1,4 +1,4 @@
-"""The layers of one catalog in this process: which one serves, and which one is filled or kept."""
+"""The generations of one catalog in this process: serving, next and previous."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Passage
@@ -15,21 +15,21 @@ from service.embedding.text_embedder import TextVectors, Vectoriser
 from service.index.follower import Indexer
 
 OTHER_SECONDS = 2.0
-"""So long a write waits for its vectors in a layer that does not serve; then they come later."""
+"""Longest wait of a write for vectors of a generation that does not serve; they are added later."""
 
 
 @dataclass(frozen=True, slots=True)
-class LayerWriter:
-    """A layer that texts are embedded for, and what a token costs in US dollars."""
+class GenerationWriter:
+    """A generation that texts are embedded for, and what a token costs in US dollars."""
 
-    layer: Layer
+    generation: Generation
     vectoriser: Vectoriser
     usd_per_token: Callable[[], Awaitable[float]]
 
 
 @dataclass(frozen=True, slots=True)
-class OpenLayer(LayerWriter):
-    """A layer that is followed, so that it can serve, with how its vectors are in memory."""
+class OpenGeneration(GenerationWriter):
+    """A generation that is followed, so that it can serve, with how its vectors are in memory."""
 
     indexer: Indexer
     storage: VectorStorage
@@ -37,15 +37,15 @@ class OpenLayer(LayerWriter):
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Texts as vectors of `layer`, which serves, and of others by their ids."""
+    """Texts as vectors of `generation`, which serves, and of others by their ids."""
 
-    layer: Layer
+    generation: Generation
     outcome: TextVectors
     others: Mapping[int, TextVectors]
 
     @property
     def usage(self) -> EmbeddingUsage:
-        """What it took, over all layers; texts count once."""
+        """What it took, over all generations; texts count once."""
         every = (self.outcome, *self.others.values())
         return EmbeddingUsage(
             self.outcome.usage.texts,
@@ -55,37 +55,37 @@ class Embedded:
         )
 
     def passages(self, text: str) -> dict[int, Sequence[Passage]]:
-        """By layer, the passages of a text in the others that have them."""
+        """By generation, the passages of a text in the others that have them."""
         return {
-            layer_id: each.passages[text]
-            for layer_id, each in self.others.items()
+            generation_id: each.passages[text]
+            for generation_id, each in self.others.items()
             if text in each.passages
         }
 
 
-class Layers:
-    """What a catalog's use cases need of its layers; which they are changes meanwhile.
+class Generations:
+    """What a catalog's use cases need of its generations; which they are changes meanwhile.
 
-    `current` tells that the other layer has caught up, so that writes wait for it too.
+    `current` tells that the other generation has caught up, so that writes wait for it too.
     """
 
-    def __init__(self, serving: OpenLayer) -> None:
+    def __init__(self, serving: OpenGeneration) -> None:
         self.serving = serving
-        self.other: LayerWriter | None = None
+        self.other: GenerationWriter | None = None
         self.current = False
 
     async def reached(self, sequence: int) -> None:
-        """Waits until every layer that serves, or may at any moment, has taken in a write.
+        """Waits until every generation that serves, or may at any moment, has taken in a write.
 
         Raises:
             NotReady: the service shuts down first.
         """
         await self.serving.indexer.reached(sequence)
-        if self.current and isinstance(self.other, OpenLayer):
+        if self.current and isinstance(self.other, OpenGeneration):
             await self.other.indexer.reached(sequence)
 
     async def documents(self, texts: Collection[str], *, patient: bool = False) -> Embedded:
-        """Vectors for texts of items, in every layer.
+        """Vectors for texts of items, in every generation.
 
         Raises:
             Overloaded: too many texts wait to be embedded.
@@ -93,7 +93,7 @@ class Layers:
         return await self._embedded(lambda each: each.documents(texts, patient=patient))
 
     async def queries(self, texts: Collection[str]) -> Embedded:
-        """Vectors for texts that items are looked for with, in every layer.
+        """Vectors for texts that items are looked for with, in every generation.
 
         Raises:
             Overloaded: too many texts wait to be embedded.
@@ -103,18 +103,20 @@ class Layers:
     async def _embedded(self, work: Callable[[Vectoriser], Awaitable[TextVectors]]) -> Embedded:
         serving, other = self.serving, self.other
         if other is None:
-            return Embedded(serving.layer, await work(serving.vectoriser), {})
+            return Embedded(serving.generation, await work(serving.vectoriser), {})
         aside = asyncio.ensure_future(_if_soon(work(other.vectoriser)))
         try:
             outcome = await work(serving.vectoriser)
             late = await aside
         finally:
             aside.cancel()
-        return Embedded(serving.layer, outcome, {other.layer.layer_id: late} if late else {})
+        return Embedded(
+            serving.generation, outcome, {other.generation.generation_id: late} if late else {}
+        )
 
 
 async def _if_soon(work: Awaitable[TextVectors]) -> TextVectors | None:
-    """What a layer that does not serve has to say, if it is soon; the rest comes by itself."""
+    """What a generation that does not serve has to say, if it is soon; the rest comes by itself."""
     try:
         async with asyncio.timeout(OTHER_SECONDS):
             return await work

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from service import errors
-from service.catalog.handle import Embedded, Layers
+from service.catalog.handle import Embedded, Generations
 from service.domain import limits
 from service.domain.filters import Filter, size
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
 from service.domain.stats import CatalogFigures
 from service.domain.usage import DailyUsage, EmbeddingUsage
@@ -50,9 +50,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Items ready to be stored, with vectors of `layer`, or why not; what embedding them took."""
+    """Items ready to be stored with vectors of `generation`, or their errors, and the usage."""
 
-    layer: Layer
+    generation: Generation
     writes: Sequence[ItemWrite | errors.AkinError]
     usage: EmbeddingUsage
 
@@ -63,9 +63,9 @@ class Catalogue:
     `found` is what reading a request found wrong with it, to be told with the rest.
     """
 
-    def __init__(self, store: Store, layers: Layers, clock_us: Callable[[], int]) -> None:
+    def __init__(self, store: Store, generations: Generations, clock_us: Callable[[], int]) -> None:
         self._store = store
-        self._layers = layers
+        self._generations = generations
         self._clock_us = clock_us
 
     async def upsert_item(
@@ -87,12 +87,12 @@ class Catalogue:
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
         errors.require((*violations, *found))
-        embedded = await self._layers.documents([item.text])
+        embedded = await self._generations.documents([item.text])
         write = _write(item, embedded, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
             raise write
-        (stored,) = await self._store.upsert_items(embedded.layer, [write], expected_sequence)
-        await self._layers.reached(stored.sequence)
+        (stored,) = await self._store.upsert_items(embedded.generation, [write], expected_sequence)
+        await self._generations.reached(stored.sequence)
         return Upserted(stored, item.text in embedded.outcome.embedded, embedded.usage)
 
     async def prepare(
@@ -105,7 +105,7 @@ class Catalogue:
             Overloaded: too many texts wait to be embedded.
         """
         checked = self._checked(items)
-        embedded = await self._layers.documents(
+        embedded = await self._generations.documents(
             {each.text for each in checked if isinstance(each, Item)}, patient=True
         )
         writes = [
@@ -114,7 +114,7 @@ class Catalogue:
             else each
             for each in checked
         ]
-        return Prepared(embedded.layer, writes, embedded.usage)
+        return Prepared(embedded.generation, writes, embedded.usage)
 
     async def estimate(
         self, items: Sequence[Item | errors.InvalidRequest]
@@ -127,7 +127,7 @@ class Catalogue:
         checked = self._checked(items)
         good = {each.text for each in checked if isinstance(each, Item)}
         found = [None if isinstance(each, Item) else each for each in checked]
-        serving = self._layers.serving
+        serving = self._generations.serving
         usage = await serving.vectoriser.estimate(good)
         if usage.prompt_tokens:
             usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
@@ -141,14 +141,14 @@ class Catalogue:
         """
         errors.require(found)
         usage = await self._store.spend_by_day(USAGE_DAYS)
-        serving = self._layers.serving
+        serving = self._generations.serving
         return CatalogFigures(
-            name=serving.layer.name,
-            item_count=await self._store.count_items(serving.layer),
-            user_count=await self._store.count_users(serving.layer),
+            name=serving.generation.name,
+            item_count=await self._store.count_items(serving.generation),
+            user_count=await self._store.count_users(serving.generation),
             sequence=await self._store.refresh(),
             space=serving.vectoriser.space,
-            pending=await self._store.pending_reasons(serving.layer),
+            pending=await self._store.pending_reasons(serving.generation),
             usage=[
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
@@ -160,12 +160,12 @@ class Catalogue:
     async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
         """Stores prepared items in order; returns once they are on disk and recommended."""
         writes = [write for write in prepared.writes if isinstance(write, ItemWrite)]
-        stored = iter(await self._store.upsert_items(prepared.layer, writes) if writes else [])
+        stored = iter(await self._store.upsert_items(prepared.generation, writes) if writes else [])
         results = [
             next(stored) if isinstance(each, ItemWrite) else each for each in prepared.writes
         ]
         sequences = [each.sequence for each in results if isinstance(each, StoredItem)]
-        await self._layers.reached(max(sequences, default=0))
+        await self._generations.reached(max(sequences, default=0))
         return results
 
     async def get_item(self, item_id: str, found: Sequence[Violation] = ()) -> StoredItem:
@@ -175,7 +175,7 @@ class Catalogue:
             ItemNotFound: there is none.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        items = await self._store.get_items(self._layers.serving.layer, [item_id])
+        items = await self._store.get_items(self._generations.serving.generation, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
         return items[item_id]
@@ -189,10 +189,10 @@ class Catalogue:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        sequence = await self._store.delete_item(self._layers.serving.layer, item_id)
+        sequence = await self._store.delete_item(self._generations.serving.generation, item_id)
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
-        await self._layers.reached(sequence)
+        await self._generations.reached(sequence)
         return sequence
 
     async def list_items(
@@ -211,13 +211,13 @@ class Catalogue:
         if wanted is not None:
             return await self._passing_items(after, page_size, wanted)
         page = await self._store.list_items(
-            self._layers.serving.layer, after, page_size, limits.PAGE_BYTES
+            self._generations.serving.generation, after, page_size, limits.PAGE_BYTES
         )
         return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
 
     async def _passing_items(self, after: str, page_size: int, wanted: Filter) -> Page:
         # One more than asked tells whether there is another page.
-        serving = self._layers.serving
+        serving = self._generations.serving
         for _ in range(ROUNDS):
             sequence, ids, total = await serving.indexer.read(
                 lambda view: (view.sequence, *view.passing(wanted, after, page_size + 1)),
@@ -225,7 +225,7 @@ class Catalogue:
                 conditions=size(wanted),
             )
             page = ids[:page_size]
-            found, cut = await self._store.named_items(serving.layer, page, limits.PAGE_BYTES)
+            found, cut = await self._store.named_items(serving.generation, page, limits.PAGE_BYTES)
             # What was written since may not pass any more.
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
@@ -245,7 +245,7 @@ class Catalogue:
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
         errors.require((*user_violations(user, "user"), *found))
-        embedded = await self._layers.queries({each.text for each in user.preferences})
+        embedded = await self._generations.queries({each.text for each in user.preferences})
         outcome = embedded.outcome
         rejected = [
             Violation(f"user.preferences[{number}].text", failure.message)
@@ -257,10 +257,10 @@ class Catalogue:
             raise failure
         vectors = [each for some in outcome.passages.values() for each in some]
         others = {
-            layer_id: [each for some in found.passages.values() for each in some]
-            for layer_id, found in embedded.others.items()
+            generation_id: [each for some in found.passages.values() for each in some]
+            for generation_id, found in embedded.others.items()
         }
-        stored = await self._store.upsert_user(embedded.layer, user, vectors, others)
+        stored = await self._store.upsert_user(embedded.generation, user, vectors, others)
         return stored, embedded.usage
 
     async def get_user(self, user_id: str, found: Sequence[Violation] = ()) -> StoredUser:
@@ -270,7 +270,7 @@ class Catalogue:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        stored = await self._store.get_user(self._layers.serving.layer, user_id)
+        stored = await self._store.get_user(self._generations.serving.generation, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
         return stored
@@ -282,7 +282,7 @@ class Catalogue:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        if not await self._store.delete_user(self._layers.serving.layer, user_id):
+        if not await self._store.delete_user(self._generations.serving.generation, user_id):
             raise errors.UserNotFound("there is no such user")
 
     def _checked(

@@ -1,7 +1,8 @@
 """The catalogs of this process: opened, changed and closed as the store says.
 
-What a call needs is found once, when it begins; so each is answered from one layer, whatever
-becomes of it meanwhile. A layer that is done with is closed only after the calls that may use it.
+What a call needs is found once, when it begins; so each is answered from one generation, whatever
+becomes of it meanwhile. A generation that is done with is closed only after the calls that may use
+it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service.analysis.analyst import Analyst
-from service.catalog.handle import Layers, LayerWriter, OpenLayer
+from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
 from service.catalog.items import Catalogue
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
-    Layer,
-    LayerRecord,
-    LayerState,
+    Generation,
+    GenerationRecord,
+    GenerationState,
 )
 from service.domain.spaces import VectorStorage
 from service.embedding.pool import Spawn
@@ -29,7 +30,7 @@ from service.storage import Registry, Store
 Work = Coroutine[Any, Any, None]
 
 LINGER_SECONDS = 60.0
-"""So long a call may go on with a layer that was dropped meanwhile."""
+"""So long a call may go on with a generation that was dropped meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,32 +43,34 @@ class CatalogServices:
 
 
 class Assembly(Protocol):
-    """Puts together what a catalog and its layers are made of."""
+    """Puts together what a catalog and its generations are made of."""
 
-    async def writer(self, record: LayerRecord) -> LayerWriter:
-        """A layer that texts are embedded for."""
+    async def writer(self, record: GenerationRecord) -> GenerationWriter:
+        """A generation that texts are embedded for."""
 
     def opened(
-        self, writer: LayerWriter, storage: VectorStorage
-    ) -> tuple[OpenLayer, Sequence[Work]]:
-        """A layer that can serve once it has caught up, and what works for it."""
+        self, writer: GenerationWriter, storage: VectorStorage
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """A generation that can serve once it has caught up, and what works for it."""
 
-    def services(self, layers: Layers) -> CatalogServices:
-        """The use cases of a catalog whose serving layer is as it is now."""
+    def services(self, generations: Generations) -> CatalogServices:
+        """The use cases of a catalog whose serving generation is as it is now."""
 
-    def background(self, catalog: OpenCatalog, layer: LayerWriter, state: LayerState) -> list[Work]:
-        """What works for a layer in this state."""
+    def background(
+        self, catalog: OpenCatalog, generation: GenerationWriter, state: GenerationState
+    ) -> list[Work]:
+        """What works for a generation in this state."""
 
-    async def forget(self, layer: Layer) -> None:
-        """Removes what was derived of a layer that is gone."""
+    async def forget(self, generation: Generation) -> None:
+        """Removes what was derived of a generation that is gone."""
 
 
 @dataclass(slots=True)
-class _OpenedLayer:
-    """A layer with the tasks that work for it."""
+class _OpenedGeneration:
+    """A generation with the tasks that work for it."""
 
-    layer: LayerWriter
-    state: LayerState | None = None
+    generation: GenerationWriter
+    state: GenerationState | None = None
     following: list[asyncio.Task[None]] = field(default_factory=list)
     background: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -80,12 +83,12 @@ class _OpenedLayer:
 
 @dataclass(slots=True)
 class OpenCatalog:
-    """A catalog with its layers and use cases, of which the store said `record`."""
+    """A catalog with its generations and use cases, of which the store said `record`."""
 
     record: CatalogRecord
-    layers: Layers
+    generations: Generations
     services: CatalogServices
-    opened: dict[int, _OpenedLayer]
+    opened: dict[int, _OpenedGeneration]
 
 
 class Catalogs:
@@ -123,7 +126,7 @@ class Catalogs:
         """Waits until every catalog can answer from all that was written so far."""
         last = self._store.last_sequence
         for catalog in self:
-            await catalog.layers.serving.indexer.reached(last)
+            await catalog.generations.serving.indexer.reached(last)
 
     async def update(self) -> None:
         """Takes in what this process or another has changed."""
@@ -146,10 +149,10 @@ class Catalogs:
             self._version = version
 
     async def _opened(self, record: CatalogRecord) -> OpenCatalog:
-        opened: dict[int, _OpenedLayer] = {}
+        opened: dict[int, _OpenedGeneration] = {}
         serving = await self._serving(opened, record)
-        layers = Layers(serving)
-        catalog = OpenCatalog(record, layers, self._assembly.services(layers), opened)
+        generations = Generations(serving)
+        catalog = OpenCatalog(record, generations, self._assembly.services(generations), opened)
         await self._bring(catalog, record)
         return catalog
 
@@ -158,60 +161,69 @@ class Catalogs:
         serving = await self._serving(catalog.opened, record)
         other = None
         if record.other is not None:
-            other = await self._layer(catalog.opened, record, record.other)
-        layers = catalog.layers
-        if serving is not layers.serving:
+            other = await self._generation(catalog.opened, record, record.other)
+        generations = catalog.generations
+        if serving is not generations.serving:
             # Until the new one knows every write, the former one answers.
             await serving.indexer.reached(self._store.last_sequence)
-            layers.serving = serving
-            catalog.services = self._assembly.services(layers)
-        if other is not layers.other:
-            layers.other, layers.current = other, False
+            generations.serving = serving
+            catalog.services = self._assembly.services(generations)
+        if other is not generations.other:
+            generations.other, generations.current = other, False
         catalog.record = record
-        for each in record.layers:
-            self._work(catalog, catalog.opened[each.layer.layer_id], each.state)
-        live = {each.layer.layer_id for each in record.layers}
-        for layer_id in catalog.opened.keys() - live:
-            self._spawn(self._close(catalog.opened.pop(layer_id)))
+        for each in record.generations:
+            self._work(catalog, catalog.opened[each.generation.generation_id], each.state)
+        live = {each.generation.generation_id for each in record.generations}
+        for generation_id in catalog.opened.keys() - live:
+            self._spawn(self._close(catalog.opened.pop(generation_id)))
 
-    async def _serving(self, opened: dict[int, _OpenedLayer], record: CatalogRecord) -> OpenLayer:
-        layer = await self._layer(opened, record, record.serving)
-        assert isinstance(layer, OpenLayer)  # noqa: S101  (only one that is filled is not)
-        return layer
+    async def _serving(
+        self, opened: dict[int, _OpenedGeneration], record: CatalogRecord
+    ) -> OpenGeneration:
+        generation = await self._generation(opened, record, record.serving)
+        assert isinstance(generation, OpenGeneration)  # noqa: S101  (only one that is filled is not)
+        return generation
 
-    async def _layer(
-        self, opened: dict[int, _OpenedLayer], record: CatalogRecord, wanted: LayerRecord
-    ) -> LayerWriter:
-        """A layer as its state wants it: for writing only while it is filled, else followed."""
-        known = opened.get(wanted.layer.layer_id)
+    async def _generation(
+        self, opened: dict[int, _OpenedGeneration], record: CatalogRecord, wanted: GenerationRecord
+    ) -> GenerationWriter:
+        """Open a generation as its state needs it: for writing while filled, else followed."""
+        known = opened.get(wanted.generation.generation_id)
         if known is None:
-            known = _OpenedLayer(await self._assembly.writer(wanted))
-            opened[wanted.layer.layer_id] = known
-        if wanted.state is not LayerState.EMBEDDING and not isinstance(known.layer, OpenLayer):
-            known.layer, works = self._assembly.opened(known.layer, record.vector_storage)
+            known = _OpenedGeneration(await self._assembly.writer(wanted))
+            opened[wanted.generation.generation_id] = known
+        if wanted.state is not GenerationState.EMBEDDING and not isinstance(
+            known.generation, OpenGeneration
+        ):
+            known.generation, works = self._assembly.opened(known.generation, record.vector_storage)
             known.following += map(self._spawn, works)
-        return known.layer
+        return known.generation
 
-    def _work(self, catalog: OpenCatalog, opened: _OpenedLayer, state: LayerState) -> None:
-        """Starts what works for a layer in a state that is new."""
+    def _work(
+        self, catalog: OpenCatalog, opened: _OpenedGeneration, state: GenerationState
+    ) -> None:
+        """Starts what works for a generation in a state that is new."""
         if opened.state is state:
             return
         opened.state = state
         opened.rest()
-        works = self._assembly.background(catalog, opened.layer, state)
-        if isinstance(opened.layer, OpenLayer) and opened.layer is catalog.layers.other:
-            works.append(self._follow(catalog.layers, opened.layer))
+        works = self._assembly.background(catalog, opened.generation, state)
+        if (
+            isinstance(opened.generation, OpenGeneration)
+            and opened.generation is catalog.generations.other
+        ):
+            works.append(self._follow(catalog.generations, opened.generation))
         opened.background += map(self._spawn, works)
 
-    async def _follow(self, layers: Layers, layer: OpenLayer) -> None:
-        await layer.indexer.reached(self._store.last_sequence)
-        if layers.other is layer:
-            layers.current = True
+    async def _follow(self, generations: Generations, generation: OpenGeneration) -> None:
+        await generation.indexer.reached(self._store.last_sequence)
+        if generations.other is generation:
+            generations.current = True
 
-    async def _close(self, opened: _OpenedLayer) -> None:
+    async def _close(self, opened: _OpenedGeneration) -> None:
         opened.rest()
         await asyncio.sleep(LINGER_SECONDS)
         for task in opened.following:
             task.cancel()
         await asyncio.gather(*opened.following, return_exceptions=True)
-        await self._assembly.forget(opened.layer.layer)
+        await self._assembly.forget(opened.generation.generation)

@@ -8,7 +8,7 @@ from math import ceil
 
 from service import errors
 from service.catalog.open_catalogs import Catalogs, OpenCatalog
-from service.domain.generations import CatalogRecord, LayerState
+from service.domain.generations import CatalogRecord, GenerationState
 from service.domain.spaces import ModelChoice, Space
 from service.domain.stats import ReembeddingFigures, ReembeddingState
 from service.domain.usage import EmbeddingUsage
@@ -23,9 +23,9 @@ PAGE_ITEMS = 1_000
 PAGE_BYTES = 64 * 1024 * 1024
 
 _STATES = {
-    LayerState.EMBEDDING: ReembeddingState.EMBEDDING,
-    LayerState.INDEXING: ReembeddingState.INDEXING,
-    LayerState.KEPT: ReembeddingState.SWITCHED,
+    GenerationState.EMBEDDING: ReembeddingState.EMBEDDING,
+    GenerationState.INDEXING: ReembeddingState.INDEXING,
+    GenerationState.KEPT: ReembeddingState.SWITCHED,
 }
 
 
@@ -76,12 +76,12 @@ class Reembeddings:
         errors.require((*model_violations(choice), *found))
         asked = await self._ask(choice)
         engine = await self._engines.engine(asked.model)
-        layer = catalog.layers.serving.layer
+        generation = catalog.generations.serving.generation
         unmade = await self._registry.unmade(catalog.record, asked.model)
         vectoriser = await self._engines.vectoriser(self._store, unmade, asked.model)
         used, seen, after = EmbeddingUsage(), 0, ""
         while seen < SAMPLE_ITEMS:
-            page = await self._store.list_items(layer, after, PAGE_ITEMS, PAGE_BYTES)
+            page = await self._store.list_items(generation, after, PAGE_ITEMS, PAGE_BYTES)
             used = used.plus(await vectoriser.estimate({each.item.text for each in page.items}))
             seen += len(page.items)
             if not page.more:
@@ -119,7 +119,7 @@ class Reembeddings:
         asked = await self._ask(choice)
         if asked.model.space == record.serving.model.space:
             raise errors.AlreadyEmbedded("the catalog is embedded like that already")
-        await self._registry.add_layer(record, asked.model)
+        await self._registry.add_generation(record, asked.model)
         await self._catalogs.update()
         return await self.get(catalog)
 
@@ -137,14 +137,14 @@ class Reembeddings:
         if new is None:
             raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
         state = _STATES[new.state]
-        if new.state is LayerState.KEPT:
+        if new.state is GenerationState.KEPT:
             former, new = new, former
-        filled = await self._registry.filled(new.layer)
+        filled = await self._registry.filled(new.generation)
         return ReembeddingFigures(
             state,
             former.model.space,
             new.model.space,
-            await self._registry.text_count(new.layer),
+            await self._registry.text_count(new.generation),
             filled.embedded,
             filled.rejected,
             new.spent.prompt_tokens,
@@ -154,7 +154,7 @@ class Reembeddings:
         )
 
     async def cancel(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
-        """Ends it, and has the former layer serve, again if need be.
+        """Ends it, and has the former generation serve, again if need be.
 
         Raises:
             ReembeddingNotFound: the catalog is not being re-embedded.
@@ -164,11 +164,11 @@ class Reembeddings:
         await self._catalogs.update()
 
     async def finish(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
-        """Drops the former layer.
+        """Drops the former generation.
 
         Raises:
             ReembeddingNotFound: the catalog is not being re-embedded.
-            ReembeddingUnderWay: the new layer does not serve yet.
+            ReembeddingUnderWay: the new generation does not serve yet.
         """
         errors.require(found)
         await self._registry.finish(await self._record(catalog))

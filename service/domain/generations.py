@@ -12,17 +12,17 @@ DEFAULT_CATALOG = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Generation:
     """All items of one catalog, of this name, as vectors of one space."""
 
     catalog_id: int
     name: str
-    layer_id: int
+    generation_id: int
     space_id: int
 
 
-class LayerState(StrEnum):
-    """What a layer is for; what is cancelled or dropped is being removed."""
+class GenerationState(StrEnum):
+    """What a generation is for; what is cancelled or dropped is being removed."""
 
     SERVING = "serving"
     EMBEDDING = "embedding"
@@ -33,19 +33,19 @@ class LayerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class LiveLayer:
-    """A layer that writes go to."""
+class LiveGeneration:
+    """A generation that writes go to."""
 
-    layer: Layer
-    state: LayerState
+    generation: Generation
+    state: GenerationState
 
 
 @dataclass(frozen=True, slots=True)
-class LayerRecord:
-    """A layer, since when it is there, what filling it took, and why it does not get on."""
+class GenerationRecord:
+    """A generation, since when it is there, what filling it took, and why it does not get on."""
 
-    layer: Layer
-    state: LayerState
+    generation: Generation
+    state: GenerationState
     model: Model
     start_us: int
     spent: Spend
@@ -54,20 +54,22 @@ class LayerRecord:
 
 @dataclass(frozen=True, slots=True)
 class CatalogRecord:
-    """A catalog and its layers; `own_model`: its model is its own, not what the settings say."""
+    """A catalog and its generations; `own_model`: its model differs from the settings."""
 
     catalog_id: int
     name: str
     vector_storage: VectorStorage
     own_model: bool
-    layers: tuple[LayerRecord, ...]
+    generations: tuple[GenerationRecord, ...]
 
     @property
-    def serving(self) -> LayerRecord:
-        """The layer that answers are made from."""
-        return next(each for each in self.layers if each.state is LayerState.SERVING)
+    def serving(self) -> GenerationRecord:
+        """The generation that answers are made from."""
+        return next(each for each in self.generations if each.state is GenerationState.SERVING)
 
     @property
-    def other(self) -> LayerRecord | None:
-        """The layer that is being filled, or is kept."""
-        return next((each for each in self.layers if each.state is not LayerState.SERVING), None)
+    def other(self) -> GenerationRecord | None:
+        """The generation that is being filled, or is kept."""
+        return next(
+            (each for each in self.generations if each.state is not GenerationState.SERVING), None
+        )

@@ -59,7 +59,7 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What makes a layer's vectors, and the width it must be asked for, if it must."""
+    """What makes a generation's vectors, and the width it must be asked for, if it must."""
 
     space: Space
     dimensions_asked: int | None = None

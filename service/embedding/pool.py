@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
 from service.embedding.budget import Ledger, MeteredEmbedder
@@ -94,9 +94,11 @@ class Engines:
                 self.adopt(model, provider)
         return self._engines[model]
 
-    async def vectoriser(self, store: VectorStore, layer: Layer, model: Model) -> Vectoriser:
-        """What makes texts a layer's vectors."""
+    async def vectoriser(
+        self, store: VectorStore, generation: Generation, model: Model
+    ) -> Vectoriser:
+        """What makes texts a generation's vectors."""
         engine = await self.engine(model)
         return Vectoriser(
-            store, layer, model.space, engine.batcher, engine.cache, self._watch.texts
+            store, generation, model.space, engine.batcher, engine.cache, self._watch.texts
         )

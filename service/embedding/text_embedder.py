@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Passage, text_hash
@@ -29,7 +29,9 @@ from service.telemetry import call_context
 class VectorStore(Protocol):
     """The store as the embedder needs it: vectors by the hash of their text."""
 
-    async def vectors(self, layer: Layer, hashes: Sequence[bytes]) -> Mapping[bytes, Vector]:
+    async def vectors(
+        self, generation: Generation, hashes: Sequence[bytes]
+    ) -> Mapping[bytes, Vector]:
         """Return the vectors known in the generation's space, by hash.
 
         Raises:
@@ -67,7 +69,7 @@ class PassageSpan(NamedTuple):
 
 
 class Vectoriser:
-    """Gets unit vectors for the texts of one layer.
+    """Gets unit vectors for the texts of one generation.
 
     `observe` is told how many texts were embedded, and how many had their vectors.
     """
@@ -75,14 +77,14 @@ class Vectoriser:
     def __init__(
         self,
         store: VectorStore,
-        layer: Layer,
+        generation: Generation,
         space: Space,
         batcher: Batcher,
         cache: VectorCache,
         observe: Callable[[int, int], None] = lambda _embedded, _cached: None,
     ) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self.space = space
         self._limits = batcher.limits
         self._batcher = batcher
@@ -192,7 +194,7 @@ class Vectoriser:
         found = self._remembered(hashes)
         missing = {key: part for part, key in hashes.items() if part not in found}
         if missing:
-            stored = await self._store.vectors(self._layer, list(missing))
+            stored = await self._store.vectors(self._generation, list(missing))
             for key, vector in stored.items():
                 found[missing[key]] = vector
                 self._cache.put(key, vector)

@@ -17,7 +17,7 @@ import structlog
 from service import errors
 from service.domain.filters import Filter
 from service.domain.filters import size as filter_size
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexFigures
 from service.index.item_index import View
@@ -45,7 +45,9 @@ class ChangeFeed(Protocol):
     def last_sequence(self) -> int:
         """The sequence number of the last write known to this process."""
 
-    async def changes(self, layer: Layer, after: int, limit: int) -> tuple[Sequence[Change], int]:
+    async def changes(
+        self, generation: Generation, after: int, limit: int
+    ) -> tuple[Sequence[Change], int]:
         """Return up to `limit` changes after a sequence number, and the number they lead up to.
 
         Raises:
@@ -63,11 +65,11 @@ class ChangeFeed(Protocol):
 
 
 class Indexer:
-    """Keeps one layer's view up to date while `run` runs."""
+    """Keeps one generation's view up to date while `run` runs."""
 
-    def __init__(self, feed: ChangeFeed, layer: Layer, view: View) -> None:
+    def __init__(self, feed: ChangeFeed, generation: Generation, view: View) -> None:
         self._feed = feed
-        self._layer = layer
+        self._generation = generation
         self._view = view
         self._news = asyncio.Event()
         self._following = asyncio.Lock()
@@ -184,7 +186,9 @@ class Indexer:
 
     async def _taken_in(self, view: View) -> None:
         """Has a view that nobody reads yet take in what is new."""
-        changes, reached = await self._feed.changes(self._layer, view.sequence, CHANGES_PER_ROUND)
+        changes, reached = await self._feed.changes(
+            self._generation, view.sequence, CHANGES_PER_ROUND
+        )
         await self._aside(view.apply, changes, reached)
 
     def _wake(self, _sequence: int) -> None:
@@ -193,7 +197,7 @@ class Indexer:
     async def _round(self) -> bool:
         """Takes in what is new; True if there may be more."""
         changes, reached = await self._feed.changes(
-            self._layer, self._view.sequence, CHANGES_PER_ROUND
+            self._generation, self._view.sequence, CHANGES_PER_ROUND
         )
         # A whole round costs about as much as a search over as many rows, and never returns less.
         await self.read(lambda view: view.apply(changes, reached), queries=1)

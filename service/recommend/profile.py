@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.recommendations import (
     Example,
     ExamplesSource,
@@ -142,9 +142,9 @@ def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
 class TasteReader:
     """Reads the tastes of sources, from the store and the embedder."""
 
-    def __init__(self, store: Store, layer: Layer, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, generation: Generation, vectoriser: Vectoriser) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._vectoriser = vectoriser
 
     async def read(self, source: Source) -> Tastes:
@@ -164,7 +164,7 @@ class TasteReader:
             case ExamplesSource():
                 return await self._examples(source)
             case UserSource(user_id):
-                stored = await self._store.get_user(self._layer, user_id)
+                stored = await self._store.get_user(self._generation, user_id)
                 if stored is None:
                     raise errors.UserNotFound("there is no such user")
                 texts, usage = await self._texts(_preferred(stored.user.preferences))

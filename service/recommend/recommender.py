@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
     Answer,
@@ -53,13 +53,13 @@ class Recommender:
     def __init__(
         self,
         store: Store,
-        layer: Layer,
+        generation: Generation,
         indexer: Indexer,
         tastes: TasteReader,
         finder: Finder,
     ) -> None:
         self._store = store
-        self._layer = layer
+        self._generation = generation
         self._indexer = indexer
         self._tastes = tastes
         self._finder = finder
@@ -152,7 +152,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._store.text_beginnings(self._layer, ids, TEXT_CHARACTERS)
+        texts = await self._store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -180,7 +180,7 @@ class Recommender:
         return await self._indexer.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
-        found = await self._store.get_items(self._layer, [item_id])
+        found = await self._store.get_items(self._generation, [item_id])
         if item_id in found and found[item_id].state is ItemState.PENDING:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
@@ -190,7 +190,7 @@ class Recommender:
     ) -> Mapping[str, StoredItem]:
         """The chosen items, but for those that went, or may pass the filter no more, since."""
         ids = [candidates.ranked[position][0] for position in chosen]
-        found = await self._store.get_items(self._layer, ids)
+        found = await self._store.get_items(self._generation, ids)
         if query.filter is None:
             return found
         return {

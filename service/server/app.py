@@ -265,7 +265,7 @@ async def _serve(life: _Life, server: Server, catalogs: Catalogs) -> None:
             "serving",
             address=address,
             process_id=os.getpid(),
-            items=sum(each.layers.serving.indexer.items for each in catalogs),
+            items=sum(each.generations.serving.indexer.items for each in catalogs),
             seconds=seconds,
         )
         life.serving()
@@ -294,7 +294,7 @@ async def _monitor(
     while True:
         try:
             shown = [
-                (await each.services.catalogue.figures(), each.layers.serving.indexer.sequence)
+                (await each.services.catalogue.figures(), each.generations.serving.indexer.sequence)
                 for each in catalogs
             ]
             metrics.show(shown, day_of(clock_us()), _depths(store, engines))

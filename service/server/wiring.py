@@ -1,4 +1,4 @@
-"""What catalogs and layers are made of: with app.py the only module that names concrete classes."""
+"""Makes catalogs and generations from concrete classes, which only this file and app.py name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from service import errors
 from service.analysis.analyst import Analyst
 from service.background.pending_items import PendingEmbedder
 from service.background.reembedding import Filler, Switcher
-from service.catalog.handle import Layers, LayerWriter, OpenLayer
+from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
 from service.catalog.items import Catalogue
 from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog, Work
-from service.domain.generations import Layer, LayerRecord, LayerState
+from service.domain.generations import Generation, GenerationRecord, GenerationState
 from service.domain.spaces import VectorStorage
 from service.embedding.pool import Engines, Spawn
 from service.index.faiss_tiers import TieredIndex
@@ -71,16 +71,16 @@ class Parts:
         self._builders: dict[int, Builder] = {}
         self.catalogs = Catalogs(store, registry, self, spawn)
 
-    async def writer(self, record: LayerRecord) -> LayerWriter:
-        """A layer that texts are embedded for."""
+    async def writer(self, record: GenerationRecord) -> GenerationWriter:
+        """A generation that texts are embedded for."""
         engine = await self._engines.engine(record.model)
-        vectoriser = await self._engines.vectoriser(self._store, record.layer, record.model)
-        return LayerWriter(record.layer, vectoriser, engine.usd_per_token)
+        vectoriser = await self._engines.vectoriser(self._store, record.generation, record.model)
+        return GenerationWriter(record.generation, vectoriser, engine.usd_per_token)
 
     def opened(
-        self, writer: LayerWriter, storage: VectorStorage
-    ) -> tuple[OpenLayer, Sequence[Work]]:
-        """A layer that follows the store, from its snapshot if there is one, and who does it."""
+        self, writer: GenerationWriter, storage: VectorStorage
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """A generation that follows the store, from its snapshot if there is one, and its tasks."""
         space = writer.vectoriser.space
         if storage is VectorStorage.UNSPECIFIED:
             storage = VectorStorage(self._settings.index_vectors)
@@ -90,66 +90,74 @@ class Parts:
             return View(TieredIndex(space.dimensions, half=half), self._clock_us)
 
         origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
-        snapshots = Snapshots(self._folder(writer.layer), origin, owner=self._leads)
+        snapshots = Snapshots(self._folder(writer.generation), origin, owner=self._leads)
         view = empty_view()
         if not snapshots.load(view, self._store.last_sequence):
             view = empty_view()
-        indexer = Indexer(self._store, writer.layer, view)
+        indexer = Indexer(self._store, writer.generation, view)
         upkeep: Builder | Adopter
         if self._leads:
             upkeep = Builder(indexer, snapshots, shared=not self._alone)
-            self._builders[writer.layer.layer_id] = upkeep
+            self._builders[writer.generation.generation_id] = upkeep
         else:
             upkeep = Adopter(self._store, indexer, snapshots, empty_view)
-        opened = OpenLayer(writer.layer, writer.vectoriser, writer.usd_per_token, indexer, storage)
+        opened = OpenGeneration(
+            writer.generation, writer.vectoriser, writer.usd_per_token, indexer, storage
+        )
         return opened, [indexer.run(), upkeep.run()]
 
-    def services(self, layers: Layers) -> CatalogServices:
-        """The use cases of a catalog whose serving layer is as it is now."""
-        serving = layers.serving
-        tastes = TasteReader(self._store, serving.layer, serving.vectoriser)
+    def services(self, generations: Generations) -> CatalogServices:
+        """The use cases of a catalog whose serving generation is as it is now."""
+        serving = generations.serving
+        tastes = TasteReader(self._store, serving.generation, serving.vectoriser)
         finder = Finder(RANKINGS[self._settings.ranking], self._prior())
         return CatalogServices(
-            Catalogue(self._store, layers, self._clock_us),
-            Recommender(self._store, serving.layer, serving.indexer, tastes, finder),
-            Analyst(self._store, serving.layer, serving.indexer, serving.vectoriser),
+            Catalogue(self._store, generations, self._clock_us),
+            Recommender(self._store, serving.generation, serving.indexer, tastes, finder),
+            Analyst(self._store, serving.generation, serving.indexer, serving.vectoriser),
         )
 
-    def background(self, catalog: OpenCatalog, layer: LayerWriter, state: LayerState) -> list[Work]:
-        """What the leading worker does for a layer in this state."""
+    def background(
+        self, catalog: OpenCatalog, generation: GenerationWriter, state: GenerationState
+    ) -> list[Work]:
+        """What the leading worker does for a generation in this state."""
         if not self._leads:
             return []
-        works: list[Work] = [PendingEmbedder(self._store, layer.layer, layer.vectoriser).run()]
-        if state is LayerState.EMBEDDING:
-            works.append(Filler(self._registry, layer, self._look).run())
-        if state is LayerState.INDEXING and isinstance(layer, OpenLayer):
-            works.append(self._switcher(catalog.layers, layer).run())
+        works: list[Work] = [
+            PendingEmbedder(self._store, generation.generation, generation.vectoriser).run()
+        ]
+        if state is GenerationState.EMBEDDING:
+            works.append(Filler(self._registry, generation, self._look).run())
+        if state is GenerationState.INDEXING and isinstance(generation, OpenGeneration):
+            works.append(self._switcher(catalog.generations, generation).run())
         return works
 
-    async def forget(self, layer: Layer) -> None:
-        """Removes the snapshot of a layer that is gone."""
-        self._builders.pop(layer.layer_id, None)
+    async def forget(self, generation: Generation) -> None:
+        """Removes the snapshot of a generation that is gone."""
+        self._builders.pop(generation.generation_id, None)
         if self._leads:
-            await _removed([self._folder(layer)])
+            await _removed([self._folder(generation)])
 
     async def tidy(self) -> None:
-        """Removes snapshots of layers that are no more."""
+        """Removes snapshots of generations that are no more."""
         known = {
-            str(each.layer.layer_id)
+            str(each.generation.generation_id)
             for record in (await self._registry.catalogs()).values()
-            for each in record.layers
+            for each in record.generations
         }
         folder = self._settings.data_dir / "index"
         found = folder.iterdir() if folder.is_dir() else ()
         await _removed([each for each in found if each.name not in known])
 
-    def _switcher(self, layers: Layers, new: OpenLayer) -> Switcher:
-        builder, last = self._builders[new.layer.layer_id], self._store.last_sequence
+    def _switcher(self, generations: Generations, new: OpenGeneration) -> Switcher:
+        builder, last = self._builders[new.generation.generation_id], self._store.last_sequence
 
         def ready() -> bool:
-            return layers.current and builder.settled_sequence >= last
+            return generations.current and builder.settled_sequence >= last
 
-        return Switcher(self._registry, layers.serving.layer, new.layer, ready, self._look)
+        return Switcher(
+            self._registry, generations.serving.generation, new.generation, ready, self._look
+        )
 
     def _look(self) -> None:
         """Has the catalogs be brought to what the store says, as soon as it can be read."""
@@ -163,8 +171,8 @@ class Parts:
                 structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _folder(self, layer: Layer) -> Path:
-        return self._settings.data_dir / "index" / str(layer.layer_id)
+    def _folder(self, generation: Generation) -> Path:
+        return self._settings.data_dir / "index" / str(generation.generation_id)
 
     def _prior(self) -> Prior | None:
         if not self._settings.prior_attribute:

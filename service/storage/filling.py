@@ -1,4 +1,4 @@
-"""The SQL that fills a new layer. All of it runs inside a connection's thread."""
+"""The SQL that fills a new generation. All of it runs inside a connection's thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.usage import Spend
 from service.domain.vectors import Passage
 from service.storage import vectors
@@ -16,16 +16,16 @@ from service.storage.writer import Transaction
 
 
 class Filled(NamedTuple):
-    """How many items have a layer's vectors for their present texts, or never will."""
+    """How many items have a generation's vectors for their present texts, or never will."""
 
     embedded: int
     rejected: int
 
 
 def unfilled(
-    connection: sqlite3.Connection, layer: Layer, after: int, limit: int
+    connection: sqlite3.Connection, generation: Generation, after: int, limit: int
 ) -> list[PendingItem]:
-    """Items beyond a key that have no vectors in a layer, nor wait for them, by key."""
+    """Items beyond a key that have no vectors in a generation, nor wait for them, by key."""
     rows = connection.execute(
         """SELECT item_key, sequence, text FROM items
            WHERE item_key > :after AND catalog_id = :catalog_id AND NOT deleted
@@ -36,8 +36,8 @@ def unfilled(
            ORDER BY item_key LIMIT :limit""",
         {
             "after": after,
-            "catalog_id": layer.catalog_id,
-            "layer_id": layer.layer_id,
+            "catalog_id": generation.catalog_id,
+            "layer_id": generation.generation_id,
             "limit": limit,
         },
     )
@@ -46,85 +46,89 @@ def unfilled(
 
 def fill(
     transaction: Transaction,
-    layer: Layer,
+    generation: Generation,
     filled: Sequence[tuple[PendingItem, Sequence[Passage]]],
     spent: Spend,
 ) -> None:
     """Gives items that were not written again meanwhile their vectors.
 
-    Nobody follows the layer yet, so that this is no change of the items: those who follow the
+    Nobody follows the generation yet, so that this is no change of the items: those who follow the
     serving one would take in each anew.
     """
     for item, passages in filled:
-        if _is_as_read(transaction.connection, layer, item):
-            vectors.embed(transaction.connection, layer, item.item_key, passages)
+        if _is_as_read(transaction.connection, generation, item):
+            vectors.embed(transaction.connection, generation, item.item_key, passages)
         else:
-            vectors.keep(transaction.connection, layer, passages)
-    _add(transaction, layer, spent)
+            vectors.keep(transaction.connection, generation, passages)
+    _add(transaction, generation, spent)
 
 
-def refuse(transaction: Transaction, layer: Layer, item: PendingItem, reason: str) -> None:
+def refuse(
+    transaction: Transaction, generation: Generation, item: PendingItem, reason: str
+) -> None:
     """Has an item that was not written again meanwhile wait."""
-    if _is_as_read(transaction.connection, layer, item):
+    if _is_as_read(transaction.connection, generation, item):
         transaction.connection.execute(
             "INSERT INTO pending VALUES (?, ?, ?, 1, ?) ON CONFLICT DO NOTHING",
-            (layer.layer_id, item.item_key, reason, transaction.now_us),
+            (generation.generation_id, item.item_key, reason, transaction.now_us),
         )
 
 
 def preferences(
-    connection: sqlite3.Connection, layer: Layer, after: int, limit: int
+    connection: sqlite3.Connection, generation: Generation, after: int, limit: int
 ) -> tuple[list[str], int | None]:
     """The texts of the preferences of users beyond a key, and the last one's key."""
     rows = connection.execute(
         """SELECT user_key, preferences FROM users WHERE catalog_id = ? AND user_key > ?
            ORDER BY user_key LIMIT ?""",
-        (layer.catalog_id, after, limit),
+        (generation.catalog_id, after, limit),
     ).fetchall()
     texts = [text for _, each in rows for text, _ in json.loads(each)]
     return texts, rows[-1][0] if rows else None
 
 
-def keep(transaction: Transaction, layer: Layer, passages: Sequence[Passage], spent: Spend) -> None:
-    """Keeps vectors of a layer's space, and notes what they took."""
-    vectors.keep(transaction.connection, layer, passages)
-    _add(transaction, layer, spent)
+def keep(
+    transaction: Transaction, generation: Generation, passages: Sequence[Passage], spent: Spend
+) -> None:
+    """Keeps vectors of a generation's space, and notes what they took."""
+    vectors.keep(transaction.connection, generation, passages)
+    _add(transaction, generation, spent)
 
 
-def filled(connection: sqlite3.Connection, layer: Layer) -> Filled:
-    """How many items have a layer's vectors, and how many never will."""
+def filled(connection: sqlite3.Connection, generation: Generation) -> Filled:
+    """How many items have a generation's vectors, and how many never will."""
     (embedded,) = connection.execute(
         """SELECT count(*) FROM item_vectors WHERE layer_id = :layer_id AND position = 0
            AND item_key NOT IN (SELECT item_key FROM pending WHERE layer_id = :layer_id)""",
-        {"layer_id": layer.layer_id},
+        {"layer_id": generation.generation_id},
     ).fetchone()
     (rejected,) = connection.execute(
         "SELECT count(*) FROM pending WHERE layer_id = ? AND next_attempt_us >= ?",
-        (layer.layer_id, NEVER_US),
+        (generation.generation_id, NEVER_US),
     ).fetchone()
     return Filled(embedded, rejected)
 
 
-def text_count(connection: sqlite3.Connection, layer: Layer) -> int:
+def text_count(connection: sqlite3.Connection, generation: Generation) -> int:
     """How many items a catalog has."""
     (number,) = connection.execute(
-        "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (layer.catalog_id,)
+        "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (generation.catalog_id,)
     ).fetchone()
     return int(number)
 
 
-def _is_as_read(connection: sqlite3.Connection, layer: Layer, item: PendingItem) -> bool:
+def _is_as_read(connection: sqlite3.Connection, generation: Generation, item: PendingItem) -> bool:
     row = connection.execute(
         """SELECT 1 FROM items JOIN layers USING (catalog_id)
            WHERE item_key = ? AND sequence = ? AND layer_id = ? AND state = 'embedding'""",
-        (item.item_key, item.sequence, layer.layer_id),
+        (item.item_key, item.sequence, generation.generation_id),
     ).fetchone()
     return row is not None
 
 
-def _add(transaction: Transaction, layer: Layer, spent: Spend) -> None:
+def _add(transaction: Transaction, generation: Generation, spent: Spend) -> None:
     transaction.connection.execute(
         """UPDATE layers SET prompt_tokens = prompt_tokens + ?, cost_usd = cost_usd + ?
            WHERE layer_id = ?""",
-        (spent.prompt_tokens, spent.cost_usd, layer.layer_id),
+        (spent.prompt_tokens, spent.cost_usd, generation.generation_id),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from service import errors
-from service.domain.generations import Layer, LayerState, LiveLayer
+from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.domain.items import Change, Item, ItemState, StoredItem
 from service.storage import vectors
 from service.storage.records import ItemPage, ItemWrite
@@ -25,8 +25,8 @@ _LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_tim
 _VARIABLES_PER_STATEMENT = 500
 
 
-def _of(layer: Layer) -> dict[str, int]:
-    return {"catalog_id": layer.catalog_id, "layer_id": layer.layer_id}
+def _of(generation: Generation) -> dict[str, int]:
+    return {"catalog_id": generation.catalog_id, "layer_id": generation.generation_id}
 
 
 def _stored(row: tuple[Any, ...]) -> StoredItem:
@@ -41,7 +41,7 @@ def _stored(row: tuple[Any, ...]) -> StoredItem:
 
 
 def get(
-    connection: sqlite3.Connection, layer: Layer, item_ids: Sequence[str], now_us: int
+    connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str], now_us: int
 ) -> dict[str, StoredItem]:
     """The live ones among `item_ids`."""
     found: dict[str, StoredItem] = {}
@@ -52,7 +52,7 @@ def get(
             f"""SELECT {_COLUMNS} FROM {_FROM}
                 WHERE catalog_id = :catalog_id AND {_LIVE}
                 AND item_id IN ({",".join(f":{name}" for name in names)})""",
-            {**_of(layer), "now_us": now_us, **names},
+            {**_of(generation), "now_us": now_us, **names},
         )
         found.update((row[0], _stored(row)) for row in rows)
     return found
@@ -82,7 +82,7 @@ def beginnings(
 
 def page(
     connection: sqlite3.Connection,
-    layer: Layer,
+    generation: Generation,
     after: str,
     limit: int,
     max_bytes: int,
@@ -93,15 +93,15 @@ def page(
         f"""SELECT {_COLUMNS} FROM {_FROM}
             WHERE catalog_id = :catalog_id AND item_id > :after AND {_LIVE}
             ORDER BY item_id LIMIT :limit""",
-        {**_of(layer), "after": after, "limit": limit + 1, "now_us": now_us},
+        {**_of(generation), "after": after, "limit": limit + 1, "now_us": now_us},
     )
     found, more = _cut(rows, limit, max_bytes)
-    return ItemPage(found, count(connection, layer.catalog_id, now_us), more)
+    return ItemPage(found, count(connection, generation.catalog_id, now_us), more)
 
 
 def named(
     connection: sqlite3.Connection,
-    layer: Layer,
+    generation: Generation,
     item_ids: Sequence[str],
     max_bytes: int,
     now_us: int,
@@ -111,7 +111,7 @@ def named(
         f"""SELECT {_COLUMNS} FROM {_FROM}
             WHERE catalog_id = :catalog_id AND {_LIVE}
             AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
-        {**_of(layer), "now_us": now_us, "ids": json.dumps(item_ids)},
+        {**_of(generation), "now_us": now_us, "ids": json.dumps(item_ids)},
     )
     return _cut(rows, len(item_ids), max_bytes)
 
@@ -141,21 +141,24 @@ def count(connection: sqlite3.Connection, catalog_id: int, now_us: int) -> int:
 
 
 def upsert(
-    transaction: Transaction, layer: Layer, layers: Sequence[LiveLayer], write: ItemWrite
+    transaction: Transaction,
+    generation: Generation,
+    generations: Sequence[LiveGeneration],
+    write: ItemWrite,
 ) -> StoredItem:
-    """Stores one item in every layer; while a vector is pending, the old one goes on serving.
+    """Stores one item in every generation; while a vector is pending, the old one goes on serving.
 
     Args:
         transaction: in which to.
-        layer: the one whose vectors `write` has.
-        layers: all of the catalog.
+        generation: the one whose vectors `write` has.
+        generations: all of the catalog.
         write: the item.
     """
     item, connection = write.item, transaction.connection
     was = connection.execute(
         """SELECT item_key FROM items
            WHERE catalog_id = ? AND item_id = ? AND expire_time_us <= ?""",
-        (layer.catalog_id, item.item_id, transaction.now_us),
+        (generation.catalog_id, item.item_id, transaction.now_us),
     ).fetchone()
     if was is not None:  # expired, so that its old vector must not serve the new item
         vectors.forget(connection, *was)
@@ -172,7 +175,7 @@ def upsert(
                update_time_us = excluded.update_time_us, deleted = 0
            RETURNING item_key""",
         {
-            "catalog_id": layer.catalog_id,
+            "catalog_id": generation.catalog_id,
             "item_id": item.item_id,
             "text": item.text,
             "attributes": json.dumps(item.attributes, ensure_ascii=False),
@@ -182,28 +185,32 @@ def upsert(
         },
     ).fetchone()
     serving_reason = None
-    for each in layers:
-        passages, reason = write.in_layer(each.layer.layer_id, written=layer.layer_id)
+    for each in generations:
+        passages, reason = write.in_generation(
+            each.generation.generation_id, written=generation.generation_id
+        )
         if passages:
-            vectors.embed(connection, each.layer, item_key, passages)
+            vectors.embed(connection, each.generation, item_key, passages)
         else:
             connection.execute(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, 0, ?)",
-                (each.layer.layer_id, item_key, reason, transaction.now_us),
+                (each.generation.generation_id, item_key, reason, transaction.now_us),
             )
-            if each.state is LayerState.SERVING:
+            if each.state is GenerationState.SERVING:
                 serving_reason = reason
     state = ItemState.INDEXED if serving_reason is None else ItemState.PENDING
     return StoredItem(item, state, sequence, transaction.now_us, serving_reason or "")
 
 
-def expect_sequence(transaction: Transaction, layer: Layer, item_id: str, expected: int) -> None:
+def expect_sequence(
+    transaction: Transaction, generation: Generation, item_id: str, expected: int
+) -> None:
     """Checks the item's sequence, 0 standing for no such item.
 
     Raises:
         SequenceMismatch: it is another.
     """
-    found = get(transaction.connection, layer, [item_id], transaction.now_us)
+    found = get(transaction.connection, generation, [item_id], transaction.now_us)
     sequence = found[item_id].sequence if item_id in found else 0
     if sequence != expected:
         raise errors.SequenceMismatch(f"the item's sequence is {sequence}, not {expected}")
@@ -249,7 +256,7 @@ def _bury(transaction: Transaction, rows: list[tuple[int]]) -> int:
 
 
 def changes(
-    connection: sqlite3.Connection, layer: Layer, after: int, limit: int
+    connection: sqlite3.Connection, generation: Generation, after: int, limit: int
 ) -> tuple[list[Change], int]:
     """What changed beyond sequence `after`, oldest first, and the sequence this leads up to."""
     connection.execute("BEGIN")  # the counter and the rows must be of one moment
@@ -258,10 +265,10 @@ def changes(
             """SELECT item_key, item_id, iif(deleted, NULL, attributes), expire_time_us,
                    change_sequence FROM items
                WHERE catalog_id = ? AND change_sequence > ? ORDER BY change_sequence LIMIT ?""",
-            (layer.catalog_id, after, limit),
+            (generation.catalog_id, after, limit),
         ).fetchall()
         reached = rows[-1][4] if len(rows) == limit else last_sequence(connection)
-        found = vectors.changed(connection, layer, after, reached)
+        found = vectors.changed(connection, generation, after, reached)
     finally:
         connection.execute("COMMIT")
     return [

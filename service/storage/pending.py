@@ -5,19 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.vectors import Passage
 from service.storage.records import PendingItem
 from service.storage.vectors import embed, keep
 from service.storage.writer import Transaction
 
 
-def reasons(connection: sqlite3.Connection, layer: Layer) -> dict[str, int]:
+def reasons(connection: sqlite3.Connection, generation: Generation) -> dict[str, int]:
     """How many items wait, by reason, most first."""
     rows = connection.execute(
         """SELECT reason, count(*) FROM pending WHERE layer_id = ?
            GROUP BY reason ORDER BY count(*) DESC, reason""",
-        (layer.layer_id,),
+        (generation.generation_id,),
     )
     return dict(rows.fetchall())
 
@@ -30,19 +30,22 @@ def retry_all(transaction: Transaction) -> None:
 
 
 def due_pending(
-    connection: sqlite3.Connection, layer: Layer, now_us: int, limit: int
+    connection: sqlite3.Connection, generation: Generation, now_us: int, limit: int
 ) -> list[PendingItem]:
     """Items whose next attempt at embedding is due, longest due first."""
     rows = connection.execute(
         """SELECT item_key, sequence, text, attempts FROM pending JOIN items USING (item_key)
            WHERE layer_id = ? AND next_attempt_us <= ? ORDER BY next_attempt_us LIMIT ?""",
-        (layer.layer_id, now_us, limit),
+        (generation.generation_id, now_us, limit),
     )
     return [PendingItem(*row) for row in rows]
 
 
 def settle(
-    transaction: Transaction, layer: Layer, pending: PendingItem, passages: Sequence[Passage]
+    transaction: Transaction,
+    generation: Generation,
+    pending: PendingItem,
+    passages: Sequence[Passage],
 ) -> int:
     """Gives a pending item its vectors, unless it was written again meanwhile.
 
@@ -55,16 +58,16 @@ def settle(
         (sequence, pending.item_key, pending.sequence),
     ).rowcount
     # What was paid for is kept even where the item is another by now.
-    keep(transaction.connection, layer, passages)
+    keep(transaction.connection, generation, passages)
     if not changed:
         return 0
-    embed(transaction.connection, layer, pending.item_key, passages)
+    embed(transaction.connection, generation, pending.item_key, passages)
     return sequence
 
 
 def postpone(
     transaction: Transaction,
-    layer: Layer,
+    generation: Generation,
     pending: PendingItem,
     reason: str,
     next_attempt_us: int,
@@ -74,5 +77,5 @@ def postpone(
         """UPDATE pending SET reason = ?, attempts = attempts + 1, next_attempt_us = ?
            WHERE layer_id = ?
            AND item_key = (SELECT item_key FROM items WHERE item_key = ? AND sequence = ?)""",
-        (reason, next_attempt_us, layer.layer_id, pending.item_key, pending.sequence),
+        (reason, next_attempt_us, generation.generation_id, pending.item_key, pending.sequence),
     )

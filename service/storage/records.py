@@ -20,7 +20,7 @@ class ItemWrite:
     """An item to store.
 
     Either there are `passages`, one for most texts, or `pending_reason` tells why not yet. `others`
-    are the passages of further layers, by their ids.
+    are the passages of further generations, by their ids.
     """
 
     item: Item
@@ -28,11 +28,11 @@ class ItemWrite:
     pending_reason: str | None = None
     others: Mapping[int, Sequence[Passage]] = field(default_factory=dict)
 
-    def in_layer(self, layer_id: int, *, written: int) -> tuple[Sequence[Passage], str]:
-        """The passages for a layer, or why there are none; `passages` are those of `written`."""
-        if layer_id == written:
+    def in_generation(self, generation_id: int, *, written: int) -> tuple[Sequence[Passage], str]:
+        """Return the passages for a generation, or why there are none."""
+        if generation_id == written:
             return self.passages, self.pending_reason or ""
-        return self.others.get(layer_id, ()), NOT_YET
+        return self.others.get(generation_id, ()), NOT_YET
 
 
 @dataclass(frozen=True, slots=True)

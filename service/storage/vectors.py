@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.vectors import Passage
 
 
@@ -32,28 +32,34 @@ def _ids_of(
 
 
 def embed(
-    connection: sqlite3.Connection, layer: Layer, item_key: int, passages: Sequence[Passage]
+    connection: sqlite3.Connection,
+    generation: Generation,
+    item_key: int,
+    passages: Sequence[Passage],
 ) -> None:
-    """Gives an item its vectors in a layer, for which it waits no more."""
-    vector_ids = _ids_of(connection, layer.space_id, passages)
+    """Gives an item its vectors in a generation, for which it waits no more."""
+    vector_ids = _ids_of(connection, generation.space_id, passages)
     for table in ("item_vectors", "pending"):
         connection.execute(
-            f"DELETE FROM {table} WHERE layer_id = ? AND item_key = ?", (layer.layer_id, item_key)
+            f"DELETE FROM {table} WHERE layer_id = ? AND item_key = ?",
+            (generation.generation_id, item_key),
         )
     connection.executemany(
         "INSERT INTO item_vectors VALUES (?, ?, ?, ?)",
         (
-            (layer.layer_id, item_key, position, vector_id)
+            (generation.generation_id, item_key, position, vector_id)
             for position, vector_id in enumerate(vector_ids)
         ),
     )
 
 
-def keep(connection: sqlite3.Connection, layer: Layer, passages: Sequence[Passage]) -> None:
+def keep(
+    connection: sqlite3.Connection, generation: Generation, passages: Sequence[Passage]
+) -> None:
     """Keeps the vectors of passages, whatever they are for."""
     insert(
         connection,
-        layer.space_id,
+        generation.space_id,
         {each.text_hash: each.vector.tobytes() for each in passages},
     )
 
@@ -73,7 +79,7 @@ def known(
 
 
 def forget(connection: sqlite3.Connection, item_key: int) -> None:
-    """Has an item serve in no layer, nor wait to."""
+    """Has an item serve in no generation, nor wait to."""
     for table in ("item_vectors", "pending"):
         connection.execute(
             f"""DELETE FROM {table} WHERE item_key = :key AND layer_id IN (SELECT layer_id
@@ -83,7 +89,7 @@ def forget(connection: sqlite3.Connection, item_key: int) -> None:
 
 
 def changed(
-    connection: sqlite3.Connection, layer: Layer, after: int, reached: int
+    connection: sqlite3.Connection, generation: Generation, after: int, reached: int
 ) -> dict[int, list[bytes]]:
     """By item, the vectors of its passages, of what changed in (after, reached]."""
     found: dict[int, list[bytes]] = {}
@@ -92,7 +98,7 @@ def changed(
            CROSS JOIN vectors USING (vector_id)
            WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ? AND layer_id = ?
            ORDER BY item_key, position""",
-        (layer.catalog_id, after, reached, layer.layer_id),
+        (generation.catalog_id, after, reached, generation.generation_id),
     ):
         found.setdefault(item_key, []).append(vector)
     return found

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.storage.records import Written
 
 _WRITTEN = """
@@ -26,7 +26,7 @@ _HASHES = """
 
 def written(
     connection: sqlite3.Connection,
-    layer: Layer,
+    generation: Generation,
     item_ids: Sequence[str],
     characters: int,
     now_us: int,
@@ -35,8 +35,8 @@ def written(
     rows = connection.execute(
         _WRITTEN,
         {
-            "catalog_id": layer.catalog_id,
-            "layer_id": layer.layer_id,
+            "catalog_id": generation.catalog_id,
+            "layer_id": generation.generation_id,
             "ids": json.dumps(item_ids),
             "characters": characters,
             "now_us": now_us,
@@ -49,13 +49,14 @@ def written(
 
 
 def passage_hashes(
-    connection: sqlite3.Connection, layer: Layer, item_ids: Sequence[str]
+    connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str]
 ) -> dict[str, list[bytes]]:
     """What the vectors of items are kept by, in the order of their passages."""
     found: dict[str, list[bytes]] = {}
     ids = json.dumps(item_ids)
     rows = connection.execute(
-        _HASHES, {"catalog_id": layer.catalog_id, "layer_id": layer.layer_id, "ids": ids}
+        _HASHES,
+        {"catalog_id": generation.catalog_id, "layer_id": generation.generation_id, "ids": ids},
     )
     for item_id, text_hash in rows:
         found.setdefault(item_id, []).append(text_hash)

@@ -1,6 +1,6 @@
 """How long the stages of a call take: for its caller, and for traces where they are on.
 
-What records them travels with the context of a call, so that no layer has to hand it on.
+What records them travels with the context of a call, so that no generation has to hand it on.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from support.stores import GIVE_UP_SECONDS, indexed, opened, pending
 from support.tasks import left, started
 
 from service import errors
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Passage, text_hash
@@ -35,7 +35,7 @@ class DearIndex(ExactIndex):
 
 @asynccontextmanager
 async def following(
-    store: Store, catalog: Layer, clock: FakeClock, index: ExactIndex | None = None
+    store: Store, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
 ) -> AsyncIterator[Indexer]:
     """An indexer with a new view, which runs until the end of the block."""
     if index is None:
@@ -139,7 +139,7 @@ async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> Non
         assert {"a": vector.tobytes()} == await contents(indexer)
 
 
-async def churn(store: Store, catalog: Layer, clock: FakeClock, seed: int) -> None:
+async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) -> None:
     """Random concurrent writes; some items expire on the way."""
     chance = random.Random(seed)
     for _ in range(60):

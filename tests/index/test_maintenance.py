@@ -10,7 +10,7 @@ from support.embedders import DIMENSIONS, SPACE
 from support.stores import indexed, opened
 from support.tasks import left
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexFigures
 from service.index.faiss_tiers import TieredIndex
@@ -34,7 +34,7 @@ def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
 
 
 @asynccontextmanager
-async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, Layer, Indexer]]:
+async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, Generation, Indexer]]:
     """A process's store and indexer at work: that of the one that builds, or of another one."""
     async with opened(folder, FakeClock()) as (store, catalog):
         indexer = Indexer(store, catalog, empty_view())

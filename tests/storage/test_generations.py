@@ -12,7 +12,7 @@ from support.stores import all_changes, all_items, indexed, opened, rows
 
 from service import errors
 from service.domain import limits
-from service.domain.generations import CatalogRecord, Layer, LayerState
+from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.items import ItemState
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import Spend
@@ -34,36 +34,36 @@ async def default(store: Store) -> CatalogRecord:
     return (await Registry(store).catalogs())["default"]
 
 
-async def started(store: Store) -> Layer:
-    """A second layer of the default catalog."""
-    await Registry(store).add_layer(await default(store), NEW)
+async def started(store: Store) -> Generation:
+    """A second generation of the default catalog."""
+    await Registry(store).add_generation(await default(store), NEW)
     other = (await default(store)).other
     assert other is not None
-    return other.layer
+    return other.generation
 
 
-async def fill(store: Store, layer: Layer) -> int:
-    """Fills a layer; how many items it took."""
+async def fill(store: Store, generation: Generation) -> int:
+    """Fills a generation; how many items it took."""
     registry = Registry(store)
-    items = await registry.unfilled(layer, 0, 1_000)
-    await registry.fill(layer, [(each, [turned(each.text)]) for each in items], Spend(7, 0.5))
+    items = await registry.unfilled(generation, 0, 1_000)
+    await registry.fill(generation, [(each, [turned(each.text)]) for each in items], Spend(7, 0.5))
     return len(items)
 
 
-async def switched(store: Store) -> tuple[Layer, Layer]:
-    """The former layer of a catalog with the item "a", and the new one that serves."""
-    former = (await default(store)).serving.layer
+async def switched(store: Store) -> tuple[Generation, Generation]:
+    """The former generation of a catalog with the item "a", and the new one that serves."""
+    former = (await default(store)).serving.generation
     await store.upsert_items(former, [indexed("a", "tea")])
     new = await started(store)
     await fill(store, new)
-    await Registry(store).set_state(new, LayerState.INDEXING)
+    await Registry(store).set_state(new, GenerationState.INDEXING)
     assert await Registry(store).switch(former, new)
     return former, new
 
 
-async def served(store: Store, layer: Layer) -> dict[str, Sequence[bytes]]:
-    """The vectors of each item in a layer."""
-    return {each.item_id: each.vectors for each in await all_changes(store, layer)}
+async def served(store: Store, generation: Generation) -> dict[str, Sequence[bytes]]:
+    """The vectors of each item in a generation."""
+    return {each.item_id: each.vectors for each in await all_changes(store, generation)}
 
 
 async def removed(store: Store) -> None:
@@ -73,8 +73,8 @@ async def removed(store: Store) -> None:
         pass
 
 
-async def test_a_new_layer_is_filled_and_then_serves(tmp_path: Path) -> None:
-    """The old layer serves until the switch; from it on the new one does, and the old is kept."""
+async def test_a_new_generation_is_filled_and_then_serves(tmp_path: Path) -> None:
+    """The old generation serves until the switch; then the new one serves and the old is kept."""
     async with opened(tmp_path, FakeClock()) as (store, former):
         registry = Registry(store)
         stored = await store.upsert_items(former, [indexed("a", "tea"), indexed("b", "rum")])
@@ -82,11 +82,14 @@ async def test_a_new_layer_is_filled_and_then_serves(tmp_path: Path) -> None:
         assert ["tea", "rum"] == [each.text for each in await registry.unfilled(new, 0, 10)]
         assert 2 == await fill(store, new)
         assert [] == await registry.unfilled(new, 0, 10)
-        assert former == (await default(store)).serving.layer
-        await registry.set_state(new, LayerState.INDEXING)
+        assert former == (await default(store)).serving.generation
+        await registry.set_state(new, GenerationState.INDEXING)
         assert await registry.switch(former, new)
         record = await default(store)
-        assert (new, former) == (record.serving.layer, record.other and record.other.layer)
+        assert (new, former) == (
+            record.serving.generation,
+            record.other and record.other.generation,
+        )
         assert {
             each: [turned(text).vector.tobytes()] for each, text in (("a", "tea"), ("b", "rum"))
         } == {name: list(vectors) for name, vectors in (await served(store, new)).items()}
@@ -96,7 +99,7 @@ async def test_a_new_layer_is_filled_and_then_serves(tmp_path: Path) -> None:
 
 
 async def test_filling_is_no_change_of_the_items(tmp_path: Path) -> None:
-    """Those who follow the serving layer need not take in anew what is filled aside."""
+    """Those who follow the serving generation need not take in anew what is filled aside."""
     async with opened(tmp_path, FakeClock()) as (store, former):
         await store.upsert_items(former, [indexed("a", "tea")])
         new = await started(store)
@@ -105,11 +108,11 @@ async def test_filling_is_no_change_of_the_items(tmp_path: Path) -> None:
         assert [] == await all_changes(store, former, before)
 
 
-async def test_a_write_goes_to_every_layer(tmp_path: Path) -> None:
+async def test_a_write_goes_to_every_generation(tmp_path: Path) -> None:
     """An item written with both vectors has both; without the new one it waits there only."""
     async with opened(tmp_path, FakeClock()) as (store, former):
         new = await started(store)
-        both = replace(indexed("a", "tea"), others={new.layer_id: [turned("tea")]})
+        both = replace(indexed("a", "tea"), others={new.generation_id: [turned("tea")]})
         stored = await store.upsert_items(former, [both, indexed("b", "rum")])
         assert [ItemState.INDEXED] * 2 == [each.state for each in stored]
         assert {} == await store.pending_reasons(former)
@@ -117,20 +120,20 @@ async def test_a_write_goes_to_every_layer(tmp_path: Path) -> None:
         assert [] == await Registry(store).unfilled(new, 0, 10)
         assert (turned("tea").vector.tobytes(),) == (await served(store, new))["a"]
         assert () == (await served(store, new))["b"]
-        await Registry(store).set_state(new, LayerState.INDEXING)
+        await Registry(store).set_state(new, GenerationState.INDEXING)
         assert not await Registry(store).switch(former, new)
         (due,) = await store.due_pending(new, 10)
         await store.settle(new, due, [turned("rum")])
         assert await Registry(store).switch(former, new)
 
 
-async def test_what_waits_in_both_layers_does_not_hold_up_the_switch(tmp_path: Path) -> None:
+async def test_what_waits_in_both_generations_does_not_hold_up_the_switch(tmp_path: Path) -> None:
     """An item that has no vector anyway may get its first one after the switch as well."""
     async with opened(tmp_path, FakeClock()) as (store, former):
         new = await started(store)
         item = indexed("a", "tea").item
         await store.upsert_items(former, [ItemWrite(item, pending_reason="an outage")])
-        await Registry(store).set_state(new, LayerState.INDEXING)
+        await Registry(store).set_state(new, GenerationState.INDEXING)
         assert await Registry(store).switch(former, new)
         assert [ItemState.PENDING] == [each.state for each in await all_items(store, new)]
 
@@ -141,7 +144,7 @@ async def test_an_outdated_text_is_not_filled(tmp_path: Path) -> None:
         await store.upsert_items(former, [indexed("a", "old")])
         new = await started(store)
         (outdated,) = await Registry(store).unfilled(new, 0, 10)
-        both = replace(indexed("a", "new"), others={new.layer_id: [turned("new")]})
+        both = replace(indexed("a", "new"), others={new.generation_id: [turned("new")]})
         await store.upsert_items(former, [both])
         await Registry(store).fill(new, [(outdated, [turned("old")])], Spend())
         assert (turned("new").vector.tobytes(),) == (await served(store, new))["a"]
@@ -163,15 +166,15 @@ async def test_a_refused_text_waits_and_is_not_filled_again(tmp_path: Path) -> N
         assert (0, 1) == await Registry(store).filled(new)
 
 
-async def test_cancelling_before_the_switch_drops_the_new_layer(tmp_path: Path) -> None:
-    """The old layer goes on; what was paid for stays, so that the next start finds it."""
+async def test_cancelling_before_the_switch_drops_the_new_generation(tmp_path: Path) -> None:
+    """The old generation goes on; what was paid for stays, so that the next start finds it."""
     async with opened(tmp_path, FakeClock()) as (store, former):
         await store.upsert_items(former, [indexed("a", "tea")])
         new = await started(store)
         await fill(store, new)
         await Registry(store).cancel(await default(store))
         record = await default(store)
-        assert (former, None) == (record.serving.layer, record.other)
+        assert (former, None) == (record.serving.generation, record.other)
         await removed(store)
         assert [turned("tea").text_hash] == list(
             await store.vectors(new, [turned("tea").text_hash])
@@ -182,22 +185,22 @@ async def test_cancelling_before_the_switch_drops_the_new_layer(tmp_path: Path) 
 
 
 async def test_cancelling_after_the_switch_goes_back(tmp_path: Path) -> None:
-    """The former layer serves again, with what was written in between."""
+    """The former generation serves again, with what was written in between."""
     async with opened(tmp_path, FakeClock()) as (store, _):
         former, new = await switched(store)
         later = replace(
             ItemWrite(indexed("b", "rum").item, [turned("rum")]),
-            others={former.layer_id: indexed("b", "rum").passages},
+            others={former.generation_id: indexed("b", "rum").passages},
         )
         await store.upsert_items(new, [later])
         await Registry(store).cancel(await default(store))
         record = await default(store)
-        assert (former, None) == (record.serving.layer, record.other)
+        assert (former, None) == (record.serving.generation, record.other)
         assert (unit_vector("rum").tobytes(),) == (await served(store, former))["b"]
 
 
-async def test_finishing_drops_the_former_layer_and_its_vectors(tmp_path: Path) -> None:
-    """Only vectors that no other layer can use go with it."""
+async def test_finishing_drops_the_former_generation_and_its_vectors(tmp_path: Path) -> None:
+    """Only vectors that no other generation can use go with it."""
     async with opened(tmp_path, FakeClock()) as (store, _):
         former, new = await switched(store)
         await Registry(store).finish(await default(store))
@@ -210,15 +213,17 @@ async def test_finishing_drops_the_former_layer_and_its_vectors(tmp_path: Path) 
 
 async def test_vectors_that_another_catalog_uses_stay(tmp_path: Path) -> None:
     """A catalog that goes takes no vector along that another one in its space has."""
-    async with opened(tmp_path, FakeClock()) as (store, layer):
+    async with opened(tmp_path, FakeClock()) as (store, generation):
         registry = Registry(store)
         other = await registry.create("other", Model(SPACE), VectorStorage.UNSPECIFIED)
-        await store.upsert_items(layer, [indexed("a", "tea")])
-        await store.upsert_items(other.serving.layer, [indexed("a", "tea"), indexed("b", "rum")])
-        await store.upsert_user(other.serving.layer, User("u", (Preference("tea"),)))
+        await store.upsert_items(generation, [indexed("a", "tea")])
+        await store.upsert_items(
+            other.serving.generation, [indexed("a", "tea"), indexed("b", "rum")]
+        )
+        await store.upsert_user(other.serving.generation, User("u", (Preference("tea"),)))
         assert await registry.delete("other")
         await removed(store)
-        assert (unit_vector("tea").tobytes(),) == (await served(store, layer))["a"]
+        assert (unit_vector("tea").tobytes(),) == (await served(store, generation))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM items")
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM users")
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM catalogs")
@@ -234,18 +239,18 @@ async def test_re_embedding_has_an_order(tmp_path: Path) -> None:
                 await work(before)
         await started(store)
         with pytest.raises(errors.ReembeddingUnderWay):
-            await registry.add_layer(before, OTHER)
+            await registry.add_generation(before, OTHER)
         with pytest.raises(errors.ReembeddingUnderWay):
             await registry.finish(before)
 
 
 async def test_catalogs_are_apart(tmp_path: Path) -> None:
     """What is written into one catalog is not in another, whatever the ids."""
-    async with opened(tmp_path, FakeClock()) as (store, layer):
+    async with opened(tmp_path, FakeClock()) as (store, generation):
         made = await Registry(store).create("other", OTHER, VectorStorage.FLOAT16)
-        other = made.serving.layer
-        await store.upsert_items(layer, [indexed("a", "tea")])
-        await store.upsert_user(layer, User("u"))
+        other = made.serving.generation
+        await store.upsert_items(generation, [indexed("a", "tea")])
+        await store.upsert_user(generation, User("u"))
         assert [] == await all_items(store, other)
         assert [] == await all_changes(store, other)
         assert 0 == await store.delete_item(other, "a")
@@ -260,7 +265,7 @@ async def test_a_deleted_catalog_takes_no_writes(tmp_path: Path) -> None:
     """A write that was under way fails; a catalog of the same name starts empty."""
     async with opened(tmp_path, FakeClock()) as (store, _):
         registry = Registry(store)
-        gone = (await registry.create("other", NEW, VectorStorage.UNSPECIFIED)).serving.layer
+        gone = (await registry.create("other", NEW, VectorStorage.UNSPECIFIED)).serving.generation
         await store.upsert_items(gone, [indexed("a", "tea")])
         assert await registry.delete("other")
         assert not await registry.delete("other")
@@ -269,7 +274,7 @@ async def test_a_deleted_catalog_takes_no_writes(tmp_path: Path) -> None:
         with pytest.raises(errors.CatalogNotFound):
             await store.upsert_user(gone, User("u"))
         again = await registry.create("other", NEW, VectorStorage.UNSPECIFIED)
-        assert [] == await all_items(store, again.serving.layer)
+        assert [] == await all_items(store, again.serving.generation)
         await removed(store)
         assert again == (await registry.catalogs())["other"]
 
@@ -294,7 +299,7 @@ async def test_every_change_of_catalogs_is_told(tmp_path: Path) -> None:
         for work in (
             registry.create("other", NEW, VectorStorage.UNSPECIFIED),
             registry.delete("other"),
-            registry.add_layer(await default(store), NEW),
+            registry.add_generation(await default(store), NEW),
             registry.cancel(await default(store)),
         ):
             await work
@@ -327,12 +332,12 @@ async def test_data_of_the_first_versions_is_taken_over(tmp_path: Path) -> None:
         connection.execute("INSERT INTO users VALUES (1, 1, 'u', '[]', '[]', 4, 5)")
         connection.execute("UPDATE counters SET value = 4 WHERE name = 'sequence'")
         connection.commit()
-    async with opened(tmp_path, FakeClock()) as (store, layer):
-        vectors = await served(store, layer)
+    async with opened(tmp_path, FakeClock()) as (store, generation):
+        vectors = await served(store, generation)
         assert {"a": 2, "b": 0, "c": 1} == {name: len(each) for name, each in vectors.items()}
-        assert {"an outage": 1} == await store.pending_reasons(layer)
-        assert None is not await store.get_user(layer, "u")
-        (waiting,) = await store.due_pending(layer, 10)
-        assert 0 < await store.settle(layer, waiting, indexed("b", "text").passages)
-        assert 4 < (await store.upsert_items(layer, [indexed("d", "rum")]))[0].sequence
+        assert {"an outage": 1} == await store.pending_reasons(generation)
+        assert None is not await store.get_user(generation, "u")
+        (waiting,) = await store.due_pending(generation, 10)
+        assert 0 < await store.settle(generation, waiting, indexed("b", "text").passages)
+        assert 4 < (await store.upsert_items(generation, [indexed("d", "rum")]))[0].sequence
     assert [] == rows(tmp_path, "PRAGMA foreign_key_check")

@@ -8,7 +8,7 @@ from support.clock import FakeClock
 from support.embedders import unit_vector
 from support.stores import all_items, indexed, opened, pending
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.users import Preference, StoredUser, User
 from service.domain.vectors import Passage, text_hash
@@ -46,9 +46,9 @@ class Walk:
         self.random = random.Random(seed)
         self.model = Model()
 
-    async def step(self, store: Store, catalog: Layer) -> None:
+    async def step(self, store: Store, catalog: Generation) -> None:
         """Does any one thing."""
-        steps: list[Callable[[Store, Layer], Awaitable[None]]] = [
+        steps: list[Callable[[Store, Generation], Awaitable[None]]] = [
             self.upsert,
             self.upsert,
             self.upsert_pending,
@@ -62,7 +62,7 @@ class Walk:
         assert before <= store.last_sequence
         self.model.forget_expired()
 
-    async def upsert(self, store: Store, catalog: Layer) -> None:
+    async def upsert(self, store: Store, catalog: Generation) -> None:
         """Writes up to three items with their vectors, some of which expire soon."""
         writes = []
         for _ in range(self.random.randint(1, 3)):
@@ -74,14 +74,14 @@ class Walk:
             self.model.items[stored.item.item_id] = stored
             self.model.serving[stored.item.item_id] = unit_vector(stored.item.text).tobytes()
 
-    async def upsert_pending(self, store: Store, catalog: Layer) -> None:
+    async def upsert_pending(self, store: Store, catalog: Generation) -> None:
         """Writes an item without a vector."""
         item_id, text = self.random.choice(IDS), self.random.choice(TEXTS)
         (stored,) = await store.upsert_items(catalog, [pending(item_id, text)])
         self.model.items[item_id] = stored
         self.model.serving.setdefault(item_id, None)
 
-    async def delete(self, store: Store, catalog: Layer) -> None:
+    async def delete(self, store: Store, catalog: Generation) -> None:
         """Deletes an item, which may not be there."""
         item_id = self.random.choice(IDS)
         deleted = await store.delete_item(catalog, item_id)
@@ -89,7 +89,7 @@ class Walk:
         self.model.items.pop(item_id, None)
         self.model.serving.pop(item_id, None)
 
-    async def settle(self, store: Store, catalog: Layer) -> None:
+    async def settle(self, store: Store, catalog: Generation) -> None:
         """Gives up to two pending items their vectors."""
         for due in await store.due_pending(catalog, 2):
             vector = unit_vector(due.text)
@@ -100,7 +100,7 @@ class Walk:
                     self.model.items[item_id] = settled
                     self.model.serving[item_id] = vector.tobytes()
 
-    async def user(self, store: Store, catalog: Layer) -> None:
+    async def user(self, store: Store, catalog: Generation) -> None:
         """Writes or deletes a user."""
         user_id = self.random.choice(IDS)
         if self.random.random() < 0.3:
@@ -110,13 +110,13 @@ class Walk:
             user = User(user_id, (Preference(self.random.choice(TEXTS)),))
             self.model.users[user_id] = await store.upsert_user(catalog, user)
 
-    async def wait(self, store: Store, catalog: Layer) -> None:
+    async def wait(self, store: Store, catalog: Generation) -> None:
         """Lets time go by, and sometimes buries what has expired."""
         self.model.clock.advance(microseconds=self.random.randint(1, 6))
         if self.random.random() < 0.5:
             await store.bury_expired(self.random.randint(1, 3))
 
-    async def follow(self, store: Store, catalog: Layer) -> None:
+    async def follow(self, store: Store, catalog: Generation) -> None:
         """Takes in the changes, as the view does."""
         while self.model.sequence < store.last_sequence:
             changes, self.model.sequence = await store.changes(catalog, self.model.sequence, 5)
@@ -125,7 +125,7 @@ class Walk:
                 if change.vectors:
                     (self.model.followed[change.item_id],) = change.vectors
 
-    async def check(self, store: Store, catalog: Layer) -> None:
+    async def check(self, store: Store, catalog: Generation) -> None:
         """Compares everything there is to read."""
         model = self.model
         expected = [stored for _, stored in sorted(model.items.items())]

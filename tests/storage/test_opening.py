@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.stores import all_items, default_layer, indexed, opened, rows
+from support.stores import all_items, default_generation, indexed, opened, rows
 
 from service import errors
 from service.domain.spaces import Space
@@ -38,7 +38,7 @@ async def test_another_space_is_refused(tmp_path: Path, other: Space) -> None:
     """A catalog opens only in its own space; the refusal names both and says what to do."""
     async with opened(tmp_path, FakeClock()) as (store, _):
         with pytest.raises(errors.SpaceMismatch) as caught:
-            await default_layer(store, other)
+            await default_generation(store, other)
     message = caught.value.message
     assert SPACE.fingerprint in message
     assert other.fingerprint in message
@@ -50,8 +50,8 @@ async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
     await filled(tmp_path)
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         with pytest.raises(errors.SpaceMismatch):
-            await default_layer(store, replace(SPACE, model="other"))
-        assert catalog == await default_layer(store, SPACE)
+            await default_generation(store, replace(SPACE, model="other"))
+        assert catalog == await default_generation(store, SPACE)
         assert 100 == len(await all_items(store, catalog))
     assert [(SPACE.fingerprint,)] == rows(tmp_path, "SELECT fingerprint FROM spaces")
 

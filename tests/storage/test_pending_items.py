@@ -6,19 +6,19 @@ from support.clock import FakeClock
 from support.embedders import unit_vector
 from support.stores import all_changes, all_items, indexed, opened, pending, rows
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
 from service.domain.vectors import Passage, text_hash
 from service.storage import Store
 from service.storage.records import PendingItem
 
 
-async def settle(store: Store, catalog: Layer, item: PendingItem) -> int:
+async def settle(store: Store, catalog: Generation, item: PendingItem) -> int:
     passage = Passage(text_hash(item.text), unit_vector(item.text))
     return await store.settle(catalog, item, [passage])
 
 
-async def served(store: Store, catalog: Layer, item_id: str) -> bytes | None:
+async def served(store: Store, catalog: Generation, item_id: str) -> bytes | None:
     (change,) = [each for each in await all_changes(store, catalog) if each.item_id == item_id]
     return next(iter(change.vectors), None)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
-from service.catalog.handle import Layers, OpenLayer
+from service.catalog.handle import Generations, OpenGeneration
 from service.catalog.items import Catalogue, Upserted
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Item
 from service.domain.recommendations import Answer, Query, Source
 from service.domain.spaces import VectorStorage
@@ -30,7 +30,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage import Store
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
-from support.stores import GIVE_UP_SECONDS, default_layer
+from support.stores import GIVE_UP_SECONDS, default_generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Catalog:
     """The parts of one running catalog."""
 
     store: Store
-    row: Layer
+    row: Generation
     vectoriser: Vectoriser
     view: View
     indexer: Indexer
@@ -80,7 +80,7 @@ async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIt
     async with asyncio.timeout(GIVE_UP_SECONDS):
         store = await Store.open(folder, clock)
         try:
-            row = await default_layer(store, embedder.space)
+            row = await default_generation(store, embedder.space)
             batcher = Batcher(embedder)
             catalog = _wired(store, row, embedder, batcher, clock)
             async with asyncio.TaskGroup() as group:
@@ -98,7 +98,7 @@ async def _free() -> float:
 
 
 def _wired(
-    store: Store, row: Layer, embedder: Embedder, batcher: Batcher, clock: FakeClock
+    store: Store, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
     vectoriser = Vectoriser(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
     view = View(ExactIndex(DIMENSIONS), clock)
@@ -111,7 +111,7 @@ def _wired(
         indexer,
         Catalogue(
             store,
-            Layers(OpenLayer(row, vectoriser, _free, indexer, VectorStorage.FLOAT32)),
+            Generations(OpenGeneration(row, vectoriser, _free, indexer, VectorStorage.FLOAT32)),
             clock,
         ),
         Recommender(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
-from service.domain.generations import Layer
+from service.domain.generations import Generation
 from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
 from service.domain.vectors import Passage, text_hash
@@ -25,19 +25,19 @@ PAGE_BYTES = 1_000_000
 
 
 @asynccontextmanager
-async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Store, Layer]]:
+async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Store, Generation]]:
     """A store with its default catalog, closed at the end."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
         store = await Store.open(folder, clock)
         try:
-            yield store, await default_layer(store, SPACE)
+            yield store, await default_generation(store, SPACE)
         finally:
             await store.close()
 
 
-async def default_layer(store: Store, space: Space) -> Layer:
-    """The layer of the default catalog, opened for a space."""
-    return (await Registry(store).open_default(Model(space))).serving.layer
+async def default_generation(store: Store, space: Space) -> Generation:
+    """The generation of the default catalog, opened for a space."""
+    return (await Registry(store).open_default(Model(space))).serving.generation
 
 
 def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemWrite:
@@ -51,12 +51,12 @@ def pending(item_id: str, text: str, reason: str = "not now") -> ItemWrite:
     return ItemWrite(Item(item_id, text), pending_reason=reason)
 
 
-async def all_items(store: Store, catalog: Layer) -> list[StoredItem]:
+async def all_items(store: Store, catalog: Generation) -> list[StoredItem]:
     """Every live item, by id."""
     return list((await store.list_items(catalog, "", 10_000, PAGE_BYTES)).items)
 
 
-async def all_changes(store: Store, catalog: Layer, after: int = 0) -> list[Change]:
+async def all_changes(store: Store, catalog: Generation, after: int = 0) -> list[Change]:
     """Every change beyond a sequence."""
     return (await store.changes(catalog, after, 10_000))[0]
 

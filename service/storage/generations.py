@@ -1,7 +1,7 @@
-"""The SQL of catalogs and their layers. All of it runs inside a connection's thread.
+"""The SQL of catalogs and their generations. All of it runs inside a connection's thread.
 
-A layer is all items of a catalog as vectors of one space. One serves; a second one is there from
-the start of a re-embedding until it is finished or cancelled, and every write goes to both.
+A generation is all items of a catalog as vectors of one space. One serves; a second one is there
+from the start of a re-embedding until it is finished or cancelled, and every write goes to both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from service.domain import limits
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
-    Layer,
-    LayerRecord,
-    LayerState,
-    LiveLayer,
+    Generation,
+    GenerationRecord,
+    GenerationState,
+    LiveGeneration,
 )
 from service.domain.spaces import Model, Space, VectorStorage
 from service.domain.usage import Spend
@@ -28,7 +28,7 @@ _GONE = "('cancelled', 'dropped')"
 
 
 def catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
-    """All catalogs with their layers, by name."""
+    """All catalogs with their generations, by name."""
     rows = connection.execute(
         f"""SELECT catalog_id, name, vector_storage, own_model, layer_id, space_id, state,
                    fingerprint, dimensions_asked, start_us, prompt_tokens, cost_usd,
@@ -38,24 +38,24 @@ def catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
     )
     found: dict[str, CatalogRecord] = {}
     for catalog_id, name, storage, own_model, *rest in rows.fetchall():
-        layer_id, space_id, state, fingerprint, asked, start_us, tokens, cost, problem = rest
-        layer = LayerRecord(
-            Layer(catalog_id, name, layer_id, space_id),
-            LayerState(state),
+        generation_id, space_id, state, fingerprint, asked, start_us, tokens, cost, problem = rest
+        generation = GenerationRecord(
+            Generation(catalog_id, name, generation_id, space_id),
+            GenerationState(state),
             Model(Space(**json.loads(fingerprint)), asked or None),
             start_us,
             Spend(tokens, cost),
             problem,
         )
-        others = found[name].layers if name in found else ()
+        others = found[name].generations if name in found else ()
         found[name] = CatalogRecord(
-            catalog_id, name, VectorStorage(storage), bool(own_model), (*others, layer)
+            catalog_id, name, VectorStorage(storage), bool(own_model), (*others, generation)
         )
     return found
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """A number that grows with every change of catalogs and layers."""
+    """A number that grows with every change of catalogs and generations."""
     (value,) = connection.execute("SELECT value FROM counters WHERE name = 'catalogs'").fetchone()
     return int(value)
 
@@ -87,7 +87,7 @@ def open_default(transaction: Transaction, model: Model) -> CatalogRecord:
     if known.serving.model != model:
         transaction.connection.execute(
             "UPDATE layers SET dimensions_asked = ? WHERE layer_id = ?",
-            (model.dimensions_asked or 0, known.serving.layer.layer_id),
+            (model.dimensions_asked or 0, known.serving.generation.generation_id),
         )
     return known
 
@@ -126,8 +126,8 @@ def delete(transaction: Transaction, name: str) -> bool:
     return True
 
 
-def add_layer(transaction: Transaction, catalog: CatalogRecord, model: Model) -> None:
-    """Starts a second layer.
+def add_generation(transaction: Transaction, catalog: CatalogRecord, model: Model) -> None:
+    """Starts a second generation.
 
     Raises:
         CatalogNotFound: there is no such catalog any more.
@@ -136,28 +136,28 @@ def add_layer(transaction: Transaction, catalog: CatalogRecord, model: Model) ->
     known = _still(transaction, catalog)
     if known.other is not None:
         raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
-    _insert_layer(transaction, catalog.catalog_id, model, LayerState.EMBEDDING)
+    _insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
     _changed(transaction)
 
 
-def set_state(transaction: Transaction, layer: Layer, state: LayerState) -> None:
-    """Notes how far a layer is."""
+def set_state(transaction: Transaction, generation: Generation, state: GenerationState) -> None:
+    """Notes how far a generation is."""
     transaction.connection.execute(
         f"UPDATE layers SET state = ? WHERE layer_id = ? AND state NOT IN {_GONE}",
-        (state.value, layer.layer_id),
+        (state.value, generation.generation_id),
     )
     _changed(transaction)
 
 
-def note_problem(transaction: Transaction, layer: Layer, problem: str) -> None:
-    """Notes why a layer is not filled for now; empty: it is."""
+def note_problem(transaction: Transaction, generation: Generation, problem: str) -> None:
+    """Notes why a generation is not filled for now; empty: it is."""
     transaction.connection.execute(
-        "UPDATE layers SET problem = ? WHERE layer_id = ?", (problem, layer.layer_id)
+        "UPDATE layers SET problem = ? WHERE layer_id = ?", (problem, generation.generation_id)
     )
 
 
-def switch(transaction: Transaction, serving: Layer, new: Layer) -> bool:
-    """Has the new layer serve and keeps the former one.
+def switch(transaction: Transaction, serving: Generation, new: Generation) -> bool:
+    """Has the new generation serve and keeps the former one.
 
     Returns:
         False if items that the former has vectors for wait for theirs in the new one.
@@ -166,54 +166,55 @@ def switch(transaction: Transaction, serving: Layer, new: Layer) -> bool:
     (waits,) = connection.execute(
         """SELECT EXISTS (SELECT 1 FROM pending WHERE layer_id = :new AND next_attempt_us < :never
            AND item_key NOT IN (SELECT item_key FROM pending WHERE layer_id = :serving))""",
-        {"new": new.layer_id, "serving": serving.layer_id, "never": NEVER_US},
+        {"new": new.generation_id, "serving": serving.generation_id, "never": NEVER_US},
     ).fetchone()
     states = dict(
         connection.execute(
             "SELECT layer_id, state FROM layers WHERE catalog_id = ?", (new.catalog_id,)
         ).fetchall()
     )
-    if waits or states.get(new.layer_id) != LayerState.INDEXING:
+    if waits or states.get(new.generation_id) != GenerationState.INDEXING:
         return False
-    set_state(transaction, serving, LayerState.KEPT)
-    set_state(transaction, new, LayerState.SERVING)
+    set_state(transaction, serving, GenerationState.KEPT)
+    set_state(transaction, new, GenerationState.SERVING)
     connection.execute("UPDATE catalogs SET own_model = 1 WHERE catalog_id = ?", (new.catalog_id,))
     return True
 
 
 def cancel(transaction: Transaction, catalog: CatalogRecord) -> None:
-    """Has the new layer removed; the former one serves, again if need be.
+    """Has the new generation removed; the former one serves, again if need be.
 
     Raises:
-        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second layer, any more.
+        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second generation, any
+        more.
     """
     known = _still(transaction, catalog)
     if known.other is None:
         raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
     new, former = known.other, known.serving
-    if known.other.state is LayerState.KEPT:
+    if known.other.state is GenerationState.KEPT:
         new, former = former, new
-    set_state(transaction, former.layer, LayerState.SERVING)
-    set_state(transaction, new.layer, LayerState.CANCELLED)
+    set_state(transaction, former.generation, GenerationState.SERVING)
+    set_state(transaction, new.generation, GenerationState.CANCELLED)
 
 
 def finish(transaction: Transaction, catalog: CatalogRecord) -> None:
-    """Has the former layer removed, with the vectors that nothing else uses.
+    """Has the former generation removed, with the vectors that nothing else uses.
 
     Raises:
-        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second layer, any more.
-        ReembeddingUnderWay: the new layer does not serve yet.
+        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second generation, any
+        more. ReembeddingUnderWay: the new generation does not serve yet.
     """
     known = _still(transaction, catalog)
     if known.other is None:
         raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
-    if known.other.state is not LayerState.KEPT:
+    if known.other.state is not GenerationState.KEPT:
         raise errors.ReembeddingUnderWay("the new vectors do not serve yet")
-    set_state(transaction, known.other.layer, LayerState.DROPPED)
+    set_state(transaction, known.other.generation, GenerationState.DROPPED)
 
 
-def live_layers(connection: sqlite3.Connection, catalog_id: int) -> list[LiveLayer]:
-    """The layers that writes to a catalog go to.
+def live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
+    """The generations that writes to a catalog go to.
 
     Raises:
         CatalogNotFound: there are none: the catalog was deleted.
@@ -226,8 +227,8 @@ def live_layers(connection: sqlite3.Connection, catalog_id: int) -> list[LiveLay
     if not rows:
         raise errors.CatalogNotFound("there is no such catalog")
     return [
-        LiveLayer(Layer(catalog_id, "", layer_id, space_id), LayerState(state))
-        for layer_id, space_id, state in rows
+        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
+        for generation_id, space_id, state in rows
     ]
 
 
@@ -251,12 +252,12 @@ def _insert(
         "RETURNING catalog_id",
         (name, storage.value, int(own)),
     ).fetchone()
-    _insert_layer(transaction, catalog_id, model, LayerState.SERVING)
+    _insert_generation(transaction, catalog_id, model, GenerationState.SERVING)
     return catalogs(transaction.connection)[name]
 
 
-def _insert_layer(
-    transaction: Transaction, catalog_id: int, model: Model, state: LayerState
+def _insert_generation(
+    transaction: Transaction, catalog_id: int, model: Model, state: GenerationState
 ) -> None:
     connection = transaction.connection
     connection.execute(
