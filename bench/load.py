@@ -33,7 +33,7 @@ def cpu_seconds(process_id: int) -> float:
 async def run(
     address: str, process_id: int, requests: Sequence[bytes], concurrency: int, seconds: float
 ) -> Figures:
-    """Sends serialised requests, one after the other from each of `concurrency` callers.
+    """Sends serialized requests, one after the other from each of `concurrency` callers.
 
     Raises:
         grpc.aio.AioRpcError: a call failed.

@@ -1,4 +1,4 @@
-"""How long FindDuplicates takes over a large catalogue, and what it finds of what there is.
+"""How long FindDuplicates takes over a large catalog, and what it finds of what there is.
 
     python bench/near_duplicates.py [--items N] [--sample N] [--json FILE]
 

@@ -1,4 +1,4 @@
-"""Recall against speed: walks of several breadths, lists of neighbours, codes and full scans.
+"""Recall against speed: walks of several breadths, lists of neighbors, codes and full scans.
 
     python bench/recall.py [--items N] [--json FILE] [--plot FILE]
 

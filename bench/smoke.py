@@ -47,7 +47,7 @@ def bare_server() -> Iterator[tuple[str, int]]:
 
 
 def fill(address: str, path: Path) -> list[bytes]:
-    """Imports items; returns one serialised request for each, in random order."""
+    """Imports items; returns one serialized request for each, in random order."""
     items = [json.loads(line) for line in path.read_text().splitlines()]
     with akin.Client(address) as client:
         messages = (akin.item(each["id"], each["text"], each["attributes"]) for each in items)

@@ -1,6 +1,6 @@
 """Real texts for benchmarks: the package descriptions that a Debian machine knows.
 
-A catalogue larger than that is filled with pairs of descriptions from one section, joined: other
+A catalog larger than that is filled with pairs of descriptions from one section, joined: other
 texts, but of real words and in the same clusters.
 """
 

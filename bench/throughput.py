@@ -1,4 +1,4 @@
-"""RecommendSimilar by random item over a large catalogue, next to a bare gRPC handler.
+"""RecommendSimilar by random item over a large catalog, next to a bare gRPC handler.
 
     python bench/throughput.py [--items N] [--seconds S] [--concurrency 1,4,16,64] [--rounds R]
                                [--data FOLDER] [--json FILE] [--plot FILE]

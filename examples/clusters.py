@@ -16,7 +16,7 @@ BOOK = "book:dune"
 
 
 def main(client: akin.Client) -> None:
-    """Prints the groups with their words and middles, and one book's neighbours on the map."""
+    """Prints the groups with their words and middles, and one book's neighbors on the map."""
     found = client.cluster_items(
         cluster_count=GROUPS, representative_limit=3, point_limit=client.get_catalog().item_count
     )

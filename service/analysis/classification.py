@@ -24,7 +24,7 @@ genre of 3,000 films, 20 voters: right for 0.437 (0.432 by the cosine itself, 0.
 0.05, 0.434 at 0.2)."""
 
 ABSENT_VOTES = 1.0
-"""For values that no neighbour has votes so much as the nearest item: a few voters are not to be
+"""For values that no neighbor has votes so much as the nearest item: a few voters are not to be
 sure. It takes the expected calibration error of those films from 0.027 to 0.014 with 20 voters, and
 from 0.156 to 0.041 with 5; half as much to 0.021 and 0.092, twice as much to 0.046 and 0.041."""
 

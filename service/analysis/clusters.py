@@ -24,9 +24,9 @@ ITEMS_AT_ONCE = 1_000
 
 TRAINED_ON = 20_000
 TRAINING_COST = 40_000_000_000
-"""Centres are made from so many items, fewer where that would take more multiply-adds: 2 s."""
+"""Centers are made from so many items, fewer where that would take more multiply-adds: 2 s."""
 
-TRAINED_ON_PER_CENTRE = 2
+TRAINED_ON_PER_CENTER = 2
 WORDED = 5_000
 WORDED_LEAST = 10
 """Words are taken from so many texts in all, and so many of each group at least."""
@@ -67,14 +67,14 @@ class Clusterer:
         return await self._worded(tally, survey, query)
 
     async def _sample(self, some: Iterator[Sequence[str]], query: ClustersQuery) -> Items:
-        """The vectors that centres are made from."""
+        """The vectors that centers are made from."""
         read: list[Items] = []
         number, enough = 0, TRAINED_ON
         for chunk in some:
             read.append(await self._read(chunk, query.filter))
             number += len(read[-1].item_ids)
             cost = read[-1].vectors.shape[1] * ROUNDS * ATTEMPTS * max(query.cluster_count, 1)
-            least = TRAINED_ON_PER_CENTRE * query.cluster_count
+            least = TRAINED_ON_PER_CENTER * query.cluster_count
             enough = max(least, min(TRAINED_ON, TRAINING_COST // max(cost, 1)))
             if number >= enough:
                 break

@@ -1,6 +1,6 @@
 """Groups items whose texts repeat each other: vectors tell which to compare, the wording decides.
 
-Items whose texts are equal are grouped by that alone, and only one of them has its neighbours
+Items whose texts are equal are grouped by that alone, and only one of them has its neighbors
 looked for, so that hundreds of copies take no longer than one.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-from service.analysis.neighbors import MOST, neighbours
+from service.analysis.neighbors import MOST, neighbors
 from service.analysis.sampling import Survey
 from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
@@ -21,7 +21,7 @@ from service.storage import Store
 
 FIRST = 10
 FETCHED = 30
-"""So many neighbours are compared first, and so many, as many as lists have, where the farthest of
+"""So many neighbors are compared first, and so many, as many as lists have, where the farthest of
 those repeat. What repeats them in turn belongs to the same group, so that none needs them all."""
 
 GROWTH = 4
@@ -66,7 +66,7 @@ class Groups:
 
 
 class Repetitions:
-    """Compares items with their neighbours, and groups those that repeat each other."""
+    """Compares items with their neighbors, and groups those that repeat each other."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Repetitions:
     async def _compared(self, item_ids: Sequence[str], number: int) -> list[str]:
         """Compares items with their `number` nearest; returns those that want more."""
         least = self._query.min_similarity - 1e-6  # rounding leaves a little less of equal vectors
-        found = await neighbours(self._indexer, item_ids, number, self._query.filter, least)
+        found = await neighbors(self._indexer, item_ids, number, self._query.filter, least)
         near = {item_id: [each.item_id for each in some] for item_id, some in found.items()}
         await self._join({item_id: some[:FIRST] for item_id, some in near.items()})
         close = {
@@ -136,7 +136,7 @@ class Repetitions:
         ]
 
     async def _join(self, near: Mapping[str, Sequence[str]]) -> None:
-        """Groups items with those of their neighbours that they repeat."""
+        """Groups items with those of their neighbors that they repeat."""
         near = {item_id: some for item_id, some in near.items() if some}
         names = dict.fromkeys((*near, *(name for some in near.values() for name in some)))
         texts = await self._texts([name for name in names if name not in self._wordings])
@@ -147,7 +147,7 @@ class Repetitions:
                 self.groups.join(item_id, name)
 
     def _goes_on(self, item_id: str, near: Sequence[str], number: int) -> bool:
-        """Whether all of `number` neighbours are near enough, and the farthest repeat the item."""
+        """Whether all of `number` neighbors are near enough, and the farthest repeat the item."""
         far = near[number // 2 :]
         return len(near) >= number and any(self.groups.together(item_id, name) for name in far)
 
@@ -161,7 +161,7 @@ class Repetitions:
     def _repeated(
         self, near: Mapping[str, Sequence[str]], texts: Mapping[str, str]
     ) -> dict[str, list[str]]:
-        """Which of their neighbours items repeat, but for those that are grouped already."""
+        """Which of their neighbors items repeat, but for those that are grouped already."""
         known = self._wordings
         known |= {name: Wording(text) for name, text in texts.items()}
         repeated = {}

@@ -1,4 +1,4 @@
-"""Groups of vectors: how many, around which centres, and what is in them."""
+"""Groups of vectors: how many, around which centers, and what is in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.analysis.map_layout import Layout, Places, laid_out
 from service.domain.analyses import ClustersQuery
-from service.index.faiss_clusters import centres
+from service.index.faiss_clusters import centers
 from service.index.vector_index import Keys, Vectors
 
 Groups = NDArray[np.int64]
@@ -55,7 +55,7 @@ class Tally:
     """What was divided so far: items, their groups, and places on the map of the first ones.
 
     Args:
-        layout: of the centres.
+        layout: of the centers.
         point_limit: how many items to place.
     """
 
@@ -84,7 +84,7 @@ class Tally:
         return [group for group in np.argsort(-counts, kind="stable").tolist() if counts[group]]
 
     def nearest(self, rows: Keys, most: int) -> list[int]:
-        """Of some rows those of the items nearest to their centre, equal ones by id."""
+        """Of some rows those of the items nearest to their center, equal ones by id."""
         near = rows[np.argsort(-self.cosines[rows], kind="stable")[:most]].tolist()
         return sorted(near, key=lambda row: (-self.cosines[row], self.item_ids[row]))
 
@@ -93,9 +93,9 @@ def divided(sample: Items, query: ClustersQuery, items: int) -> Tally:
     """Divides a sample of `items` items; the others can then be taken in."""
     vectors = sample.vectors
     number = query.cluster_count or chosen_number(vectors, items)
-    middles = centres(vectors, min(number, len(vectors)))
+    middles = centers(vectors, min(number, len(vectors)))
     groups, _ = assigned(vectors, middles)
-    # Where vectors are equal some centres have none.
+    # Where vectors are equal some centers have none.
     used = np.unique(groups)
     parts = [vectors[groups == group][:AXES_FROM] for group in used.tolist()]
     tally = Tally(laid_out(middles[used], parts), query.point_limit)
@@ -121,7 +121,7 @@ def chosen_number(vectors: Vectors, items: int) -> int:
     some = vectors[:TRIED_ON]
     # Groups of one or two are always clear.
     tried = [number for number in TRIED if number**2 <= len(some)]
-    scored = [(_silhouette(some, centres(some, number)), -number) for number in tried]
+    scored = [(_silhouette(some, centers(some, number)), -number) for number in tried]
     best, number = max(scored, default=(0.0, -1))
     if best >= CLEAR:
         return -number
@@ -129,14 +129,14 @@ def chosen_number(vectors: Vectors, items: int) -> int:
 
 
 def assigned(vectors: Vectors, middles: Vectors) -> tuple[Groups, Vectors]:
-    """Of each vector the nearest centre, and the cosine with it."""
+    """Of each vector the nearest center, and the cosine with it."""
     cosines = vectors @ middles.T
     groups = cosines.argmax(axis=1)
     return groups, np.take_along_axis(cosines, groups[:, None], axis=1)[:, 0]
 
 
 def _silhouette(vectors: Vectors, middles: Vectors) -> float:
-    """How much nearer vectors are to their own centre than to the next, -1 to 1.
+    """How much nearer vectors are to their own center than to the next, -1 to 1.
 
     The mean of (b - a) / max(a, b) of the cosine distances a to the one and b to the other: the
     simplified silhouette of Hruschka, de Castro and Campello (2004).

@@ -1,8 +1,8 @@
 """Places groups and their items on a map of two dimensions that people can read.
 
-Centres lie as far from each other as their cosines demand, as nearly as two dimensions allow
+Centers lie as far from each other as their cosines demand, as nearly as two dimensions allow
 (multidimensional scaling: the classical kind, and from there the least stress), and are then
-pushed apart. An item lies between the centres that it is like, nearest to its own, and aside by
+pushed apart. An item lies between the centers that it is like, nearest to its own, and aside by
 what it has of its group's two main directions, which are turned so that groups are no lines. All
 of it is the same for the same input.
 """
@@ -21,30 +21,30 @@ from service.index.vector_index import Vectors
 Places = NDArray[np.float64]
 
 SHARPNESS = 40.0
-"""Of the weights exp(40 cos) of centres: 0.05 less cosine is a seventh of the weight."""
+"""Of the weights exp(40 cos) of centers: 0.05 less cosine is a seventh of the weight."""
 
 OWN_WEIGHT = 3.0
-"""The own centre counts so many times as much besides: so that groups keep together."""
+"""The own center counts so many times as much besides: so that groups keep together."""
 
 ROUNDS = 100
-"""Of lessening the stress, and as many pushes at most: 1 s each for 1,000 centres."""
+"""Of lessening the stress, and as many pushes at most: 1 s each for 1,000 centers."""
 
 PUSHES = 100
 TURNS = 24
 SPREAD = 0.45
-"""A group's items lie within this share of the way to the nearest other centre."""
+"""A group's items lie within this share of the way to the nearest other center."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where centres are, and what places items.
+    """Where centers are, and what places items.
 
     Args:
-        vectors: of the centres, float32 [centres, dimensions].
-        places: float64 [centres, 2], from -1 to 1.
-        axes: each centre's two main directions, float32 [centres, 2, dimensions], scaled so that
+        vectors: of the centers, float32 [centers, dimensions].
+        places: float64 [centers, 2], from -1 to 1.
+        axes: each center's two main directions, float32 [centers, 2, dimensions], scaled so that
             most items have coordinates between -1 and 1.
-        reach: how far aside a group's items lie at most, float64 [centres].
+        reach: how far aside a group's items lie at most, float64 [centers].
     """
 
     vectors: Vectors
@@ -53,13 +53,13 @@ class Layout:
     reach: Places
 
     def placed(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
-        """The places of items, float64 [items, 2], of which `groups` names the centres."""
+        """The places of items, float64 [items, 2], of which `groups` names the centers."""
         aside = np.einsum("iad,id->ia", self.axes[groups], items - self.vectors[groups])
         places: Places = self.between(items, groups) + np.tanh(aside) * self.reach[groups, None]
         return places
 
     def between(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
-        """The places of items among the centres, before they go aside."""
+        """The places of items among the centers, before they go aside."""
         cosines = (items @ self.vectors.T).astype(np.float64)
         weights = np.exp(SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
         weights[np.arange(len(items)), groups] *= OWN_WEIGHT
@@ -69,7 +69,7 @@ class Layout:
 
 
 def laid_out(vectors: Vectors, groups: Sequence[Vectors]) -> Layout:
-    """A layout for centres, float32 [centres, dimensions], and vectors of each group's items."""
+    """A layout for centers, float32 [centers, dimensions], and vectors of each group's items."""
     places = _apart(_relaxed(_scaled(vectors), vectors))
     number = len(places)
     if number > 1:
@@ -78,7 +78,7 @@ def laid_out(vectors: Vectors, groups: Sequence[Vectors]) -> Layout:
         reach = SPREAD * gaps.min(axis=1)
     else:
         reach = np.ones(number)
-    axes = np.stack([_axes(each, centre) for each, centre in zip(groups, vectors, strict=True)])
+    axes = np.stack([_axes(each, center) for each, center in zip(groups, vectors, strict=True)])
     layout = Layout(vectors, places, axes, reach)
     for group, items in enumerate(groups):
         axes[group] = _turned(layout, group, items)
@@ -149,11 +149,11 @@ def _within(places: Places) -> Places:
     return places / (np.abs(places).max(initial=0.0) or 1.0)
 
 
-def _axes(items: Vectors, centre: Vectors) -> Vectors:
-    """The two main directions of items around their centre, float32 [2, dimensions]."""
-    axes = np.zeros((2, len(centre)), np.float32)
+def _axes(items: Vectors, center: Vectors) -> Vectors:
+    """The two main directions of items around their center, float32 [2, dimensions]."""
+    axes = np.zeros((2, len(center)), np.float32)
     if len(items) > 1:
-        _, lengths, directions = np.linalg.svd(items - centre, full_matrices=False)
+        _, lengths, directions = np.linalg.svd(items - center, full_matrices=False)
         deviations = lengths[:2] / np.sqrt(len(items))
         used = deviations > np.finfo(np.float32).eps
         found = directions[:2][used]
@@ -164,7 +164,7 @@ def _axes(items: Vectors, centre: Vectors) -> Vectors:
 def _turned(layout: Layout, group: int, items: Vectors) -> Vectors:
     """A group's axes turned so that its items take the most room.
 
-    Going between the centres and going aside cancel each other in some directions, so that a group
+    Going between the centers and going aside cancel each other in some directions, so that a group
     is no more than a line; of all turns, mirrored ones too, there is one that does so least.
     """
     axes: Vectors = layout.axes[group]

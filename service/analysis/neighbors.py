@@ -1,4 +1,4 @@
-"""The nearest neighbours of many items, a few at a time.
+"""The nearest neighbors of many items, a few at a time.
 
 Settled graphs have lists of them, 40 microseconds each. Where much is not in graphs yet, as after
 an import, everything is compared in products of matrices: of 63,000 vectors of 256 dimensions 1 ms
@@ -30,10 +30,10 @@ ANY = float(np.finfo(np.float32).min)
 """No score is below this but that of what may not be found."""
 
 MOST = 1_000
-"""No item has more neighbours than this; hundreds that tie do not count."""
+"""No item has more neighbors than this; hundreds that tie do not count."""
 
 
-class Neighbour(NamedTuple):
+class Neighbor(NamedTuple):
     """An item and its cosine with another."""
 
     item_id: str
@@ -41,29 +41,29 @@ class Neighbour(NamedTuple):
 
 
 def chunk(indexer: Indexer) -> int:
-    """For how many items neighbours are to be found at once, so that others need not wait."""
+    """For how many items neighbors are to be found at once, so that others need not wait."""
     return max(CHUNK_LEAST, min(CHUNK_MOST, CHUNK_COST // max(indexer.search_cost, 1)))
 
 
-async def neighbours(
+async def neighbors(
     indexer: Indexer,
     item_ids: Sequence[str],
     number: int,
     wanted: Filter | None,
     least: float = ANY,
-) -> Mapping[str, Sequence[Neighbour]]:
+) -> Mapping[str, Sequence[Neighbor]]:
     """The `number` nearest of each item with a cosine of at least `least`, nearest first.
 
     Equal ones go by id, and where more tie with the last they are there too. Items that are gone or
-    do not pass are left out, and are nobody's neighbours.
+    do not pass are left out, and are nobody's neighbors.
     """
 
-    def work(view: View) -> Mapping[str, Sequence[Neighbour]]:
+    def work(view: View) -> Mapping[str, Sequence[Neighbor]]:
         keys = passing(view, item_ids, wanted)
         mask = None if wanted is None else view.attributes.matching(wanted)
         found = _hits(view, list(keys.values()), number, mask, least)
         return {
-            item_id: [Neighbour(name, score) for name, score, _ in view.best(hits, MOST)]
+            item_id: [Neighbor(name, score) for name, score, _ in view.best(hits, MOST)]
             for item_id, hits in zip(keys, found, strict=True)
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.analysis.neighbors import Neighbour, chunk, neighbours
+from service.analysis.neighbors import Neighbor, chunk, neighbors
 from service.analysis.sampling import Survey, population, present
 from service.domain.analyses import Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
@@ -12,9 +12,9 @@ from service.domain.items import StoredItem
 from service.index.follower import Indexer
 from service.storage import Store
 
-NEIGHBOURS = 10
-"""An item is odd if it has few like it. One neighbour would do for none, but two copies of the same
-oddity are each other's; of many the score becomes that of the catalogue's rim."""
+NEIGHBORS = 10
+"""An item is odd if it has few like it. One neighbor would do for none, but two copies of the same
+oddity are each other's; of many the score becomes that of the catalog's rim."""
 
 
 class OutlierFinder:
@@ -26,11 +26,11 @@ class OutlierFinder:
         self._indexer = indexer
 
     async def found(self, query: OutliersQuery) -> Outliers:
-        """The items whose mean cosine with their ten nearest neighbours is lowest."""
+        """The items whose mean cosine with their ten nearest neighbors is lowest."""
         survey = Survey(await population(self._indexer, query.filter))
         scored: list[Outlier] = []
         for some in survey.some(chunk(self._indexer)):
-            near = await neighbours(self._indexer, some, NEIGHBOURS, query.filter)
+            near = await neighbors(self._indexer, some, NEIGHBORS, query.filter)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
         scored.sort(key=lambda each: (each.score, each.item_id))
         return Outliers(await self._still_there(scored, query), survey.extent)
@@ -65,8 +65,8 @@ class OutlierFinder:
         return {item_id: each for item_id, each in found.items() if each.sequence <= sequence}
 
 
-def _outlier(item_id: str, near: Sequence[Neighbour]) -> Outlier:
-    nearest = near[:NEIGHBOURS]
+def _outlier(item_id: str, near: Sequence[Neighbor]) -> Outlier:
+    nearest = near[:NEIGHBORS]
     if not nearest:
         return Outlier(item_id, 0.0, "")
     score = sum(each.similarity for each in nearest) / len(nearest)

@@ -19,7 +19,7 @@ from service.index.item_index import View
 from service.telemetry.call_context import deadline
 
 MOST = 250_000
-"""Of more items a sample of so many is gone over. Finding their neighbours takes 40 microseconds
+"""Of more items a sample of so many is gone over. Finding their neighbors takes 40 microseconds
 each with lists, 300 without: 10 to 75 s for so many, about as long as anybody waits for a reply."""
 
 SEED = 1

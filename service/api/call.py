@@ -198,7 +198,7 @@ class _Call:
         return cast("Message", request)
 
     def sent(self, response: Message) -> bytes:
-        """Serialises a response.
+        """Serializes a response.
 
         Raises:
             AnswerTooLarge: it does not fit into one message.

@@ -26,8 +26,8 @@ class CatalogServicer:
     async def GetCatalog(self, request: pb.GetCatalogRequest) -> pb.GetCatalogResponse:
         """Returns a catalog's figures."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        figures = await catalogue.figures(found)
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        figures = await catalog_items.figures(found)
         return pb.GetCatalogResponse(catalog=catalogs.catalog_message(figures))
 
     async def ListCatalogs(self, _request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:

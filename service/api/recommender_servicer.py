@@ -14,7 +14,7 @@ from service import errors
 from service.api.messages import convert
 from service.api.messages.filters import filter_
 from service.catalog.admin import Directory
-from service.catalog.items import Catalogue, Prepared
+from service.catalog.items import CatalogItems, Prepared
 from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog
 from service.catalog.reembedding import Reembeddings
 from service.domain import limits
@@ -74,8 +74,8 @@ class RecommenderServicer:
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Stores one item."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        upserted = await catalogue.upsert_item(
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        upserted = await catalog_items.upsert_item(
             convert.item(request.item, found),
             require_indexed=request.require_indexed,
             expected_sequence=request.expected_sequence
@@ -122,15 +122,15 @@ class RecommenderServicer:
     async def GetItem(self, request: pb.GetItemRequest) -> pb.GetItemResponse:
         """Returns one item."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        stored = await catalogue.get_item(request.item_id, found)
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        stored = await catalog_items.get_item(request.item_id, found)
         return pb.GetItemResponse(item=convert.item_message(stored))
 
     async def DeleteItem(self, request: pb.DeleteItemRequest) -> pb.DeleteItemResponse:
         """Deletes one item."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        sequence = await catalogue.delete_item(
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        sequence = await catalog_items.delete_item(
             request.item_id, allow_missing=request.allow_missing, found=found
         )
         return pb.DeleteItemResponse(sequence=sequence)
@@ -138,11 +138,11 @@ class RecommenderServicer:
     async def ListItems(self, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
         """Lists items, a page at a time."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
         after = convert.last_id(request, found)
         page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
         wanted = filter_(request.filter) if request.HasField("filter") else None
-        page = await catalogue.list_items(after, page_size, wanted, found)
+        page = await catalog_items.list_items(after, page_size, wanted, found)
         return pb.ListItemsResponse(
             items=map(convert.item_message, page.items),
             next_page_token=convert.page_token(page.last_id, request),
@@ -152,8 +152,8 @@ class RecommenderServicer:
     async def UpsertUser(self, request: pb.UpsertUserRequest) -> pb.UpsertUserResponse:
         """Stores one user."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        stored, usage = await catalogue.upsert_user(convert.user(request.user), found)
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        stored, usage = await catalog_items.upsert_user(convert.user(request.user), found)
         return pb.UpsertUserResponse(
             user=convert.user_message(stored), usage=convert.usage_message(usage)
         )
@@ -161,15 +161,15 @@ class RecommenderServicer:
     async def GetUser(self, request: pb.GetUserRequest) -> pb.GetUserResponse:
         """Returns one user."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        stored = await catalogue.get_user(request.user_id, found)
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        stored = await catalog_items.get_user(request.user_id, found)
         return pb.GetUserResponse(user=convert.user_message(stored))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest) -> pb.DeleteUserResponse:
         """Deletes one user."""
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
-        await catalogue.delete_user(request.user_id, found)
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
+        await catalog_items.delete_user(request.user_id, found)
         return pb.DeleteUserResponse()
 
     async def RecommendSimilar(
@@ -182,24 +182,24 @@ class RecommenderServicer:
 
     async def _prepare(self, request: pb.ImportItemsRequest) -> _Import | pb.ImportItemsResponse:
         found: convert.Violations = []
-        catalogue = (await self._services.of(request.catalog, found)).catalogue
+        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
         errors.require(found)
         messages = request.items[: limits.IMPORT_ITEMS + 1]
         ids = [message.item_id for message in messages]
         items = [_item_or_error(message) for message in messages]
         if request.validate_only:
-            outcomes, usage = await catalogue.estimate(items)
+            outcomes, usage = await catalog_items.estimate(items)
             results = [convert.item_result(*each) for each in zip(ids, outcomes, strict=True)]
             usage_message = convert.usage_message(usage)
             return pb.ImportItemsResponse(results=results, usage=usage_message)
         async with self._importing:
-            prepared = await catalogue.prepare(items, require_indexed=request.require_indexed)
-        return _Import(catalogue, ids, prepared)
+            prepared = await catalog_items.prepare(items, require_indexed=request.require_indexed)
+        return _Import(catalog_items, ids, prepared)
 
     async def _finish(self, work: _Done) -> pb.ImportItemsResponse:
         if isinstance(work, pb.ImportItemsResponse):
             return work
-        outcomes = await work.catalogue.store(work.prepared)
+        outcomes = await work.catalog_items.store(work.prepared)
         return pb.ImportItemsResponse(
             results=map(convert.item_result, work.item_ids, outcomes),
             usage=convert.usage_message(work.prepared.usage),
@@ -210,7 +210,7 @@ class RecommenderServicer:
 class _Import:
     """One message of an import, ready to be stored."""
 
-    catalogue: Catalogue
+    catalog_items: CatalogItems
     item_ids: list[str]
     prepared: Prepared
 

@@ -58,12 +58,12 @@ class Directory:
         made = await self._catalogs.named(name)
         if made is None:
             raise errors.CatalogNotFound("the catalog was deleted at once")
-        return await made.services.catalogue.figures()
+        return await made.services.catalog_items.figures()
 
     async def list(self) -> list[CatalogFigures]:
         """The figures of all catalogs, by name."""
         await self._catalogs.update()
-        return [await each.services.catalogue.figures() for each in self._catalogs]
+        return [await each.services.catalog_items.figures() for each in self._catalogs]
 
     async def delete(
         self, name: str, *, allow_missing: bool, found: Sequence[Violation] = ()

@@ -57,7 +57,7 @@ class Prepared:
     usage: EmbeddingUsage
 
 
-class Catalogue:
+class CatalogItems:
     """The items and users of one catalog.
 
     `found` is what reading a request found wrong with it, to be told with the rest.

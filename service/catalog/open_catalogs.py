@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from service.analysis.analyst import Analyst
 from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
-from service.catalog.items import Catalogue
+from service.catalog.items import CatalogItems
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
@@ -37,7 +37,7 @@ LINGER_SECONDS = 60.0
 class CatalogServices:
     """The use cases of one catalog."""
 
-    catalogue: Catalogue
+    catalog_items: CatalogItems
     recommender: Recommender
     analyst: Analyst
 

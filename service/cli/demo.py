@@ -1,4 +1,4 @@
-"""`akin demo`: the whole service on a sample catalogue, in one command."""
+"""`akin demo`: the whole service on a sample catalog, in one command."""
 
 from __future__ import annotations
 

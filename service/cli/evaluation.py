@@ -56,7 +56,7 @@ class StrategyFigures:
 
     @classmethod
     def of(cls, strategy: str, answers: Sequence[Answer], items: int) -> Self:
-        """The figures of a strategy's answers over a catalogue of so many items."""
+        """The figures of a strategy's answers over a catalog of so many items."""
         judged = [(each.recommended, each.held_out) for each in answers if each.held_out]
         times = Times.of([each.seconds for each in answers])
         return cls(
@@ -104,7 +104,7 @@ def coverage(answers: Iterable[Sequence[str]], items: int) -> float:
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many in 100 keep, between two neighbours in proportion."""
+    """The value that so many in 100 keep, between two neighbors in proportion."""
     ordered = sorted(values)
     place = (len(ordered) - 1) * percent / 100
     low = math.floor(place)

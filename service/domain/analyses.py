@@ -64,7 +64,7 @@ class OutliersQuery:
 
 
 class Outlier(NamedTuple):
-    """An item, its mean cosine with its nearest neighbours, and the nearest; "" without any."""
+    """An item, its mean cosine with its nearest neighbors, and the nearest; "" without any."""
 
     item_id: str
     score: float

@@ -1,4 +1,4 @@
-"""Work that large indexes have done aside: graphs, and lists of neighbours in them."""
+"""Work that large indexes have done aside: graphs, and lists of neighbors in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.index.vector_index import Mask, Vectors
 BATCH = 1_024
 """Rows between which a build can be stopped: 0.4 s."""
 
-NEIGHBOURS = 16
+NEIGHBORS = 16
 BUILD_BREADTH = 200
 """efConstruction. With 80 a search must be four times as broad for the same recall."""
 
@@ -36,9 +36,9 @@ def built(dimensions: int, batches: Iterable[Vectors], *, half: bool) -> faiss.I
     inner_product = faiss.METRIC_INNER_PRODUCT
     if half:
         kind = faiss.ScalarQuantizer.QT_fp16
-        graph = faiss.IndexHNSWSQ(dimensions, kind, NEIGHBOURS, inner_product)
+        graph = faiss.IndexHNSWSQ(dimensions, kind, NEIGHBORS, inner_product)
     else:
-        graph = faiss.IndexHNSWFlat(dimensions, NEIGHBOURS, inner_product)
+        graph = faiss.IndexHNSWFlat(dimensions, NEIGHBORS, inner_product)
     graph.hnsw.efConstruction = BUILD_BREADTH
     for vectors in batches:
         graph.add(np.ascontiguousarray(vectors))
@@ -90,7 +90,7 @@ class GraphBuild:
 
 
 class ListBuild:
-    """Lists the neighbours of some more rows of one graph."""
+    """Lists the neighbors of some more rows of one graph."""
 
     def __init__(self, part: GraphPart) -> None:
         self.part = part

@@ -1,4 +1,4 @@
-"""Divides unit vectors into groups around centres: spherical k-means."""
+"""Divides unit vectors into groups around centers: spherical k-means."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from service.index.vector_index import Vectors
 ROUNDS = 10
 ATTEMPTS = 3
 """The best of so many, which begin far apart: of 5 clear clouds one attempt may find 4. Of 3,000
-films' vectors in 12 groups the mean cosine with the centres is 0.727, as after 20 rounds."""
+films' vectors in 12 groups the mean cosine with the centers is 0.727, as after 20 rounds."""
 
 SEED = 1
 ANY_NUMBER = 2**31 - 1
 
 
-def centres(vectors: Vectors, number: int) -> Vectors:
-    """The centres of `number` groups, float32 [number, dimensions], unit length.
+def centers(vectors: Vectors, number: int) -> Vectors:
+    """The centers of `number` groups, float32 [number, dimensions], unit length.
 
     They are the same for the same vectors.
 

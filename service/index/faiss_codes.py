@@ -2,7 +2,7 @@
 
 Product quantisation with 4 bits for each two dimensions, whose tables fit into processor registers
 ("fast scan": André, Kermarrec, Le Scouarnec, 2015; FAISS): a sixteenth of the vectors' bytes, read
-in order. Rows are kept in lists by the nearest of some centres, and the nearest lists are read
+in order. Rows are kept in lists by the nearest of some centers, and the nearest lists are read
 until enough rows that may be found were seen. Codes of RaBitQ, tried too, take less memory, and two
 to three times as long under a filter.
 """
@@ -45,7 +45,7 @@ class Codes:
     def __init__(self, index: faiss.IndexIVFPQFastScan) -> None:
         self._index = index
         quantizer = faiss.downcast_index(index.quantizer)
-        self._centres: Vectors = quantizer.reconstruct_n(0, index.nlist)
+        self._centers: Vectors = quantizer.reconstruct_n(0, index.nlist)
         # By row, the list it is in.
         self.lists = np.empty(index.ntotal, np.int32)
         inverted = index.invlists
@@ -71,11 +71,11 @@ class Codes:
         rows, dimensions = matrix.shape
         parts = dimensions if dimensions % 2 else dimensions // 2
         lists = min(max(rows // ROWS_PER_LIST, 1), LISTS)
-        centre = faiss.IndexFlatIP(dimensions)
+        center = faiss.IndexFlatIP(dimensions)
         index = faiss.IndexIVFPQFastScan(
-            centre, dimensions, lists, parts, BITS, faiss.METRIC_INNER_PRODUCT
+            center, dimensions, lists, parts, BITS, faiss.METRIC_INNER_PRODUCT
         )
-        centre.this.disown()
+        center.this.disown()
         index.own_fields = True
         index.cp.min_points_per_centroid = index.pq.cp.min_points_per_centroid = 1
         step = rows // max(TRAINED_ON, TRAINED_ON_PER_LIST * lists) + 1
@@ -114,11 +114,11 @@ class Codes:
     def count(self, mask: Mask | None) -> NDArray[np.int64]:
         """How many rows each list has, of those in a mask by row."""
         lists = self.lists if mask is None else self.lists[mask]
-        return np.bincount(lists, minlength=len(self._centres))
+        return np.bincount(lists, minlength=len(self._centers))
 
     def nearest(self, query: Vectors, number: int, rows: Findable) -> Keys:
         """About the `number` best of some rows, by code, for a query [dimensions]."""
-        similarity = self._centres @ query
+        similarity = self._centers @ query
         order = np.argsort(-similarity)
         findable = rows.by_list[order]
         near = int(NEAR_SHARE * len(order)) + 1

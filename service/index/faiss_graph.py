@@ -25,7 +25,7 @@ GRAPH = "graph-"
 """How the names of graphs' files begin."""
 
 LISTED = 32
-"""Neighbours that are listed for each row, once there was time for it; 128 bytes a row."""
+"""Neighbors that are listed for each row, once there was time for it; 128 bytes a row."""
 
 LISTING_BREADTH = 320
 TIE = 1e-6
@@ -41,7 +41,7 @@ class GraphPart:
     Args:
         graph: an HNSW graph, over float32 or float16.
         codes: those of its rows.
-        keys: int32 [rows], the key of each row; those of one key are neighbours.
+        keys: int32 [rows], the key of each row; those of one key are neighbors.
         name: of its file in snapshots; by default a new one.
         total: the sum of the vectors that are not void, float64 [dimensions]; by default of all.
     """
@@ -65,7 +65,7 @@ class GraphPart:
         self._matrix = matrix_of(graph)
         self.sum = self._matrix.sum(axis=0, dtype=np.float64) if total is None else total
         self.listed_rows = 0
-        self._neighbours: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
+        self._neighbors: NDArray[np.int32] = np.empty((len(keys), LISTED), np.int32)
         self._living = Findable(self.alive, 0, codes)
         self._last_findable: tuple[Mask | None, Findable] = (None, self._living)
 
@@ -87,7 +87,7 @@ class GraphPart:
         part = cls(graph, codes, keys, name, arrays["sum"])
         part.alive, part.void = alive, int(np.count_nonzero(~alive))
         part.listed_rows = len(lists)
-        part._neighbours[: len(lists)] = lists
+        part._neighbors[: len(lists)] = lists
         return part
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -96,7 +96,7 @@ class GraphPart:
             "keys": self.keys,
             "alive": self.alive.copy(),
             "sum": self.sum.copy(),
-            "neighbours": self._neighbours[: self.listed_rows],
+            "neighbours": self._neighbors[: self.listed_rows],
         }
 
     def files(self) -> dict[str, Callable[[Path], None]]:
@@ -110,7 +110,7 @@ class GraphPart:
     def memory_bytes(self) -> int:
         """About the memory it takes, what is mapped from its file included."""
         links = len(self.keys) * self.graph.hnsw.nb_neighbors(0) * 4
-        own = self.keys.nbytes + self._neighbours.nbytes + self._codes.memory_bytes
+        own = self.keys.nbytes + self._neighbors.nbytes + self._codes.memory_bytes
         return int(self._matrix.nbytes + links + own)
 
     def __len__(self) -> int:
@@ -161,7 +161,7 @@ class GraphPart:
         """
         if row >= self.listed_rows or self._several:
             return None
-        rows = self._neighbours[row]
+        rows = self._neighbors[row]
         kept = self.alive[rows]
         kept &= rows >= 0
         keys: Keys = self.keys[rows].astype(np.int64)
@@ -178,7 +178,7 @@ class GraphPart:
         return Hits(keys[positions[:limit]], scores[:limit])
 
     def list_rows(self, rows: int) -> int:
-        """Lists the neighbours of `rows` more rows, for `listed_rows` to be raised to the result.
+        """Lists the neighbors of `rows` more rows, for `listed_rows` to be raised to the result.
 
         It may run in another thread meanwhile: it touches no list that is in use.
         """
@@ -192,7 +192,7 @@ class GraphPart:
         itself = found == own
         itself[~itself.any(axis=1), -1] = True
         end = start + len(vectors)
-        self._neighbours[start:end] = found[~itself].reshape(len(vectors), LISTED)
+        self._neighbors[start:end] = found[~itself].reshape(len(vectors), LISTED)
         return end
 
     def search(

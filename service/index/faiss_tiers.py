@@ -1,4 +1,4 @@
-"""An index for catalogues of any size: a small exact part for what is new, graphs for the rest.
+"""An index for catalogs of any size: a small exact part for what is new, graphs for the rest.
 
 Writes go to the exact part, which is searched whole. Once it is large it is frozen, a graph is
 built aside over it and over the smaller graphs, and takes their place; until then they go on

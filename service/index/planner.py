@@ -21,7 +21,7 @@ WALKED_SHARE = 0.95
 """Where at least this share may be found, a walk that passes through the others finds it."""
 
 STEP_NS = 2_500
-"""A walk per candidate kept: 32 neighbours, most of them seen before."""
+"""A walk per candidate kept: 32 neighbors, most of them seen before."""
 
 COMPARE_NS = 0.8
 """Fetching and comparing one number of one vector: 1.4 ms for 6,600 of 63,000 vectors, 3.1 ms for

@@ -11,7 +11,7 @@ from service.domain.recommendations import ItemSource, Reason, TextSource
 from service.index.item_index import View
 from service.index.vector_index import Vectors
 from service.recommend.profile import Present
-from service.recommend.scoring import SHARPNESS, Centred, Surroundings
+from service.recommend.scoring import SHARPNESS, Centered, Surroundings
 
 LEAST_SHARE = 0.1
 """A source that counts for less than this share of the strongest one is no reason."""
@@ -37,7 +37,7 @@ def reasons(
     if not keys or not liked.any():
         return [()] * len(keys)
     owned = view.index.vectors(keys)
-    cosines = Centred(here.sources.vectors[liked], surroundings).cosines(owned.vectors)
+    cosines = Centered(here.sources.vectors[liked], surroundings).cosines(owned.vectors)
     # Of several passages, on either side, the nearest ones count.
     items = np.searchsorted(owned.owners, np.arange(len(keys)))
     cosines = np.maximum.reduceat(cosines, items, axis=0)

@@ -26,7 +26,7 @@ ROUNDING = 1e-5
 """By so much the scores of equal vectors may differ at first."""
 
 SAMPLE = 4_096
-"""Vectors that stand for the catalogue. On 243 people's film likes recall@20 is 0.047 with all
+"""Vectors that stand for the catalog. On 243 people's film likes recall@20 is 0.047 with all
 3,000 films, 0.043 to 0.046 with 1,000 to 1,500 of them, 0.037 with 256."""
 
 

@@ -52,7 +52,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a catalogue's vectors are like: their number, their mean, and a sample of them."""
+    """What a catalog's vectors are like: their number, their mean, and a sample of them."""
 
     number: int
     mean: Vectors
@@ -70,8 +70,8 @@ class Scorer(Protocol):
         """The scores, float32 [n], of unit vectors, float32 [n, dimensions]."""
 
 
-class Centred:
-    """Cosines to some sources, the catalogue's mean taken out of both sides.
+class Centered:
+    """Cosines to some sources, the catalog's mean taken out of both sides.
 
     The mean counts as if one item more lay at the origin. Where all vectors are nearly the same
     nothing is taken out, for what would be left is noise.
@@ -96,19 +96,19 @@ class Centred:
 
 
 class SoftMaximum:
-    """A soft maximum of centred cosines, less the same of the dislikes.
+    """A soft maximum of centerd cosines, less the same of the dislikes.
 
     Sources differ in how near anything comes to them; each one's cosines are measured by its reach,
-    the cubic mean of its positive cosines with the catalogue, so that a taste in a crowded
-    neighbourhood does not take all the places. (Scaling by local density is known from CSLS,
+    the cubic mean of its positive cosines with the catalog, so that a taste in a crowded
+    neighborhood does not take all the places. (Scaling by local density is known from CSLS,
     Conneau et al. 2018.)
     """
 
     def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
-        self._centred = Centred(sources.vectors, surroundings)
+        self._centerd = Centered(sources.vectors, surroundings)
         self._liked = sources.weights > 0
         self._sample = surroundings.sample
-        self._sample_cosines = self._centred.cosines(self._sample)
+        self._sample_cosines = self._centerd.cosines(self._sample)
         near = np.maximum(self._sample_cosines, 0.0)
         # Multiplied out: numpy's power takes twenty times as long.
         reach = np.cbrt(np.mean(near * near * near, axis=0))
@@ -123,14 +123,14 @@ class SoftMaximum:
     @property
     def queries(self) -> Vectors:
         """The likes; for someone who only dislikes, what is farthest from it."""
-        directions = self._centred.directions
+        directions = self._centerd.directions
         return directions[self._liked] if self._liked.any() else -directions
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Between -4 and 4: twice the cosine at most, for likes and for dislikes."""
-        # In a small catalogue the sample is all there is, and its cosines are known.
+        # In a small catalog the sample is all there is, and its cosines are known.
         known = vectors is self._sample
-        cosines = self._sample_cosines if known else self._centred.cosines(vectors)
+        cosines = self._sample_cosines if known else self._centerd.cosines(vectors)
         raised = cosines * self._scale
         np.exp(raised, out=raised)
         scores = np.zeros(len(vectors), np.float32)

@@ -294,7 +294,10 @@ async def _monitor(
     while True:
         try:
             shown = [
-                (await each.services.catalogue.figures(), each.generations.serving.indexer.sequence)
+                (
+                    await each.services.catalog_items.figures(),
+                    each.generations.serving.indexer.sequence,
+                )
                 for each in catalogs
             ]
             metrics.show(shown, day_of(clock_us()), _depths(store, engines))

@@ -15,7 +15,7 @@ from service.analysis.analyst import Analyst
 from service.background.pending_items import PendingEmbedder
 from service.background.reembedding import Filler, Switcher
 from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
-from service.catalog.items import Catalogue
+from service.catalog.items import CatalogItems
 from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog, Work
 from service.domain.generations import Generation, GenerationRecord, GenerationState
 from service.domain.spaces import VectorStorage
@@ -112,7 +112,7 @@ class Parts:
         tastes = TasteReader(self._store, serving.generation, serving.vectoriser)
         finder = Finder(RANKINGS[self._settings.ranking], self._prior())
         return CatalogServices(
-            Catalogue(self._store, generations, self._clock_us),
+            CatalogItems(self._store, generations, self._clock_us),
             Recommender(self._store, serving.generation, serving.indexer, tastes, finder),
             Analyst(self._store, serving.generation, serving.indexer, serving.vectoriser),
         )

@@ -1,7 +1,7 @@
 """One thread that writes; whatever waits when it is free goes into one transaction.
 
 A commit costs a wait for the disk, so concurrent writers share it. Each operation runs in its own
-savepoint: one that raises leaves no trace and does not disturb its neighbours.
+savepoint: one that raises leaves no trace and does not disturb its neighbors.
 """
 
 from __future__ import annotations

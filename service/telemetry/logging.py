@@ -1,4 +1,4 @@
-"""How log lines look: JSON on one line, or colours where a person watches."""
+"""How log lines look: JSON on one line, or colors where a person watches."""
 
 from __future__ import annotations
 

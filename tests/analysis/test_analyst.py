@@ -44,7 +44,7 @@ async def filled(
 
 async def put(catalog: Catalog, item_id: str, text: str, expire_us: int | None = None) -> None:
     colour = "red" if item_id.startswith("r") else "blue"
-    await catalog.catalogue.upsert_item(
+    await catalog.catalog_items.upsert_item(
         Item(
             item_id,
             text,
@@ -171,7 +171,7 @@ async def test_outliers_agree_with_all_cosines(tmp_path: Path, wanted: Filter | 
 
 
 async def test_a_lone_item_is_like_nothing(tmp_path: Path) -> None:
-    """An item without any other has the score 0 and no neighbour; nothing has no outliers."""
+    """An item without any other has the score 0 and no neighbor; nothing has no outliers."""
     async with filled(tmp_path, {}) as catalog:
         assert [] == list((await analyst(catalog).find_outliers(OutliersQuery())).outliers)
         await put(catalog, "alone", STORY)
@@ -273,7 +273,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
         for item_id, text in texts.items():
             await catalog.put(item_id, text)
         for item_id in ("i3", "i8", "i12"):  # so that rows move and passages are put again
-            await catalog.catalogue.delete_item(item_id, allow_missing=False)
+            await catalog.catalog_items.delete_item(item_id, allow_missing=False)
             await catalog.put(item_id, texts[item_id])
         query = unit_vector("violinist in Norway")
         expected = sorted(
@@ -309,8 +309,8 @@ async def test_what_is_deleted_during_the_work_is_not_told(tmp_path: Path) -> No
         outliers, clusters, _, _ = await asyncio.gather(
             own.find_outliers(OutliersQuery(1000)),
             own.cluster_items(ClustersQuery(3, point_limit=1000)),
-            catalog.catalogue.delete_item("d1", allow_missing=False),
-            catalog.catalogue.delete_item("r000", allow_missing=False),
+            catalog.catalog_items.delete_item("d1", allow_missing=False),
+            catalog.catalog_items.delete_item("r000", allow_missing=False),
         )
         assert 200 <= len(outliers.outliers) <= 202
         assert 3 == len(clusters.clusters)

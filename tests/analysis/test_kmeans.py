@@ -3,14 +3,14 @@ import pytest
 
 from service.analysis.kmeans import Items, assigned, chosen_number, divided, means
 from service.domain.analyses import ClustersQuery
-from service.index.faiss_clusters import centres
+from service.index.faiss_clusters import centers
 from service.index.vector_index import Vectors
 
 DIMENSIONS = 64
 
 
 def clouds(number: int, size: int = 60) -> Vectors:
-    """Unit vectors around so many centres, one cloud after the other."""
+    """Unit vectors around so many centers, one cloud after the other."""
     drawn = np.random.default_rng(2)
     middles = np.repeat(drawn.normal(size=(number, DIMENSIONS)), size, axis=0)
     points = middles + 0.3 * drawn.normal(size=middles.shape)
@@ -23,7 +23,7 @@ def test_clear_groups_are_counted(number: int) -> None:
     """Where vectors lie in clouds, their number is the one that is chosen, and the clouds found."""
     vectors = clouds(number)
     assert number == chosen_number(vectors, len(vectors))
-    groups, cosines = assigned(vectors, centres(vectors, number))
+    groups, cosines = assigned(vectors, centers(vectors, number))
     for own in groups.reshape(number, -1):
         assert 1 == len(set(own.tolist()))
     assert (cosines > 0.8).all()
@@ -38,7 +38,7 @@ def test_without_clear_groups_the_number_grows_slowly() -> None:
 
 
 def test_equal_vectors_are_one_group() -> None:
-    """Centres that nothing is nearest to are no groups."""
+    """Centers that nothing is nearest to are no groups."""
     vectors = np.tile(clouds(2)[:1], (20, 1))
     tally = divided(Items([str(n) for n in range(20)], vectors), ClustersQuery(5), 20)
     assert 1 == len(tally.order())

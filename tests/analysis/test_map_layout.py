@@ -15,12 +15,12 @@ def unit(vectors: NDArray[np.float64]) -> Vectors:
 
 
 def groups(seed: int) -> tuple[Vectors, list[Vectors], Layout]:
-    """Centres in all directions, items around them that lean to others, and their layout."""
+    """Centers in all directions, items around them that lean to others, and their layout."""
     random = np.random.default_rng(seed)
-    centres = unit(random.normal(size=(GROUPS, DIMENSIONS)))
+    centers = unit(random.normal(size=(GROUPS, DIMENSIONS)))
     noise = random.normal(size=(GROUPS, ITEMS, DIMENSIONS)) / 16.0
-    drawn = 0.8 * random.dirichlet(np.full(GROUPS, 0.1), (GROUPS, ITEMS)) @ centres
-    items = [unit(centre + own) for centre, own in zip(centres, noise + drawn, strict=True)]
+    drawn = 0.8 * random.dirichlet(np.full(GROUPS, 0.1), (GROUPS, ITEMS)) @ centers
+    items = [unit(center + own) for center, own in zip(centers, noise + drawn, strict=True)]
     middles = unit(np.stack([each.mean(axis=0) for each in items]))
     return middles, items, laid_out(middles, items)
 
@@ -36,18 +36,18 @@ def test_no_group_is_a_line() -> None:
 
 
 def test_alike_groups_are_near() -> None:
-    """The more two centres are alike, the nearer they tend to be on the map."""
+    """The more two centers are alike, the nearer they tend to be on the map."""
     for seed in range(10):
-        centres, _, layout = groups(seed)
+        centers, _, layout = groups(seed)
         pairs = np.triu_indices(GROUPS, 1)
         gaps = np.linalg.norm(layout.places[:, None] - layout.places[None], axis=2)[pairs]
-        assert np.corrcoef(gaps, (centres @ centres.T)[pairs])[0, 1] < -0.5
+        assert np.corrcoef(gaps, (centers @ centers.T)[pairs])[0, 1] < -0.5
 
 
 def test_a_map_has_few_voids() -> None:
-    """Centres that are all equally unlike fill the map: none is far from all others."""
-    centres = np.eye(GROUPS, DIMENSIONS, dtype=np.float32)
-    layout = laid_out(centres, [centres[each : each + 1] for each in range(GROUPS)])
+    """Centers that are all equally unlike fill the map: none is far from all others."""
+    centers = np.eye(GROUPS, DIMENSIONS, dtype=np.float32)
+    layout = laid_out(centers, [centers[each : each + 1] for each in range(GROUPS)])
     gaps = np.linalg.norm(layout.places[:, None] - layout.places[None], axis=2)
     np.fill_diagonal(gaps, np.inf)
     nearest = gaps.min(axis=1)

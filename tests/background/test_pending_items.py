@@ -17,7 +17,7 @@ REASON = UNAVAILABLE_MESSAGE
 
 
 async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str]:
-    stored = await catalog.catalogue.get_item(item_id)
+    stored = await catalog.catalog_items.get_item(item_id)
     return stored.state, stored.pending_reason
 
 
@@ -31,7 +31,7 @@ async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
             upserted.stored.pending_reason,
         )
         assert not upserted.embedded
-        assert upserted.stored == await catalog.catalogue.get_item("a")
+        assert upserted.stored == await catalog.catalog_items.get_item("a")
 
 
 async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Pa
         assert 1 == await catalog.pending.round()
         await catalog.caught_up()
         assert ["a"] == await catalog.recommended(TextSource("tea"))
-        stored = await catalog.catalogue.get_item("a")
+        stored = await catalog.catalog_items.get_item("a")
         assert (ItemState.INDEXED, "", version) == (
             stored.state,
             stored.pending_reason,
@@ -153,7 +153,9 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         items = [Item(f"i{n}", f"text {n}") for n in range(ITEMS_PER_ROUND + 1)]
-        await catalog.catalogue.store(await catalog.catalogue.prepare(items, require_indexed=False))
+        await catalog.catalog_items.store(
+            await catalog.catalog_items.prepare(items, require_indexed=False)
+        )
         embedder.fault = None
         rounds = [await catalog.pending.round() for _ in range(3)]
         assert [ITEMS_PER_ROUND, 1, 0] == rounds
@@ -182,7 +184,7 @@ async def test_require_indexed_stores_nothing(
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         before = catalog.store.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
-            await catalog.catalogue.upsert_item(
+            await catalog.catalog_items.upsert_item(
                 Item("a", "tea"), require_indexed=True, expected_sequence=expected_sequence
             )
         assert before == catalog.store.last_sequence
@@ -197,8 +199,8 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
         await catalog.vectoriser.documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
         items = [Item("a", "tea"), Item("b", "coffee"), Item("", " "), Item("d", "tea")]
-        prepared = await catalog.catalogue.prepare(items, require_indexed=True)
-        outcomes = await catalog.catalogue.store(prepared)
+        prepared = await catalog.catalog_items.prepare(items, require_indexed=True)
+        outcomes = await catalog.catalog_items.store(prepared)
         kinds = [StoredItem, errors.EmbeddingUnavailable, errors.InvalidRequest, StoredItem]
         assert kinds == [type(outcome) for outcome in outcomes]
         assert ["a", "d"] == [
@@ -213,7 +215,7 @@ async def test_what_can_never_be_embedded_is_refused(tmp_path: Path) -> None:
             await catalog.put("a", "zzz")
         user = User("u", (Preference("zzz"),))
         with pytest.raises(errors.InvalidRequest, match=r"^user\.preferences\[0\]\.text"):
-            await catalog.catalogue.upsert_user(user)
+            await catalog.catalog_items.upsert_user(user)
         assert [] == await all_items(catalog.store, catalog.row)
         assert None is await catalog.store.get_user(catalog.row, "u")
 
@@ -223,15 +225,15 @@ async def test_a_user_is_not_stored_without_vectors(tmp_path: Path) -> None:
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         user = User("u", (Preference("tea"),))
-        stored, _ = await catalog.catalogue.upsert_user(user)
+        stored, _ = await catalog.catalog_items.upsert_user(user)
         embedder.fault = Fault.UNAVAILABLE
         changed = replace(user, preferences=(Preference("tea"), Preference("coffee")))
         with pytest.raises(errors.EmbeddingUnavailable):
-            await catalog.catalogue.upsert_user(changed)
-        assert stored == await catalog.catalogue.get_user("u")
+            await catalog.catalog_items.upsert_user(changed)
+        assert stored == await catalog.catalog_items.get_user("u")
 
 
-async def test_a_pending_item_has_no_neighbours_yet(tmp_path: Path) -> None:
+async def test_a_pending_item_has_no_neighbors_yet(tmp_path: Path) -> None:
     """Asking for items similar to a new pending one says that it is not embedded yet."""
     async with running(tmp_path, FaultyEmbedder(Fault.UNAVAILABLE), FakeClock()) as catalog:
         await catalog.put("a", "tea")

@@ -58,7 +58,7 @@ def test_coverage_counts_tops() -> None:
 
 
 def test_percentiles() -> None:
-    """A percentile lies between its two neighbours in proportion."""
+    """A percentile lies between its two neighbors in proportion."""
     assert 2.5 == percentile([4.0, 1.0, 3.0, 2.0], 50)
     assert pytest.approx(95.05) == percentile([float(n) for n in range(1, 101)], 95)
     assert 7.0 == percentile([7.0], 95)

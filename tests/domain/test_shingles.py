@@ -65,7 +65,7 @@ BOILERPLATE = "All rights reserved by the publisher. No part of this may be copi
 
 
 def test_what_all_texts_say_is_no_repetition() -> None:
-    """Texts that share what the whole catalogue shares are different; copies are none the less."""
+    """Texts that share what the whole catalog shares are different; copies are none the less."""
     texts = [f"{BOILERPLATE} Item {n} {n * 7} {n * 13} is called {n * 31}." for n in range(3_000)]
     wordings = [Wording(text) for text in texts]
     assert wordings[0].repeats(wordings[1])

@@ -233,7 +233,7 @@ async def test_a_fault_of_ours_does_not_end_the_next_batch() -> None:
 
 
 async def test_a_row_of_zeros_rejects_its_text_alone() -> None:
-    """A text the model has nothing to say about is rejected, its neighbours are embedded."""
+    """A text the model has nothing to say about is rejected, its neighbors are embedded."""
     async with working(FaultyEmbedder(Fault.ZEROS)) as batcher:
         first, last = await batcher.embed(["tea", "zzz"])
         assert_embedded(["tea"], [first])

@@ -82,7 +82,7 @@ async def test_related_texts_are_nearer_than_others(embedder: LocalEmbedder) -> 
 
 
 async def test_a_text_without_a_known_word_is_rejected(embedder: LocalEmbedder) -> None:
-    """A text the model knows no word of is rejected, and its neighbours are embedded."""
+    """A text the model knows no word of is rejected, and its neighbors are embedded."""
     async with working(embedder) as batcher:
         tea, unknown = await batcher.embed(["tea", "你好"])
     assert isinstance(tea, Embedded)

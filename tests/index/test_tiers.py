@@ -15,10 +15,10 @@ ROUNDING = 2e-4
 
 
 def clusters(seed: int, count: int) -> Vectors:
-    """Unit vectors around 60 centres, as texts on as many subjects are."""
+    """Unit vectors around 60 centers, as texts on as many subjects are."""
     drawn = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).normal(size=(60, DIMENSIONS)) + 0.5
-    points = centres[drawn.integers(0, 60, count)] + 0.7 * drawn.normal(size=(count, DIMENSIONS))
+    centers = np.random.default_rng(0).normal(size=(60, DIMENSIONS)) + 0.5
+    points = centers[drawn.integers(0, 60, count)] + 0.7 * drawn.normal(size=(count, DIMENSIONS))
     units: Vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
     return units
 
@@ -90,8 +90,8 @@ def test_recall_does_not_fall_where_a_filter_keeps_other_subjects(
     graph: TieredIndex, exact: ExactIndex, vectors: Vectors, subjects: int
 ) -> None:
     """A filter that keeps whole clusters, most of them far from the query, is no harder."""
-    centres = vectors[:subjects]
-    allowed = (vectors @ centres.T).max(axis=1) > 0.6
+    centers = vectors[:subjects]
+    allowed = (vectors @ centers.T).max(axis=1) > 0.6
     queries = clusters(8, 100)
     pairs = list(
         zip(
@@ -115,7 +115,7 @@ def test_a_query_that_is_like_nothing_has_an_answer(graph: TieredIndex) -> None:
 
 
 def test_lists_lose_no_ties() -> None:
-    """Of items that score the same, lists of neighbours leave none out that a search finds."""
+    """Of items that score the same, lists of neighbors leave none out that a search finds."""
     same = np.repeat(clusters(10, 1), 20, axis=0)
     index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
     index.upsert(range(2_000), np.concatenate([clusters(11, 1_980), same]))
@@ -141,7 +141,7 @@ def test_the_best_of_a_large_limit_are_found(graph: TieredIndex, exact: ExactInd
         assert 0.98 <= recall(one, other, 1_000)
 
 
-def test_a_small_catalogue_has_no_graph(vectors: Vectors) -> None:
+def test_a_small_catalog_items_has_no_graph(vectors: Vectors) -> None:
     """Below the threshold nothing is due, above it a graph is."""
     index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
     index.upsert(range(999), vectors[:999])

@@ -94,8 +94,8 @@ def test_the_soft_maximum_is_its_formula(weights: Sequence[float], *, aged: bool
     assert pytest.approx(by_the_formula(vectors, tastes), abs=1e-4) == found.tolist()
 
 
-def test_one_like_ranks_by_the_centred_cosine() -> None:
-    """For a single like the score is the cosine once the catalogue's mean is taken out."""
+def test_one_like_ranks_by_the_centerd_cosine() -> None:
+    """For a single like the score is the cosine once the catalog's mean is taken out."""
     vectors = units(5, 200)
     found = SoftMaximum(sources(vectors[:1], [1.0]), around(vectors)).scores(vectors)
     assert 0 == found.argmax()
@@ -173,8 +173,8 @@ def test_the_heavier_taste_comes_first(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_tiny_catalogue_has_sound_scores(number: int) -> None:
-    """In a catalogue of one to three items scores are finite, and a like's own item is first."""
+def test_a_tiny_catalog_items_has_sound_scores(number: int) -> None:
+    """In a catalog of one to three items scores are finite, and a like's own item is first."""
     vectors = units(17, number)
     for position in range(number):
         tastes = sources(vectors[position : position + 1], [1.0])

@@ -75,7 +75,7 @@ async def test_a_failed_write_leaves_no_trace(tmp_path: Path) -> None:
         assert {} == await store.vectors(catalog, [text_hash("fresh")])
 
 
-async def test_a_failed_write_does_not_disturb_its_neighbours(tmp_path: Path) -> None:
+async def test_a_failed_write_does_not_disturb_its_neighbors(tmp_path: Path) -> None:
     """Writes that share the commit of one that fails are stored."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (store, catalog):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
 from service.catalog.handle import Generations, OpenGeneration
-from service.catalog.items import Catalogue, Upserted
+from service.catalog.items import CatalogItems, Upserted
 from service.domain.generations import Generation
 from service.domain.items import Item
 from service.domain.recommendations import Answer, Query, Source
@@ -42,13 +42,13 @@ class Catalog:
     vectoriser: Vectoriser
     view: View
     indexer: Indexer
-    catalogue: Catalogue
+    catalog_items: CatalogItems
     recommender: Recommender
     pending: PendingEmbedder
 
     async def put(self, item_id: str, text: str, expire_time_us: int | None = None) -> Upserted:
         """Stores an item."""
-        return await self.catalogue.upsert_item(
+        return await self.catalog_items.upsert_item(
             Item(item_id, text, {}, expire_time_us), require_indexed=False, expected_sequence=None
         )
 
@@ -58,7 +58,7 @@ class Catalog:
         """Stores a user; plain tastes have weight 1."""
         preferences = tuple(Preference(each) if isinstance(each, str) else each for each in tastes)
         liked_items = tuple(LikedItem(each) for each in liked)
-        await self.catalogue.upsert_user(User(user_id, preferences, liked_items))
+        await self.catalog_items.upsert_user(User(user_id, preferences, liked_items))
 
     async def recommended(self, source: Source, limit: int = 10) -> list[str]:
         """The ids recommended for a source, best first."""
@@ -109,7 +109,7 @@ def _wired(
         vectoriser,
         view,
         indexer,
-        Catalogue(
+        CatalogItems(
             store,
             Generations(OpenGeneration(row, vectoriser, _free, indexer, VectorStorage.FLOAT32)),
             clock,

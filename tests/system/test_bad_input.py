@@ -106,11 +106,11 @@ def test_bad_item_is_refused(
 def test_bad_item_fails_alone_in_an_import(
     client: akin.Client, prefix: str, bad_item: tuple[akin.Item, list[str]]
 ) -> None:
-    """In an import the bad item gets its error, and its neighbours are stored."""
+    """In an import the bad item gets its error, and its neighbors are stored."""
     item, fields = bad_item
     ids = [f"{prefix}before"[-256:], f"{prefix}after"[-256:]]
-    neighbours = [akin.item(each, "A good neighbour") for each in ids]
-    before, result, after = client.import_items([neighbours[0], item, neighbours[1]])
+    neighbors = [akin.item(each, "A good neighbour") for each in ids]
+    before, result, after = client.import_items([neighbors[0], item, neighbors[1]])
     assert grpc.StatusCode.INVALID_ARGUMENT.value[0] == result.code
     assert "INVALID_REQUEST" == result.reason
     assert item.item_id[:256] == result.item_id

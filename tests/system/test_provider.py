@@ -352,7 +352,7 @@ def test_models_are_listed(tmp_path: Path, provider: ScriptedProvider) -> None:
 
 
 def test_a_refused_text_is_named(tmp_path: Path, provider: ScriptedProvider) -> None:
-    """A refused text is named by its field, and neighbours of an import are stored."""
+    """A refused text is named by its field, and neighbors of an import are stored."""
     with (
         RunningServer(tmp_path, **settings(provider)) as server,
         akin.Client(server.address) as client,

@@ -28,7 +28,7 @@ PUSHES = 300
 
 
 def write(axes: Axes, words: Sequence[str], places: Boxes, colors: Sequence[str]) -> None:
-    """Writes words at their places, in darker shades of their colours, nudged apart."""
+    """Writes words at their places, in darker shades of their colors, nudged apart."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (an extra)
     from matplotlib.colors import to_rgb  # noqa: PLC0415
     from matplotlib.patheffects import withStroke  # noqa: PLC0415

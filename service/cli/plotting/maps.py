@@ -1,4 +1,4 @@
-"""The map of a catalog: a point an item, coloured by its group, and each group's words."""
+"""The map of a catalog: a point an item, colored by its group, and each group's words."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ FRAME = (0.0, 0.04, 1.0, 0.9)
 MARGIN = 0.04
 PAPER, INK, GREY = "#fdfdfb", "#222222", "#666666"
 
-# Paul Tol's muted scheme and three of Okabe and Ito's: told apart by colour-blind people too.
+# Paul Tol's muted scheme and three of Okabe and Ito's: told apart by color-blind people too.
 COLORS = (
     *("#332288", "#44aa99", "#cc6677", "#88ccee", "#999933", "#882255"),
     *("#117733", "#e69f00", "#aa4499", "#0072b2", "#d55e00", "#c9b458"),
 )
 MARKERS = "o^sDvP"
-"""Where there are more groups than colours, the next shape begins."""
+"""Where there are more groups than colors, the next shape begins."""
 
 INKED = 40_000.0
 """Square points of ink for all items together, and the least and most for one."""
@@ -90,7 +90,7 @@ def _middles(found: akin.ClusterItemsResponse, places: Places, groups: Groups) -
 
 
 def _colors(middles: Places) -> list[str]:
-    """A colour for each group, as different as can be from those of groups nearby."""
+    """A color for each group, as different as can be from those of groups nearby."""
     from matplotlib.colors import to_rgb  # noqa: PLC0415  (an extra, and slow to load)
 
     shades = np.array([to_rgb(each) for each in COLORS])

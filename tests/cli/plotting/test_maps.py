@@ -42,7 +42,7 @@ def overlapping(found: NDArray[np.float64]) -> int:
 
 @pytest.mark.parametrize(("groups", "points"), [(0, 0), (1, 1), (2, 0), (14, 300), (100, 300)])
 def test_any_answer_is_drawn(tmp_path: Path, groups: int, points: int) -> None:
-    """There is a picture of one size for nothing, for little, and for more groups than colours."""
+    """There is a picture of one size for nothing, for little, and for more groups than colors."""
     picture = tmp_path / "map.png"
     maps.draw(picture, answer(groups, points))
     header = picture.read_bytes()[:24]
