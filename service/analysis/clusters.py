@@ -62,16 +62,16 @@ class Clusterer:
             return Clusters((), (), survey.extent)
         loop = asyncio.get_running_loop()
         tally = await loop.run_in_executor(None, divided, sample, query, items)
-        for chunk in some:
-            await loop.run_in_executor(None, tally.take, await self._read(chunk, query.filter))
+        for batch in some:
+            await loop.run_in_executor(None, tally.take, await self._read(batch, query.filter))
         return await self._worded(tally, survey, query)
 
     async def _sample(self, some: Iterator[Sequence[str]], query: ClustersQuery) -> Items:
         """The vectors that centers are made from."""
         read: list[Items] = []
         number, enough = 0, TRAINED_ON
-        for chunk in some:
-            read.append(await self._read(chunk, query.filter))
+        for batch in some:
+            read.append(await self._read(batch, query.filter))
             number += len(read[-1].item_ids)
             cost = read[-1].vectors.shape[1] * ROUNDS * ATTEMPTS * max(query.cluster_count, 1)
             least = TRAINED_ON_PER_CENTER * query.cluster_count
@@ -81,7 +81,7 @@ class Clusterer:
         return Items.joined(read)
 
     async def _read(self, item_ids: Sequence[str], wanted: Filter | None) -> Items:
-        """The items that are still there, and of each the mean of its passages' vectors."""
+        """The items that are still there, and of each the mean of its chunks' vectors."""
 
         def work(view: View) -> Items:
             keys = passing(view, item_ids, wanted)

@@ -9,7 +9,7 @@ import numpy as np
 
 from service import errors
 from service.analysis.duplicate_groups import Repetitions
-from service.analysis.neighbors import chunk
+from service.analysis.neighbors import batch_size
 from service.analysis.sampling import Survey, passing, population
 from service.domain.analyses import DuplicateItem, Duplicates, DuplicatesQuery, Extent
 from service.domain.generations import Generation
@@ -57,7 +57,7 @@ class DuplicateFinder:
             extent = Extent(extent.item_count, min(1, extent.item_count), False, extent.sequence)
         else:
             told = time.monotonic()
-            for some in survey.some(chunk(self._indexer)):
+            for some in survey.some(batch_size(self._indexer)):
                 await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()

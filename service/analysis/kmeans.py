@@ -104,7 +104,7 @@ def divided(sample: Items, query: ClustersQuery, items: int) -> Tally:
 
 
 def means(vectors: Vectors, owners: Keys, items: int) -> Vectors:
-    """Of each item the mean of its passages' vectors, unit length, float32 [items, dimensions]."""
+    """Of each item the mean of its chunks' vectors, unit length, float32 [items, dimensions]."""
     if len(vectors) == items:
         return vectors
     sums = np.add.reduceat(vectors, np.searchsorted(owners, np.arange(items)))

@@ -18,10 +18,10 @@ from service.index.follower import Indexer
 from service.index.item_index import View
 from service.index.vector_index import Hits, Mask, VectorIndex, Vectors
 
-CHUNK_COST = 300_000_000
+BATCH_COST = 300_000_000
 """Multiply-adds that one piece of work on the view takes: about 15 ms in products of matrices."""
 
-CHUNK_LEAST, CHUNK_MOST = 16, 128
+BATCH_LEAST, BATCH_MOST = 16, 128
 PRODUCT_SHARE = 0.5
 """What a multiply-add takes in a product, of what `VectorIndex.cost` counts."""
 
@@ -40,9 +40,9 @@ class Neighbor(NamedTuple):
     similarity: float
 
 
-def chunk(indexer: Indexer) -> int:
+def batch_size(indexer: Indexer) -> int:
     """For how many items neighbors are to be found at once, so that others need not wait."""
-    return max(CHUNK_LEAST, min(CHUNK_MOST, CHUNK_COST // max(indexer.search_cost, 1)))
+    return max(BATCH_LEAST, min(BATCH_MOST, BATCH_COST // max(indexer.search_cost, 1)))
 
 
 async def neighbors(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.analysis.neighbors import Neighbor, chunk, neighbors
+from service.analysis.neighbors import Neighbor, batch_size, neighbors
 from service.analysis.sampling import Survey, population, present
 from service.domain.analyses import Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
@@ -29,7 +29,7 @@ class OutlierFinder:
         """The items whose mean cosine with their ten nearest neighbors is lowest."""
         survey = Survey(await population(self._indexer, query.filter))
         scored: list[Outlier] = []
-        for some in survey.some(chunk(self._indexer)):
+        for some in survey.some(batch_size(self._indexer)):
             near = await neighbors(self._indexer, some, NEIGHBORS, query.filter)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
         scored.sort(key=lambda each: (each.score, each.item_id))

@@ -12,7 +12,7 @@ from service.domain.analyses import FoundPassage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.embedding.embedder import Vector
-from service.embedding.text_embedder import PassageSpan, Vectoriser
+from service.embedding.text_embedder import ChunkSpan, Vectoriser
 from service.index.follower import Indexer
 from service.index.item_index import View
 from service.index.vector_index import merged
@@ -106,7 +106,7 @@ class PassageFinder:
         for start in range(0, len(ids), TEXTS_AT_ONCE):
             some = ids[start : start + TEXTS_AT_ONCE]
             found = await self._store.get_items(self._generation, some)
-            hashes = await self._store.passage_hashes(self._generation, some)
+            hashes = await self._store.chunk_hashes(self._generation, some)
             late |= set(some) - found.keys()
             for item_id, stored in found.items():
                 if stored.state is ItemState.PENDING:
@@ -122,7 +122,7 @@ class PassageFinder:
         self, scored: Sequence[_Scored], text: str, hashes: Sequence[bytes]
     ) -> list[FoundPassage]:
         """The passages of one item; none if it was not embedded as it would be today."""
-        spans = self._vectoriser.passages(text)
+        spans = self._vectoriser.chunks(text)
         if [each.text_hash for each in spans] != list(hashes):
             return []
         return [_passage(each, text, spans[each.place]) for each in scored]
@@ -142,7 +142,7 @@ def _cut(scored: Sequence[_Scored], query: PassagesQuery) -> Iterator[_Scored]:
             yield each
 
 
-def _passage(scored: _Scored, text: str, span: PassageSpan) -> FoundPassage:
+def _passage(scored: _Scored, text: str, span: ChunkSpan) -> FoundPassage:
     passage = text[span.start : span.end]
     start = len(text[: span.start].encode())
     return FoundPassage(scored.item_id, passage, start, start + len(passage.encode()), scored.score)

@@ -54,7 +54,7 @@ class PendingEmbedder:
     async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
         failure = outcome.failures.get(pending.text)
         if failure is None:
-            await self._store.settle(self._generation, pending, outcome.passages[pending.text])
+            await self._store.settle(self._generation, pending, outcome.chunks[pending.text])
             return
         delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
         if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:

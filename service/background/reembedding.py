@@ -97,7 +97,7 @@ class Filler:
         for each in items:
             found = outcome.failures.get(each.text)
             if found is None:
-                filled.append((each, outcome.passages[each.text]))
+                filled.append((each, outcome.chunks[each.text]))
             elif isinstance(found, errors.TextRejected):
                 await self._registry.refuse(self._generation, each, found.message)
             else:
@@ -109,9 +109,9 @@ class Filler:
         """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
         texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
         outcome = await self._vectoriser.queries(set(texts))
-        passages = [each for some in outcome.passages.values() for each in some]
-        if passages:
-            await self._registry.keep(self._generation, passages, _spent(outcome))
+        chunks = [each for some in outcome.chunks.values() for each in some]
+        if chunks:
+            await self._registry.keep(self._generation, chunks, _spent(outcome))
         for failure in outcome.failures.values():
             if not isinstance(failure, errors.TextRejected):
                 raise failure

@@ -10,7 +10,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 from service.embedding.text_embedder import TextVectors, Vectoriser
 from service.index.follower import Indexer
 
@@ -54,12 +54,12 @@ class Embedded:
             sum(each.usage.cost_usd for each in every),
         )
 
-    def passages(self, text: str) -> dict[int, Sequence[Passage]]:
-        """By generation, the passages of a text in the others that have them."""
+    def chunks(self, text: str) -> dict[int, Sequence[Chunk]]:
+        """By generation, the chunks of a text in the others that have them."""
         return {
-            generation_id: each.passages[text]
+            generation_id: each.chunks[text]
             for generation_id, each in self.others.items()
-            if text in each.passages
+            if text in each.chunks
         }
 
 

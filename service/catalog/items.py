@@ -255,9 +255,9 @@ class CatalogItems:
         errors.require(rejected)
         for failure in outcome.failures.values():
             raise failure
-        vectors = [each for some in outcome.passages.values() for each in some]
+        vectors = [each for some in outcome.chunks.values() for each in some]
         others = {
-            generation_id: [each for some in found.passages.values() for each in some]
+            generation_id: [each for some in found.chunks.values() for each in some]
             for generation_id, found in embedded.others.items()
         }
         stored = await self._store.upsert_user(embedded.generation, user, vectors, others)
@@ -305,9 +305,9 @@ def _write(
     item: Item, embedded: Embedded, *, require_indexed: bool
 ) -> ItemWrite | errors.AkinError:
     """What to store for an item, given the outcome for its text."""
-    failure, others = embedded.outcome.failures.get(item.text), embedded.passages(item.text)
+    failure, others = embedded.outcome.failures.get(item.text), embedded.chunks(item.text)
     if failure is None:
-        return ItemWrite(item, embedded.outcome.passages[item.text], others=others)
+        return ItemWrite(item, embedded.outcome.chunks[item.text], others=others)
     if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
         return ItemWrite(item, pending_reason=failure.message, others=others)
     return at_field(failure, "item.text")

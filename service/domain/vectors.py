@@ -15,7 +15,7 @@ def text_hash(text: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Chunk:
     """A vector (float32 [dimensions], unit length) under the hash of the text it stands for."""
 
     text_hash: bytes

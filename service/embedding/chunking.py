@@ -1,6 +1,6 @@
-"""Splits a text that exceeds a model's context into passages that fit.
+"""Splits a text that exceeds a model's context into chunks that fit.
 
-A passage ends where a paragraph does, or else a sentence, a word, a character; the next one starts
+A chunk ends where a paragraph does, or else a sentence, a word, a character; the next one starts
 a little before that end, so that no thought is cut for both. Nothing of the text is left out.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from service.embedding.embedder import BYTES_PER_TOKEN, estimated_tokens
 
 OVERLAP = 0.1
-"""The share of a passage that the next one says again: a few sentences of a long one."""
+"""The share of a chunk that the next one says again: a few sentences of a long one."""
 
 LEAST_FILL = 0.5
-"""A border nearer to a passage's start than this is not taken: better a worse border."""
+"""A border nearer to a chunk's start than this is not taken: better a worse border."""
 
 _BORDERS = (
     re.compile(r"\n[^\S\n]*\n\s*"),  # a paragraph
@@ -25,12 +25,12 @@ _BORDERS = (
 
 
 def split(text: str, tokens: int) -> list[str]:
-    """The passages of `text`, each of about `tokens` tokens at most; the text itself if it fits."""
+    """The chunks of `text`, each of about `tokens` tokens at most; the text itself if it fits."""
     return [text[start:end] for start, end in spans(text, tokens)]
 
 
 def spans(text: str, tokens: int) -> list[tuple[int, int]]:
-    """Where the passages of `split` start and end in `text`, in characters."""
+    """Where the chunks of `split` start and end in `text`, in characters."""
     if estimated_tokens(text) <= tokens:
         return [(0, len(text))]
     return list(_spans(text, tokens))
@@ -66,7 +66,7 @@ def _border(text: str, least: int, most: int) -> int:
 
 
 def _resume(text: str, least: int, end: int) -> int:
-    """Where the passage after one that ends at `end` starts, not before `least`."""
+    """Where the chunk after one that ends at `end` starts, not before `least`."""
     for border in _BORDERS:
         for start in _ends(border, text, least, end):
             if least <= start < end:

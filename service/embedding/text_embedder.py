@@ -1,6 +1,6 @@
 """Texts to vectors by the cheapest way: from memory, from the store, or from the embedder.
 
-A text becomes one passage or, where the model's context is too short for it, several; each passage
+A text becomes one chunk or, where the model's context is too short for it, several; each chunk
 is put into the space's template and gets a vector, found by the hash of exactly what the model saw.
 Nothing is paid for twice: what the store has is never embedded again.
 """
@@ -17,7 +17,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import Passage, text_hash
+from service.domain.vectors import Chunk, text_hash
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.embedding.chunking import spans, split
@@ -43,22 +43,22 @@ class VectorStore(Protocol):
 class TextVectors:
     """The outcome for a set of texts.
 
-    `passages` and `failures` go by text and share no key; `embedded` names the texts for which the
+    `chunks` and `failures` go by text and share no key; `embedded` names the texts for which the
     embedder was asked.
     """
 
-    passages: Mapping[str, Sequence[Passage]]
+    chunks: Mapping[str, Sequence[Chunk]]
     failures: Mapping[str, errors.AkinError]
     embedded: frozenset[str]
     usage: EmbeddingUsage
 
     def vectors(self, text: str) -> Vector:
-        """The vectors of a text's passages, float32 [passages, dimensions]."""
-        return np.stack([each.vector for each in self.passages[text]])
+        """The vectors of a text's chunks, float32 [chunks, dimensions]."""
+        return np.stack([each.vector for each in self.chunks[text]])
 
 
-class PassageSpan(NamedTuple):
-    """Where a passage starts and ends in its text, in characters, and what its vector is kept by.
+class ChunkSpan(NamedTuple):
+    """Where a chunk starts and ends in its text, in characters, and what its vector is kept by.
 
     The hash is of exactly what the model saw.
     """
@@ -113,7 +113,7 @@ class Vectoriser:
         return await self._vectors(texts, self.space.query_template, patient=False)
 
     async def query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
-        """The vectors of one query, float32 [passages, dimensions].
+        """The vectors of one query, float32 [chunks, dimensions].
 
         Raises:
             InvalidRequest: the text of `field` can never be embedded.
@@ -124,11 +124,11 @@ class Vectoriser:
             raise at_field(outcome.failures[text], field)
         return outcome.vectors(text), outcome.usage
 
-    def passages(self, text: str) -> list[PassageSpan]:
-        """The passages of an item's text, in the order of its vectors."""
+    def chunks(self, text: str) -> list[ChunkSpan]:
+        """The chunks of an item's text, in the order of its vectors."""
         template = self.space.template
         return [
-            PassageSpan(start, end, text_hash(template.replace("{text}", text[start:end])))
+            ChunkSpan(start, end, text_hash(template.replace("{text}", text[start:end])))
             for start, end in spans(text, self._room(template))
         ]
 
@@ -163,15 +163,15 @@ class Vectoriser:
         failures = {
             text: failed[part] for text, each in rendered.items() for part in each if part in failed
         }
-        passages = {
-            text: [Passage(hashes[part], found[part]) for part in each]
+        chunks = {
+            text: [Chunk(hashes[part], found[part]) for part in each]
             for text, each in rendered.items()
             if text not in failures
         }
         cached = len(rendered) - len(embedded)
         self._observe(len(embedded), cached)
         usage = EmbeddingUsage(len(rendered), cached, round(tokens), cost)
-        return TextVectors(passages, failures, embedded - failures.keys(), usage)
+        return TextVectors(chunks, failures, embedded - failures.keys(), usage)
 
     async def _embedded(self, parts: Sequence[str], *, patient: bool) -> Sequence[Outcome]:
         with call_context.Stage(call_context.EMBED):
@@ -181,7 +181,7 @@ class Vectoriser:
         """What the model is to see of each text."""
         room = self._room(template)
         return {
-            text: [template.replace("{text}", passage) for passage in split(text, room)]
+            text: [template.replace("{text}", chunk) for chunk in split(text, room)]
             for text in texts
         }
 

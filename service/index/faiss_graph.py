@@ -223,7 +223,7 @@ class GraphPart:
             hits = [self._hits(*each, excluded) for each in zip(*found, strict=True)]
             if wanted == rows.number or all(_complete(each, limit) for each in hits):
                 return hits
-            # Excluded keys, several passages of one key and equal scores took places.
+            # Excluded keys, several chunks of one key and equal scores took places.
             wanted = min(2 * wanted, rows.number)
 
     def _found(

@@ -38,7 +38,7 @@ def reasons(
         return [()] * len(keys)
     owned = view.index.vectors(keys)
     cosines = Centered(here.sources.vectors[liked], surroundings).cosines(owned.vectors)
-    # Of several passages, on either side, the nearest ones count.
+    # Of several chunks, on either side, the nearest ones count.
     items = np.searchsorted(owned.owners, np.arange(len(keys)))
     cosines = np.maximum.reduceat(cosines, items, axis=0)
     positions, tastes = np.unique(here.owners[liked], return_index=True)

@@ -69,7 +69,7 @@ def pooled(
         scored, vectors, items = _searched(view, scorer, fetch, allowed)
     if lift is not None:
         scored = [Hits(each.keys, each.scores + lift(each.keys)) for each in scored]
-    # Each further passage of an item may take a place.
+    # Each further chunk of an item may take a place.
     best = _best(scored, limit + vectors - items)
     return _rescored(view, scorer, best, lift)
 

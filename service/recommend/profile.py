@@ -33,7 +33,7 @@ LEAST_WEIGHT = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """One text and the vectors of its passages, float32 [passages, dimensions]."""
+    """One text and the vectors of its chunks, float32 [chunks, dimensions]."""
 
     text: str
     weight: float
@@ -64,7 +64,7 @@ class Tastes:
 class Present:
     """The tastes that a view has vectors for: texts, then items.
 
-    `sources` has one for each passage, and `owners` the place of its taste in `origins`.
+    `sources` has one for each chunk, and `owners` the place of its taste in `origins`.
     """
 
     origins: Sequence[ItemSource | TextSource]
@@ -90,14 +90,14 @@ def present(tastes: Tastes, view: View) -> Present:
             *(TextSource(each.text) for each in tastes.texts),
             *(ItemSource(each.item_id) for each in counting),
         ],
-        sources=_sources(tastes, counting, passages := _spread(found)),
-        owners=np.repeat(np.arange(len(passages)), [len(each) for each in passages]),
+        sources=_sources(tastes, counting, chunks := _spread(found)),
+        owners=np.repeat(np.arange(len(chunks)), [len(each) for each in chunks]),
         own_keys=view.keys(each.item_id for each in here),
         missing_item_ids=tuple(dict.fromkeys(each.item_id for each in missing)),
     )
 
 
-def _sources(tastes: Tastes, counting: Sequence[LikedItem], passages: Sequence[Vectors]) -> Sources:
+def _sources(tastes: Tastes, counting: Sequence[LikedItem], chunks: Sequence[Vectors]) -> Sources:
     weights = np.array(
         [*(each.weight for each in tastes.texts), *(each.weight for each in counting)]
     )
@@ -107,19 +107,19 @@ def _sources(tastes: Tastes, counting: Sequence[LikedItem], passages: Sequence[V
     ages = np.zeros(len(weights))
     if tastes.ordered and len(counting) > 1:
         ages[len(tastes.texts) :] = np.linspace(1.0, 0.0, len(counting))
-    numbers = [len(each) for each in passages]
+    numbers = [len(each) for each in chunks]
     per_taste = np.stack([weights, 1 / np.maximum(numbers, 1), ages]).astype(np.float32)
     per_source = np.repeat(per_taste, numbers, axis=1)
-    vectors = np.concatenate(passages) if passages else np.empty((0, 0), np.float32)
+    vectors = np.concatenate(chunks) if chunks else np.empty((0, 0), np.float32)
     return Sources(vectors, *per_source)
 
 
-def _spread(passages: Sequence[Vectors]) -> list[Vectors]:
-    """At most SOURCES vectors in all: of long texts evenly spread passages."""
-    most = max(1, SOURCES // max(len(passages), 1))
+def _spread(chunks: Sequence[Vectors]) -> list[Vectors]:
+    """At most SOURCES vectors in all: of long texts evenly spread chunks."""
+    most = max(1, SOURCES // max(len(chunks), 1))
     return [
         each if len(each) <= most else each[np.linspace(0, len(each) - 1, most).astype(int)]
-        for each in passages
+        for each in chunks
     ]
 
 

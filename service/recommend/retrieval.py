@@ -23,7 +23,7 @@ NO_VECTORS: Vectors = np.empty((0, 0), np.float32)
 class Candidates:
     """Ids, scores and keys of the best items, best first, as of `sequence`.
 
-    `vectors`, of each candidate's first passage, are there where more than the score decides:
+    `vectors`, of each candidate's first chunk, are there where more than the score decides:
     float32 [candidates, dimensions]. `tastes` are what the scores were made from, where that is
     more than one item.
     """
@@ -88,7 +88,7 @@ def _around(view: View, query: Query, source: ItemSource, size: int) -> Hits | N
 
 
 def _nearest(view: View, vectors: Vectors, query: Query, size: int, exclude: set[int]) -> Hits:
-    """The items nearest to any of one text's passages."""
+    """The items nearest to any of one text's chunks."""
     left_out, allowed = view.selection(query.filter, exclude)
     hits = view.index.search(vectors, size, left_out, allowed, exact=query.exact)
     return hits[0] if len(hits) == 1 else merged(hits)

@@ -32,10 +32,10 @@ REACH_BOUND = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Unit vectors float32 [sources, dimensions], one for each passage of each taste.
+    """Unit vectors float32 [sources, dimensions], one for each chunk of each taste.
 
     Per source, float32: the weight of its taste, the largest 1 and none 0, a dislike's negative;
-    the share that it has in its taste, one over the number of passages; the age of the taste, 0 for
+    the share that it has in its taste, one over the number of chunks; the age of the taste, 0 for
     the latest like and for what has no age, 1 for the oldest.
     """
 

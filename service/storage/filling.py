@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from service.domain.generations import Generation
 from service.domain.usage import Spend
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 from service.storage import vectors
 from service.storage.records import NEVER_US, PendingItem
 from service.storage.writer import Transaction
@@ -47,7 +47,7 @@ def unfilled(
 def fill(
     transaction: Transaction,
     generation: Generation,
-    filled: Sequence[tuple[PendingItem, Sequence[Passage]]],
+    filled: Sequence[tuple[PendingItem, Sequence[Chunk]]],
     spent: Spend,
 ) -> None:
     """Gives items that were not written again meanwhile their vectors.
@@ -55,11 +55,11 @@ def fill(
     Nobody follows the generation yet, so that this is no change of the items: those who follow the
     serving one would take in each anew.
     """
-    for item, passages in filled:
+    for item, chunks in filled:
         if _is_as_read(transaction.connection, generation, item):
-            vectors.embed(transaction.connection, generation, item.item_key, passages)
+            vectors.embed(transaction.connection, generation, item.item_key, chunks)
         else:
-            vectors.keep(transaction.connection, generation, passages)
+            vectors.keep(transaction.connection, generation, chunks)
     _add(transaction, generation, spent)
 
 
@@ -88,10 +88,10 @@ def preferences(
 
 
 def keep(
-    transaction: Transaction, generation: Generation, passages: Sequence[Passage], spent: Spend
+    transaction: Transaction, generation: Generation, chunks: Sequence[Chunk], spent: Spend
 ) -> None:
     """Keeps vectors of a generation's space, and notes what they took."""
-    vectors.keep(transaction.connection, generation, passages)
+    vectors.keep(transaction.connection, generation, chunks)
     _add(transaction, generation, spent)
 
 

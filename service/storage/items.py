@@ -186,11 +186,11 @@ def upsert(
     ).fetchone()
     serving_reason = None
     for each in generations:
-        passages, reason = write.in_generation(
+        chunks, reason = write.in_generation(
             each.generation.generation_id, written=generation.generation_id
         )
-        if passages:
-            vectors.embed(connection, each.generation, item_key, passages)
+        if chunks:
+            vectors.embed(connection, each.generation, item_key, chunks)
         else:
             connection.execute(
                 "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, 0, ?)",

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from service.domain.generations import Generation
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 from service.storage.records import PendingItem
 from service.storage.vectors import embed, keep
 from service.storage.writer import Transaction
@@ -45,7 +45,7 @@ def settle(
     transaction: Transaction,
     generation: Generation,
     pending: PendingItem,
-    passages: Sequence[Passage],
+    chunks: Sequence[Chunk],
 ) -> int:
     """Gives a pending item its vectors, unless it was written again meanwhile.
 
@@ -58,10 +58,10 @@ def settle(
         (sequence, pending.item_key, pending.sequence),
     ).rowcount
     # What was paid for is kept even where the item is another by now.
-    keep(transaction.connection, generation, passages)
+    keep(transaction.connection, generation, chunks)
     if not changed:
         return 0
-    embed(transaction.connection, generation, pending.item_key, passages)
+    embed(transaction.connection, generation, pending.item_key, chunks)
     return sequence
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.items import Item, StoredItem
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 
 NEVER_US = 2**62
 """As the time of the next attempt: not before the item is written again, or the server restarts."""
@@ -19,19 +19,19 @@ NOT_YET = "the text is not embedded with the new model yet"
 class ItemWrite:
     """An item to store.
 
-    Either there are `passages`, one for most texts, or `pending_reason` tells why not yet. `others`
-    are the passages of further generations, by their ids.
+    Either there are `chunks`, one for most texts, or `pending_reason` tells why not yet. `others`
+    are the chunks of further generations, by their ids.
     """
 
     item: Item
-    passages: Sequence[Passage] = ()
+    chunks: Sequence[Chunk] = ()
     pending_reason: str | None = None
-    others: Mapping[int, Sequence[Passage]] = field(default_factory=dict)
+    others: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
 
-    def in_generation(self, generation_id: int, *, written: int) -> tuple[Sequence[Passage], str]:
-        """Return the passages for a generation, or why there are none."""
+    def in_generation(self, generation_id: int, *, written: int) -> tuple[Sequence[Chunk], str]:
+        """Return the chunks for a generation, or why there are none."""
         if generation_id == written:
-            return self.passages, self.pending_reason or ""
+            return self.chunks, self.pending_reason or ""
         return self.others.get(generation_id, ()), NOT_YET
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import Spend
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 from service.storage import filling, generations, removal
 from service.storage.core import Core
 from service.storage.filling import Filled
@@ -106,7 +106,7 @@ class Registry:
     async def fill(
         self,
         generation: Generation,
-        filled: Sequence[tuple[PendingItem, Sequence[Passage]]],
+        filled: Sequence[tuple[PendingItem, Sequence[Chunk]]],
         spent: Spend,
     ) -> None:
         """Gives items that were not written again meanwhile their vectors in a new generation."""
@@ -122,11 +122,11 @@ class Registry:
         """The texts of some users' preferences, and the last one's key; None: there are none."""
         return await self._core.read(filling.preferences, generation, after, limit)
 
-    async def keep(self, generation: Generation, passages: Sequence[Passage], spent: Spend) -> None:
+    async def keep(self, generation: Generation, chunks: Sequence[Chunk], spent: Spend) -> None:
         """Keeps vectors of a generation's space that no item has, and notes what they took."""
 
         def operation(transaction: Transaction) -> None:
-            filling.keep(transaction, generation, passages, spent)
+            filling.keep(transaction, generation, chunks, spent)
 
         await self._core.write(operation)
 

@@ -12,7 +12,7 @@ from service.domain.generations import Generation
 from service.domain.items import Change, StoredItem
 from service.domain.usage import Spend
 from service.domain.users import StoredUser, User
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 from service.storage import items, pending, spend, users, vectors, written
 from service.storage.core import Core
 from service.storage.generations import live_generations
@@ -89,11 +89,11 @@ class Store(Core):
         """What was written of the live items among `item_ids`, texts cut to some characters."""
         return await self.read(written.written, generation, item_ids, characters, self._clock_us())
 
-    async def passage_hashes(
+    async def chunk_hashes(
         self, generation: Generation, item_ids: Sequence[str]
     ) -> Mapping[str, Sequence[bytes]]:
-        """What the vectors of items are kept by, in the order of their passages."""
-        return await self.read(written.passage_hashes, generation, item_ids)
+        """What the vectors of items are kept by, in the order of their chunks."""
+        return await self.read(written.chunk_hashes, generation, item_ids)
 
     async def list_items(
         self, generation: Generation, after: str, limit: int, max_bytes: int
@@ -118,8 +118,8 @@ class Store(Core):
         self,
         generation: Generation,
         user: User,
-        passages: Sequence[Passage] = (),
-        others: Mapping[int, Sequence[Passage]] = MappingProxyType({}),
+        chunks: Sequence[Chunk] = (),
+        others: Mapping[int, Sequence[Chunk]] = MappingProxyType({}),
     ) -> StoredUser:
         """Stores a user with the preferences' vectors, in further generations by their ids.
 
@@ -128,7 +128,7 @@ class Store(Core):
         """
 
         def operation(transaction: Transaction) -> StoredUser:
-            known = {generation.generation_id: passages, **others}
+            known = {generation.generation_id: chunks, **others}
             for each in live_generations(transaction.connection, generation.catalog_id):
                 some = known.get(each.generation.generation_id, ())
                 vectors.keep(transaction.connection, each.generation, some)
@@ -164,10 +164,10 @@ class Store(Core):
         return await self.read(pending.due_pending, generation, self._clock_us(), limit)
 
     async def settle(
-        self, generation: Generation, item: PendingItem, passages: Sequence[Passage]
+        self, generation: Generation, item: PendingItem, chunks: Sequence[Chunk]
     ) -> int:
         """Gives a pending item its vectors; returns the change's sequence, 0 if it is outdated."""
-        return await self.write(lambda t: pending.settle(t, generation, item, passages))
+        return await self.write(lambda t: pending.settle(t, generation, item, chunks))
 
     async def postpone(
         self, generation: Generation, item: PendingItem, reason: str, delay_seconds: float | None

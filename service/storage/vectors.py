@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from service.domain.generations import Generation
-from service.domain.vectors import Passage
+from service.domain.vectors import Chunk
 
 
 def insert(connection: sqlite3.Connection, space_id: int, vectors: Mapping[bytes, bytes]) -> None:
@@ -17,17 +17,15 @@ def insert(connection: sqlite3.Connection, space_id: int, vectors: Mapping[bytes
     )
 
 
-def _ids_of(
-    connection: sqlite3.Connection, space_id: int, passages: Sequence[Passage]
-) -> list[int]:
-    """The ids of the passages' vectors, which are stored on the way if they are new."""
-    insert(connection, space_id, {each.text_hash: each.vector.tobytes() for each in passages})
+def _ids_of(connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]) -> list[int]:
+    """The ids of the chunks' vectors, which are stored on the way if they are new."""
+    insert(connection, space_id, {each.text_hash: each.vector.tobytes() for each in chunks})
     return [
         connection.execute(
             "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
             (space_id, each.text_hash),
         ).fetchone()[0]
-        for each in passages
+        for each in chunks
     ]
 
 
@@ -35,10 +33,10 @@ def embed(
     connection: sqlite3.Connection,
     generation: Generation,
     item_key: int,
-    passages: Sequence[Passage],
+    chunks: Sequence[Chunk],
 ) -> None:
     """Gives an item its vectors in a generation, for which it waits no more."""
-    vector_ids = _ids_of(connection, generation.space_id, passages)
+    vector_ids = _ids_of(connection, generation.space_id, chunks)
     for table in ("item_vectors", "pending"):
         connection.execute(
             f"DELETE FROM {table} WHERE layer_id = ? AND item_key = ?",
@@ -53,14 +51,12 @@ def embed(
     )
 
 
-def keep(
-    connection: sqlite3.Connection, generation: Generation, passages: Sequence[Passage]
-) -> None:
-    """Keeps the vectors of passages, whatever they are for."""
+def keep(connection: sqlite3.Connection, generation: Generation, chunks: Sequence[Chunk]) -> None:
+    """Keeps the vectors of chunks, whatever they are for."""
     insert(
         connection,
         generation.space_id,
-        {each.text_hash: each.vector.tobytes() for each in passages},
+        {each.text_hash: each.vector.tobytes() for each in chunks},
     )
 
 
@@ -91,7 +87,7 @@ def forget(connection: sqlite3.Connection, item_key: int) -> None:
 def changed(
     connection: sqlite3.Connection, generation: Generation, after: int, reached: int
 ) -> dict[int, list[bytes]]:
-    """By item, the vectors of its passages, of what changed in (after, reached]."""
+    """By item, the vectors of its chunks, of what changed in (after, reached]."""
     found: dict[int, list[bytes]] = {}
     for item_key, vector in connection.execute(
         """SELECT item_key, vector FROM items CROSS JOIN item_vectors USING (item_key)

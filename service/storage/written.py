@@ -48,10 +48,10 @@ def written(
     }
 
 
-def passage_hashes(
+def chunk_hashes(
     connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str]
 ) -> dict[str, list[bytes]]:
-    """What the vectors of items are kept by, in the order of their passages."""
+    """What the vectors of items are kept by, in the order of their chunks."""
     found: dict[str, list[bytes]] = {}
     ids = json.dumps(item_ids)
     rows = connection.execute(

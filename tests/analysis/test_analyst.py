@@ -280,7 +280,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             (
                 (-float(unit_vector(text[span.start : span.end]) @ query), item_id, span.start)
                 for item_id, text in texts.items()
-                for span in catalog.vectoriser.passages(text)
+                for span in catalog.vectoriser.chunks(text)
             ),
         )
         own = analyst(catalog)

@@ -12,26 +12,26 @@ TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
 
 
 @given(TEXTS, st.integers(4, 120))
-def test_every_passage_fits(text: str, tokens: int) -> None:
-    """No passage is longer than the model's context, by our estimate."""
-    assert all(estimated_tokens(passage) <= tokens for passage in split(text, tokens))
+def test_every_chunk_fits(text: str, tokens: int) -> None:
+    """No chunk is longer than the model's context, by our estimate."""
+    assert all(estimated_tokens(chunk) <= tokens for chunk in split(text, tokens))
 
 
 @given(TEXTS, st.integers(4, 120))
 def test_nothing_is_left_out(text: str, tokens: int) -> None:
-    """The passages follow each other through the text, and only white space lies between."""
+    """The chunks follow each other through the text, and only white space lies between."""
     end = 0
-    for passage in split(text, tokens):
-        window = text[: end + len(passage) + len(text[end:]) - len(text[end:].lstrip())]
-        start = window.rfind(passage)
+    for chunk in split(text, tokens):
+        window = text[: end + len(chunk) + len(text[end:]) - len(text[end:].lstrip())]
+        start = window.rfind(chunk)
         assert start >= 0
         assert not text[end:start].strip()
-        end = max(end, start + len(passage))
+        end = max(end, start + len(chunk))
     assert not text[end:].strip()
 
 
 @given(TEXTS)
-def test_a_short_text_is_one_passage(text: str) -> None:
+def test_a_short_text_is_one_chunk(text: str) -> None:
     """A text that fits is left as it is."""
     assert [text] == split(text, estimated_tokens(text))
 
@@ -40,35 +40,35 @@ def paragraph(number: int) -> str:
     return f"Paragraph {number} says one thing. It goes on, and then it stops."
 
 
-def test_passages_end_where_paragraphs_do() -> None:
+def test_chunks_end_where_paragraphs_do() -> None:
     """Paragraphs are not torn apart where a border between two of them is near."""
     paragraphs = [paragraph(number) for number in range(12)]
-    for passage in split("\n\n".join(paragraphs), 50):
-        assert passage.rstrip().endswith("stops.")
+    for chunk in split("\n\n".join(paragraphs), 50):
+        assert chunk.rstrip().endswith("stops.")
 
 
-def test_passages_end_where_sentences_do() -> None:
-    """Without paragraphs, passages end and start with whole sentences."""
+def test_chunks_end_where_sentences_do() -> None:
+    """Without paragraphs, chunks end and start with whole sentences."""
     text = " ".join(f"Sentence number {number} is short." for number in range(300))
-    passages = split(text, 300)
-    assert len(passages) > 5
-    for passage in passages:
-        assert passage.startswith("Sentence")
-        assert passage.rstrip().endswith("short.")
+    chunks = split(text, 300)
+    assert len(chunks) > 5
+    for chunk in chunks:
+        assert chunk.startswith("Sentence")
+        assert chunk.rstrip().endswith("short.")
 
 
-def test_passages_do_not_tear_words() -> None:
-    """Without sentences, passages end between words."""
+def test_chunks_do_not_tear_words() -> None:
+    """Without sentences, chunks end between words."""
     words = [f"word{number}" for number in range(200)]
-    for passage in split(" ".join(words), 40):
-        assert set(passage.split()) <= set(words)
+    for chunk in split(" ".join(words), 40):
+        assert set(chunk.split()) <= set(words)
 
 
-def test_passages_overlap_a_little() -> None:
-    """What stands at the end of a passage stands at the start of the next one too."""
+def test_chunks_overlap_a_little() -> None:
+    """What stands at the end of a chunk stands at the start of the next one too."""
     text = " ".join(f"s{number}." for number in range(500))
-    passages = split(text, 100)
-    for before, after in pairwise(passages):
+    chunks = split(text, 100)
+    for before, after in pairwise(chunks):
         first = after.split()[0]
         assert first in before.split()
         assert before.split().index(first) > 0.8 * len(before.split())
@@ -77,6 +77,6 @@ def test_passages_overlap_a_little() -> None:
 @pytest.mark.parametrize("character", ["x", "漢", "🙂"])
 def test_a_text_without_borders_is_split_all_the_same(character: str) -> None:
     """A text of one endless word is cut between characters."""
-    passages = split(character * 1_000, 50)
-    assert {character} == set("".join(passages))
-    assert len("".join(passages)) >= 1_000
+    chunks = split(character * 1_000, 50)
+    assert {character} == set("".join(chunks))
+    assert len("".join(chunks)) >= 1_000

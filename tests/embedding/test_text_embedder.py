@@ -29,7 +29,7 @@ async def test_an_unknown_text_is_embedded(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         outcome = await catalog.vectoriser.documents(["tea and cake", "coffee"])
-        assert {"tea and cake", "coffee"} == outcome.embedded == set(outcome.passages)
+        assert {"tea and cake", "coffee"} == outcome.embedded == set(outcome.chunks)
         assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN) == outcome.usage
         np.testing.assert_allclose(unit_vector("coffee"), outcome.vectors("coffee")[0], atol=1e-6)
     assert [("tea and cake", "coffee")] == embedder.batches
@@ -61,7 +61,7 @@ async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
         outcome = await vectoriser.documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage
         np.testing.assert_array_equal(unit_vector("tea"), outcome.vectors("tea")[0])
-        assert cache.get(text_hash("tea")) is outcome.passages["tea"][0].vector
+        assert cache.get(text_hash("tea")) is outcome.chunks["tea"][0].vector
     assert [] == embedder.batches
 
 
@@ -75,7 +75,7 @@ async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
         outcome = await catalog.vectoriser.documents(texts)
         assert (4, 2) == (outcome.usage.texts, outcome.usage.cached_texts)
         assert {"new", "newer"} == outcome.embedded
-        assert set(texts) == set(outcome.passages)
+        assert set(texts) == set(outcome.chunks)
     assert ["remembered", "new", "newer"] == embedder.texts
 
 
@@ -84,7 +84,7 @@ async def test_no_texts_take_nothing(tmp_path: Path) -> None:
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         outcome = await catalog.vectoriser.documents([])
         assert EmbeddingUsage() == outcome.usage
-        assert {} == outcome.passages
+        assert {} == outcome.chunks
 
 
 async def test_concurrent_calls_embed_a_text_once(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ async def test_failures_are_told_by_text_and_not_remembered(tmp_path: Path) -> N
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         outcome = await catalog.vectoriser.documents(["tea"])
-        assert {} == outcome.passages
+        assert {} == outcome.chunks
         assert frozenset() == outcome.embedded
         assert [errors.EmbeddingUnavailable] == [type(each) for each in outcome.failures.values()]
         embedder.fault = None
-        assert ["tea"] == list((await catalog.vectoriser.documents(["tea"])).passages)
+        assert ["tea"] == list((await catalog.vectoriser.documents(["tea"])).chunks)
 
 
 async def test_one_text_alone_raises_its_failure(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorInde
 def check(index: VectorIndex, expected: dict[int, Vectors]) -> None:
     assert sorted(expected) == sorted(index.keys().tolist())
     owned = index.vectors(list(expected))
-    for place, passages in enumerate(expected.values()):
-        assert passages.tolist() == owned.vectors[owned.owners == place].tolist()
+    for place, chunks in enumerate(expected.values()):
+        assert chunks.tolist() == owned.vectors[owned.owners == place].tolist()
 
 
 @pytest.mark.parametrize("tiered", [False, True])
-def test_passages_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
+def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
     """A key's vectors come back as they were put, after churn, builds and snapshots."""
 
     def empty() -> VectorIndex:

@@ -324,7 +324,7 @@ def test_only_allowed_keys_are_found(factory: Factory, share: float, limit: int)
 
 @every_index
 def test_a_mask_and_excluded_keys_go_together(factory: Factory) -> None:
-    """A key comes back only if it is allowed and not excluded, with several passages too."""
+    """A key comes back only if it is allowed and not excluded, with several chunks too."""
     index = factory(4)
     index.upsert([number // 2 for number in range(16)], SIGNS)
     allowed = np.array([True, True, False, True, False, True, True, True])

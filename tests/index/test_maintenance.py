@@ -135,7 +135,7 @@ def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
     """Graphs and codes that the disk does not take raise what every caller expects."""
     view = empty_view()
     changes = [
-        Change(each.item.item_id, "{}", (each.passages[0].vector.tobytes(),), None)
+        Change(each.item.item_id, "{}", (each.chunks[0].vector.tobytes(),), None)
         for each in ITEMS[:GRAPH_FROM]
     ]
     view.apply(changes, GRAPH_FROM)

@@ -101,13 +101,13 @@ def test_a_lift_is_added_before_the_best_are_chosen() -> None:
     assert pytest.approx(expected, abs=1e-6) == float(hits.scores[0])
 
 
-def test_an_item_counts_by_its_best_passage() -> None:
-    """An item of several passages comes once, with the score of the one that fits best."""
+def test_an_item_counts_by_its_best_chunk() -> None:
+    """An item of several chunks comes once, with the score of the one that fits best."""
     vectors = units(7, 40)
     view = View(ExactIndex(DIMENSIONS), FakeClock())
-    passages = tuple(vectors[n].tobytes() for n in range(3))
+    chunks = tuple(vectors[n].tobytes() for n in range(3))
     others = [Change(f"i{n}", "{}", (vectors[n].tobytes(),), None) for n in range(3, 40)]
-    view.apply([Change("long", "{}", passages, None), *others], 40)
+    view.apply([Change("long", "{}", chunks, None), *others], 40)
     hits = pooled(view, SCORER, 38, every(view))
     assert 38 == len(hits.keys) == len(set(hits.keys.tolist()))
     key = view.key("long")

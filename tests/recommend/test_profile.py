@@ -27,15 +27,15 @@ def scores(*texts: Taste) -> list[float]:
 
 @pytest.mark.parametrize("weight", [1.0, -1.0])
 def test_saying_it_often_changes_nothing(weight: float) -> None:
-    """A taste of many equal passages counts as much as one that says it once."""
+    """A taste of many equal chunks counts as much as one that says it once."""
     like, other = Taste("like", 1.0, units(2, 1)), units(3, 1)
     once = Taste("once", weight, other)
     often = Taste("often", weight, np.repeat(other, 100, axis=0))
     assert pytest.approx(scores(like, once), abs=1e-4) == scores(like, often)
 
 
-def test_so_many_passages_count_at_most() -> None:
-    """Of long texts evenly spread passages count, the first and the last among them."""
+def test_so_many_chunks_count_at_most() -> None:
+    """Of long texts evenly spread chunks count, the first and the last among them."""
     long = [Taste(f"t{n}", 1.0, units(10 + n, 700)) for n in range(3)]
     here = present(Tastes(texts=long), VIEW)
     assert SOURCES >= len(here.sources.vectors) >= SOURCES - 3

@@ -17,7 +17,7 @@ from service.domain.items import ItemState
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import Spend
 from service.domain.users import Preference, User
-from service.domain.vectors import Passage, text_hash
+from service.domain.vectors import Chunk, text_hash
 from service.storage import Registry, Store
 from service.storage.records import ItemWrite
 
@@ -25,9 +25,9 @@ NEW = Model(replace(SPACE, model="new"))
 OTHER = Model(replace(SPACE, model="other"), 16)
 
 
-def turned(text: str) -> Passage:
+def turned(text: str) -> Chunk:
     """What the new model makes of a text: another vector than the old one's."""
-    return Passage(text_hash(f"new {text}"), unit_vector(f"new {text}"))
+    return Chunk(text_hash(f"new {text}"), unit_vector(f"new {text}"))
 
 
 async def default(store: Store) -> CatalogRecord:
@@ -190,7 +190,7 @@ async def test_cancelling_after_the_switch_goes_back(tmp_path: Path) -> None:
         former, new = await switched(store)
         later = replace(
             ItemWrite(indexed("b", "rum").item, [turned("rum")]),
-            others={former.generation_id: indexed("b", "rum").passages},
+            others={former.generation_id: indexed("b", "rum").chunks},
         )
         await store.upsert_items(new, [later])
         await Registry(store).cancel(await default(store))
@@ -309,7 +309,7 @@ async def test_every_change_of_catalogs_is_told(tmp_path: Path) -> None:
 
 
 async def test_data_of_the_first_versions_is_taken_over(tmp_path: Path) -> None:
-    """Items, their passages, what waits and users are all there after the change of the schema."""
+    """Items, their chunks, what waits and users are all there after the change of the schema."""
     scripts = sorted(resources.files("service.storage.migrations").iterdir(), key=lambda p: p.name)
     old = [each.read_text() for each in scripts if each.name.endswith(".sql")][:3]
     vector = unit_vector("tea").tobytes()
@@ -338,6 +338,6 @@ async def test_data_of_the_first_versions_is_taken_over(tmp_path: Path) -> None:
         assert {"an outage": 1} == await store.pending_reasons(generation)
         assert None is not await store.get_user(generation, "u")
         (waiting,) = await store.due_pending(generation, 10)
-        assert 0 < await store.settle(generation, waiting, indexed("b", "text").passages)
+        assert 0 < await store.settle(generation, waiting, indexed("b", "text").chunks)
         assert 4 < (await store.upsert_items(generation, [indexed("d", "rum")]))[0].sequence
     assert [] == rows(tmp_path, "PRAGMA foreign_key_check")

@@ -8,14 +8,14 @@ from support.stores import all_changes, all_items, indexed, opened, pending, row
 
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
-from service.domain.vectors import Passage, text_hash
+from service.domain.vectors import Chunk, text_hash
 from service.storage import Store
 from service.storage.records import PendingItem
 
 
 async def settle(store: Store, catalog: Generation, item: PendingItem) -> int:
-    passage = Passage(text_hash(item.text), unit_vector(item.text))
-    return await store.settle(catalog, item, [passage])
+    chunk = Chunk(text_hash(item.text), unit_vector(item.text))
+    return await store.settle(catalog, item, [chunk])
 
 
 async def served(store: Store, catalog: Generation, item_id: str) -> bytes | None:

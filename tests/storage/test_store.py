@@ -9,7 +9,7 @@ from support.stores import PAGE_BYTES, all_changes, all_items, indexed, opened, 
 from service import errors
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.users import LikedItem, Preference, User
-from service.domain.vectors import Passage, text_hash
+from service.domain.vectors import Chunk, text_hash
 from service.storage.records import ItemWrite
 
 
@@ -21,9 +21,9 @@ async def test_what_was_written_survives_a_reopening(tmp_path: Path) -> None:
     user = User("u", (Preference("tea", -0.5),), (LikedItem("ä", 2.0), LikedItem("gone")))
     vector = unit_vector("tea")
     async with opened(tmp_path, clock) as (store, catalog):
-        write = ItemWrite(item, [Passage(text_hash(item.text), unit_vector(item.text))])
+        write = ItemWrite(item, [Chunk(text_hash(item.text), unit_vector(item.text))])
         (stored,) = await store.upsert_items(catalog, [write])
-        stored_user = await store.upsert_user(catalog, user, [Passage(text_hash("tea"), vector)])
+        stored_user = await store.upsert_user(catalog, user, [Chunk(text_hash("tea"), vector)])
     async with opened(tmp_path, clock) as (store, catalog):
         assert {"ä": stored} == await store.get_items(catalog, ["ä", "missing"])
         assert stored_user == await store.get_user(catalog, "u")
@@ -200,7 +200,7 @@ async def test_a_page_ends_once_it_exceeds_its_bytes(tmp_path: Path) -> None:
     size = 2 * len("é".encode() * 50 + b"{}")
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         vector = unit_vector("x")
-        writes = [ItemWrite(item, [Passage(text_hash(item.text), vector)]) for item in items]
+        writes = [ItemWrite(item, [Chunk(text_hash(item.text), vector)]) for item in items]
         await store.upsert_items(catalog, writes)
         for max_bytes, length in ((0, 1), (size - 1, 2), (size, 3)):
             page = await store.list_items(catalog, "", 10, max_bytes)
@@ -220,8 +220,8 @@ async def test_one_text_has_one_vector(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("b", "tea")])
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("c", "coffee")])
-        passages = [Passage(text_hash("tea"), unit_vector("tea"))]
-        await store.upsert_user(catalog, User("u", (Preference("tea"),)), passages)
+        chunks = [Chunk(text_hash("tea"), unit_vector("tea"))]
+        await store.upsert_user(catalog, User("u", (Preference("tea"),)), chunks)
     assert [(2,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
 
 
