@@ -273,9 +273,9 @@ def show(result: Result) -> None:
     for row in result["callers"]:
         for client in ("python", "go"):
             cells = "".join(
-                f"{figures['calls_per_second']:>10,.0f}{figures['p50_ms']:>10.2f}"
-                f"{figures['p99_ms']:>10.2f}"
-                for figures in (row[f"akin_{client}"], row[f"chroma_{client}"])
+                f"{stats['calls_per_second']:>10,.0f}{stats['p50_ms']:>10.2f}"
+                f"{stats['p99_ms']:>10.2f}"
+                for stats in (row[f"akin_{client}"], row[f"chroma_{client}"])
             )
             label = f"{row['concurrency']} in {client.capitalize()}"
             print(f"{label:18}{cells}{row[f'ratio_{client}']:>12}")

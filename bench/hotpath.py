@@ -23,10 +23,10 @@ from service.domain.users import LikedItem
 from service.domain.validation import query_violations
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_tiers import TieredIndex
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
-from service.recommend.profile import Tastes
-from service.recommend.retrieval import Finder
+from service.recommend.profile import Profile
+from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 
 CALLS = 2_000
@@ -41,20 +41,20 @@ def vectors_of(found: Sequence[str]) -> Vectors:
     return units
 
 
-def filled(items: Sequence[dict[str, object]]) -> View:
-    """A view that has built all it has to build."""
+def filled(items: Sequence[dict[str, object]]) -> ItemIndex:
+    """An item index that has built all it has to build."""
     vectors = vectors_of([str(each["text"]) for each in items])
-    view = View(TieredIndex(vectors.shape[1]), lambda: 0)
+    item_index = ItemIndex(TieredIndex(vectors.shape[1]), lambda: 0)
     for start in range(0, len(items), BATCH):
         changes = [
             Change(str(each["id"]), json.dumps(each["attributes"]), (vector.tobytes(),), None)
             for each, vector in zip(items[start : start + BATCH], vectors[start:], strict=False)
         ]
-        view.apply(changes, start + BATCH)
-    while (build := view.index.due(quiet=True)) is not None:
+        item_index.apply(changes, start + BATCH)
+    while (build := item_index.index.due(quiet=True)) is not None:
         build.run()
-        view.index.adopt(build)
-    return view
+        item_index.index.adopt(build)
+    return item_index
 
 
 def microseconds(stage: Callable[[int], object]) -> float:
@@ -72,37 +72,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=63_000)
     items = texts.items(parser.parse_args().items)
-    view = filled(items)
+    item_index = filled(items)
     ids = [str(each["id"]) for each in random.Random(1).choices(items, k=CALLS)]
     wire = [pb.RecommendSimilarRequest(item_id=each).SerializeToString() for each in ids]
     queries = [Query(ItemSource(each), LIMIT) for each in ids]
-    tastes = [Tastes((LikedItem(each),), alone=True) for each in ids]
-    finder = Finder(SoftMaximum, None)
+    profile = [Profile((LikedItem(each),), alone=True) for each in ids]
+    retriever = Retriever(SoftMaximum, None)
     answers = []
-    for query, taste in zip(queries, tastes, strict=True):
-        found = finder.found(view, query, taste, LIMIT)
+    for query, taste in zip(queries, profile, strict=True):
+        found = retriever.found(item_index, query, taste, LIMIT)
         assert found is not None
         ranked = [Recommendation(item_id, score) for item_id, score, _ in found.ranked]
-        answers.append(Answer(ranked, view.sequence))
-    keys = view.keys(ids)
-    own = [view.index.vectors([key]).vectors for key in keys]
-    hits = [view.index.nearest(key, LIMIT) for key in keys]
+        answers.append(Answer(ranked, item_index.sequence))
+    keys = item_index.keys(ids)
+    own = [item_index.index.vectors([key]).vectors for key in keys]
+    hits = [item_index.index.nearest(key, LIMIT) for key in keys]
     stages: dict[str, Callable[[int], object]] = {
         "parse the request, make a query": lambda n: convert.query(
             pb.RecommendSimilarRequest.FromString(wire[n])
         ),
         "check it": lambda n: list(query_violations(queries[n], 1)),
-        "neighbours from the list": lambda n: view.index.nearest(keys[n], LIMIT),
-        "ids, in order": lambda n: view.best(hits[n], LIMIT),
+        "neighbours from the list": lambda n: item_index.index.nearest(keys[n], LIMIT),
+        "ids, in order": lambda n: item_index.best(hits[n], LIMIT),
         "word and serialise the reply": lambda n: convert.answer_message(
             answers[n]
         ).SerializeToString(),
-        "instead of the list: a walk": lambda n: view.index.search(own[n], LIMIT, {keys[n]}),
-        "instead of the list: compare all": lambda n: view.index.search(
+        "instead of the list: a walk": lambda n: item_index.index.search(own[n], LIMIT, {keys[n]}),
+        "instead of the list: compare all": lambda n: item_index.index.search(
             own[n % 50], LIMIT, exact=True
         ),
     }
-    print(f"{len(items)} items, {view.index.figures()}")
+    print(f"{len(items)} items, {item_index.index.stats()}")
     for name, stage in stages.items():
         print(f"{name:36}{microseconds(stage):>10.1f} us")
 

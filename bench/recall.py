@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 
 from service.index.faiss_graph import GraphPart
 from service.index.faiss_tiers import TieredIndex
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 
 BREADTHS = (16, 32, 64, 100, 160, 320, 640)
@@ -37,10 +37,10 @@ Result = dict[str, Any]
 Search = Callable[[int], Vectors]
 
 
-def graph_of(view: View) -> GraphPart:
-    """The one graph that a settled view has."""
-    assert isinstance(view.index, TieredIndex)
-    (part,) = view.index._parts.values()
+def graph_of(item_index: ItemIndex) -> GraphPart:
+    """The one graph that a settled item index has."""
+    assert isinstance(item_index.index, TieredIndex)
+    (part,) = item_index.index._parts.values()
     return part
 
 
@@ -61,9 +61,9 @@ def measured(search: Search, rows: list[int], expected: list[float]) -> Result:
     }
 
 
-def ways(view: View) -> Iterator[tuple[str, Search]]:
+def ways(item_index: ItemIndex) -> Iterator[tuple[str, Search]]:
     """Each way of searching, by name; each gives the scores of ten items and maybe more."""
-    part, index = graph_of(view), view.index
+    part, index = graph_of(item_index), item_index.index
     keys = part.keys.tolist()
 
     def walk(breadth: int) -> Search:
@@ -103,12 +103,14 @@ def main() -> None:
     options = parser.parse_args()
     threadpool_limits(1, user_api="blas")
     faiss.omp_set_num_threads(1)
-    view = hotpath.filled(texts.items(options.items))
-    part = graph_of(view)
+    item_index = hotpath.filled(texts.items(options.items))
+    part = graph_of(item_index)
     rows = random.Random(1).sample(range(len(part.keys)), QUERIES)
-    exact = [view.index.nearest(int(part.keys[row]), LIMIT, exact=True).scores for row in rows]
+    exact = [
+        item_index.index.nearest(int(part.keys[row]), LIMIT, exact=True).scores for row in rows
+    ]
     expected = [float(np.sort(scores)[::-1][LIMIT - 1]) for scores in exact]
-    found = {name: measured(search, rows, expected) for name, search in ways(view)}
+    found = {name: measured(search, rows, expected) for name, search in ways(item_index)}
     print(f"{len(part.keys):,} items\n{'':12}{'recall@10':>10}{'queries/s':>12}")
     for name, each in found.items():
         print(f"{name:12}{each['recall_at_10']:>10}{each['queries_per_second']:>12,}")

@@ -64,7 +64,7 @@ def middle(rounds: list[Figures]) -> Figures:
     """The median of each figure."""
     return Figures(
         **{
-            each.name: round(median(getattr(figures, each.name) for figures in rounds), 3)
+            each.name: round(median(getattr(stats, each.name) for stats in rounds), 3)
             for each in fields(Figures)
         }
     )

@@ -72,13 +72,13 @@ def filled_server(items: Sequence[Result], data: Path | None) -> Iterator[tuple[
             data.mkdir(parents=True, exist_ok=True)
         server = stack.enter_context(akin_server(data, AKIN_EMBEDDER="local"))
         client = stack.enter_context(akin.Client(server.address))
-        held, figures = client.get_catalog().item_count, {}
+        held, stats = client.get_catalog().item_count, {}
         if not held:
-            figures = _imported(client, items)
+            stats = _imported(client, items)
         elif held != len(items):
             raise SystemExit(f"{data} holds {held} items, not {len(items)}")
         settled(client)
-        yield server.address, figures
+        yield server.address, stats
 
 
 def _imported(client: akin.Client, items: Sequence[Result]) -> Result:
@@ -139,10 +139,10 @@ class Generator:
             f"-rate={rate}" if rate else f"-concurrency={concurrency}",
         ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        figures: Result = json.loads(done.stdout)
-        assert figures["calls"], figures
-        assert not figures["errors"], figures
-        return figures
+        stats: Result = json.loads(done.stdout)
+        assert stats["calls"], stats
+        assert not stats["errors"], stats
+        return stats
 
 
 def middle(rounds: Sequence[Mapping[str, float]]) -> Result:
@@ -254,8 +254,8 @@ def show(result: Result) -> None:
         print(f"import: {result['import']}")
 
 
-def _cells(figures: Result) -> str:
-    numbers = figures["calls_per_second"], figures["p50_ms"], figures["p99_ms"]
+def _cells(stats: Result) -> str:
+    numbers = stats["calls_per_second"], stats["p50_ms"], stats["p99_ms"]
     return "{:>12,.0f}{:>11.2f}{:>11.2f}".format(*numbers)
 
 

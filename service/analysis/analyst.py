@@ -1,15 +1,15 @@
-"""The use cases that look at a catalog as a whole: repetitions, outliers, groups, and more."""
+"""The use cases that look at a catalog as a whole: near-duplicates, outliers, groups, and more."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
 from service import errors
-from service.analysis.classification import Labeller
+from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
-from service.analysis.duplicates import DuplicateFinder
-from service.analysis.outliers import OutlierFinder
-from service.analysis.passage_search import PassageFinder
+from service.analysis.duplicates import DuplicateSearch
+from service.analysis.outliers import OutlierSearch
+from service.analysis.passage_search import PassageSearch
 from service.domain.analyses import (
     Clusters,
     ClustersQuery,
@@ -31,8 +31,8 @@ from service.domain.analyses_validation import (
 )
 from service.domain.generations import Generation
 from service.domain.violations import Violation
-from service.embedding.text_embedder import Vectoriser
-from service.index.follower import Indexer
+from service.embedding.text_embedder import TextEmbedder
+from service.index.follower import Follower
 from service.storage import Store
 
 
@@ -44,15 +44,15 @@ class Analyst:
     """
 
     def __init__(
-        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
     ) -> None:
         self._store = store
-        self._indexer = indexer
-        self._duplicates = DuplicateFinder(store, generation, indexer)
-        self._outliers = OutlierFinder(store, generation, indexer)
-        self._clusterer = Clusterer(store, generation, indexer)
-        self._labeller = Labeller(store, generation, indexer, vectoriser)
-        self._passages = PassageFinder(store, generation, indexer, vectoriser)
+        self._follower = follower
+        self._duplicates = DuplicateSearch(store, generation, follower)
+        self._outliers = OutlierSearch(store, generation, follower)
+        self._clusterer = Clusterer(store, generation, follower)
+        self._labeller = TextClassifier(store, generation, follower, text_embedder)
+        self._passages = PassageSearch(store, generation, follower, text_embedder)
 
     async def find_duplicates(
         self, query: DuplicatesQuery, found: Sequence[Violation] = ()
@@ -106,5 +106,5 @@ class Analyst:
         if query.min_sequence > last:
             last = await self._store.refresh()
         errors.require((*passages_violations(query, last), *found))
-        await self._indexer.reached(query.min_sequence)
+        await self._follower.reached(query.min_sequence)
         return await self._passages.found(query)

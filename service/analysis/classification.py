@@ -12,9 +12,9 @@ from service.domain.generations import Generation
 from service.domain.items import JsonValue
 from service.domain.usage import EmbeddingUsage
 from service.embedding.embedder import Vector
-from service.embedding.text_embedder import Vectoriser
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.embedding.text_embedder import TextEmbedder
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.index.vector_index import merged
 from service.storage import Store
 
@@ -32,16 +32,16 @@ ROUNDS = 3
 """So often voters are looked for anew because theirs were written meanwhile."""
 
 
-class Labeller:
+class TextClassifier:
     """Labels texts by the items of one catalog."""
 
     def __init__(
-        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
     ) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
-        self._vectoriser = vectoriser
+        self._follower = follower
+        self._text_embedder = text_embedder
 
     async def labels(self, query: LabelsQuery) -> Labels:
         """The values of the attribute that the nearest items with it have.
@@ -49,7 +49,7 @@ class Labeller:
         Raises:
             InvalidRequest, EmbeddingUnavailable: the text cannot be embedded.
         """
-        vectors, usage = await self._vectoriser.query(query.text, "text")
+        vectors, usage = await self._text_embedder.query(query.text, "text")
         for last in reversed(range(ROUNDS)):
             voters, sequence = await self._voters(query, vectors)
             ids = [each.item_id for each in voters]
@@ -61,7 +61,7 @@ class Labeller:
             ]
             if len(current) == len(voters) or last == 0:
                 break
-            await self._indexer.reached(await self._store.refresh())
+            await self._follower.reached(await self._store.refresh())
         attributes = {each.item_id: written[each.item_id].attributes for each in current}
         return _answer(query, current, attributes, usage, sequence)
 
@@ -72,13 +72,13 @@ class Labeller:
             conditions.append(Condition("", query.filter))
         wanted = Filter(all=tuple(conditions))
 
-        def work(view: View) -> tuple[list[Voter], int]:
-            exclude, allowed = view.selection(wanted, view.keys(query.exclude_item_ids))
-            hits = merged(view.index.search(vectors, query.neighbor_count, exclude, allowed))
-            ranked = view.best(hits, query.neighbor_count)
-            return [Voter(item_id, score) for item_id, score, _ in ranked], view.sequence
+        def work(item_index: ItemIndex) -> tuple[list[Voter], int]:
+            exclude, allowed = item_index.selection(wanted, item_index.keys(query.exclude_item_ids))
+            hits = merged(item_index.index.search(vectors, query.neighbor_count, exclude, allowed))
+            ranked = item_index.best(hits, query.neighbor_count)
+            return [Voter(item_id, score) for item_id, score, _ in ranked], item_index.sequence
 
-        return await self._indexer.read(work, len(vectors), self._indexer.conditions(wanted))
+        return await self._follower.read(work, len(vectors), self._follower.conditions(wanted))
 
 
 def _answer(

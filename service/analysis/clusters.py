@@ -10,17 +10,17 @@ import numpy as np
 from service import errors
 from service.analysis.keywords import TEXT_CHARACTERS, distinctive
 from service.analysis.kmeans import Groups, Items, Tally, divided, means
-from service.analysis.sampling import Survey, passing, population, present
+from service.analysis.sampling import Sample, passing, population, present
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
 from service.index.faiss_clusters import ATTEMPTS, ROUNDS
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.storage import Store
 
 ITEMS_AT_ONCE = 1_000
-"""Vectors of so many items are copied out of the view in 4 ms."""
+"""Vectors of so many items are copied out of the item index in 4 ms."""
 
 TRAINED_ON = 20_000
 TRAINING_COST = 40_000_000_000
@@ -39,10 +39,10 @@ SPARE = 10
 class Clusterer:
     """Divides the items of one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
+        self._follower = follower
 
     async def found(self, query: ClustersQuery) -> Clusters:
         """The groups, largest first, with representatives, words and places on a map.
@@ -50,23 +50,23 @@ class Clusterer:
         Raises:
             TooFewItems: there are fewer items than groups.
         """
-        survey = Survey(await population(self._indexer, query.filter))
-        items = survey.population.item_count
+        sample = Sample(await population(self._follower, query.filter))
+        items = sample.population.item_count
         if items < query.cluster_count:
             raise errors.TooFewItems(
                 f"there are {items} items, fewer than {query.cluster_count} groups"
             )
-        some = survey.some(ITEMS_AT_ONCE)
-        sample = await self._sample(some, query)
-        if not sample.item_ids:
-            return Clusters((), (), survey.extent)
+        some = sample.some(ITEMS_AT_ONCE)
+        training = await self._training_items(some, query)
+        if not training.item_ids:
+            return Clusters((), (), sample.coverage)
         loop = asyncio.get_running_loop()
-        tally = await loop.run_in_executor(None, divided, sample, query, items)
+        tally = await loop.run_in_executor(None, divided, training, query, items)
         for batch in some:
             await loop.run_in_executor(None, tally.take, await self._read(batch, query.filter))
-        return await self._worded(tally, survey, query)
+        return await self._worded(tally, sample, query)
 
-    async def _sample(self, some: Iterator[Sequence[str]], query: ClustersQuery) -> Items:
+    async def _training_items(self, some: Iterator[Sequence[str]], query: ClustersQuery) -> Items:
         """The vectors that centers are made from."""
         read: list[Items] = []
         number, enough = 0, TRAINED_ON
@@ -83,14 +83,14 @@ class Clusterer:
     async def _read(self, item_ids: Sequence[str], wanted: Filter | None) -> Items:
         """The items that are still there, and of each the mean of its chunks' vectors."""
 
-        def work(view: View) -> Items:
-            keys = passing(view, item_ids, wanted)
-            owned = view.index.vectors(list(keys.values()))
+        def work(item_index: ItemIndex) -> Items:
+            keys = passing(item_index, item_ids, wanted)
+            owned = item_index.index.vectors(list(keys.values()))
             return Items(list(keys), means(owned.vectors, owned.owners, len(keys)))
 
-        return await self._indexer.read_aside(work)
+        return await self._follower.read_aside(work)
 
-    async def _worded(self, tally: Tally, survey: Survey, query: ClustersQuery) -> Clusters:
+    async def _worded(self, tally: Tally, sample: Sample, query: ClustersQuery) -> Clusters:
         """The answer: what the tally has of items that are still there."""
         order = tally.order()
         groups, cosines = tally.groups, tally.cosines
@@ -99,9 +99,9 @@ class Clusterer:
         candidates = [tally.nearest(rows, most) for rows in members]
         ids = [tally.item_ids[row] for each in candidates for row in each]
         ids += tally.item_ids[: len(tally.places)]
-        here, _ = await present(self._indexer, list(dict.fromkeys(ids)), query.filter)
+        here, _ = await present(self._follower, list(dict.fromkeys(ids)), query.filter)
         words = await self._words(tally, members)
-        scale = survey.population.item_count / len(groups)
+        scale = sample.population.item_count / len(groups)
         clusters = [
             Cluster(
                 round(scale * len(rows)),
@@ -126,7 +126,7 @@ class Clusterer:
             )
             if item_id in here
         ]
-        return Clusters(clusters, points, survey.extent)
+        return Clusters(clusters, points, sample.coverage)
 
     async def _words(self, tally: Tally, members: Sequence[Groups]) -> list[list[str]]:
         """The words of groups, from some texts of each."""

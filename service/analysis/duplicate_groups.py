@@ -12,11 +12,11 @@ from hashlib import blake2b
 from itertools import islice
 
 from service.analysis.neighbors import MOST, neighbors
-from service.analysis.sampling import Survey
+from service.analysis.sampling import Sample
 from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Wording
-from service.index.follower import Indexer
+from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
+from service.index.follower import Follower
 from service.storage import Store
 
 FIRST = 10
@@ -65,32 +65,32 @@ class Groups:
         return each
 
 
-class Repetitions:
+class NearDuplicateSearch:
     """Compares items with their neighbors, and groups those that repeat each other."""
 
     def __init__(
         self,
         store: Store,
         generation: Generation,
-        indexer: Indexer,
+        follower: Follower,
         query: DuplicatesQuery,
-        survey: Survey,
+        sample: Sample,
     ) -> None:
         self.groups = Groups()
         self._store = store
         self._generation = generation
-        self._indexer = indexer
+        self._follower = follower
         self._query = query
-        self._survey = survey
+        self._survey = sample
         self._rarity = Rarity(())
         self._first_with: dict[bytes, str] = {}
-        self._wordings: dict[str, Wording] = {}
+        self._wordings: dict[str, Shingles] = {}
 
     async def learn(self, item_ids: Sequence[str]) -> None:
         """Learns from a sample which wording is common."""
         texts = (await self._texts(item_ids)).values()
         loop = asyncio.get_running_loop()
-        self._rarity = await loop.run_in_executor(None, lambda: Rarity(map(Wording, texts)))
+        self._rarity = await loop.run_in_executor(None, lambda: Rarity(map(Shingles, texts)))
 
     async def examine(self, item_ids: Sequence[str]) -> None:
         """Finds what repeats each of some items, until there is no time left."""
@@ -120,7 +120,7 @@ class Repetitions:
     async def _compared(self, item_ids: Sequence[str], number: int) -> list[str]:
         """Compares items with their `number` nearest; returns those that want more."""
         least = self._query.min_similarity - 1e-6  # rounding leaves a little less of equal vectors
-        found = await neighbors(self._indexer, item_ids, number, self._query.filter, least)
+        found = await neighbors(self._follower, item_ids, number, self._query.filter, least)
         near = {item_id: [each.item_id for each in some] for item_id, some in found.items()}
         await self._join({item_id: some[:FIRST] for item_id, some in near.items()})
         close = {
@@ -163,7 +163,7 @@ class Repetitions:
     ) -> dict[str, list[str]]:
         """Which of their neighbors items repeat, but for those that are grouped already."""
         known = self._wordings
-        known |= {name: Wording(text) for name, text in texts.items()}
+        known |= {name: Shingles(text) for name, text in texts.items()}
         repeated = {}
         for item_id, some in near.items():
             others = [

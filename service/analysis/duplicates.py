@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import numpy as np
 
 from service import errors
-from service.analysis.duplicate_groups import Repetitions
+from service.analysis.duplicate_groups import NearDuplicateSearch
 from service.analysis.neighbors import batch_size
-from service.analysis.sampling import Survey, passing, population
-from service.domain.analyses import DuplicateItem, Duplicates, DuplicatesQuery, Extent
+from service.analysis.sampling import Sample, passing, population
+from service.domain.analyses import Coverage, DuplicateItem, Duplicates, DuplicatesQuery
 from service.domain.generations import Generation
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.storage import Store
 
 SAMPLE = 5_000
@@ -31,13 +31,13 @@ MESSAGE_ITEMS = 10_000
 Group = Sequence[DuplicateItem]
 
 
-class DuplicateFinder:
+class DuplicateSearch:
     """Finds duplicates in one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
+        self._follower = follower
 
     async def found(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
         """Tells the progress, and at the end the groups, largest first.
@@ -48,28 +48,30 @@ class DuplicateFinder:
         """
         if query.item_id:
             await self._require(query.item_id)
-        survey = Survey(await population(self._indexer, query.filter))
-        found = Repetitions(self._store, self._generation, self._indexer, query, survey)
-        await found.learn(survey.population.item_ids[:SAMPLE])
-        extent = survey.extent
+        sample = Sample(await population(self._follower, query.filter))
+        found = NearDuplicateSearch(self._store, self._generation, self._follower, query, sample)
+        await found.learn(sample.population.item_ids[:SAMPLE])
+        coverage = sample.coverage
         if query.item_id:
             await found.examine([query.item_id])
-            extent = Extent(extent.item_count, min(1, extent.item_count), False, extent.sequence)
+            coverage = Coverage(
+                coverage.item_count, min(1, coverage.item_count), False, coverage.sequence
+            )
         else:
             told = time.monotonic()
-            for some in survey.some(batch_size(self._indexer)):
+            for some in sample.some(batch_size(self._follower)):
                 await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
-                    yield Duplicates((), survey.extent)
-            extent = survey.extent
+                    yield Duplicates((), sample.coverage)
+            coverage = sample.coverage
         groups = await self._compared(await self._ordered(found.groups.several()), query)
         for some_groups in _messages(groups):
-            yield Duplicates(some_groups, extent)
+            yield Duplicates(some_groups, coverage)
 
     async def _require(self, item_id: str) -> None:
         """Checks that there is an item, with its vector."""
-        if await self._indexer.read_aside(lambda view: view.key(item_id)) is not None:
+        if await self._follower.read_aside(lambda item_index: item_index.key(item_id)) is not None:
             return
         if item_id in await self._store.written(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
@@ -95,10 +97,12 @@ class DuplicateFinder:
         compared: list[Group] = []
         for some in _batches(groups):
 
-            def work(view: View, some: Sequence[Sequence[str]] = some) -> list[Group]:
-                return [_cosines(view, passing(view, each, query.filter)) for each in some]
+            def work(item_index: ItemIndex, some: Sequence[Sequence[str]] = some) -> list[Group]:
+                return [
+                    _cosines(item_index, passing(item_index, each, query.filter)) for each in some
+                ]
 
-            compared += await self._indexer.read_aside(work)
+            compared += await self._follower.read_aside(work)
         return compared
 
 
@@ -115,11 +119,11 @@ def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     yield some
 
 
-def _cosines(view: View, keys: Mapping[str, int]) -> Group:
+def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Group:
     """Items with their cosines with the first, which leads; the others by that."""
     if not keys:
         return ()
-    owned = view.index.vectors(list(keys.values()))
+    owned = item_index.index.vectors(list(keys.values()))
     cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
     best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
     first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))

@@ -14,12 +14,12 @@ import numpy as np
 
 from service.analysis.sampling import passing
 from service.domain.filters import Filter
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, Mask, VectorIndex, Vectors
 
 BATCH_COST = 300_000_000
-"""Multiply-adds that one piece of work on the view takes: about 15 ms in products of matrices."""
+"""Multiply-adds of one piece of work on the item index: about 15 ms in matrix products."""
 
 BATCH_LEAST, BATCH_MOST = 16, 128
 PRODUCT_SHARE = 0.5
@@ -40,13 +40,13 @@ class Neighbor(NamedTuple):
     similarity: float
 
 
-def batch_size(indexer: Indexer) -> int:
+def batch_size(follower: Follower) -> int:
     """For how many items neighbors are to be found at once, so that others need not wait."""
-    return max(BATCH_LEAST, min(BATCH_MOST, BATCH_COST // max(indexer.search_cost, 1)))
+    return max(BATCH_LEAST, min(BATCH_MOST, BATCH_COST // max(follower.search_cost, 1)))
 
 
 async def neighbors(
-    indexer: Indexer,
+    follower: Follower,
     item_ids: Sequence[str],
     number: int,
     wanted: Filter | None,
@@ -58,23 +58,23 @@ async def neighbors(
     do not pass are left out, and are nobody's neighbors.
     """
 
-    def work(view: View) -> Mapping[str, Sequence[Neighbor]]:
-        keys = passing(view, item_ids, wanted)
-        mask = None if wanted is None else view.attributes.matching(wanted)
-        found = _hits(view, list(keys.values()), number, mask, least)
+    def work(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
+        keys = passing(item_index, item_ids, wanted)
+        mask = None if wanted is None else item_index.attributes.matching(wanted)
+        found = _hits(item_index, list(keys.values()), number, mask, least)
         return {
-            item_id: [Neighbor(name, score) for name, score, _ in view.best(hits, MOST)]
+            item_id: [Neighbor(name, score) for name, score, _ in item_index.best(hits, MOST)]
             for item_id, hits in zip(keys, found, strict=True)
         }
 
-    return await indexer.read_aside(work)
+    return await follower.read_aside(work)
 
 
 def _hits(
-    view: View, keys: Sequence[int], number: int, mask: Mask | None, least: float
+    item_index: ItemIndex, keys: Sequence[int], number: int, mask: Mask | None, least: float
 ) -> list[Hits]:
-    index = view.index
-    vectors = index.figures().vectors
+    index = item_index.index
+    vectors = index.stats().vectors
     product = PRODUCT_SHARE * vectors * index.dimensions
     if vectors > len(index) or product > index.cost(1):
         return [_near(index.nearest(key, number, (), mask), least) for key in keys]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from service.analysis.neighbors import Neighbor, batch_size, neighbors
-from service.analysis.sampling import Survey, population, present
+from service.analysis.sampling import Sample, population, present
 from service.domain.analyses import Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
-from service.index.follower import Indexer
+from service.index.follower import Follower
 from service.storage import Store
 
 NEIGHBORS = 10
@@ -17,23 +17,23 @@ NEIGHBORS = 10
 oddity are each other's; of many the score becomes that of the catalog's rim."""
 
 
-class OutlierFinder:
+class OutlierSearch:
     """Finds outliers of one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, indexer: Indexer) -> None:
+    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
+        self._follower = follower
 
     async def found(self, query: OutliersQuery) -> Outliers:
         """The items whose mean cosine with their ten nearest neighbors is lowest."""
-        survey = Survey(await population(self._indexer, query.filter))
+        sample = Sample(await population(self._follower, query.filter))
         scored: list[Outlier] = []
-        for some in survey.some(batch_size(self._indexer)):
-            near = await neighbors(self._indexer, some, NEIGHBORS, query.filter)
+        for some in sample.some(batch_size(self._follower)):
+            near = await neighbors(self._follower, some, NEIGHBORS, query.filter)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
         scored.sort(key=lambda each: (each.score, each.item_id))
-        return Outliers(await self._still_there(scored, query), survey.extent)
+        return Outliers(await self._still_there(scored, query), sample.coverage)
 
     async def _still_there(
         self, scored: Sequence[Outlier], query: OutliersQuery
@@ -43,7 +43,7 @@ class OutlierFinder:
         for start in range(0, len(scored), query.limit):
             some = scored[start : start + query.limit]
             ids = [each.item_id for each in some]
-            here, sequence = await present(self._indexer, ids, query.filter)
+            here, sequence = await present(self._follower, ids, query.filter)
             items: Mapping[str, StoredItem] = {}
             if query.full:
                 items = await self._items(sorted(here), query, sequence)

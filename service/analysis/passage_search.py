@@ -12,9 +12,9 @@ from service.domain.analyses import FoundPassage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.embedding.embedder import Vector
-from service.embedding.text_embedder import ChunkSpan, Vectoriser
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.embedding.text_embedder import ChunkSpan, TextEmbedder
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.index.vector_index import merged
 from service.storage import Store
 
@@ -33,16 +33,16 @@ class _Scored(NamedTuple):
     score: float
 
 
-class PassageFinder:
+class PassageSearch:
     """Finds passages in the texts of one catalog."""
 
     def __init__(
-        self, store: Store, generation: Generation, indexer: Indexer, vectoriser: Vectoriser
+        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
     ) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
-        self._vectoriser = vectoriser
+        self._follower = follower
+        self._text_embedder = text_embedder
 
     async def found(self, query: PassagesQuery) -> Passages:
         """The passages most like the query's text.
@@ -50,7 +50,7 @@ class PassageFinder:
         Raises:
             InvalidRequest, EmbeddingUnavailable: the text cannot be embedded.
         """
-        vectors, usage = await self._vectoriser.query(query.text, "text")
+        vectors, usage = await self._text_embedder.query(query.text, "text")
         dropped: set[str] = set()
         for final in (*[False] * (ROUNDS - 1), True):
             scored, sequence = await self._scored(query, vectors, dropped)
@@ -61,7 +61,7 @@ class PassageFinder:
             # What was written meanwhile is worth another look; what waits, or was embedded under
             # other settings, stays as it is.
             dropped |= unworded - late
-            await self._indexer.reached(await self._store.refresh())
+            await self._follower.reached(await self._store.refresh())
         passages.sort(key=lambda each: (-each.score, each.item_id, each.start_offset))
         return Passages(passages, sequence, usage)
 
@@ -70,12 +70,12 @@ class PassageFinder:
     ) -> tuple[list[_Scored], int]:
         """The best passages by score, and the last write that they reflect."""
 
-        def work(view: View) -> tuple[list[_Scored], int]:
-            exclude, allowed = view.selection(query.filter, view.keys(dropped))
+        def work(item_index: ItemIndex) -> tuple[list[_Scored], int]:
+            exclude, allowed = item_index.selection(query.filter, item_index.keys(dropped))
             # The best passages are in the items with the best passages.
-            hits = merged(view.index.search(vectors, query.limit, exclude, allowed))
-            best = view.best(hits, query.limit)
-            owned = view.index.vectors([key for _, _, key in best])
+            hits = merged(item_index.index.search(vectors, query.limit, exclude, allowed))
+            best = item_index.best(hits, query.limit)
+            owned = item_index.index.vectors([key for _, _, key in best])
             scores = (owned.vectors @ vectors.T).max(axis=1, initial=-np.inf)
             firsts = np.searchsorted(owned.owners, owned.owners)
             places = (np.arange(len(scores)) - firsts).tolist()
@@ -85,11 +85,11 @@ class PassageFinder:
                     owned.owners.tolist(), places, scores.tolist(), strict=True
                 )
             ]
-            return scored, view.sequence
+            return scored, item_index.sequence
 
         queries = len(vectors)
-        conditions = self._indexer.conditions(query.filter)
-        scored, sequence = await self._indexer.read(work, queries, conditions)
+        conditions = self._follower.conditions(query.filter)
+        scored, sequence = await self._follower.read(work, queries, conditions)
         return list(_cut(scored, query)), sequence
 
     async def _worded(
@@ -122,7 +122,7 @@ class PassageFinder:
         self, scored: Sequence[_Scored], text: str, hashes: Sequence[bytes]
     ) -> list[FoundPassage]:
         """The passages of one item; none if it was not embedded as it would be today."""
-        spans = self._vectoriser.chunks(text)
+        spans = self._text_embedder.chunks(text)
         if [each.text_hash for each in spans] != list(hashes):
             return []
         return [_passage(each, text, spans[each.place]) for each in scored]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.domain.analyses import Extent
+from service.domain.analyses import Coverage
 from service.domain.filters import Filter
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.telemetry.call_context import deadline
 
 MOST = 250_000
@@ -39,44 +39,46 @@ class Population:
     sequence: int
 
 
-async def population(indexer: Indexer, wanted: Filter | None, most: int = MOST) -> Population:
+async def population(follower: Follower, wanted: Filter | None, most: int = MOST) -> Population:
     """A random sample of at most `most` of the items that can be recommended and pass."""
 
-    def drawn(view: View) -> Population:
+    def drawn(item_index: ItemIndex) -> Population:
         # 30 ms for a million items, 3 ms for a hundred thousand.
-        keys = np.random.default_rng(SEED).permutation(view.findable(wanted))
-        return Population(view.ids(keys[:most].tolist()), len(keys), view.sequence)
+        keys = np.random.default_rng(SEED).permutation(item_index.findable(wanted))
+        return Population(item_index.ids(keys[:most].tolist()), len(keys), item_index.sequence)
 
-    return await indexer.read_aside(drawn)
+    return await follower.read_aside(drawn)
 
 
 async def present(
-    indexer: Indexer, item_ids: Sequence[str], wanted: Filter | None
+    follower: Follower, item_ids: Sequence[str], wanted: Filter | None
 ) -> tuple[set[str], int]:
     """Those items that can be recommended and pass now, and the last write that this reflects."""
     found: set[str] = set()
-    sequence = indexer.sequence
+    sequence = follower.sequence
     for start in range(0, len(item_ids), PRESENT_AT_ONCE):
         some = item_ids[start : start + PRESENT_AT_ONCE]
 
-        def work(view: View, some: Sequence[str] = some) -> tuple[set[str], int]:
-            return set(passing(view, some, wanted)), view.sequence
+        def work(item_index: ItemIndex, some: Sequence[str] = some) -> tuple[set[str], int]:
+            return set(passing(item_index, some, wanted)), item_index.sequence
 
-        here, sequence = await indexer.read_aside(work)
+        here, sequence = await follower.read_aside(work)
         found |= here
     return found, sequence
 
 
-def passing(view: View, item_ids: Sequence[str], wanted: Filter | None) -> dict[str, int]:
+def passing(
+    item_index: ItemIndex, item_ids: Sequence[str], wanted: Filter | None
+) -> dict[str, int]:
     """The keys of those items that can be recommended and pass, by id."""
-    keys = {item_id: key for item_id in item_ids if (key := view.key(item_id)) is not None}
+    keys = {item_id: key for item_id in item_ids if (key := item_index.key(item_id)) is not None}
     if wanted is None:
         return keys
-    allowed = view.attributes.matching(wanted)
+    allowed = item_index.attributes.matching(wanted)
     return {item_id: key for item_id, key in keys.items() if allowed[key]}
 
 
-class Survey:
+class Sample:
     """Goes over a population until it ends or the call's deadline is near.
 
     Args:
@@ -105,8 +107,8 @@ class Survey:
             self.examined += len(chosen)
 
     @property
-    def extent(self) -> Extent:
+    def coverage(self) -> Coverage:
         """What was gone over so far."""
         people = self.population
         sampled = self.examined < people.item_count
-        return Extent(people.item_count, self.examined, sampled, people.sequence)
+        return Coverage(people.item_count, self.examined, sampled, people.sequence)

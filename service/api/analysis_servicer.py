@@ -16,8 +16,8 @@ from service.domain.analyses import (
     MIN_SIMILARITY,
     Cluster,
     ClustersQuery,
+    Coverage,
     DuplicatesQuery,
-    Extent,
     LabelsQuery,
     Outlier,
     OutliersQuery,
@@ -46,7 +46,7 @@ class AnalysisServicer:
                 pb.DuplicateGroup(items=[pb.DuplicateItem(**each._asdict()) for each in group])
                 for group in answer.groups
             )
-            yield pb.FindDuplicatesResponse(groups=groups, extent=_extent(answer.extent))
+            yield pb.FindDuplicatesResponse(groups=groups, extent=_extent(answer.coverage))
 
     async def FindOutliers(self, request: pb.FindOutliersRequest) -> pb.FindOutliersResponse:
         """Finds the items that are least like any others."""
@@ -59,7 +59,7 @@ class AnalysisServicer:
         )
         answer = await analyst.find_outliers(query, found)
         return pb.FindOutliersResponse(
-            outliers=map(_outlier, answer.outliers), extent=_extent(answer.extent)
+            outliers=map(_outlier, answer.outliers), extent=_extent(answer.coverage)
         )
 
     async def ClusterItems(self, request: pb.ClusterItemsRequest) -> pb.ClusterItemsResponse:
@@ -76,7 +76,7 @@ class AnalysisServicer:
         return pb.ClusterItemsResponse(
             clusters=map(_cluster, answer.clusters),
             points=(pb.ClusterPoint(**each._asdict()) for each in answer.points),
-            extent=_extent(answer.extent),
+            extent=_extent(answer.coverage),
         )
 
     async def ClassifyText(self, request: pb.ClassifyTextRequest) -> pb.ClassifyTextResponse:
@@ -136,7 +136,7 @@ def _filter(request: _Filtered) -> Filter | None:
     return filter_(wanted) if request.HasField("filter") else None
 
 
-def _extent(extent: Extent) -> pb.Extent:
+def _extent(extent: Coverage) -> pb.Extent:
     return pb.Extent(
         item_count=extent.item_count,
         examined_count=extent.examined_count,

@@ -27,7 +27,7 @@ class CatalogServicer:
         """Returns a catalog's figures."""
         found: convert.Violations = []
         catalog_items = (await self._services.of(request.catalog, found)).catalog_items
-        figures = await catalog_items.figures(found)
+        figures = await catalog_items.stats(found)
         return pb.GetCatalogResponse(catalog=catalogs.catalog_message(figures))
 
     async def ListCatalogs(self, _request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:

@@ -8,7 +8,7 @@ import structlog
 
 from service import errors
 from service.domain.generations import Generation
-from service.embedding.text_embedder import TextVectors, Vectoriser
+from service.embedding.text_embedder import TextEmbedder, TextVectors
 from service.storage import Store
 from service.storage.records import PendingItem
 
@@ -25,10 +25,10 @@ REJECTIONS = 3
 class PendingEmbedder:
     """Goes through the items that wait in one generation. Works while `run` runs."""
 
-    def __init__(self, store: Store, generation: Generation, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
         self._store = store
         self._generation = generation
-        self._vectoriser = vectoriser
+        self._text_embedder = text_embedder
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -47,7 +47,9 @@ class PendingEmbedder:
         due = await self._store.due_pending(self._generation, ITEMS_PER_ROUND)
         if not due:
             return 0
-        outcome = await self._vectoriser.documents({pending.text for pending in due}, patient=True)
+        outcome = await self._text_embedder.documents(
+            {pending.text for pending in due}, patient=True
+        )
         await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
         return len(due)
 

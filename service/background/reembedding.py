@@ -15,7 +15,7 @@ import structlog
 from service import errors
 from service.catalog.handle import GenerationWriter
 from service.domain.generations import Generation, GenerationState
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.embedding.text_embedder import TextVectors
 from service.storage import Registry
 from service.storage.records import PendingItem
@@ -42,7 +42,7 @@ class Filler:
     ) -> None:
         self._registry = registry
         self._generation = writer.generation
-        self._vectoriser = writer.vectoriser
+        self._text_embedder = writer.text_embedder
         self._filled = filled
         self._problem = ""
 
@@ -90,7 +90,9 @@ class Filler:
     async def _some(self, items: Sequence[PendingItem]) -> errors.AkinError | None:
         """Embeds and stores items; why not all of them, where that may pass."""
         try:
-            outcome = await self._vectoriser.documents({each.text for each in items}, patient=True)
+            outcome = await self._text_embedder.documents(
+                {each.text for each in items}, patient=True
+            )
         except errors.Overloaded as exc:
             return exc
         filled, failure = [], None
@@ -108,7 +110,7 @@ class Filler:
     async def _users(self, after: int) -> int | None:
         """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
         texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
-        outcome = await self._vectoriser.queries(set(texts))
+        outcome = await self._text_embedder.queries(set(texts))
         chunks = [each for some in outcome.chunks.values() for each in some]
         if chunks:
             await self._registry.keep(self._generation, chunks, _spent(outcome))
@@ -161,5 +163,5 @@ class Switcher:
             return False
 
 
-def _spent(outcome: TextVectors) -> Spend:
-    return Spend(outcome.usage.prompt_tokens, outcome.usage.cost_usd)
+def _spent(outcome: TextVectors) -> TokenUsage:
+    return TokenUsage(outcome.usage.prompt_tokens, outcome.usage.cost_usd)

@@ -8,7 +8,7 @@ from service import errors
 from service.catalog.open_catalogs import Catalogs
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, VectorStorage
-from service.domain.stats import CatalogFigures
+from service.domain.stats import CatalogStats
 from service.domain.validation import catalog_violations, model_violations
 from service.domain.violations import Violation
 from service.embedding.providers import Asked
@@ -40,7 +40,7 @@ class Directory:
         choice: ModelChoice,
         storage: VectorStorage,
         found: Sequence[Violation] = (),
-    ) -> CatalogFigures:
+    ) -> CatalogStats:
         """Makes a catalog.
 
         Raises:
@@ -58,12 +58,12 @@ class Directory:
         made = await self._catalogs.named(name)
         if made is None:
             raise errors.CatalogNotFound("the catalog was deleted at once")
-        return await made.services.catalog_items.figures()
+        return await made.services.catalog_items.stats()
 
-    async def list(self) -> list[CatalogFigures]:
-        """The figures of all catalogs, by name."""
+    async def list(self) -> list[CatalogStats]:
+        """The stats of all catalogs, by name."""
         await self._catalogs.update()
-        return [await each.services.catalog_items.figures() for each in self._catalogs]
+        return [await each.services.catalog_items.stats() for each in self._catalogs]
 
     async def delete(
         self, name: str, *, allow_missing: bool, found: Sequence[Violation] = ()

@@ -11,8 +11,8 @@ from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import TextVectors, Vectoriser
-from service.index.follower import Indexer
+from service.embedding.text_embedder import TextEmbedder, TextVectors
+from service.index.follower import Follower
 
 OTHER_SECONDS = 2.0
 """Longest wait of a write for vectors of a generation that does not serve; they are added later."""
@@ -23,7 +23,7 @@ class GenerationWriter:
     """A generation that texts are embedded for, and what a token costs in US dollars."""
 
     generation: Generation
-    vectoriser: Vectoriser
+    text_embedder: TextEmbedder
     usd_per_token: Callable[[], Awaitable[float]]
 
 
@@ -31,7 +31,7 @@ class GenerationWriter:
 class OpenGeneration(GenerationWriter):
     """A generation that is followed, so that it can serve, with how its vectors are in memory."""
 
-    indexer: Indexer
+    follower: Follower
     storage: VectorStorage
 
 
@@ -80,9 +80,9 @@ class Generations:
         Raises:
             NotReady: the service shuts down first.
         """
-        await self.serving.indexer.reached(sequence)
+        await self.serving.follower.reached(sequence)
         if self.current and isinstance(self.other, OpenGeneration):
-            await self.other.indexer.reached(sequence)
+            await self.other.follower.reached(sequence)
 
     async def documents(self, texts: Collection[str], *, patient: bool = False) -> Embedded:
         """Vectors for texts of items, in every generation.
@@ -100,13 +100,13 @@ class Generations:
         """
         return await self._embedded(lambda each: each.queries(texts))
 
-    async def _embedded(self, work: Callable[[Vectoriser], Awaitable[TextVectors]]) -> Embedded:
+    async def _embedded(self, work: Callable[[TextEmbedder], Awaitable[TextVectors]]) -> Embedded:
         serving, other = self.serving, self.other
         if other is None:
-            return Embedded(serving.generation, await work(serving.vectoriser), {})
-        aside = asyncio.ensure_future(_if_soon(work(other.vectoriser)))
+            return Embedded(serving.generation, await work(serving.text_embedder), {})
+        aside = asyncio.ensure_future(_if_soon(work(other.text_embedder)))
         try:
-            outcome = await work(serving.vectoriser)
+            outcome = await work(serving.text_embedder)
             late = await aside
         finally:
             aside.cancel()

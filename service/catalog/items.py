@@ -11,7 +11,7 @@ from service.domain import limits
 from service.domain.filters import Filter, size
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
-from service.domain.stats import CatalogFigures
+from service.domain.stats import CatalogStats
 from service.domain.usage import DailyUsage, EmbeddingUsage
 from service.domain.users import StoredUser, User
 from service.domain.validation import (
@@ -128,12 +128,12 @@ class CatalogItems:
         good = {each.text for each in checked if isinstance(each, Item)}
         found = [None if isinstance(each, Item) else each for each in checked]
         serving = self._generations.serving
-        usage = await serving.vectoriser.estimate(good)
+        usage = await serving.text_embedder.estimate(good)
         if usage.prompt_tokens:
             usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
         return found, usage
 
-    async def figures(self, found: Sequence[Violation] = ()) -> CatalogFigures:
+    async def stats(self, found: Sequence[Violation] = ()) -> CatalogStats:
         """What operators want to know.
 
         Raises:
@@ -142,18 +142,18 @@ class CatalogItems:
         errors.require(found)
         usage = await self._store.spend_by_day(USAGE_DAYS)
         serving = self._generations.serving
-        return CatalogFigures(
+        return CatalogStats(
             name=serving.generation.name,
             item_count=await self._store.count_items(serving.generation),
             user_count=await self._store.count_users(serving.generation),
             sequence=await self._store.refresh(),
-            space=serving.vectoriser.space,
+            space=serving.text_embedder.space,
             pending=await self._store.pending_reasons(serving.generation),
             usage=[
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
-            embedding_problem=serving.vectoriser.problem,
-            index=serving.indexer.figures(),
+            embedding_problem=serving.text_embedder.problem,
+            index=serving.follower.stats(),
             vector_storage=serving.storage,
         )
 
@@ -219,8 +219,11 @@ class CatalogItems:
         # One more than asked tells whether there is another page.
         serving = self._generations.serving
         for _ in range(ROUNDS):
-            sequence, ids, total = await serving.indexer.read(
-                lambda view: (view.sequence, *view.passing(wanted, after, page_size + 1)),
+            sequence, ids, total = await serving.follower.read(
+                lambda item_index: (
+                    item_index.sequence,
+                    *item_index.passing(wanted, after, page_size + 1),
+                ),
                 queries=1,
                 conditions=size(wanted),
             )
@@ -230,7 +233,7 @@ class CatalogItems:
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
                 break
-            await serving.indexer.reached(await self._store.refresh())
+            await serving.follower.reached(await self._store.refresh())
         if cut:
             return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)

@@ -10,11 +10,11 @@ from service import errors
 from service.catalog.open_catalogs import Catalogs, OpenCatalog
 from service.domain.generations import CatalogRecord, GenerationState
 from service.domain.spaces import ModelChoice, Space
-from service.domain.stats import ReembeddingFigures, ReembeddingState
+from service.domain.stats import Reembedding, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.domain.validation import model_violations
 from service.domain.violations import Violation
-from service.embedding.pool import Engines
+from service.embedding.pool import EmbedderPool
 from service.embedding.providers import Asked
 from service.storage import Registry, Store
 
@@ -46,7 +46,7 @@ class Reembeddings:
         store: where items are.
         registry: where catalogs are.
         catalogs: which are open.
-        engines: what embeds.
+        embedders: what embeds.
         ask: finds the model for a choice.
     """
 
@@ -55,13 +55,13 @@ class Reembeddings:
         store: Store,
         registry: Registry,
         catalogs: Catalogs,
-        engines: Engines,
+        embedder_pool: EmbedderPool,
         ask: Callable[[ModelChoice], Awaitable[Asked]],
     ) -> None:
         self._store = store
         self._registry = registry
         self._catalogs = catalogs
-        self._engines = engines
+        self._embedder_pool = embedder_pool
         self._ask = ask
 
     async def estimate(
@@ -75,14 +75,14 @@ class Reembeddings:
         """
         errors.require((*model_violations(choice), *found))
         asked = await self._ask(choice)
-        engine = await self._engines.engine(asked.model)
+        engine = await self._embedder_pool.engine(asked.model)
         generation = catalog.generations.serving.generation
         unmade = await self._registry.unmade(catalog.record, asked.model)
-        vectoriser = await self._engines.vectoriser(self._store, unmade, asked.model)
+        text_embedder = await self._embedder_pool.text_embedder(self._store, unmade, asked.model)
         used, seen, after = EmbeddingUsage(), 0, ""
         while seen < SAMPLE_ITEMS:
             page = await self._store.list_items(generation, after, PAGE_ITEMS, PAGE_BYTES)
-            used = used.plus(await vectoriser.estimate({each.item.text for each in page.items}))
+            used = used.plus(await text_embedder.estimate({each.item.text for each in page.items}))
             seen += len(page.items)
             if not page.more:
                 break
@@ -103,7 +103,7 @@ class Reembeddings:
 
     async def start(
         self, catalog: OpenCatalog, choice: ModelChoice, found: Sequence[Violation] = ()
-    ) -> ReembeddingFigures:
+    ) -> Reembedding:
         """Starts to re-embed a catalog.
 
         Raises:
@@ -123,9 +123,7 @@ class Reembeddings:
         await self._catalogs.update()
         return await self.get(catalog)
 
-    async def get(
-        self, catalog: OpenCatalog, found: Sequence[Violation] = ()
-    ) -> ReembeddingFigures:
+    async def get(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> Reembedding:
         """How far it is.
 
         Raises:
@@ -140,7 +138,7 @@ class Reembeddings:
         if new.state is GenerationState.KEPT:
             former, new = new, former
         filled = await self._registry.filled(new.generation)
-        return ReembeddingFigures(
+        return Reembedding(
             state,
             former.model.space,
             new.model.space,

@@ -51,11 +51,11 @@ def _show(client: akin.Client) -> None:
     report(outcome, as_json=False)
     client.upsert_user(USER, PREFERENCES, LIKED)
     title = client.get_item(ITEM).attributes.fields["title"].string_value
-    tastes = "likes ships, food and The Martian, dislikes horror"
+    profile = "likes ships, food and The Martian, dislikes horror"
     for heading, response in (
         (f"Books like {title}", client.recommend_similar(item_id=ITEM, limit=5, full=True)),
         (
-            f"Books for a reader who {tastes}",
+            f"Books for a reader who {profile}",
             client.recommend_similar(user_id=USER, limit=8, full=True, explain=True),
         ),
         (f'Books for the text "{TEXT}"', client.recommend_similar(text=TEXT, limit=5, full=True)),

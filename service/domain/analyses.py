@@ -18,7 +18,7 @@ many pairs to compare at 0.75."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
+class Coverage:
     """What an answer was made from: of `item_count` items `examined_count`, as of `sequence`."""
 
     item_count: int
@@ -51,7 +51,7 @@ class Duplicates:
     """
 
     groups: Sequence[Sequence[DuplicateItem]]
-    extent: Extent
+    coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Outliers:
     """The oddest items, oddest first."""
 
     outliers: Sequence[Outlier]
-    extent: Extent
+    coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Clusters:
 
     clusters: Sequence[Cluster]
     points: Sequence[ClusterPoint]
-    extent: Extent
+    coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from service.domain.violations import Violation
 
 
 def duplicates_violations(query: DuplicatesQuery) -> Iterator[Violation]:
-    """Checks a question for repetitions."""
+    """Checks a question for near-duplicates."""
     if query.item_id:
         yield from id_violations(query.item_id, "item_id")
     if not -1 <= query.min_similarity <= 1:  # also true of NaN

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.spaces import Model, VectorStorage
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 
 DEFAULT_CATALOG = "default"
 
@@ -48,7 +48,7 @@ class GenerationRecord:
     state: GenerationState
     model: Model
     start_us: int
-    spent: Spend
+    spent: TokenUsage
     problem: str
 
 

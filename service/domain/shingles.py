@@ -34,7 +34,7 @@ TEXT_CHARACTERS = 5_000
 _WORD = re.compile(r"\w+")
 
 
-class Wording:
+class Shingles:
     """A text as its runs of three words, without case and punctuation.
 
     `whole` is equal for texts of the same words in the same order; `shingles` are hashes of the
@@ -52,7 +52,7 @@ class Wording:
         self.shingles = np.sort(np.fromiter(hashes, np.int64, len(hashes)))
         self.whole = hash(tuple(words))
 
-    def repeats(self, other: Wording) -> bool:
+    def repeats(self, other: Shingles) -> bool:
         """Whether the two share much of their wording (Broder's resemblance of shingles)."""
         number = len(self.shingles) + len(other.shingles)
         common = len(np.intersect1d(self.shingles, other.shingles, assume_unique=True))
@@ -65,7 +65,7 @@ class Rarity:
     Copies of one text count as one: that it is there many times makes its wording no common one.
     """
 
-    def __init__(self, sample: Iterable[Wording]) -> None:
+    def __init__(self, sample: Iterable[Shingles]) -> None:
         counts = np.zeros(BUCKETS, np.int32)
         known: set[int] = set()
         for each in sample:
@@ -74,7 +74,7 @@ class Rarity:
                 counts[np.unique(_buckets(each.shingles))] += 1
         self._weights = np.log(max(len(known), COMMON_AMONG) + 1) - np.log(np.maximum(counts, 1))
 
-    def repeated(self, one: Wording, others: Sequence[Wording]) -> list[bool]:
+    def repeated(self, one: Shingles, others: Sequence[Shingles]) -> list[bool]:
         """Which of the others share much of what is rare in their wording and that of `one`."""
         if not others:
             return []

@@ -11,7 +11,7 @@ from service.domain.spaces import Space, VectorStorage
 from service.domain.usage import DailyUsage
 
 
-class IndexFigures(NamedTuple):
+class IndexStats(NamedTuple):
     """How many vectors can be found; of them in graphs, void ones there, those with lists."""
 
     vectors: int
@@ -23,7 +23,7 @@ class IndexFigures(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogFigures:
+class CatalogStats:
     """What operators want to know of a catalog; pending counts items by reason, most first."""
 
     name: str
@@ -34,7 +34,7 @@ class CatalogFigures:
     pending: Mapping[str, int]
     usage: Sequence[DailyUsage]
     embedding_problem: str
-    index: IndexFigures
+    index: IndexStats
     vector_storage: VectorStorage
 
 
@@ -47,7 +47,7 @@ class ReembeddingState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ReembeddingFigures:
+class Reembedding:
     """How far a re-embedding is, and what it took so far in the background."""
 
     state: ReembeddingState

@@ -34,7 +34,7 @@ class DailyUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
+class TokenUsage:
     """What embedding took on one day of UTC, or in all."""
 
     prompt_tokens: int = 0

@@ -1,4 +1,4 @@
-"""The queue in front of an embedder: single-flight, bounded, in batches at the embedder's pace.
+"""The bounded queue in front of an embedder: each text once, in batches, at a controlled rate.
 
 One task owns the queue. While a batch is under way the next one gathers, so that batches grow with
 the load and a lone text does not wait. A text that nobody waits for any more is never sent.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from service import errors
 from service.embedding.embedder import Embedded, Embedder, estimated_tokens
-from service.embedding.rate_control import Pace
+from service.embedding.rate_control import RateController
 from service.embedding.retries import Delivery, Outcome
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
@@ -48,8 +48,8 @@ class Batcher:
 
     def __init__(self, embedder: Embedder) -> None:
         self.limits = embedder.limits
-        self.pace = Pace(embedder.limits.concurrency)
-        self._delivery = Delivery(embedder, self.pace)
+        self.rate_controller = RateController(embedder.limits.concurrency)
+        self._delivery = Delivery(embedder, self.rate_controller)
         self._flights: dict[str, _Flight] = {}
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _Flight]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -61,7 +61,7 @@ class Batcher:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self.pace.take()
+                    await self.rate_controller.take()
                     first = self._left_over or (await self._queue.get())[-1]
                     self._left_over = None
                     batch = await self._gather(first)
@@ -121,7 +121,7 @@ class Batcher:
 
     async def _gather(self, first: _Flight) -> list[_Flight]:
         """The batch that starts with `first`: full, or as long as its first text can wait."""
-        alone = self.pace.under_way == 1
+        alone = self.rate_controller.under_way == 1
         patience = self.limits.linger_seconds if alone else self.limits.gather_seconds
         batch, tokens = [first], first.tokens
         while len(batch) < self._delivery.batch_texts:
@@ -159,7 +159,7 @@ class Batcher:
         except Exception as exc:  # noqa: BLE001  (the callers get it; the queue lives on)
             outcomes = dict.fromkeys(flights, exc)
         finally:
-            await self.pace.give_back()
+            await self.rate_controller.give_back()
         for text, flight in flights.items():
             if text not in outcomes and flight.waiting:
                 # Dropped because nobody waited, and then somebody came.

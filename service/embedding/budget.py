@@ -9,7 +9,7 @@ from typing import Protocol
 
 from service import errors
 from service.domain.spaces import Space
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.embedding.embedder import BatchLimits, Embedder, Embeddings
 from service.telemetry import call_context
 
@@ -17,14 +17,14 @@ from service.telemetry import call_context
 class UsageStore(Protocol):
     """The store as the budget needs it: what embedding consumed, by day."""
 
-    async def spend_by_day(self, days: int) -> Mapping[str, Spend]:
+    async def spend_by_day(self, days: int) -> Mapping[str, TokenUsage]:
         """Return the usage of the last days with any, latest first, by YYYY-MM-DD in UTC."""
 
-    async def add_spend(self, day: str, spent: Spend) -> None:
+    async def add_spend(self, day: str, spent: TokenUsage) -> None:
         """Add to the usage of a day, YYYY-MM-DD in UTC."""
 
 
-class Ledger:
+class Budget:
     """What embedding took today, which is a day of UTC."""
 
     def __init__(
@@ -39,28 +39,28 @@ class Ledger:
         if self._budget_usd is None:
             return
         # Other processes over the same data spend from it too.
-        today = (await self._store.spend_by_day(1)).get(day_of(self._clock_us()), Spend())
+        today = (await self._store.spend_by_day(1)).get(day_of(self._clock_us()), TokenUsage())
         if today.cost_usd >= self._budget_usd:
             raise errors.BudgetSpent(
                 f"today's budget for embedding, {self._budget_usd:g} US dollars, is spent"
             )
 
-    async def record(self, spent: Spend) -> None:
+    async def record(self, spent: TokenUsage) -> None:
         """Adds to today."""
         await self._store.add_spend(day_of(self._clock_us()), spent)
 
 
 class MeteredEmbedder:
-    """An Embedder whose batches go through the ledger.
+    """An Embedder whose batches go through the budget.
 
     `observe` is told of each whether it failed, and how many seconds it took.
     """
 
     def __init__(
-        self, embedder: Embedder, ledger: Ledger, observe: Callable[[bool, float], None]
+        self, embedder: Embedder, budget: Budget, observe: Callable[[bool, float], None]
     ) -> None:
         self._embedder = embedder
-        self._ledger = ledger
+        self._budget = budget
         self._observe = observe
 
     @property
@@ -80,7 +80,7 @@ class MeteredEmbedder:
             BudgetSpent: there is no money left for it today.
             ProviderError: it failed.
         """
-        await self._ledger.check()
+        await self._budget.check()
         started = time.perf_counter()
         failed = True
         try:
@@ -90,7 +90,7 @@ class MeteredEmbedder:
         finally:
             self._observe(failed, time.perf_counter() - started)
         if embeddings.prompt_tokens or embeddings.cost_usd:
-            await self._ledger.record(Spend(embeddings.prompt_tokens, embeddings.cost_usd))
+            await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
         return embeddings
 
     async def close(self) -> None:

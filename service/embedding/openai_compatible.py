@@ -59,7 +59,7 @@ class Endpoint:
         return headers
 
 
-class OpenRouterEmbedder:
+class OpenAICompatibleEmbedder:
     """An Embedder that asks a provider over HTTP, once for each batch; it does not retry."""
 
     def __init__(

@@ -1,6 +1,7 @@
-"""One engine for each model: what embeds, the queue before it, and the vectors used last.
+"""One embedder for each model: what embeds, the queue before it, and the vectors used last.
 
-Catalogs with the same model share an engine, and so its pace, its requests and its memory.
+Catalogs with the same model share an embedder, and so its rate controller, its requests and its
+memory.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any, Protocol
 from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
-from service.embedding.budget import Ledger, MeteredEmbedder
+from service.embedding.budget import Budget, MeteredEmbedder
 from service.embedding.cache import VectorCache
 from service.embedding.providers import Provider, open_model
-from service.embedding.text_embedder import Vectoriser, VectorStore
+from service.embedding.text_embedder import TextEmbedder, VectorStore
 from service.settings import Settings
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
@@ -35,7 +36,7 @@ class Observers(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class PooledEmbedder:
     """What embeds texts in one space, and its price."""
 
     batcher: Batcher
@@ -43,62 +44,62 @@ class Engine:
     usd_per_token: Callable[[], Awaitable[float]]
 
 
-class Engines:
-    """The engines of this process.
+class EmbedderPool:
+    """The embedders of this process.
 
     Args:
         settings: where providers are, and how to ask them.
-        ledger: what all spending goes through.
+        budget: what all spending goes through.
         watch: whom to tell.
-        spawn: starts each engine's work.
+        spawn: starts each embedder's work.
         stack: closes embedders at the end.
     """
 
     def __init__(
         self,
         settings: Settings,
-        ledger: Ledger,
+        budget: Budget,
         watch: Observers,
         spawn: Spawn,
         stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
-        self._ledger = ledger
+        self._budget = budget
         self._watch = watch
         self._spawn = spawn
         self._stack = stack
-        self._engines: dict[Model, Engine] = {}
+        self._embedder_pool: dict[Model, PooledEmbedder] = {}
 
     @property
     def queued_texts(self) -> int:
         """How many texts wait to be embedded."""
-        return sum(each.batcher.queued for each in self._engines.values())
+        return sum(each.batcher.queued for each in self._embedder_pool.values())
 
     def adopt(self, model: Model, provider: Provider) -> None:
         """Takes an open provider as a model's."""
         self._stack.push_async_callback(provider.embedder.close)
-        embedder = MeteredEmbedder(provider.embedder, self._ledger, self._watch.request)
+        embedder = MeteredEmbedder(provider.embedder, self._budget, self._watch.request)
         batcher = Batcher(embedder)
-        batcher.pace.problem = provider.problem
+        batcher.rate_controller.problem = provider.problem
         cache = VectorCache(embedder.space.dimensions)
-        self._engines[model] = Engine(batcher, cache, provider.usd_per_token)
+        self._embedder_pool[model] = PooledEmbedder(batcher, cache, provider.usd_per_token)
         self._spawn(batcher.run())
 
-    async def engine(self, model: Model) -> Engine:
-        """The engine of a model, started if need be."""
-        if model not in self._engines:
+    async def engine(self, model: Model) -> PooledEmbedder:
+        """The embedder of a model, started if need be."""
+        if model not in self._embedder_pool:
             loop = asyncio.get_running_loop()
             # The embedded model is read from disk.
             provider = await loop.run_in_executor(None, open_model, self._settings, model)
-            if model not in self._engines:
+            if model not in self._embedder_pool:
                 self.adopt(model, provider)
-        return self._engines[model]
+        return self._embedder_pool[model]
 
-    async def vectoriser(
+    async def text_embedder(
         self, store: VectorStore, generation: Generation, model: Model
-    ) -> Vectoriser:
+    ) -> TextEmbedder:
         """What makes texts a generation's vectors."""
         engine = await self.engine(model)
-        return Vectoriser(
+        return TextEmbedder(
             store, generation, model.space, engine.batcher, engine.cache, self._watch.texts
         )

@@ -19,11 +19,11 @@ from service.embedding.openai_compatible import (
     GATHER_SECONDS,
     LINGER_SECONDS,
     Endpoint,
-    OpenRouterEmbedder,
+    OpenAICompatibleEmbedder,
     probe,
     slug,
 )
-from service.embedding.unavailable import Refusing
+from service.embedding.unavailable import UnavailableEmbedder
 from service.settings import Settings
 
 INPUT_TYPE = "#"
@@ -85,12 +85,14 @@ def open_model(settings: Settings, model: Model) -> Provider:
         local = LocalEmbedder(space.template, space.query_template)
         if local.space == space:
             return Provider(local, _free)
-        return Provider(Refusing(space, "this version has another embedded model"), _free)
+        return Provider(
+            UnavailableEmbedder(space, "this version has another embedded model"), _free
+        )
     if space.provider != settings.provider_kind:
         why = f"AKIN_EMBEDDER is not {space.provider}, which the catalog is embedded with"
-        return Provider(Refusing(space, why), _free)
+        return Provider(UnavailableEmbedder(space, why), _free)
     endpoint = _endpoint(settings, space.model, model.dimensions_asked)
-    made = OpenRouterEmbedder(
+    made = OpenAICompatibleEmbedder(
         endpoint, space, _limits(settings, space.model), settings.embedding_timeout_seconds
     )
     return Provider(made, Price(endpoint).usd_per_token)
@@ -177,7 +179,7 @@ async def open_provider(settings: Settings, stored: Space | None) -> Provider:
             f"cannot tell how wide the vectors of {endpoint.model} are, for {problem}: mend that, "
             "or set AKIN_EMBEDDING_DIMENSIONS"
         )
-    made = OpenRouterEmbedder(
+    made = OpenAICompatibleEmbedder(
         endpoint,
         replace(space, dimensions=width),
         _limits(settings, space.model),

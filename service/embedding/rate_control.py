@@ -25,7 +25,7 @@ LONGEST_OPEN_SECONDS = 10.0
 """Short enough that what waits is embedded within half a minute of the provider's return."""
 
 
-class Pace:
+class RateController:
     """Admits requests to one provider."""
 
     def __init__(self, concurrency: int, clock: Callable[[], float] = time.monotonic) -> None:

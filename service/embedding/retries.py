@@ -18,7 +18,7 @@ from service.embedding.errors import (
     TextRefused,
     for_callers,
 )
-from service.embedding.rate_control import Pace
+from service.embedding.rate_control import RateController
 
 ATTEMPTS = 4
 LEAST_BATCH_TEXTS = 8
@@ -36,11 +36,11 @@ Outcome = Embedded | errors.AkinError
 
 
 class Delivery:
-    """Embeds batches through one embedder, at one pace."""
+    """Embeds batches through one embedder, at one rate controller."""
 
-    def __init__(self, embedder: Embedder, pace: Pace) -> None:
+    def __init__(self, embedder: Embedder, rate_controller: RateController) -> None:
         self._embedder = embedder
-        self._pace = pace
+        self._rate_controller = rate_controller
         self.batch_texts = embedder.limits.texts
 
     async def deliver(
@@ -106,7 +106,7 @@ class Delivery:
                 if not wanted:
                     nothing = np.empty((0, self._embedder.space.dimensions), np.float32)
                     return [], Embeddings(nothing)
-                async with self._pace.attempt():
+                async with self._rate_controller.attempt():
                     embeddings = await self._embedder.embed(wanted)
                 return wanted, embeddings
         raise AssertionError("the last attempt returns or raises")
@@ -123,7 +123,7 @@ class Delivery:
     async def _blame(self) -> errors.AkinError | None:
         """What is wrong with our settings, where even a harmless text is refused; None: nothing."""
         try:
-            async with self._pace.attempt():
+            async with self._rate_controller.attempt():
                 await self._embedder.embed([HARMLESS_TEXT])
         except TextRefused:
             return errors.EmbeddingRejected(

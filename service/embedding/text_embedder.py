@@ -68,7 +68,7 @@ class ChunkSpan(NamedTuple):
     text_hash: bytes
 
 
-class Vectoriser:
+class TextEmbedder:
     """Gets unit vectors for the texts of one generation.
 
     `observe` is told how many texts were embedded, and how many had their vectors.
@@ -94,7 +94,7 @@ class Vectoriser:
     @property
     def problem(self) -> str:
         """Why the embedder's last request failed; empty if it did not."""
-        return self._batcher.pace.problem
+        return self._batcher.rate_controller.problem
 
     async def documents(self, texts: Iterable[str], *, patient: bool = False) -> TextVectors:
         """Vectors for texts of items; with `patient` after those of others who wait.

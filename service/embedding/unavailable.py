@@ -9,7 +9,7 @@ from service.embedding.embedder import BatchLimits, Embeddings
 from service.embedding.errors import ProviderRefused
 
 
-class Refusing:
+class UnavailableEmbedder:
     """An Embedder that embeds nothing and says why, so that what needs no new vector is served."""
 
     limits = BatchLimits(texts=256, tokens=100_000, text_tokens=512)

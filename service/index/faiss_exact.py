@@ -12,7 +12,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from service.domain.stats import IndexFigures
+from service.domain.stats import IndexStats
 from service.index.vector_index import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
 
 # One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
@@ -187,9 +187,9 @@ class ExactIndex:
         del files
         self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
-    def figures(self) -> IndexFigures:
+    def stats(self) -> IndexStats:
         """How many vectors there are."""
-        return IndexFigures(self._size, memory_bytes=self._size * (4 * self.dimensions + 8))
+        return IndexStats(self._size, memory_bytes=self._size * (4 * self.dimensions + 8))
 
     def _best(
         self,

@@ -16,7 +16,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from service.domain.stats import IndexFigures
+from service.domain.stats import IndexStats
 from service.index.faiss_builds import GraphBuild, ListBuild
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph import GraphPart, is_graph
@@ -139,7 +139,7 @@ class TieredIndex:
             total += exact.sum
         for part in self._parts.values():
             total += part.sum
-        mean: Vectors = (total / max(self.figures().vectors, 1)).astype(np.float32)
+        mean: Vectors = (total / max(self.stats().vectors, 1)).astype(np.float32)
         return mean
 
     def sample(self, rows: int) -> Vectors:
@@ -230,7 +230,7 @@ class TieredIndex:
         return ListBuild(largest)
 
     def _graph_due(self, *, quiet: bool) -> GraphBuild | None:
-        new = self._fresh.figures().vectors
+        new = self._fresh.stats().vectors
         factor = QUIET_MERGE_FACTOR if quiet else MERGE_FACTOR
         chosen = {
             number
@@ -316,11 +316,11 @@ class TieredIndex:
             self._home.extend([_NOWHERE] * missing)
             self._row.extend([0] * missing)
 
-    def figures(self) -> IndexFigures:
+    def stats(self) -> IndexStats:
         """What the index is made of."""
         graph_vectors = sum(map(len, self._parts.values()))
-        exact = [each.figures() for each in self._exact_parts()]
-        return IndexFigures(
+        exact = [each.stats() for each in self._exact_parts()]
+        return IndexStats(
             graph_vectors + sum(each.vectors for each in exact),
             graph_vectors,
             sum(part.void for part in self._parts.values()),
@@ -348,7 +348,7 @@ class TieredIndex:
 
 
 def _fill(home: array[int], exact: ExactIndex, value: int) -> None:
-    for keys, _ in exact.blocks(exact.figures().vectors or 1):
+    for keys, _ in exact.blocks(exact.stats().vectors or 1):
         np.asarray(home)[keys] = value
 
 

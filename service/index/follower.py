@@ -1,7 +1,7 @@
-"""Follows the store's sequence into the view: start-up, live and crash recovery are one loop.
+"""Follows the store's sequence into the item index: start-up, live and crash recovery are one loop.
 
 Reads and changes run on the event loop while they are cheaper than a hand-off to a thread, and in
-one worker thread otherwise; the view's lock keeps the two apart.
+one worker thread otherwise; the item index's lock keeps the two apart.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from service.domain.filters import Filter
 from service.domain.filters import size as filter_size
 from service.domain.generations import Generation
 from service.domain.items import Change
-from service.domain.stats import IndexFigures
-from service.index.item_index import View
+from service.domain.stats import IndexStats
+from service.index.item_index import ItemIndex
 from service.telemetry import call_context
 
 T = TypeVar("T")
 
 CHANGES_PER_ROUND = 1_000
-"""A round of so many 256-dimensional vectors holds the view for about 3 ms."""
+"""A round of so many 256-dimensional vectors holds the item index for about 3 ms."""
 
 INLINE_COST = 4_000_000
 """Multiply-adds a search may take on the event loop: about 0.4 ms at 10 per nanosecond, some four
@@ -64,13 +64,13 @@ class ChangeFeed(Protocol):
         """Stop calling `listener`."""
 
 
-class Indexer:
-    """Keeps one generation's view up to date while `run` runs."""
+class Follower:
+    """Keeps one generation's item index up to date while `run` runs."""
 
-    def __init__(self, feed: ChangeFeed, generation: Generation, view: View) -> None:
+    def __init__(self, feed: ChangeFeed, generation: Generation, item_index: ItemIndex) -> None:
         self._feed = feed
         self._generation = generation
-        self._view = view
+        self._item_index = item_index
         self._news = asyncio.Event()
         self._following = asyncio.Lock()
         self._changed = time.monotonic()
@@ -101,16 +101,16 @@ class Indexer:
 
     def conditions(self, wanted: Filter | None) -> int:
         """How many conditions would have to be judged for a filter, for `read`."""
-        return 0 if self._view.attributes.knows(wanted) else filter_size(wanted)
+        return 0 if self._item_index.attributes.knows(wanted) else filter_size(wanted)
 
-    def figures(self) -> IndexFigures:
+    def stats(self) -> IndexStats:
         """What the index is made of now."""
-        return self._view.index.figures()
+        return self._item_index.index.stats()
 
     @property
     def sequence(self) -> int:
-        """The last write that the view has taken in."""
-        return self._view.sequence
+        """The last write that the item index has taken in."""
+        return self._item_index.sequence
 
     @property
     def quiet_seconds(self) -> float:
@@ -120,36 +120,36 @@ class Indexer:
     @property
     def search_cost(self) -> int:
         """The multiply-adds that one search takes."""
-        return self._view.index.cost(1)
+        return self._item_index.index.cost(1)
 
     @property
     def items(self) -> int:
         """How many items can be recommended."""
-        return len(self._view)
+        return len(self._item_index)
 
     async def reached(self, sequence: int) -> None:
-        """Waits until the view has taken in the write `sequence`.
+        """Waits until the item index has taken in the write `sequence`.
 
         Raises:
             NotReady: the service shuts down first.
         """
-        if self._view.sequence >= sequence:
+        if self._item_index.sequence >= sequence:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((sequence, waiter))
         await waiter
 
-    async def adopt(self, view: View) -> None:
-        """Has a view that was made elsewhere take the place of the own one, once it is as new."""
-        while self._view.sequence - view.sequence > CHANGES_PER_ROUND:
-            await self._taken_in(view)
+    async def adopt(self, item_index: ItemIndex) -> None:
+        """Replace the item index by one that was made elsewhere, once it is as new."""
+        while self._item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
+            await self._taken_in(item_index)
         async with self._following:
-            while view.sequence < self._view.sequence:
-                await self._taken_in(view)
-            self._view = view
+            while item_index.sequence < self._item_index.sequence:
+                await self._taken_in(item_index)
+            self._item_index = item_index
 
-    async def read(self, work: Callable[[View], T], queries: int, conditions: int = 0) -> T:
-        """Runs `work` on the view, nothing else touching it, nothing expired in it.
+    async def read(self, work: Callable[[ItemIndex], T], queries: int, conditions: int = 0) -> T:
+        """Runs `work` on the item index, nothing else touching it, nothing expired in it.
 
         Args:
             work: must not block or await.
@@ -159,37 +159,37 @@ class Indexer:
         with call_context.Stage(call_context.SEARCH):
             return await self._read(work, queries, conditions)
 
-    async def _read(self, work: Callable[[View], T], queries: int, conditions: int) -> T:
-        view = self._view
-        # Where the worker holds the view, the loop must not wait for it.
-        cost = view.index.cost(queries) + CONDITION_COST * conditions * self.items
-        if cost <= INLINE_COST and view.lock.acquire(blocking=False):
+    async def _read(self, work: Callable[[ItemIndex], T], queries: int, conditions: int) -> T:
+        item_index = self._item_index
+        # Where the worker holds the item index, the loop must not wait for it.
+        cost = item_index.index.cost(queries) + CONDITION_COST * conditions * self.items
+        if cost <= INLINE_COST and item_index.lock.acquire(blocking=False):
             try:
-                view.expire()
-                return work(view)
+                item_index.expire()
+                return work(item_index)
             finally:
-                view.lock.release()
+                item_index.lock.release()
         return await self._aside(self._locked, work)
 
-    async def read_aside(self, work: Callable[[View], T]) -> T:
-        """Runs long work on the view in a thread, nothing else touching it."""
+    async def read_aside(self, work: Callable[[ItemIndex], T]) -> T:
+        """Runs long work on the item index in a thread, nothing else touching it."""
         return await self._aside(self._locked, work)
 
     async def _aside(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
-    def _locked(self, work: Callable[[View], T]) -> T:
-        view = self._view
-        with view.lock:
-            view.expire()
-            return work(view)
+    def _locked(self, work: Callable[[ItemIndex], T]) -> T:
+        item_index = self._item_index
+        with item_index.lock:
+            item_index.expire()
+            return work(item_index)
 
-    async def _taken_in(self, view: View) -> None:
-        """Has a view that nobody reads yet take in what is new."""
+    async def _taken_in(self, item_index: ItemIndex) -> None:
+        """Has an item index that nobody reads yet take in what is new."""
         changes, reached = await self._feed.changes(
-            self._generation, view.sequence, CHANGES_PER_ROUND
+            self._generation, item_index.sequence, CHANGES_PER_ROUND
         )
-        await self._aside(view.apply, changes, reached)
+        await self._aside(item_index.apply, changes, reached)
 
     def _wake(self, _sequence: int) -> None:
         self._news.set()
@@ -197,10 +197,10 @@ class Indexer:
     async def _round(self) -> bool:
         """Takes in what is new; True if there may be more."""
         changes, reached = await self._feed.changes(
-            self._generation, self._view.sequence, CHANGES_PER_ROUND
+            self._generation, self._item_index.sequence, CHANGES_PER_ROUND
         )
         # A whole round costs about as much as a search over as many rows, and never returns less.
-        await self.read(lambda view: view.apply(changes, reached), queries=1)
+        await self.read(lambda item_index: item_index.apply(changes, reached), queries=1)
         if changes:
             self._changed = time.monotonic()
         waiting = []

@@ -1,7 +1,7 @@
 """What recommendations are made from: items' vectors and attributes, and which key is which item.
 
-The view holds the live items; the index in it exactly those that can be recommended now. Whoever
-reads or changes it holds its lock for the whole of one consistent piece of work.
+The item index holds the live items; the index in it exactly those that can be recommended now.
+Whoever reads or changes it holds its lock for the whole of one consistent piece of work.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ EXCLUDED_APART = 64
 """More excluded keys than these are taken out of a filter's mask, which costs a copy."""
 
 
-class ViewState(NamedTuple):
-    """What a view holds as of `sequence`: arrays, and how to write each file."""
+class ItemIndexState(NamedTuple):
+    """What an item index holds as of `sequence`: arrays, and how to write each file."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
     files: Mapping[str, Callable[[Path], None]]
 
 
-class View:
+class ItemIndex:
     """The live items of one catalog, as of `sequence`.
 
     It gives each item a key of its own, a small number that is free again once the item is gone.
@@ -67,7 +67,7 @@ class View:
             self._schedule(key, change.expire_time_us)
         self.sequence = sequence
 
-    def capture(self) -> ViewState:
+    def capture(self) -> ItemIndexState:
         """All it holds, for a snapshot; nothing in it changes any more."""
         index = self.index.capture()
         ids = "\n".join(self._ids).encode()
@@ -78,13 +78,13 @@ class View:
             **{f"index/{name}": each for name, each in index.arrays.items()},
             **{f"attributes/{name}": each for name, each in self.attributes.capture().items()},
         }
-        return ViewState(self.sequence, arrays, index.files)
+        return ItemIndexState(self.sequence, arrays, index.files)
 
-    def restore(self, state: ViewState, files: Mapping[str, Path]) -> None:
-        """Fills an empty view from what `capture` gave, with the files that were written.
+    def restore(self, state: ItemIndexState, files: Mapping[str, Path]) -> None:
+        """Fills an empty item index from what `capture` gave, with the files that were written.
 
         Raises:
-            KeyError, ValueError: it is not what was captured; the view is of no use then.
+            KeyError, ValueError: it is not what was captured; the item index is of no use then.
         """
         arrays = state.arrays
         self.index.restore(IndexState(_below(arrays, "index/"), {}), files)

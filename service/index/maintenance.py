@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from service import errors
-from service.index.follower import ChangeFeed, Indexer
-from service.index.item_index import View
+from service.index.follower import ChangeFeed, Follower
+from service.index.item_index import ItemIndex
 from service.index.snapshots import Snapshots
 
 BUILD_NICENESS = 10
@@ -31,11 +31,11 @@ SNAPSHOT_SHARE = 0.02
 fiftieth of the whole."""
 
 
-class Builder:
+class IndexBuilder:
     """Builds what is due as the index grows, and writes snapshots. Works while `run` runs.
 
     Args:
-        indexer: whose view to keep.
+        follower: whose item index to keep.
         snapshots: where to write.
         shared: whether other processes wait for the snapshots; these are then written as soon as
             there is something new to take over.
@@ -43,11 +43,11 @@ class Builder:
     `settled_sequence` is the last write that was in the index when nothing was left to be built.
     """
 
-    def __init__(self, indexer: Indexer, snapshots: Snapshots, *, shared: bool) -> None:
-        self._indexer = indexer
+    def __init__(self, follower: Follower, snapshots: Snapshots, *, shared: bool) -> None:
+        self._follower = follower
         self._snapshots = snapshots
         self._shared = shared
-        self._saved = indexer.sequence
+        self._saved = follower.sequence
         self._unsaved_builds = False
         self._retry = 0.0
         self.settled_sequence = -1
@@ -56,12 +56,12 @@ class Builder:
         """Works until cancelled."""
         with ThreadPoolExecutor(1, "akin-build", _yield_to_others) as thread:
             while True:
-                vectors = self._indexer.figures().graph_vectors
-                sequence = self._indexer.sequence
+                vectors = self._follower.stats().graph_vectors
+                sequence = self._follower.sequence
                 built = await self._build(thread)
                 if not built:
                     self.settled_sequence = sequence
-                grown = vectors != self._indexer.figures().graph_vectors
+                grown = vectors != self._follower.stats().graph_vectors
                 if self._due(idle=not built, grown=grown):
                     await self._save(thread)
                 if not built:
@@ -69,8 +69,10 @@ class Builder:
 
     async def _build(self, thread: ThreadPoolExecutor) -> bool:
         """Builds what is due; False if nothing is."""
-        quiet = self._indexer.quiet_seconds > QUIET_SECONDS
-        build = await self._indexer.read(lambda view: view.index.due(quiet=quiet), queries=1)
+        quiet = self._follower.quiet_seconds > QUIET_SECONDS
+        build = await self._follower.read(
+            lambda item_index: item_index.index.due(quiet=quiet), queries=1
+        )
         if build is None:
             return False
         try:
@@ -78,7 +80,7 @@ class Builder:
         except asyncio.CancelledError:
             build.stop()  # or the thread would go on
             raise
-        await self._indexer.read_aside(lambda view: view.index.adopt(build))
+        await self._follower.read_aside(lambda item_index: item_index.index.adopt(build))
         self._unsaved_builds = True
         return True
 
@@ -88,12 +90,12 @@ class Builder:
             return False
         if self._shared and self._unsaved_builds and (idle or grown):
             return True
-        changes = self._indexer.sequence - self._saved
-        enough = changes >= max(SNAPSHOT_CHANGES, SNAPSHOT_SHARE * self._indexer.items)
-        return idle and enough and self._indexer.quiet_seconds > QUIET_SECONDS
+        changes = self._follower.sequence - self._saved
+        enough = changes >= max(SNAPSHOT_CHANGES, SNAPSHOT_SHARE * self._follower.items)
+        return idle and enough and self._follower.quiet_seconds > QUIET_SECONDS
 
     async def _save(self, thread: ThreadPoolExecutor) -> None:
-        state = await self._indexer.read_aside(lambda view: view.capture())
+        state = await self._follower.read_aside(lambda item_index: item_index.capture())
         log = structlog.get_logger()
         try:
             await asyncio.get_running_loop().run_in_executor(thread, self._snapshots.save, state)
@@ -105,20 +107,20 @@ class Builder:
             self._saved, self._unsaved_builds = state.sequence, False
 
 
-class Adopter:
+class SnapshotAdopter:
     """Takes over the snapshots that another process writes. Works while `run` runs."""
 
     def __init__(
         self,
         feed: ChangeFeed,
-        indexer: Indexer,
+        follower: Follower,
         snapshots: Snapshots,
-        empty_view: Callable[[], View],
+        empty_item_index: Callable[[], ItemIndex],
     ) -> None:
         self._feed = feed
-        self._indexer = indexer
+        self._follower = follower
         self._snapshots = snapshots
-        self._empty_view = empty_view
+        self._empty_item_index = empty_item_index
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -127,9 +129,11 @@ class Adopter:
             while True:
                 try:
                     if self._snapshots.is_new():
-                        view, last = self._empty_view(), await self._feed.refresh()
-                        if await loop.run_in_executor(thread, self._snapshots.load, view, last):
-                            await self._indexer.adopt(view)
+                        item_index, last = self._empty_item_index(), await self._feed.refresh()
+                        if await loop.run_in_executor(
+                            thread, self._snapshots.load, item_index, last
+                        ):
+                            await self._follower.adopt(item_index)
                 except errors.AkinError as exc:
                     structlog.get_logger().warning("adopt_failed", reason=exc.reason)
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -1,6 +1,6 @@
-"""Keeps what a view is made of on disk, so that a start need not build it again.
+"""Keeps what an item index is made of on disk, so that a start need not build it again.
 
-A snapshot is derived: it stands for one sequence number of one store, from which on the indexer
+A snapshot is derived: it stands for one sequence number of one store, from which on the follower
 follows as ever, and one that is torn, foreign or newer than the store is dropped. Graphs do not
 change once built and are written once; the manifest, renamed into place last, makes a snapshot
 valid.
@@ -22,7 +22,7 @@ import numpy as np
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from service.index.item_index import View, ViewState
+from service.index.item_index import ItemIndex, ItemIndexState
 
 FORMAT = 3
 MANIFEST = "manifest.json"
@@ -79,7 +79,7 @@ class Snapshots:
         self._written: dict[str, File] = {}
         self._seen = 0
 
-    def save(self, state: ViewState) -> None:
+    def save(self, state: ItemIndexState) -> None:
         """Writes a snapshot and removes the files of the former one.
 
         Raises:
@@ -113,11 +113,11 @@ class Snapshots:
         """Whether there is a snapshot that was not there at the last `load`."""
         return self._manifest_number() not in {0, self._seen}
 
-    def load(self, view: View, last_sequence: int) -> bool:
-        """Fills an empty view from the snapshot; False if there is none that can be used.
+    def load(self, item_index: ItemIndex, last_sequence: int) -> bool:
+        """Fills an empty item index from the snapshot; False if there is none that can be used.
 
         Args:
-            view: is of no use where the result is False.
+            item_index: is of no use where the result is False.
             last_sequence: of the store; a snapshot beyond it is of another past.
         """
         log = structlog.get_logger()
@@ -131,14 +131,14 @@ class Snapshots:
                 name: self._folder / name for name in manifest.files if name != manifest.arrays
             }
             with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
-                view.restore(ViewState(manifest.sequence, dict(arrays), {}), paths)
+                item_index.restore(ItemIndexState(manifest.sequence, dict(arrays), {}), paths)
             self._written = dict(manifest.files)
         except (Unusable, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
             log.warning("snapshot_dropped", reason=str(exc))
             if self._owner:
                 self._remove_but(())
             return False
-        log.info("snapshot_loaded", sequence=manifest.sequence, items=len(view))
+        log.info("snapshot_loaded", sequence=manifest.sequence, items=len(item_index))
         return True
 
     def _manifest_number(self) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.stats import IndexFigures
+from service.domain.stats import IndexStats
 
 Keys = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -154,7 +154,7 @@ class VectorIndex(Protocol):
             KeyError, ValueError: it is not what was captured.
         """
 
-    def figures(self) -> IndexFigures:
+    def stats(self) -> IndexStats:
         """What the index is made of."""
 
 

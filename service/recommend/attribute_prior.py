@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Keys, Vectors
 
 PLACES = 128
@@ -13,7 +13,7 @@ STALE_SHARE = 0.05
 """The places are made anew once so many writes, as a share of the items, have been made."""
 
 
-class Prior:
+class AttributePrior:
     """Lifts items by their place among all items, from lowest to highest, by one attribute.
 
     Places rather than values, so that the attribute's unit and spread do not matter. An item
@@ -27,9 +27,9 @@ class Prior:
         self._numbers: NDArray[np.float64] = np.empty(0)
         self._bounds: NDArray[np.float64] = np.empty(0)
 
-    def lift(self, view: View, keys: Keys) -> Vectors:
+    def lift(self, item_index: ItemIndex, keys: Keys) -> Vectors:
         """What to add to the scores of keys: float32 between plus and minus half the weight."""
-        self._follow(view)
+        self._follow(item_index)
         numbers = self._numbers[keys]
         below = np.searchsorted(self._bounds, numbers, "left")
         not_above = np.searchsorted(self._bounds, numbers, "right")
@@ -37,13 +37,13 @@ class Prior:
         lifts = np.where(np.isnan(numbers), 0.0, self._weight * (places - 0.5))
         return lifts.astype(np.float32)
 
-    def _follow(self, view: View) -> None:
-        if view.sequence == self._sequence:
+    def _follow(self, item_index: ItemIndex) -> None:
+        if item_index.sequence == self._sequence:
             return
-        self._sequence = view.sequence
-        self._numbers = view.attributes.numbers(self._attribute)
-        if self._placed < 0 or view.sequence - self._placed > STALE_SHARE * len(view):
+        self._sequence = item_index.sequence
+        self._numbers = item_index.attributes.numbers(self._attribute)
+        if self._placed < 0 or item_index.sequence - self._placed > STALE_SHARE * len(item_index):
             known = self._numbers[~np.isnan(self._numbers)]
             shares = np.linspace(0.0, 1.0, PLACES)
             self._bounds = np.quantile(known, shares) if len(known) else np.empty(0)
-            self._placed = view.sequence
+            self._placed = item_index.sequence

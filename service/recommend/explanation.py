@@ -8,10 +8,10 @@ import numpy as np
 
 from service.domain import limits
 from service.domain.recommendations import ItemSource, Reason, TextSource
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
-from service.recommend.profile import Present
-from service.recommend.scoring import SHARPNESS, Centered, Surroundings
+from service.recommend.profile import QueryVectors
+from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics
 
 LEAST_SHARE = 0.1
 """A source that counts for less than this share of the strongest one is no reason."""
@@ -20,30 +20,30 @@ Origin = ItemSource | TextSource
 
 
 def reasons(
-    view: View,
-    surroundings: Surroundings,
+    item_index: ItemIndex,
+    corpus_statistics: CorpusStatistics,
     keys: Sequence[int],
-    here: Present,
+    here: QueryVectors,
 ) -> list[tuple[Reason, ...]]:
     """For each key the likes that it is recommended for, strongest first.
 
     Args:
-        view: what holds the keys' vectors.
-        surroundings: what its vectors are like.
+        item_index: what holds the keys' vectors.
+        corpus_statistics: what its vectors are like.
         keys: the recommended items.
-        here: the tastes.
+        here: the profile.
     """
     liked = here.sources.weights > 0
     if not keys or not liked.any():
         return [()] * len(keys)
-    owned = view.index.vectors(keys)
-    cosines = Centered(here.sources.vectors[liked], surroundings).cosines(owned.vectors)
+    owned = item_index.index.vectors(keys)
+    cosines = CenteredCosines(here.sources.vectors[liked], corpus_statistics).cosines(owned.vectors)
     # Of several chunks, on either side, the nearest ones count.
     items = np.searchsorted(owned.owners, np.arange(len(keys)))
     cosines = np.maximum.reduceat(cosines, items, axis=0)
-    positions, tastes = np.unique(here.owners[liked], return_index=True)
-    cosines = np.maximum.reduceat(cosines, tastes, axis=1)
-    weights = here.sources.faded()[liked][tastes]
+    positions, profile = np.unique(here.owners[liked], return_index=True)
+    cosines = np.maximum.reduceat(cosines, profile, axis=1)
+    weights = here.sources.faded()[liked][profile]
     strengths = weights * np.exp(SHARPNESS * cosines)
     origins = [here.origins[position] for position in positions.tolist()]
     return [_strongest(origins, *each) for each in zip(cosines, strengths, strict=True)]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, Keys, Mask, Vectors, merged
-from service.recommend.scoring import Scorer, Surroundings
+from service.recommend.scoring import CorpusStatistics, Scorer
 
 Lift = Callable[[Keys], Vectors]
 """What is added to the scores of keys."""
@@ -30,13 +30,15 @@ SAMPLE = 4_096
 3,000 films, 0.043 to 0.046 with 1,000 to 1,500 of them, 0.037 with 256."""
 
 
-def surroundings(view: View) -> Surroundings:
-    """What the view's vectors are like."""
-    return Surroundings(len(view), view.index.mean(), view.index.sample(SAMPLE))
+def corpus_statistics(item_index: ItemIndex) -> CorpusStatistics:
+    """What the item index's vectors are like."""
+    return CorpusStatistics(
+        len(item_index), item_index.index.mean(), item_index.index.sample(SAMPLE)
+    )
 
 
 def pooled(
-    view: View,
+    item_index: ItemIndex,
     scorer: Scorer,
     limit: int,
     allowed: Mask,
@@ -51,7 +53,7 @@ def pooled(
     each source are scored.
 
     Args:
-        view: what to search.
+        item_index: what to search.
         scorer: what scores an item.
         limit: how many hits are wanted; fewer come back only when fewer items are allowed.
         allowed: which keys may come back.
@@ -62,23 +64,26 @@ def pooled(
         The best keys, best first, and what ties with the last of them.
     """
     queries = len(scorer.queries)
-    if exact or view.index.cost(queries) >= len(view) * view.index.dimensions * queries:
-        scored, vectors, items = *_scanned(view, scorer, allowed), len(view)
+    if (
+        exact
+        or item_index.index.cost(queries) >= len(item_index) * item_index.index.dimensions * queries
+    ):
+        scored, vectors, items = *_scanned(item_index, scorer, allowed), len(item_index)
     else:
         fetch = max(CANDIDATES_PER_SOURCE, limit) * (1 if lift is None else 2)
-        scored, vectors, items = _searched(view, scorer, fetch, allowed)
+        scored, vectors, items = _searched(item_index, scorer, fetch, allowed)
     if lift is not None:
         scored = [Hits(each.keys, each.scores + lift(each.keys)) for each in scored]
     # Each further chunk of an item may take a place.
     best = _best(scored, limit + vectors - items)
-    return _rescored(view, scorer, best, lift)
+    return _rescored(item_index, scorer, best, lift)
 
 
-def _scanned(view: View, scorer: Scorer, allowed: Mask) -> tuple[list[Hits], int]:
+def _scanned(item_index: ItemIndex, scorer: Scorer, allowed: Mask) -> tuple[list[Hits], int]:
     """Every allowed vector with its score, and how many vectors there are."""
     scored = [Hits(np.empty(0, np.int64), np.empty(0, np.float32))]
     number = 0
-    for keys, vectors in view.index.blocks(ROWS_AT_ONCE):
+    for keys, vectors in item_index.index.blocks(ROWS_AT_ONCE):
         number += len(keys)
         kept = allowed[keys]
         if 2 * np.count_nonzero(kept) < len(kept):
@@ -90,11 +95,13 @@ def _scanned(view: View, scorer: Scorer, allowed: Mask) -> tuple[list[Hits], int
     return scored, number
 
 
-def _searched(view: View, scorer: Scorer, fetch: int, allowed: Mask) -> tuple[list[Hits], int, int]:
+def _searched(
+    item_index: ItemIndex, scorer: Scorer, fetch: int, allowed: Mask
+) -> tuple[list[Hits], int, int]:
     """The vectors of each query's `fetch` nearest items with scores; how many vectors and items."""
-    hits = view.index.search(scorer.queries, fetch, allowed=allowed)
+    hits = item_index.index.search(scorer.queries, fetch, allowed=allowed)
     candidates: Keys = np.unique(np.concatenate([each.keys for each in hits]))
-    owned = view.index.vectors(candidates.tolist())
+    owned = item_index.index.vectors(candidates.tolist())
     scored = Hits(candidates[owned.owners], scorer.scores(owned.vectors))
     return [scored], len(owned.vectors), len(candidates)
 
@@ -110,14 +117,14 @@ def _best(scored: Sequence[Hits], wanted: int) -> Hits:
     return merged([Hits(keys, scores)])
 
 
-def _rescored(view: View, scorer: Scorer, hits: Hits, lift: Lift | None) -> Hits:
+def _rescored(item_index: ItemIndex, scorer: Scorer, hits: Hits, lift: Lift | None) -> Hits:
     """The same keys, best first, where equal vectors have equal scores.
 
     Matrix products round a row differently by its place, so that copies would not tie.
     """
     if not len(hits.keys):
         return hits
-    owned = view.index.vectors(hits.keys.tolist())
+    owned = item_index.index.vectors(hits.keys.tolist())
     rows = owned.vectors.view(np.dtype((np.void, owned.vectors.strides[0]))).ravel()
     _, first, same = np.unique(rows, return_index=True, return_inverse=True)
     scores = scorer.scores(owned.vectors[first])[same.ravel()]

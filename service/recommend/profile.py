@@ -20,8 +20,8 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
-from service.embedding.text_embedder import Vectoriser, at_field
-from service.index.item_index import View
+from service.embedding.text_embedder import TextEmbedder, at_field
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Owned, Vectors
 from service.recommend.pooled_retrieval import SOURCES
 from service.recommend.scoring import Sources
@@ -32,7 +32,7 @@ LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Taste:
+class ProfileText:
     """One text and the vectors of its chunks, float32 [chunks, dimensions]."""
 
     text: str
@@ -41,7 +41,7 @@ class Taste:
 
 
 @dataclass(frozen=True, slots=True)
-class Tastes:
+class Profile:
     """Items and texts that count, dislikes with negative weights.
 
     `alone` marks a source that is one item or text and goes by the plain cosine; `ordered` items
@@ -49,7 +49,7 @@ class Tastes:
     """
 
     items: Sequence[LikedItem] = ()
-    texts: Sequence[Taste] = ()
+    texts: Sequence[ProfileText] = ()
     alone: bool = False
     ordered: bool = False
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
@@ -61,8 +61,8 @@ class Tastes:
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
-    """The tastes that a view has vectors for: texts, then items.
+class QueryVectors:
+    """The profile that an item index has vectors for: texts, then items.
 
     `sources` has one for each chunk, and `owners` the place of its taste in `origins`.
     """
@@ -74,39 +74,42 @@ class Present:
     missing_item_ids: tuple[str, ...]
 
 
-def present(tastes: Tastes, view: View) -> Present:
-    """Finds the vectors of the tastes' items, as many as count."""
+def present(profile: Profile, item_index: ItemIndex) -> QueryVectors:
+    """Finds the vectors of the profile' items, as many as count."""
     here: list[LikedItem] = []
     missing: list[LikedItem] = []
-    for each in tastes.items:
-        (missing if view.key(each.item_id) is None else here).append(each)
-    counting = _strongest(here, SOURCES - len(tastes.texts))
+    for each in profile.items:
+        (missing if item_index.key(each.item_id) is None else here).append(each)
+    counting = _strongest(here, SOURCES - len(profile.texts))
     found = [
-        *(each.vectors for each in tastes.texts),
-        *_split(view.index.vectors(view.keys(each.item_id for each in counting)), len(counting)),
+        *(each.vectors for each in profile.texts),
+        *_split(
+            item_index.index.vectors(item_index.keys(each.item_id for each in counting)),
+            len(counting),
+        ),
     ]
-    return Present(
+    return QueryVectors(
         origins=[
-            *(TextSource(each.text) for each in tastes.texts),
+            *(TextSource(each.text) for each in profile.texts),
             *(ItemSource(each.item_id) for each in counting),
         ],
-        sources=_sources(tastes, counting, chunks := _spread(found)),
+        sources=_sources(profile, counting, chunks := _spread(found)),
         owners=np.repeat(np.arange(len(chunks)), [len(each) for each in chunks]),
-        own_keys=view.keys(each.item_id for each in here),
+        own_keys=item_index.keys(each.item_id for each in here),
         missing_item_ids=tuple(dict.fromkeys(each.item_id for each in missing)),
     )
 
 
-def _sources(tastes: Tastes, counting: Sequence[LikedItem], chunks: Sequence[Vectors]) -> Sources:
+def _sources(profile: Profile, counting: Sequence[LikedItem], chunks: Sequence[Vectors]) -> Sources:
     weights = np.array(
-        [*(each.weight for each in tastes.texts), *(each.weight for each in counting)]
+        [*(each.weight for each in profile.texts), *(each.weight for each in counting)]
     )
     largest = np.abs(weights).max(initial=0.0) or 1.0
     # Only proportions count, and none vanishes.
     weights = np.copysign(np.maximum(np.abs(weights) / largest, LEAST_WEIGHT), weights)
     ages = np.zeros(len(weights))
-    if tastes.ordered and len(counting) > 1:
-        ages[len(tastes.texts) :] = np.linspace(1.0, 0.0, len(counting))
+    if profile.ordered and len(counting) > 1:
+        ages[len(profile.texts) :] = np.linspace(1.0, 0.0, len(counting))
     numbers = [len(each) for each in chunks]
     per_taste = np.stack([weights, 1 / np.maximum(numbers, 1), ages]).astype(np.float32)
     per_source = np.repeat(per_taste, numbers, axis=1)
@@ -139,16 +142,16 @@ def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
     return [items[position] for position in sorted(heaviest[:number])]
 
 
-class TasteReader:
-    """Reads the tastes of sources, from the store and the embedder."""
+class ProfileReader:
+    """Reads the profile of sources, from the store and the embedder."""
 
-    def __init__(self, store: Store, generation: Generation, vectoriser: Vectoriser) -> None:
+    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
         self._store = store
         self._generation = generation
-        self._vectoriser = vectoriser
+        self._text_embedder = text_embedder
 
-    async def read(self, source: Source) -> Tastes:
-        """The tastes of a source that keeps the contract.
+    async def read(self, source: Source) -> Profile:
+        """The profile of a source that keeps the contract.
 
         Raises:
             UserNotFound: there is no such user.
@@ -157,10 +160,10 @@ class TasteReader:
         """
         match source:
             case ItemSource(item_id):
-                return Tastes((LikedItem(item_id),), alone=True)
+                return Profile((LikedItem(item_id),), alone=True)
             case TextSource(text):
                 texts, usage = await self._texts([(text, 1.0, "text")])
-                return Tastes(texts=texts, alone=True, usage=usage)
+                return Profile(texts=texts, alone=True, usage=usage)
             case ExamplesSource():
                 return await self._examples(source)
             case UserSource(user_id):
@@ -168,9 +171,9 @@ class TasteReader:
                 if stored is None:
                     raise errors.UserNotFound("there is no such user")
                 texts, usage = await self._texts(_preferred(stored.user.preferences))
-                return Tastes(stored.user.liked_items, texts, ordered=True, usage=usage)
+                return Profile(stored.user.liked_items, texts, ordered=True, usage=usage)
 
-    async def _examples(self, source: ExamplesSource) -> Tastes:
+    async def _examples(self, source: ExamplesSource) -> Profile:
         signed = [
             *_signed(source.positive, 1.0, "examples.positive"),
             *_signed(source.negative, -1.0, "examples.negative"),
@@ -187,19 +190,19 @@ class TasteReader:
                 if isinstance(origin, TextSource)
             ]
         )
-        return Tastes(items, texts, usage=usage)
+        return Profile(items, texts, usage=usage)
 
     async def _texts(
         self, wanted: Sequence[tuple[str, float, str]]
-    ) -> tuple[list[Taste], EmbeddingUsage]:
+    ) -> tuple[list[ProfileText], EmbeddingUsage]:
         """Texts, weights and the fields they came in, with their vectors."""
         if not wanted:
             return [], EmbeddingUsage()
-        outcome = await self._vectoriser.queries(text for text, _, _ in wanted)
+        outcome = await self._text_embedder.queries(text for text, _, _ in wanted)
         for text, _, path in wanted:
             if text in outcome.failures:
                 raise at_field(outcome.failures[text], path)
-        texts = [Taste(text, weight, outcome.vectors(text)) for text, weight, _ in wanted]
+        texts = [ProfileText(text, weight, outcome.vectors(text)) for text, weight, _ in wanted]
         return texts, outcome.usage
 
 

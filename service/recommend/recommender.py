@@ -19,16 +19,16 @@ from service.domain.recommendations import (
     Recommendation,
     TextSource,
 )
-from service.domain.shingles import TEXT_CHARACTERS, Wording
+from service.domain.shingles import TEXT_CHARACTERS, Shingles
 from service.domain.validation import query_violations
 from service.domain.violations import Violation
-from service.index.follower import Indexer
-from service.index.item_index import View
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
 from service.recommend.explanation import only, reasons
-from service.recommend.pooled_retrieval import surroundings
-from service.recommend.profile import TasteReader, Tastes
+from service.recommend.pooled_retrieval import corpus_statistics
+from service.recommend.profile import Profile, ProfileReader
 from service.recommend.reranking import nearest_better, varied
-from service.recommend.retrieval import Candidates, Finder
+from service.recommend.retrieval import Candidates, Retriever
 from service.storage import Store
 
 T = TypeVar("T")
@@ -54,15 +54,15 @@ class Recommender:
         self,
         store: Store,
         generation: Generation,
-        indexer: Indexer,
-        tastes: TasteReader,
-        finder: Finder,
+        follower: Follower,
+        profile: ProfileReader,
+        retriever: Retriever,
     ) -> None:
         self._store = store
         self._generation = generation
-        self._indexer = indexer
-        self._tastes = tastes
-        self._finder = finder
+        self._follower = follower
+        self._profile = profile
+        self._retriever = retriever
 
     async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
         """The items most similar to the query's source, best first.
@@ -81,17 +81,17 @@ class Recommender:
             last = await self._store.refresh()
         errors.require((*query_violations(query, last), *found))
         assert query.source is not None  # noqa: S101  (or it broke the contract)
-        await self._indexer.reached(query.min_sequence)
-        tastes = await self._tastes.read(query.source)
-        candidates, chosen = await self._chosen(query, tastes)
+        await self._follower.reached(query.min_sequence)
+        profile = await self._profile.read(query.source)
+        candidates, chosen = await self._chosen(query, profile)
         items: Mapping[str, StoredItem] = {}
         if query.full:
             for _ in range(ROUNDS):
                 items = await self._items(query, candidates, chosen)
                 if len(items) == len(chosen):
                     break
-                await self._indexer.reached(await self._store.refresh())
-                candidates, chosen = await self._chosen(query, tastes)
+                await self._follower.reached(await self._store.refresh())
+                candidates, chosen = await self._chosen(query, profile)
         because = await self._reasons(query, candidates, chosen) if query.explain else {}
         ranked = [candidates.ranked[position][:2] for position in chosen]
         recommendations = [
@@ -100,16 +100,16 @@ class Recommender:
             if item_id in items or not query.full
         ]
         return Answer(
-            recommendations, candidates.sequence, candidates.missing_item_ids, tastes.usage
+            recommendations, candidates.sequence, candidates.missing_item_ids, profile.usage
         )
 
-    async def _chosen(self, query: Query, tastes: Tastes) -> tuple[Candidates, Sequence[int]]:
+    async def _chosen(self, query: Query, profile: Profile) -> tuple[Candidates, Sequence[int]]:
         """The candidates, and the positions of those that make the answer."""
         size = query.limit
         if query.chooses:
             size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
         while True:
-            candidates = await self._candidates(query, tastes, size)
+            candidates = await self._candidates(query, profile, size)
             kept: Sequence[int] = range(len(candidates.ranked))
             if query.max_similarity is not None:
                 kept = await self._without_repetitions(candidates, query.max_similarity)
@@ -129,19 +129,19 @@ class Recommender:
         )
         return candidates, [kept[position] for position in order]
 
-    async def _candidates(self, query: Query, tastes: Tastes, size: int) -> Candidates:
+    async def _candidates(self, query: Query, profile: Profile, size: int) -> Candidates:
         """The `size` best items by score.
 
         Raises:
             ItemNotFound, EmbeddingUnavailable: the source is an item that has no vector.
         """
-        found = await self._indexer.read(
-            lambda view: self._finder.found(view, query, tastes, size),
-            queries=tastes.number,
-            conditions=self._indexer.conditions(query.filter),
+        found = await self._follower.read(
+            lambda item_index: self._retriever.found(item_index, query, profile, size),
+            queries=profile.number,
+            conditions=self._follower.conditions(query.filter),
         )
         if found is None:
-            raise await self._without_vector(tastes.items[0].item_id)
+            raise await self._without_vector(profile.items[0].item_id)
         return found
 
     async def _without_repetitions(
@@ -166,18 +166,18 @@ class Recommender:
     ) -> Mapping[str, tuple[Reason, ...]]:
         """What each chosen item is recommended for; nothing for one that has just gone."""
         ranked = [candidates.ranked[position] for position in chosen]
-        tastes = candidates.tastes
+        profile = candidates.profile
         if isinstance(query.source, ItemSource | TextSource):
             return {item_id: only(query.source, score) for item_id, score, _ in ranked}
 
-        def work(view: View) -> Mapping[str, tuple[Reason, ...]]:
-            ids = [item_id for item_id, _, _ in ranked if view.key(item_id) is not None]
-            if tastes is None or not ids:
+        def work(item_index: ItemIndex) -> Mapping[str, tuple[Reason, ...]]:
+            ids = [item_id for item_id, _, _ in ranked if item_index.key(item_id) is not None]
+            if profile is None or not ids:
                 return {}
-            told = reasons(view, surroundings(view), view.keys(ids), tastes)
+            told = reasons(item_index, corpus_statistics(item_index), item_index.keys(ids), profile)
             return dict(zip(ids, told, strict=True))
 
-        return await self._indexer.read(work, queries=1)
+        return await self._follower.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
         found = await self._store.get_items(self._generation, [item_id])
@@ -200,15 +200,15 @@ class Recommender:
 
 def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) -> set[int]:
     """Those whose text is that of a better one, or repeats one of the better ones near to it."""
-    wordings: dict[int, Wording] = {}
+    wordings: dict[int, Shingles] = {}
     seen: set[int] = set()
     found = set()
     for position in sorted(texts):
-        wording = wordings[position] = Wording(texts[position])
+        shingles = wordings[position] = Shingles(texts[position])
         better = (wordings[each] for each in near.get(position, ()) if each in wordings)
-        if wording.whole in seen or any(map(wording.repeats, better)):
+        if shingles.whole in seen or any(map(shingles.repeats, better)):
             found.add(position)
-        seen.add(wording.whole)
+        seen.add(shingles.whole)
     return found
 
 

@@ -45,13 +45,13 @@ class Sources:
     ages: Vectors
 
     def faded(self) -> Vectors:
-        """The tastes' weights, less with age; float32 [sources]."""
+        """The profile' weights, less with age; float32 [sources]."""
         weights: Vectors = self.weights * np.float32(0.5) ** (FADE_HALVINGS * self.ages)
         return weights
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class CorpusStatistics:
     """What a catalog's vectors are like: their number, their mean, and a sample of them."""
 
     number: int
@@ -70,15 +70,15 @@ class Scorer(Protocol):
         """The scores, float32 [n], of unit vectors, float32 [n, dimensions]."""
 
 
-class Centered:
+class CenteredCosines:
     """Cosines to some sources, the catalog's mean taken out of both sides.
 
     The mean counts as if one item more lay at the origin. Where all vectors are nearly the same
     nothing is taken out, for what would be left is noise.
     """
 
-    def __init__(self, sources: Vectors, surroundings: Surroundings) -> None:
-        number, mean = surroundings.number, surroundings.mean
+    def __init__(self, sources: Vectors, corpus_statistics: CorpusStatistics) -> None:
+        number, mean = corpus_statistics.number, corpus_statistics.mean
         taken = number / (number + 1) if mean @ mean < 1 - LEAST_VARIANCE else 0.0
         self._mean = mean * np.float32(taken)
         self.directions = _unit(sources - self._mean)
@@ -104,10 +104,10 @@ class SoftMaximum:
     Conneau et al. 2018.)
     """
 
-    def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
-        self._centerd = Centered(sources.vectors, surroundings)
+    def __init__(self, sources: Sources, corpus_statistics: CorpusStatistics) -> None:
+        self._centerd = CenteredCosines(sources.vectors, corpus_statistics)
         self._liked = sources.weights > 0
-        self._sample = surroundings.sample
+        self._sample = corpus_statistics.sample
         self._sample_cosines = self._centerd.cosines(self._sample)
         near = np.maximum(self._sample_cosines, 0.0)
         # Multiplied out: numpy's power takes twenty times as long.
@@ -144,8 +144,8 @@ class SoftMaximum:
 class Nearest:
     """The weighted cosine with the nearest like, less that with the nearest dislike."""
 
-    def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
-        del surroundings
+    def __init__(self, sources: Sources, corpus_statistics: CorpusStatistics) -> None:
+        del corpus_statistics
         self._vectors = sources.vectors
         self._liked = sources.weights > 0
         self._proportions = np.abs(sources.weights)
@@ -169,8 +169,8 @@ class Nearest:
 class MeanVector:
     """The cosine with the weighted mean of the sources: what most do, and the yardstick."""
 
-    def __init__(self, sources: Sources, surroundings: Surroundings) -> None:
-        del surroundings
+    def __init__(self, sources: Sources, corpus_statistics: CorpusStatistics) -> None:
+        del corpus_statistics
         weights: Vectors = sources.weights * sources.shares
         total: Vectors = weights @ sources.vectors
         self.queries = _unit(total[None])
@@ -181,7 +181,7 @@ class MeanVector:
         return scores
 
 
-RANKINGS: Mapping[str, Callable[[Sources, Surroundings], Scorer]] = {
+RANKINGS: Mapping[str, Callable[[Sources, CorpusStatistics], Scorer]] = {
     "pooled": SoftMaximum,
     "nearest": Nearest,
     "mean": MeanVector,

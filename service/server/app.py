@@ -26,8 +26,8 @@ from service.catalog.open_catalogs import Catalogs
 from service.catalog.reembedding import Reembeddings
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice
-from service.embedding.budget import Ledger, day_of
-from service.embedding.pool import Engines
+from service.embedding.budget import Budget, day_of
+from service.embedding.pool import EmbedderPool
 from service.embedding.providers import (
     Asked,
     asked_model,
@@ -122,10 +122,10 @@ async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
     # A task that fails takes the others and the server with it: better gone than half alive.
     async with asyncio.TaskGroup() as group:
         works = _Works(group)
-        ledger = Ledger(store, settings.embedding_budget_usd_per_day, clock_us)
-        engines = Engines(settings, ledger, watch.metrics, works.spawn, stack)
+        budget = Budget(store, settings.embedding_budget_usd_per_day, clock_us)
+        embedder_pool = EmbedderPool(settings, budget, watch.metrics, works.spawn, stack)
         try:
-            await _open_default(settings, registry, engines)
+            await _open_default(settings, registry, embedder_pool)
             await store.refresh()  # others may have written, and saved a snapshot, meanwhile
             parts = Parts(
                 settings,
@@ -133,7 +133,7 @@ async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
                 worker.alone,
                 store,
                 registry,
-                engines,
+                embedder_pool,
                 works.spawn,
                 clock_us,
             )
@@ -144,8 +144,8 @@ async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
                 await parts.tidy()
                 works.spawn(_sweep(store, registry))
             await catalogs.update()
-            server = await _server(life, store, watch, parts, engines)
-            works.spawn(_monitor(catalogs, server, watch.metrics, store, engines))
+            server = await _server(life, store, watch, parts, embedder_pool)
+            works.spawn(_monitor(catalogs, server, watch.metrics, store, embedder_pool))
             if not worker.alone:
                 works.spawn(_refresh(store, catalogs))
             try:
@@ -177,7 +177,9 @@ class _Works:
             task.cancel()
 
 
-async def _open_default(settings: Settings, registry: Registry, engines: Engines) -> None:
+async def _open_default(
+    settings: Settings, registry: Registry, embedder_pool: EmbedderPool
+) -> None:
     """Opens the default catalog for the model of the settings, unless it has one of its own."""
     known = (await registry.catalogs()).get(DEFAULT_CATALOG)
     if known is not None and known.own_model:
@@ -191,12 +193,12 @@ async def _open_default(settings: Settings, registry: Registry, engines: Engines
         # What needs no new vector is served all the same, and items wait as pending.
         structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
     model = default_model(settings, provider)
-    engines.adopt(model, provider)
+    embedder_pool.adopt(model, provider)
     await registry.open_default(model)
 
 
 async def _server(
-    life: _Life, store: Store, watch: Watch, parts: Parts, engines: Engines
+    life: _Life, store: Store, watch: Watch, parts: Parts, embedder_pool: EmbedderPool
 ) -> Server:
     """The server, with health and metrics on addresses of their own where these are wanted."""
     settings, worker = life.settings, life.worker
@@ -209,7 +211,7 @@ async def _server(
         Services(
             catalogs,
             Directory(registry, catalogs, ask),
-            Reembeddings(store, registry, catalogs, engines, ask),
+            Reembeddings(store, registry, catalogs, embedder_pool, ask),
         ),
         OpenDoor() if settings.api_keys is None else Keys(settings.api_keys),
         watch,
@@ -265,7 +267,7 @@ async def _serve(life: _Life, server: Server, catalogs: Catalogs) -> None:
             "serving",
             address=address,
             process_id=os.getpid(),
-            items=sum(each.generations.serving.indexer.items for each in catalogs),
+            items=sum(each.generations.serving.follower.items for each in catalogs),
             seconds=seconds,
         )
         life.serving()
@@ -289,27 +291,27 @@ def _plus(address: str, number: int) -> str:
 
 
 async def _monitor(
-    catalogs: Catalogs, server: Server, metrics: Metrics, store: Store, engines: Engines
+    catalogs: Catalogs, server: Server, metrics: Metrics, store: Store, embedder_pool: EmbedderPool
 ) -> None:
     while True:
         try:
             shown = [
                 (
-                    await each.services.catalog_items.figures(),
-                    each.generations.serving.indexer.sequence,
+                    await each.services.catalog_items.stats(),
+                    each.generations.serving.follower.sequence,
                 )
                 for each in catalogs
             ]
-            metrics.show(shown, day_of(clock_us()), _depths(store, engines))
-            problem = any(figures.embedding_problem for figures, _ in shown)
+            metrics.show(shown, day_of(clock_us()), _depths(store, embedder_pool))
+            problem = any(stats.embedding_problem for stats, _ in shown)
             await server.set_embedding_health(healthy=not problem)
         except errors.AkinError as exc:
             structlog.get_logger().warning("monitor_failed", reason=exc.reason)
         await asyncio.sleep(MONITOR_SECONDS)
 
 
-def _depths(store: Store, engines: Engines) -> Depths:
-    return Depths(engines.queued_texts, store.queued_writes, store.last_sequence)
+def _depths(store: Store, embedder_pool: EmbedderPool) -> Depths:
+    return Depths(embedder_pool.queued_texts, store.queued_writes, store.last_sequence)
 
 
 async def _refresh(store: Store, catalogs: Catalogs) -> None:

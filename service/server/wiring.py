@@ -19,16 +19,16 @@ from service.catalog.items import CatalogItems
 from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog, Work
 from service.domain.generations import Generation, GenerationRecord, GenerationState
 from service.domain.spaces import VectorStorage
-from service.embedding.pool import Engines, Spawn
+from service.embedding.pool import EmbedderPool, Spawn
 from service.index.faiss_tiers import TieredIndex
-from service.index.follower import Indexer
-from service.index.item_index import View
-from service.index.maintenance import Adopter, Builder
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+from service.index.maintenance import IndexBuilder, SnapshotAdopter
 from service.index.snapshots import Origin, Snapshots
-from service.recommend.attribute_prior import Prior
-from service.recommend.profile import TasteReader
+from service.recommend.attribute_prior import AttributePrior
+from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
-from service.recommend.retrieval import Finder
+from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
 from service.storage import Registry, Store
@@ -44,7 +44,7 @@ class Parts:
         leads: whether this worker does what is done once for all of them.
         alone: whether there is no other.
         store, registry: where everything is.
-        engines: what embeds.
+        embedders: what embeds.
         spawn: starts work.
         clock_us: microseconds since 1970 UTC.
     """
@@ -56,7 +56,7 @@ class Parts:
         alone: bool,
         store: Store,
         registry: Registry,
-        engines: Engines,
+        embedder_pool: EmbedderPool,
         spawn: Spawn,
         clock_us: Callable[[], int],
     ) -> None:
@@ -65,56 +65,58 @@ class Parts:
         self._alone = alone
         self._store = store
         self._registry = registry
-        self._engines = engines
+        self._embedder_pool = embedder_pool
         self._spawn = spawn
         self._clock_us = clock_us
-        self._builders: dict[int, Builder] = {}
+        self._builders: dict[int, IndexBuilder] = {}
         self.catalogs = Catalogs(store, registry, self, spawn)
 
     async def writer(self, record: GenerationRecord) -> GenerationWriter:
         """A generation that texts are embedded for."""
-        engine = await self._engines.engine(record.model)
-        vectoriser = await self._engines.vectoriser(self._store, record.generation, record.model)
-        return GenerationWriter(record.generation, vectoriser, engine.usd_per_token)
+        engine = await self._embedder_pool.engine(record.model)
+        text_embedder = await self._embedder_pool.text_embedder(
+            self._store, record.generation, record.model
+        )
+        return GenerationWriter(record.generation, text_embedder, engine.usd_per_token)
 
     def opened(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """A generation that follows the store, from its snapshot if there is one, and its tasks."""
-        space = writer.vectoriser.space
+        space = writer.text_embedder.space
         if storage is VectorStorage.UNSPECIFIED:
             storage = VectorStorage(self._settings.index_vectors)
 
-        def empty_view() -> View:
+        def empty_item_index() -> ItemIndex:
             half = storage is VectorStorage.FLOAT16
-            return View(TieredIndex(space.dimensions, half=half), self._clock_us)
+            return ItemIndex(TieredIndex(space.dimensions, half=half), self._clock_us)
 
         origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
         snapshots = Snapshots(self._folder(writer.generation), origin, owner=self._leads)
-        view = empty_view()
-        if not snapshots.load(view, self._store.last_sequence):
-            view = empty_view()
-        indexer = Indexer(self._store, writer.generation, view)
-        upkeep: Builder | Adopter
+        item_index = empty_item_index()
+        if not snapshots.load(item_index, self._store.last_sequence):
+            item_index = empty_item_index()
+        follower = Follower(self._store, writer.generation, item_index)
+        upkeep: IndexBuilder | SnapshotAdopter
         if self._leads:
-            upkeep = Builder(indexer, snapshots, shared=not self._alone)
+            upkeep = IndexBuilder(follower, snapshots, shared=not self._alone)
             self._builders[writer.generation.generation_id] = upkeep
         else:
-            upkeep = Adopter(self._store, indexer, snapshots, empty_view)
+            upkeep = SnapshotAdopter(self._store, follower, snapshots, empty_item_index)
         opened = OpenGeneration(
-            writer.generation, writer.vectoriser, writer.usd_per_token, indexer, storage
+            writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
         )
-        return opened, [indexer.run(), upkeep.run()]
+        return opened, [follower.run(), upkeep.run()]
 
     def services(self, generations: Generations) -> CatalogServices:
         """The use cases of a catalog whose serving generation is as it is now."""
         serving = generations.serving
-        tastes = TasteReader(self._store, serving.generation, serving.vectoriser)
-        finder = Finder(RANKINGS[self._settings.ranking], self._prior())
+        profile = ProfileReader(self._store, serving.generation, serving.text_embedder)
+        retriever = Retriever(RANKINGS[self._settings.ranking], self._prior())
         return CatalogServices(
             CatalogItems(self._store, generations, self._clock_us),
-            Recommender(self._store, serving.generation, serving.indexer, tastes, finder),
-            Analyst(self._store, serving.generation, serving.indexer, serving.vectoriser),
+            Recommender(self._store, serving.generation, serving.follower, profile, retriever),
+            Analyst(self._store, serving.generation, serving.follower, serving.text_embedder),
         )
 
     def background(
@@ -124,7 +126,7 @@ class Parts:
         if not self._leads:
             return []
         works: list[Work] = [
-            PendingEmbedder(self._store, generation.generation, generation.vectoriser).run()
+            PendingEmbedder(self._store, generation.generation, generation.text_embedder).run()
         ]
         if state is GenerationState.EMBEDDING:
             works.append(Filler(self._registry, generation, self._look).run())
@@ -174,10 +176,10 @@ class Parts:
     def _folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / "index" / str(generation.generation_id)
 
-    def _prior(self) -> Prior | None:
+    def _prior(self) -> AttributePrior | None:
         if not self._settings.prior_attribute:
             return None
-        return Prior(self._settings.prior_attribute, self._settings.prior_weight)
+        return AttributePrior(self._settings.prior_attribute, self._settings.prior_weight)
 
 
 async def _removed(folders: Sequence[Path]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.domain.generations import Generation
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage import vectors
 from service.storage.records import NEVER_US, PendingItem
@@ -48,7 +48,7 @@ def fill(
     transaction: Transaction,
     generation: Generation,
     filled: Sequence[tuple[PendingItem, Sequence[Chunk]]],
-    spent: Spend,
+    spent: TokenUsage,
 ) -> None:
     """Gives items that were not written again meanwhile their vectors.
 
@@ -88,7 +88,7 @@ def preferences(
 
 
 def keep(
-    transaction: Transaction, generation: Generation, chunks: Sequence[Chunk], spent: Spend
+    transaction: Transaction, generation: Generation, chunks: Sequence[Chunk], spent: TokenUsage
 ) -> None:
     """Keeps vectors of a generation's space, and notes what they took."""
     vectors.keep(transaction.connection, generation, chunks)
@@ -126,7 +126,7 @@ def _is_as_read(connection: sqlite3.Connection, generation: Generation, item: Pe
     return row is not None
 
 
-def _add(transaction: Transaction, generation: Generation, spent: Spend) -> None:
+def _add(transaction: Transaction, generation: Generation, spent: TokenUsage) -> None:
     transaction.connection.execute(
         """UPDATE layers SET prompt_tokens = prompt_tokens + ?, cost_usd = cost_usd + ?
            WHERE layer_id = ?""",

@@ -20,7 +20,7 @@ from service.domain.generations import (
     LiveGeneration,
 )
 from service.domain.spaces import Model, Space, VectorStorage
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.storage.records import NEVER_US
 from service.storage.writer import Transaction
 
@@ -44,7 +44,7 @@ def catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
             GenerationState(state),
             Model(Space(**json.loads(fingerprint)), asked or None),
             start_us,
-            Spend(tokens, cost),
+            TokenUsage(tokens, cost),
             problem,
         )
         others = found[name].generations if name in found else ()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.spaces import Model, VectorStorage
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage import filling, generations, removal
 from service.storage.core import Core
@@ -107,7 +107,7 @@ class Registry:
         self,
         generation: Generation,
         filled: Sequence[tuple[PendingItem, Sequence[Chunk]]],
-        spent: Spend,
+        spent: TokenUsage,
     ) -> None:
         """Gives items that were not written again meanwhile their vectors in a new generation."""
         await self._core.write(lambda t: filling.fill(t, generation, filled, spent))
@@ -122,7 +122,9 @@ class Registry:
         """The texts of some users' preferences, and the last one's key; None: there are none."""
         return await self._core.read(filling.preferences, generation, after, limit)
 
-    async def keep(self, generation: Generation, chunks: Sequence[Chunk], spent: Spend) -> None:
+    async def keep(
+        self, generation: Generation, chunks: Sequence[Chunk], spent: TokenUsage
+    ) -> None:
         """Keeps vectors of a generation's space that no item has, and notes what they took."""
 
         def operation(transaction: Transaction) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.domain.generations import Generation
 from service.domain.items import Change, StoredItem
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage import items, pending, spend, users, vectors, written
@@ -190,10 +190,10 @@ class Store(Core):
         """How many items wait for their vectors, by reason, most first."""
         return await self.read(pending.reasons, generation)
 
-    async def add_spend(self, day: str, spent: Spend) -> None:
+    async def add_spend(self, day: str, spent: TokenUsage) -> None:
         """Adds to what embedding took on a day, YYYY-MM-DD of UTC."""
         await self.write(lambda t: spend.add(t, day, spent))
 
-    async def spend_by_day(self, days: int) -> Mapping[str, Spend]:
+    async def spend_by_day(self, days: int) -> Mapping[str, TokenUsage]:
         """What embedding took on the last days on which it took anything, latest first."""
         return await self.read(spend.by_day, days)

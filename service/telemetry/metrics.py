@@ -8,7 +8,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from service import errors
-from service.domain.stats import CatalogFigures
+from service.domain.stats import CatalogStats
 
 CALL_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -81,7 +81,7 @@ class Metrics:
         self._texts.labels("cache").inc(cached)
 
     def show(
-        self, catalogs: Sequence[tuple[CatalogFigures, int]], today: str, depths: Depths
+        self, catalogs: Sequence[tuple[CatalogStats, int]], today: str, depths: Depths
     ) -> None:
         """Sets the gauges of all catalogs, of which those that are gone show no more.
 
@@ -90,24 +90,24 @@ class Metrics:
             today: YYYY-MM-DD of UTC.
             depths: what waits.
         """
-        names = {figures.name for figures, _ in catalogs}
+        names = {stats.name for stats, _ in catalogs}
         if names != self._shown:
             for gauge in self._gauges.values():
                 gauge.clear()
             self._reasons.clear()
             self._shown = names
-        for figures, sequence in catalogs:
+        for stats, sequence in catalogs:
             lag = max(0, depths.last_sequence - sequence)
-            self._show(figures, today, depths, lag)
+            self._show(stats, today, depths, lag)
 
-    def _show(self, figures: CatalogFigures, today: str, depths: Depths, lag: int) -> None:
-        spent = {each.day: each for each in figures.usage}.get(today)
-        index = figures.index
+    def _show(self, stats: CatalogStats, today: str, depths: Depths, lag: int) -> None:
+        spent = {each.day: each for each in stats.usage}.get(today)
+        index = stats.index
         values = {
-            "akin_items": figures.item_count,
+            "akin_items": stats.item_count,
             "akin_embedding_prompt_tokens_today": spent.prompt_tokens if spent else 0,
             "akin_embedding_cost_usd_today": spent.cost_usd if spent else 0.0,
-            "akin_embedding_problem": 1 if figures.embedding_problem else 0,
+            "akin_embedding_problem": 1 if stats.embedding_problem else 0,
             "akin_index_vectors": index.vectors,
             "akin_index_graph_vectors": index.graph_vectors,
             "akin_index_void_vectors": index.void_vectors,
@@ -117,13 +117,13 @@ class Metrics:
             "akin_queued_writes": depths.writes,
         }
         for name, value in values.items():
-            self._gauges[name].labels(figures.name).set(value)
+            self._gauges[name].labels(stats.name).set(value)
         pending = self._gauges["akin_pending_items"]
-        for reason in self._reasons.pop(figures.name, set()) - figures.pending.keys():
-            pending.remove(figures.name, reason)
-        self._reasons[figures.name] = set(figures.pending)
-        for reason, count in figures.pending.items():
-            pending.labels(figures.name, reason).set(count)
+        for reason in self._reasons.pop(stats.name, set()) - stats.pending.keys():
+            pending.remove(stats.name, reason)
+        self._reasons[stats.name] = set(stats.pending)
+        for reason, count in stats.pending.items():
+            pending.labels(stats.name, reason).set(count)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(name, meaning, ["catalog", *labels], registry=self.registry)

@@ -84,9 +84,9 @@ async def test_copies_are_grouped(tmp_path: Path) -> None:
         assert "z-first" == group[0]
         assert {"z-first", "a-capital", "b-longer", "c-equal"} == set(group)
         assert (64, 64, False) == (
-            answers[-1].extent.item_count,
-            answers[-1].extent.examined_count,
-            answers[-1].extent.sampled,
+            answers[-1].coverage.item_count,
+            answers[-1].coverage.examined_count,
+            answers[-1].coverage.sampled,
         )
         strict = groups(await duplicates(catalog, DuplicatesQuery(min_similarity=1.0)))
         assert ["z-first", "c-equal"] in strict
@@ -187,8 +187,8 @@ async def test_near_the_deadline_a_sample_answers(tmp_path: Path) -> None:
             answers = await duplicates(catalog, DuplicatesQuery())
             outliers = await own.find_outliers(OutliersQuery())
             clusters = await own.cluster_items(ClustersQuery(3))
-        for extent in (answers[-1].extent, outliers.extent, clusters.extent):
-            assert (30, 0, True) == (extent.item_count, extent.examined_count, extent.sampled)
+        for coverage in (answers[-1].coverage, outliers.coverage, clusters.coverage):
+            assert (30, 0, True) == (coverage.item_count, coverage.examined_count, coverage.sampled)
         assert [] == [*groups(answers), *outliers.outliers, *clusters.clusters]
 
 
@@ -280,7 +280,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             (
                 (-float(unit_vector(text[span.start : span.end]) @ query), item_id, span.start)
                 for item_id, text in texts.items()
-                for span in catalog.vectoriser.chunks(text)
+                for span in catalog.text_embedder.chunks(text)
             ),
         )
         own = analyst(catalog)

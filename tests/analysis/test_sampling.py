@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from service.analysis.sampling import Population, Survey
+from service.analysis.sampling import Population, Sample
 from service.telemetry.call_context import deadline
 
 PEOPLE = Population([str(n) for n in range(10)], 10, 7)
@@ -21,14 +21,14 @@ class Clock:
 
 
 def test_without_a_deadline_everything_is_seen() -> None:
-    """All items come once, in their order, and the extent tells so."""
-    survey = Survey(PEOPLE)
-    assert PEOPLE.item_ids == [each for some in survey.some(3) for each in some]
+    """All items come once, in their order, and the coverage tells so."""
+    sample = Sample(PEOPLE)
+    assert PEOPLE.item_ids == [each for some in sample.some(3) for each in some]
     assert (10, 10, False, 7) == (
-        survey.extent.item_count,
-        survey.extent.examined_count,
-        survey.extent.sampled,
-        survey.extent.sequence,
+        sample.coverage.item_count,
+        sample.coverage.examined_count,
+        sample.coverage.sampled,
+        sample.coverage.sequence,
     )
 
 
@@ -37,21 +37,21 @@ def test_near_the_deadline_it_ends(end: float, seen: int) -> None:
     """It ends half a second before the deadline, and what was seen is a sample."""
     token = deadline.set(end)
     try:
-        survey = Survey(PEOPLE, Clock())
+        sample = Sample(PEOPLE, Clock())
     finally:
         deadline.reset(token)
-    assert seen == sum(map(len, survey.some(3)))
-    assert (seen, seen < 10) == (survey.extent.examined_count, survey.extent.sampled)
+    assert seen == sum(map(len, sample.some(3)))
+    assert (seen, seen < 10) == (sample.coverage.examined_count, sample.coverage.sampled)
 
 
 def test_of_too_many_a_sample_is_seen() -> None:
     """Where there are more items than are gone over, the answer is of a sample."""
-    survey = Survey(Population(["a", "b"], 5, 1))
-    assert 2 == sum(map(len, survey.some(10)))
+    sample = Sample(Population(["a", "b"], 5, 1))
+    assert 2 == sum(map(len, sample.some(10)))
     assert (5, 2, True) == (
-        survey.extent.item_count,
-        survey.extent.examined_count,
-        survey.extent.sampled,
+        sample.coverage.item_count,
+        sample.coverage.examined_count,
+        sample.coverage.sampled,
     )
 
 
@@ -59,6 +59,6 @@ def test_half_of_a_short_time_is_left_for_the_answer() -> None:
     """With less than a second to go, half of it is used for looking."""
     token = deadline.set(time.monotonic() + 0.4)
     try:
-        assert not Survey(PEOPLE).over
+        assert not Sample(PEOPLE).over
     finally:
         deadline.reset(token)

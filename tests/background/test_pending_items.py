@@ -69,7 +69,7 @@ async def test_the_old_version_goes_on_being_recommended(tmp_path: Path) -> None
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         for item_id, text in (("a", "green tea"), ("b", "dark beer"), ("c", "red wine")):
             await catalog.put(item_id, text)
-        await catalog.vectoriser.documents(["loud trumpets"])
+        await catalog.text_embedder.documents(["loud trumpets"])
         embedder.fault = Fault.UNAVAILABLE
         await catalog.put("a", "trumpets")
         assert (ItemState.PENDING, REASON) == await state(catalog, "a")
@@ -160,7 +160,7 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
         rounds = [await catalog.pending.round() for _ in range(3)]
         assert [ITEMS_PER_ROUND, 1, 0] == rounds
         await catalog.caught_up()
-        assert len(items) == catalog.indexer.items
+        assert len(items) == catalog.follower.items
 
 
 async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
     """In an import each item that cannot be embedded fails alone, the others are stored."""
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        await catalog.vectoriser.documents(["tea"])
+        await catalog.text_embedder.documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
         items = [Item("a", "tea"), Item("b", "coffee"), Item("", " "), Item("d", "tea")]
         prepared = await catalog.catalog_items.prepare(items, require_indexed=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Wording
+from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
 
 STORY = (
     "A retired captain buys an old schooner and sails it to the islands of his youth. On the way "
@@ -10,8 +10,8 @@ STORY = (
 
 
 def same(one: str, other: str) -> bool:
-    assert Wording(one).repeats(Wording(other)) == Wording(other).repeats(Wording(one))
-    return Wording(one).repeats(Wording(other))
+    assert Shingles(one).repeats(Shingles(other)) == Shingles(other).repeats(Shingles(one))
+    return Shingles(one).repeats(Shingles(other))
 
 
 @pytest.mark.parametrize(
@@ -67,10 +67,10 @@ BOILERPLATE = "All rights reserved by the publisher. No part of this may be copi
 def test_what_all_texts_say_is_no_repetition() -> None:
     """Texts that share what the whole catalog shares are different; copies are none the less."""
     texts = [f"{BOILERPLATE} Item {n} {n * 7} {n * 13} is called {n * 31}." for n in range(3_000)]
-    wordings = [Wording(text) for text in texts]
+    wordings = [Shingles(text) for text in texts]
     assert wordings[0].repeats(wordings[1])
     rarity = Rarity(wordings)
-    copy = Wording(texts[0].upper().replace(".", "!"))
+    copy = Shingles(texts[0].upper().replace(".", "!"))
     assert [True, True, False, False] == rarity.repeated(
         wordings[0], [wordings[0], copy, wordings[1], wordings[2]]
     )
@@ -79,5 +79,5 @@ def test_what_all_texts_say_is_no_repetition() -> None:
 
 def test_copies_do_not_make_wording_common() -> None:
     """A text that is there hundreds of times is repeated all the same by one that differs a bit."""
-    rarity = Rarity([Wording(STORY)] * 500 + [Wording(f"{n} {n + 1} {n + 2}") for n in range(99)])
-    assert [True] == rarity.repeated(Wording(STORY), [Wording(STORY + " With an afterword.")])
+    rarity = Rarity([Shingles(STORY)] * 500 + [Shingles(f"{n} {n + 1} {n + 2}") for n in range(99)])
+    assert [True] == rarity.repeated(Shingles(STORY), [Shingles(STORY + " With an afterword.")])

@@ -16,7 +16,7 @@ from support.provider import DIMENSIONS, Fault, ScriptedProvider
 from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits, Embeddings
 from service.embedding.errors import ProviderError, ProviderRefused, ProviderUnavailable
-from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder
+from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.openai_responses import Answer, read
 from service.settings import Settings
 
@@ -26,8 +26,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def embedder(url: str, timeout_seconds: float = 20.0, key: str = KEY) -> OpenRouterEmbedder:
-    return OpenRouterEmbedder(
+def embedder(url: str, timeout_seconds: float = 20.0, key: str = KEY) -> OpenAICompatibleEmbedder:
+    return OpenAICompatibleEmbedder(
         Endpoint("openrouter", url, "m", key),
         Space("openrouter", "m", DIMENSIONS),
         BatchLimits(64, 100_000, 512),
@@ -35,7 +35,7 @@ def embedder(url: str, timeout_seconds: float = 20.0, key: str = KEY) -> OpenRou
     )
 
 
-async def failure_at(made: OpenRouterEmbedder) -> ProviderError:
+async def failure_at(made: OpenAICompatibleEmbedder) -> ProviderError:
     try:
         with pytest.raises(ProviderError) as caught:
             await made.embed(["tea", "cake"])

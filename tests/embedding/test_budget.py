@@ -6,8 +6,8 @@ from support.embedders import COST_USD_PER_TOKEN, WordEmbedder
 from support.stores import opened
 
 from service import errors
-from service.domain.usage import Spend
-from service.embedding.budget import Ledger, MeteredEmbedder, day_of
+from service.domain.usage import TokenUsage
+from service.embedding.budget import Budget, MeteredEmbedder, day_of
 
 A_DAY_US = 24 * 3600 * 1_000_000
 
@@ -17,15 +17,15 @@ async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
     clock = FakeClock()
     first = day_of(clock())
     async with opened(tmp_path, clock) as (store, _):
-        ledger = Ledger(store, None, clock)
-        await ledger.record(Spend(10, 0.5))
-        await ledger.record(Spend(5, 0.25))
+        budget = Budget(store, None, clock)
+        await budget.record(TokenUsage(10, 0.5))
+        await budget.record(TokenUsage(5, 0.25))
     async with opened(tmp_path, clock) as (store, _):
-        ledger = Ledger(store, None, clock)
-        await ledger.record(Spend(1, 0.25))
+        budget = Budget(store, None, clock)
+        await budget.record(TokenUsage(1, 0.25))
         clock.advance(microseconds=A_DAY_US)
-        await ledger.record(Spend(7, 0.125))
-        expected = {day_of(clock()): Spend(7, 0.125), first: Spend(16, 1.0)}
+        await budget.record(TokenUsage(7, 0.125))
+        expected = {day_of(clock()): TokenUsage(7, 0.125), first: TokenUsage(16, 1.0)}
         assert expected == await store.spend_by_day(31)
         assert [day_of(clock())] == list(await store.spend_by_day(1))
 
@@ -34,28 +34,28 @@ async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
     """Once the day's budget is spent nothing more is asked for, also after a restart."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, _):
-        ledger = Ledger(store, 1.0, clock)
-        await ledger.check()
-        await ledger.record(Spend(10, 1.0))
+        budget = Budget(store, 1.0, clock)
+        await budget.check()
+        await budget.record(TokenUsage(10, 1.0))
         with pytest.raises(errors.BudgetSpent, match="1 US dollars"):
-            await ledger.check()
+            await budget.check()
     async with opened(tmp_path, clock) as (store, _):
-        ledger = Ledger(store, 1.0, clock)
+        budget = Budget(store, 1.0, clock)
         with pytest.raises(errors.BudgetSpent):
-            await ledger.check()
+            await budget.check()
         clock.advance(microseconds=A_DAY_US)
-        await ledger.check()
+        await budget.check()
 
 
 async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
     """Without a budget any sum may be spent; a budget of nothing allows nothing."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, _):
-        free = Ledger(store, None, clock)
-        await free.record(Spend(1, 1e9))
+        free = Budget(store, None, clock)
+        await free.record(TokenUsage(1, 1e9))
         await free.check()
         with pytest.raises(errors.BudgetSpent):
-            await Ledger(store, 0.0, clock).check()
+            await Budget(store, 0.0, clock).check()
 
 
 async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with opened(tmp_path, clock) as (store, _):
         metered = MeteredEmbedder(
-            embedder, Ledger(store, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
+            embedder, Budget(store, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
         )
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):

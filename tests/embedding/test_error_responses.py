@@ -13,7 +13,7 @@ from service.embedding.errors import (
     ProviderUnavailable,
     TextRefused,
 )
-from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder
+from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 
 FOR_NOW = Refusal(ProviderUnavailable)
 THROTTLED = Refusal(ProviderUnavailable, throttled=True)
@@ -184,7 +184,7 @@ def provider() -> Iterator[ScriptedProvider]:
 
 async def failure_of(provider: ScriptedProvider, fault: Fault) -> ProviderError:
     provider.script.append(fault)
-    made = OpenRouterEmbedder(
+    made = OpenAICompatibleEmbedder(
         Endpoint("openrouter", provider.url, "m"),
         Space("openrouter", "m", 64),
         BatchLimits(64, 100_000, 512),

@@ -10,7 +10,7 @@ from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, answer,
 
 from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits, Embeddings
-from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder
+from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 
 TEXTS = ["a secret recipe", "sailing ships", "horror"]
 JSON = {"Content-Type": "application/json"}
@@ -24,7 +24,7 @@ def provider() -> Iterator[ScriptedProvider]:
 
 async def embedded(provider: ScriptedProvider, fault: Fault) -> Embeddings:
     provider.script.append(fault)
-    made = OpenRouterEmbedder(
+    made = OpenAICompatibleEmbedder(
         Endpoint("openrouter", provider.url, "m"),
         Space("openrouter", "m", DIMENSIONS),
         BatchLimits(64, 100_000, 512),

@@ -16,7 +16,7 @@ from service.embedding.errors import (
     ProviderUnavailable,
     TextRefused,
 )
-from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder, probe, slug
+from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder, probe, slug
 
 TEXTS = ["a secret recipe", "sailing ships", "horror"]
 KEY = "sk-or-v1-do-not-tell"
@@ -30,9 +30,9 @@ def endpoint(url: str, **changes: object) -> Endpoint:
 @asynccontextmanager
 async def embedder(
     at: Endpoint, dimensions: int = DIMENSIONS, timeout_seconds: float = 20.0
-) -> AsyncIterator[OpenRouterEmbedder]:
+) -> AsyncIterator[OpenAICompatibleEmbedder]:
     space = Space("openrouter", "author/model", dimensions)
-    made = OpenRouterEmbedder(at, space, LIMITS, timeout_seconds)
+    made = OpenAICompatibleEmbedder(at, space, LIMITS, timeout_seconds)
     try:
         yield made
     finally:

@@ -15,7 +15,7 @@ from service.embedding.rate_control import (
     FAILURES_TO_OPEN,
     FIRST_OPEN_SECONDS,
     LONGEST_OPEN_SECONDS,
-    Pace,
+    RateController,
 )
 
 DOWN = ProviderUnavailable("down")
@@ -33,85 +33,87 @@ class Stopwatch:
         return self.seconds
 
 
-async def attempts(pace: Pace, *outcomes: Exception | None) -> None:
+async def attempts(rate_controller: RateController, *outcomes: Exception | None) -> None:
     """Makes requests that end so, one after the other."""
     for outcome in outcomes:
         with suppress(ProviderError) if outcome else nullcontext():
-            async with pace.attempt():
+            async with rate_controller.attempt():
                 if outcome is not None:
                     raise outcome
 
 
-async def assert_open(pace: Pace) -> None:
+async def assert_open(rate_controller: RateController) -> None:
     with pytest.raises(CircuitOpen):
-        async with pace.attempt():
+        async with rate_controller.attempt():
             raise AssertionError("nothing must be sent")
 
 
 async def test_throttling_halves_and_success_adds() -> None:
     """Each limit of our rate halves the requests at once; a round of successes adds one."""
-    pace = Pace(8)
-    await attempts(pace, THROTTLED, THROTTLED)
-    assert 2 == pace.allowed
-    await attempts(pace, None, None, None)
-    assert 3 == pace.allowed
-    await attempts(pace, *[THROTTLED] * 10)
-    assert 1 == pace.allowed
-    await attempts(pace, *[None] * 100)
-    assert 8 == pace.allowed
+    rate_controller = RateController(8)
+    await attempts(rate_controller, THROTTLED, THROTTLED)
+    assert 2 == rate_controller.allowed
+    await attempts(rate_controller, None, None, None)
+    assert 3 == rate_controller.allowed
+    await attempts(rate_controller, *[THROTTLED] * 10)
+    assert 1 == rate_controller.allowed
+    await attempts(rate_controller, *[None] * 100)
+    assert 8 == rate_controller.allowed
 
 
 async def test_batches_wait_for_their_turn() -> None:
     """No more batches are under way than allowed; one that ends makes room for the next."""
-    pace = Pace(1)
-    await pace.take()
-    waiting = await started(pace.take())
+    rate_controller = RateController(1)
+    await rate_controller.take()
+    waiting = await started(rate_controller.take())
     assert not waiting.done()
-    await pace.give_back()
+    await rate_controller.give_back()
     await waiting
-    assert 1 == pace.under_way
-    await left(await started(pace.take()))
-    assert 1 == pace.under_way
+    assert 1 == rate_controller.under_way
+    await left(await started(rate_controller.take()))
+    assert 1 == rate_controller.under_way
 
 
 async def test_failures_in_a_row_open_the_circuit() -> None:
     """After several failures in a row nothing is sent; one success between begins anew."""
     clock = Stopwatch()
-    pace = Pace(8, clock)
-    await attempts(pace, *[DOWN] * (FAILURES_TO_OPEN - 1), None, *[DOWN] * (FAILURES_TO_OPEN - 1))
-    await attempts(pace, DOWN)
-    await assert_open(pace)
-    assert "down" == pace.problem
+    rate_controller = RateController(8, clock)
+    await attempts(
+        rate_controller, *[DOWN] * (FAILURES_TO_OPEN - 1), None, *[DOWN] * (FAILURES_TO_OPEN - 1)
+    )
+    await attempts(rate_controller, DOWN)
+    await assert_open(rate_controller)
+    assert "down" == rate_controller.problem
 
 
 async def test_one_request_probes_an_open_circuit() -> None:
     """Once the time is over one request goes through, and others wait for what it tells."""
     clock = Stopwatch()
-    pace = Pace(8, clock)
-    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    rate_controller = RateController(8, clock)
+    await attempts(rate_controller, *[DOWN] * FAILURES_TO_OPEN)
     clock.seconds += FIRST_OPEN_SECONDS
-    async with pace.attempt():
-        await assert_open(pace)
-    await attempts(pace, None)
-    assert "" == pace.problem
+    async with rate_controller.attempt():
+        await assert_open(rate_controller)
+    await attempts(rate_controller, None)
+    assert "" == rate_controller.problem
 
 
 async def test_a_failed_probe_keeps_the_circuit_open_for_longer() -> None:
     """Each probe that fails doubles the time until the next, up to a bound."""
     clock = Stopwatch()
-    pace = Pace(8, clock)
-    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    rate_controller = RateController(8, clock)
+    await attempts(rate_controller, *[DOWN] * FAILURES_TO_OPEN)
     waits = []
     for _ in range(7):
         start = clock.seconds
         while True:
             clock.seconds += 0.5
-            before = pace.problem
-            pace.problem = ""
-            await attempts(pace, DOWN)
-            if pace.problem:
+            before = rate_controller.problem
+            rate_controller.problem = ""
+            await attempts(rate_controller, DOWN)
+            if rate_controller.problem:
                 break
-            pace.problem = before
+            rate_controller.problem = before
         waits.append(clock.seconds - start)
     assert [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0] == waits
     assert LONGEST_OPEN_SECONDS == waits[-1]
@@ -119,46 +121,46 @@ async def test_a_failed_probe_keeps_the_circuit_open_for_longer() -> None:
 
 async def test_refusals_do_not_open_the_circuit() -> None:
     """A provider that refuses is alive: only silence and outages open the circuit."""
-    pace = Pace(8, Stopwatch())
+    rate_controller = RateController(8, Stopwatch())
     refused = ProviderRefused("bad key")
-    await attempts(pace, *[refused] * 20)
-    assert "bad key" == pace.problem
-    await attempts(pace, TextRefused("too long", certain=True))
-    assert "" == pace.problem
-    await attempts(pace, *[THROTTLED] * 20, None)
+    await attempts(rate_controller, *[refused] * 20)
+    assert "bad key" == rate_controller.problem
+    await attempts(rate_controller, TextRefused("too long", certain=True))
+    assert "" == rate_controller.problem
+    await attempts(rate_controller, *[THROTTLED] * 20, None)
 
 
 async def test_requests_under_way_do_not_lengthen_the_outage() -> None:
     """Failures of requests sent before the circuit opened leave the time of the probe alone."""
     clock = Stopwatch()
-    pace = Pace(8, clock)
+    rate_controller = RateController(8, clock)
     fail = asyncio.Event()
 
     async def request() -> None:
         with suppress(ProviderUnavailable):
-            async with pace.attempt():
+            async with rate_controller.attempt():
                 await fail.wait()
                 raise DOWN
 
     under_way = [await started(request()) for _ in range(3)]
-    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    await attempts(rate_controller, *[DOWN] * FAILURES_TO_OPEN)
     fail.set()
     await asyncio.gather(*under_way)
-    await assert_open(pace)
+    await assert_open(rate_controller)
     clock.seconds += FIRST_OPEN_SECONDS
-    await attempts(pace, None)
-    assert "" == pace.problem
+    await attempts(rate_controller, None)
+    assert "" == rate_controller.problem
 
 
 async def test_a_probe_whose_caller_leaves_makes_room_for_another() -> None:
     """A probe that is cancelled tells nothing, and the next request probes instead."""
     clock = Stopwatch()
-    pace = Pace(8, clock)
-    await attempts(pace, *[DOWN] * FAILURES_TO_OPEN)
+    rate_controller = RateController(8, clock)
+    await attempts(rate_controller, *[DOWN] * FAILURES_TO_OPEN)
     clock.seconds += FIRST_OPEN_SECONDS
     with pytest.raises(asyncio.CancelledError):
-        async with pace.attempt():
+        async with rate_controller.attempt():
             raise asyncio.CancelledError
-    async with pace.attempt():
-        await assert_open(pace)
-    assert "" == pace.problem
+    async with rate_controller.attempt():
+        await assert_open(rate_controller)
+    assert "" == rate_controller.problem

@@ -11,8 +11,8 @@ from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, failure
 from service import errors
 from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits, Embedded
-from service.embedding.openai_compatible import Endpoint, OpenRouterEmbedder
-from service.embedding.rate_control import Pace
+from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
+from service.embedding.rate_control import RateController
 from service.embedding.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
 
 TEXTS = [f"text {n}" for n in range(64)]
@@ -30,9 +30,9 @@ def retries_without_waiting() -> Iterator[None]:
 async def delivery(provider: ScriptedProvider) -> AsyncIterator[Delivery]:
     space = Space("openrouter", "m", DIMENSIONS)
     limits = BatchLimits(64, 100_000, 512)
-    made = OpenRouterEmbedder(Endpoint("openrouter", provider.url, "m"), space, limits, 20.0)
+    made = OpenAICompatibleEmbedder(Endpoint("openrouter", provider.url, "m"), space, limits, 20.0)
     try:
-        yield Delivery(made, Pace(8))
+        yield Delivery(made, RateController(8))
     finally:
         await made.close()
 
@@ -194,6 +194,6 @@ async def test_texts_given_up_are_not_sent_again() -> None:
 async def test_a_crash_on_one_text_spares_the_others() -> None:
     """A fault of ours makes texts unavailable for now, each after a try of its own."""
     embedder = FaultyEmbedder(EmbedderFault.CRASH)
-    outcomes = await Delivery(embedder, Pace(1)).deliver(["a", "b"], everyone)
+    outcomes = await Delivery(embedder, RateController(1)).deliver(["a", "b"], everyone)
     assert [errors.EmbeddingUnavailable] * 2 == [type(each) for each in outcomes.values()]
     assert [("a", "b"), ("a",), ("b",)] == embedder.batches

@@ -21,14 +21,14 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import text_hash
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
-from service.embedding.text_embedder import Vectoriser
+from service.embedding.text_embedder import TextEmbedder
 
 
 async def test_an_unknown_text_is_embedded(tmp_path: Path) -> None:
     """A text seen for the first time comes from the embedder, and what it took is told."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        outcome = await catalog.vectoriser.documents(["tea and cake", "coffee"])
+        outcome = await catalog.text_embedder.documents(["tea and cake", "coffee"])
         assert {"tea and cake", "coffee"} == outcome.embedded == set(outcome.chunks)
         assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN) == outcome.usage
         np.testing.assert_allclose(unit_vector("coffee"), outcome.vectors("coffee")[0], atol=1e-6)
@@ -39,8 +39,8 @@ async def test_a_text_asked_for_twice_comes_from_memory(tmp_path: Path) -> None:
     """A text embedded before costs nothing, even though the store does not know it."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        first = await catalog.vectoriser.documents(["tea"])
-        again = await catalog.vectoriser.documents(["tea"])
+        first = await catalog.text_embedder.documents(["tea"])
+        again = await catalog.text_embedder.documents(["tea"])
         assert {} == await catalog.store.vectors(catalog.row, [text_hash("tea")])
         assert EmbeddingUsage(1, 1) == again.usage
         assert frozenset() == again.embedded
@@ -55,10 +55,10 @@ async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         cache = VectorCache(embedder.space.dimensions)
-        vectoriser = Vectoriser(
+        text_embedder = TextEmbedder(
             catalog.store, catalog.row, embedder.space, Batcher(embedder), cache
         )
-        outcome = await vectoriser.documents(["tea"])
+        outcome = await text_embedder.documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage
         np.testing.assert_array_equal(unit_vector("tea"), outcome.vectors("tea")[0])
         assert cache.get(text_hash("tea")) is outcome.chunks["tea"][0].vector
@@ -69,10 +69,10 @@ async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
     """Of texts in memory, in the store and new ones only the new ones reach the embedder."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        await catalog.vectoriser.documents(["remembered"])
+        await catalog.text_embedder.documents(["remembered"])
         await catalog.store.upsert_items(catalog.row, [indexed("a", "stored")])
         texts = ["new", "stored", "remembered", "newer", "new"]
-        outcome = await catalog.vectoriser.documents(texts)
+        outcome = await catalog.text_embedder.documents(texts)
         assert (4, 2) == (outcome.usage.texts, outcome.usage.cached_texts)
         assert {"new", "newer"} == outcome.embedded
         assert set(texts) == set(outcome.chunks)
@@ -82,7 +82,7 @@ async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
 async def test_no_texts_take_nothing(tmp_path: Path) -> None:
     """Asking for no text at all is fine."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        outcome = await catalog.vectoriser.documents([])
+        outcome = await catalog.text_embedder.documents([])
         assert EmbeddingUsage() == outcome.usage
         assert {} == outcome.chunks
 
@@ -91,7 +91,7 @@ async def test_concurrent_calls_embed_a_text_once(tmp_path: Path) -> None:
     """Calls that ask for one new text at the same time share one request."""
     embedder = HeldEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        calls = [await started(catalog.vectoriser.documents(["tea"])) for _ in range(20)]
+        calls = [await started(catalog.text_embedder.documents(["tea"])) for _ in range(20)]
         await embedder.held.wait()
         embedder.release()
         for outcome in await asyncio.gather(*calls):
@@ -116,12 +116,12 @@ async def test_failures_are_told_by_text_and_not_remembered(tmp_path: Path) -> N
     """A failed text has its error and no vector; asked for again it is embedded."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        outcome = await catalog.vectoriser.documents(["tea"])
+        outcome = await catalog.text_embedder.documents(["tea"])
         assert {} == outcome.chunks
         assert frozenset() == outcome.embedded
         assert [errors.EmbeddingUnavailable] == [type(each) for each in outcome.failures.values()]
         embedder.fault = None
-        assert ["tea"] == list((await catalog.vectoriser.documents(["tea"])).chunks)
+        assert ["tea"] == list((await catalog.text_embedder.documents(["tea"])).chunks)
 
 
 async def test_one_text_alone_raises_its_failure(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ async def test_one_text_alone_raises_its_failure(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.ZEROS)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         with pytest.raises(errors.InvalidRequest, match=r"^text has no word"):
-            await catalog.vectoriser.query("zzz", "text")
+            await catalog.text_embedder.query("zzz", "text")
         embedder.fault = Fault.UNAVAILABLE
         with pytest.raises(errors.EmbeddingUnavailable):
-            await catalog.vectoriser.query("zzz", "text")
+            await catalog.text_embedder.query("zzz", "text")

@@ -18,8 +18,8 @@ from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Chunk, text_hash
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Indexer
-from service.index.item_index import View
+from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Follower
+from service.index.item_index import ItemIndex
 from service.storage import Store
 
 Content = dict[str, bytes]
@@ -36,34 +36,36 @@ class DearIndex(ExactIndex):
 @asynccontextmanager
 async def following(
     store: Store, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
-) -> AsyncIterator[Indexer]:
-    """An indexer with a new view, which runs until the end of the block."""
+) -> AsyncIterator[Follower]:
+    """An follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    indexer = Indexer(store, catalog, View(index, clock))
+    follower = Follower(store, catalog, ItemIndex(index, clock))
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        task = asyncio.create_task(indexer.run())
+        task = asyncio.create_task(follower.run())
         try:
-            yield indexer
+            yield follower
         finally:
             await left(task)
 
 
-def content(view: View) -> Content:
-    """What a view holds: each item's vector by id."""
-    assert len(view) == len(view.index)
+def content(item_index: ItemIndex) -> Content:
+    """What an item index holds: each item's vector by id."""
+    assert len(item_index) == len(item_index.index)
     held = {
-        key: view.index.vectors([key]).vectors.tobytes()
-        for keys, _ in view.index.blocks(1_000)
+        key: item_index.index.vectors([key]).vectors.tobytes()
+        for keys, _ in item_index.index.blocks(1_000)
         for key in keys.tolist()
     }
-    named = view.best(view.index.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000)
-    assert [key for _, _, key in named] == [view.key(item_id) for item_id, _, _ in named]
+    named = item_index.best(
+        item_index.index.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
+    )
+    assert [key for _, _, key in named] == [item_index.key(item_id) for item_id, _, _ in named]
     return {item_id: held[key] for item_id, _, key in named}
 
 
-async def contents(indexer: Indexer) -> Content:
-    return await indexer.read(content, queries=1)
+async def contents(follower: Follower) -> Content:
+    return await follower.read(content, queries=1)
 
 
 async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
@@ -71,27 +73,27 @@ async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
         for text in ("tea", "coffee"):
             (stored,) = await store.upsert_items(catalog, [indexed("a", text)])
-            await indexer.reached(stored.sequence)
-            assert indexer._view.sequence >= stored.sequence
-            assert {"a": unit_vector(text).tobytes()} == await contents(indexer)
-        await indexer.reached(await store.delete_item(catalog, "a"))
-        assert {} == await contents(indexer)
+            await follower.reached(stored.sequence)
+            assert follower._item_index.sequence >= stored.sequence
+            assert {"a": unit_vector(text).tobytes()} == await contents(follower)
+        await follower.reached(await store.delete_item(catalog, "a"))
+        assert {} == await contents(follower)
 
 
 async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
-    """The view's sequence takes in writes that change no item."""
+    """The item index's sequence takes in writes that change no item."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
         stored = await store.upsert_user(catalog, User("u"))
-        await indexer.reached(stored.sequence)
-        assert stored.sequence == indexer._view.sequence
+        await follower.reached(stored.sequence)
+        assert stored.sequence == follower._item_index.sequence
 
 
 async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
@@ -99,13 +101,13 @@ async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
-        waits = [await started(indexer.reached(sequence)) for sequence in range(20, 0, -1)]
+        waits = [await started(follower.reached(sequence)) for sequence in range(20, 0, -1)]
         for number in range(20):
             await store.upsert_items(catalog, [indexed(f"i{number}", "x")])
         await asyncio.gather(*waits)
-        assert 20 == indexer.items
+        assert 20 == follower.items
 
 
 async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
@@ -113,10 +115,10 @@ async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
-        leaving = await started(indexer.reached(store.last_sequence + 1))
-        staying = await started(indexer.reached(store.last_sequence + 1))
+        leaving = await started(follower.reached(store.last_sequence + 1))
+        staying = await started(follower.reached(store.last_sequence + 1))
         await left(leaving)
         await store.upsert_items(catalog, [indexed("a", "x")])
         await staying
@@ -124,19 +126,19 @@ async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
 
 
 async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> None:
-    """An item without a vector is not in the view; with its vector it is."""
+    """An item without a vector is not in the item index; with its vector it is."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
         (stored,) = await store.upsert_items(catalog, [pending("a", "tea")])
-        await indexer.reached(stored.sequence)
-        assert {} == await contents(indexer)
+        await follower.reached(stored.sequence)
+        assert {} == await contents(follower)
         (due,) = await store.due_pending(catalog, 1)
         vector = unit_vector("tea")
-        await indexer.reached(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
-        assert {"a": vector.tobytes()} == await contents(indexer)
+        await follower.reached(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
+        assert {"a": vector.tobytes()} == await contents(follower)
 
 
 async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) -> None:
@@ -162,11 +164,11 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
     """However concurrent the writes, following them live ends where rebuilding does."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
-        async with following(store, catalog, clock) as indexer:
+        async with following(store, catalog, clock) as follower:
             await churn(store, catalog, clock, seed)
-            await indexer.reached(store.last_sequence)
-            live = await contents(indexer)
-            live_mean = await indexer.read(lambda view: view.index.mean(), queries=1)
+            await follower.reached(store.last_sequence)
+            live = await contents(follower)
+            live_mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
         serving = {
             change.item_id: change.vectors[0]
             for change in (await store.changes(catalog, 0, 1_000))[0]
@@ -174,23 +176,23 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
         }
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
-        await indexer.reached(store.last_sequence)
-        assert serving == live == await contents(indexer)
-        mean = await indexer.read(lambda view: view.index.mean(), queries=1)
+        await follower.reached(store.last_sequence)
+        assert serving == live == await contents(follower)
+        mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
 
 
 async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
-    """A view catches up with more items than one round takes."""
+    """An item index catches up with more items than one round takes."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
         await store.upsert_items(catalog, items)
-        async with following(store, catalog, clock) as indexer:
-            await indexer.reached(store.last_sequence)
-            assert len(items) == indexer.items
+        async with following(store, catalog, clock) as follower:
+            await follower.reached(store.last_sequence)
+            assert len(items) == follower.items
 
 
 async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> None:
@@ -198,17 +200,17 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
         expiring = indexed("a", "tea", clock.now_us + 5)
         await store.upsert_items(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
-        await indexer.reached(store.last_sequence)
+        await follower.reached(store.last_sequence)
         clock.advance(microseconds=4)
-        assert ["a", "b"] == sorted(await contents(indexer))
+        assert ["a", "b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
-        assert ["b"] == sorted(await contents(indexer))
+        assert ["b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
-        assert [] == sorted(await contents(indexer))
+        assert [] == sorted(await contents(follower))
 
 
 async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
     start = clock.now_us
     async with (
         opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as indexer,
+        following(store, catalog, clock) as follower,
     ):
         moves: dict[str, list[int | None]] = {
             "earlier": [9, 3],
@@ -231,10 +233,10 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
             for time in times:
                 expire_time_us = None if time is None else start + time
                 await store.upsert_items(catalog, [indexed(item_id, "tea", expire_time_us)])
-                await indexer.reached(store.last_sequence)
+                await follower.reached(store.last_sequence)
         found = {}
         for microsecond in range(10):
-            found[microsecond] = sorted(await contents(indexer))
+            found[microsecond] = sorted(await contents(follower))
             clock.advance(microseconds=1)
     expected = {
         microsecond: sorted(
@@ -250,18 +252,18 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
 def test_expire_times_may_keep_moving() -> None:
     """Items whose time was moved thousands of times go at their last one, and not before."""
     clock = FakeClock()
-    view = View(ExactIndex(DIMENSIONS), clock)
+    item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
     vector = unit_vector("tea").tobytes()
     for number in range(5_000):
         expire_time_us = clock.now_us + 9_000 - number
         changes = [Change(name, "{}", (vector,), expire_time_us) for name in "abc"]
-        view.apply(changes, number)
+        item_index.apply(changes, number)
     clock.advance(microseconds=9_000 - 4_999 - 1)
-    view.expire()
-    assert 3 == len(view)
+    item_index.expire()
+    assert 3 == len(item_index)
     clock.advance(microseconds=1)
-    view.expire()
-    assert 0 == len(view) == len(view.index)
+    item_index.expire()
+    assert 0 == len(item_index) == len(item_index.index)
 
 
 async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
@@ -270,20 +272,20 @@ async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (store, catalog):
         loop_thread = threading.current_thread().name
         for index, on_loop in ((ExactIndex(DIMENSIONS), True), (DearIndex(DIMENSIONS), False)):
-            async with following(store, catalog, clock, index) as indexer:
+            async with following(store, catalog, clock, index) as follower:
                 (stored,) = await store.upsert_items(catalog, [indexed("a", "tea")])
-                await indexer.reached(stored.sequence)
-                name = await indexer.read(lambda _: threading.current_thread().name, queries=1)
+                await follower.reached(stored.sequence)
+                name = await follower.read(lambda _: threading.current_thread().name, queries=1)
                 assert on_loop == (loop_thread == name)
-                assert {"a": unit_vector("tea").tobytes()} == await contents(indexer)
+                assert {"a": unit_vector("tea").tobytes()} == await contents(follower)
 
 
 async def test_shutdown_tells_everyone_who_waits(tmp_path: Path) -> None:
-    """Whoever waits for a write that never comes gets NotReady when the indexer ends."""
+    """Whoever waits for a write that never comes gets NotReady when the follower ends."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
-        async with following(store, catalog, clock) as indexer:
-            await indexer.reached(store.last_sequence)
-            waits = [await started(indexer.reached(store.last_sequence + 9)) for _ in "ab"]
+        async with following(store, catalog, clock) as follower:
+            await follower.reached(store.last_sequence)
+            waits = [await started(follower.reached(store.last_sequence + 9)) for _ in "ab"]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]

@@ -12,11 +12,11 @@ from support.tasks import left
 
 from service.domain.generations import Generation
 from service.domain.items import Change
-from service.domain.stats import IndexFigures
+from service.domain.stats import IndexStats
 from service.index.faiss_tiers import TieredIndex
-from service.index.follower import Indexer
-from service.index.item_index import View
-from service.index.maintenance import Adopter, Builder
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+from service.index.maintenance import IndexBuilder, SnapshotAdopter
 from service.index.snapshots import MANIFEST, Origin, Snapshots
 from service.storage import Store
 
@@ -25,8 +25,8 @@ POLL_SECONDS = 0.01
 ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_FROM)]
 
 
-def empty_view() -> View:
-    return View(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
+def empty_item_index() -> ItemIndex:
+    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
 
 
 def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
@@ -34,45 +34,47 @@ def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
 
 
 @asynccontextmanager
-async def working(folder: Path, *, leads: bool) -> AsyncIterator[tuple[Store, Generation, Indexer]]:
-    """A process's store and indexer at work: that of the one that builds, or of another one."""
+async def working(
+    folder: Path, *, leads: bool
+) -> AsyncIterator[tuple[Store, Generation, Follower]]:
+    """A process's store and follower at work: that of the one that builds, or of another one."""
     async with opened(folder, FakeClock()) as (store, catalog):
-        indexer = Indexer(store, catalog, empty_view())
+        follower = Follower(store, catalog, empty_item_index())
         own = snapshots(folder, store, owner=leads)
         upkeep = (
-            Builder(indexer, own, shared=True)
+            IndexBuilder(follower, own, shared=True)
             if leads
-            else Adopter(store, indexer, own, empty_view)
+            else SnapshotAdopter(store, follower, own, empty_item_index)
         )
-        tasks = [asyncio.create_task(each.run()) for each in (indexer, upkeep)]
+        tasks = [asyncio.create_task(each.run()) for each in (follower, upkeep)]
         try:
-            yield store, catalog, indexer
+            yield store, catalog, follower
         finally:
             for task in tasks:
                 await left(task)
 
 
-async def has_graphs(indexer: Indexer, vectors: int) -> IndexFigures:
+async def has_graphs(follower: Follower, vectors: int) -> IndexStats:
     """Waits until so many vectors are in graphs, with all their lists."""
     while True:
-        figures = indexer.figures()
-        listed = figures.listed_vectors >= vectors
-        if figures.graph_vectors == vectors and listed and not figures.building:
-            return figures
+        stats = follower.stats()
+        listed = stats.listed_vectors >= vectors
+        if stats.graph_vectors == vectors and listed and not stats.building:
+            return stats
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def found(store: Store, indexer: Indexer) -> object:
-    """What the view answers, as of every write."""
-    await indexer.reached(await store.refresh())
+async def found(store: Store, follower: Follower) -> object:
+    """What the item index answers, as of every write."""
+    await follower.reached(await store.refresh())
 
-    def work(view: View) -> object:
-        keys = view.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
-        hits = [view.best(view.index.nearest(key, 5, exact=True), 5) for key in keys]
+    def work(item_index: ItemIndex) -> object:
+        keys = item_index.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
+        hits = [item_index.best(item_index.index.nearest(key, 5, exact=True), 5) for key in keys]
         best = [[(name, round(score, 4)) for name, score, _ in each] for each in hits]
-        return view.sequence, len(view), best
+        return item_index.sequence, len(item_index), best
 
-    return await indexer.read(work, queries=1)
+    return await follower.read(work, queries=1)
 
 
 async def test_one_builds_for_all(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ async def test_one_builds_for_all(tmp_path: Path) -> None:
 
 
 async def test_what_is_written_after_a_snapshot_is_not_lost(tmp_path: Path) -> None:
-    """A view that takes over an older snapshot has every write since, and loses no deleted one."""
+    """An adopted older snapshot has every write since it was made, and no deleted item."""
     async with working(tmp_path, leads=True) as (store, catalog, leader):
         await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
         await has_graphs(leader, GRAPH_FROM)
@@ -113,7 +115,9 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
     async with opened(tmp_path, FakeClock()) as (store, _):
         for owner in (False, True):
             assert manifest.exists()
-            loaded = snapshots(tmp_path, store, owner=owner).load(empty_view(), store.last_sequence)
+            loaded = snapshots(tmp_path, store, owner=owner).load(
+                empty_item_index(), store.last_sequence
+            )
             assert not loaded
         assert not manifest.exists()
 
@@ -133,17 +137,17 @@ async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
     """Graphs and codes that the disk does not take raise what every caller expects."""
-    view = empty_view()
+    item_index = empty_item_index()
     changes = [
         Change(each.item.item_id, "{}", (each.chunks[0].vector.tobytes(),), None)
         for each in ITEMS[:GRAPH_FROM]
     ]
-    view.apply(changes, GRAPH_FROM)
-    build = view.index.due(quiet=True)
+    item_index.apply(changes, GRAPH_FROM)
+    build = item_index.index.due(quiet=True)
     assert build is not None
     build.run()
-    view.index.adopt(build)
-    files = view.capture().files
+    item_index.index.adopt(build)
+    files = item_index.capture().files
     assert 2 == len(files)
     for write in files.values():
         with pytest.raises(OSError, match="cannot be written"):

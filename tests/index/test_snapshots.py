@@ -11,7 +11,7 @@ from support.clock import FakeClock
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Change
 from service.index.faiss_tiers import TieredIndex
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.snapshots import MANIFEST, Origin, Snapshots
 
 DIMENSIONS = 16
@@ -20,8 +20,8 @@ VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.fl
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
-def empty_view() -> View:
-    return View(TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200), FakeClock())
+def empty_item_index() -> ItemIndex:
+    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200), FakeClock())
 
 
 def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
@@ -37,80 +37,82 @@ def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
     ]
 
 
-def filled() -> View:
-    """A view with graphs with void rows and lists, something new, gaps, and items that expire."""
-    view = empty_view()
-    view.apply(changes(range(1_500)), 1_500)
-    while (build := view.index.due(quiet=True)) is not None:
+def filled() -> ItemIndex:
+    """An item index with graphs, deleted rows, neighbor lists, gaps and expiring items."""
+    item_index = empty_item_index()
+    item_index.apply(changes(range(1_500)), 1_500)
+    while (build := item_index.index.due(quiet=True)) is not None:
         build.run()
-        view.index.adopt(build)
-    view.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
-    view.apply(changes(range(100, 150), vector_from=1), 1_570)
-    view.apply(changes(range(1_500, 1_600)), 1_670)
-    view.apply([Change("pending", '{"even": true}', (), None)], 1_671)
-    assert view.index.figures().void_vectors
-    return view
+        item_index.index.adopt(build)
+    item_index.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
+    item_index.apply(changes(range(100, 150), vector_from=1), 1_570)
+    item_index.apply(changes(range(1_500, 1_600)), 1_670)
+    item_index.apply([Change("pending", '{"even": true}', (), None)], 1_671)
+    assert item_index.index.stats().void_vectors
+    return item_index
 
 
-def content(view: View) -> object:
-    """All that can be told of a view from outside."""
+def content(item_index: ItemIndex) -> object:
+    """All that can be told of an item index from outside."""
     evens = Filter(all=(Condition("even", Equals(True)),))
     ids = [f"i{n}" for n in range(1_600)]
-    present = [item_id for item_id in ids if view.key(item_id) is not None]
-    vectors = [view.index.vectors(view.keys([item_id])).vectors.tolist() for item_id in present]
-    hits = view.index.search(VECTORS[:5], 20, exact=True)
-    nearest = [view.index.nearest(view.keys(["i700"])[0], 12)]
+    present = [item_id for item_id in ids if item_index.key(item_id) is not None]
+    vectors = [
+        item_index.index.vectors(item_index.keys([item_id])).vectors.tolist() for item_id in present
+    ]
+    hits = item_index.index.search(VECTORS[:5], 20, exact=True)
+    nearest = [item_index.index.nearest(item_index.keys(["i700"])[0], 12)]
     return (
-        view.sequence,
+        item_index.sequence,
         present,
         vectors,
-        [view.best(each, 20) for each in (*hits, *nearest)],
-        view.passing(evens, "", 2_000),
-        len(view),
-        view.index.figures(),
-        np.round(view.index.mean(), 4).tolist(),
+        [item_index.best(each, 20) for each in (*hits, *nearest)],
+        item_index.passing(evens, "", 2_000),
+        len(item_index),
+        item_index.index.stats(),
+        np.round(item_index.index.mean(), 4).tolist(),
     )
 
 
-def saved(folder: Path, view: View) -> None:
-    Snapshots(folder, ORIGIN).save(view.capture())
+def saved(folder: Path, item_index: ItemIndex) -> None:
+    Snapshots(folder, ORIGIN).save(item_index.capture())
 
 
-def loaded(folder: Path, origin: Origin = ORIGIN, last_sequence: int = 9_999) -> View | None:
-    view = empty_view()
-    return view if Snapshots(folder, origin).load(view, last_sequence) else None
+def loaded(folder: Path, origin: Origin = ORIGIN, last_sequence: int = 9_999) -> ItemIndex | None:
+    item_index = empty_item_index()
+    return item_index if Snapshots(folder, origin).load(item_index, last_sequence) else None
 
 
 def test_a_loaded_view_is_the_saved_one(tmp_path: Path) -> None:
-    """Whatever can be asked of a view has the same answer after a snapshot."""
-    view = filled()
-    saved(tmp_path, view)
+    """Whatever can be asked of an item index has the same answer after a snapshot."""
+    item_index = filled()
+    saved(tmp_path, item_index)
     again = loaded(tmp_path)
     assert again is not None
-    assert content(view) == content(again)
+    assert content(item_index) == content(again)
 
 
 def test_a_loaded_view_lives_on(tmp_path: Path) -> None:
     """Writes, deletes, expiry and builds go on after a snapshot as they would have without."""
-    view = filled()
-    saved(tmp_path, view)
+    item_index = filled()
+    saved(tmp_path, item_index)
     again = loaded(tmp_path)
     assert again is not None
-    for each in (view, again):
+    for each in (item_index, again):
         each.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
         each.apply([Change(f"i{n}", None, (), None) for n in range(200, 260)], 2_060)
         while (build := each.index.due(quiet=True)) is not None:
             build.run()
             each.index.adopt(build)
-    assert content(view) == content(again)
+    assert content(item_index) == content(again)
 
 
 def test_what_is_written_while_a_snapshot_is_saved_is_not_in_it(tmp_path: Path) -> None:
-    """A captured state stays as it was, whatever becomes of the view."""
-    view = filled()
-    state, expected = view.capture(), content(view)
-    view.apply(changes(range(300, 400), vector_from=5), 1_800)
-    view.apply([Change(f"i{n}", None, (), None) for n in range(500, 520)], 1_820)
+    """A captured state stays as it was, whatever becomes of the item index."""
+    item_index = filled()
+    state, expected = item_index.capture(), content(item_index)
+    item_index.apply(changes(range(300, 400), vector_from=5), 1_800)
+    item_index.apply([Change(f"i{n}", None, (), None) for n in range(500, 520)], 1_820)
     Snapshots(tmp_path, ORIGIN).save(state)
     again = loaded(tmp_path)
     assert again is not None
@@ -119,12 +121,12 @@ def test_what_is_written_while_a_snapshot_is_saved_is_not_in_it(tmp_path: Path) 
 
 def test_there_is_one_snapshot_at_a_time(tmp_path: Path) -> None:
     """A new snapshot takes the place of the old one, and graphs in both are written once."""
-    view, snapshots = filled(), Snapshots(tmp_path, ORIGIN)
-    snapshots.save(view.capture())
+    item_index, snapshots = filled(), Snapshots(tmp_path, ORIGIN)
+    snapshots.save(item_index.capture())
     graphs = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
     assert graphs
-    view.apply(changes([1_999]), 1_700)
-    snapshots.save(view.capture())
+    item_index.apply(changes([1_999]), 1_700)
+    snapshots.save(item_index.capture())
     assert graphs == {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
     assert 1 == len(list(tmp_path.glob("arrays-*")))
     assert [] == list(tmp_path.glob("*.tmp"))

@@ -40,9 +40,9 @@ def graph(vectors: Vectors, request: pytest.FixtureRequest) -> TieredIndex:
     index = TieredIndex(DIMENSIONS, half=request.param, graph_from=1_000, fresh=500)
     index.upsert(range(SIZE), vectors)
     settled(index)
-    assert (SIZE, SIZE, 0, SIZE, False) == index.figures()[:5]
+    assert (SIZE, SIZE, 0, SIZE, False) == index.stats()[:5]
     width = 2 if request.param else 4
-    assert width * DIMENSIONS * SIZE < index.figures().memory_bytes
+    assert width * DIMENSIONS * SIZE < index.stats().memory_bytes
     return index
 
 
@@ -120,7 +120,7 @@ def test_lists_lose_no_ties() -> None:
     index = TieredIndex(DIMENSIONS, graph_from=1_000, fresh=500)
     index.upsert(range(2_000), np.concatenate([clusters(11, 1_980), same]))
     settled(index)
-    assert 2_000 == index.figures().listed_vectors
+    assert 2_000 == index.stats().listed_vectors
     assert set(range(1_980, 1_999)) == set(index.nearest(1_999, 10).keys.tolist())
 
 
@@ -148,7 +148,7 @@ def test_a_small_catalog_items_has_no_graph(vectors: Vectors) -> None:
     assert None is index.due(quiet=True)
     index.upsert([999], vectors[999:1_000])
     assert None is not index.due(quiet=False)
-    assert index.figures().building
+    assert index.stats().building
     assert None is index.due(quiet=False)
 
 
@@ -166,9 +166,9 @@ def test_churn_leaves_few_void_rows_and_graphs(vectors: Vectors) -> None:
             index.upsert([int(keys[0])], vectors[:1])
             build.run()
             index.adopt(build)
-        figures = index.figures()
-        assert 2_000 == figures.vectors == len(index)
-        assert figures.void_vectors <= 1_000
+        stats = index.stats()
+        assert 2_000 == stats.vectors == len(index)
+        assert stats.void_vectors <= 1_000
     assert 2_000 == sum(len(keys) for keys, _ in index.blocks(100))
 
 

@@ -183,7 +183,7 @@ async def test_reasons_name_the_taste_that_an_item_is_like(tmp_path: Path) -> No
 
 
 async def test_the_first_twenty_name_every_clear_taste(tmp_path: Path) -> None:
-    """Of three different tastes, one with many more items near to it, none is left unnamed."""
+    """Of three different profile, one with many more items near to it, none is left unnamed."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         for number in range(60):
             await put(catalog, f"tea{number}", f"green tea leaves from garden number {number}")

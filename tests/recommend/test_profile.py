@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.views import view_of
+from support.item_indexes import view_of
 
 from service.index.vector_index import Vectors
-from service.recommend.pooled_retrieval import SOURCES, surroundings
-from service.recommend.profile import LEAST_WEIGHT, Taste, Tastes, present
+from service.recommend.pooled_retrieval import SOURCES, corpus_statistics
+from service.recommend.profile import LEAST_WEIGHT, Profile, ProfileText, present
 from service.recommend.scoring import SoftMaximum
 
 
@@ -19,25 +19,27 @@ def units(seed: int, count: int) -> Vectors:
 VIEW = view_of({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
 
 
-def scores(*texts: Taste) -> list[float]:
-    here = present(Tastes(texts=texts), VIEW)
+def scores(*texts: ProfileText) -> list[float]:
+    here = present(Profile(texts=texts), VIEW)
     (_, vectors) = next(VIEW.index.blocks(1_000))
-    return [float(each) for each in SoftMaximum(here.sources, surroundings(VIEW)).scores(vectors)]
+    return [
+        float(each) for each in SoftMaximum(here.sources, corpus_statistics(VIEW)).scores(vectors)
+    ]
 
 
 @pytest.mark.parametrize("weight", [1.0, -1.0])
 def test_saying_it_often_changes_nothing(weight: float) -> None:
     """A taste of many equal chunks counts as much as one that says it once."""
-    like, other = Taste("like", 1.0, units(2, 1)), units(3, 1)
-    once = Taste("once", weight, other)
-    often = Taste("often", weight, np.repeat(other, 100, axis=0))
+    like, other = ProfileText("like", 1.0, units(2, 1)), units(3, 1)
+    once = ProfileText("once", weight, other)
+    often = ProfileText("often", weight, np.repeat(other, 100, axis=0))
     assert pytest.approx(scores(like, once), abs=1e-4) == scores(like, often)
 
 
 def test_so_many_chunks_count_at_most() -> None:
     """Of long texts evenly spread chunks count, the first and the last among them."""
-    long = [Taste(f"t{n}", 1.0, units(10 + n, 700)) for n in range(3)]
-    here = present(Tastes(texts=long), VIEW)
+    long = [ProfileText(f"t{n}", 1.0, units(10 + n, 700)) for n in range(3)]
+    here = present(Profile(texts=long), VIEW)
     assert SOURCES >= len(here.sources.vectors) >= SOURCES - 3
     assert [SOURCES // 3] * 3 == np.bincount(here.owners).tolist()
     first, last = here.sources.vectors[0], here.sources.vectors[SOURCES // 3 - 1]
@@ -47,6 +49,8 @@ def test_so_many_chunks_count_at_most() -> None:
 
 def test_weights_are_proportions() -> None:
     """The largest weight counts as 1, whatever it is, and none as nothing."""
-    texts = [Taste(f"t{n}", weight, units(n, 1)) for n, weight in enumerate((4e-30, -1e-30, 1e-45))]
-    weights = present(Tastes(texts=texts), VIEW).sources.weights
+    texts = [
+        ProfileText(f"t{n}", weight, units(n, 1)) for n, weight in enumerate((4e-30, -1e-30, 1e-45))
+    ]
+    weights = present(Profile(texts=texts), VIEW).sources.weights
     assert pytest.approx([1.0, -0.25, LEAST_WEIGHT]) == weights.tolist()

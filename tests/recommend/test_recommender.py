@@ -70,7 +70,7 @@ async def test_a_text_brings_the_items_nearest_to_it(tmp_path: Path) -> None:
 
 
 async def test_a_user_gets_what_suits_each_taste_but_nothing_liked(tmp_path: Path) -> None:
-    """Tastes in words and liked items both count, and liked items never come back."""
+    """Profile in words and liked items both count, and liked items never come back."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "northern rivers", liked=("jazz",))
         found = await catalog.recommended(UserSource("u"))
@@ -105,7 +105,7 @@ async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> 
 
 
 async def test_a_user_without_anything_to_go_by_gets_nothing(tmp_path: Path) -> None:
-    """No tastes, or only liked items that are gone, is an empty answer and no error."""
+    """No profile, or only liked items that are gone, is an empty answer and no error."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("empty")
         await catalog.put_user("lost", liked=("gone",))
@@ -147,7 +147,7 @@ async def test_min_score_is_a_floor(tmp_path: Path, source: Source) -> None:
 
 @every_source
 async def test_the_full_view_brings_the_items(tmp_path: Path, source: Source) -> None:
-    """Asked for the full view, each recommendation carries the item as stored."""
+    """Asked for the full item index, each recommendation carries the item as stored."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club")
         answer = await catalog.recommender.recommend(Query(source, 3, full=True))
@@ -191,9 +191,9 @@ async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
 
 
 async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
-    """A query that names a write is answered once the view has it, not before."""
+    """A query that names a write is answered once the item index has it, not before."""
     async with films(tmp_path) as catalog:
-        await catalog.vectoriser.documents(["knitting"])
+        await catalog.text_embedder.documents(["knitting"])
         (stored,) = await catalog.store.upsert_items(catalog.row, [indexed("new", "knitting")])
         query = Query(TextSource("knitting"), 1, min_sequence=stored.sequence)
         answer = await catalog.recommender.recommend(query)
@@ -287,7 +287,7 @@ async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> 
             for each in answer.recommendations:
                 assert each.item is not None
                 assert each.item_id == each.item.item.item_id
-        assert 7 + len(FILMS) == catalog.indexer.items
+        assert 7 + len(FILMS) == catalog.follower.items
 
 
 def test_of_too_many_likes_the_heaviest_count() -> None:

@@ -8,11 +8,11 @@ from service.index.vector_index import Vectors
 from service.recommend.scoring import (
     REACH_BOUND,
     SHARPNESS,
+    CorpusStatistics,
     MeanVector,
     Nearest,
     SoftMaximum,
     Sources,
-    Surroundings,
 )
 
 DIMENSIONS = 16
@@ -36,29 +36,31 @@ def sources(
     )
 
 
-def around(vectors: Vectors) -> Surroundings:
+def around(vectors: Vectors) -> CorpusStatistics:
     mean: Vectors = vectors.mean(axis=0, dtype=np.float32)
-    return Surroundings(len(vectors), mean, vectors)
+    return CorpusStatistics(len(vectors), mean, vectors)
 
 
 def cosine(one: Vectors, other: Vectors) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def by_the_formula(vectors: Vectors, tastes: Sources) -> list[float]:
+def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
     """Every item's score, in plain numbers."""
     items = vectors.astype(np.float64)
     mean = items.mean(axis=0) * len(items) / (len(items) + 1)
     cosines = [
-        [cosine(item - mean, source.astype(np.float64) - mean) for source in tastes.vectors]
+        [cosine(item - mean, source.astype(np.float64) - mean) for source in profile.vectors]
         for item in items
     ]
     reach = [
         np.mean([max(row[n], 0.0) ** 3 for row in cosines]) ** (1 / 3)
-        for n in range(len(tastes.weights))
+        for n in range(len(profile.weights))
     ]
     factors = [min(max(np.mean(reach) / each, 1 / REACH_BOUND), REACH_BOUND) for each in reach]
-    weights = [weight * 0.25**age for weight, age in zip(tastes.weights, tastes.ages, strict=True)]
+    weights = [
+        weight * 0.25**age for weight, age in zip(profile.weights, profile.ages, strict=True)
+    ]
     likes = [weight for weight in weights if weight > 0]
     dislikes = [-weight for weight in weights if weight < 0]
 
@@ -89,9 +91,9 @@ def test_the_soft_maximum_is_its_formula(weights: Sequence[float], *, aged: bool
     """Every item has the score of the formula, with likes, dislikes and ages."""
     vectors = units(1, 120)
     ages = np.linspace(1, 0, len(weights)).tolist() if aged else None
-    tastes = sources(units(2, len(weights)), weights, ages)
-    found = SoftMaximum(tastes, around(vectors)).scores(vectors)
-    assert pytest.approx(by_the_formula(vectors, tastes), abs=1e-4) == found.tolist()
+    profile = sources(units(2, len(weights)), weights, ages)
+    found = SoftMaximum(profile, around(vectors)).scores(vectors)
+    assert pytest.approx(by_the_formula(vectors, profile), abs=1e-4) == found.tolist()
 
 
 def test_one_like_ranks_by_the_centerd_cosine() -> None:
@@ -103,15 +105,15 @@ def test_one_like_ranks_by_the_centerd_cosine() -> None:
 
 
 def test_a_crowded_taste_leaves_places_to_another() -> None:
-    """Of two tastes the one that many items are near to does not take all of the first places."""
+    """Of two profile the one that many items are near to does not take all of the first places."""
     rng = np.random.default_rng(3)
     crowd, few = np.eye(DIMENSIONS, dtype=np.float32)[:2]
     near_crowd = crowd + 0.2 * rng.normal(size=(60, DIMENSIONS))
     near_few = few + 0.3 * rng.normal(size=(8, DIMENSIONS))
     drawn = np.concatenate([near_crowd, near_few, rng.normal(size=(200, DIMENSIONS))])
     vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-    tastes = sources(np.stack([crowd, few]), [1.0, 1.0])
-    best = np.argsort(-SoftMaximum(tastes, around(vectors)).scores(vectors))[:10]
+    profile = sources(np.stack([crowd, few]), [1.0, 1.0])
+    best = np.argsort(-SoftMaximum(profile, around(vectors)).scores(vectors))[:10]
     assert 3 <= np.count_nonzero((best >= 60) & (best < 68))
 
 
@@ -119,8 +121,8 @@ def test_an_older_like_counts_less() -> None:
     """Of two likes of one weight the latest one's own item is ahead."""
     vectors = units(14, 100)
     for ages, best in (([1.0, 0.0], 1), ([0.0, 1.0], 0)):
-        tastes = sources(vectors[:2], [1.0, 1.0], ages)
-        assert best == SoftMaximum(tastes, around(vectors)).scores(vectors).argmax()
+        profile = sources(vectors[:2], [1.0, 1.0], ages)
+        assert best == SoftMaximum(profile, around(vectors)).scores(vectors).argmax()
 
 
 def test_a_dislike_lowers_what_is_like_it() -> None:
@@ -128,8 +130,8 @@ def test_a_dislike_lowers_what_is_like_it() -> None:
     likes, dislike = units(6, 2), units(7, 1)
     vectors = np.concatenate([units(8, 200), dislike])
     without = SoftMaximum(sources(likes, [1.0, 1.0]), around(vectors)).scores(vectors)
-    tastes = sources(np.concatenate([likes, dislike]), [1.0, 1.0, -1.0])
-    with_dislike = SoftMaximum(tastes, around(vectors)).scores(vectors)
+    profile = sources(np.concatenate([likes, dislike]), [1.0, 1.0, -1.0])
+    with_dislike = SoftMaximum(profile, around(vectors)).scores(vectors)
     assert with_dislike[-1] < without[-1] - 0.5
     assert len(vectors) - 1 == (with_dislike - without).argmin()
 
@@ -165,7 +167,7 @@ def test_who_only_dislikes_gets_what_is_farthest(
 def test_the_heavier_taste_comes_first(
     ranking: type[SoftMaximum | Nearest | MeanVector],
 ) -> None:
-    """Of two tastes the one that weighs more has its own item ahead."""
+    """Of two profile the one that weighs more has its own item ahead."""
     vectors = units(14, 100)
     for weights, best in (([5.0, 1.0], 0), ([1.0, 5.0], 1)):
         found = ranking(sources(vectors[:2], weights), around(vectors)).scores(vectors)
@@ -177,18 +179,18 @@ def test_a_tiny_catalog_items_has_sound_scores(number: int) -> None:
     """In a catalog of one to three items scores are finite, and a like's own item is first."""
     vectors = units(17, number)
     for position in range(number):
-        tastes = sources(vectors[position : position + 1], [1.0])
-        found = SoftMaximum(tastes, around(vectors)).scores(vectors)
+        profile = sources(vectors[position : position + 1], [1.0])
+        found = SoftMaximum(profile, around(vectors)).scores(vectors)
         assert np.isfinite(found).all()
         assert position == found.argmax()
 
 
 def test_nearest_and_mean_are_plain_cosines() -> None:
     """The simpler strategies go by the best and by the mean of the sources' vectors."""
-    vectors, tastes = units(18, 100), units(19, 4)
-    likes = sources(tastes, [1.0] * 4, [1.0, 0.5, 0.2, 0.0])
-    nearest = (vectors @ tastes.T).max(axis=1)
-    mean = tastes.mean(axis=0)
+    vectors, profile = units(18, 100), units(19, 4)
+    likes = sources(profile, [1.0] * 4, [1.0, 0.5, 0.2, 0.0])
+    nearest = (vectors @ profile.T).max(axis=1)
+    mean = profile.mean(axis=0)
     assert nearest.tolist() == pytest.approx(
         Nearest(likes, around(vectors)).scores(vectors).tolist(), abs=1e-6
     )

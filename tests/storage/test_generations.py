@@ -15,7 +15,7 @@ from service.domain import limits
 from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.items import ItemState
 from service.domain.spaces import Model, VectorStorage
-from service.domain.usage import Spend
+from service.domain.usage import TokenUsage
 from service.domain.users import Preference, User
 from service.domain.vectors import Chunk, text_hash
 from service.storage import Registry, Store
@@ -46,7 +46,9 @@ async def fill(store: Store, generation: Generation) -> int:
     """Fills a generation; how many items it took."""
     registry = Registry(store)
     items = await registry.unfilled(generation, 0, 1_000)
-    await registry.fill(generation, [(each, [turned(each.text)]) for each in items], Spend(7, 0.5))
+    await registry.fill(
+        generation, [(each, [turned(each.text)]) for each in items], TokenUsage(7, 0.5)
+    )
     return len(items)
 
 
@@ -95,7 +97,7 @@ async def test_a_new_generation_is_filled_and_then_serves(tmp_path: Path) -> Non
         } == {name: list(vectors) for name, vectors in (await served(store, new)).items()}
         assert (unit_vector("tea").tobytes(),) == (await served(store, former))["a"]
         assert stored == await all_items(store, new)
-        assert (Spend(7, 0.5), True) == (record.serving.spent, record.own_model)
+        assert (TokenUsage(7, 0.5), True) == (record.serving.spent, record.own_model)
 
 
 async def test_filling_is_no_change_of_the_items(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ async def test_an_outdated_text_is_not_filled(tmp_path: Path) -> None:
         (outdated,) = await Registry(store).unfilled(new, 0, 10)
         both = replace(indexed("a", "new"), others={new.generation_id: [turned("new")]})
         await store.upsert_items(former, [both])
-        await Registry(store).fill(new, [(outdated, [turned("old")])], Spend())
+        await Registry(store).fill(new, [(outdated, [turned("old")])], TokenUsage())
         assert (turned("new").vector.tobytes(),) == (await served(store, new))["a"]
         known = await store.vectors(new, [turned("old").text_hash])
         assert [turned("old").text_hash] == list(known)

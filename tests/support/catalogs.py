@@ -19,13 +19,13 @@ from service.domain.users import LikedItem, Preference, User
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.embedding.embedder import Embedder
-from service.embedding.text_embedder import Vectoriser
+from service.embedding.text_embedder import TextEmbedder
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import Indexer
-from service.index.item_index import View
-from service.recommend.profile import TasteReader
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
-from service.recommend.retrieval import Finder
+from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 from service.storage import Store
 from support.clock import FakeClock
@@ -39,9 +39,9 @@ class Catalog:
 
     store: Store
     row: Generation
-    vectoriser: Vectoriser
-    view: View
-    indexer: Indexer
+    text_embedder: TextEmbedder
+    item_index: ItemIndex
+    follower: Follower
     catalog_items: CatalogItems
     recommender: Recommender
     pending: PendingEmbedder
@@ -53,10 +53,10 @@ class Catalog:
         )
 
     async def put_user(
-        self, user_id: str, *tastes: str | Preference, liked: tuple[str, ...] = ()
+        self, user_id: str, *profile: str | Preference, liked: tuple[str, ...] = ()
     ) -> None:
         """Stores a user; plain tastes have weight 1."""
-        preferences = tuple(Preference(each) if isinstance(each, str) else each for each in tastes)
+        preferences = tuple(Preference(each) if isinstance(each, str) else each for each in profile)
         liked_items = tuple(LikedItem(each) for each in liked)
         await self.catalog_items.upsert_user(User(user_id, preferences, liked_items))
 
@@ -65,8 +65,8 @@ class Catalog:
         return ids(await self.recommender.recommend(Query(source, limit)))
 
     async def caught_up(self) -> None:
-        """Waits until the view has taken in every write."""
-        await self.indexer.reached(self.store.last_sequence)
+        """Waits until the item index has taken in every write."""
+        await self.follower.reached(self.store.last_sequence)
 
 
 def ids(answer: Answer) -> list[str]:
@@ -84,7 +84,7 @@ async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIt
             batcher = Batcher(embedder)
             catalog = _wired(store, row, embedder, batcher, clock)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each.run()) for each in (batcher, catalog.indexer)]
+                tasks = [group.create_task(each.run()) for each in (batcher, catalog.follower)]
                 await catalog.caught_up()
                 yield catalog
                 for task in tasks:
@@ -100,26 +100,26 @@ async def _free() -> float:
 def _wired(
     store: Store, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
-    vectoriser = Vectoriser(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
-    view = View(ExactIndex(DIMENSIONS), clock)
-    indexer = Indexer(store, row, view)
+    text_embedder = TextEmbedder(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
+    item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
+    follower = Follower(store, row, item_index)
     return Catalog(
         store,
         row,
-        vectoriser,
-        view,
-        indexer,
+        text_embedder,
+        item_index,
+        follower,
         CatalogItems(
             store,
-            Generations(OpenGeneration(row, vectoriser, _free, indexer, VectorStorage.FLOAT32)),
+            Generations(OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)),
             clock,
         ),
         Recommender(
             store,
             row,
-            indexer,
-            TasteReader(store, row, vectoriser),
-            Finder(SoftMaximum, None),
+            follower,
+            ProfileReader(store, row, text_embedder),
+            Retriever(SoftMaximum, None),
         ),
-        PendingEmbedder(store, row, vectoriser),
+        PendingEmbedder(store, row, text_embedder),
     )

@@ -58,8 +58,8 @@ def step(rng: random.Random, client: akin.Client, model: Model) -> None:
                 assert 0 == sequence
         case "user":
             likes = [f"item {n}" for n in rng.sample(range(IDS), 3)]
-            tastes = [distinct(rng.randrange(TEXTS))]
-            model.users[user_id] = client.upsert_user(user_id, tastes, likes).user
+            profile = [distinct(rng.randrange(TEXTS))]
+            model.users[user_id] = client.upsert_user(user_id, profile, likes).user
         case "forget":
             if model.users.pop(user_id, None):
                 client.delete_user(user_id)

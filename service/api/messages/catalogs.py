@@ -7,7 +7,7 @@ from akin.v1 import catalog_service_pb2 as pb
 from service.api.messages.convert import Violations, timestamp
 from service.catalog.reembedding import Estimate
 from service.domain.spaces import ModelChoice, Space, VectorStorage
-from service.domain.stats import CatalogFigures, ReembeddingFigures, ReembeddingState
+from service.domain.stats import CatalogStats, Reembedding, ReembeddingState
 from service.domain.violations import Violation
 
 _STORAGES = {
@@ -42,7 +42,7 @@ def choice(message: pb.EmbeddingModel) -> ModelChoice:
     )
 
 
-def catalog_message(figures: CatalogFigures) -> pb.Catalog:
+def catalog_message(figures: CatalogStats) -> pb.Catalog:
     """A catalog's figures."""
     return pb.Catalog(
         name=figures.name,
@@ -83,7 +83,7 @@ def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
     )
 
 
-def reembedding_message(figures: ReembeddingFigures) -> pb.Reembedding:
+def reembedding_message(figures: Reembedding) -> pb.Reembedding:
     """How far a re-embedding is."""
     return pb.Reembedding(
         state=_STATES[figures.state],

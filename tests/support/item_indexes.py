@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from service.domain.items import Change
 from service.index.faiss_exact import ExactIndex
-from service.index.item_index import View
+from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 from support.clock import FakeClock
 
 
-def view_of(vectors: Mapping[str, Vectors]) -> View:
-    """A view of unit vectors by item id; the keys are 0, 1, 2 and so on, in that order."""
+def view_of(vectors: Mapping[str, Vectors]) -> ItemIndex:
+    """An item index of unit vectors by item id; the keys are 0, 1, 2 and so on, in that order."""
     dimensions = len(next(iter(vectors.values())))
-    view = View(ExactIndex(dimensions), FakeClock())
+    item_index = ItemIndex(ExactIndex(dimensions), FakeClock())
     changes = [
         Change(item_id, "{}", (vector.tobytes(),), None) for item_id, vector in vectors.items()
     ]
-    view.apply(changes, len(changes))
-    return view
+    item_index.apply(changes, len(changes))
+    return item_index
