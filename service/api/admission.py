@@ -11,7 +11,7 @@ STREAMS_AT_ONCE = 200
 """Further calls are refused: each holds memory while it waits. Streams may wait for ever."""
 
 
-class Gate:
+class AdmissionControl:
     """Lets calls in and counts them; closed while the service starts."""
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ class Access(NamedTuple):
     catalog: str | None
 
 
-class OpenDoor:
+class AllowAll:
     """Lets everybody do everything."""
 
     def known(self, authorization: str | None) -> str:

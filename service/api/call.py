@@ -21,7 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
 from service import errors
-from service.api.admission import Gate
+from service.api.admission import AdmissionControl
 from service.api.auth import Access, Scope
 from service.api.scopes import SCOPES
 from service.api.status import status
@@ -37,7 +37,7 @@ SERVER_TIMING = "server-timing"
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 
-class Door(Protocol):
+class Authorizer(Protocol):
     """Knows callers by their `authorization` header, and what each may do."""
 
     def known(self, authorization: str | None) -> str:
@@ -71,7 +71,11 @@ PUSHBACK_SECONDS = 5.0
 
 
 def method_handlers(
-    service: ServiceDescriptor, servicer: object, gate: Gate, door: Door, watch: Watch
+    service: ServiceDescriptor,
+    servicer: object,
+    admission: AdmissionControl,
+    authorizer: Authorizer,
+    watch: Watch,
 ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
     """The handlers of every method of `service`, by name, each calling its namesake in `servicer`.
 
@@ -80,13 +84,17 @@ def method_handlers(
     raise AkinError.
     """
     return {
-        method.name: _handler(method, getattr(servicer, method.name), gate, door, watch)
+        method.name: _handler(method, getattr(servicer, method.name), admission, authorizer, watch)
         for method in service.methods
     }
 
 
 def _handler(
-    method: MethodDescriptor, serve: Callable[..., Any], gate: Gate, door: Door, watch: Watch
+    method: MethodDescriptor,
+    serve: Callable[..., Any],
+    admission: AdmissionControl,
+    authorizer: Authorizer,
+    watch: Watch,
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
     kind = _Kind(
         method.full_name,
@@ -95,8 +103,8 @@ def _handler(
         SCOPES[method.full_name],
         "catalog" in method.input_type.fields_by_name,
         method.client_streaming or method.server_streaming,
-        gate,
-        door,
+        admission,
+        authorizer,
         watch,
     )
 
@@ -135,8 +143,8 @@ class _Kind(NamedTuple):
     scope: Scope
     names_catalog: bool
     stream: bool
-    gate: Gate
-    door: Door
+    admission: AdmissionControl
+    authorizer: Authorizer
     watch: Watch
 
 
@@ -166,12 +174,12 @@ class _Call:
             Overloaded: too many calls are under way.
             Unauthenticated, PermissionDenied, RateLimited: the caller may make no such call.
         """
-        self._kind.gate.check(stream=self._kind.stream)
+        self._kind.admission.check(stream=self._kind.stream)
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
-        self._key = self._kind.door.known(self._authorization) or None
-        self._kind.door.opened(self._authorization, self._kind.scope)
+        self._key = self._kind.authorizer.known(self._authorization) or None
+        self._kind.authorizer.opened(self._authorization, self._kind.scope)
 
     def received(self, data: bytes) -> Message:
         """Parses a request.
@@ -191,10 +199,10 @@ class _Call:
             raise errors.invalid("message", description) from None
         if self._received:
             # Of a stream, each message anew: a key may have been taken back meanwhile.
-            self._kind.door.opened(self._authorization, self._kind.scope)
+            self._kind.authorizer.opened(self._authorization, self._kind.scope)
         self._received = True
         catalog = request.catalog if self._kind.names_catalog else None
-        self._kind.door.allowed(self._authorization, Access(self._kind.scope, catalog))
+        self._kind.authorizer.allowed(self._authorization, Access(self._kind.scope, catalog))
         return cast("Message", request)
 
     def sent(self, response: Message) -> bytes:
@@ -212,14 +220,14 @@ class _Call:
         return data
 
     async def __aenter__(self) -> Self:
-        self._kind.gate.enter(stream=self._kind.stream)
+        self._kind.admission.enter(stream=self._kind.stream)
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         try:
             await self._end(exc)
         finally:
-            self._kind.gate.leave(stream=self._kind.stream)
+            self._kind.admission.leave(stream=self._kind.stream)
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:

@@ -13,9 +13,9 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from service import errors
-from service.api.admission import Gate
+from service.api.admission import AdmissionControl
 from service.api.analysis_servicer import AnalysisServicer
-from service.api.call import Door, Watch, method_handlers
+from service.api.call import Authorizer, Watch, method_handlers
 from service.api.catalog_servicer import CatalogServicer
 from service.api.recommender_servicer import RecommenderServicer, Services
 from service.api.tls import TlsFiles, credentials
@@ -38,7 +38,7 @@ class Server:
 
     Args:
         services: what to serve.
-        door: who may call what.
+        authorizer: who may call what.
         watch: what is told of calls.
         tls: its certificate, and whose clients' it wants; None to speak plainly.
         shared_port: whether other processes listen on the same port. Otherwise a second server on
@@ -52,7 +52,7 @@ class Server:
     def __init__(
         self,
         services: Services,
-        door: Door,
+        authorizer: Authorizer,
         watch: Watch,
         tls: TlsFiles | None,
         *,
@@ -60,7 +60,7 @@ class Server:
         reflective: bool,
     ) -> None:
         self._credentials = None if tls is None else credentials(tls)
-        self._gate = Gate()
+        self._admission = AdmissionControl()
         self._probes: grpc.aio.Server | None = None
         self._health = health.HealthServicer()
         options = (
@@ -73,7 +73,7 @@ class Server:
             (CATALOG, CatalogServicer(services)),
             (ANALYSIS, AnalysisServicer(services)),
         ):
-            handlers = method_handlers(service, servicer, self._gate, door, watch)
+            handlers = method_handlers(service, servicer, self._admission, authorizer, watch)
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflective:
@@ -113,9 +113,9 @@ class Server:
         _listen(self._probes.add_insecure_port, address)
         await self._probes.start()
 
-    async def open_gate(self) -> None:
+    async def open_admission(self) -> None:
         """Lets calls in and says so to whoever asks for health."""
-        self._gate.open = True
+        self._admission.open = True
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def set_embedding_health(self, *, healthy: bool) -> None:
@@ -130,7 +130,7 @@ class Server:
         """
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
-        idle = asyncio.create_task(self._gate.idle())
+        idle = asyncio.create_task(self._admission.idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         await self._server.stop(None)

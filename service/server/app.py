@@ -17,7 +17,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from service import errors
-from service.api.auth import Keys, OpenDoor
+from service.api.auth import AllowAll, Keys
 from service.api.recommender_servicer import Services
 from service.api.server import Server
 from service.api.tls import TlsFiles
@@ -213,7 +213,7 @@ async def _server(
             Directory(registry, catalogs, ask),
             Reembeddings(store, registry, catalogs, embedder_pool, ask),
         ),
-        OpenDoor() if settings.api_keys is None else Keys(settings.api_keys),
+        AllowAll() if settings.api_keys is None else Keys(settings.api_keys),
         watch,
         _tls(settings),
         shared_port=not worker.alone,
@@ -261,7 +261,7 @@ async def _serve(life: _Life, server: Server, catalogs: Catalogs) -> None:
         if not worker.alone:
             # Connections go to whoever listens: only now, since others may serve already.
             address = await _listen(server, settings.listen)
-        await server.open_gate()
+        await server.open_admission()
         seconds = round(time.monotonic() - life.started, 3)
         log.info(
             "serving",

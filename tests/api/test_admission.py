@@ -1,42 +1,42 @@
 import pytest
 
 from service import errors
-from service.api.admission import CALLS_AT_ONCE, STREAMS_AT_ONCE, Gate
+from service.api.admission import CALLS_AT_ONCE, STREAMS_AT_ONCE, AdmissionControl
 
 
 def test_a_closed_gate_lets_nobody_in() -> None:
     """Before it is opened every call is refused, and told to come back."""
-    gate = Gate()
-    gate.enter(stream=False)
+    admission = AdmissionControl()
+    admission.enter(stream=False)
     with pytest.raises(errors.NotReady):
-        gate.check(stream=False)
-    gate.open = True
-    gate.check(stream=False)
+        admission.check(stream=False)
+    admission.open = True
+    admission.check(stream=False)
 
 
 def test_streams_that_wait_leave_room_for_calls() -> None:
     """Beyond their number further streams are refused, and calls go on."""
-    gate = Gate()
-    gate.open = True
+    admission = AdmissionControl()
+    admission.open = True
     for _ in range(STREAMS_AT_ONCE):
-        gate.enter(stream=True)
-        gate.check(stream=True)
-    gate.enter(stream=True)
+        admission.enter(stream=True)
+        admission.check(stream=True)
+    admission.enter(stream=True)
     with pytest.raises(errors.Overloaded):
-        gate.check(stream=True)
-    gate.enter(stream=False)
-    gate.check(stream=False)
-    gate.leave(stream=True)
-    gate.check(stream=True)
+        admission.check(stream=True)
+    admission.enter(stream=False)
+    admission.check(stream=False)
+    admission.leave(stream=True)
+    admission.check(stream=True)
 
 
 def test_there_are_only_so_many_calls() -> None:
     """Beyond their number further calls are refused until one has ended."""
-    gate = Gate()
-    gate.open = True
+    admission = AdmissionControl()
+    admission.open = True
     for _ in range(CALLS_AT_ONCE + 1):
-        gate.enter(stream=False)
+        admission.enter(stream=False)
     with pytest.raises(errors.Overloaded):
-        gate.check(stream=False)
-    gate.leave(stream=False)
-    gate.check(stream=False)
+        admission.check(stream=False)
+    admission.leave(stream=False)
+    admission.check(stream=False)

@@ -197,7 +197,7 @@ def listed(client: akin.Client) -> list[akin.Item]:
             return items
 
 
-class Gate:
+class AdmissionControl:
     """A provider's answers to the new model: some at once, further ones once it is opened."""
 
     def __init__(self, at_once: int) -> None:
@@ -222,16 +222,18 @@ class Gate:
 def test_a_kill_in_the_middle_costs_nothing(tmp_path: Path, provider: ScriptedProvider) -> None:
     """After kill -9 re-embedding goes on by itself, and asks for nothing that was answered."""
     own = settings(provider)
-    gate = Gate(at_once=4)  # the first one looks whether the model is there
+    admission = AdmissionControl(at_once=4)  # the first one looks whether the model is there
     with RunningServer(tmp_path, **own) as server, server.client() as client:
         fill(client)
-        provider.otherwise = gate
+        provider.otherwise = admission
         client.start_reembedding(model=NEW, dimensions=WIDTH)
-        until(lambda: len(gate.answered) > 1 and len(gate.answered) - 1 == stored(tmp_path))
-        answered = set(gate.answered[1:])
+        until(
+            lambda: len(admission.answered) > 1 and len(admission.answered) - 1 == stored(tmp_path)
+        )
+        answered = set(admission.answered[1:])
         server.kill()
     assert 0 < len(answered) < ITEMS
-    gate.opened.set()
+    admission.opened.set()
     before = len(provider.requests)
     with RunningServer(tmp_path, **own) as server, server.client() as client:
         moved(client)
@@ -309,7 +311,7 @@ def test_re_embedding_has_an_order(tmp_path: Path, provider: ScriptedProvider) -
             work()
         return caught.value.reason
 
-    gate = Gate(at_once=2)
+    admission = AdmissionControl(at_once=2)
     with RunningServer(tmp_path, **settings(provider)) as server, server.client() as client:
         fill(client, 10)
         assert "REEMBEDDING_NOT_FOUND" == reason(client.get_reembedding)
@@ -322,13 +324,13 @@ def test_re_embedding_has_an_order(tmp_path: Path, provider: ScriptedProvider) -
         assert "EMBEDDING_REJECTED" == reason(
             lambda: client.start_reembedding(model=NEW, dimensions=WIDTH)
         )
-        provider.otherwise = gate
+        provider.otherwise = admission
         client.start_reembedding(model=NEW, dimensions=WIDTH)
         assert "REEMBEDDING_UNDER_WAY" == reason(client.finish_reembedding)
         assert "REEMBEDDING_UNDER_WAY" == reason(
             lambda: client.start_reembedding(model="someone/third")
         )
-        gate.opened.set()
+        admission.opened.set()
         moved(client)
         assert "REEMBEDDING_UNDER_WAY" == reason(
             lambda: client.start_reembedding(model="someone/third")
