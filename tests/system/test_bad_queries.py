@@ -58,11 +58,11 @@ BAD_USERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize(("tastes", "fields"), BAD_USERS.values(), ids=BAD_USERS.keys())
 def test_bad_user_is_refused(
-    client: akin.Client, prefix: str, profile: dict[str, Any], fields: list[str]
+    client: akin.Client, prefix: str, tastes: dict[str, Any], fields: list[str]
 ) -> None:
     """A user who breaks the contract is refused with every field at fault and not stored."""
     with invalid(*fields):
-        client.upsert_user(f"{prefix}u", **profile)
+        client.upsert_user(f"{prefix}u", **tastes)
     with pytest.raises(akin.AkinError) as caught:
         client.get_user(f"{prefix}u")
     assert "USER_NOT_FOUND" == caught.value.reason

@@ -120,12 +120,12 @@ TASTES = [
 
 
 @pytest.mark.parametrize("tastes", TASTES, ids=["one", "two", "three"])
-def test_every_clear_taste_is_a_reason(films: akin.Client, profile: tuple[str, ...]) -> None:
+def test_every_clear_taste_is_a_reason(films: akin.Client, tastes: tuple[str, ...]) -> None:
     """For someone with three different tastes the first twenty films' reasons name all three."""
-    films.upsert_user("taster", profile)
+    films.upsert_user("taster", tastes)
     answer = films.recommend_similar(user_id="taster", limit=20, explain=True)
     first = [hit.reasons[0].preference_text for hit in answer.recommendations]
-    assert set(profile) == set(first)
+    assert set(tastes) == set(first)
     for hit in answer.recommendations:
         assert 1 <= len(hit.reasons)
 
