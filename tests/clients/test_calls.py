@@ -1,19 +1,15 @@
-import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
-from typing import Any, cast
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import akin
-import grpc
 import pytest
 from akin.v1 import analysis_service_pb2 as analysis
 from akin.v1 import catalog_service_pb2 as catalog
+from akin.v1 import recommender_service_pb2 as recommender
 from akin.v1.recommender_service_pb2 import ITEM_VIEW_FULL
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
 from support.recording import RecordingServer
-from support.scripted import Failure
-from support.server import WAIT_SECONDS
 
 NEW = akin.filters.equals("state", "new")
 ONLY_NEW = akin.Filter(all=[NEW])
@@ -25,7 +21,53 @@ MODEL: dict[str, Any] = {
     "query_template": "query: {text}",
 }
 EMBEDDING = catalog.EmbeddingModel(**MODEL)
+END = datetime(2100, 1, 1, tzinfo=UTC)
+ITEM = akin.item("a", "the sea", {"state": "new"})
 FULL_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], Message]] = [
+    (
+        "upsert_item",
+        ("a", "the sea", {"state": "new"}),
+        {"expire_time": END, "require_indexed": True, "expected_sequence": 0},
+        recommender.UpsertItemRequest(
+            catalog="books",
+            item=akin.item("a", "the sea", {"state": "new"}, END),
+            require_indexed=True,
+            expected_sequence=0,
+        ),
+    ),
+    (
+        "import_items",
+        ([ITEM],),
+        {"require_indexed": True, "validate_only": True},
+        recommender.ImportItemsRequest(
+            catalog="books", items=[ITEM], require_indexed=True, validate_only=True
+        ),
+    ),
+    (
+        "import_batches",
+        ([ITEM],),
+        {"require_indexed": True, "validate_only": True},
+        recommender.ImportItemsRequest(
+            catalog="books", items=[ITEM], require_indexed=True, validate_only=True
+        ),
+    ),
+    (
+        "delete_item",
+        ("a",),
+        {"allow_missing": True},
+        recommender.DeleteItemRequest(catalog="books", item_id="a", allow_missing=True),
+    ),
+    (
+        "list_items",
+        (7, "t"),
+        {"where": NEW},
+        recommender.ListItemsRequest(
+            catalog="books",
+            page_size=7,
+            page_token="t",  # noqa: S106
+            filter=ONLY_NEW,
+        ),
+    ),
     (
         "create_catalog",
         ("films",),
@@ -114,6 +156,29 @@ FULL_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], Message]] = [
     ),
 ]
 PLAIN_CALLS: list[tuple[str, tuple[Any, ...], Message]] = [
+    (
+        "upsert_item",
+        ("a", "sea"),
+        recommender.UpsertItemRequest(catalog="books", item=akin.item("a", "sea")),
+    ),
+    ("import_items", ([ITEM],), recommender.ImportItemsRequest(catalog="books", items=[ITEM])),
+    ("get_item", ("a",), recommender.GetItemRequest(catalog="books", item_id="a")),
+    ("delete_item", ("a",), recommender.DeleteItemRequest(catalog="books", item_id="a")),
+    ("list_items", (), recommender.ListItemsRequest(catalog="books")),
+    (
+        "upsert_user",
+        ("u", ["tea"], ["a"]),
+        recommender.UpsertUserRequest(
+            catalog="books",
+            user=akin.User(
+                user_id="u",
+                preferences=[akin.Preference(text="tea")],
+                liked_items=[akin.LikedItem(item_id="a")],
+            ),
+        ),
+    ),
+    ("get_user", ("u",), recommender.GetUserRequest(catalog="books", user_id="u")),
+    ("delete_user", ("u",), recommender.DeleteUserRequest(catalog="books", user_id="u")),
     ("create_catalog", ("films",), catalog.CreateCatalogRequest(catalog="films")),
     ("get_catalog", (), catalog.GetCatalogRequest(catalog="books")),
     ("get_catalog", ("",), catalog.GetCatalogRequest()),
@@ -135,7 +200,21 @@ PLAIN_CALLS: list[tuple[str, tuple[Any, ...], Message]] = [
     ("search_passages", ("sea",), analysis.SearchPassagesRequest(catalog="books", text="sea")),
 ]
 REEMBEDDING = catalog.Reembedding(item_count=7)
+RESULT = akin.ItemResult(item_id="a")
+IMPORTED = akin.ImportItemsResponse(results=[RESULT, RESULT])
 RESULTS: list[tuple[str, tuple[Any, ...], str, Message, Any]] = [
+    ("import_items", ([ITEM],), "ImportItems", IMPORTED, [RESULT, RESULT]),
+    ("import_batches", ([ITEM],), "ImportItems", IMPORTED, [IMPORTED]),
+    ("get_item", ("a",), "GetItem", recommender.GetItemResponse(item=ITEM), ITEM),
+    ("delete_item", ("a",), "DeleteItem", recommender.DeleteItemResponse(sequence=7), 7),
+    (
+        "get_user",
+        ("u",),
+        "GetUser",
+        recommender.GetUserResponse(user=akin.User(user_id="u")),
+        akin.User(user_id="u"),
+    ),
+    ("delete_user", ("u",), "DeleteUser", recommender.DeleteUserResponse(), None),
     (
         "create_catalog",
         ("films",),
@@ -168,29 +247,7 @@ RESULTS: list[tuple[str, tuple[Any, ...], str, Message, Any]] = [
     ("cancel_reembedding", (), "CancelReembedding", catalog.CancelReembeddingResponse(), None),
     ("finish_reembedding", (), "FinishReembedding", catalog.FinishReembeddingResponse(), None),
 ]
-PROGRESS = akin.FindDuplicatesResponse(extent=akin.Extent(item_count=2, examined_count=1))
-FOUND = akin.FindDuplicatesResponse(groups=[akin.DuplicateGroup()])
-
-Generated = AsyncGenerator[akin.FindDuplicatesResponse, None]
 Ask = Callable[..., Awaitable[Any]]
-
-
-async def ask_blocking(address: str, call: str, *given: Any, **options: Any) -> Any:
-    with akin.Client(address, catalog="books", timeout_seconds=20) as client:
-        made = getattr(client, call)(*given, **options)
-        return list(made) if call == "find_duplicates" else made
-
-
-async def ask_async(address: str, call: str, *given: Any, **options: Any) -> Any:
-    async with akin.AsyncClient(address, catalog="books", timeout_seconds=20) as client:
-        made = getattr(client, call)(*given, **options)
-        return [each async for each in made] if call == "find_duplicates" else await made
-
-
-@pytest.fixture(params=[ask_blocking, ask_async])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    chosen: Ask = request.param
-    return chosen
 
 
 @pytest.mark.parametrize(("call", "given", "options", "expected"), FULL_CALLS)
@@ -220,81 +277,3 @@ async def test_answers_are_unwrapped(
     """A call returns what its answer is about, and nothing where that says nothing."""
     with RecordingServer({method: [answer]}) as server:
         assert expected == await ask(server.address, call, *given)
-
-
-@pytest.mark.parametrize(
-    ("call", "given", "options", "seconds"),
-    [
-        ("find_duplicates", (), {}, 600),
-        ("find_outliers", (), {}, 600),
-        ("cluster_items", (), {}, 600),
-        ("find_duplicates", (), {"timeout_seconds": 50}, 50),
-        ("find_outliers", (), {"timeout_seconds": 50}, 50),
-        ("cluster_items", (), {"timeout_seconds": 50}, 50),
-        ("classify_text", ("sea", "topic"), {}, 20),
-        ("search_passages", ("sea",), {}, 20),
-    ],
-)
-async def test_every_call_has_its_deadline(
-    ask: Ask, call: str, given: tuple[Any, ...], options: dict[str, Any], seconds: float
-) -> None:
-    """What goes through a catalog has minutes or what it is given, all else the client's time."""
-    with RecordingServer() as server:
-        await ask(server.address, call, *given, **options)
-    assert seconds - 10 < server.seconds[0] < seconds + 1
-
-
-async def test_a_stream_is_all_its_answers(ask: Ask) -> None:
-    """The answers of a stream come one by one, in order."""
-    with RecordingServer({"FindDuplicates": [PROGRESS, FOUND]}) as server:
-        assert [PROGRESS, FOUND] == await ask(server.address, "find_duplicates")
-
-
-async def test_a_stream_ends_with_its_error(ask: Ask) -> None:
-    """The error that ends a stream is decoded like that of any other call."""
-    info = error_details_pb2.ErrorInfo(reason="ITEM_NOT_FOUND", domain="akin")
-    failure = Failure(grpc.StatusCode.NOT_FOUND, "there is no item a", (info,))
-    with RecordingServer({"FindDuplicates": [PROGRESS]}, failure=failure) as server:
-        with pytest.raises(akin.AkinError) as caught:
-            await ask(server.address, "find_duplicates", item_id="a")
-    error = caught.value
-    assert (grpc.StatusCode.NOT_FOUND, "ITEM_NOT_FOUND") == (error.code, error.reason)
-    assert "there is no item a" == error.message
-
-
-async def test_a_broken_stream_is_not_repeated(ask: Ask) -> None:
-    """A stream that breaks is told as broken, and not asked for again."""
-    failure = Failure(grpc.StatusCode.UNAVAILABLE)
-    with RecordingServer({"FindDuplicates": [PROGRESS]}, failure=failure) as server:
-        with pytest.raises(akin.AkinError) as caught:
-            await ask(server.address, "find_duplicates")
-        assert 1 == len(server.requests)
-    assert grpc.StatusCode.UNAVAILABLE == caught.value.code
-
-
-async def test_a_stream_keeps_its_deadline(ask: Ask) -> None:
-    """A stream that does not end in time ends with DEADLINE_EXCEEDED."""
-    with RecordingServer(held=True) as server, pytest.raises(akin.AkinError) as caught:
-        await ask(server.address, "find_duplicates", timeout_seconds=0.3)
-    assert grpc.StatusCode.DEADLINE_EXCEEDED == caught.value.code
-
-
-async def test_a_stream_that_is_left_ends() -> None:
-    """Whoever stops going through a stream ends the call, and the server learns of it."""
-    with RecordingServer({"FindDuplicates": [PROGRESS]}, held=True) as server:
-        with akin.Client(server.address) as client:
-            for _ in client.find_duplicates():
-                break
-            assert server.left.wait(WAIT_SECONDS)
-    with RecordingServer({"FindDuplicates": [PROGRESS]}, held=True) as server:
-        async with akin.AsyncClient(server.address) as client_of_loop:
-            async with aclosing(cast(Generated, client_of_loop.find_duplicates())) as answers:
-                assert PROGRESS == await anext(answers)
-            assert await asyncio.to_thread(server.left.wait, WAIT_SECONDS)
-
-
-def test_a_model_has_known_options_only() -> None:
-    """An option that models do not have is refused before anything is sent."""
-    options: Any = {"modell": "small"}
-    with akin.Client("127.0.0.1:1") as client, pytest.raises(ValueError, match="modell"):
-        client.create_catalog("films", **options)

@@ -6,7 +6,7 @@ from typing import Any
 import akin
 import grpc
 import pytest
-from akin import _requests
+from akin import _imports
 from akin.v1 import analysis_service_pb2, catalog_service_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
@@ -46,7 +46,7 @@ def get(request: pytest.FixtureRequest) -> Get:
 
 
 def surface(client: type) -> dict[str, str]:
-    """The public calls of a client with their signatures, awaiting aside."""
+    """The public methods of a client with their signatures, as if none were asynchronous."""
     return {
         name: str(inspect.signature(member)).replace("AsyncIterator[", "Iterator[")
         for name, member in inspect.getmembers(client, inspect.isfunction)
@@ -82,15 +82,12 @@ def test_every_rpc_has_a_call() -> None:
 
 
 def sizes(items: list[akin.Item]) -> list[int]:
-    messages = list(
-        _requests.import_messages(items, "books", require_indexed=True, validate_only=False)
-    )
-    sent = [item for message in messages for item in message.items]
-    assert items == sent
-    for message in messages:
-        assert message.ByteSize() <= _requests.IMPORT_BYTES + 1024 or len(message.items) == 1
-        assert ("books", True) == (message.catalog, message.require_indexed)
-    return [len(message.items) for message in messages]
+    groups = list(_imports.split(items))
+    assert items == [item for group in groups for item in group]
+    for group in groups:
+        size = pb.ImportItemsRequest(items=group).ByteSize()
+        assert size <= _imports.MESSAGE_BYTES + 1024 or len(group) == 1
+    return [len(group) for group in groups]
 
 
 def test_import_messages_hold_so_many_items() -> None:

@@ -24,7 +24,7 @@ SERVICES = {
     **analysis_service_pb2.DESCRIPTOR.services_by_name,
 }
 STUBS = {
-    "RecommenderService": "_stub",
+    "RecommenderService": "_recommender",
     "CatalogService": "_catalogs",
     "AnalysisService": "_analyses",
 }

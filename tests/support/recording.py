@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from akin.v1 import analysis_service_pb2, catalog_service_pb2
+from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -20,11 +20,12 @@ from support.server import WAIT_SECONDS
 SERVICES = (
     analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
     catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+    recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
 )
 
 
 class RecordingServer:
-    """Answers every method of the analyses and of catalogs; a context manager.
+    """Answers every method of every service; a context manager.
 
     An answer is what `answers` has for the method, and empty without; a stream is all of its
     answers. Then the call ends with `failure`, if there is one, or while `held` not before its
@@ -70,13 +71,22 @@ class RecordingServer:
         def unary(request: Message, context: grpc.ServicerContext) -> Message:
             return next(self._answered(method, request, context))
 
-        make: Callable[..., grpc.RpcMethodHandler[Any, Any]] = (
-            grpc.unary_stream_rpc_method_handler
-            if method.server_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
+        def exchange(
+            requests: Iterator[Message], context: grpc.ServicerContext
+        ) -> Iterator[Message]:
+            for request in requests:
+                yield from self._answered(method, request, context)
+
+        make: Callable[..., grpc.RpcMethodHandler[Any, Any]]
+        behavior: Callable[..., Message | Iterator[Message]]
+        if method.client_streaming:
+            make, behavior = grpc.stream_stream_rpc_method_handler, exchange
+        elif method.server_streaming:
+            make, behavior = grpc.unary_stream_rpc_method_handler, stream
+        else:
+            make, behavior = grpc.unary_unary_rpc_method_handler, unary
         return make(
-            stream if method.server_streaming else unary,
+            behavior,
             request_deserializer=GetMessageClass(method.input_type).FromString,
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )

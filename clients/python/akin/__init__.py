@@ -7,16 +7,18 @@
         for hit in client.recommend_similar(text="jogging in the rain").recommendations:
             print(hit.item_id, hit.score)
 
-`Client` blocks, `AsyncClient` is for asyncio; both offer the same calls, deadlines, retries and
-errors. Results are the messages of akin.v1, whose types this package names again.
+`Client` blocks and `AsyncClient` is for asyncio; both have the same methods, deadlines, retries and
+errors. Methods return the messages of `akin.v1`; this package exports their types. `akin.options`
+documents the keyword options of the methods, `akin.filters` builds filters.
 """
 
-from akin import filters
-from akin._aio import AsyncClient
-from akin._client import Client
+from akin import filters, options
+from akin._async.client import AsyncClient
 from akin._errors import AkinError, Violation
 from akin._policy import Tls
-from akin._requests import ModelOptions, examples, item
+from akin._requests import examples, item
+from akin._sync.client import Client
+from akin.options import ModelOptions
 from akin.v1.analysis_service_pb2 import (
     ClassifyTextResponse,
     Cluster,
@@ -110,4 +112,5 @@ __all__ = [
     "examples",
     "filters",
     "item",
+    "options",
 ]

@@ -1,4 +1,4 @@
-"""What a failed call tells."""
+"""Errors of failed calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ _DETAILS_KEY = "grpc-status-details-bin"
 
 
 class Violation(NamedTuple):
-    """One field of the request at fault, and what is wrong with it."""
+    """An invalid field of a request.
+
+    Attributes:
+        field: path of the field.
+        description: what is wrong with it.
+    """
 
     field: str
     description: str
@@ -23,12 +28,12 @@ class AkinError(Exception):
     """A call failed.
 
     Attributes:
-        code: the gRPC status code.
-        message: what went wrong, in a sentence.
-        reason: the stable name of the error, such as ITEM_NOT_FOUND; empty if the server never
-            answered.
-        violations: every field at fault, for INVALID_ARGUMENT.
-        retry_after_seconds: set where trying again later can help.
+        code: gRPC status code.
+        message: description of the error, in English.
+        reason: stable name of the error, such as ITEM_NOT_FOUND; empty if the error does not
+            come from an Akin server.
+        violations: every invalid field, for INVALID_ARGUMENT.
+        retry_after_seconds: how long to wait before a retry; None if a retry does not help.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -41,27 +46,28 @@ class AkinError(Exception):
 
 
 def decode(error: grpc.RpcError) -> AkinError:
-    """The AkinError that a call's grpc.RpcError stands for, of either client."""
-    # Both kinds of call error have these methods; the base class that they share has none.
+    """Converts the error of a gRPC call, asyncio or blocking, to an AkinError."""
+    # Both kinds of call errors have these methods; their common base class does not.
     call: grpc.Call = error  # type: ignore[assignment]
-    made = AkinError(call.code(), call.details() or "")
+    decoded = AkinError(call.code(), call.details() or "")
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
-            with suppress(DecodeError):  # something between may have garbled them
-                _add_details(made, status_pb2.Status.FromString(value))
-    return made
+            with suppress(DecodeError):  # a proxy may have changed the bytes
+                _add_details(decoded, status_pb2.Status.FromString(value))
+    return decoded
 
 
-def _add_details(made: AkinError, status: status_pb2.Status) -> None:
+def _add_details(error: AkinError, status: status_pb2.Status) -> None:
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Unpack(info):
-            made.reason = info.reason
+            error.reason = info.reason
         elif detail.Unpack(request):
-            made.violations = tuple(
-                Violation(each.field, each.description) for each in request.field_violations
+            error.violations = tuple(
+                Violation(violation.field, violation.description)
+                for violation in request.field_violations
             )
         elif detail.Unpack(retry):
-            made.retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9
+            error.retry_after_seconds = retry.retry_delay.ToNanoseconds() / 1e9

@@ -1,4 +1,4 @@
-"""How both clients treat the network: deadlines, retries, sizes."""
+"""Deadlines, retries, message sizes and credentials, for both clients."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import NamedTuple
 
 import grpc
 
+# Default deadline of a call, retries included.
 TIMEOUT_SECONDS = 10.0
-"""The deadline of a call that is given none; retries happen within it."""
 
+# Default deadline of a call that reads a whole catalog.
 ANALYSIS_TIMEOUT_SECONDS = 600.0
-"""The same of a call that goes through a whole catalog."""
 
+# Maximum size of a request or response.
 MESSAGE_BYTES = 64 * 1024 * 1024
 
-# Five attempts, gRPC's most, after about 0.5, 1, 2 and 4 s outlast a server's restart within the
-# deadline. Where the connection broke after the work was done, the repeat of a write finds it done:
-# DeleteItem answers NOT_FOUND, and a write with expected_sequence ABORTED.
-# Streams are left out: gRPC would keep their messages for a repeat, and the blocking client's
-# stream does not end when the server dies before its first reply.
+# Five attempts, gRPC's maximum, with pauses of about 0.5, 1, 2 and 4 s outlast a restart of the
+# server within the deadline. If the connection broke after a write was stored, the retry finds it
+# stored: DeleteItem returns NOT_FOUND, and a write with expected_sequence returns ABORTED.
+# Streams are not retried: gRPC would buffer their messages, and a stream of the blocking client
+# does not end if the server dies before its first response.
 _SERVICE_CONFIG = (resources.files("akin") / "v1" / "service_config.json").read_text()
 
 CHANNEL_OPTIONS = (
@@ -30,12 +31,12 @@ CHANNEL_OPTIONS = (
 
 
 class Tls(NamedTuple):
-    """How to speak TLS; all in PEM.
+    """TLS settings, in PEM.
 
     Attributes:
-        authority: whose servers to trust; None for those that the system trusts.
-        certificate: the client's own, with its chain, where the server wants one.
-        key: the certificate's.
+        authority: CA bundle for verifying the server; None means the system's.
+        certificate: certificate chain of the client, for mTLS.
+        key: private key of the certificate.
     """
 
     authority: bytes | None = None
@@ -44,16 +45,18 @@ class Tls(NamedTuple):
 
 
 def credentials(api_key: str, tls: Tls | None) -> grpc.ChannelCredentials | None:
-    """What a channel needs; None for a plain one.
+    """Returns the credentials of a channel; None means a channel without TLS.
 
-    A key goes over TLS, or else to this machine only: gRPC refuses to send it elsewhere.
+    An API key is sent over TLS or to this machine; gRPC refuses to send it over a plain network.
     """
     if tls is None and not api_key:
         return None
     if tls is None:
-        made = grpc.local_channel_credentials()
+        transport = grpc.local_channel_credentials()
     else:
-        made = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+        transport = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
     if not api_key:
-        return made
-    return grpc.composite_channel_credentials(made, grpc.access_token_call_credentials(api_key))
+        return transport
+    return grpc.composite_channel_credentials(
+        transport, grpc.access_token_call_credentials(api_key)
+    )

@@ -1,19 +1,21 @@
-"""Requests from plain Python values, the same for both clients."""
+"""Requests from plain Python values, for both clients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypeVar, Unpack
+
+from google.protobuf.message import Message
 
 from akin.filters import all_of
+from akin.options import CreateCatalogOptions, ModelOptions, UpsertItemOptions
 from akin.v1 import catalog_service_pb2, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
-IMPORT_ITEMS = 250
-"""Items per import message: few enough that progress shows, enough that a commit is shared."""
+SOURCES = ("item_id", "user_id", "text", "examples")
 
-IMPORT_BYTES = 4 * 1024 * 1024
+Request = TypeVar("Request", bound=Message)
 
 
 def item(
@@ -22,16 +24,16 @@ def item(
     attributes: Mapping[str, Any] | None = None,
     expire_time: datetime | None = None,
 ) -> item_pb2.Item:
-    """An item to store.
+    """Returns an item to store.
 
     Args:
-        item_id: your name for it.
-        text: what it is about.
-        attributes: facts that come back with it; values as in JSON.
-        expire_time: when it ceases to be recommended; needs a time zone.
+        item_id: your id of the item.
+        text: text that describes the item.
+        attributes: JSON values to store with the item and to filter by.
+        expire_time: when the item stops being recommended; with a time zone.
 
     Raises:
-        ValueError: an attribute is none of JSON's types, or the time has no zone.
+        ValueError: an attribute is not a JSON value, or the time has no time zone.
     """
     message = item_pb2.Item(item_id=item_id, text=text)
     if attributes:
@@ -43,177 +45,137 @@ def item(
     return message
 
 
+def user(
+    user_id: str,
+    preferences: Iterable[str | user_pb2.Preference] = (),
+    liked_items: Iterable[str | user_pb2.LikedItem] = (),
+) -> user_pb2.User:
+    """Returns a user to store; a plain string has weight 1."""
+    return user_pb2.User(
+        user_id=user_id,
+        preferences=[
+            user_pb2.Preference(text=preference) if isinstance(preference, str) else preference
+            for preference in preferences
+        ],
+        liked_items=[
+            user_pb2.LikedItem(item_id=liked_item) if isinstance(liked_item, str) else liked_item
+            for liked_item in liked_items
+        ],
+    )
+
+
 def examples(
     positive: Iterable[str | pb.Example] = (), negative: Iterable[str | pb.Example] = ()
 ) -> pb.Examples:
-    """Examples to recommend by; a plain string is an item's id.
+    """Returns examples to recommend by; a plain string is an item's id.
 
     Args:
-        positive: what to be like; `akin.Example(text=...)` for a text.
-        negative: what to be unlike.
+        positive: items or texts to be similar to; use `akin.Example(text=...)` for a text.
+        negative: items or texts to be dissimilar to.
     """
-    return pb.Examples(
-        positive=[_example(each) for each in positive],
-        negative=[_example(each) for each in negative],
-    )
+    return pb.Examples(positive=map(_example, positive), negative=map(_example, negative))
 
 
 def _example(example: str | pb.Example) -> pb.Example:
     return pb.Example(item_id=example) if isinstance(example, str) else example
 
 
-class Remembering(Iterator[pb.ImportItemsRequest]):
-    """Hands on messages; `failure` is what making them raised, which gRPC does not tell."""
+def check_options(known: type, options: Mapping[str, object]) -> None:
+    """Checks the keywords that a method received.
 
-    def __init__(self, messages: Iterator[pb.ImportItemsRequest]) -> None:
-        self._messages = messages
-        self.failure: Exception | None = None
-
-    def __next__(self) -> pb.ImportItemsRequest:
-        """The next message."""
-        try:
-            return next(self._messages)
-        except StopIteration:
-            raise
-        except Exception as exc:
-            self.failure = exc
-            raise
-
-
-def import_messages(
-    items: Iterable[item_pb2.Item], catalog: str, *, require_indexed: bool, validate_only: bool
-) -> Iterator[pb.ImportItemsRequest]:
-    """Import messages of up to IMPORT_ITEMS items and, but for a lone item, IMPORT_BYTES."""
-    chunk: list[item_pb2.Item] = []
-    size = 0
-
-    def message() -> pb.ImportItemsRequest:
-        return pb.ImportItemsRequest(
-            catalog=catalog,
-            items=chunk,
-            require_indexed=require_indexed,
-            validate_only=validate_only,
-        )
-
-    for each in items:
-        length = each.ByteSize()
-        if chunk and size + length > IMPORT_BYTES:
-            yield message()
-            chunk, size = [], 0
-        chunk.append(each)
-        size += length
-        if len(chunk) == IMPORT_ITEMS:
-            yield message()
-            chunk, size = [], 0
-    if chunk:
-        yield message()
-
-
-def upsert_user(
-    user_id: str,
-    preferences: Iterable[str | user_pb2.Preference],
-    liked_items: Iterable[str | user_pb2.LikedItem],
-    catalog: str,
-) -> pb.UpsertUserRequest:
-    """A user to store; plain strings have weight 1."""
-    user = user_pb2.User(
-        user_id=user_id,
-        preferences=[
-            user_pb2.Preference(text=each) if isinstance(each, str) else each
-            for each in preferences
-        ],
-        liked_items=[
-            user_pb2.LikedItem(item_id=each) if isinstance(each, str) else each
-            for each in liked_items
-        ],
-    )
-    return pb.UpsertUserRequest(catalog=catalog, user=user)
-
-
-class ModelOptions(TypedDict, total=False):
-    """What to embed with; what is left out is as in the server's settings.
-
-    Attributes:
-        provider: who embeds: local, or what the server is set to use.
-        model: the provider's name for the model.
-        dimensions: the width to ask the model for; 0 means its own.
-        template: what goes around an item's text, with `{text}` in it.
-        query_template: the same for texts and tastes that items are looked for with.
-    """
-
-    provider: str
-    model: str
-    dimensions: int
-    template: str
-    query_template: str
-
-
-def embedding_model(
-    **embedding: Unpack[ModelOptions],
-) -> catalog_service_pb2.EmbeddingModel | None:
-    """What a catalog is to be embedded with; None if all is left to the server.
+    Args:
+        known: TypedDict of the method's options.
+        options: the keywords.
 
     Raises:
-        ValueError: there is no such option.
+        TypeError: a keyword is not an option of the method.
     """
-    return catalog_service_pb2.EmbeddingModel(**embedding) if embedding else None
+    for name in options:
+        if name not in known.__annotations__:
+            names = ", ".join(known.__annotations__)
+            raise TypeError(f"unexpected keyword argument {name!r}; the options are {names}")
 
 
-def view(*, full: bool) -> pb.ItemView.ValueType:
-    """Whether items themselves are to come back."""
-    return pb.ITEM_VIEW_FULL if full else pb.ITEM_VIEW_UNSPECIFIED
+def build(
+    request: Callable[..., Request], known: type, options: Mapping[str, Any], **fields: object
+) -> Request:
+    """Builds a request from fields and from a method's options.
+
+    An option sets the request's field of the same name, except `where`, which sets `filter`, and
+    `full`, which sets `view`.
+
+    Args:
+        request: class of the request.
+        known: TypedDict of the method's options.
+        options: the options that the method received.
+        **fields: fields of the request that are not options.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+    """
+    check_options(known, options)
+    values: dict[str, Any] = {**fields, **options}
+    if "where" in values:
+        values["filter"] = _filter(values.pop("where"))
+    if values.pop("full", False):
+        values["view"] = pb.ITEM_VIEW_FULL
+    return request(**values)
 
 
-def filter_(
+def _filter(
     where: filter_pb2.Filter | filter_pb2.Condition | None,
 ) -> filter_pb2.Filter | None:
-    """The filter of a request; a lone condition is a filter that asks for it."""
     return all_of(where) if isinstance(where, filter_pb2.Condition) else where
 
 
-def recommend_similar(  # noqa: PLR0913  (the call has so many parameters)
-    *,
-    item_id: str | None,
-    user_id: str | None,
-    text: str | None,
-    examples: pb.Examples | None,
-    limit: int,
-    where: filter_pb2.Filter | filter_pb2.Condition | None,
-    exclude_item_ids: Sequence[str],
-    min_score: float | None,
-    diversity: float,
-    max_similarity: float | None,
-    full: bool,
-    min_sequence: int,
-    exact: bool,
-    explain: bool,
-    catalog: str,
-) -> pb.RecommendSimilarRequest:
-    """A question for recommendations.
+def check_source(options: Mapping[str, object]) -> None:
+    """Checks the source of recommendations.
 
     Raises:
-        ValueError: not exactly one source is given.
+        ValueError: the options do not have exactly one source.
     """
-    if sum(source is not None for source in (item_id, user_id, text, examples)) != 1:
+    if sum(options.get(source) is not None for source in SOURCES) != 1:
         raise ValueError("give exactly one of item_id, user_id, text and examples")
-    request = pb.RecommendSimilarRequest(
-        catalog=catalog,
-        examples=examples,
-        limit=limit,
-        filter=filter_(where),
-        exclude_item_ids=exclude_item_ids,
-        min_score=min_score,
-        diversity=diversity,
-        max_similarity=max_similarity,
-        view=view(full=full),
-        min_sequence=min_sequence,
-        exact=exact,
-        explain=explain,
+
+
+def upsert_item(
+    catalog: str,
+    item_id: str,
+    text: str,
+    attributes: Mapping[str, Any] | None,
+    **options: Unpack[UpsertItemOptions],
+) -> pb.UpsertItemRequest:
+    """Builds a request to store an item.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: an attribute is not a JSON value, or the time has no time zone.
+    """
+    expire_time = options.pop("expire_time", None)
+    stored = item(item_id, text, attributes, expire_time)
+    return build(pb.UpsertItemRequest, UpsertItemOptions, options, catalog=catalog, item=stored)
+
+
+def create_catalog(
+    catalog: str, **options: Unpack[CreateCatalogOptions]
+) -> catalog_service_pb2.CreateCatalogRequest:
+    """Builds a request to create a catalog.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+    """
+    check_options(CreateCatalogOptions, options)
+    vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
+    return catalog_service_pb2.CreateCatalogRequest(
+        catalog=catalog, embedding=embedding_model(options), vector_storage=vector_storage
     )
-    if item_id is not None:
-        request.item_id = item_id
-    elif user_id is not None:
-        request.user_id = user_id
-    elif text is not None:
-        request.text = text
-    return request
+
+
+def embedding_model(options: ModelOptions) -> catalog_service_pb2.EmbeddingModel | None:
+    """Returns the model to embed a catalog with; None leaves the choice to the server.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+    """
+    check_options(ModelOptions, options)
+    return catalog_service_pb2.EmbeddingModel(**options) if options else None

@@ -1,4 +1,4 @@
-"""Filters from plain Python values: which items count, by their attributes.
+"""Filters on the attributes of items, from plain Python values.
 
     from akin.filters import all_of, between, equals, none_of, one_of
 
@@ -8,7 +8,7 @@
         none_of(one_of("brand", ["Acme", "Apex"])),
     )
 
-What each test is true of, and the limits, are told at akin.Filter and akin.Condition.
+The comments of akin.Filter and akin.Condition define each test and the limits.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from akin.v1.filter_pb2 import Condition, Filter, Range
 
 
 def equals(attribute: str, value: Any) -> Condition:  # noqa: ANN401  (any JSON value)
-    """The attribute is this value: a string, a number, a boolean, or a list of those.
+    """Matches if the attribute equals a string, a number, a boolean, or a list of those.
 
     Raises:
-        ValueError: the value is none of JSON's types.
+        ValueError: the value is not a JSON value.
     """
     return Condition(attribute=attribute, equals=_list((value,)).values[0])
 
 
 def one_of(attribute: str, values: Iterable[Any]) -> Condition:
-    """The attribute is one of these strings, numbers or booleans.
+    """Matches if the attribute equals one of several strings, numbers or booleans.
 
     Raises:
-        ValueError: a value is none of JSON's types, or the values are a lone string.
+        ValueError: a value is not a JSON value, or `values` is a single string.
     """
     return Condition(attribute=attribute, one_of=_list(values))
 
 
 def contains_any(attribute: str, values: Iterable[Any]) -> Condition:
-    """The attribute is a list with at least one of these, or is itself one of them.
+    """Matches if the attribute is one of the values, or a list that contains at least one.
 
     Raises:
-        ValueError: a value is none of JSON's types, or the values are a lone string.
+        ValueError: a value is not a JSON value, or `values` is a single string.
     """
     return Condition(attribute=attribute, contains_any=_list(values))
 
@@ -57,37 +57,37 @@ def between(
     lt: float | datetime | None = None,
     lte: float | datetime | None = None,
 ) -> Condition:
-    """The attribute lies in a range of numbers or of times.
+    """Matches if the attribute lies in a range of numbers or of times.
 
     Args:
-        attribute: the attribute's key.
-        gt: it is greater than this, or later,
-        gte: or at least this.
-        lt: it is less than this, or earlier,
-        lte: or at most this.
+        attribute: name of the attribute; dots lead into nested attributes.
+        gt: lower bound, excluded.
+        gte: lower bound, included.
+        lt: upper bound, excluded.
+        lte: upper bound, included.
 
     Raises:
-        ValueError: a time has no zone.
+        ValueError: a time has no time zone.
     """
     bounds = Range(gt=_bound(gt), gte=_bound(gte), lt=_bound(lt), lte=_bound(lte))
     return Condition(attribute=attribute, range=bounds)
 
 
 def exists(attribute: str, present: bool = True) -> Condition:
-    """The item has the attribute, and not null for it; with `present=False` it has not."""
+    """Matches if the attribute exists and is not null; with `present=False`, if it does not."""
     return Condition(attribute=attribute, exists=present)
 
 
 def all_of(*conditions: Condition | Filter) -> Filter:
-    """Every one of these is true; of none at all, every item passes."""
+    """Matches if all conditions match; without conditions, every item matches."""
     return Filter(all=map(_condition, conditions))
 
 
 def any_of(*conditions: Condition | Filter) -> Filter:
-    """At least one of these is true.
+    """Matches if at least one condition matches.
 
     Raises:
-        ValueError: none are given; on the wire that would let every item pass.
+        ValueError: there are no conditions; the server would match every item.
     """
     if not conditions:
         raise ValueError("any_of needs a condition")
@@ -95,7 +95,7 @@ def any_of(*conditions: Condition | Filter) -> Filter:
 
 
 def none_of(*conditions: Condition | Filter) -> Filter:
-    """None of these is true, as for items that lack the attributes they ask about."""
+    """Matches if no condition matches, for example because the item lacks the attributes."""
     return Filter(none=map(_condition, conditions))
 
 
@@ -105,14 +105,14 @@ def _condition(part: Condition | Filter) -> Condition:
 
 def _list(values: Iterable[Any]) -> ListValue:
     if isinstance(values, str):
-        raise ValueError(f"give several values, not the string {values!r}")  # noqa: TRY004  (one error for all)
+        raise ValueError(f"give a list of values, not the string {values!r}")  # noqa: TRY004  (one error for all)
     message = ListValue()
     message.extend(values)
     return message
 
 
 def _bound(bound: float | datetime | None) -> float | None:
-    """Seconds since 1970-01-01 UTC for a time."""
+    """Returns a number as it is, and a time as seconds since 1970-01-01 UTC."""
     if not isinstance(bound, datetime):
         return bound
     if bound.tzinfo is None:

@@ -1,0 +1,99 @@
+"""gRPC channel for asyncio.
+
+Everything in which grpc.aio differs from blocking grpc is in this module. It is written by hand, as
+is its counterpart `akin/_sync/channel.py`; all other modules of `akin._sync` are generated. Change
+the two together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from akin import _policy
+from akin._errors import decode
+from akin._imports import RequestStream
+from akin._policy import Tls
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+class Channel:
+    """Makes calls with a deadline; raises AkinError if one fails.
+
+    Attributes:
+        grpc_channel: the channel for stubs.
+    """
+
+    def __init__(
+        self, address: str, *, timeout_seconds: float, api_key: str, tls: Tls | None
+    ) -> None:
+        credentials, options = _policy.credentials(api_key, tls), _policy.CHANNEL_OPTIONS
+        self.grpc_channel = (
+            grpc.aio.insecure_channel(address, options)
+            if credentials is None
+            else grpc.aio.secure_channel(address, credentials, options)
+        )
+        self._timeout_seconds = timeout_seconds
+
+    async def close(self) -> None:
+        """Closes the connection and cancels the calls in progress."""
+        await self.grpc_channel.close()
+
+    async def call(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout_seconds: float | None = None,
+    ) -> Response:
+        """Sends one request and returns its response."""
+        timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        try:
+            return await method(request, timeout=timeout)
+        except grpc.RpcError as exc:
+            raise decode(exc) from exc
+
+    async def stream(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        timeout_seconds: float,
+    ) -> AsyncIterator[Response]:
+        """Sends one request and yields its responses."""
+        call = method(request, timeout=timeout_seconds)
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as exc:
+            raise decode(exc) from exc
+        finally:
+            call.cancel()
+
+    async def exchange(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[Request, Response],
+        requests: Iterable[Request],
+    ) -> AsyncIterator[Response]:
+        """Sends requests and yields their responses, without a deadline.
+
+        An exception from `requests` ends the call and reaches the caller.
+        """
+        sent = RequestStream(requests)
+        call = method(sent)
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as exc:
+            raise sent.failure or decode(exc) from exc
+        except asyncio.CancelledError:
+            # grpc.aio cancels a call whose request iterator raises.
+            if sent.failure is None:
+                raise
+            raise sent.failure from None
+        finally:
+            call.cancel()

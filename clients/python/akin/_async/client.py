@@ -1,0 +1,27 @@
+"""The client with all its calls."""
+
+from __future__ import annotations
+
+from akin._async.analyses import AnalysisCalls
+from akin._async.catalogs import CatalogCalls
+from akin._async.imports import ImportCalls
+from akin._async.items import ItemCalls
+from akin._async.recommendations import RecommendationCalls
+from akin._async.users import UserCalls
+
+
+class AsyncClient(
+    ItemCalls, ImportCalls, UserCalls, RecommendationCalls, CatalogCalls, AnalysisCalls
+):
+    """Connection to an Akin server.
+
+    `Client` blocks and may be shared by threads; `AsyncClient` belongs to one event loop. Every
+    call may raise AkinError, and raises TypeError for a keyword that it does not have.
+
+    Args:
+        address: `host:port` of the server.
+        catalog: catalog of all calls; empty means `default`.
+        timeout_seconds: deadline of each call, retries included.
+        api_key: key to send with each call; without `tls`, only to a server on this machine.
+        tls: TLS settings; None means a connection without TLS.
+    """
