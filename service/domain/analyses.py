@@ -34,6 +34,7 @@ class DuplicatesQuery:
     item_id: str = ""
     min_similarity: float = MIN_SIMILARITY
     filter: Filter | None = None
+    exact: bool = False
 
 
 class DuplicateItem(NamedTuple):
@@ -44,13 +45,18 @@ class DuplicateItem(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Near-duplicate items, the one created first leading; `truncated` if items are missing."""
+
+    items: Sequence[DuplicateItem]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Duplicates:
-    """Groups of items that repeat each other, the one that was written first leading each.
+    """Groups of near-duplicate items; `groups` is None if this only reports progress."""
 
-    Without groups it tells the progress only.
-    """
-
-    groups: Sequence[Sequence[DuplicateItem]]
+    groups: Sequence[DuplicateGroup] | None
     coverage: Coverage
 
 
@@ -61,6 +67,7 @@ class OutliersQuery:
     limit: int = limits.OUTLIERS_DEFAULT
     filter: Filter | None = None
     full: bool = False
+    exact: bool = False
 
 
 class Outlier(NamedTuple):
@@ -137,6 +144,7 @@ class LabelsQuery:
     neighbor_count: int = limits.VOTERS_DEFAULT
     limit: int = limits.LABELS_DEFAULT
     exclude_item_ids: tuple[str, ...] = ()
+    exact: bool = False
 
 
 class Label(NamedTuple):
@@ -171,8 +179,8 @@ class PassagesQuery:
     limit: int = limits.PASSAGES_DEFAULT
     filter: Filter | None = None
     min_score: float | None = None
-    passages_per_item: int = 0
-    min_sequence: int = 0
+    limit_per_item: int = 0
+    exact: bool = False
 
 
 class FoundPassage(NamedTuple):

@@ -33,7 +33,8 @@ class CatalogStats:
     space: Space
     pending: Mapping[str, int]
     usage: Sequence[DailyUsage]
-    embedding_problem: str
+    embedding_error_reason: str
+    embedding_error_message: str
     index: IndexStats
     vector_storage: VectorStorage
 
@@ -43,7 +44,7 @@ class ReembeddingState(Enum):
 
     EMBEDDING = "embedding"
     INDEXING = "indexing"
-    SWITCHED = "switched"
+    SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
