@@ -9,7 +9,7 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.stats import CatalogStats
 from service.embedding.providers import Asked
-from service.storage import GenerationStore
+from service.storage.generations import GenerationStore
 
 
 class CatalogAdmin:

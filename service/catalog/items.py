@@ -15,7 +15,7 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.validation import attributes_violations
 from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
 from service.embedding.text_embedder import at_field
-from service.storage import ItemStore
+from service.storage.items import ItemStore
 from service.storage.records import Deletion, ItemVectors, ItemWrite
 
 # Attempts at a filtered page whose items are being written, before it is returned shorter.

@@ -28,7 +28,8 @@ from service.domain.generations import (
 )
 from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
-from service.storage import Database, GenerationStore
+from service.storage.database import Database
+from service.storage.generations import GenerationStore
 
 @dataclass(slots=True)
 class _OpenCatalog:

@@ -15,7 +15,7 @@ from service.domain.stats import Reembedding, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import Asked
-from service.storage import Stores
+from service.storage.stores import Stores
 
 # Items whose texts are read for an estimate; the estimate of a larger catalog is scaled up.
 SAMPLE_ITEMS = 10_000

@@ -5,7 +5,10 @@ from __future__ import annotations
 from service.catalog.generations import CatalogGenerations
 from service.domain.stats import CatalogStats
 from service.domain.usage import DailyUsage
-from service.storage import ItemStore, PendingStore, UsageStore, UserStore
+from service.storage.items import ItemStore
+from service.storage.pending import PendingStore
+from service.storage.usage import UsageStore
+from service.storage.users import UserStore
 
 # Days of embedding usage in the statistics.
 USAGE_DAYS = 31
@@ -31,7 +34,7 @@ class StatsReader:
     async def read(self) -> CatalogStats:
         """Return the present statistics."""
         serving = self._serving
-        usage = await self._usage.by_day(USAGE_DAYS)
+        usage = await self._usage.list_days(USAGE_DAYS)
         problem = serving.text_embedder.problem
         return CatalogStats(
             name=serving.generation.name,

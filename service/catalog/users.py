@@ -14,7 +14,7 @@ from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.domain.violations import Violation
 from service.domain.writes import UserField, UserUpdate, UserUpsert
-from service.storage import UserStore
+from service.storage.users import UserStore
 from service.storage.records import UserWrite
 
 
