@@ -14,6 +14,8 @@ from service.snapshots import MANIFEST, Origin, Snapshots
 from service.storage import Change
 from service.view import View
 
+pytestmark = pytest.mark.slow
+
 DIMENSIONS = 16
 ORIGIN = Origin("store", "space")
 VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)

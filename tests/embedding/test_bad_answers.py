@@ -20,6 +20,8 @@ from service.embedding.failures import ProviderError, ProviderRefused, ProviderU
 from service.embedding.openrouter import Endpoint, OpenRouterEmbedder
 from service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-or-v1-do-not-tell"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 

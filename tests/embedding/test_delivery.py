@@ -15,6 +15,8 @@ from service.embedding.delivery import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
 from service.embedding.openrouter import Endpoint, OpenRouterEmbedder
 from service.embedding.pace import Pace
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"text {n}" for n in range(64)]
 POISON = "text 17"
 

@@ -15,6 +15,8 @@ from service.embedding.failures import (
 )
 from service.embedding.openrouter import Endpoint, OpenRouterEmbedder
 
+pytestmark = pytest.mark.slow
+
 FOR_NOW = Refusal(ProviderUnavailable)
 THROTTLED = Refusal(ProviderUnavailable, throttled=True)
 OURS = Refusal(ProviderRefused)

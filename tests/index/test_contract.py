@@ -10,6 +10,8 @@ from service.index.base import Build, Hits, VectorIndex, Vectors
 from service.index.faiss_exact import OVERFETCH, ExactIndex
 from service.index.faiss_tiers import TieredIndex
 
+pytestmark = pytest.mark.slow
+
 Factory = Callable[[int], VectorIndex]
 
 

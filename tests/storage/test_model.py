@@ -11,6 +11,8 @@ from support.stores import all_items, indexed, opened, pending
 from service.domain.values import ItemState, Preference, StoredItem, StoredUser, User, text_hash
 from service.storage import Layer, Passage, Store
 
+pytestmark = pytest.mark.slow
+
 IDS = [f"i{n}" for n in range(12)]
 TEXTS = [f"text {n}" for n in range(8)]
 STEPS = 250
