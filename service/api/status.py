@@ -18,6 +18,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.TooManyCatalogs: code_pb2.RESOURCE_EXHAUSTED,
     errors.ReembeddingNotFound: code_pb2.NOT_FOUND,
     errors.ReembeddingUnderWay: code_pb2.FAILED_PRECONDITION,
+    errors.ReembeddingNotCommitted: code_pb2.FAILED_PRECONDITION,
     errors.AlreadyEmbedded: code_pb2.FAILED_PRECONDITION,
     errors.TooFewItems: code_pb2.FAILED_PRECONDITION,
     errors.SequenceMismatch: code_pb2.ABORTED,

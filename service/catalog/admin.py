@@ -12,25 +12,25 @@ from service.domain.stats import CatalogStats
 from service.domain.validation import catalog_violations, model_violations
 from service.domain.violations import Violation
 from service.embedding.providers import Asked
-from service.storage import Registry
+from service.storage.generations import GenerationStore
 
 
 class Directory:
     """All catalogs of a server.
 
     Args:
-        registry: where they are.
+        generations: where they are.
         catalogs: which are open.
         ask: finds the model for a choice.
     """
 
     def __init__(
         self,
-        registry: Registry,
+        generations: GenerationStore,
         catalogs: Catalogs,
         ask: Callable[[ModelChoice], Awaitable[Asked]],
     ) -> None:
-        self._registry = registry
+        self._generations = generations
         self._catalogs = catalogs
         self._ask = ask
 
@@ -53,7 +53,7 @@ class Directory:
         if await self._catalogs.named(name) is not None:
             raise errors.CatalogExists("there is a catalog of that name")
         asked = await self._ask(choice)
-        await self._registry.create(name, asked.model, storage)
+        await self._generations.create_catalog(name, asked.model, storage)
         await self._catalogs.update()
         made = await self._catalogs.named(name)
         if made is None:
@@ -78,6 +78,6 @@ class Directory:
         if name == DEFAULT_CATALOG:
             violations.append(Violation("catalog", f"must not be {DEFAULT_CATALOG}"))
         errors.require(violations)
-        if not await self._registry.delete(name) and not allow_missing:
+        if not await self._generations.delete_catalog(name) and not allow_missing:
             raise errors.CatalogNotFound("there is no such catalog")
         await self._catalogs.update()

@@ -22,8 +22,11 @@ from service.domain.validation import (
 )
 from service.domain.violations import Violation
 from service.embedding.text_embedder import at_field
-from service.storage import Store
-from service.storage.records import ItemWrite
+from service.storage.items import ItemStore
+from service.storage.pending import PendingStore
+from service.storage.records import ItemVectors, ItemWrite, UserWrite
+from service.storage.usage import UsageStore
+from service.storage.users import UserStore
 
 USAGE_DAYS = 31
 ROUNDS = 3
@@ -63,8 +66,19 @@ class CatalogItems:
     `found` is what reading a request found wrong with it, to be told with the rest.
     """
 
-    def __init__(self, store: Store, generations: Generations, clock_us: Callable[[], int]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        items: ItemStore,
+        users: UserStore,
+        pending: PendingStore,
+        usage: UsageStore,
+        generations: Generations,
+        clock_us: Callable[[], int],
+    ) -> None:
+        self._items = items
+        self._users = users
+        self._pending = pending
+        self._usage = usage
         self._generations = generations
         self._clock_us = clock_us
 
@@ -91,7 +105,7 @@ class CatalogItems:
         write = _write(item, embedded, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
             raise write
-        (stored,) = await self._store.upsert_items(embedded.generation, [write], expected_sequence)
+        (stored,) = await self._items.upsert_many(embedded.generation, [write], expected_sequence)
         await self._generations.reached(stored.sequence)
         return Upserted(stored, item.text in embedded.outcome.embedded, embedded.usage)
 
@@ -140,15 +154,15 @@ class CatalogItems:
             InvalidRequest: the request breaks the contract.
         """
         errors.require(found)
-        usage = await self._store.spend_by_day(USAGE_DAYS)
+        usage = await self._usage.list_days(USAGE_DAYS)
         serving = self._generations.serving
         return CatalogStats(
             name=serving.generation.name,
-            item_count=await self._store.count_items(serving.generation),
-            user_count=await self._store.count_users(serving.generation),
-            sequence=await self._store.refresh(),
+            item_count=await self._items.count(serving.generation),
+            user_count=await self._users.count(serving.generation),
+            sequence=await self._items.refresh(),
             space=serving.text_embedder.space,
-            pending=await self._store.pending_reasons(serving.generation),
+            pending=await self._pending.list_groups(serving.generation),
             usage=[
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
@@ -160,7 +174,7 @@ class CatalogItems:
     async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
         """Stores prepared items in order; returns once they are on disk and recommended."""
         writes = [write for write in prepared.writes if isinstance(write, ItemWrite)]
-        stored = iter(await self._store.upsert_items(prepared.generation, writes) if writes else [])
+        stored = iter(await self._items.upsert_many(prepared.generation, writes) if writes else [])
         results = [
             next(stored) if isinstance(each, ItemWrite) else each for each in prepared.writes
         ]
@@ -175,7 +189,7 @@ class CatalogItems:
             ItemNotFound: there is none.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        items = await self._store.get_items(self._generations.serving.generation, [item_id])
+        items = await self._items.get_many(self._generations.serving.generation, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
         return items[item_id]
@@ -189,7 +203,8 @@ class CatalogItems:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
         errors.require((*id_violations(item_id, "item_id"), *found))
-        sequence = await self._store.delete_item(self._generations.serving.generation, item_id)
+        generation = self._generations.serving.generation
+        sequence = (await self._items.delete_many(generation, [item_id])).sequence
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
         await self._generations.reached(sequence)
@@ -210,7 +225,7 @@ class CatalogItems:
         errors.require((*page_violations(page_size, wanted), *found))
         if wanted is not None:
             return await self._passing_items(after, page_size, wanted)
-        page = await self._store.list_items(
+        page = await self._items.list_page(
             self._generations.serving.generation, after, page_size, limits.PAGE_BYTES
         )
         return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
@@ -228,12 +243,12 @@ class CatalogItems:
                 conditions=size(wanted),
             )
             page = ids[:page_size]
-            found, cut = await self._store.named_items(serving.generation, page, limits.PAGE_BYTES)
+            found, cut = await self._items.get_page(serving.generation, page, limits.PAGE_BYTES)
             # What was written since may not pass any more.
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
                 break
-            await serving.follower.reached(await self._store.refresh())
+            await serving.follower.reached(await self._items.refresh())
         if cut:
             return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)
@@ -258,12 +273,13 @@ class CatalogItems:
         errors.require(rejected)
         for failure in outcome.failures.values():
             raise failure
-        vectors = [each for some in outcome.chunks.values() for each in some]
-        others = {
+        outcomes = {embedded.generation.generation_id: outcome, **embedded.others}
+        chunks = {
             generation_id: [each for some in found.chunks.values() for each in some]
-            for generation_id, found in embedded.others.items()
+            for generation_id, found in outcomes.items()
         }
-        stored = await self._store.upsert_user(embedded.generation, user, vectors, others)
+        write = UserWrite(user, chunks)
+        (stored,) = await self._users.upsert_many(embedded.generation, [write])
         return stored, embedded.usage
 
     async def get_user(self, user_id: str, found: Sequence[Violation] = ()) -> StoredUser:
@@ -273,7 +289,7 @@ class CatalogItems:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        stored = await self._store.get_user(self._generations.serving.generation, user_id)
+        stored = await self._users.get(self._generations.serving.generation, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
         return stored
@@ -285,7 +301,7 @@ class CatalogItems:
             UserNotFound: there is none.
         """
         errors.require((*id_violations(user_id, "user_id"), *found))
-        if not await self._store.delete_user(self._generations.serving.generation, user_id):
+        if not await self._users.delete(self._generations.serving.generation, user_id):
             raise errors.UserNotFound("there is no such user")
 
     def _checked(
@@ -310,7 +326,7 @@ def _write(
     """What to store for an item, given the outcome for its text."""
     failure, others = embedded.outcome.failures.get(item.text), embedded.chunks(item.text)
     if failure is None:
-        return ItemWrite(item, embedded.outcome.chunks[item.text], others=others)
+        return ItemWrite(item, ItemVectors(embedded.outcome.chunks[item.text], others=others))
     if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
-        return ItemWrite(item, pending_reason=failure.message, others=others)
+        return ItemWrite(item, ItemVectors((), failure.reason, failure.message, others))
     return at_field(failure, "item.text")

@@ -25,7 +25,8 @@ from service.domain.generations import (
 from service.domain.spaces import VectorStorage
 from service.embedding.pool import Spawn
 from service.recommend.recommender import Recommender
-from service.storage import Registry, Store
+from service.storage.generations import GenerationStore
+from service.storage.items import ItemStore
 
 Work = Coroutine[Any, Any, None]
 
@@ -95,15 +96,17 @@ class Catalogs:
     """The catalogs that are open.
 
     Args:
-        store: whose last write they catch up with.
-        registry: where they are.
+        items: whose last write they catch up with.
+        generations: where they are.
         assembly: what makes them.
         spawn: starts what works for them.
     """
 
-    def __init__(self, store: Store, registry: Registry, assembly: Assembly, spawn: Spawn) -> None:
-        self._store = store
-        self._registry = registry
+    def __init__(
+        self, items: ItemStore, generations: GenerationStore, assembly: Assembly, spawn: Spawn
+    ) -> None:
+        self._items = items
+        self._generations = generations
         self._assembly = assembly
         self._spawn = spawn
         self._open: dict[str, OpenCatalog] = {}
@@ -124,17 +127,17 @@ class Catalogs:
 
     async def caught_up(self) -> None:
         """Waits until every catalog can answer from all that was written so far."""
-        last = self._store.last_sequence
+        last = self._items.last_sequence
         for catalog in self:
             await catalog.generations.serving.follower.reached(last)
 
     async def update(self) -> None:
         """Takes in what this process or another has changed."""
         async with self._updating:
-            version = await self._registry.version()
+            version = await self._generations.get_version()
             if version == self._version:
                 return
-            records = await self._registry.catalogs()
+            records = await self._generations.list_catalogs()
             for name, catalog in tuple(self._open.items()):
                 known = records.get(name)
                 if known is None or known.catalog_id != catalog.record.catalog_id:
@@ -160,12 +163,12 @@ class Catalogs:
         """Makes a catalog what a record says."""
         serving = await self._serving(catalog.opened, record)
         other = None
-        if record.other is not None:
-            other = await self._generation(catalog.opened, record, record.other)
+        if (other_record := record.next or record.previous) is not None:
+            other = await self._generation(catalog.opened, record, other_record)
         generations = catalog.generations
         if serving is not generations.serving:
             # Until the new one knows every write, the former one answers.
-            await serving.follower.reached(self._store.last_sequence)
+            await serving.follower.reached(self._items.last_sequence)
             generations.serving = serving
             catalog.services = self._assembly.services(generations)
         if other is not generations.other:
@@ -216,7 +219,7 @@ class Catalogs:
         opened.background += map(self._spawn, works)
 
     async def _follow(self, generations: Generations, generation: OpenGeneration) -> None:
-        await generation.follower.reached(self._store.last_sequence)
+        await generation.follower.reached(self._items.last_sequence)
         if generations.other is generation:
             generations.current = True
 

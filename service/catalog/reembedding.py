@@ -16,7 +16,10 @@ from service.domain.validation import model_violations
 from service.domain.violations import Violation
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import Asked
-from service.storage import Registry, Store
+from service.storage.generations import GenerationStore
+from service.storage.items import ItemStore
+from service.storage.reembedding import ReembeddingStore
+from service.storage.vectors import VectorStore
 
 SAMPLE_ITEMS = 10_000
 PAGE_ITEMS = 1_000
@@ -25,7 +28,6 @@ PAGE_BYTES = 64 * 1024 * 1024
 _STATES = {
     GenerationState.EMBEDDING: ReembeddingState.EMBEDDING,
     GenerationState.INDEXING: ReembeddingState.INDEXING,
-    GenerationState.KEPT: ReembeddingState.SWITCHED,
 }
 
 
@@ -43,23 +45,26 @@ class Reembeddings:
     """Starts, shows and ends re-embedding.
 
     Args:
-        store: where items are.
-        registry: where catalogs are.
+        items, vectors, generations, reembedding: what is stored of them.
         catalogs: which are open.
         embedders: what embeds.
         ask: finds the model for a choice.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  (one store for each kind of data)
         self,
-        store: Store,
-        registry: Registry,
+        items: ItemStore,
+        vectors: VectorStore,
+        generations: GenerationStore,
+        reembedding: ReembeddingStore,
         catalogs: Catalogs,
         embedder_pool: EmbedderPool,
         ask: Callable[[ModelChoice], Awaitable[Asked]],
     ) -> None:
-        self._store = store
-        self._registry = registry
+        self._items = items
+        self._vectors = vectors
+        self._generations = generations
+        self._reembedding = reembedding
         self._catalogs = catalogs
         self._embedder_pool = embedder_pool
         self._ask = ask
@@ -77,11 +82,11 @@ class Reembeddings:
         asked = await self._ask(choice)
         engine = await self._embedder_pool.engine(asked.model)
         generation = catalog.generations.serving.generation
-        unmade = await self._registry.unmade(catalog.record, asked.model)
-        text_embedder = await self._embedder_pool.text_embedder(self._store, unmade, asked.model)
+        unmade = await self._generations.preview_next(catalog.record, asked.model)
+        text_embedder = await self._embedder_pool.text_embedder(self._vectors, unmade, asked.model)
         used, seen, after = EmbeddingUsage(), 0, ""
         while seen < SAMPLE_ITEMS:
-            page = await self._store.list_items(generation, after, PAGE_ITEMS, PAGE_BYTES)
+            page = await self._items.list_page(generation, after, PAGE_ITEMS, PAGE_BYTES)
             used = used.plus(await text_embedder.estimate({each.item.text for each in page.items}))
             seen += len(page.items)
             if not page.more:
@@ -110,16 +115,18 @@ class Reembeddings:
             InvalidRequest: the choice breaks the contract.
             EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
             AlreadyEmbedded: the catalog is embedded with it.
-            ReembeddingUnderWay: another one must be finished or cancelled first.
+            ReembeddingUnderWay, ReembeddingNotCommitted: another one must be ended first.
         """
         errors.require((*model_violations(choice), *found))
         record = await self._record(catalog)
-        if record.other is not None:
-            raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
+        if record.next is not None:
+            raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
+        if record.previous is not None:
+            raise errors.ReembeddingNotCommitted("finish the previous re-embedding first")
         asked = await self._ask(choice)
         if asked.model.space == record.serving.model.space:
             raise errors.AlreadyEmbedded("the catalog is embedded like that already")
-        await self._registry.add_generation(record, asked.model)
+        await self._generations.start_next(record, asked.model)
         await self._catalogs.update()
         return await self.get(catalog)
 
@@ -131,23 +138,24 @@ class Reembeddings:
         """
         errors.require(found)
         record = await self._record(catalog)
-        former, new = record.serving, record.other
-        if new is None:
+        if record.previous is not None:
+            former, new, state = record.previous, record.serving, ReembeddingState.SWITCHED
+        elif record.next is not None:
+            former, new, state = record.serving, record.next, _STATES[record.next.state]
+        else:
             raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
-        state = _STATES[new.state]
-        if new.state is GenerationState.KEPT:
-            former, new = new, former
-        filled = await self._registry.filled(new.generation)
+        progress = await self._reembedding.get_progress(new.generation)
         return Reembedding(
             state,
             former.model.space,
             new.model.space,
-            await self._registry.text_count(new.generation),
-            filled.embedded,
-            filled.rejected,
+            progress.item_count,
+            progress.embedded,
+            progress.rejected,
             new.spent.prompt_tokens,
             new.spent.cost_usd,
-            new.problem,
+            new.problem_reason,
+            new.problem_message,
             new.start_us,
         )
 
@@ -158,7 +166,11 @@ class Reembeddings:
             ReembeddingNotFound: the catalog is not being re-embedded.
         """
         errors.require(found)
-        await self._registry.cancel(await self._record(catalog))
+        record = await self._record(catalog)
+        if record.previous is None:
+            await self._generations.cancel(record)
+        else:
+            await self._generations.rollback(record)
         await self._catalogs.update()
 
     async def finish(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
@@ -169,7 +181,7 @@ class Reembeddings:
             ReembeddingUnderWay: the new generation does not serve yet.
         """
         errors.require(found)
-        await self._registry.finish(await self._record(catalog))
+        await self._generations.commit(await self._record(catalog))
         await self._catalogs.update()
 
     async def _record(self, catalog: OpenCatalog) -> CatalogRecord:
@@ -178,7 +190,7 @@ class Reembeddings:
         Raises:
             CatalogNotFound: it was deleted.
         """
-        record = (await self._registry.catalogs()).get(catalog.record.name)
+        record = (await self._generations.list_catalogs()).get(catalog.record.name)
         if record is None or record.catalog_id != catalog.record.catalog_id:
             raise errors.CatalogNotFound("there is no such catalog")
         return record

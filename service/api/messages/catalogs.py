@@ -50,7 +50,8 @@ def catalog_message(figures: CatalogStats) -> pb.Catalog:
         sequence=figures.sequence,
         space=_space_message(figures.space),
         pending=[
-            pb.PendingItems(reason=reason, count=count) for reason, count in figures.pending.items()
+            pb.PendingItems(reason=group.message, count=group.item_count)
+            for group in figures.pending
         ],
         usage=[
             pb.DailyUsage(day=each.day, prompt_tokens=each.prompt_tokens, cost_usd=each.cost_usd)
@@ -94,7 +95,7 @@ def reembedding_message(figures: Reembedding) -> pb.Reembedding:
         rejected_item_count=figures.rejected_items,
         prompt_tokens=figures.prompt_tokens,
         cost_usd=figures.cost_usd,
-        problem=figures.problem,
+        problem=figures.problem_message,
         start_time=timestamp(figures.start_us),
     )
 

@@ -65,7 +65,7 @@ def item_message(stored: StoredItem) -> item_pb2.Item:
         state=_STATES[stored.state],
         sequence=stored.sequence,
         update_time=timestamp(stored.update_time_us),
-        pending_reason=stored.pending_reason,
+        pending_reason=stored.pending_message,
     )
     if stored.item.attributes:
         message.attributes.update(stored.item.attributes)
