@@ -4,7 +4,7 @@
     |-- InvalidRequest         the request breaks the contract; nothing was done
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
-    |-- ReembeddingNotFound, ReembeddingUnderWay, AlreadyEmbedded
+    |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
     |-- TooFewItems            there are fewer items than groups to divide them into
     |-- SequenceMismatch       the item is not at the sequence the caller expected
     |-- AnswerTooLarge         the answer does not fit into one message
@@ -100,6 +100,12 @@ class ReembeddingUnderWay(AkinError):
     """The catalog's re-embedding is at a point where this cannot be done."""
 
     reason = "REEMBEDDING_UNDER_WAY"
+
+
+class ReembeddingNotCommitted(AkinError):
+    """The catalog has a previous generation, which has to be committed or rolled back first."""
+
+    reason = "REEMBEDDING_NOT_COMMITTED"
 
 
 class AlreadyEmbedded(AkinError):

@@ -33,7 +33,7 @@ from service.domain.generations import Generation
 from service.domain.violations import Violation
 from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
-from service.storage import Store
+from service.storage.items import ItemStore
 
 
 class Analyst:
@@ -44,7 +44,11 @@ class Analyst:
     """
 
     def __init__(
-        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
+        self,
+        store: ItemStore,
+        generation: Generation,
+        follower: Follower,
+        text_embedder: TextEmbedder,
     ) -> None:
         self._store = store
         self._follower = follower

@@ -16,7 +16,7 @@ from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.vector_index import merged
-from service.storage import Store
+from service.storage.items import ItemStore
 
 WIDTH = 0.1
 """A voter whose cosine is lower by this than the nearest one's counts 1/e of it. For the first
@@ -36,7 +36,11 @@ class TextClassifier:
     """Labels texts by the items of one catalog."""
 
     def __init__(
-        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
+        self,
+        store: ItemStore,
+        generation: Generation,
+        follower: Follower,
+        text_embedder: TextEmbedder,
     ) -> None:
         self._store = store
         self._generation = generation
@@ -53,7 +57,7 @@ class TextClassifier:
         for last in reversed(range(ROUNDS)):
             voters, sequence = await self._voters(query, vectors)
             ids = [each.item_id for each in voters]
-            written = await self._store.written(self._generation, ids, 0)
+            written = await self._store.excerpts(self._generation, ids, 0)
             current = [
                 each
                 for each in voters

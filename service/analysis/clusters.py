@@ -17,7 +17,7 @@ from service.domain.generations import Generation
 from service.index.faiss_clusters import ATTEMPTS, ROUNDS
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.storage import Store
+from service.storage.items import ItemStore
 
 ITEMS_AT_ONCE = 1_000
 """Vectors of so many items are copied out of the item index in 4 ms."""
@@ -39,7 +39,7 @@ SPARE = 10
 class Clusterer:
     """Divides the items of one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
@@ -136,8 +136,8 @@ class Clusterer:
         texts: dict[str, str] = {}
         for start in range(0, len(wanted), TEXTS_AT_ONCE):
             some = wanted[start : start + TEXTS_AT_ONCE]
-            written = await self._store.written(self._generation, some, TEXT_CHARACTERS)
-            texts |= {name: each.text for name, each in written.items() if not each.waits}
+            written = await self._store.excerpts(self._generation, some, TEXT_CHARACTERS)
+            texts |= {name: each.text for name, each in written.items() if not each.is_pending}
         by_group = [[texts[name] for name in each if name in texts] for each in chosen]
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, distinctive, by_group)

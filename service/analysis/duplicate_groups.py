@@ -17,7 +17,7 @@ from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
 from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
 from service.index.follower import Follower
-from service.storage import Store
+from service.storage.items import ItemStore
 
 FIRST = 10
 FETCHED = 30
@@ -70,7 +70,7 @@ class NearDuplicateSearch:
 
     def __init__(
         self,
-        store: Store,
+        store: ItemStore,
         generation: Generation,
         follower: Follower,
         query: DuplicatesQuery,
@@ -178,9 +178,9 @@ class NearDuplicateSearch:
 
     async def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """The beginnings of texts, in the order of `item_ids`; none of items that wait."""
-        written = await self._store.written(self._generation, item_ids, TEXT_CHARACTERS)
+        written = await self._store.excerpts(self._generation, item_ids, TEXT_CHARACTERS)
         return {
             item_id: each.text
             for item_id in item_ids
-            if (each := written.get(item_id)) is not None and not each.waits
+            if (each := written.get(item_id)) is not None and not each.is_pending
         }

@@ -15,7 +15,7 @@ from service.domain.analyses import Coverage, DuplicateItem, Duplicates, Duplica
 from service.domain.generations import Generation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.storage import Store
+from service.storage.items import ItemStore
 
 SAMPLE = 5_000
 """Texts that tell which wording is common: 0.3 s for those of films."""
@@ -34,7 +34,7 @@ Group = Sequence[DuplicateItem]
 class DuplicateSearch:
     """Finds duplicates in one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
@@ -73,7 +73,7 @@ class DuplicateSearch:
         """Checks that there is an item, with its vector."""
         if await self._follower.read_aside(lambda item_index: item_index.key(item_id)) is not None:
             return
-        if item_id in await self._store.written(self._generation, [item_id], 0):
+        if item_id in await self._store.excerpts(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
         raise errors.ItemNotFound("there is no such item")
 
@@ -83,8 +83,8 @@ class DuplicateSearch:
         members = [item_id for each in groups for item_id in each]
         for start in range(0, len(members), READ_AT_ONCE):
             some = members[start : start + READ_AT_ONCE]
-            written = await self._store.written(self._generation, some, 0)
-            orders |= {item_id: each.order for item_id, each in written.items()}
+            written = await self._store.excerpts(self._generation, some, 0)
+            orders |= {item_id: each.item_key for item_id, each in written.items()}
         return [
             sorted((name for name in each if name in orders), key=orders.__getitem__)
             for each in groups

@@ -16,7 +16,7 @@ from service.embedding.text_embedder import ChunkSpan, TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.vector_index import merged
-from service.storage import Store
+from service.storage.items import ItemStore
 
 TEXTS_AT_ONCE = 20
 """Texts in memory at once, of 1 MiB at most."""
@@ -37,7 +37,11 @@ class PassageSearch:
     """Finds passages in the texts of one catalog."""
 
     def __init__(
-        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
+        self,
+        store: ItemStore,
+        generation: Generation,
+        follower: Follower,
+        text_embedder: TextEmbedder,
     ) -> None:
         self._store = store
         self._generation = generation
@@ -105,7 +109,7 @@ class PassageSearch:
         ids = list(places)
         for start in range(0, len(ids), TEXTS_AT_ONCE):
             some = ids[start : start + TEXTS_AT_ONCE]
-            found = await self._store.get_items(self._generation, some)
+            found = await self._store.get_many(self._generation, some)
             hashes = await self._store.chunk_hashes(self._generation, some)
             late |= set(some) - found.keys()
             for item_id, stored in found.items():

@@ -9,8 +9,8 @@ import structlog
 from service import errors
 from service.domain.generations import Generation
 from service.embedding.text_embedder import TextEmbedder, TextVectors
-from service.storage import Store
-from service.storage.records import PendingItem
+from service.storage.pending import PendingStore
+from service.storage.records import UnembeddedItem
 
 ITEMS_PER_ROUND = 256
 IDLE_SECONDS = 1.0
@@ -25,7 +25,9 @@ REJECTIONS = 3
 class PendingEmbedder:
     """Goes through the items that wait in one generation. Works while `run` runs."""
 
-    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
+    def __init__(
+        self, store: PendingStore, generation: Generation, text_embedder: TextEmbedder
+    ) -> None:
         self._store = store
         self._generation = generation
         self._text_embedder = text_embedder
@@ -44,7 +46,7 @@ class PendingEmbedder:
 
     async def round(self) -> int:
         """Tries the items that are due; returns how many there were."""
-        due = await self._store.due_pending(self._generation, ITEMS_PER_ROUND)
+        due = await self._store.list_due(self._generation, ITEMS_PER_ROUND)
         if not due:
             return 0
         outcome = await self._text_embedder.documents(
@@ -53,7 +55,7 @@ class PendingEmbedder:
         await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
         return len(due)
 
-    async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
+    async def _finish(self, pending: UnembeddedItem, outcome: TextVectors) -> None:
         failure = outcome.failures.get(pending.text)
         if failure is None:
             await self._store.settle(self._generation, pending, outcome.chunks[pending.text])
@@ -61,4 +63,6 @@ class PendingEmbedder:
         delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
         if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:
             delay = None
-        await self._store.postpone(self._generation, pending, failure.message, delay)
+        await self._store.postpone(
+            self._generation, pending, failure.reason, failure.message, delay
+        )

@@ -14,11 +14,12 @@ import structlog
 
 from service import errors
 from service.catalog.handle import GenerationWriter
-from service.domain.generations import Generation, GenerationState
+from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.embedding.text_embedder import TextVectors
-from service.storage import Registry
-from service.storage.records import PendingItem
+from service.storage.generations import GenerationStore
+from service.storage.records import UnembeddedItem
+from service.storage.reembedding import ReembeddingStore
 
 ITEMS_PER_ROUND = 512
 ITEMS_PER_COMMIT = 64
@@ -38,13 +39,18 @@ class Filler:
     """
 
     def __init__(
-        self, registry: Registry, writer: GenerationWriter, filled: Callable[[], None]
+        self,
+        store: ReembeddingStore,
+        generations: GenerationStore,
+        writer: GenerationWriter,
+        filled: Callable[[], None],
     ) -> None:
-        self._registry = registry
+        self._store = store
+        self._generations = generations
         self._generation = writer.generation
         self._text_embedder = writer.text_embedder
         self._filled = filled
-        self._problem = ""
+        self._problem = ("", "")
 
     async def run(self) -> None:
         """Works until the generation is full."""
@@ -60,10 +66,10 @@ class Filler:
         while True:
             try:
                 reached = await work(after)
-                await self._note("")
+                await self._note("", "")
             except errors.AkinError as exc:
                 with suppress(errors.AkinError):  # where the disk fails, it cannot be noted either
-                    await self._note(exc.message)
+                    await self._note(exc.reason, exc.message)
                 await asyncio.sleep(DELAYS_SECONDS[min(attempts, len(DELAYS_SECONDS) - 1)])
                 attempts += 1
                 continue
@@ -77,7 +83,7 @@ class Filler:
         Raises:
             AkinError: one cannot be embedded for now; what could be is on disk.
         """
-        items = await self._registry.unfilled(self._generation, after, ITEMS_PER_ROUND)
+        items = await self._store.list_unfilled(self._generation, after, ITEMS_PER_ROUND)
         if not items:
             return None
         starts = range(0, len(items), ITEMS_PER_COMMIT)
@@ -87,7 +93,7 @@ class Filler:
             raise failures[0]
         return items[-1].item_key
 
-    async def _some(self, items: Sequence[PendingItem]) -> errors.AkinError | None:
+    async def _some(self, items: Sequence[UnembeddedItem]) -> errors.AkinError | None:
         """Embeds and stores items; why not all of them, where that may pass."""
         try:
             outcome = await self._text_embedder.documents(
@@ -101,31 +107,33 @@ class Filler:
             if found is None:
                 filled.append((each, outcome.chunks[each.text]))
             elif isinstance(found, errors.TextRejected):
-                await self._registry.refuse(self._generation, each, found.message)
+                await self._store.reject(self._generation, each, found.reason, found.message)
             else:
                 failure = found
-        await self._registry.fill(self._generation, filled, _spent(outcome))
+        await self._store.fill(self._generation, filled, _spent(outcome))
         return failure
 
     async def _users(self, after: int) -> int | None:
         """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
-        texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
+        texts, reached = await self._store.list_preferences(
+            self._generation, after, USERS_PER_ROUND
+        )
         outcome = await self._text_embedder.queries(set(texts))
         chunks = [each for some in outcome.chunks.values() for each in some]
         if chunks:
-            await self._registry.keep(self._generation, chunks, _spent(outcome))
+            await self._store.add_vectors(self._generation, chunks, _spent(outcome))
         for failure in outcome.failures.values():
             if not isinstance(failure, errors.TextRejected):
                 raise failure
         return reached
 
     async def _finish(self, _after: int) -> None:
-        await self._registry.set_state(self._generation, GenerationState.INDEXING)
+        await self._generations.start_indexing(self._generation)
 
-    async def _note(self, problem: str) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            await self._registry.note_problem(self._generation, problem)
+    async def _note(self, reason: str, message: str) -> None:
+        if (reason, message) != self._problem:
+            self._problem = (reason, message)
+            await self._generations.note_problem(self._generation, reason, message)
 
 
 class Switcher:
@@ -136,13 +144,13 @@ class Switcher:
 
     def __init__(
         self,
-        registry: Registry,
+        generations: GenerationStore,
         serving: Generation,
         new: Generation,
         ready: Callable[[], bool],
         switched: Callable[[], None],
     ) -> None:
-        self._registry = registry
+        self._generations = generations
         self._serving = serving
         self._new = new
         self._ready = ready
@@ -157,7 +165,7 @@ class Switcher:
 
     async def _try(self) -> bool:
         try:
-            return await self._registry.switch(self._serving, self._new)
+            return await self._generations.switch(self._serving, self._new)
         except errors.AkinError as exc:
             structlog.get_logger().warning("reembedding_switch_failed", reason=exc.reason)
             return False

@@ -12,8 +12,7 @@ from rich.progress import Progress
 from service import errors
 from service.cli import console
 from service.settings import SettingsError, load
-from service.storage.backup import Contents
-from service.storage.backup import backup as write_backup
+from service.storage.backup import Contents, create_backup
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
@@ -33,7 +32,7 @@ def backup(
             bar.update(task, completed=done, total=pages)
 
         try:
-            contents = write_backup(data_dir or load().data_dir, file.absolute(), show)
+            contents = create_backup(data_dir or load().data_dir, file.absolute(), show)
         except (errors.AkinError, SettingsError) as exc:
             typer.echo(f"akin backup: {exc}", err=True)
             raise typer.Exit(1) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -22,16 +22,24 @@ class IndexStats(NamedTuple):
     memory_bytes: int = 0
 
 
+class PendingGroup(NamedTuple):
+    """The number of pending items with the same reason code and message."""
+
+    reason: str
+    message: str
+    item_count: int
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogStats:
-    """What operators want to know of a catalog; pending counts items by reason, most first."""
+    """What operators want to know of a catalog; the largest group of pending items comes first."""
 
     name: str
     item_count: int
     user_count: int
     sequence: int
     space: Space
-    pending: Mapping[str, int]
+    pending: Sequence[PendingGroup]
     usage: Sequence[DailyUsage]
     embedding_error_reason: str
     embedding_error_message: str
@@ -59,5 +67,6 @@ class Reembedding:
     rejected_items: int
     prompt_tokens: int
     cost_usd: float
-    problem: str
+    problem_reason: str
+    problem_message: str
     start_us: int

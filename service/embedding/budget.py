@@ -17,10 +17,10 @@ from service.telemetry import call_context
 class UsageStore(Protocol):
     """The store as the budget needs it: what embedding consumed, by day."""
 
-    async def spend_by_day(self, days: int) -> Mapping[str, TokenUsage]:
+    async def list_days(self, days: int) -> Mapping[str, TokenUsage]:
         """Return the usage of the last days with any, latest first, by YYYY-MM-DD in UTC."""
 
-    async def add_spend(self, day: str, spent: TokenUsage) -> None:
+    async def add(self, day: str, usage: TokenUsage) -> None:
         """Add to the usage of a day, YYYY-MM-DD in UTC."""
 
 
@@ -39,7 +39,7 @@ class Budget:
         if self._budget_usd is None:
             return
         # Other processes over the same data spend from it too.
-        today = (await self._store.spend_by_day(1)).get(day_of(self._clock_us()), TokenUsage())
+        today = (await self._store.list_days(1)).get(day_of(self._clock_us()), TokenUsage())
         if today.cost_usd >= self._budget_usd:
             raise errors.BudgetSpent(
                 f"today's budget for embedding, {self._budget_usd:g} US dollars, is spent"
@@ -47,7 +47,7 @@ class Budget:
 
     async def record(self, spent: TokenUsage) -> None:
         """Adds to today."""
-        await self._store.add_spend(day_of(self._clock_us()), spent)
+        await self._store.add(day_of(self._clock_us()), spent)
 
 
 class MeteredEmbedder:

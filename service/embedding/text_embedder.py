@@ -29,7 +29,7 @@ from service.telemetry import call_context
 class VectorStore(Protocol):
     """The store as the embedder needs it: vectors by the hash of their text."""
 
-    async def vectors(
+    async def get_many(
         self, generation: Generation, hashes: Sequence[bytes]
     ) -> Mapping[bytes, Vector]:
         """Return the vectors known in the generation's space, by hash.
@@ -194,7 +194,7 @@ class TextEmbedder:
         found = self._remembered(hashes)
         missing = {key: part for part, key in hashes.items() if part not in found}
         if missing:
-            stored = await self._store.vectors(self._generation, list(missing))
+            stored = await self._store.get_many(self._generation, list(missing))
             for key, vector in stored.items():
                 found[missing[key]] = vector
                 self._cache.put(key, vector)

@@ -25,7 +25,7 @@ from service.index.item_index import ItemIndex
 from service.index.vector_index import Owned, Vectors
 from service.recommend.pooled_retrieval import SOURCES
 from service.recommend.scoring import Sources
-from service.storage import Store
+from service.storage.users import UserStore
 
 LEAST_WEIGHT = 1e-6
 """A weight below this share of the largest counts as this."""
@@ -145,8 +145,10 @@ def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
 class ProfileReader:
     """Reads the profile of sources, from the store and the embedder."""
 
-    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
-        self._store = store
+    def __init__(
+        self, users: UserStore, generation: Generation, text_embedder: TextEmbedder
+    ) -> None:
+        self._users = users
         self._generation = generation
         self._text_embedder = text_embedder
 
@@ -167,7 +169,7 @@ class ProfileReader:
             case ExamplesSource():
                 return await self._examples(source)
             case UserSource(user_id):
-                stored = await self._store.get_user(self._generation, user_id)
+                stored = await self._users.get(self._generation, user_id)
                 if stored is None:
                     raise errors.UserNotFound("there is no such user")
                 texts, usage = await self._texts(_preferred(stored.user.preferences))

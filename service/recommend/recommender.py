@@ -29,7 +29,7 @@ from service.recommend.pooled_retrieval import corpus_statistics
 from service.recommend.profile import Profile, ProfileReader
 from service.recommend.reranking import nearest_better, varied
 from service.recommend.retrieval import Candidates, Retriever
-from service.storage import Store
+from service.storage.items import ItemStore
 
 T = TypeVar("T")
 
@@ -52,13 +52,13 @@ class Recommender:
 
     def __init__(
         self,
-        store: Store,
+        items: ItemStore,
         generation: Generation,
         follower: Follower,
         profile: ProfileReader,
         retriever: Retriever,
     ) -> None:
-        self._store = store
+        self._item_store = items
         self._generation = generation
         self._follower = follower
         self._profile = profile
@@ -76,9 +76,9 @@ class Recommender:
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector for now.
         """
-        last = self._store.last_sequence
+        last = self._item_store.last_sequence
         if query.min_sequence > last:
-            last = await self._store.refresh()
+            last = await self._item_store.refresh()
         errors.require((*query_violations(query, last), *found))
         assert query.source is not None  # noqa: S101  (or it broke the contract)
         await self._follower.reached(query.min_sequence)
@@ -90,7 +90,7 @@ class Recommender:
                 items = await self._items(query, candidates, chosen)
                 if len(items) == len(chosen):
                     break
-                await self._follower.reached(await self._store.refresh())
+                await self._follower.reached(await self._item_store.refresh())
                 candidates, chosen = await self._chosen(query, profile)
         because = await self._reasons(query, candidates, chosen) if query.explain else {}
         ranked = [candidates.ranked[position][:2] for position in chosen]
@@ -152,7 +152,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
+        texts = await self._item_store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -180,7 +180,7 @@ class Recommender:
         return await self._follower.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
-        found = await self._store.get_items(self._generation, [item_id])
+        found = await self._item_store.get_many(self._generation, [item_id])
         if item_id in found and found[item_id].state is ItemState.PENDING:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
@@ -190,7 +190,7 @@ class Recommender:
     ) -> Mapping[str, StoredItem]:
         """The chosen items, but for those that went, or may pass the filter no more, since."""
         ids = [candidates.ranked[position][0] for position in chosen]
-        found = await self._store.get_items(self._generation, ids)
+        found = await self._item_store.get_many(self._generation, ids)
         if query.filter is None:
             return found
         return {

@@ -37,7 +37,8 @@ from service.embedding.providers import (
 )
 from service.server.wiring import Parts
 from service.settings import Settings
-from service.storage import Registry, Store
+from service.storage.generations import GenerationStore
+from service.storage.stores import Stores
 from service.telemetry.calls import Watch
 from service.telemetry.metrics import Depths, Metrics
 
@@ -98,9 +99,9 @@ async def serve(settings: Settings, worker: Worker, serving: Callable[[], None])
         _warn_if_exposed(settings)
     life = _Life(settings, worker, serving, stop, time.monotonic())
     async with AsyncExitStack() as stack:
-        store = await Store.open(settings.data_dir, clock_us)
-        stack.push_async_callback(store.close)
-        await _run(life, store, stack)
+        stores = await Stores.open(settings.data_dir, clock_us)
+        stack.push_async_callback(stores.database.close)
+        await _run(life, stores, stack)
     structlog.get_logger().info("stopped")
 
 
@@ -115,24 +116,24 @@ class _Life:
     started: float
 
 
-async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
+async def _run(life: _Life, stores: Stores, stack: AsyncExitStack) -> None:
     settings, worker = life.settings, life.worker
     watch = Watch(settings.traces_endpoint)
-    registry = Registry(store)
     # A task that fails takes the others and the server with it: better gone than half alive.
     async with asyncio.TaskGroup() as group:
         works = _Works(group)
-        budget = Budget(store, settings.embedding_budget_usd_per_day, clock_us)
+        budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, clock_us)
         embedder_pool = EmbedderPool(settings, budget, watch.metrics, works.spawn, stack)
         try:
-            await _open_default(settings, registry, embedder_pool)
-            await store.refresh()  # others may have written, and saved a snapshot, meanwhile
+            await _open_default(settings, stores.generations, embedder_pool)
+            await (
+                stores.database.refresh()
+            )  # others may have written, and saved a snapshot, meanwhile
             parts = Parts(
                 settings,
                 worker.leads,
                 worker.alone,
-                store,
-                registry,
+                stores,
                 embedder_pool,
                 works.spawn,
                 clock_us,
@@ -140,14 +141,14 @@ async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
             catalogs = parts.catalogs
             if worker.leads:
                 # The settings, or the world, may have changed since an item's text was refused.
-                await store.retry_pending()
+                await stores.pending.retry_all()
                 await parts.tidy()
-                works.spawn(_sweep(store, registry))
+                works.spawn(_sweep(stores))
             await catalogs.update()
-            server = await _server(life, store, watch, parts, embedder_pool)
-            works.spawn(_monitor(catalogs, server, watch.metrics, store, embedder_pool))
+            server = await _server(life, stores, watch, parts, embedder_pool)
+            works.spawn(_monitor(catalogs, server, watch.metrics, stores, embedder_pool))
             if not worker.alone:
-                works.spawn(_refresh(store, catalogs))
+                works.spawn(_refresh(stores, catalogs))
             try:
                 await _serve(life, server, catalogs)
             finally:
@@ -178,10 +179,10 @@ class _Works:
 
 
 async def _open_default(
-    settings: Settings, registry: Registry, embedder_pool: EmbedderPool
+    settings: Settings, generations: GenerationStore, embedder_pool: EmbedderPool
 ) -> None:
     """Opens the default catalog for the model of the settings, unless it has one of its own."""
-    known = (await registry.catalogs()).get(DEFAULT_CATALOG)
+    known = (await generations.list_catalogs()).get(DEFAULT_CATALOG)
     if known is not None and known.own_model:
         return
     stored = None if known is None else known.serving.model.space
@@ -194,15 +195,15 @@ async def _open_default(
         structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
     model = default_model(settings, provider)
     embedder_pool.adopt(model, provider)
-    await registry.open_default(model)
+    await generations.open_default(model)
 
 
 async def _server(
-    life: _Life, store: Store, watch: Watch, parts: Parts, embedder_pool: EmbedderPool
+    life: _Life, stores: Stores, watch: Watch, parts: Parts, embedder_pool: EmbedderPool
 ) -> Server:
     """The server, with health and metrics on addresses of their own where these are wanted."""
     settings, worker = life.settings, life.worker
-    registry, catalogs = Registry(store), parts.catalogs
+    catalogs = parts.catalogs
 
     async def ask(choice: ModelChoice) -> Asked:
         return await asked_model(settings, choice)
@@ -210,8 +211,16 @@ async def _server(
     server = Server(
         Services(
             catalogs,
-            Directory(registry, catalogs, ask),
-            Reembeddings(store, registry, catalogs, embedder_pool, ask),
+            Directory(stores.generations, catalogs, ask),
+            Reembeddings(
+                stores.items,
+                stores.vectors,
+                stores.generations,
+                stores.reembedding,
+                catalogs,
+                embedder_pool,
+                ask,
+            ),
         ),
         AllowAll() if settings.api_keys is None else Keys(settings.api_keys),
         watch,
@@ -291,7 +300,11 @@ def _plus(address: str, number: int) -> str:
 
 
 async def _monitor(
-    catalogs: Catalogs, server: Server, metrics: Metrics, store: Store, embedder_pool: EmbedderPool
+    catalogs: Catalogs,
+    server: Server,
+    metrics: Metrics,
+    stores: Stores,
+    embedder_pool: EmbedderPool,
 ) -> None:
     while True:
         try:
@@ -302,7 +315,7 @@ async def _monitor(
                 )
                 for each in catalogs
             ]
-            metrics.show(shown, day_of(clock_us()), _depths(store, embedder_pool))
+            metrics.show(shown, day_of(clock_us()), _depths(stores, embedder_pool))
             problem = any(stats.embedding_problem for stats, _ in shown)
             await server.set_embedding_health(healthy=not problem)
         except errors.AkinError as exc:
@@ -310,29 +323,30 @@ async def _monitor(
         await asyncio.sleep(MONITOR_SECONDS)
 
 
-def _depths(store: Store, embedder_pool: EmbedderPool) -> Depths:
-    return Depths(embedder_pool.queued_texts, store.queued_writes, store.last_sequence)
+def _depths(stores: Stores, embedder_pool: EmbedderPool) -> Depths:
+    database = stores.database
+    return Depths(embedder_pool.queued_texts, database.queued_writes, database.last_sequence)
 
 
-async def _refresh(store: Store, catalogs: Catalogs) -> None:
+async def _refresh(stores: Stores, catalogs: Catalogs) -> None:
     """Has what other processes write followed as well."""
     while True:
         try:
-            before = store.last_sequence
-            if await store.refresh() > before:
+            before = stores.database.last_sequence
+            if await stores.database.refresh() > before:
                 await catalogs.update()
         except errors.AkinError as exc:
             structlog.get_logger().warning("refresh_failed", reason=exc.reason)
         await asyncio.sleep(REFRESH_SECONDS)
 
 
-async def _sweep(store: Store, registry: Registry) -> None:
+async def _sweep(stores: Stores) -> None:
     """Removes what has expired, which was out of sight already, and what was dropped."""
     while True:
         try:
-            while await store.bury_expired(EXPIRED_PER_ROUND):
+            while (await stores.items.delete_expired(EXPIRED_PER_ROUND)).deleted_count:
                 pass
-            while await registry.remove_some():
+            while await stores.removal.remove_rows():
                 pass
         except errors.AkinError as exc:
             structlog.get_logger().warning("sweep_failed", reason=exc.reason)

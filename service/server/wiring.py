@@ -31,7 +31,7 @@ from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage import Registry, Store
+from service.storage.stores import Stores
 
 RETRY_SECONDS = 1.0
 
@@ -43,7 +43,7 @@ class Parts:
         settings: what they are like.
         leads: whether this worker does what is done once for all of them.
         alone: whether there is no other.
-        store, registry: where everything is.
+        stores: where everything is.
         embedders: what embeds.
         spawn: starts work.
         clock_us: microseconds since 1970 UTC.
@@ -54,8 +54,7 @@ class Parts:
         settings: Settings,
         leads: bool,
         alone: bool,
-        store: Store,
-        registry: Registry,
+        stores: Stores,
         embedder_pool: EmbedderPool,
         spawn: Spawn,
         clock_us: Callable[[], int],
@@ -63,19 +62,18 @@ class Parts:
         self._settings = settings
         self._leads = leads
         self._alone = alone
-        self._store = store
-        self._registry = registry
+        self._stores = stores
         self._embedder_pool = embedder_pool
         self._spawn = spawn
         self._clock_us = clock_us
         self._builders: dict[int, IndexBuilder] = {}
-        self.catalogs = Catalogs(store, registry, self, spawn)
+        self.catalogs = Catalogs(stores.items, stores.generations, self, spawn)
 
     async def writer(self, record: GenerationRecord) -> GenerationWriter:
         """A generation that texts are embedded for."""
         engine = await self._embedder_pool.engine(record.model)
         text_embedder = await self._embedder_pool.text_embedder(
-            self._store, record.generation, record.model
+            self._stores.vectors, record.generation, record.model
         )
         return GenerationWriter(record.generation, text_embedder, engine.usd_per_token)
 
@@ -91,18 +89,18 @@ class Parts:
             half = storage is VectorStorage.FLOAT16
             return ItemIndex(TieredIndex(space.dimensions, half=half), self._clock_us)
 
-        origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
+        origin = Origin(self._stores.database.store_id, f"{space.fingerprint} {storage.value}")
         snapshots = Snapshots(self._folder(writer.generation), origin, owner=self._leads)
         item_index = empty_item_index()
-        if not snapshots.load(item_index, self._store.last_sequence):
+        if not snapshots.load(item_index, self._stores.database.last_sequence):
             item_index = empty_item_index()
-        follower = Follower(self._store, writer.generation, item_index)
+        follower = Follower(self._stores.items, writer.generation, item_index)
         upkeep: IndexBuilder | SnapshotAdopter
         if self._leads:
             upkeep = IndexBuilder(follower, snapshots, shared=not self._alone)
             self._builders[writer.generation.generation_id] = upkeep
         else:
-            upkeep = SnapshotAdopter(self._store, follower, snapshots, empty_item_index)
+            upkeep = SnapshotAdopter(self._stores.items, follower, snapshots, empty_item_index)
         opened = OpenGeneration(
             writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
         )
@@ -110,13 +108,20 @@ class Parts:
 
     def services(self, generations: Generations) -> CatalogServices:
         """The use cases of a catalog whose serving generation is as it is now."""
-        serving = generations.serving
-        profile = ProfileReader(self._store, serving.generation, serving.text_embedder)
+        serving, stores = generations.serving, self._stores
+        profile = ProfileReader(stores.users, serving.generation, serving.text_embedder)
         retriever = Retriever(RANKINGS[self._settings.ranking], self._prior())
         return CatalogServices(
-            CatalogItems(self._store, generations, self._clock_us),
-            Recommender(self._store, serving.generation, serving.follower, profile, retriever),
-            Analyst(self._store, serving.generation, serving.follower, serving.text_embedder),
+            CatalogItems(
+                stores.items,
+                stores.users,
+                stores.pending,
+                stores.usage,
+                generations,
+                self._clock_us,
+            ),
+            Recommender(stores.items, serving.generation, serving.follower, profile, retriever),
+            Analyst(stores.items, serving.generation, serving.follower, serving.text_embedder),
         )
 
     def background(
@@ -126,10 +131,15 @@ class Parts:
         if not self._leads:
             return []
         works: list[Work] = [
-            PendingEmbedder(self._store, generation.generation, generation.text_embedder).run()
+            PendingEmbedder(
+                self._stores.pending, generation.generation, generation.text_embedder
+            ).run()
         ]
         if state is GenerationState.EMBEDDING:
-            works.append(Filler(self._registry, generation, self._look).run())
+            stores = self._stores
+            works.append(
+                Filler(stores.reembedding, stores.generations, generation, self._look).run()
+            )
         if state is GenerationState.INDEXING and isinstance(generation, OpenGeneration):
             works.append(self._switcher(catalog.generations, generation).run())
         return works
@@ -144,7 +154,7 @@ class Parts:
         """Removes snapshots of generations that are no more."""
         known = {
             str(each.generation.generation_id)
-            for record in (await self._registry.catalogs()).values()
+            for record in (await self._stores.generations.list_catalogs()).values()
             for each in record.generations
         }
         folder = self._settings.data_dir / "index"
@@ -152,13 +162,18 @@ class Parts:
         await _removed([each for each in found if each.name not in known])
 
     def _switcher(self, generations: Generations, new: OpenGeneration) -> Switcher:
-        builder, last = self._builders[new.generation.generation_id], self._store.last_sequence
+        builder = self._builders[new.generation.generation_id]
+        last = self._stores.database.last_sequence
 
         def ready() -> bool:
             return generations.current and builder.settled_sequence >= last
 
         return Switcher(
-            self._registry, generations.serving.generation, new.generation, ready, self._look
+            self._stores.generations,
+            generations.serving.generation,
+            new.generation,
+            ready,
+            self._look,
         )
 
     def _look(self) -> None:

@@ -21,7 +21,7 @@ import structlog
 
 from service import errors
 from service.settings import Settings
-from service.storage import locked, prepare
+from service.storage.data_folder import lock_folder, prepare_folder
 from service.telemetry import logging
 
 RESTART_SECONDS = 1.0
@@ -41,7 +41,7 @@ def serve_alone(settings: Settings) -> None:
     Raises:
         AkinError: it cannot start.
     """
-    with locked(settings.data_dir):
+    with lock_folder(settings.data_dir):
         _serve(settings, 0, lambda: None)
 
 
@@ -56,8 +56,8 @@ async def supervise(settings: Settings) -> None:
     stop = asyncio.Event()
     for signaled in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signaled, stop.set)
-    with locked(settings.data_dir), _reserved(settings.listen) as address:
-        prepare(settings.data_dir)
+    with lock_folder(settings.data_dir), _reserved(settings.listen) as address:
+        prepare_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):

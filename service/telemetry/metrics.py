@@ -119,10 +119,13 @@ class Metrics:
         for name, value in values.items():
             self._gauges[name].labels(stats.name).set(value)
         pending = self._gauges["akin_pending_items"]
-        for reason in self._reasons.pop(stats.name, set()) - stats.pending.keys():
+        counts: dict[str, int] = {}
+        for group in stats.pending:
+            counts[group.reason] = counts.get(group.reason, 0) + group.item_count
+        for reason in self._reasons.pop(stats.name, set()) - counts.keys():
             pending.remove(stats.name, reason)
-        self._reasons[stats.name] = set(stats.pending)
-        for reason, count in stats.pending.items():
+        self._reasons[stats.name] = set(counts)
+        for reason, count in counts.items():
             pending.labels(stats.name, reason).set(count)
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:

@@ -182,13 +182,13 @@ async def test_require_indexed_stores_nothing(
     """With require_indexed an outage is the caller's to see, and nothing is stored."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        before = catalog.store.last_sequence
+        before = catalog.stores.database.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
             await catalog.catalog_items.upsert_item(
                 Item("a", "tea"), require_indexed=True, expected_sequence=expected_sequence
             )
-        assert before == catalog.store.last_sequence
-        assert [] == await all_items(catalog.store, catalog.row)
+        assert before == catalog.stores.database.last_sequence
+        assert [] == await all_items(catalog.stores, catalog.row)
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
 
@@ -204,7 +204,7 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
         kinds = [StoredItem, errors.EmbeddingUnavailable, errors.InvalidRequest, StoredItem]
         assert kinds == [type(outcome) for outcome in outcomes]
         assert ["a", "d"] == [
-            each.item.item_id for each in await all_items(catalog.store, catalog.row)
+            each.item.item_id for each in await all_items(catalog.stores, catalog.row)
         ]
 
 
@@ -216,8 +216,8 @@ async def test_what_can_never_be_embedded_is_refused(tmp_path: Path) -> None:
         user = User("u", (Preference("zzz"),))
         with pytest.raises(errors.InvalidRequest, match=r"^user\.preferences\[0\]\.text"):
             await catalog.catalog_items.upsert_user(user)
-        assert [] == await all_items(catalog.store, catalog.row)
-        assert None is await catalog.store.get_user(catalog.row, "u")
+        assert [] == await all_items(catalog.stores, catalog.row)
+        assert None is await catalog.stores.users.get(catalog.row, "u")
 
 
 async def test_a_user_is_not_stored_without_vectors(tmp_path: Path) -> None:

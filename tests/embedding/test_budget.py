@@ -16,31 +16,31 @@ async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
     """Tokens and dollars are summed over each day of UTC, and survive a restart."""
     clock = FakeClock()
     first = day_of(clock())
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(10, 0.5))
         await budget.record(TokenUsage(5, 0.25))
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(1, 0.25))
         clock.advance(microseconds=A_DAY_US)
         await budget.record(TokenUsage(7, 0.125))
         expected = {day_of(clock()): TokenUsage(7, 0.125), first: TokenUsage(16, 1.0)}
-        assert expected == await store.spend_by_day(31)
-        assert [day_of(clock())] == list(await store.spend_by_day(1))
+        assert expected == await stores.usage.list_days(31)
+        assert [day_of(clock())] == list(await stores.usage.list_days(1))
 
 
 async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
     """Once the day's budget is spent nothing more is asked for, also after a restart."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, 1.0, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, 1.0, clock)
         await budget.check()
         await budget.record(TokenUsage(10, 1.0))
         with pytest.raises(errors.BudgetSpent, match="1 US dollars"):
             await budget.check()
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, 1.0, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, 1.0, clock)
         with pytest.raises(errors.BudgetSpent):
             await budget.check()
         clock.advance(microseconds=A_DAY_US)
@@ -50,26 +50,26 @@ async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
 async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
     """Without a budget any sum may be spent; a budget of nothing allows nothing."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, _):
-        free = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        free = Budget(stores.usage, None, clock)
         await free.record(TokenUsage(1, 1e9))
         await free.check()
         with pytest.raises(errors.BudgetSpent):
-            await Budget(store, 0.0, clock).check()
+            await Budget(stores.usage, 0.0, clock).check()
 
 
 async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
     """Each batch's tokens and dollars are booked, and none is sent once the budget is spent."""
     clock = FakeClock()
     embedder = WordEmbedder()
-    async with opened(tmp_path, clock) as (store, _):
+    async with opened(tmp_path, clock) as (stores, _):
         metered = MeteredEmbedder(
-            embedder, Budget(store, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
+            embedder, Budget(stores.usage, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
         )
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):
             await metered.embed(["more"])
-        spent = (await store.spend_by_day(31))[day_of(clock())]
+        spent = (await stores.usage.list_days(31))[day_of(clock())]
     assert 3 == spent.prompt_tokens
     assert pytest.approx(3 * COST_USD_PER_TOKEN) == spent.cost_usd
     assert [("tea and cake",)] == embedder.batches

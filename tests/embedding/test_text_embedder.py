@@ -41,7 +41,7 @@ async def test_a_text_asked_for_twice_comes_from_memory(tmp_path: Path) -> None:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         first = await catalog.text_embedder.documents(["tea"])
         again = await catalog.text_embedder.documents(["tea"])
-        assert {} == await catalog.store.vectors(catalog.row, [text_hash("tea")])
+        assert {} == await catalog.stores.vectors.get_many(catalog.row, [text_hash("tea")])
         assert EmbeddingUsage(1, 1) == again.usage
         assert frozenset() == again.embedded
         np.testing.assert_array_equal(first.vectors("tea")[0], again.vectors("tea")[0])
@@ -51,12 +51,12 @@ async def test_a_text_asked_for_twice_comes_from_memory(tmp_path: Path) -> None:
 async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
     """After a restart the vectors of stored texts come from the store, then from memory."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        await catalog.store.upsert_items(catalog.row, [indexed("a", "tea")])
+        await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "tea")])
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         cache = VectorCache(embedder.space.dimensions)
         text_embedder = TextEmbedder(
-            catalog.store, catalog.row, embedder.space, Batcher(embedder), cache
+            catalog.stores.vectors, catalog.row, embedder.space, Batcher(embedder), cache
         )
         outcome = await text_embedder.documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage
@@ -70,7 +70,7 @@ async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.text_embedder.documents(["remembered"])
-        await catalog.store.upsert_items(catalog.row, [indexed("a", "stored")])
+        await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "stored")])
         texts = ["new", "stored", "remembered", "newer", "new"]
         outcome = await catalog.text_embedder.documents(texts)
         assert (4, 2) == (outcome.usage.texts, outcome.usage.cached_texts)

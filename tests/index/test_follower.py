@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
-from support.stores import GIVE_UP_SECONDS, indexed, opened, pending
+from support.stores import (
+    GIVE_UP_SECONDS,
+    delete_expired,
+    delete_item,
+    indexed,
+    opened,
+    pending,
+    upsert_user,
+)
 from support.tasks import left, started
 
 from service import errors
@@ -20,7 +28,7 @@ from service.domain.vectors import Chunk, text_hash
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Follower
 from service.index.item_index import ItemIndex
-from service.storage import Store
+from service.storage.stores import Stores
 
 Content = dict[str, bytes]
 
@@ -35,12 +43,12 @@ class DearIndex(ExactIndex):
 
 @asynccontextmanager
 async def following(
-    store: Store, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
+    stores: Stores, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
 ) -> AsyncIterator[Follower]:
     """An follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    follower = Follower(store, catalog, ItemIndex(index, clock))
+    follower = Follower(stores.items, catalog, ItemIndex(index, clock))
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(follower.run())
         try:
@@ -72,15 +80,15 @@ async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
     """Whoever waited for a write's sequence reads what it wrote."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
         for text in ("tea", "coffee"):
-            (stored,) = await store.upsert_items(catalog, [indexed("a", text)])
+            (stored,) = await stores.items.upsert_many(catalog, [indexed("a", text)])
             await follower.reached(stored.sequence)
             assert follower._item_index.sequence >= stored.sequence
             assert {"a": unit_vector(text).tobytes()} == await contents(follower)
-        await follower.reached(await store.delete_item(catalog, "a"))
+        await follower.reached(await delete_item(stores, catalog, "a"))
         assert {} == await contents(follower)
 
 
@@ -88,10 +96,10 @@ async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
     """The item index's sequence takes in writes that change no item."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
-        stored = await store.upsert_user(catalog, User("u"))
+        stored = await upsert_user(stores, catalog, User("u"))
         await follower.reached(stored.sequence)
         assert stored.sequence == follower._item_index.sequence
 
@@ -100,12 +108,12 @@ async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
     """Each of many who wait goes on once their own write is in, in whatever order they came."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
         waits = [await started(follower.reached(sequence)) for sequence in range(20, 0, -1)]
         for number in range(20):
-            await store.upsert_items(catalog, [indexed(f"i{number}", "x")])
+            await stores.items.upsert_many(catalog, [indexed(f"i{number}", "x")])
         await asyncio.gather(*waits)
         assert 20 == follower.items
 
@@ -114,13 +122,13 @@ async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
     """Others go on waiting when one of those who wait was cancelled."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
-        leaving = await started(follower.reached(store.last_sequence + 1))
-        staying = await started(follower.reached(store.last_sequence + 1))
+        leaving = await started(follower.reached(stores.database.last_sequence + 1))
+        staying = await started(follower.reached(stores.database.last_sequence + 1))
         await left(leaving)
-        await store.upsert_items(catalog, [indexed("a", "x")])
+        await stores.items.upsert_many(catalog, [indexed("a", "x")])
         await staying
         assert leaving.cancelled()
 
@@ -129,19 +137,21 @@ async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> Non
     """An item without a vector is not in the item index; with its vector it is."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
-        (stored,) = await store.upsert_items(catalog, [pending("a", "tea")])
+        (stored,) = await stores.items.upsert_many(catalog, [pending("a", "tea")])
         await follower.reached(stored.sequence)
         assert {} == await contents(follower)
-        (due,) = await store.due_pending(catalog, 1)
+        (due,) = await stores.pending.list_due(catalog, 1)
         vector = unit_vector("tea")
-        await follower.reached(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
+        await follower.reached(
+            await stores.pending.settle(catalog, due, [Chunk(text_hash("tea"), vector)])
+        )
         assert {"a": vector.tobytes()} == await contents(follower)
 
 
-async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) -> None:
+async def churn(stores: Stores, catalog: Generation, clock: FakeClock, seed: int) -> None:
     """Random concurrent writes; some items expire on the way."""
     chance = random.Random(seed)
     for _ in range(60):
@@ -153,9 +163,11 @@ async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) 
             write = pending(item_id, text) if chance.random() < 0.2 else indexed(item_id, text)
             if expiring:
                 write = indexed(item_id, text, expire_time_us)
-            writes.append(store.upsert_items(catalog, [write]))
+            writes.append(stores.items.upsert_many(catalog, [write]))
         deleted = f"i{chance.randrange(40)}"
-        await asyncio.gather(*writes, store.delete_item(catalog, deleted), store.bury_expired(2))
+        await asyncio.gather(
+            *writes, delete_item(stores, catalog, deleted), delete_expired(stores, 2)
+        )
         clock.advance(microseconds=chance.randrange(4))
 
 
@@ -163,22 +175,22 @@ async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) 
 async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
     """However concurrent the writes, following them live ends where rebuilding does."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
-        async with following(store, catalog, clock) as follower:
-            await churn(store, catalog, clock, seed)
-            await follower.reached(store.last_sequence)
+    async with opened(tmp_path, clock) as (stores, catalog):
+        async with following(stores, catalog, clock) as follower:
+            await churn(stores, catalog, clock, seed)
+            await follower.reached(stores.database.last_sequence)
             live = await contents(follower)
             live_mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
         serving = {
             change.item_id: change.vectors[0]
-            for change in (await store.changes(catalog, 0, 1_000))[0]
+            for change in (await stores.items.changes(catalog, 0, 1_000))[0]
             if change.vectors and (change.expire_time_us or clock.now_us + 1) > clock.now_us
         }
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
-        await follower.reached(store.last_sequence)
+        await follower.reached(stores.database.last_sequence)
         assert serving == live == await contents(follower)
         mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
@@ -187,11 +199,11 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
 async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
     """An item index catches up with more items than one round takes."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
+    async with opened(tmp_path, clock) as (stores, catalog):
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
-        await store.upsert_items(catalog, items)
-        async with following(store, catalog, clock) as follower:
-            await follower.reached(store.last_sequence)
+        await stores.items.upsert_many(catalog, items)
+        async with following(stores, catalog, clock) as follower:
+            await follower.reached(stores.database.last_sequence)
             assert len(items) == follower.items
 
 
@@ -199,12 +211,12 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
     """An item is there until the microsecond before its time, and not from its time on."""
     clock = FakeClock()
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
         expiring = indexed("a", "tea", clock.now_us + 5)
-        await store.upsert_items(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
-        await follower.reached(store.last_sequence)
+        await stores.items.upsert_many(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
+        await follower.reached(stores.database.last_sequence)
         clock.advance(microseconds=4)
         assert ["a", "b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
@@ -218,8 +230,8 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
     clock = FakeClock()
     start = clock.now_us
     async with (
-        opened(tmp_path, clock) as (store, catalog),
-        following(store, catalog, clock) as follower,
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
     ):
         moves: dict[str, list[int | None]] = {
             "earlier": [9, 3],
@@ -232,8 +244,8 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
         for item_id, times in moves.items():
             for time in times:
                 expire_time_us = None if time is None else start + time
-                await store.upsert_items(catalog, [indexed(item_id, "tea", expire_time_us)])
-                await follower.reached(store.last_sequence)
+                await stores.items.upsert_many(catalog, [indexed(item_id, "tea", expire_time_us)])
+                await follower.reached(stores.database.last_sequence)
         found = {}
         for microsecond in range(10):
             found[microsecond] = sorted(await contents(follower))
@@ -269,11 +281,11 @@ def test_expire_times_may_keep_moving() -> None:
 async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
     """What costs more than the loop may take runs in the worker, cheap reads on the loop."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
+    async with opened(tmp_path, clock) as (stores, catalog):
         loop_thread = threading.current_thread().name
         for index, on_loop in ((ExactIndex(DIMENSIONS), True), (DearIndex(DIMENSIONS), False)):
-            async with following(store, catalog, clock, index) as follower:
-                (stored,) = await store.upsert_items(catalog, [indexed("a", "tea")])
+            async with following(stores, catalog, clock, index) as follower:
+                (stored,) = await stores.items.upsert_many(catalog, [indexed("a", "tea")])
                 await follower.reached(stored.sequence)
                 name = await follower.read(lambda _: threading.current_thread().name, queries=1)
                 assert on_loop == (loop_thread == name)
@@ -283,9 +295,11 @@ async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
 async def test_shutdown_tells_everyone_who_waits(tmp_path: Path) -> None:
     """Whoever waits for a write that never comes gets NotReady when the follower ends."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
-        async with following(store, catalog, clock) as follower:
-            await follower.reached(store.last_sequence)
-            waits = [await started(follower.reached(store.last_sequence + 9)) for _ in "ab"]
+    async with opened(tmp_path, clock) as (stores, catalog):
+        async with following(stores, catalog, clock) as follower:
+            await follower.reached(stores.database.last_sequence)
+            waits = [
+                await started(follower.reached(stores.database.last_sequence + 9)) for _ in "ab"
+            ]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
-from support.stores import indexed, opened
+from support.stores import delete_item, indexed, opened
 from support.tasks import left
 
 from service.domain.generations import Generation
@@ -18,7 +18,7 @@ from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotAdopter
 from service.index.snapshots import MANIFEST, Origin, Snapshots
-from service.storage import Store
+from service.storage.stores import Stores
 
 GRAPH_FROM = 300
 POLL_SECONDS = 0.01
@@ -29,26 +29,28 @@ def empty_item_index() -> ItemIndex:
     return ItemIndex(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
 
 
-def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
-    return Snapshots(folder / "index", Origin(store.store_id, SPACE.fingerprint), owner=owner)
+def snapshots(folder: Path, stores: Stores, *, owner: bool) -> Snapshots:
+    return Snapshots(
+        folder / "index", Origin(stores.database.store_id, SPACE.fingerprint), owner=owner
+    )
 
 
 @asynccontextmanager
 async def working(
     folder: Path, *, leads: bool
-) -> AsyncIterator[tuple[Store, Generation, Follower]]:
+) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
     """A process's store and follower at work: that of the one that builds, or of another one."""
-    async with opened(folder, FakeClock()) as (store, catalog):
-        follower = Follower(store, catalog, empty_item_index())
-        own = snapshots(folder, store, owner=leads)
+    async with opened(folder, FakeClock()) as (stores, catalog):
+        follower = Follower(stores.items, catalog, empty_item_index())
+        own = snapshots(folder, stores, owner=leads)
         upkeep = (
             IndexBuilder(follower, own, shared=True)
             if leads
-            else SnapshotAdopter(store, follower, own, empty_item_index)
+            else SnapshotAdopter(stores.items, follower, own, empty_item_index)
         )
         tasks = [asyncio.create_task(each.run()) for each in (follower, upkeep)]
         try:
-            yield store, catalog, follower
+            yield stores, catalog, follower
         finally:
             for task in tasks:
                 await left(task)
@@ -64,9 +66,9 @@ async def has_graphs(follower: Follower, vectors: int) -> IndexStats:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def found(store: Store, follower: Follower) -> object:
+async def found(stores: Stores, follower: Follower) -> object:
     """What the item index answers, as of every write."""
-    await follower.reached(await store.refresh())
+    await follower.reached(await stores.database.refresh())
 
     def work(item_index: ItemIndex) -> object:
         keys = item_index.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
@@ -80,43 +82,43 @@ async def found(store: Store, follower: Follower) -> object:
 async def test_one_builds_for_all(tmp_path: Path) -> None:
     """Graphs and lists that one process builds serve in the others, which build none."""
     async with (
-        working(tmp_path, leads=True) as (store, catalog, leader),
+        working(tmp_path, leads=True) as (stores, catalog, leader),
         working(tmp_path, leads=False) as (other, _, follower),
     ):
-        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
         built = await has_graphs(leader, GRAPH_FROM)
-        await other.refresh()
+        await other.database.refresh()
         assert built == await has_graphs(follower, GRAPH_FROM)
-        assert await found(store, leader) == await found(other, follower)
+        assert await found(stores, leader) == await found(other, follower)
 
 
 async def test_what_is_written_after_a_snapshot_is_not_lost(tmp_path: Path) -> None:
     """An adopted older snapshot has every write since it was made, and no deleted item."""
-    async with working(tmp_path, leads=True) as (store, catalog, leader):
-        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+    async with working(tmp_path, leads=True) as (stores, catalog, leader):
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
         await has_graphs(leader, GRAPH_FROM)
         async with working(tmp_path, leads=False) as (other, same, follower):
-            await other.upsert_items(same, ITEMS[GRAPH_FROM : GRAPH_FROM + 50])
-            deleted = await other.delete_item(same, "i0")
+            await other.items.upsert_many(same, ITEMS[GRAPH_FROM : GRAPH_FROM + 50])
+            deleted = await delete_item(other, same, "i0")
             await follower.reached(deleted)
             await has_graphs(follower, GRAPH_FROM - 1)
-            await store.refresh()
-            assert await found(store, leader) == await found(other, follower)
+            await stores.database.refresh()
+            assert await found(stores, leader) == await found(other, follower)
             assert GRAPH_FROM + 49 == follower.items
 
 
 async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:
     """A process that only reads snapshots leaves one that it cannot use to the one that writes."""
-    async with working(tmp_path, leads=True) as (store, catalog, leader):
-        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+    async with working(tmp_path, leads=True) as (stores, catalog, leader):
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
         await has_graphs(leader, GRAPH_FROM)
     manifest = tmp_path / "index" / MANIFEST
     manifest.write_text("{}")
-    async with opened(tmp_path, FakeClock()) as (store, _):
+    async with opened(tmp_path, FakeClock()) as (stores, _):
         for owner in (False, True):
             assert manifest.exists()
-            loaded = snapshots(tmp_path, store, owner=owner).load(
-                empty_item_index(), store.last_sequence
+            loaded = snapshots(tmp_path, stores, owner=owner).load(
+                empty_item_index(), stores.database.last_sequence
             )
             assert not loaded
         assert not manifest.exists()
@@ -125,12 +127,12 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
 async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
     """Where a snapshot cannot be written, that is told, and the server goes on."""
     (tmp_path / "index").write_text("where the folder should be")
-    async with working(tmp_path, leads=True) as (store, catalog, leader):
-        await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
+    async with working(tmp_path, leads=True) as (stores, catalog, leader):
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
         with capture_logs() as lines:
             await has_graphs(leader, GRAPH_FROM)
-            await store.upsert_items(catalog, ITEMS[GRAPH_FROM:])
-            await leader.reached(store.last_sequence)
+            await stores.items.upsert_many(catalog, ITEMS[GRAPH_FROM:])
+            await leader.reached(stores.database.last_sequence)
             assert 2 * GRAPH_FROM == leader.items
     assert "snapshot_failed" in [line["event"] for line in lines]
 
@@ -139,7 +141,7 @@ def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
     """Graphs and codes that the disk does not take raise what every caller expects."""
     item_index = empty_item_index()
     changes = [
-        Change(each.item.item_id, "{}", (each.chunks[0].vector.tobytes(),), None)
+        Change(each.item.item_id, "{}", (each.vectors.chunks[0].vector.tobytes(),), None)
         for each in ITEMS[:GRAPH_FROM]
     ]
     item_index.apply(changes, GRAPH_FROM)

@@ -194,7 +194,9 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
     """A query that names a write is answered once the item index has it, not before."""
     async with films(tmp_path) as catalog:
         await catalog.text_embedder.documents(["knitting"])
-        (stored,) = await catalog.store.upsert_items(catalog.row, [indexed("new", "knitting")])
+        (stored,) = await catalog.stores.items.upsert_many(
+            catalog.row, [indexed("new", "knitting")]
+        )
         query = Query(TextSource("knitting"), 1, min_sequence=stored.sequence)
         answer = await catalog.recommender.recommend(query)
         assert ["new"] == ids(answer)
@@ -204,7 +206,7 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
 async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
     """A query for a write that was never made fails rather than waits for ever."""
     async with films(tmp_path) as catalog:
-        beyond = catalog.store.last_sequence + 1
+        beyond = catalog.stores.database.last_sequence + 1
         with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
             await catalog.recommender.recommend(Query(TextSource("x"), 1, min_sequence=beyond))
 

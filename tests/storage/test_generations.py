@@ -8,18 +8,30 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
-from support.stores import all_changes, all_items, indexed, opened, rows
+from support.stores import (
+    UNAVAILABLE,
+    all_changes,
+    all_items,
+    chunks_of,
+    delete_item,
+    indexed,
+    opened,
+    pending,
+    rows,
+    upsert_user,
+    with_others,
+)
 
 from service import errors
 from service.domain import limits
-from service.domain.generations import CatalogRecord, Generation, GenerationState
+from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import ItemState
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import TokenUsage
 from service.domain.users import Preference, User
 from service.domain.vectors import Chunk, text_hash
-from service.storage import Registry, Store
-from service.storage.records import ItemWrite
+from service.storage.records import FillProgress, ItemVectors, ItemWrite
+from service.storage.stores import Stores
 
 NEW = Model(replace(SPACE, model="new"))
 OTHER = Model(replace(SPACE, model="other"), 16)
@@ -30,202 +42,203 @@ def turned(text: str) -> Chunk:
     return Chunk(text_hash(f"new {text}"), unit_vector(f"new {text}"))
 
 
-async def default(store: Store) -> CatalogRecord:
-    return (await Registry(store).catalogs())["default"]
+async def default(stores: Stores) -> CatalogRecord:
+    return (await stores.generations.list_catalogs())["default"]
 
 
-async def started(store: Store) -> Generation:
+async def started(stores: Stores) -> Generation:
     """A second generation of the default catalog."""
-    await Registry(store).add_generation(await default(store), NEW)
-    other = (await default(store)).other
-    assert other is not None
-    return other.generation
+    await stores.generations.start_next(await default(stores), NEW)
+    record = (await default(stores)).next
+    assert record is not None
+    return record.generation
 
 
-async def fill(store: Store, generation: Generation) -> int:
+async def fill(stores: Stores, generation: Generation) -> int:
     """Fills a generation; how many items it took."""
-    registry = Registry(store)
-    items = await registry.unfilled(generation, 0, 1_000)
-    await registry.fill(
+    items = await stores.reembedding.list_unfilled(generation, 0, 1_000)
+    await stores.reembedding.fill(
         generation, [(each, [turned(each.text)]) for each in items], TokenUsage(7, 0.5)
     )
     return len(items)
 
 
-async def switched(store: Store) -> tuple[Generation, Generation]:
+async def switched(stores: Stores) -> tuple[Generation, Generation]:
     """The former generation of a catalog with the item "a", and the new one that serves."""
-    former = (await default(store)).serving.generation
-    await store.upsert_items(former, [indexed("a", "tea")])
-    new = await started(store)
-    await fill(store, new)
-    await Registry(store).set_state(new, GenerationState.INDEXING)
-    assert await Registry(store).switch(former, new)
+    former = (await default(stores)).serving.generation
+    await stores.items.upsert_many(former, [indexed("a", "tea")])
+    new = await started(stores)
+    await fill(stores, new)
+    await stores.generations.start_indexing(new)
+    assert await stores.generations.switch(former, new)
     return former, new
 
 
-async def served(store: Store, generation: Generation) -> dict[str, Sequence[bytes]]:
+async def served(stores: Stores, generation: Generation) -> dict[str, Sequence[bytes]]:
     """The vectors of each item in a generation."""
-    return {each.item_id: each.vectors for each in await all_changes(store, generation)}
+    return {each.item_id: each.vectors for each in await all_changes(stores, generation)}
 
 
-async def removed(store: Store) -> None:
+async def removed(stores: Stores) -> None:
     """Removes all that was dropped."""
-    registry = Registry(store)
-    while await registry.remove_some():
+    while await stores.removal.remove_rows():
         pass
 
 
 async def test_a_new_generation_is_filled_and_then_serves(tmp_path: Path) -> None:
     """The old generation serves until the switch; then the new one serves and the old is kept."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        registry = Registry(store)
-        stored = await store.upsert_items(former, [indexed("a", "tea"), indexed("b", "rum")])
-        new = await started(store)
-        assert ["tea", "rum"] == [each.text for each in await registry.unfilled(new, 0, 10)]
-        assert 2 == await fill(store, new)
-        assert [] == await registry.unfilled(new, 0, 10)
-        assert former == (await default(store)).serving.generation
-        await registry.set_state(new, GenerationState.INDEXING)
-        assert await registry.switch(former, new)
-        record = await default(store)
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        stored = await stores.items.upsert_many(former, [indexed("a", "tea"), indexed("b", "rum")])
+        new = await started(stores)
+        assert ["tea", "rum"] == [
+            each.text for each in await stores.reembedding.list_unfilled(new, 0, 10)
+        ]
+        assert 2 == await fill(stores, new)
+        assert [] == await stores.reembedding.list_unfilled(new, 0, 10)
+        assert former == (await default(stores)).serving.generation
+        await stores.generations.start_indexing(new)
+        assert await stores.generations.switch(former, new)
+        record = await default(stores)
         assert (new, former) == (
             record.serving.generation,
-            record.other and record.other.generation,
+            record.previous and record.previous.generation,
         )
         assert {
             each: [turned(text).vector.tobytes()] for each, text in (("a", "tea"), ("b", "rum"))
-        } == {name: list(vectors) for name, vectors in (await served(store, new)).items()}
-        assert (unit_vector("tea").tobytes(),) == (await served(store, former))["a"]
-        assert stored == await all_items(store, new)
+        } == {name: list(vectors) for name, vectors in (await served(stores, new)).items()}
+        assert (unit_vector("tea").tobytes(),) == (await served(stores, former))["a"]
+        assert stored == await all_items(stores, new)
         assert (TokenUsage(7, 0.5), True) == (record.serving.spent, record.own_model)
 
 
 async def test_filling_is_no_change_of_the_items(tmp_path: Path) -> None:
     """Those who follow the serving generation need not take in anew what is filled aside."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        await store.upsert_items(former, [indexed("a", "tea")])
-        new = await started(store)
-        before = store.last_sequence
-        await fill(store, new)
-        assert [] == await all_changes(store, former, before)
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        await stores.items.upsert_many(former, [indexed("a", "tea")])
+        new = await started(stores)
+        before = stores.database.last_sequence
+        await fill(stores, new)
+        assert [] == await all_changes(stores, former, before)
 
 
 async def test_a_write_goes_to_every_generation(tmp_path: Path) -> None:
     """An item written with both vectors has both; without the new one it waits there only."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        new = await started(store)
-        both = replace(indexed("a", "tea"), others={new.generation_id: [turned("tea")]})
-        stored = await store.upsert_items(former, [both, indexed("b", "rum")])
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        new = await started(stores)
+        both = with_others(indexed("a", "tea"), {new.generation_id: [turned("tea")]})
+        stored = await stores.items.upsert_many(former, [both, indexed("b", "rum")])
         assert [ItemState.INDEXED] * 2 == [each.state for each in stored]
-        assert {} == await store.pending_reasons(former)
-        assert [1] == list((await store.pending_reasons(new)).values())
-        assert [] == await Registry(store).unfilled(new, 0, 10)
-        assert (turned("tea").vector.tobytes(),) == (await served(store, new))["a"]
-        assert () == (await served(store, new))["b"]
-        await Registry(store).set_state(new, GenerationState.INDEXING)
-        assert not await Registry(store).switch(former, new)
-        (due,) = await store.due_pending(new, 10)
-        await store.settle(new, due, [turned("rum")])
-        assert await Registry(store).switch(former, new)
+        assert [] == await stores.pending.list_groups(former)
+        assert [1] == [group.item_count for group in await stores.pending.list_groups(new)]
+        assert [] == await stores.reembedding.list_unfilled(new, 0, 10)
+        assert (turned("tea").vector.tobytes(),) == (await served(stores, new))["a"]
+        assert () == (await served(stores, new))["b"]
+        await stores.generations.start_indexing(new)
+        assert not await stores.generations.switch(former, new)
+        (due,) = await stores.pending.list_due(new, 10)
+        await stores.pending.settle(new, due, [turned("rum")])
+        assert await stores.generations.switch(former, new)
 
 
 async def test_what_waits_in_both_generations_does_not_hold_up_the_switch(tmp_path: Path) -> None:
     """An item that has no vector anyway may get its first one after the switch as well."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        new = await started(store)
-        item = indexed("a", "tea").item
-        await store.upsert_items(former, [ItemWrite(item, pending_reason="an outage")])
-        await Registry(store).set_state(new, GenerationState.INDEXING)
-        assert await Registry(store).switch(former, new)
-        assert [ItemState.PENDING] == [each.state for each in await all_items(store, new)]
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        new = await started(stores)
+        await stores.items.upsert_many(former, [pending("a", "tea", "an outage")])
+        await stores.generations.start_indexing(new)
+        assert await stores.generations.switch(former, new)
+        assert [ItemState.PENDING] == [each.state for each in await all_items(stores, new)]
 
 
 async def test_an_outdated_text_is_not_filled(tmp_path: Path) -> None:
     """A vector of a text that was replaced meanwhile is kept, but does not serve the item."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        await store.upsert_items(former, [indexed("a", "old")])
-        new = await started(store)
-        (outdated,) = await Registry(store).unfilled(new, 0, 10)
-        both = replace(indexed("a", "new"), others={new.generation_id: [turned("new")]})
-        await store.upsert_items(former, [both])
-        await Registry(store).fill(new, [(outdated, [turned("old")])], TokenUsage())
-        assert (turned("new").vector.tobytes(),) == (await served(store, new))["a"]
-        known = await store.vectors(new, [turned("old").text_hash])
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        await stores.items.upsert_many(former, [indexed("a", "old")])
+        new = await started(stores)
+        (outdated,) = await stores.reembedding.list_unfilled(new, 0, 10)
+        both = with_others(indexed("a", "new"), {new.generation_id: [turned("new")]})
+        await stores.items.upsert_many(former, [both])
+        await stores.reembedding.fill(new, [(outdated, [turned("old")])], TokenUsage())
+        assert (turned("new").vector.tobytes(),) == (await served(stores, new))["a"]
+        known = await stores.vectors.get_many(new, [turned("old").text_hash])
         assert [turned("old").text_hash] == list(known)
 
 
 async def test_a_refused_text_waits_and_is_not_filled_again(tmp_path: Path) -> None:
     """What the new model refuses waits with the reason, and is no longer to be filled."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        await store.upsert_items(former, [indexed("a", "tea")])
-        new = await started(store)
-        (item,) = await Registry(store).unfilled(new, 0, 10)
-        await Registry(store).refuse(new, item, "too odd")
-        assert {"too odd": 1} == await store.pending_reasons(new)
-        assert [] == await Registry(store).unfilled(new, 0, 10)
-        due = await store.due_pending(new, 10)
-        await store.postpone(new, due[0], "too odd", None)
-        assert (0, 1) == await Registry(store).filled(new)
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        await stores.items.upsert_many(former, [indexed("a", "tea")])
+        new = await started(stores)
+        (item,) = await stores.reembedding.list_unfilled(new, 0, 10)
+        await stores.reembedding.reject(new, item, "TEXT_REJECTED", "too odd")
+        assert [("TEXT_REJECTED", "too odd", 1)] == await stores.pending.list_groups(new)
+        assert [] == await stores.reembedding.list_unfilled(new, 0, 10)
+        due = await stores.pending.list_due(new, 10)
+        await stores.pending.postpone(new, due[0], "TEXT_REJECTED", "too odd", None)
+        assert FillProgress(1, 0, 1) == await stores.reembedding.get_progress(new)
 
 
 async def test_cancelling_before_the_switch_drops_the_new_generation(tmp_path: Path) -> None:
     """The old generation goes on; what was paid for stays, so that the next start finds it."""
-    async with opened(tmp_path, FakeClock()) as (store, former):
-        await store.upsert_items(former, [indexed("a", "tea")])
-        new = await started(store)
-        await fill(store, new)
-        await Registry(store).cancel(await default(store))
-        record = await default(store)
-        assert (former, None) == (record.serving.generation, record.other)
-        await removed(store)
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        await stores.items.upsert_many(former, [indexed("a", "tea")])
+        new = await started(stores)
+        await fill(stores, new)
+        await stores.generations.cancel(await default(stores))
+        record = await default(stores)
+        assert [former] == [each.generation for each in record.generations]
+        assert former == record.serving.generation
+        await removed(stores)
         assert [turned("tea").text_hash] == list(
-            await store.vectors(new, [turned("tea").text_hash])
+            await stores.vectors.get_many(new, [turned("tea").text_hash])
         )
-        assert (unit_vector("tea").tobytes(),) == (await served(store, former))["a"]
+        assert (unit_vector("tea").tobytes(),) == (await served(stores, former))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM item_vectors")
-    assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM layers")
+    assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM generations")
 
 
-async def test_cancelling_after_the_switch_goes_back(tmp_path: Path) -> None:
+async def test_rolling_back_makes_the_former_generation_serve_again(tmp_path: Path) -> None:
     """The former generation serves again, with what was written in between."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        former, new = await switched(store)
-        later = replace(
-            ItemWrite(indexed("b", "rum").item, [turned("rum")]),
-            others={former.generation_id: indexed("b", "rum").chunks},
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        former, new = await switched(stores)
+        later = ItemWrite(
+            indexed("b", "rum").item,
+            ItemVectors([turned("rum")], others={former.generation_id: chunks_of("rum")}),
         )
-        await store.upsert_items(new, [later])
-        await Registry(store).cancel(await default(store))
-        record = await default(store)
-        assert (former, None) == (record.serving.generation, record.other)
-        assert (unit_vector("rum").tobytes(),) == (await served(store, former))["b"]
+        await stores.items.upsert_many(new, [later])
+        await stores.generations.rollback(await default(stores))
+        record = await default(stores)
+        assert [former] == [each.generation for each in record.generations]
+        assert former == record.serving.generation
+        assert (unit_vector("rum").tobytes(),) == (await served(stores, former))["b"]
 
 
 async def test_finishing_drops_the_former_generation_and_its_vectors(tmp_path: Path) -> None:
     """Only vectors that no other generation can use go with it."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        former, new = await switched(store)
-        await Registry(store).finish(await default(store))
-        await removed(store)
-        assert {} == await store.vectors(former, [text_hash("tea")])
-        assert (turned("tea").vector.tobytes(),) == (await served(store, new))["a"]
-    assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM layers")
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        former, new = await switched(stores)
+        await stores.generations.commit(await default(stores))
+        await removed(stores)
+        assert {} == await stores.vectors.get_many(former, [text_hash("tea")])
+        assert (turned("tea").vector.tobytes(),) == (await served(stores, new))["a"]
+    assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM generations")
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
 
 
 async def test_vectors_that_another_catalog_uses_stay(tmp_path: Path) -> None:
     """A catalog that goes takes no vector along that another one in its space has."""
-    async with opened(tmp_path, FakeClock()) as (store, generation):
-        registry = Registry(store)
-        other = await registry.create("other", Model(SPACE), VectorStorage.UNSPECIFIED)
-        await store.upsert_items(generation, [indexed("a", "tea")])
-        await store.upsert_items(
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        other = await stores.generations.create_catalog(
+            "other", Model(SPACE), VectorStorage.UNSPECIFIED
+        )
+        await stores.items.upsert_many(generation, [indexed("a", "tea")])
+        await stores.items.upsert_many(
             other.serving.generation, [indexed("a", "tea"), indexed("b", "rum")]
         )
-        await store.upsert_user(other.serving.generation, User("u", (Preference("tea"),)))
-        assert await registry.delete("other")
-        await removed(store)
-        assert (unit_vector("tea").tobytes(),) == (await served(store, generation))["a"]
+        await upsert_user(stores, other.serving.generation, User("u", (Preference("tea"),)))
+        assert await stores.generations.delete_catalog("other")
+        await removed(stores)
+        assert (unit_vector("tea").tobytes(),) == (await served(stores, generation))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM items")
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM users")
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM catalogs")
@@ -233,79 +246,77 @@ async def test_vectors_that_another_catalog_uses_stay(tmp_path: Path) -> None:
 
 async def test_re_embedding_has_an_order(tmp_path: Path) -> None:
     """One at a time; there is nothing to cancel or finish before it, nor to finish too early."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        registry = Registry(store)
-        before = await default(store)
-        for work in (registry.cancel, registry.finish):
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        before = await default(stores)
+        for work in (stores.generations.cancel, stores.generations.commit):
             with pytest.raises(errors.ReembeddingNotFound):
                 await work(before)
-        await started(store)
+        await started(stores)
         with pytest.raises(errors.ReembeddingUnderWay):
-            await registry.add_generation(before, OTHER)
+            await stores.generations.start_next(before, OTHER)
         with pytest.raises(errors.ReembeddingUnderWay):
-            await registry.finish(before)
+            await stores.generations.commit(before)
 
 
 async def test_catalogs_are_apart(tmp_path: Path) -> None:
     """What is written into one catalog is not in another, whatever the ids."""
-    async with opened(tmp_path, FakeClock()) as (store, generation):
-        made = await Registry(store).create("other", OTHER, VectorStorage.FLOAT16)
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        made = await stores.generations.create_catalog("other", OTHER, VectorStorage.FLOAT16)
         other = made.serving.generation
-        await store.upsert_items(generation, [indexed("a", "tea")])
-        await store.upsert_user(generation, User("u"))
-        assert [] == await all_items(store, other)
-        assert [] == await all_changes(store, other)
-        assert 0 == await store.delete_item(other, "a")
-        assert None is await store.get_user(other, "u")
-        assert not await store.delete_user(other, "u")
-        assert {} == await store.vectors(other, [text_hash("tea")])
+        await stores.items.upsert_many(generation, [indexed("a", "tea")])
+        await upsert_user(stores, generation, User("u"))
+        assert [] == await all_items(stores, other)
+        assert [] == await all_changes(stores, other)
+        assert 0 == await delete_item(stores, other, "a")
+        assert None is await stores.users.get(other, "u")
+        assert not await stores.users.delete(other, "u")
+        assert {} == await stores.vectors.get_many(other, [text_hash("tea")])
         assert (VectorStorage.FLOAT16, True) == (made.vector_storage, made.own_model)
-        assert OTHER == (await Registry(store).catalogs())["other"].serving.model
+        assert OTHER == (await stores.generations.list_catalogs())["other"].serving.model
 
 
 async def test_a_deleted_catalog_takes_no_writes(tmp_path: Path) -> None:
     """A write that was under way fails; a catalog of the same name starts empty."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        registry = Registry(store)
-        gone = (await registry.create("other", NEW, VectorStorage.UNSPECIFIED)).serving.generation
-        await store.upsert_items(gone, [indexed("a", "tea")])
-        assert await registry.delete("other")
-        assert not await registry.delete("other")
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        gone = (
+            await stores.generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED)
+        ).serving.generation
+        await stores.items.upsert_many(gone, [indexed("a", "tea")])
+        assert await stores.generations.delete_catalog("other")
+        assert not await stores.generations.delete_catalog("other")
         with pytest.raises(errors.CatalogNotFound):
-            await store.upsert_items(gone, [indexed("b", "rum")])
+            await stores.items.upsert_many(gone, [indexed("b", "rum")])
         with pytest.raises(errors.CatalogNotFound):
-            await store.upsert_user(gone, User("u"))
-        again = await registry.create("other", NEW, VectorStorage.UNSPECIFIED)
-        assert [] == await all_items(store, again.serving.generation)
-        await removed(store)
-        assert again == (await registry.catalogs())["other"]
+            await upsert_user(stores, gone, User("u"))
+        again = await stores.generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED)
+        assert [] == await all_items(stores, again.serving.generation)
+        await removed(stores)
+        assert again == (await stores.generations.list_catalogs())["other"]
 
 
 async def test_there_are_only_so_many_catalogs(tmp_path: Path) -> None:
     """A name is taken once, and beyond the limit no catalog is made."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        registry = Registry(store)
+    async with opened(tmp_path, FakeClock()) as (stores, _):
         with pytest.raises(errors.CatalogExists):
-            await registry.create("default", NEW, VectorStorage.UNSPECIFIED)
+            await stores.generations.create_catalog("default", NEW, VectorStorage.UNSPECIFIED)
         for number in range(limits.CATALOGS - 1):
-            await registry.create(f"c{number}", NEW, VectorStorage.UNSPECIFIED)
+            await stores.generations.create_catalog(f"c{number}", NEW, VectorStorage.UNSPECIFIED)
         with pytest.raises(errors.TooManyCatalogs):
-            await registry.create("more", NEW, VectorStorage.UNSPECIFIED)
+            await stores.generations.create_catalog("more", NEW, VectorStorage.UNSPECIFIED)
 
 
 async def test_every_change_of_catalogs_is_told(tmp_path: Path) -> None:
     """Making, deleting and re-embedding move the version, and the sequence that others follow."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
-        registry = Registry(store)
-        seen = [(await registry.version(), store.last_sequence)]
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        seen = [(await stores.generations.get_version(), stores.database.last_sequence)]
         for work in (
-            registry.create("other", NEW, VectorStorage.UNSPECIFIED),
-            registry.delete("other"),
-            registry.add_generation(await default(store), NEW),
-            registry.cancel(await default(store)),
+            stores.generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED),
+            stores.generations.delete_catalog("other"),
+            stores.generations.start_next(await default(stores), NEW),
+            stores.generations.cancel(await default(stores)),
         ):
             await work
-            seen.append((await registry.version(), store.last_sequence))
+            seen.append((await stores.generations.get_version(), stores.database.last_sequence))
         assert len(seen) == len({version for version, _ in seen})
         assert len(seen) == len({sequence for _, sequence in seen})
 
@@ -334,12 +345,12 @@ async def test_data_of_the_first_versions_is_taken_over(tmp_path: Path) -> None:
         connection.execute("INSERT INTO users VALUES (1, 1, 'u', '[]', '[]', 4, 5)")
         connection.execute("UPDATE counters SET value = 4 WHERE name = 'sequence'")
         connection.commit()
-    async with opened(tmp_path, FakeClock()) as (store, generation):
-        vectors = await served(store, generation)
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        vectors = await served(stores, generation)
         assert {"a": 2, "b": 0, "c": 1} == {name: len(each) for name, each in vectors.items()}
-        assert {"an outage": 1} == await store.pending_reasons(generation)
-        assert None is not await store.get_user(generation, "u")
-        (waiting,) = await store.due_pending(generation, 10)
-        assert 0 < await store.settle(generation, waiting, indexed("b", "text").chunks)
-        assert 4 < (await store.upsert_items(generation, [indexed("d", "rum")]))[0].sequence
+        assert [(UNAVAILABLE, "an outage", 1)] == await stores.pending.list_groups(generation)
+        assert None is not await stores.users.get(generation, "u")
+        (waiting,) = await stores.pending.list_due(generation, 10)
+        assert 0 < await stores.pending.settle(generation, waiting, chunks_of("text"))
+        assert 4 < (await stores.items.upsert_many(generation, [indexed("d", "rum")]))[0].sequence
     assert [] == rows(tmp_path, "PRAGMA foreign_key_check")

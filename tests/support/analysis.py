@@ -17,7 +17,7 @@ from support.rejections import OPTIONS
 
 def analyst(catalog: Catalog) -> Analyst:
     """The use cases over a catalog."""
-    return Analyst(catalog.store, catalog.row, catalog.follower, catalog.text_embedder)
+    return Analyst(catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder)
 
 
 async def duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:

@@ -27,7 +27,7 @@ from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
-from service.storage import Store
+from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
 from support.stores import GIVE_UP_SECONDS, default_generation
@@ -37,7 +37,7 @@ from support.stores import GIVE_UP_SECONDS, default_generation
 class Catalog:
     """The parts of one running catalog."""
 
-    store: Store
+    stores: Stores
     row: Generation
     text_embedder: TextEmbedder
     item_index: ItemIndex
@@ -66,7 +66,7 @@ class Catalog:
 
     async def caught_up(self) -> None:
         """Waits until the item index has taken in every write."""
-        await self.follower.reached(self.store.last_sequence)
+        await self.follower.reached(self.stores.database.last_sequence)
 
 
 def ids(answer: Answer) -> list[str]:
@@ -78,11 +78,11 @@ def ids(answer: Answer) -> list[str]:
 async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIterator[Catalog]:
     """A catalog that has caught up; its pending items wait for the test to try them."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        store = await Store.open(folder, clock)
+        stores = await Stores.open(folder, clock)
         try:
-            row = await default_generation(store, embedder.space)
+            row = await default_generation(stores, embedder.space)
             batcher = Batcher(embedder)
-            catalog = _wired(store, row, embedder, batcher, clock)
+            catalog = _wired(stores, row, embedder, batcher, clock)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(each.run()) for each in (batcher, catalog.follower)]
                 await catalog.caught_up()
@@ -90,7 +90,7 @@ async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIt
                 for task in tasks:
                     task.cancel()
         finally:
-            await store.close()
+            await stores.database.close()
 
 
 async def _free() -> float:
@@ -98,28 +98,33 @@ async def _free() -> float:
 
 
 def _wired(
-    store: Store, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
+    stores: Stores, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
-    text_embedder = TextEmbedder(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
+    text_embedder = TextEmbedder(
+        stores.vectors, row, embedder.space, batcher, VectorCache(DIMENSIONS)
+    )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
-    follower = Follower(store, row, item_index)
+    follower = Follower(stores.items, row, item_index)
     return Catalog(
-        store,
+        stores,
         row,
         text_embedder,
         item_index,
         follower,
         CatalogItems(
-            store,
+            stores.items,
+            stores.users,
+            stores.pending,
+            stores.usage,
             Generations(OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)),
             clock,
         ),
         Recommender(
-            store,
+            stores.items,
             row,
             follower,
-            ProfileReader(store, row, text_embedder),
+            ProfileReader(stores.users, row, text_embedder),
             Retriever(SoftMaximum, None),
         ),
-        PendingEmbedder(store, row, text_embedder),
+        PendingEmbedder(stores.pending, row, text_embedder),
     )

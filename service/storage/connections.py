@@ -1,4 +1,4 @@
-"""Opens connections and brings the database up to the newest numbered migration."""
+"""Connections to the database file, its schema, and SQLite's errors as ours."""
 
 from __future__ import annotations
 
@@ -10,51 +10,11 @@ from pathlib import Path
 
 from service import errors
 
+# Longest wait of a statement for a lock that another process holds.
 BUSY_TIMEOUT_SECONDS = 10.0
 
-
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Opens the database; transactions are begun by hand, foreign keys hold.
-
-    The connection may be used from any thread, by one at a time.
-    """
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
-    return connection
-
-
-def migrate(connection: sqlite3.Connection) -> None:
-    """Applies the migrations that the database has not seen, each in one transaction.
-
-    Raises:
-        StoreCorrupted: the database was written by a newer version of Akin.
-    """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    migrations = sorted(
-        (path for path in resources.files("service.storage.migrations").iterdir()),
-        key=lambda path: path.name,
-    )
-    scripts = [path.read_text() for path in migrations if path.name.endswith(".sql")]
-    if version > len(scripts):
-        raise errors.StoreCorrupted(
-            f"the database has schema version {version}, but this version of Akin knows only "
-            f"{len(scripts)}: run the newer version"
-        )
-    # A table whose rows others refer to is replaced by a copy, which the checks would not allow.
-    connection.execute("PRAGMA foreign_keys = OFF")
-    for number in range(version, len(scripts)):
-        connection.executescript(
-            f"BEGIN EXCLUSIVE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
-        )
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-_FOR_NOW = frozenset(
+# Primary result codes of failures that can pass without a repair of the database.
+_TEMPORARY_CODES = frozenset(
     {
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_BUSY,
@@ -68,9 +28,56 @@ _FOR_NOW = frozenset(
 )
 
 
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database without automatic transactions and with foreign keys enforced.
+
+    Any thread may use the connection, but only one at a time.
+    """
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply the migrations that the database lacks, each in one transaction.
+
+    Raises:
+        StoreCorrupted: a newer version of Akin wrote the database.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    migrations = sorted(
+        (path for path in resources.files("service.storage.migrations").iterdir()),
+        key=lambda path: path.name,
+    )
+    scripts = [path.read_text() for path in migrations if path.name.endswith(".sql")]
+    if version > len(scripts):
+        raise errors.StoreCorrupted(
+            f"the database has schema version {version}, but this version of Akin supports only "
+            f"{len(scripts)}: run the newer version"
+        )
+    # A migration replaces a table by a copy while rows of other tables refer to it.
+    connection.execute("PRAGMA foreign_keys = OFF")
+    for number in range(version, len(scripts)):
+        connection.executescript(
+            f"BEGIN EXCLUSIVE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
+        )
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turns SQLite's errors into ours; nobody above sees sqlite3."""
+def translate_errors() -> Iterator[None]:
+    """Raise SQLite's errors as AkinErrors; nothing outside of storage handles sqlite3.
+
+    Raises:
+        StoreFull: the disk has no room.
+        StoreCorrupted: the database is damaged.
+        StoreUnavailable: the disk cannot be used now.
+    """
     try:
         yield
     except sqlite3.Error as exc:
@@ -80,6 +87,6 @@ def translated() -> Iterator[None]:
             raise errors.StoreFull("the disk is full") from exc
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise errors.StoreCorrupted("the database is damaged") from exc
-        if code in _FOR_NOW:
-            raise errors.StoreUnavailable("the disk cannot be used for now") from exc
+        if code in _TEMPORARY_CODES:
+            raise errors.StoreUnavailable("the disk cannot be used now") from exc
         raise

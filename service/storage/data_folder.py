@@ -1,4 +1,4 @@
-"""The data folder: kept to one server at a time, its database brought up to date."""
+"""The data folder: locked for one server, with a database of the newest schema."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service import errors
-from service.storage.schema import connect, migrate, translated
+from service.storage.connections import connect, migrate, translate_errors
 
 DATABASE = "akin.sqlite3"
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a data folder, which is made if need be; the kernel frees it in any case.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Create a data folder if it is missing, and hold its lock; a dead process holds none.
 
     Raises:
         StoreUnavailable: the folder cannot be used, or another server uses it.
     """
-    _make(folder)
+    _create_folder(folder)
     try:
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as exc:
-        raise _useless(exc) from exc
+        raise _unusable(exc) from exc
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,29 +36,29 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def prepare(folder: Path) -> Path:
-    """Makes the folder and its database if need be, and brings the latter up to date.
+def prepare_folder(folder: Path) -> Path:
+    """Create the folder and its database if they are missing, and migrate the database.
 
     Returns:
-        The database's path.
+        The path of the database.
 
     Raises:
         StoreUnavailable: the folder cannot be used.
         StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
     """
-    _make(folder)
+    _create_folder(folder)
     path = folder / DATABASE
-    with translated(), closing(connect(path)) as connection:
+    with translate_errors(), closing(connect(path)) as connection:
         migrate(connection)
     return path
 
 
-def _make(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise _useless(exc) from exc
+        raise _unusable(exc) from exc
 
 
-def _useless(exc: OSError) -> errors.StoreUnavailable:
+def _unusable(exc: OSError) -> errors.StoreUnavailable:
     return errors.StoreUnavailable(f"the data folder cannot be used: {exc}")
