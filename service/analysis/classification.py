@@ -47,7 +47,7 @@ class TextClassifier:
         self._follower = follower
         self._text_embedder = text_embedder
 
-    async def labels(self, query: LabelsQuery) -> Labels:
+    async def classify(self, query: LabelsQuery) -> Labels:
         """The values of the attribute that the nearest items with it have.
 
         Raises:
@@ -78,7 +78,11 @@ class TextClassifier:
 
         def work(item_index: ItemIndex) -> tuple[list[Voter], int]:
             exclude, allowed = item_index.selection(wanted, item_index.keys(query.exclude_item_ids))
-            hits = merged(item_index.index.search(vectors, query.neighbor_count, exclude, allowed))
+            hits = merged(
+                item_index.index.search(
+                    vectors, query.neighbor_count, exclude, allowed, exact=query.exact
+                )
+            )
             ranked = item_index.best(hits, query.neighbor_count)
             return [Voter(item_id, score) for item_id, score, _ in ranked], item_index.sequence
 

@@ -44,7 +44,7 @@ class Clusterer:
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: ClustersQuery) -> Clusters:
+    async def find(self, query: ClustersQuery) -> Clusters:
         """The groups, largest first, with representatives, words and places on a map.
 
         Raises:

@@ -11,7 +11,13 @@ from service import errors
 from service.analysis.duplicate_groups import NearDuplicateSearch
 from service.analysis.neighbors import batch_size
 from service.analysis.sampling import Sample, passing, population
-from service.domain.analyses import Coverage, DuplicateItem, Duplicates, DuplicatesQuery
+from service.domain.analyses import (
+    Coverage,
+    DuplicateGroup,
+    DuplicateItem,
+    Duplicates,
+    DuplicatesQuery,
+)
 from service.domain.generations import Generation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -28,8 +34,6 @@ COMPARED_AT_ONCE = 2_000
 MESSAGE_ITEMS = 10_000
 """Items in one reply, and in one group, at most: 2.6 MB with the longest ids."""
 
-Group = Sequence[DuplicateItem]
-
 
 class DuplicateSearch:
     """Finds duplicates in one catalog."""
@@ -39,7 +43,7 @@ class DuplicateSearch:
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
+    async def find(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
         """Tells the progress, and at the end the groups, largest first.
 
         Raises:
@@ -63,10 +67,11 @@ class DuplicateSearch:
                 await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
-                    yield Duplicates((), sample.coverage)
+                    yield Duplicates(None, sample.coverage)
             coverage = sample.coverage
         groups = await self._compared(await self._ordered(found.groups.several()), query)
-        for some_groups in _messages(groups):
+        is_cut = bool(query.item_id) and found.reached_limit
+        for some_groups in _messages(groups, is_cut=is_cut):
             yield Duplicates(some_groups, coverage)
 
     async def _require(self, item_id: str) -> None:
@@ -92,14 +97,22 @@ class DuplicateSearch:
 
     async def _compared(
         self, groups: Sequence[Sequence[str]], query: DuplicatesQuery
-    ) -> list[Group]:
+    ) -> list[DuplicateGroup]:
         """The groups with the items that still pass, and their cosines with the first."""
-        compared: list[Group] = []
+        compared: list[DuplicateGroup] = []
         for some in _batches(groups):
 
-            def work(item_index: ItemIndex, some: Sequence[Sequence[str]] = some) -> list[Group]:
+            def work(
+                item_index: ItemIndex, some: Sequence[Sequence[str]] = some
+            ) -> list[DuplicateGroup]:
                 return [
-                    _cosines(item_index, passing(item_index, each, query.filter)) for each in some
+                    DuplicateGroup(
+                        _cosines(
+                            item_index, passing(item_index, each[:MESSAGE_ITEMS], query.filter)
+                        ),
+                        truncated=len(each) > MESSAGE_ITEMS,
+                    )
+                    for each in some
                 ]
 
             compared += await self._follower.read_aside(work)
@@ -111,7 +124,7 @@ def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     some: list[Sequence[str]] = []
     size = 0
     for each in groups:
-        some.append(each[:MESSAGE_ITEMS])
+        some.append(each)
         size += len(each)
         if size >= COMPARED_AT_ONCE:
             yield some
@@ -119,7 +132,7 @@ def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     yield some
 
 
-def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Group:
+def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Sequence[DuplicateItem]:
     """Items with their cosines with the first, which leads; the others by that."""
     if not keys:
         return ()
@@ -130,17 +143,24 @@ def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Group:
     return [first, *sorted(others, key=lambda each: (-each.similarity, each.item_id))]
 
 
-def _messages(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+def _messages(
+    groups: Sequence[DuplicateGroup], *, is_cut: bool
+) -> Iterator[Sequence[DuplicateGroup]]:
     """The groups of several items, largest first, so many at a time as fit into a reply."""
     ordered = sorted(
-        (each for each in groups if len(each) > 1), key=lambda each: (-len(each), each[0].item_id)
+        (
+            DuplicateGroup(each.items, each.truncated or is_cut)
+            for each in groups
+            if len(each.items) > 1
+        ),
+        key=lambda each: (-len(each.items), each.items[0].item_id),
     )
-    some: list[Group] = []
+    some: list[DuplicateGroup] = []
     size = 0
     for each in ordered:
-        if size + len(each) > MESSAGE_ITEMS:
+        if size + len(each.items) > MESSAGE_ITEMS:
             yield some
             some, size = [], 0
         some.append(each)
-        size += len(each)
+        size += len(each.items)
     yield some

@@ -51,6 +51,8 @@ async def neighbors(
     number: int,
     wanted: Filter | None,
     least: float = ANY,
+    *,
+    exact: bool = False,
 ) -> Mapping[str, Sequence[Neighbor]]:
     """The `number` nearest of each item with a cosine of at least `least`, nearest first.
 
@@ -61,7 +63,7 @@ async def neighbors(
     def work(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
         keys = passing(item_index, item_ids, wanted)
         mask = None if wanted is None else item_index.attributes.matching(wanted)
-        found = _hits(item_index, list(keys.values()), number, mask, least)
+        found = _hits(item_index, list(keys.values()), number, mask, least, exact=exact)
         return {
             item_id: [Neighbor(name, score) for name, score, _ in item_index.best(hits, MOST)]
             for item_id, hits in zip(keys, found, strict=True)
@@ -71,13 +73,19 @@ async def neighbors(
 
 
 def _hits(
-    item_index: ItemIndex, keys: Sequence[int], number: int, mask: Mask | None, least: float
+    item_index: ItemIndex,
+    keys: Sequence[int],
+    number: int,
+    mask: Mask | None,
+    least: float,
+    *,
+    exact: bool,
 ) -> list[Hits]:
     index = item_index.index
     vectors = index.stats().vectors
     product = PRODUCT_SHARE * vectors * index.dimensions
     if vectors > len(index) or product > index.cost(1):
-        return [_near(index.nearest(key, number, (), mask), least) for key in keys]
+        return [_near(index.nearest(key, number, (), mask, exact=exact), least) for key in keys]
     # Each finds itself as well.
     queries = index.vectors(keys).vectors
     found = compared(index, queries, number + 1, mask, least)

@@ -25,12 +25,12 @@ class OutlierSearch:
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: OutliersQuery) -> Outliers:
+    async def find(self, query: OutliersQuery) -> Outliers:
         """The items whose mean cosine with their ten nearest neighbors is lowest."""
         sample = Sample(await population(self._follower, query.filter))
         scored: list[Outlier] = []
         for some in sample.some(batch_size(self._follower)):
-            near = await neighbors(self._follower, some, NEIGHBORS, query.filter)
+            near = await neighbors(self._follower, some, NEIGHBORS, query.filter, exact=query.exact)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
         scored.sort(key=lambda each: (each.score, each.item_id))
         return Outliers(await self._still_there(scored, query), sample.coverage)

@@ -48,7 +48,7 @@ class PassageSearch:
         self._follower = follower
         self._text_embedder = text_embedder
 
-    async def found(self, query: PassagesQuery) -> Passages:
+    async def search(self, query: PassagesQuery) -> Passages:
         """The passages most like the query's text.
 
         Raises:
@@ -77,7 +77,9 @@ class PassageSearch:
         def work(item_index: ItemIndex) -> tuple[list[_Scored], int]:
             exclude, allowed = item_index.selection(query.filter, item_index.keys(dropped))
             # The best passages are in the items with the best passages.
-            hits = merged(item_index.index.search(vectors, query.limit, exclude, allowed))
+            hits = merged(
+                item_index.index.search(vectors, query.limit, exclude, allowed, exact=query.exact)
+            )
             best = item_index.best(hits, query.limit)
             owned = item_index.index.vectors([key for _, _, key in best])
             scores = (owned.vectors @ vectors.T).max(axis=1, initial=-np.inf)
@@ -141,7 +143,7 @@ def _cut(scored: Sequence[_Scored], query: PassagesQuery) -> Iterator[_Scored]:
         if number == query.limit or each.score < least:
             return
         taken[each.item_id] = taken.get(each.item_id, 0) + 1
-        if not query.passages_per_item or taken[each.item_id] <= query.passages_per_item:
+        if not query.limit_per_item or taken[each.item_id] <= query.limit_per_item:
             number += 1
             yield each
 

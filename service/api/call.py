@@ -201,9 +201,7 @@ class _Call:
             self._method.authorizer.charge(self._authorization, self._method.scope)
         self._has_parsed = True
         catalog = request.catalog if self._method.names_catalog else None
-        self._method.authorizer.authorize(
-            self._authorization, Access(self._method.scope, catalog)
-        )
+        self._method.authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
         return cast("Message", request)
 
     def serialize(self, response: Message) -> bytes:

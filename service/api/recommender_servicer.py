@@ -93,7 +93,9 @@ class RecommenderServicer:
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
             stored = await catalog.items.get_many(item_ids)
         return pb.BatchGetItemsResponse(
-            items=(items.item_message(stored[item_id]) for item_id in item_ids if item_id in stored),
+            items=(
+                items.item_message(stored[item_id]) for item_id in item_ids if item_id in stored
+            ),
             missing_item_ids=(item_id for item_id in item_ids if item_id not in stored),
         )
 

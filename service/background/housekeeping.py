@@ -32,7 +32,7 @@ async def clean(stores: Stores) -> None:
         try:
             while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).count:
                 pass
-            while await stores.removal.remove_batch():
+            while await stores.removal.remove_rows():
                 pass
         except errors.AkinError as exc:
             structlog.get_logger().warning("cleaning_failed", reason=exc.reason)
@@ -67,9 +67,7 @@ async def report_stats(
         try:
             stats = await catalogs.read_stats()
             show_stats(stats)
-            await set_embedding_health(
-                not any(catalog.embedding_error_reason for catalog in stats)
-            )
+            await set_embedding_health(not any(catalog.embedding_error_reason for catalog in stats))
         except errors.AkinError as exc:
             structlog.get_logger().warning("report_failed", reason=exc.reason)
         await asyncio.sleep(REPORT_SECONDS)

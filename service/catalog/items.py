@@ -136,9 +136,7 @@ class CatalogItems:
         ]
         return PreparedItems(embedded.generation, entries, embedded.usage)
 
-    async def estimate_import(
-        self, items: Sequence[Item | errors.InvalidRequest]
-    ) -> PreparedItems:
+    async def estimate_import(self, items: Sequence[Item | errors.InvalidRequest]) -> PreparedItems:
         """Estimate the usage of embedding the valid items of an import; there is nothing to store."""
         texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
@@ -153,9 +151,7 @@ class CatalogItems:
     ) -> list[StoredItem | errors.AkinError | None]:
         """Store prepared items in order; return once later reads reflect them."""
         writes = [entry for entry in prepared.entries if isinstance(entry, ItemWrite)]
-        stored = iter(
-            await self._store.upsert_many(prepared.generation, writes) if writes else []
-        )
+        stored = iter(await self._store.upsert_many(prepared.generation, writes) if writes else [])
         outcomes = [
             next(stored) if isinstance(entry, ItemWrite) else entry for entry in prepared.entries
         ]
@@ -182,9 +178,7 @@ class CatalogItems:
         """Return a page of the items that match, with ids after `after`, in ascending byte order."""
         if filter_ is not None:
             return await self._list_matching(after, page_size, filter_)
-        page = await self._store.list_page(
-            self._generation, after, page_size, limits.PAGE_BYTES
-        )
+        page = await self._store.list_page(self._generation, after, page_size, limits.PAGE_BYTES)
         last_id = page.items[-1].item.item_id if page.more else ""
         return ListedItems(page.items, last_id, page.total)
 
@@ -193,9 +187,7 @@ class CatalogItems:
             # One more id than requested tells whether there is another page.
             sequence, item_ids, total = await self._find_matching(filter_, after, page_size + 1)
             page_ids = item_ids[:page_size]
-            read, is_cut = await self._store.get_page(
-                self._generation, page_ids, limits.PAGE_BYTES
-            )
+            read, is_cut = await self._store.get_page(self._generation, page_ids, limits.PAGE_BYTES)
             # An item that was written since may no longer match.
             items = [item for item in read if item.sequence <= sequence]
             if len(items) == len(page_ids) or (is_cut and len(items) == len(read)):
@@ -242,9 +234,7 @@ class CatalogItems:
         if deletion.validate_only:
             _, _, total = await self._find_matching(deletion.filter, "", 0)
             return Deletion(total, 0)
-        sequence, item_ids, _ = await self._find_matching(
-            deletion.filter, "", self._follower.item_count
-        )
+        sequence, item_ids, _ = await self._find_matching(deletion.filter, "", self._follower.items)
         count = last_sequence = 0
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]

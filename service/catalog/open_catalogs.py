@@ -11,13 +11,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from service import errors
+from service.catalog.factory import CatalogFactory
 from service.catalog.generations import (
     CatalogGenerations,
-    GenerationWriter,
     OpenGeneration,
     WriteBarrier,
 )
-from service.catalog.factory import CatalogFactory
 from service.catalog.handle import CatalogHandle
 from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGeneration
 from service.domain.generations import (
@@ -30,6 +29,7 @@ from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
 from service.storage.database import Database
 from service.storage.generations import GenerationStore
+
 
 @dataclass(slots=True)
 class _OpenCatalog:
@@ -117,6 +117,11 @@ class OpenCatalogs:
                 async with self.use(name) as catalog:
                     stats.append(await catalog.stats.read())
         return stats
+
+    def count_items(self) -> int:
+        """Return the number of items that can be recommended, in all catalogs."""
+        handles = [catalog.current.handle for catalog in self._open.values() if catalog.current]
+        return sum(handle.generations.serving.follower.items for handle in handles)
 
     async def wait_until_caught_up(self) -> None:
         """Wait until every catalog reflects all writes so far."""

@@ -41,14 +41,15 @@ class StatsReader:
             item_count=await self._items.count(serving.generation),
             user_count=await self._users.count(serving.generation),
             sequence=await self._items.refresh(),
+            indexed_sequence=serving.follower.sequence,
             space=serving.text_embedder.space,
             pending=await self._pending.list_groups(serving.generation),
             usage=[
                 DailyUsage(day, tokens.prompt_tokens, tokens.cost_usd)
                 for day, tokens in usage.items()
             ],
-            embedding_error_reason=problem.reason,
-            embedding_error_message=problem.message,
+            embedding_error_reason=problem and "EMBEDDING_UNAVAILABLE",
+            embedding_error_message=problem,
             index=serving.follower.stats(),
             vector_storage=serving.storage,
         )

@@ -14,8 +14,8 @@ from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.domain.violations import Violation
 from service.domain.writes import UserField, UserUpdate, UserUpsert
-from service.storage.users import UserStore
 from service.storage.records import UserWrite
+from service.storage.users import UserStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,7 @@ class CatalogUsers:
         )
         return stored, usage
 
-    async def prepare_import(
-        self, users: Sequence[User | errors.InvalidRequest]
-    ) -> PreparedUsers:
+    async def prepare_import(self, users: Sequence[User | errors.InvalidRequest]) -> PreparedUsers:
         """Embed the preferences of the users of an import.
 
         Raises:
@@ -112,9 +110,7 @@ class CatalogUsers:
         ]
         return PreparedUsers(embedded.generation, entries, embedded.usage)
 
-    async def estimate_import(
-        self, users: Sequence[User | errors.InvalidRequest]
-    ) -> PreparedUsers:
+    async def estimate_import(self, users: Sequence[User | errors.InvalidRequest]) -> PreparedUsers:
         """Estimate the usage of embedding the valid users of an import; nothing is to store."""
         texts = {text for user in users if isinstance(user, User) for text in _texts(user)}
         serving = self._generations.serving
@@ -129,9 +125,7 @@ class CatalogUsers:
     ) -> list[StoredUser | errors.AkinError | None]:
         """Store prepared users in order."""
         writes = [entry for entry in prepared.entries if isinstance(entry, UserWrite)]
-        stored = iter(
-            await self._store.upsert_many(prepared.generation, writes) if writes else []
-        )
+        stored = iter(await self._store.upsert_many(prepared.generation, writes) if writes else [])
         return [
             next(stored) if isinstance(entry, UserWrite) else entry for entry in prepared.entries
         ]
@@ -149,9 +143,7 @@ class CatalogUsers:
 
     async def list_page(self, after: str, page_size: int) -> ListedUsers:
         """Return a page of the users with ids after `after`, in ascending byte order."""
-        page = await self._store.list_page(
-            self._generation, after, page_size, limits.PAGE_BYTES
-        )
+        page = await self._store.list_page(self._generation, after, page_size, limits.PAGE_BYTES)
         last_id = page.users[-1].user.user_id if page.more else ""
         return ListedUsers(page.users, last_id, page.total)
 
@@ -186,9 +178,7 @@ def _write(user: User, embedded: EmbeddedTexts) -> UserWrite | errors.AkinError:
             return failure
     outcomes = {embedded.generation.generation_id: embedded.outcome, **embedded.others}
     chunks = {
-        generation_id: [
-            chunk for text in _texts(user) for chunk in outcome.chunks.get(text, ())
-        ]
+        generation_id: [chunk for text in _texts(user) for chunk in outcome.chunks.get(text, ())]
         for generation_id, outcome in outcomes.items()
     }
     return UserWrite(user, chunks)

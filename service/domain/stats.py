@@ -38,6 +38,7 @@ class CatalogStats:
     item_count: int
     user_count: int
     sequence: int
+    indexed_sequence: int
     space: Space
     pending: Sequence[PendingGroup]
     usage: Sequence[DailyUsage]

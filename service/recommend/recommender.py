@@ -20,8 +20,6 @@ from service.domain.recommendations import (
     TextSource,
 )
 from service.domain.shingles import TEXT_CHARACTERS, Shingles
-from service.domain.validation import query_violations
-from service.domain.violations import Violation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.recommend.explanation import only, reasons
@@ -64,24 +62,15 @@ class Recommender:
         self._profile = profile
         self._retriever = retriever
 
-    async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
-        """The items most similar to the query's source, best first.
-
-        Args:
-            query: the question.
-            found: what reading the request found wrong with it, to be told with the rest.
+    async def recommend(self, query: Query) -> Answer:
+        """Return the items most similar to the source of a valid query, best first.
 
         Raises:
-            InvalidRequest: the query breaks the contract.
+            InvalidRequest: the model rejects a text.
             ItemNotFound, UserNotFound: the source does not exist.
-            EmbeddingUnavailable: the source has no vector for now.
+            EmbeddingUnavailable: the source has no vector now.
         """
-        last = self._item_store.last_sequence
-        if query.min_sequence > last:
-            last = await self._item_store.refresh()
-        errors.require((*query_violations(query, last), *found))
-        assert query.source is not None  # noqa: S101  (or it broke the contract)
-        await self._follower.reached(query.min_sequence)
+        assert query.source is not None  # noqa: S101  (a valid query has a source)
         profile = await self._profile.read(query.source)
         candidates, chosen = await self._chosen(query, profile)
         items: Mapping[str, StoredItem] = {}

@@ -80,24 +80,22 @@ class Metrics:
         self._texts.labels("embedder").inc(embedded)
         self._texts.labels("cache").inc(cached)
 
-    def show(
-        self, catalogs: Sequence[tuple[CatalogStats, int]], today: str, depths: Depths
-    ) -> None:
+    def show(self, catalogs: Sequence[CatalogStats], today: str, depths: Depths) -> None:
         """Sets the gauges of all catalogs, of which those that are gone show no more.
 
         Args:
-            catalogs: figures, and the last write that is in the index.
+            catalogs: their statistics.
             today: YYYY-MM-DD of UTC.
             depths: what waits.
         """
-        names = {stats.name for stats, _ in catalogs}
+        names = {stats.name for stats in catalogs}
         if names != self._shown:
             for gauge in self._gauges.values():
                 gauge.clear()
             self._reasons.clear()
             self._shown = names
-        for stats, sequence in catalogs:
-            lag = max(0, depths.last_sequence - sequence)
+        for stats in catalogs:
+            lag = max(0, depths.last_sequence - stats.indexed_sequence)
             self._show(stats, today, depths, lag)
 
     def _show(self, stats: CatalogStats, today: str, depths: Depths, lag: int) -> None:
@@ -107,7 +105,7 @@ class Metrics:
             "akin_items": stats.item_count,
             "akin_embedding_prompt_tokens_today": spent.prompt_tokens if spent else 0,
             "akin_embedding_cost_usd_today": spent.cost_usd if spent else 0.0,
-            "akin_embedding_problem": 1 if stats.embedding_problem else 0,
+            "akin_embedding_problem": 1 if stats.embedding_error_reason else 0,
             "akin_index_vectors": index.vectors,
             "akin_index_graph_vectors": index.graph_vectors,
             "akin_index_void_vectors": index.void_vectors,

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import grpc
 from akin.v1 import analysis_service_pb2 as pb
 from akin.v1.analysis_service_pb2_grpc import AnalysisServiceStub
-
 from service.analysis.analyst import Analyst
+
 from service.domain.analyses import Duplicates, DuplicatesQuery
 from support.catalogs import Catalog
 from support.rejections import OPTIONS

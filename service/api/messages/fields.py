@@ -69,9 +69,7 @@ def read_full_view(view: int, violations: list[Violation]) -> bool:
     return view == item_pb2.ITEM_VIEW_FULL
 
 
-def read_time(
-    time: timestamp_pb2.Timestamp, path: str, violations: list[Violation]
-) -> int | None:
+def read_time(time: timestamp_pb2.Timestamp, path: str, violations: list[Violation]) -> int | None:
     """Return a time in microseconds since 1970 UTC; one out of range is added to `violations`."""
     if 0 <= time.seconds <= LAST_SECOND and 0 <= time.nanos < NANOS_PER_SECOND:
         return time.seconds * 1_000_000 + time.nanos // 1_000
@@ -108,9 +106,7 @@ def write_page_token(last_id: str, catalog: str, query: bytes) -> str:
     return base64.urlsafe_b64encode(_list_checksum(catalog, query) + last_id.encode()).decode()
 
 
-def read_page_token(
-    token: str, catalog: str, query: bytes, violations: list[Violation]
-) -> str:
+def read_page_token(token: str, catalog: str, query: bytes, violations: list[Violation]) -> str:
     """Return the id that a list continues after; a token of another list is a violation."""
     if not token:
         return ""

@@ -79,7 +79,9 @@ def parse_update_item(request: pb.UpdateItemRequest, now_us: int) -> ItemUpdate:
     item = read_item(request.item, violations)
     paths = _read_update_paths(request, violations)
     fields = frozenset(ItemField(path) for path in paths if not path.startswith(ATTRIBUTE_PREFIX))
-    names = {path.removeprefix(ATTRIBUTE_PREFIX) for path in paths - {name.value for name in fields}}
+    names = {
+        path.removeprefix(ATTRIBUTE_PREFIX) for path in paths - {name.value for name in fields}
+    }
     if ItemField.TEXT in fields:
         violations += text_violations(item.text, "item.text")
     if ItemField.EXPIRE_TIME in fields:
