@@ -21,12 +21,19 @@ class ReadError(Exception):
     """An exception from the caller's items."""
 
 
-def unreadable_items(count: int, server_ended: Event | None = None) -> Iterator[akin.Item]:
-    """Items that raise ReadError after `count` items, and after the server has ended the call."""
+def unreadable_items(count: int) -> Iterator[akin.Item]:
+    """Yield `count` items, and then raise ReadError."""
     for number in range(count):
         yield akin.item(str(number), "a text")
-    if server_ended is not None:
-        server_ended.wait(WAIT_SECONDS)
+    raise ReadError
+
+
+def items_of_a_failing_call(server: ScriptedServer) -> Iterator[akin.Item]:
+    """Yield the items of one message, and raise ReadError after the server has ended the call."""
+    for number in range(_imports.IMPORT_MESSAGE_RESOURCES):
+        yield akin.item(str(number), "a text")
+    server.imports_may_fail.set()
+    server.import_ended.wait(WAIT_SECONDS)
     raise ReadError
 
 
@@ -111,11 +118,11 @@ async def test_an_exception_of_the_items_reaches_the_caller() -> None:
 
 
 async def test_an_exception_of_the_items_replaces_the_error_of_the_call(call: Call) -> None:
-    """An exception of the items is raised even if the server has ended the call before it."""
+    """An exception of a read is raised even if the server ends the call during that read."""
     with ScriptedServer(UNAVAILABLE) as server:
-        items = unreadable_items(300, server.import_ended)
+        server.imports_may_fail.clear()
         with pytest.raises(ReadError):
-            await call(server.address, "import_items", items)
+            await call(server.address, "import_items", items_of_a_failing_call(server))
 
 
 def test_a_read_in_progress_is_waited_for() -> None:

@@ -42,6 +42,7 @@ class ScriptedServer:
         address: `host:port` of the server.
         requests: the requests to GetItem.
         import_count: number of calls of ImportItems.
+        imports_may_fail: ImportItems waits for it before it fails; set by default.
         import_ended: is set when a call of ImportItems has ended.
         is_held: if true, GetItem does not respond until the server stops.
     """
@@ -49,6 +50,8 @@ class ScriptedServer:
     def __init__(self, *script: Failure) -> None:
         self.requests: list[pb.GetItemRequest] = []
         self.import_count = 0
+        self.imports_may_fail = threading.Event()
+        self.imports_may_fail.set()
         self.import_ended = threading.Event()
         self.is_held = False
         self._release = threading.Event()
@@ -99,6 +102,7 @@ class ScriptedServer:
         for request in requests:
             results = [akin.ItemResult(item_id=item.item_id) for item in request.items]
             yield pb.ImportItemsResponse(results=results)
+            self.imports_may_fail.wait(WAIT_SECONDS)
             self._fail(context)
 
     def _fail(self, context: grpc.ServicerContext) -> None:
