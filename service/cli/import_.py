@@ -62,7 +62,7 @@ class Importer:
         """
         started = time.monotonic()
         with self._pool:
-            for batch in self._client.import_batches(
+            for batch in self._client.import_item_batches(
                 self._items(lines), validate_only=self._dry_run
             ):
                 self._count(batch.usage)

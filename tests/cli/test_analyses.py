@@ -7,7 +7,7 @@ import pytest
 from akin.v1 import analysis_service_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
-from support.scripted import ScriptedServer
+from support.recording import RecordingServer
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
@@ -32,9 +32,9 @@ def group(*item_ids: str) -> akin.DuplicateGroup:
 
 def run(*words: str, **answers: list[Message]) -> tuple[Result, list[Message]]:
     """What a command prints, and the questions that it asked."""
-    with ScriptedServer(answers=answers) as server:
+    with RecordingServer(answers) as server:
         done = CliRunner().invoke(app, [*words, "--address", server.address])
-    return done, server.questions
+    return done, server.requests
 
 
 def shown(*words: str, **answers: list[Message]) -> str:
