@@ -120,7 +120,9 @@ class RecommenderServicer:
         deletion = items.parse_batch_delete_items(request)
         async with self._catalogs.use(request.catalog) as catalog:
             deleted = await catalog.items.delete_many(deletion)
-        return pb.BatchDeleteItemsResponse(deleted_count=deleted.count, sequence=deleted.sequence)
+        return pb.BatchDeleteItemsResponse(
+            deleted_count=deleted.item_count, sequence=deleted.sequence
+        )
 
     async def UpsertUser(self, request: pb.UpsertUserRequest) -> pb.UpsertUserResponse:
         """Store a user."""

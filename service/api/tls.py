@@ -13,7 +13,7 @@ from service import errors
 
 
 class TlsFiles(NamedTuple):
-    """PEM files: the server's certificate chain and key, and the CA bundle for client certificates."""
+    """PEM files: certificate chain and key of the server, and CA bundle for client certificates."""
 
     certificate: Path
     key: Path

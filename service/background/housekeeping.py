@@ -30,7 +30,7 @@ async def clean(stores: Stores) -> None:
     """Delete expired items and the rows of dropped generations, until cancelled."""
     while True:
         try:
-            while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).count:
+            while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).item_count:
                 pass
             while await stores.removal.remove_rows():
                 pass

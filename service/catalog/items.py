@@ -137,7 +137,7 @@ class CatalogItems:
         return PreparedItems(embedded.generation, entries, embedded.usage)
 
     async def estimate_import(self, items: Sequence[Item | errors.InvalidRequest]) -> PreparedItems:
-        """Estimate the usage of embedding the valid items of an import; there is nothing to store."""
+        """Estimate the usage of embedding the valid items of an import; nothing is to store."""
         texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
         usage = await serving.text_embedder.estimate(texts)
@@ -175,7 +175,7 @@ class CatalogItems:
         return await self._store.get_many(self._generation, item_ids)
 
     async def list_page(self, after: str, page_size: int, filter_: Filter | None) -> ListedItems:
-        """Return a page of the items that match, with ids after `after`, in ascending byte order."""
+        """Return a page of matching items with ids after `after`, in ascending byte order."""
         if filter_ is not None:
             return await self._list_matching(after, page_size, filter_)
         page = await self._store.list_page(self._generation, after, page_size, limits.PAGE_BYTES)
@@ -217,7 +217,7 @@ class CatalogItems:
             ItemNotFound: the item does not exist, and `allow_missing` is false.
         """
         deletion = await self._store.delete_many(self._generation, [item_id])
-        if not deletion.count and not allow_missing:
+        if not deletion.item_count and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
         await self._generations.barrier.wait_for(deletion.sequence)
         return deletion.sequence
@@ -239,7 +239,7 @@ class CatalogItems:
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]
             deleted = await self._store.delete_many(self._generation, batch, sequence)
-            count += deleted.count
+            count += deleted.item_count
             last_sequence = max(last_sequence, deleted.sequence)
         await self._generations.barrier.wait_for(last_sequence)
         return Deletion(count, last_sequence)

@@ -61,19 +61,32 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
         async with asyncio.TaskGroup() as group:
             tasks = _Tasks(group)
             wiring = Wiring(settings, worker, stores, telemetry, tasks.spawn, stack)
+
+            def announce(address: str) -> None:
+                structlog.get_logger().info(
+                    "serving",
+                    address=address,
+                    process_id=os.getpid(),
+                    items=wiring.catalogs.count_items(),
+                    seconds=round(time.monotonic() - started, 3),
+                )
+                on_serving()
+
             try:
                 server = await _start(settings, worker, stores, telemetry, wiring, tasks)
                 try:
-                    await _admit_until(stop, settings, worker, wiring, server, started, on_serving)
+                    await _admit_until(stop, settings.listen, worker, wiring, server, announce)
                 finally:
-                    await server.drain(settings.shutdown_grace_seconds)
+                    grace_seconds = settings.shutdown_grace_seconds
+                    structlog.get_logger().info("draining", grace_seconds=grace_seconds)
+                    await server.drain(grace_seconds)
             finally:
                 tasks.cancel()
                 telemetry.close()
     structlog.get_logger().info("stopped")
 
 
-async def _start(  # noqa: PLR0913, PLR0917  (everything that the sequence starts)
+async def _start(
     settings: Settings,
     worker: Worker,
     stores: Stores,
@@ -130,20 +143,18 @@ async def _open_default_catalog(
     await stores.generations.open_default(model)
 
 
-async def _admit_until(  # noqa: PLR0913, PLR0917  (everything that the sequence needs)
+async def _admit_until(
     stop: asyncio.Event,
-    settings: Settings,
+    listen: str,
     worker: Worker,
     wiring: Wiring,
     server: Server,
-    started: float,
-    on_serving: Callable[[], None],
+    announce: Callable[[str], None],
 ) -> None:
     """Listen, and admit calls once the indexes reflect every write, until `stop` is set."""
-    log = structlog.get_logger()
     # A worker that is alone listens at once, so that health checks get an answer while it starts.
-    # Several workers share a port: one that listened before it serves would fail its share of calls.
-    address = await _listen(server, settings.listen) if worker.is_alone else ""
+    # Several workers share a port, and one that does not serve yet would fail its share of calls.
+    address = await _listen(server, listen) if worker.is_alone else ""
     stopping = asyncio.create_task(stop.wait())
     catching_up = asyncio.create_task(wiring.catalogs.wait_until_caught_up())
     await asyncio.wait({stopping, catching_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -153,19 +164,11 @@ async def _admit_until(  # noqa: PLR0913, PLR0917  (everything that the sequence
         gc.freeze()
         gc.set_threshold(GC_OBJECTS)
         if not worker.is_alone:
-            address = await _listen(server, settings.listen)
+            address = await _listen(server, listen)
         await server.open_admission()
-        log.info(
-            "serving",
-            address=address,
-            process_id=os.getpid(),
-            items=wiring.catalogs.count_items(),
-            seconds=round(time.monotonic() - started, 3),
-        )
-        on_serving()
+        announce(address)
         await stopping
     catching_up.cancel()
-    log.info("draining", grace_seconds=settings.shutdown_grace_seconds)
 
 
 class _Tasks:

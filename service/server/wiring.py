@@ -89,7 +89,7 @@ class Wiring:
         stack: closes parts when the server ends.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  (the parts that every other part is made from)
+    def __init__(
         self,
         settings: Settings,
         worker: Worker,

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.analysis import analyst, duplicates, groups
+from support.analysis import (
+    classify_text,
+    cluster_items,
+    find_duplicates,
+    find_outliers,
+    groups,
+    search_passages,
+)
 from support.catalogs import Catalog, running
 from support.clock import START_US, FakeClock
 from support.embedders import Fault, FaultyEmbedder, WordEmbedder, unit_vector
@@ -44,15 +51,13 @@ async def filled(
 
 async def put(catalog: Catalog, item_id: str, text: str, expire_us: int | None = None) -> None:
     colour = "red" if item_id.startswith("r") else "blue"
-    await catalog.catalog_items.upsert_item(
+    await catalog.put_item(
         Item(
             item_id,
             text,
             {"colour": colour, "tags": [colour, text.split(maxsplit=1)[0]]},
             expire_us,
         ),
-        require_indexed=False,
-        expected_sequence=None,
     )
 
 
@@ -79,7 +84,7 @@ async def test_copies_are_grouped(tmp_path: Path) -> None:
         "c-equal": STORY,
     }
     async with filled(tmp_path, texts) as catalog:
-        answers = await duplicates(catalog, DuplicatesQuery(min_similarity=-1.0))
+        answers = await find_duplicates(catalog, DuplicatesQuery(min_similarity=-1.0))
         (group,) = [each for each in groups(answers) if "z-first" in each]
         assert "z-first" == group[0]
         assert {"z-first", "a-capital", "b-longer", "c-equal"} == set(group)
@@ -88,9 +93,9 @@ async def test_copies_are_grouped(tmp_path: Path) -> None:
             answers[-1].coverage.examined_count,
             answers[-1].coverage.sampled,
         )
-        strict = groups(await duplicates(catalog, DuplicatesQuery(min_similarity=1.0)))
+        strict = groups(await find_duplicates(catalog, DuplicatesQuery(min_similarity=1.0)))
         assert ["z-first", "c-equal"] in strict
-        around = groups(await duplicates(catalog, DuplicatesQuery("c-equal", -1.0)))
+        around = groups(await find_duplicates(catalog, DuplicatesQuery("c-equal", -1.0)))
         assert [set(group)] == [set(each) for each in around]
 
 
@@ -98,7 +103,7 @@ async def test_hundreds_of_copies_are_one_group(tmp_path: Path) -> None:
     """Of groups of hundreds of equal texts, also of variants of one, none is left out."""
     copies = {f"{n:03}": STORY for n in range(300)} | {f"x{n:03}": STORY + "!" for n in range(200)}
     async with filled(tmp_path, {**copies, **some_texts(20)}) as catalog:
-        found = groups(await duplicates(catalog, DuplicatesQuery(min_similarity=0.5)))
+        found = groups(await find_duplicates(catalog, DuplicatesQuery(min_similarity=0.5)))
         assert set(copies) == set(found[0])
         assert sorted(map(len, found), reverse=True) == list(map(len, found))
 
@@ -106,9 +111,9 @@ async def test_hundreds_of_copies_are_one_group(tmp_path: Path) -> None:
 async def test_duplicates_keep_to_the_filter(tmp_path: Path) -> None:
     """With a filter neither items nor their copies that do not pass are found."""
     async with filled(tmp_path, {"r1": STORY, "r2": STORY, "b1": STORY}) as catalog:
-        found = groups(await duplicates(catalog, DuplicatesQuery(filter=RED)))
+        found = groups(await find_duplicates(catalog, DuplicatesQuery(filter=RED)))
         assert [["r1", "r2"]] == found
-        assert [] == groups(await duplicates(catalog, DuplicatesQuery("b1", filter=RED)))
+        assert [] == groups(await find_duplicates(catalog, DuplicatesQuery("b1", filter=RED)))
 
 
 async def test_duplicates_around_what_is_not_there(tmp_path: Path) -> None:
@@ -116,11 +121,11 @@ async def test_duplicates_around_what_is_not_there(tmp_path: Path) -> None:
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         with pytest.raises(errors.ItemNotFound):
-            await duplicates(catalog, DuplicatesQuery("nothing"))
+            await find_duplicates(catalog, DuplicatesQuery("nothing"))
         embedder.fault = Fault.UNAVAILABLE
         await catalog.put("waits", "a text that waits")
         with pytest.raises(errors.EmbeddingUnavailable):
-            await duplicates(catalog, DuplicatesQuery("waits"))
+            await find_duplicates(catalog, DuplicatesQuery("waits"))
 
 
 async def test_what_waits_or_expired_takes_no_part(tmp_path: Path) -> None:
@@ -133,16 +138,15 @@ async def test_what_waits_or_expired_takes_no_part(tmp_path: Path) -> None:
         clock.advance(seconds=1.0)
         embedder.fault = Fault.UNAVAILABLE
         await put(catalog, "waits", STORY + " today")
-        assert [["r1", "r2"]] == groups(await duplicates(catalog, DuplicatesQuery()))
-        own = analyst(catalog)
-        outliers = await own.find_outliers(OutliersQuery())
+        assert [["r1", "r2"]] == groups(await find_duplicates(catalog, DuplicatesQuery()))
+        outliers = await find_outliers(catalog, OutliersQuery())
         assert {"r1", "r2", "r3"} == {each.item_id for each in outliers.outliers}
-        clusters = await own.cluster_items(ClustersQuery(2, point_limit=10))
+        clusters = await cluster_items(catalog, ClustersQuery(2, point_limit=10))
         assert {"r1", "r2", "r3"} == {each.item_id for each in clusters.points}
         assert 3 == sum(each.item_count for each in clusters.clusters)
-        labels = await own.classify_text(LabelsQuery(STORY, "colour"))
+        labels = await classify_text(catalog, LabelsQuery(STORY, "colour"))
         assert {"r1", "r2", "r3"} == {each.item_id for each in labels.voters}
-        passages = await own.search_passages(PassagesQuery(STORY))
+        passages = await search_passages(catalog, PassagesQuery(STORY))
         assert ["r1", "r2", "r3"] == [each.item_id for each in passages.passages]
 
 
@@ -151,7 +155,7 @@ async def test_outliers_agree_with_all_cosines(tmp_path: Path, wanted: Filter | 
     """Scores are the mean of the ten highest cosines, lowest first, with or without a filter."""
     texts = some_texts(50)
     async with filled(tmp_path, texts) as catalog:
-        answer = await analyst(catalog).find_outliers(OutliersQuery(1000, wanted))
+        answer = await find_outliers(catalog, OutliersQuery(1000, wanted))
         ids = [each for each in texts if wanted is None or each.startswith("r")]
         vectors = np.stack([unit_vector(texts[each]) for each in ids])
         cosines = vectors @ vectors.T
@@ -163,7 +167,7 @@ async def test_outliers_agree_with_all_cosines(tmp_path: Path, wanted: Filter | 
             assert pytest.approx(expected[each.item_id], abs=1e-5) == each.score
         scores = [(each.score, each.item_id) for each in answer.outliers]
         assert sorted(scores) == scores
-        few = await analyst(catalog).find_outliers(OutliersQuery(3, wanted, full=True))
+        few = await find_outliers(catalog, OutliersQuery(3, wanted, full=True))
         assert scores[:3] == [(each.score, each.item_id) for each in few.outliers]
         for each in few.outliers:
             assert each.item is not None
@@ -173,20 +177,19 @@ async def test_outliers_agree_with_all_cosines(tmp_path: Path, wanted: Filter | 
 async def test_a_lone_item_is_like_nothing(tmp_path: Path) -> None:
     """An item without any other has the score 0 and no neighbor; nothing has no outliers."""
     async with filled(tmp_path, {}) as catalog:
-        assert [] == list((await analyst(catalog).find_outliers(OutliersQuery())).outliers)
+        assert [] == list((await find_outliers(catalog, OutliersQuery())).outliers)
         await put(catalog, "alone", STORY)
-        (alone,) = (await analyst(catalog).find_outliers(OutliersQuery())).outliers
+        (alone,) = (await find_outliers(catalog, OutliersQuery())).outliers
         assert ("alone", 0.0, "") == alone[:3]
 
 
 async def test_near_the_deadline_a_sample_answers(tmp_path: Path) -> None:
     """Where there is no time left, what was looked at answers, and says that it is a sample."""
     async with filled(tmp_path, some_texts(30)) as catalog:
-        own = analyst(catalog)
         with no_time_left():
-            answers = await duplicates(catalog, DuplicatesQuery())
-            outliers = await own.find_outliers(OutliersQuery())
-            clusters = await own.cluster_items(ClustersQuery(3))
+            answers = await find_duplicates(catalog, DuplicatesQuery())
+            outliers = await find_outliers(catalog, OutliersQuery())
+            clusters = await cluster_items(catalog, ClustersQuery(3))
         for coverage in (answers[-1].coverage, outliers.coverage, clusters.coverage):
             assert (30, 0, True) == (coverage.item_count, coverage.examined_count, coverage.sampled)
         assert [] == [*groups(answers), *outliers.outliers, *clusters.clusters]
@@ -196,10 +199,10 @@ async def test_fewer_items_than_groups(tmp_path: Path) -> None:
     """More groups than items are refused; as many make each item a group of its own."""
     async with filled(tmp_path, some_texts(6)) as catalog:
         with pytest.raises(errors.TooFewItems):
-            await analyst(catalog).cluster_items(ClustersQuery(7))
-        answer = await analyst(catalog).cluster_items(ClustersQuery(6))
+            await cluster_items(catalog, ClustersQuery(7))
+        answer = await cluster_items(catalog, ClustersQuery(6))
         assert [1] * 6 == [each.item_count for each in answer.clusters]
-        nothing = await analyst(catalog).cluster_items(
+        nothing = await cluster_items(catalog, 
             ClustersQuery(filter=Filter(all=(Condition("colour", Equals("green")),)))
         )
         assert [] == list(nothing.clusters)
@@ -215,7 +218,7 @@ async def test_clusters_follow_the_subjects(tmp_path: Path) -> None:
     texts = {f"{name}{n}": f"{text} {n}" for name, text in subjects.items() for n in range(12)}
     async with filled(tmp_path, texts) as catalog:
         query = ClustersQuery(0, representative_limit=4, point_limit=36)
-        answer = await analyst(catalog).cluster_items(query)
+        answer = await cluster_items(catalog, query)
         assert [12, 12, 12] == [each.item_count for each in answer.clusters]
         for number, each in enumerate(answer.clusters):
             (subject,) = {
@@ -228,8 +231,8 @@ async def test_clusters_follow_the_subjects(tmp_path: Path) -> None:
             assert {subject} == {one.item_id.rstrip("0123456789") for one in each.representatives}
             near = [one.similarity for one in each.representatives]
             assert sorted(near, reverse=True) == near
-        assert answer == await analyst(catalog).cluster_items(query)
-        red = await analyst(catalog).cluster_items(replace(query, filter=RED))
+        assert answer == await cluster_items(catalog, query)
+        red = await cluster_items(catalog, replace(query, filter=RED))
         assert [] == list(red.clusters)
 
 
@@ -238,19 +241,18 @@ async def test_labels_count_each_value(tmp_path: Path) -> None:
     texts = {"r1": "jazz trumpet club", "r2": "jazz trumpet band", "b1": "wolves hunt snow"}
     async with filled(tmp_path, texts) as catalog:
         await catalog.put("bare", "jazz trumpet club")
-        own = analyst(catalog)
-        answer = await own.classify_text(LabelsQuery("jazz trumpet club", "tags", neighbor_count=2))
+        answer = await classify_text(catalog, LabelsQuery("jazz trumpet club", "tags", neighbor_count=2))
         assert ["r1", "r2"] == [each.item_id for each in answer.voters]
         assert {"red", "jazz"} == {each.value for each in answer.labels}
         assert answer.labels[0].probability == answer.labels[1].probability
         assert ["jazz", "red"] == [each.value for each in answer.labels]
-        other = await own.classify_text(
+        other = await classify_text(catalog, 
             LabelsQuery("jazz trumpet club", "colour", exclude_item_ids=("r1", "r2"))
         )
         assert ["blue"] == [each.value for each in other.labels]
-        red = await own.classify_text(LabelsQuery("wolves hunt", "colour", RED))
+        red = await classify_text(catalog, LabelsQuery("wolves hunt", "colour", RED))
         assert {"r1", "r2"} == {each.item_id for each in red.voters}
-        nothing = await own.classify_text(LabelsQuery("jazz", "no.such.attribute"))
+        nothing = await classify_text(catalog, LabelsQuery("jazz", "no.such.attribute"))
         assert ([], []) == (list(nothing.labels), list(nothing.voters))
 
 
@@ -273,7 +275,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
         for item_id, text in texts.items():
             await catalog.put(item_id, text)
         for item_id in ("i3", "i8", "i12"):  # so that rows move and passages are put again
-            await catalog.catalog_items.delete_item(item_id, allow_missing=False)
+            await catalog.items.delete(item_id, allow_missing=False)
             await catalog.put(item_id, texts[item_id])
         query = unit_vector("violinist in Norway")
         expected = sorted(
@@ -283,8 +285,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
                 for span in catalog.text_embedder.chunks(text)
             ),
         )
-        own = analyst(catalog)
-        answer = await own.search_passages(PassagesQuery("violinist in Norway", limit=25))
+        answer = await search_passages(catalog, PassagesQuery("violinist in Norway", limit=25))
         assert 25 == len(answer.passages)
         for (negative, item_id, _), each in zip(expected, answer.passages, strict=False):
             assert item_id == each.item_id
@@ -292,25 +293,24 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             whole = texts[item_id].encode()
             assert each.text.encode() == whole[each.start_offset : each.end_offset]
             assert pytest.approx(each.score, abs=1e-5) == float(unit_vector(each.text) @ query)
-        single = await own.search_passages(
+        single = await search_passages(catalog, 
             PassagesQuery("violinist in Norway", limit=1000, passages_per_item=1)
         )
         assert len(texts) == len(single.passages) == len({p.item_id for p in single.passages})
         least = answer.passages[4].score
-        cut = await own.search_passages(PassagesQuery("violinist in Norway", min_score=least))
+        cut = await search_passages(catalog, PassagesQuery("violinist in Norway", min_score=least))
         assert list(answer.passages[:5]) == list(cut.passages)
 
 
 async def test_what_is_deleted_during_the_work_is_not_told(tmp_path: Path) -> None:
     """Items that come and go while answers are made never make them fail, nor stay in them."""
     async with filled(tmp_path, {**some_texts(200), "d1": STORY, "d2": STORY}) as catalog:
-        own = analyst(catalog)
-        stream = own.find_duplicates(DuplicatesQuery())
+        stream = find_duplicates(catalog, DuplicatesQuery())
         outliers, clusters, _, _ = await asyncio.gather(
-            own.find_outliers(OutliersQuery(1000)),
-            own.cluster_items(ClustersQuery(3, point_limit=1000)),
-            catalog.catalog_items.delete_item("d1", allow_missing=False),
-            catalog.catalog_items.delete_item("r000", allow_missing=False),
+            find_outliers(catalog, OutliersQuery(1000)),
+            cluster_items(catalog, ClustersQuery(3, point_limit=1000)),
+            catalog.items.delete("d1", allow_missing=False),
+            catalog.items.delete("r000", allow_missing=False),
         )
         assert 200 <= len(outliers.outliers) <= 202
         assert 3 == len(clusters.clusters)

@@ -8,7 +8,7 @@ from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEm
 from support.stores import all_items, rows
 
 from service import errors
-from service.background.pending_items import DELAYS_SECONDS, ITEMS_PER_ROUND
+from service.background.pending_items import RETRY_SECONDS, ITEMS_PER_ROUND
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
@@ -17,7 +17,7 @@ REASON = UNAVAILABLE_MESSAGE
 
 
 async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str]:
-    stored = await catalog.catalog_items.get_item(item_id)
+    stored = await catalog.items.get(item_id)
     return stored.state, stored.pending_reason
 
 
@@ -31,7 +31,7 @@ async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
             upserted.stored.pending_reason,
         )
         assert not upserted.embedded
-        assert upserted.stored == await catalog.catalog_items.get_item("a")
+        assert upserted.stored == await catalog.items.get("a")
 
 
 async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Path) -> None:
@@ -41,16 +41,16 @@ async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Pa
         version = (await catalog.put("a", "tea")).stored.sequence
         embedder.fault = None
         assert [] == await catalog.recommended(TextSource("tea"))
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a"] == await catalog.recommended(TextSource("tea"))
-        stored = await catalog.catalog_items.get_item("a")
+        stored = await catalog.items.get("a")
         assert (ItemState.INDEXED, "", version) == (
             stored.state,
             stored.pending_reason,
             stored.sequence,
         )
-        assert 0 == await catalog.pending.round()
+        assert 0 == await catalog.pending.run_round()
 
 
 async def test_a_pending_item_outlives_a_restart(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ async def test_a_pending_item_outlives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, FaultyEmbedder(Fault.UNAVAILABLE), FakeClock()) as catalog:
         await catalog.put("a", "tea")
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a"] == await catalog.recommended(TextSource("tea"))
 
@@ -77,7 +77,7 @@ async def test_the_old_version_goes_on_being_recommended(tmp_path: Path) -> None
         assert "a" != (await catalog.recommended(TextSource("loud trumpets")))[0]
         assert "a" not in await catalog.recommended(ItemSource("a"))
         embedder.fault = None
-        await catalog.pending.round()
+        await catalog.pending.run_round()
         await catalog.caught_up()
         assert "a" == (await catalog.recommended(TextSource("loud trumpets")))[0]
 
@@ -87,14 +87,14 @@ async def test_attempts_are_spaced_ever_wider(tmp_path: Path) -> None:
     clock, embedder = FakeClock(), FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, clock) as catalog:
         await catalog.put("a", "tea")
-        assert 1 == await catalog.pending.round()
-        for delay_seconds in (*DELAYS_SECONDS, DELAYS_SECONDS[-1]):
+        assert 1 == await catalog.pending.run_round()
+        for delay_seconds in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
             clock.advance(seconds=delay_seconds, microseconds=-1)
-            assert 0 == await catalog.pending.round()
+            assert 0 == await catalog.pending.run_round()
             clock.advance(microseconds=1)
-            assert 1 == await catalog.pending.round()
+            assert 1 == await catalog.pending.run_round()
         assert (ItemState.PENDING, REASON) == await state(catalog, "a")
-    assert 2 + len(DELAYS_SECONDS) + 1 == len(embedder.texts)
+    assert 2 + len(RETRY_SECONDS) + 1 == len(embedder.texts)
 
 
 async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.put("a", "tea")
-        await catalog.pending.round()
+        await catalog.pending.run_round()
         await catalog.put("a", "coffee")
         embedder.fault = None
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         assert (ItemState.INDEXED, "") == await state(catalog, "a")
 
 
@@ -116,7 +116,7 @@ async def test_an_item_indexed_meanwhile_is_not_tried(tmp_path: Path) -> None:
         await catalog.put("a", "tea")
         embedder.fault = None
         await catalog.put("a", "coffee")
-        assert 0 == await catalog.pending.round()
+        assert 0 == await catalog.pending.run_round()
         assert ["a"] == await catalog.recommended(TextSource("coffee"))
 
 
@@ -128,7 +128,7 @@ async def test_items_with_one_text_need_one_attempt(tmp_path: Path) -> None:
             await catalog.put(item_id, "tea")
         embedder.fault = None
         embedder.batches.clear()
-        assert 3 == await catalog.pending.round()
+        assert 3 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a", "b", "c"] == await catalog.recommended(TextSource("tea"))
     assert ["tea"] == embedder.texts
@@ -142,7 +142,7 @@ async def test_each_pending_item_gets_its_own_vector(tmp_path: Path) -> None:
         for item_id, text in texts.items():
             await catalog.put(item_id, text)
         embedder.fault = None
-        await catalog.pending.round()
+        await catalog.pending.run_round()
     async with running(tmp_path, FaultyEmbedder(Fault.UNAVAILABLE), FakeClock()) as catalog:
         for item_id, text in texts.items():
             assert [item_id] == await catalog.recommended(TextSource(text), 1)
@@ -153,11 +153,11 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         items = [Item(f"i{n}", f"text {n}") for n in range(ITEMS_PER_ROUND + 1)]
-        await catalog.catalog_items.store(
-            await catalog.catalog_items.prepare(items, require_indexed=False)
+        await catalog.items.store_import(
+            await catalog.items.prepare_import(items, require_indexed=False)
         )
         embedder.fault = None
-        rounds = [await catalog.pending.round() for _ in range(3)]
+        rounds = [await catalog.pending.run_round() for _ in range(3)]
         assert [ITEMS_PER_ROUND, 1, 0] == rounds
         await catalog.caught_up()
         assert len(items) == catalog.follower.items
@@ -169,7 +169,7 @@ async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.put("a", "zzz")
         embedder.fault = Fault.ZEROS
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         state_now, reason = await state(catalog, "a")
         assert ItemState.PENDING is state_now
         assert "no word" in reason
@@ -184,7 +184,7 @@ async def test_require_indexed_stores_nothing(
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         before = catalog.stores.database.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
-            await catalog.catalog_items.upsert_item(
+            await catalog.put_item(
                 Item("a", "tea"), require_indexed=True, expected_sequence=expected_sequence
             )
         assert before == catalog.stores.database.last_sequence
@@ -199,8 +199,8 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
         await catalog.text_embedder.documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
         items = [Item("a", "tea"), Item("b", "coffee"), Item("", " "), Item("d", "tea")]
-        prepared = await catalog.catalog_items.prepare(items, require_indexed=True)
-        outcomes = await catalog.catalog_items.store(prepared)
+        prepared = await catalog.items.prepare_import(items, require_indexed=True)
+        outcomes = await catalog.items.store_import(prepared)
         kinds = [StoredItem, errors.EmbeddingUnavailable, errors.InvalidRequest, StoredItem]
         assert kinds == [type(outcome) for outcome in outcomes]
         assert ["a", "d"] == [
@@ -215,7 +215,7 @@ async def test_what_can_never_be_embedded_is_refused(tmp_path: Path) -> None:
             await catalog.put("a", "zzz")
         user = User("u", (Preference("zzz"),))
         with pytest.raises(errors.InvalidRequest, match=r"^user\.preferences\[0\]\.text"):
-            await catalog.catalog_items.upsert_user(user)
+            await catalog.users.upsert(UserUpsert(user))
         assert [] == await all_items(catalog.stores, catalog.row)
         assert None is await catalog.stores.users.get(catalog.row, "u")
 
@@ -225,12 +225,12 @@ async def test_a_user_is_not_stored_without_vectors(tmp_path: Path) -> None:
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         user = User("u", (Preference("tea"),))
-        stored, _ = await catalog.catalog_items.upsert_user(user)
+        stored, _ = await catalog.users.upsert(UserUpsert(user))
         embedder.fault = Fault.UNAVAILABLE
         changed = replace(user, preferences=(Preference("tea"), Preference("coffee")))
         with pytest.raises(errors.EmbeddingUnavailable):
-            await catalog.catalog_items.upsert_user(changed)
-        assert stored == await catalog.catalog_items.get_user("u")
+            await catalog.users.upsert(UserUpsert(changed))
+        assert stored == await catalog.users.get("u")
 
 
 async def test_a_pending_item_has_no_neighbors_yet(tmp_path: Path) -> None:

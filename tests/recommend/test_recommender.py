@@ -97,7 +97,7 @@ async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> 
     """Liked items that are not in the index are named in the user's order."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", liked=("gone", "wolves", "never", "heist"))
-        await catalog.catalog_items.delete_item("heist", allow_missing=False)
+        await catalog.items.delete("heist", allow_missing=False)
         answer = await catalog.recommender.recommend(Query(UserSource("u"), 10))
         assert ("gone", "never", "heist") == answer.missing_item_ids
         assert "bears" == ids(answer)[0]
@@ -153,7 +153,7 @@ async def test_the_full_view_brings_the_items(tmp_path: Path, source: Source) ->
         answer = await catalog.recommender.recommend(Query(source, 3, full=True))
         assert ids(answer) == await catalog.recommended(source, 3)
         for each in answer.recommendations:
-            assert await catalog.catalog_items.get_item(each.item_id) == each.item
+            assert await catalog.items.get(each.item_id) == each.item
 
 
 async def test_equal_scores_come_by_id(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
         assert "new" == (await catalog.recommended(TextSource("northern jazz wolves")))[0]
         await catalog.put("new", "knitting patterns")
         assert "new" == (await catalog.recommended(TextSource("knitting patterns")))[0]
-        await catalog.catalog_items.delete_item("new", allow_missing=False)
+        await catalog.items.delete("new", allow_missing=False)
         assert "new" not in await catalog.recommended(TextSource("knitting patterns"))
 
 

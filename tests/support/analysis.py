@@ -15,19 +15,43 @@ from support.catalogs import Catalog
 from support.rejections import OPTIONS
 
 
-def analyst(catalog: Catalog) -> Analyst:
-    """The use cases over a catalog."""
-    return Analyst(catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder)
+async def find_duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:
+    """Return every event of a search for near-duplicates."""
+    search = DuplicateSearch(catalog.stores.items, catalog.row, catalog.follower)
+    return [event async for event in search.find(query)]
 
 
-async def duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:
-    """All that a search for duplicates answers."""
-    return [each async for each in analyst(catalog).find_duplicates(query)]
+async def find_outliers(catalog: Catalog, query: OutliersQuery) -> Outliers:
+    """Return the outliers of a catalog."""
+    return await OutlierSearch(catalog.stores.items, catalog.row, catalog.follower).find(query)
 
 
-def groups(answers: list[Duplicates]) -> list[list[str]]:
-    """The groups of all answers, as ids."""
-    return [[item.item_id for item in group] for answer in answers for group in answer.groups]
+async def cluster_items(catalog: Catalog, query: ClustersQuery) -> Clusters:
+    """Return the clusters of a catalog."""
+    return await Clusterer(catalog.stores.items, catalog.row, catalog.follower).find(query)
+
+
+async def classify_text(catalog: Catalog, query: LabelsQuery) -> Labels:
+    """Return the labels of a text."""
+    classifier = TextClassifier(
+        catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder
+    )
+    return await classifier.classify(query)
+
+
+async def search_passages(catalog: Catalog, query: PassagesQuery) -> Passages:
+    """Return the passages that are most similar to a text."""
+    search = PassageSearch(
+        catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder
+    )
+    return await search.search(query)
+
+
+def groups(events: list[Duplicates]) -> list[list[str]]:
+    """Return the groups of all events, as ids."""
+    return [
+        [item.item_id for item in group.items] for event in events for group in event.groups or ()
+    ]
 
 
 @contextmanager
@@ -38,5 +62,9 @@ def stub(address: str) -> Iterator[AnalysisServiceStub]:
 
 
 def found_groups(replies: list[pb.FindDuplicatesResponse]) -> list[list[str]]:
-    """The groups of all replies, as ids."""
-    return [[item.item_id for item in group.items] for reply in replies for group in reply.groups]
+    """Return the groups of all replies, as ids."""
+    return [
+        [item.item_id for item in group.items]
+        for reply in replies
+        for group in reply.groups.groups
+    ]
