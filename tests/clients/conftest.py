@@ -4,7 +4,7 @@ from typing import Any
 import akin
 import pytest
 
-STREAMS = {"find_duplicates", "import_items", "import_batches"}
+STREAMS = {"find_duplicates", "import_items", "import_item_batches"}
 
 Ask = Callable[..., Awaitable[Any]]
 

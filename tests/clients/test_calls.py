@@ -44,7 +44,7 @@ FULL_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], Message]] = [
         ),
     ),
     (
-        "import_batches",
+        "import_item_batches",
         ([ITEM],),
         {"require_indexed": True, "validate_only": True},
         recommender.ImportItemsRequest(
@@ -204,7 +204,7 @@ RESULT = akin.ItemResult(item_id="a")
 IMPORTED = akin.ImportItemsResponse(results=[RESULT, RESULT])
 RESULTS: list[tuple[str, tuple[Any, ...], str, Message, Any]] = [
     ("import_items", ([ITEM],), "ImportItems", IMPORTED, [RESULT, RESULT]),
-    ("import_batches", ([ITEM],), "ImportItems", IMPORTED, [IMPORTED]),
+    ("import_item_batches", ([ITEM],), "ImportItems", IMPORTED, [IMPORTED]),
     ("get_item", ("a",), "GetItem", recommender.GetItemResponse(item=ITEM), ITEM),
     ("delete_item", ("a",), "DeleteItem", recommender.DeleteItemResponse(sequence=7), 7),
     (

@@ -76,7 +76,7 @@ def test_every_rpc_has_a_call() -> None:
     assert {name[1:] for name in names} == surface(akin.Client).keys() - {
         "__init__",
         "close",
-        "import_batches",
+        "import_item_batches",
         "is_serving",
     }
 

@@ -81,7 +81,7 @@ async def test_a_stream_keeps_its_deadline(ask: Ask) -> None:
     ("call", "given", "method", "answer"),
     [
         ("find_duplicates", (), "FindDuplicates", PROGRESS),
-        ("import_batches", ([ITEM],), "ImportItems", IMPORTED),
+        ("import_item_batches", ([ITEM],), "ImportItems", IMPORTED),
     ],
 )
 async def test_a_stream_that_is_left_ends(

@@ -272,7 +272,7 @@ def test_a_dry_run_costs_nothing(tmp_path: Path, provider: ScriptedProvider) -> 
         told = command(server, "import", str(file), "--dry-run")
         assert (30, 29) == (told["items"], told["new_texts"])
         assert pytest.approx(told["prompt_tokens"] * 0.001) == told["cost_usd"] > 0
-        (reply,) = client.import_batches(
+        (reply,) = client.import_item_batches(
             [akin.item(each["id"], each["text"]) for each in (lines[0], bad)], validate_only=True
         )
         assert ["", "INVALID_REQUEST"] == [result.reason for result in reply.results]

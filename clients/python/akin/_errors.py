@@ -46,7 +46,7 @@ class AkinError(Exception):
 
 
 def decode(error: grpc.RpcError) -> AkinError:
-    """Converts the error of a gRPC call, asyncio or blocking, to an AkinError."""
+    """Convert the error of a gRPC call, asyncio or blocking, to an AkinError."""
     # Both kinds of call errors have these methods; their common base class does not.
     call: grpc.Call = error  # type: ignore[assignment]
     decoded = AkinError(call.code(), call.details() or "")

@@ -16,7 +16,7 @@ Request = TypeVar("Request", bound=Message)
 
 
 def split(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
-    """Splits items or users into groups of one message each.
+    """Split items or users into groups of one message each.
 
     A group has at most MESSAGE_RESOURCES resources and MESSAGE_BYTES bytes. A larger resource is a
     group of its own.
@@ -49,7 +49,7 @@ class RequestStream(Iterator[Request]):
         self._requests = iter(requests)
 
     def __next__(self) -> Request:
-        """Returns the next request."""
+        """Return the next request."""
         try:
             return next(self._requests)
         except StopIteration:

@@ -17,7 +17,7 @@ ITEMS = (
 
 
 def main(address: str) -> None:
-    """Runs the example against a server."""
+    """Run the example against a server."""
     with akin.Client(address) as client:
         for result in client.import_items(ITEMS):
             if result.code:

@@ -42,7 +42,7 @@ class Channel:
         self._timeout_seconds = timeout_seconds
 
     async def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection and cancels the calls in progress."""
         await self.grpc_channel.close()
 
     async def call(
@@ -51,7 +51,7 @@ class Channel:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
-        """Sends one request and returns its response."""
+        """Send one request and returns its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             return await method(request, timeout=timeout)
@@ -64,7 +64,7 @@ class Channel:
         request: Request,
         timeout_seconds: float,
     ) -> AsyncIterator[Response]:
-        """Sends one request and yields its responses."""
+        """Send one request and yields its responses."""
         call = method(request, timeout=timeout_seconds)
         try:
             async for response in call:
@@ -79,7 +79,7 @@ class Channel:
         method: grpc.aio.StreamStreamMultiCallable[Request, Response],
         requests: Iterable[Request],
     ) -> AsyncIterator[Response]:
-        """Sends requests and yields their responses, without a deadline.
+        """Send requests and yields their responses, without a deadline.
 
         An exception from `requests` ends the call and reaches the caller.
         """

@@ -41,7 +41,7 @@ class Channel:
         self._timeout_seconds = timeout_seconds
 
     def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection and cancels the calls in progress."""
         self.grpc_channel.close()
 
     def call(
@@ -50,7 +50,7 @@ class Channel:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
-        """Sends one request and returns its response."""
+        """Send one request and returns its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             return method(request, timeout=timeout)
@@ -63,7 +63,7 @@ class Channel:
         request: Request,
         timeout_seconds: float,
     ) -> Iterator[Response]:
-        """Sends one request and yields its responses."""
+        """Send one request and yields its responses."""
         call = method(request, timeout=timeout_seconds)
         try:
             yield from call
@@ -77,7 +77,7 @@ class Channel:
         method: grpc.StreamStreamMultiCallable[Request, Response],
         requests: Iterable[Request],
     ) -> Iterator[Response]:
-        """Sends requests and yields their responses, without a deadline.
+        """Send requests and yields their responses, without a deadline.
 
         An exception from `requests` ends the call and reaches the caller.
         """
