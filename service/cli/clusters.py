@@ -32,7 +32,7 @@ def print_clusters(
     address: options.Address = options.DEFAULT_ADDRESS,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print clusters of similar items with their keywords, and draw a map of them with --plot."""
+    """Print clusters of similar items with their keywords."""
     filter_ = options.parse_filter(filter_json)
     try:
         if plot is not None:

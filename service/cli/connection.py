@@ -66,7 +66,9 @@ def set_connection_options(
     """Akin, a recommendation service: texts in over gRPC, recommendations out."""
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
     api_key = "" if key_file is None else key_file.read_text().strip()
-    _options.set(ConnectionOptions(catalog, api_key, akin.Tls(*files) if tls or any(files) else None))
+    _options.set(
+        ConnectionOptions(catalog, api_key, akin.Tls(*files) if tls or any(files) else None)
+    )
 
 
 @contextmanager

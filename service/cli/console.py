@@ -91,12 +91,12 @@ def is_progress_visible() -> bool:
 
 @contextmanager
 def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
-    """Show a progress bar over bytes with one task, whose field `done` counts stored items."""
+    """Show a progress bar over bytes with one task, whose field `done` counts items."""
     bar = Progress(
         TextColumn(title),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[done]} items stored"),
+        TextColumn("{task.fields[done]} items"),
         TimeRemainingColumn(),
         console=err,
         disable=not is_progress_visible(),

@@ -66,9 +66,7 @@ def _collect(responses: Iterable[akin.FindDuplicatesResponse]) -> akin.Duplicate
         for response in responses:
             if response.WhichOneof("event") == "progress":
                 coverage = response.progress.coverage
-                bar.update(
-                    task, completed=coverage.examined_item_count, total=coverage.item_count
-                )
+                bar.update(task, completed=coverage.examined_item_count, total=coverage.item_count)
             else:
                 result.groups.extend(response.groups.groups)
                 result.coverage.CopyFrom(response.groups.coverage)

@@ -55,9 +55,11 @@ def evaluate(
 ) -> None:
     """Measure the quality and latency of ranking strategies with temporary servers.
 
-    Line of a person: {"user_id", "liked": [ids, oldest first], "held_out": [ids]}. Each person gets
-    20 recommendations from the liked items. Quality is how many held-out items are among them. The
-    embedder settings of the environment apply, and each text is embedded once.
+    Person: {"user_id": "ann", "liked": ["a", "b"], "held_out": ["c"]}, likes from the oldest to the
+    latest. Each person gets 20 recommendations for the liked items, and the metrics measure how
+    many held-out items are among them.
+
+    The servers use the embedder settings of the environment and embed each text once.
     """
     try:
         if plot is not None:

@@ -98,7 +98,9 @@ def has_hit(recommended: Sequence[str], held_out: Collection[str]) -> bool:
 
 def compute_coverage(results: Iterable[Sequence[str]], items: int) -> float:
     """Return the share of all items that are in the first COVERAGE_TOP of any result."""
-    return len({item_id for recommended in results for item_id in recommended[:COVERAGE_TOP]}) / items
+    return (
+        len({item_id for recommended in results for item_id in recommended[:COVERAGE_TOP]}) / items
+    )
 
 
 def compute_percentile(values: Sequence[float], percent: float) -> float:

@@ -30,9 +30,13 @@ def import_file(
 ) -> None:
     """Import items and users from a JSONL file.
 
-    Item: {"id", "text", "attributes", "expire_time"}. User: {"user_id", "preferences": [{"text",
-    "weight"}], "liked": [ids]}. Invalid lines are reported by line number and skipped; the command
-    then exits with status 1.
+    Item: {"id": "sku-1", "text": "trail shoes", "attributes": {"price": 89}, "expire_time":
+    "2030-01-31T00:00:00Z"}. Only the id and the text are required.
+
+    User: {"user_id": "ann", "preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}.
+    Only the id is required.
+
+    Invalid lines are reported by line number and skipped; the command then exits with status 1.
     """
     path = None if file == "-" else Path(file)
     if path is not None and not path.is_file():

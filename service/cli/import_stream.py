@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from queue import Queue
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-import akin
 
-Resource = TypeVar("Resource", akin.Item, akin.User)
-Batch = TypeVar("Batch", akin.ImportItemsResponse, akin.ImportUsersResponse)
+class ImportBatch(Protocol):
+    """A response of an import: one result for each resource of a request message."""
+
+    @property
+    def results(self) -> Iterable[object]:
+        """The results, in the order of the resources."""
+
+
+Resource = TypeVar("Resource")
+Batch = TypeVar("Batch", bound=ImportBatch)
 
 # Resources that wait to be sent. Few, because each can have megabytes.
 MAX_WAITING_RESOURCES = 64

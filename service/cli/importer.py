@@ -91,10 +91,14 @@ class Importer:
         client, dry_run = self._client, self._dry_run
         with ThreadPoolExecutor(2) as executor:
             items = ImportStream(
-                executor, partial(client.import_item_batches, validate_only=dry_run), self._add_items
+                executor,
+                partial(client.import_item_batches, validate_only=dry_run),
+                self._add_items,
             )
             users = ImportStream(
-                executor, partial(client.import_user_batches, validate_only=dry_run), self._add_users
+                executor,
+                partial(client.import_user_batches, validate_only=dry_run),
+                self._add_users,
             )
             try:
                 self._read(lines, items, users)

@@ -28,9 +28,11 @@ def create_key(
         typer.Option(help="Maximum number of calls per second, on average. Default: no maximum."),
     ] = None,
 ) -> None:
-    """Create an API key. Prints the key to standard error, once, and its entry for the file that
-    AKIN_API_KEYS names, {"keys": [...]}, to standard output.
-    """  # noqa: D205  (Typer prints the docstring as it is)
+    """Create an API key.
+
+    Prints the key to standard error, once. Prints its entry for the file that AKIN_API_KEYS names,
+    {"keys": [...]}, to standard output.
+    """
     secret = secrets.token_urlsafe(KEY_BYTES)
     fields = {
         "name": name,

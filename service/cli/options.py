@@ -17,14 +17,20 @@ Address = Annotated[str, typer.Option(help="Address of the server, as host:port.
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 FilterJson = Annotated[
     str | None,
-    typer.Option("--filter", help="Filter message as JSON. Default: all items match."),
+    typer.Option(
+        "--filter",
+        help="Filter that items must match, as a Filter message in JSON. Default: all items.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(help="Maximum number of results.")]
 MinScore = Annotated[
     float | None, typer.Option(help="Minimum score of a result. Default: no minimum.")
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option("--plot", dir_okay=False, help="PNG file to draw. Default: none.")
+    Path | None,
+    typer.Option(
+        "--plot", dir_okay=False, help="PNG file to draw the result in. Default: no file."
+    ),
 ]
 DataDir = Annotated[
     Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
@@ -33,8 +39,8 @@ DataDir = Annotated[
 Provider = Annotated[
     str,
     typer.Option(
-        help="Provider of the model: local, or the one in the server's settings. "
-        "Default: the one in the server's settings."
+        help="Provider of the model: local, or the one in the server's settings, which is the "
+        "default."
     ),
 ]
 Model = Annotated[str, typer.Option(help="Name of the model. Default: the server's setting.")]

@@ -29,7 +29,8 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     template: options.Template = "",
     query_template: options.QueryTemplate = "",
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Print the texts, tokens, cost and time; start nothing.")
+        bool,
+        typer.Option("--estimate", help="Print the texts, tokens, cost and time; start nothing."),
     ] = False,
     status: Annotated[
         bool, typer.Option("--status", help="Print the progress of the current re-embedding.")
@@ -133,7 +134,9 @@ def _print_reembedding(reembedding: akin.Reembedding, *, as_json: bool) -> None:
     if reembedding.error_reason:
         typer.echo(f"retrying after an error: {_describe_error(reembedding)}")
     if reembedding.state == akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
-        typer.echo("the previous vectors are kept: --rollback serves them again, --commit drops them")
+        typer.echo(
+            "the previous vectors are kept: --rollback serves them again, --commit drops them"
+        )
 
 
 def _print_estimate(estimate: akin.EstimateReembeddingResponse, *, as_json: bool) -> None:

@@ -23,7 +23,7 @@ def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command
     limit: options.Limit = 10,
     min_score: options.MinScore = None,
     per_item: Annotated[
-        int, typer.Option(help="Maximum number of passages of one item. 0: no maximum.")
+        int, typer.Option(help="Maximum number of passages of one item. 0: unlimited.")
     ] = 0,
     filter_json: options.FilterJson = None,
     address: options.Address = options.DEFAULT_ADDRESS,

@@ -12,7 +12,10 @@ from service.cli.connection import connect
 def print_status(
     address: options.Address = options.DEFAULT_ADDRESS, as_json: options.AsJson = False
 ) -> None:
-    """Print the state of a server and of a catalog. Exits with status 1 if it is not ready."""
+    """Print the state of a server and of a catalog.
+
+    Exits with status 1 if the server is not ready.
+    """
     with connect(address) as client:
         serving = client.is_serving()
         catalog = client.get_catalog() if serving else None
@@ -34,8 +37,7 @@ def _print(catalog: akin.Catalog) -> None:
     if index.graph_vector_count:
         building = "; building more" if index.building else ""
         typer.echo(
-            f"index: {index.graph_vector_count} of {index.vector_count} vectors "
-            f"in graphs{building}"
+            f"index: {index.graph_vector_count} of {index.vector_count} vectors in graphs{building}"
         )
     if catalog.embedding_error_reason:
         typer.echo(

@@ -41,7 +41,10 @@ def run_temporary_server(folder: str, **settings: str) -> Iterator[str]:
         "workers": "1",
         **settings,
     }
-    environment = {**os.environ, **{f"AKIN_{name.upper()}": value for name, value in values.items()}}
+    environment = {
+        **os.environ,
+        **{f"AKIN_{name.upper()}": value for name, value in values.items()},
+    }
     command = [sys.executable, "-m", "service", "serve"]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)  # noqa: S603
     try:

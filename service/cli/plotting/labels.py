@@ -33,9 +33,7 @@ CONNECTED_PIXELS = 30.0
 MAX_PUSHES = 300
 
 
-def draw_labels(
-    axes: Axes, labels: Sequence[str], positions: Boxes, colors: Sequence[str]
-) -> None:
+def draw_labels(axes: Axes, labels: Sequence[str], positions: Boxes, colors: Sequence[str]) -> None:
     """Draw labels near their positions, in darker shades of their colors, without overlaps.
 
     Args:

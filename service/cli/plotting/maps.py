@@ -43,8 +43,11 @@ MARKERS = "o^sDvP"
 # Area of all points together, in square points of ink: maps of any size look equally dense.
 TOTAL_POINT_AREA = 40_000.0
 
-# Limits of the area of one point, in square points: visible, but not a blob.
-MIN_POINT_AREA, MAX_POINT_AREA = 5.0, 45.0
+# Area of one point in a full map, in square points: smaller points are hard to see.
+MIN_POINT_AREA = 5.0
+
+# Area of one point in a sparse map, in square points: larger points look like clusters.
+MAX_POINT_AREA = 45.0
 
 # Keywords of a cluster in its label.
 LABEL_KEYWORDS = 3
@@ -85,9 +88,7 @@ def _add_title(figure: Figure, response: akin.ClusterItemsResponse) -> None:
     coverage = response.coverage
     clusters = analysis_output.format_count(len(response.clusters), "cluster")
     items = analysis_output.format_count(coverage.item_count, "item")
-    figure.text(
-        0.025, 0.955, f"{items} in {clusters}", size=18, weight="bold", color=TITLE_COLOR
-    )
+    figure.text(0.025, 0.955, f"{items} in {clusters}", size=18, weight="bold", color=TITLE_COLOR)
     points = len(response.points)
     drawn = f"{points:,} items drawn" if points < coverage.examined_item_count else None
     caption = analysis_output.join_captions(analysis_output.describe_sample(coverage), drawn)
