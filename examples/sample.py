@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 import akin
 
-from service.cli.demo import SAMPLE
+from service.cli.demo import SAMPLE_BOOKS
 from service.cli.import_lines import ItemLine, parse_line
 from service.cli.temporary_server import run_temporary_server
 
@@ -47,7 +47,7 @@ def catalog() -> Iterator[akin.Client]:
 
 def fill(connected: akin.Client) -> None:
     """Stores the books."""
-    with SAMPLE.open("rb") as lines:
+    with SAMPLE_BOOKS.open("rb") as lines:
         items = [line.to_message() for line in map(parse_line, lines) if isinstance(line, ItemLine)]
     for result in connected.import_items(items):
         if result.code:

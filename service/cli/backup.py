@@ -16,8 +16,8 @@ from service.storage.backup import Contents, backup
 
 def back_up(
     file: Annotated[Path, typer.Argument(help="File to create.", dir_okay=False)],
-    data_dir: options.DataDir = None,
-    as_json: options.AsJson = False,
+    data_dir: options.DataDirOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Copy the data into a new file and check the copy. The server can keep running."""
     hidden = not console.is_progress_visible()

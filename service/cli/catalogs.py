@@ -10,11 +10,11 @@ import typer
 from rich.table import Table
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
-catalogs = typer.Typer(help="Create, list and delete catalogs.", no_args_is_help=True)
+catalogs_app = typer.Typer(help="Create, list and delete catalogs.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Name of the catalog.")]
+NameArgument = Annotated[str, typer.Argument(help="NameArgument of the catalog.")]
 
 _VECTOR_STORAGES = {
     "server": akin.VectorStorage.VECTOR_STORAGE_UNSPECIFIED,
@@ -23,12 +23,12 @@ _VECTOR_STORAGES = {
 }
 
 
-@catalogs.command("list")
+@catalogs_app.command("list")
 def list_catalogs(
-    address: options.Address = options.DEFAULT_ADDRESS, as_json: options.AsJson = False
+    address: options.AddressOption = options.DEFAULT_ADDRESS, as_json: options.JsonOption = False
 ) -> None:
     """Print all catalogs with their statistics."""
-    with connect(address) as client:
+    with open_client(address) as client:
         listed = client.list_catalogs()
     if as_json:
         console.print_json([console.to_dict(catalog) for catalog in listed])
@@ -57,14 +57,14 @@ def _build_table(listed: Iterable[akin.Catalog]) -> Table:
     return table
 
 
-@catalogs.command("create")
+@catalogs_app.command("create")
 def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    name: Name,
-    provider: options.Provider = "",
-    model: options.Model = "",
-    dimensions: options.Dimensions = 0,
-    template: options.Template = "",
-    query_template: options.QueryTemplate = "",
+    name: NameArgument,
+    provider: options.ProviderOption = "",
+    model: options.ModelOption = "",
+    dimensions: options.DimensionsOption = 0,
+    template: options.TemplateOption = "",
+    query_template: options.QueryTemplateOption = "",
     vectors: Annotated[
         Literal["server", "float32", "float16"],
         typer.Option(
@@ -72,11 +72,11 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
             "server: the server's setting."
         ),
     ] = "server",
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Create a catalog, optionally with a model of its own."""
-    with connect(address) as client:
+    with open_client(address) as client:
         catalog = client.create_catalog(
             name,
             provider=provider,
@@ -92,16 +92,16 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
         typer.echo(f"created {catalog.name}: {console.describe_space(catalog.space)}")
 
 
-@catalogs.command("delete")
+@catalogs_app.command("delete")
 def delete_catalog(
-    name: Name,
+    name: NameArgument,
     confirmed: Annotated[
         bool, typer.Option("--yes", help="Delete without asking for confirmation.")
     ] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
 ) -> None:
     """Delete a catalog with all its items and users."""
-    with connect(address) as client:
+    with open_client(address) as client:
         if not confirmed:
             items = client.get_catalog(name).item_count
             typer.confirm(f"Delete the catalog {name} with {items} items?", abort=True)

@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
 from service.cli import analysis_output, console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 # Nearest items in a table; --json prints all of them.
 TABLE_NEIGHBORS = 5
@@ -29,13 +29,13 @@ def print_labels(  # noqa: PLR0913, PLR0917  (each is an option of the command)
         list[str] | None,
         typer.Option(help="Id of an item to ignore. Repeatable. Default: no items."),
     ] = None,
-    filter_json: options.FilterJson = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Predict the values of an attribute for a text, most probable first."""
     filter_ = options.parse_filter(filter_json)
-    with connect(address) as client:
+    with open_client(address) as client:
         with console.show_spinner("labels"):
             response = client.classify_text(
                 text,

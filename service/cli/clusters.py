@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from service.cli import analysis_output, console, options, plotting
-from service.cli.connection import connect
+from service.cli.connection import open_client
 from service.cli.plotting import maps
 
 # Clusters in a table; --json prints all of them.
@@ -27,17 +27,17 @@ def print_clusters(
     representatives: Annotated[
         int, typer.Option(help="Maximum number of representative items of each cluster.")
     ] = 3,
-    plot: options.PlotFile = None,
-    filter_json: options.FilterJson = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    plot: options.PlotOption = None,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print clusters of similar items with their keywords."""
     filter_ = options.parse_filter(filter_json)
     try:
         if plot is not None:
             plotting.require_plotting(plot)
-        with connect(address) as client:
+        with open_client(address) as client:
             with console.show_spinner("clusters"):
                 response = client.cluster_items(
                     cluster_count=count,

@@ -72,7 +72,7 @@ def set_connection_options(
 
 
 @contextmanager
-def connect(address: str) -> Iterator[akin.Client]:
+def open_client(address: str) -> Iterator[akin.Client]:
     """Yield a client; print the error and exit with status 1 if a call fails."""
     try:
         with akin.Client(address, **_options.get()._asdict()) as client:

@@ -25,16 +25,19 @@ from rich.progress import (
 )
 from rich.table import Table
 
-# Width of an item's text in a table: ids and scores still fit beside it in 80 columns.
-TEXT_CHARACTERS = 50
+# Length of an item's text in a table: the id and the score fit beside it in 80 columns.
+CELL_CHARACTERS = 50
 
 # Width of tables where no terminal has a width.
 PIPED_COLUMNS = 120
 
-WIDTH = None if sys.stdout.isatty() else PIPED_COLUMNS
-
 # Ids and texts are printed as they are: brackets and colons in them are no markup.
-out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
+out = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else PIPED_COLUMNS,
+)
 err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
@@ -79,7 +82,7 @@ def describe_space(space: akin.EmbeddingSpace) -> str:
     return f"{space.model} ({space.provider}), {space.dimensions} dimensions"
 
 
-def shorten(text: str, characters: int = TEXT_CHARACTERS) -> str:
+def shorten(text: str, characters: int = CELL_CHARACTERS) -> str:
     """Return the first words of a text in one line."""
     return textwrap.shorten(text, characters, placeholder=" ...")
 

@@ -11,7 +11,7 @@ import akin
 import typer
 
 from service.cli import console
-from service.cli.connection import connect
+from service.cli.connection import open_client
 from service.cli.import_ import print_summary
 from service.cli.importer import Importer
 from service.cli.recommendation_output import build_recommendation_table
@@ -27,7 +27,7 @@ DEMO_PREFERENCES = (
 )
 DEMO_LIKED_ITEMS = ("book:the-martian",)
 
-SAMPLE = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
+SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 
 def run_demo() -> None:
@@ -37,19 +37,19 @@ def run_demo() -> None:
         run_temporary_server(folder) as address,
     ):
         typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
-        with connect(address) as client:
+        with open_client(address) as client:
             _print_recommendations(client)
     typer.echo(
         "\nThe server of the demo has stopped. To run one yourself:\n"
         "  make serve                                    (in one terminal)\n"
-        f"  .venv/bin/akin import {os.path.relpath(SAMPLE)}   (in another)\n"
+        f"  .venv/bin/akin import {os.path.relpath(SAMPLE_BOOKS)}   (in another)\n"
         f'  .venv/bin/akin recommend --text "{DEMO_TEXT}"'
     )
 
 
 def _print_recommendations(client: akin.Client) -> None:
-    size = SAMPLE.stat().st_size
-    with console.show_bytes("import", size) as bar, SAMPLE.open("rb") as lines:
+    size = SAMPLE_BOOKS.stat().st_size
+    with console.show_bytes("import", size) as bar, SAMPLE_BOOKS.open("rb") as lines:
         summary = Importer(client, bar).run(lines)
     print_summary(summary, as_json=False)
     client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from service.cli import analysis_output, console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 # Groups in a table; --json prints all of them.
 TABLE_GROUPS = 30
@@ -32,13 +32,13 @@ def print_duplicates(
             "Default: 0.8."
         ),
     ] = None,
-    filter_json: options.FilterJson = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print groups of near-duplicate items, largest group first."""
     filter_ = options.parse_filter(filter_json)
-    with connect(address) as client:
+    with open_client(address) as client:
         responses = client.find_duplicates(
             item_id=item, min_similarity=min_similarity, where=filter_
         )

@@ -50,8 +50,8 @@ def evaluate(
             "Default: no such row."
         ),
     ] = None,
-    plot: options.PlotFile = None,
-    as_json: options.AsJson = False,
+    plot: options.PlotOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Measure the quality and latency of ranking strategies with temporary servers.
 

@@ -14,13 +14,13 @@ from akin.filters import exists
 from rich.progress import Progress
 
 from service.cli import console
-from service.cli.connection import connect
+from service.cli.connection import open_client
 from service.cli.evaluation_input import EvaluationError, EvaluationInput, PersonLine
 from service.cli.evaluation_metrics import TOP, Evaluation, Latency, PersonResult, StrategyMetrics
 from service.cli.importer import Importer
 from service.cli.temporary_server import run_temporary_server
 
-T = TypeVar("T")
+Element = TypeVar("Element")
 
 # Calls of each kind whose latencies are compared: 10 of them are above p95.
 COMPARED_CALLS = 200
@@ -71,7 +71,7 @@ def run_evaluation(
         for variant in variants:
             with (
                 run_temporary_server(folder, **variant.settings) as address,
-                connect(address) as client,
+                open_client(address) as client,
             ):
                 if not strategies:
                     _store(client, data)
@@ -92,7 +92,7 @@ def run_evaluation(
     )
 
 
-def choose_evenly(values: Sequence[T], number: int) -> list[T]:
+def choose_evenly(values: Sequence[Element], number: int) -> list[Element]:
     """Return `number` values at even distances, or all values if there are fewer."""
     number = min(number, len(values))
     return [values[position * len(values) // number] for position in range(number)]
@@ -166,7 +166,7 @@ def _measure(
     return seconds, [recommendation.item_id for recommendation in response.recommendations]
 
 
-def _show_progress(values: Sequence[T], title: str) -> Iterator[T]:
+def _show_progress(values: Sequence[Element], title: str) -> Iterator[Element]:
     """Yield the values, with a bar on a terminal that is drawn between calls, or with one line."""
     visible = console.is_progress_visible()
     if not visible:

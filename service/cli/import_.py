@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 from service.cli.importer import Importer, ImportSummary
 
 
@@ -25,8 +25,8 @@ def import_file(
             "--dry-run", help="Validate the lines and estimate tokens and cost; store nothing."
         ),
     ] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Import items and users from a JSONL file.
 
@@ -43,7 +43,7 @@ def import_file(
         console.exit_with_error(f"the file {file} does not exist", status=2)
     size = path.stat().st_size if path else None
     with (
-        connect(address) as client,
+        open_client(address) as client,
         console.show_bytes("import", size) as bar,
         path.open("rb") if path else nullcontext(sys.stdin.buffer) as lines,
     ):

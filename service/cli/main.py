@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from service.cli.backup import back_up
-from service.cli.catalogs import catalogs
+from service.cli.catalogs import catalogs_app
 from service.cli.classify import print_labels
 from service.cli.clusters import print_clusters
 from service.cli.connection import set_connection_options
@@ -39,7 +39,7 @@ app.command("clusters")(print_clusters)
 app.command("evaluate")(evaluate)
 app.command("models")(print_models)
 app.command("status")(print_status)
-app.add_typer(catalogs, name="catalogs")
+app.add_typer(catalogs_app, name="catalogs")
 app.command("reembed")(reembed)
 app.command("key")(create_key)
 app.command("backup")(back_up)

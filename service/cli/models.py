@@ -12,7 +12,7 @@ from service.embedding.openai_compatible import api_root
 from service.settings import SettingsError, load
 
 
-def print_models(as_json: options.AsJson = False) -> None:
+def print_models(as_json: options.JsonOption = False) -> None:
     """Print the embedding models of the provider with their context lengths and prices."""
     try:
         models = asyncio.run(embedding_models(api_root(load().embedding_base_url)))

@@ -13,48 +13,48 @@ from service.cli import console
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
-Address = Annotated[str, typer.Option(help="Address of the server, as host:port.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-FilterJson = Annotated[
+AddressOption = Annotated[str, typer.Option(help="Address of the server, as host:port.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+FilterOption = Annotated[
     str | None,
     typer.Option(
         "--filter",
         help="Filter that items must match, as a Filter message in JSON. Default: all items.",
     ),
 ]
-Limit = Annotated[int, typer.Option(help="Maximum number of results.")]
-MinScore = Annotated[
+LimitOption = Annotated[int, typer.Option(help="Maximum number of results.")]
+MinScoreOption = Annotated[
     float | None, typer.Option(help="Minimum score of a result. Default: no minimum.")
 ]
-PlotFile = Annotated[
+PlotOption = Annotated[
     Path | None,
     typer.Option(
         "--plot", dir_okay=False, help="PNG file to draw the result in. Default: no file."
     ),
 ]
-DataDir = Annotated[
+DataDirOption = Annotated[
     Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
 ]
 
-Provider = Annotated[
+ProviderOption = Annotated[
     str,
     typer.Option(
         help="Provider of the model: local, or the one in the server's settings, which is the "
         "default."
     ),
 ]
-Model = Annotated[str, typer.Option(help="Name of the model. Default: the server's setting.")]
-Dimensions = Annotated[
+ModelOption = Annotated[str, typer.Option(help="Name of the model. Default: the server's setting.")]
+DimensionsOption = Annotated[
     int, typer.Option(help="Number of dimensions to request. 0: the model's own number.")
 ]
-Template = Annotated[
+TemplateOption = Annotated[
     str,
     typer.Option(
         help="Text to embed for an item; {text} stands for the item's text. "
         "Default: the template that suits the model."
     ),
 ]
-QueryTemplate = Annotated[
+QueryTemplateOption = Annotated[
     str,
     typer.Option(
         help="Text to embed for a query or a preference; {text} stands for its text. "

@@ -6,18 +6,18 @@ import akin
 from rich.table import Table
 
 from service.cli import analysis_output, console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 
 def print_outliers(
-    limit: options.Limit = 20,
-    filter_json: options.FilterJson = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    limit: options.LimitOption = 20,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print the items that are least similar to all other items, strongest outlier first."""
     filter_ = options.parse_filter(filter_json)
-    with connect(address) as client, console.show_spinner("outliers"):
+    with open_client(address) as client, console.show_spinner("outliers"):
         response = client.find_outliers(limit=limit, where=filter_, full=True)
     if as_json:
         console.print_message(response, with_zeros=True)

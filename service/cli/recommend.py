@@ -8,7 +8,7 @@ import akin
 import typer
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 from service.cli.recommendation_output import build_recommendation_table
 
 
@@ -22,13 +22,13 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     dislike: Annotated[
         list[str] | None, typer.Option(help="Id of an example item to avoid. Repeatable.")
     ] = None,
-    limit: options.Limit = 10,
-    filter_json: options.FilterJson = None,
+    limit: options.LimitOption = 10,
+    filter_json: options.FilterOption = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(help="Id of an item to exclude. Repeatable. Default: no items."),
     ] = None,
-    min_score: options.MinScore = None,
+    min_score: options.MinScoreOption = None,
     diversity: Annotated[
         float, typer.Option(help="Difference between the results, from 0 to 1. 0: rank by score.")
     ] = 0.0,
@@ -42,8 +42,8 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the parts of the source that match each item.")
     ] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print recommendations for an item, a user, a text or example items.
 
@@ -56,7 +56,7 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
             status=2,
         )
     filter_ = options.parse_filter(filter_json)
-    with connect(address) as client:
+    with open_client(address) as client:
         response = client.recommend_similar(
             item_id=item,
             user_id=user,

@@ -10,7 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 # Interval between two requests for the progress.
 POLL_SECONDS = 0.5
@@ -23,11 +23,11 @@ _STATES = {
 
 
 def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    provider: options.Provider = "",
-    model: options.Model = "",
-    dimensions: options.Dimensions = 0,
-    template: options.Template = "",
-    query_template: options.QueryTemplate = "",
+    provider: options.ProviderOption = "",
+    model: options.ModelOption = "",
+    dimensions: options.DimensionsOption = 0,
+    template: options.TemplateOption = "",
+    query_template: options.QueryTemplateOption = "",
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Print the texts, tokens, cost and time; start nothing."),
@@ -47,8 +47,8 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Start, and exit without waiting for the switch.")
     ] = False,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Change the embedding model of a catalog while it serves.
 
@@ -59,7 +59,7 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
         console.exit_with_error(
             "--estimate, --status, --cancel, --rollback and --commit exclude each other", status=2
         )
-    with connect(address) as client:
+    with open_client(address) as client:
         if cancel:
             client.cancel_reembedding()
             typer.echo("cancelled: the new vectors are dropped")
@@ -81,10 +81,10 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
             )
             if estimate:
                 _print_estimate(client.estimate_reembedding(**model_options), as_json=as_json)
-                return
-            started = client.start_reembedding(**model_options)
-            reembedding = started if no_wait else _wait_for_switch(client, started)
-            _print_reembedding(reembedding, as_json=as_json)
+            else:
+                started = client.start_reembedding(**model_options)
+                reembedding = started if no_wait else _wait_for_switch(client, started)
+                _print_reembedding(reembedding, as_json=as_json)
 
 
 def _wait_for_switch(client: akin.Client, reembedding: akin.Reembedding) -> akin.Reembedding:

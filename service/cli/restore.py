@@ -16,8 +16,8 @@ from service.storage.backup import restore
 
 def restore_backup(
     file: Annotated[Path, typer.Argument(help="File that akin backup created.", dir_okay=False)],
-    data_dir: options.DataDir = None,
-    as_json: options.AsJson = False,
+    data_dir: options.DataDirOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Check a backup and restore it into a data folder without data."""
     try:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 INDENT = 2
 
@@ -20,18 +20,18 @@ LINE_CHARACTERS = 100
 
 def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     text: Annotated[str, typer.Argument(help="Text to search for.")],
-    limit: options.Limit = 10,
-    min_score: options.MinScore = None,
+    limit: options.LimitOption = 10,
+    min_score: options.MinScoreOption = None,
     per_item: Annotated[
         int, typer.Option(help="Maximum number of passages of one item. 0: unlimited.")
     ] = 0,
-    filter_json: options.FilterJson = None,
-    address: options.Address = options.DEFAULT_ADDRESS,
-    as_json: options.AsJson = False,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
     """Print the passages of item texts that are most similar to a text, best first."""
     filter_ = options.parse_filter(filter_json)
-    with connect(address) as client, console.show_spinner("passages"):
+    with open_client(address) as client, console.show_spinner("passages"):
         response = client.search_passages(
             text, limit=limit, where=filter_, min_score=min_score, limit_per_item=per_item
         )

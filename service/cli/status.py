@@ -6,17 +6,17 @@ import akin
 import typer
 
 from service.cli import console, options
-from service.cli.connection import connect
+from service.cli.connection import open_client
 
 
 def print_status(
-    address: options.Address = options.DEFAULT_ADDRESS, as_json: options.AsJson = False
+    address: options.AddressOption = options.DEFAULT_ADDRESS, as_json: options.JsonOption = False
 ) -> None:
     """Print the state of a server and of a catalog.
 
     Exits with status 1 if the server is not ready.
     """
-    with connect(address) as client:
+    with open_client(address) as client:
         serving = client.is_serving()
         catalog = client.get_catalog() if serving else None
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.server import WAIT_SECONDS, RunningServer
 
-from service.cli.demo import SAMPLE
+from service.cli.demo import SAMPLE_BOOKS
 
 COPIES = 2
 
@@ -18,7 +18,7 @@ COPIES = 2
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """Return a server with the sample books and a copy of one of them."""
     folder = tmp_path_factory.mktemp("analyses")
-    lines = SAMPLE.read_text().splitlines()
+    lines = SAMPLE_BOOKS.read_text().splitlines()
     copied = json.loads(lines[0]) | {"id": "copy"}
     file = folder / "books.jsonl"
     file.write_text("\n".join([*lines, json.dumps(copied)]))
