@@ -65,7 +65,7 @@ def generate_blocking_client(target: Path) -> None:
 
 
 def _format(code: str, name: str) -> str:
-    """Sort the imports of a module of the blocking client and formats it.
+    """Return the code of a module of the blocking client, formatted and with sorted imports.
 
     The result does not depend on the target folder: ruff takes the module to be in akin/_sync here.
     """

@@ -7,7 +7,7 @@ import pytest
 from akin.v1 import analysis_service_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Value
-from support.scripted import ScriptedServer
+from support.recording import RecordingServer
 from typer.testing import CliRunner, Result
 
 from service.cli.main import app
@@ -40,15 +40,15 @@ def build_event(
     )
 
 
-def run(*words: str, **answers: list[Message]) -> tuple[Result, list[Message]]:
+def run(*words: str, **responses: list[Message]) -> tuple[Result, list[Message]]:
     """Return the result of a command and the requests that it sent."""
-    with ScriptedServer(answers=answers) as server:
+    with RecordingServer(responses) as server:
         result = CliRunner().invoke(app, [*words, "--address", server.address])
-    return result, server.questions
+    return result, server.requests
 
 
-def get_output(*words: str, **answers: list[Message]) -> str:
-    result, _ = run(*words, **answers)
+def get_output(*words: str, **responses: list[Message]) -> str:
+    result, _ = run(*words, **responses)
     assert 0 == result.exit_code, result.output
     return result.stdout
 

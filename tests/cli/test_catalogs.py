@@ -62,8 +62,8 @@ def test_catalog_options_reach_the_server() -> None:
 
 def test_deleting_asks_for_confirmation() -> None:
     """A catalog is deleted only after a confirmation, or with --yes."""
-    answers: dict[str, list[Message]] = {"GetCatalog": [pb.GetCatalogResponse(catalog=CATALOG)]}
-    with RecordingServer(answers) as server:
+    responses: dict[str, list[Message]] = {"GetCatalog": [pb.GetCatalogResponse(catalog=CATALOG)]}
+    with RecordingServer(responses) as server:
         words = ["catalogs", "delete", "shoes", "--address", server.address]
         refused = CliRunner().invoke(app, words, input="n\n")
         assert [pb.GetCatalogRequest(catalog="shoes")] == server.requests

@@ -40,7 +40,7 @@ USERS_STORED: list[Message] = [
         ),
     )
 ]
-ANSWERS = {"ImportItems": ITEMS_STORED, "ImportUsers": USERS_STORED}
+RESPONSES = {"ImportItems": ITEMS_STORED, "ImportUsers": USERS_STORED}
 LINES = [
     {"user_id": "ann", "preferences": [{"text": "sea"}, {"text": "ghosts", "weight": -1}]},
     {"id": "a", "text": "green tea"},
@@ -75,7 +75,7 @@ def get_requests(server: RecordingServer, kind: type[Message]) -> list[Message]:
 
 def test_items_and_users_have_a_stream_each() -> None:
     """Items are sent in the order of their lines, and so are users."""
-    with RecordingServer(ANSWERS) as server:
+    with RecordingServer(RESPONSES) as server:
         run(server, LINES)
     items = [akin.item("a", "green tea"), akin.item("b", " ")]
     assert [pb.ImportItemsRequest(items=items)] == get_requests(server, pb.ImportItemsRequest)
@@ -84,7 +84,7 @@ def test_items_and_users_have_a_stream_each() -> None:
 
 def test_failures_have_line_numbers() -> None:
     """Lines that the command or the server rejects are reported in order; the status is 1."""
-    with RecordingServer(ANSWERS) as server:
+    with RecordingServer(RESPONSES) as server:
         result = run(server, LINES)
     assert 1 == result.exit_code
     first, second, third = result.stderr.splitlines()
@@ -97,7 +97,7 @@ def test_failures_have_line_numbers() -> None:
 
 def test_json_has_the_usage_of_both_streams() -> None:
     """JSON adds up the usage of items and users, and has the failures with their reasons."""
-    with RecordingServer(ANSWERS) as server:
+    with RecordingServer(RESPONSES) as server:
         summary = json.loads(run(server, LINES, "--json").stdout)
     assert (4, 15, 0.75) == tuple(
         summary[name] for name in ("new_texts", "prompt_tokens", "cost_usd")
@@ -109,7 +109,7 @@ def test_json_has_the_usage_of_both_streams() -> None:
 
 def test_a_dry_run_only_validates() -> None:
     """In a dry run both streams only validate, and the estimate is printed."""
-    with RecordingServer(ANSWERS) as server:
+    with RecordingServer(RESPONSES) as server:
         result = run(server, LINES, "--dry-run")
     (items,) = get_requests(server, pb.ImportItemsRequest)
     (users,) = get_requests(server, pb.ImportUsersRequest)

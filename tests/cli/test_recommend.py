@@ -1,7 +1,7 @@
 import akin
 import pytest
 from akin.v1 import recommender_service_pb2 as pb
-from support.scripted import ScriptedServer
+from support.recording import RecordingServer
 from typer.testing import CliRunner, Result
 
 from service.cli import console
@@ -40,10 +40,10 @@ def run(*arguments: str) -> Result:
 
 
 def send(*arguments: str) -> pb.RecommendSimilarRequest:
-    with ScriptedServer() as server:
+    with RecordingServer() as server:
         result = run(*arguments, "--address", server.address)
     assert 0 == result.exit_code, result.output
-    (request,) = server.questions
+    (request,) = server.requests
     assert isinstance(request, pb.RecommendSimilarRequest)
     return request
 
@@ -105,7 +105,7 @@ def test_options_reach_the_server() -> None:
 )
 def test_title_names_the_source(arguments: list[str], title: str) -> None:
     """The title of the table names the source as it was given."""
-    with ScriptedServer() as server:
+    with RecordingServer() as server:
         result = run(*arguments, "--address", server.address)
     assert title == result.stdout.splitlines()[0].strip()
 

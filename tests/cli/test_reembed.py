@@ -65,7 +65,7 @@ def test_the_model_reaches_the_server() -> None:
         item_count=50,
         embedded_item_count=50,
     )
-    answers: dict[str, list[Message]] = {
+    responses: dict[str, list[Message]] = {
         "StartReembedding": [
             pb.StartReembeddingResponse(
                 reembedding=akin.Reembedding(state=pb.REEMBEDDING_STATE_EMBEDDING)
@@ -73,7 +73,7 @@ def test_the_model_reaches_the_server() -> None:
         ],
         "GetReembedding": [pb.GetReembeddingResponse(reembedding=reembedding)],
     }
-    with RecordingServer(answers) as server:
+    with RecordingServer(responses) as server:
         result = run(server, "--model", "large", "--template", "item: {text}")
     embedding = pb.EmbeddingModel(model="large", template="item: {text}")
     assert [

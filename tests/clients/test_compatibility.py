@@ -36,20 +36,18 @@ MESSAGES = {
     for file in FILES
     for message in file.DESCRIPTOR.message_types_by_name.values()
 }
+# The bytes of a message and the same as JSON, by release and message. A message with a oneof has
+# one entry for each choice, named MESSAGE#CHOICE. A release never changes.
 WIRE: dict[str, dict[str, dict[str, Any]]] = json.loads(
     (Path(__file__).with_name("wire.json")).read_text()
 )
-"""The bytes of a message and the same as JSON, by release and message.
-
-A message with a oneof has one entry for each choice, named MESSAGE#CHOICE. A release never changes.
-"""
 
 
-def breaking(protos: Path) -> list[str]:
+def find_breaking_changes(protos: Path) -> list[str]:
     """The changes that break clients of a release, one line each."""
     lines = []
     for image in sorted(RELEASED.glob("*.binpb")):
-        ended = subprocess.run(
+        buf = subprocess.run(
             [BUF, "breaking", "--against", image],
             cwd=protos,
             capture_output=True,
@@ -57,15 +55,15 @@ def breaking(protos: Path) -> list[str]:
             timeout=60,
             check=False,
         )
-        lines += ended.stdout.splitlines()
-        assert bool(ended.returncode) == bool(ended.stdout), ended.stderr
+        lines += buf.stdout.splitlines()
+        assert bool(buf.returncode) == bool(buf.stdout), buf.stderr
     return lines
 
 
 def test_no_release_is_broken() -> None:
     """Clients of every release keep working with the current contract."""
     assert list(RELEASED.glob("*.binpb"))
-    assert [] == breaking(PROTOS)
+    assert [] == find_breaking_changes(PROTOS)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +83,7 @@ def test_a_breaking_change_is_found(tmp_path: Path, before: str, after: str) -> 
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
-    assert breaking(changed)
+    assert find_breaking_changes(changed)
 
 
 @pytest.mark.parametrize("release", WIRE)

@@ -76,6 +76,7 @@ def test_items_and_users_from_the_command_line(server: RunningServer, tmp_path: 
     ]
     status = run_json(server, "--catalog", "mixed", "status")["catalog"]
     assert ("299", "299") == (status["item_count"], status["user_count"])
+    assert "ready, 299 items\n" in run(server, "--catalog", "mixed", "status").stdout
     run(server, "catalogs", "delete", "mixed", "--yes")
 
 

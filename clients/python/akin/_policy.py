@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 10.0
 # Default deadline of a call that can go through a whole catalog, retries included.
 CATALOG_TIMEOUT_SECONDS = 600.0
 
-# Maximum size of a request or response.
+# Maximum size of a request or response; servers send and accept up to 16 MiB.
 MESSAGE_BYTES = 64 * 1024 * 1024
 
 # Five attempts, gRPC's maximum, with pauses of about 0.5, 1, 2 and 4 s outlast a restart of the

@@ -27,6 +27,16 @@ SOURCES = ("item_id", "user_id", "text", "examples")
 Request = TypeVar("Request", bound=Message)
 
 
+def check_list(name: str, values: Iterable[object]) -> None:
+    """Check a list of strings or messages.
+
+    Raises:
+        ValueError: `values` is a single string, whose characters would become the values.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{name} must be a list, not the string {values!r}")  # noqa: TRY004  (one error for all)
+
+
 def item(
     item_id: str,
     text: str,
@@ -65,7 +75,12 @@ def user(
         user_id: your id of the user.
         preferences: texts that describe what the user likes; a plain string has weight 1.
         liked_items: ids of items that the user liked, oldest first; a plain string has weight 1.
+
+    Raises:
+        ValueError: `preferences` or `liked_items` is a single string.
     """
+    check_list("preferences", preferences)
+    check_list("liked_items", liked_items)
     return user_pb2.User(
         user_id=user_id,
         preferences=[
@@ -82,12 +97,17 @@ def user(
 def examples(
     positive: Iterable[str | pb.Example] = (), negative: Iterable[str | pb.Example] = ()
 ) -> pb.Examples:
-    """Return examples to recommend by; a plain string is an item's id.
+    """Return examples to recommend items for; a plain string is an item's id.
 
     Args:
-        positive: items or texts to be similar to; use `akin.Example(text=...)` for a text.
-        negative: items or texts to be dissimilar to.
+        positive: items or texts to be like; use `akin.Example(text=...)` for a text.
+        negative: items or texts to be unlike.
+
+    Raises:
+        ValueError: `positive` or `negative` is a single string.
     """
+    check_list("positive", positive)
+    check_list("negative", negative)
     return pb.Examples(positive=map(_example, positive), negative=map(_example, negative))
 
 
@@ -151,17 +171,6 @@ def check_source(options: Mapping[str, object]) -> None:
         raise ValueError("give exactly one of item_id, user_id, text and examples")
 
 
-def strings(name: str, values: Iterable[str]) -> Iterable[str]:
-    """Return strings for a repeated field.
-
-    Raises:
-        ValueError: `values` is a single string, which protobuf would split into characters.
-    """
-    if isinstance(values, str):
-        raise ValueError(f"{name} must be a list of strings, not the string {values!r}")  # noqa: TRY004  (one error for all)
-    return values
-
-
 def upsert_item(
     catalog: str,
     item_id: str,
@@ -216,9 +225,12 @@ def batch_delete_items(
         TypeError: a keyword is not an option of the method.
         ValueError: not exactly one of ids and filter is given, or the ids are a single string.
     """
+    check_options(BatchDeleteItemsOptions, options)
     if (item_ids is None) == (options.get("where") is None):
         raise ValueError("give exactly one of item_ids and where")
-    ids = None if item_ids is None else pb.ItemIds(item_ids=strings("item_ids", item_ids))
+    if item_ids is not None:
+        check_list("item_ids", item_ids)
+    ids = None if item_ids is None else pb.ItemIds(item_ids=item_ids)
     return build(
         pb.BatchDeleteItemsRequest, BatchDeleteItemsOptions, options, catalog=catalog, ids=ids
     )
@@ -231,7 +243,7 @@ def update_user(
 
     Raises:
         TypeError: a keyword is not an option of the method.
-        ValueError: the mask is a single string.
+        ValueError: a list of the user or the mask is a single string.
     """
     mask = _mask(options.pop("update_mask", None), options, ("preferences", "liked_items"))
     new_user = user(user_id, options.pop("preferences", ()), options.pop("liked_items", ()))
@@ -251,7 +263,8 @@ def _mask(
     """Return the mask of an update: by default, the fields that are among the options."""
     if update_mask is None:
         update_mask = [name for name in fields if name in options]
-    return FieldMask(paths=strings("update_mask", update_mask)) if update_mask else None
+    check_list("update_mask", update_mask)
+    return FieldMask(paths=update_mask) if update_mask else None
 
 
 def create_catalog(

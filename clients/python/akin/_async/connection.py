@@ -49,7 +49,7 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         await self._channel.close()
 
     async def is_serving(self) -> bool:

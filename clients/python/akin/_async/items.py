@@ -91,12 +91,13 @@ class ItemCalls(Connection):
         Raises:
             ValueError: `item_ids` is a single string.
         """
+        _requests.check_list("item_ids", item_ids)
         request = _requests.build(
             pb.BatchGetItemsRequest,
             ReadOptions,
             options,
             catalog=self._catalog,
-            item_ids=_requests.strings("item_ids", item_ids),
+            item_ids=item_ids,
         )
         return await self._channel.call(self._recommender.BatchGetItems, request)
 

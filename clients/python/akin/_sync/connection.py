@@ -51,7 +51,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         self._channel.close()
 
     def is_serving(self) -> bool:

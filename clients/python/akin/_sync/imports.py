@@ -20,7 +20,8 @@ Result_co = TypeVar("Result_co", covariant=True)
 class ImportCalls(Connection):
     """Calls that import items and users. An import has no deadline and is not retried.
 
-    An exception from the caller's iterable ends the import and reaches the caller.
+    An exception from the caller's iterable ends the import. It is raised after the results of the
+    batches that were sent before.
     """
 
     def import_items(

@@ -32,6 +32,9 @@ class UserCalls(Connection):
             liked_items: ids of items that the user liked, oldest first; a plain string has
                 weight 1.
             **options: see `akin.options.UpsertUserOptions`.
+
+        Raises:
+            ValueError: `preferences` or `liked_items` is a single string.
         """
         request = _requests.build(
             pb.UpsertUserRequest,
@@ -52,7 +55,7 @@ class UserCalls(Connection):
             **options: the new values; see `akin.options.UpdateUserOptions`.
 
         Raises:
-            ValueError: `update_mask` is a single string.
+            ValueError: `preferences`, `liked_items` or `update_mask` is a single string.
         """
         request = _requests.update_user(self._catalog, user_id, **options)
         return self._channel.call(self._recommender.UpdateUser, request)
