@@ -17,9 +17,9 @@ from contextlib import contextmanager
 
 import akin
 
-from service.cli.demo import SAMPLE
-from service.cli.import_lines import ItemLine, parse
-from service.cli.temporary_server import temporary_server
+from service.cli.demo import SAMPLE_BOOKS
+from service.cli.import_lines import ItemLine, parse_line
+from service.cli.temporary_server import run_temporary_server
 
 
 @contextmanager
@@ -46,9 +46,15 @@ def catalog() -> Iterator[akin.Client]:
 
 
 def fill(connected: akin.Client) -> None:
+<<<<<<< HEAD
     """Store the books."""
     with SAMPLE.open("rb") as lines:
         items = [each.message() for each in map(parse, lines) if isinstance(each, ItemLine)]
+=======
+    """Stores the books."""
+    with SAMPLE_BOOKS.open("rb") as lines:
+        items = [line.to_message() for line in map(parse_line, lines) if isinstance(line, ItemLine)]
+>>>>>>> cli
     for result in connected.import_items(items):
         if result.code:
             raise SystemExit(f"{result.item_id}: {result.message}")
@@ -63,7 +69,7 @@ def title(item: akin.Item) -> str:
 def _server() -> Iterator[str]:
     with (
         tempfile.TemporaryDirectory(prefix="akin-example-") as folder,
-        temporary_server(folder, embedder="local") as address,
+        run_temporary_server(folder, embedder="local") as address,
     ):
         yield address
 

@@ -202,8 +202,8 @@ async def test_fewer_items_than_groups(tmp_path: Path) -> None:
             await cluster_items(catalog, ClustersQuery(7))
         answer = await cluster_items(catalog, ClustersQuery(6))
         assert [1] * 6 == [each.item_count for each in answer.clusters]
-        nothing = await cluster_items(catalog, 
-            ClustersQuery(filter=Filter(all=(Condition("colour", Equals("green")),)))
+        nothing = await cluster_items(
+            catalog, ClustersQuery(filter=Filter(all=(Condition("colour", Equals("green")),)))
         )
         assert [] == list(nothing.clusters)
 
@@ -241,13 +241,15 @@ async def test_labels_count_each_value(tmp_path: Path) -> None:
     texts = {"r1": "jazz trumpet club", "r2": "jazz trumpet band", "b1": "wolves hunt snow"}
     async with filled(tmp_path, texts) as catalog:
         await catalog.put("bare", "jazz trumpet club")
-        answer = await classify_text(catalog, LabelsQuery("jazz trumpet club", "tags", neighbor_count=2))
+        answer = await classify_text(
+            catalog, LabelsQuery("jazz trumpet club", "tags", neighbor_count=2)
+        )
         assert ["r1", "r2"] == [each.item_id for each in answer.voters]
         assert {"red", "jazz"} == {each.value for each in answer.labels}
         assert answer.labels[0].probability == answer.labels[1].probability
         assert ["jazz", "red"] == [each.value for each in answer.labels]
-        other = await classify_text(catalog, 
-            LabelsQuery("jazz trumpet club", "colour", exclude_item_ids=("r1", "r2"))
+        other = await classify_text(
+            catalog, LabelsQuery("jazz trumpet club", "colour", exclude_item_ids=("r1", "r2"))
         )
         assert ["blue"] == [each.value for each in other.labels]
         red = await classify_text(catalog, LabelsQuery("wolves hunt", "colour", RED))
@@ -293,8 +295,8 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             whole = texts[item_id].encode()
             assert each.text.encode() == whole[each.start_offset : each.end_offset]
             assert pytest.approx(each.score, abs=1e-5) == float(unit_vector(each.text) @ query)
-        single = await search_passages(catalog, 
-            PassagesQuery("violinist in Norway", limit=1000, passages_per_item=1)
+        single = await search_passages(
+            catalog, PassagesQuery("violinist in Norway", limit=1000, passages_per_item=1)
         )
         assert len(texts) == len(single.passages) == len({p.item_id for p in single.passages})
         least = answer.passages[4].score

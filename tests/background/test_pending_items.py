@@ -8,7 +8,7 @@ from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEm
 from support.stores import all_items, rows
 
 from service import errors
-from service.background.pending_items import RETRY_SECONDS, ITEMS_PER_ROUND
+from service.background.pending_items import ITEMS_PER_ROUND, RETRY_SECONDS
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User

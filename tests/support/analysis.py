@@ -64,7 +64,5 @@ def stub(address: str) -> Iterator[AnalysisServiceStub]:
 def found_groups(replies: list[pb.FindDuplicatesResponse]) -> list[list[str]]:
     """Return the groups of all replies, as ids."""
     return [
-        [item.item_id for item in group.items]
-        for reply in replies
-        for group in reply.groups.groups
+        [item.item_id for item in group.items] for reply in replies for group in reply.groups.groups
     ]

@@ -7,7 +7,7 @@ import akin
 import pytest
 from support.server import WAIT_SECONDS, RunningServer
 
-from service.cli.demo import SAMPLE
+from service.cli.demo import SAMPLE_BOOKS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SENTENCES = {
@@ -25,7 +25,7 @@ SENTENCES = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with RunningServer(tmp_path_factory.mktemp("examples")) as running:
-        run("-m", "service", "import", str(SAMPLE), "--address", running.address)
+        run("-m", "service", "import", str(SAMPLE_BOOKS), "--address", running.address)
         yield running
 
 
