@@ -46,15 +46,9 @@ def catalog() -> Iterator[akin.Client]:
 
 
 def fill(connected: akin.Client) -> None:
-<<<<<<< HEAD
     """Store the books."""
-    with SAMPLE.open("rb") as lines:
-        items = [each.message() for each in map(parse, lines) if isinstance(each, ItemLine)]
-=======
-    """Stores the books."""
     with SAMPLE_BOOKS.open("rb") as lines:
         items = [line.to_message() for line in map(parse_line, lines) if isinstance(line, ItemLine)]
->>>>>>> cli
     for result in connected.import_items(items):
         if result.code:
             raise SystemExit(f"{result.item_id}: {result.message}")

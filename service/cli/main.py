@@ -18,7 +18,7 @@ from service.cli.models import print_models
 from service.cli.outliers import print_outliers
 from service.cli.recommend import print_recommendations
 from service.cli.reembed import reembed
-from service.cli.restore import restore_backup
+from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
 from service.cli.status import print_status
@@ -43,4 +43,4 @@ app.add_typer(catalogs_app, name="catalogs")
 app.command("reembed")(reembed)
 app.command("key")(create_key)
 app.command("backup")(back_up)
-app.command("restore")(restore_backup)
+app.command("restore")(restore)

@@ -11,17 +11,17 @@ from service import errors
 from service.cli import console, options
 from service.cli.backup import print_contents
 from service.settings import SettingsError, load
-from service.storage.backup import restore_backup
+from service.storage.backup import restore_backup as restore_data
 
 
-def restore_backup(
+def restore(
     file: Annotated[Path, typer.Argument(help="File that akin backup created.", dir_okay=False)],
     data_dir: options.DataDirOption = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Check a backup and restore it into a data folder without data."""
     try:
-        contents = restore_backup(file.absolute(), data_dir or load().data_dir)
+        contents = restore_data(file.absolute(), data_dir or load().data_dir)
     except (errors.AkinError, SettingsError) as exc:
         console.exit_with_error(str(exc), command="akin restore")
     print_contents(file, contents, as_json=as_json)
