@@ -2,13 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve test test-clients lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve check test test-one test-clients lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
 
 serve: .venv/ready
 	$(BIN)/akin serve
+
+# Run before each commit. Takes under 30 s on two idle cores, once mypy has a cache. Leaves out tests
+# that are marked slow, that start processes, or that draw pictures; `make test` runs them all.
+check: lint
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" \
+		--ignore tests/system --ignore tests/clients --ignore tests/cli
+
+# Run one folder, file or test, up to its first failure. T takes any arguments of pytest:
+#   make test-one T=tests/index
+#   make test-one T="tests/index/test_tiers.py -k churn"
+test-one: .venv/ready
+	$(if $(T),,$(error Set T to a folder, file or test, as in: make test-one T=tests/index))
+	$(BIN)/python -m pytest -q -x $(T)
 
 # More processes than the two cores that there may be: tests wait for servers and deadlines a good deal.
 test: .venv/ready

@@ -20,6 +20,8 @@ from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedd
 from service.embedding.openai_responses import Answer, read
 from service.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-or-v1-do-not-tell"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 

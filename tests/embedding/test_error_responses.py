@@ -15,6 +15,8 @@ from service.embedding.errors import (
 )
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 
+pytestmark = pytest.mark.slow
+
 FOR_NOW = Refusal(ProviderUnavailable)
 THROTTLED = Refusal(ProviderUnavailable, throttled=True)
 OURS = Refusal(ProviderRefused)

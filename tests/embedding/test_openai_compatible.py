@@ -18,6 +18,8 @@ from service.embedding.errors import (
 )
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder, probe, slug
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a secret recipe", "sailing ships", "horror"]
 KEY = "sk-or-v1-do-not-tell"
 LIMITS = BatchLimits(64, 100_000, 512, concurrency=2)

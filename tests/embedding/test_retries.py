@@ -15,6 +15,8 @@ from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedd
 from service.embedding.rate_control import RateController
 from service.embedding.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [f"text {n}" for n in range(64)]
 POISON = "text 17"
 

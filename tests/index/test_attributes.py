@@ -13,6 +13,8 @@ from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filte
 from service.domain.items import JsonValue
 from service.index.attributes import Attributes
 
+pytestmark = pytest.mark.slow
+
 Test = Equals | OneOf | ContainsAny | Range | Exists | Filter
 
 KEYS = st.integers(0, 40)

@@ -10,6 +10,8 @@ from service.index.faiss_exact import OVERFETCH, ExactIndex
 from service.index.faiss_tiers import TieredIndex
 from service.index.vector_index import Build, Hits, VectorIndex, Vectors
 
+pytestmark = pytest.mark.slow
+
 Factory = Callable[[int], VectorIndex]
 
 

@@ -14,6 +14,8 @@ from service.index.faiss_tiers import TieredIndex
 from service.index.item_index import ItemIndex
 from service.index.snapshots import MANIFEST, Origin, Snapshots
 
+pytestmark = pytest.mark.slow
+
 DIMENSIONS = 16
 ORIGIN = Origin("store", "space")
 VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)

@@ -8,6 +8,8 @@ from service.index.faiss_tiers import TieredIndex
 from service.index.planner import BREADTH, Way, plan
 from service.index.vector_index import Hits, Vectors
 
+pytestmark = pytest.mark.slow
+
 DIMENSIONS = 64
 SIZE = 6_000
 ROUNDING = 2e-4

@@ -14,6 +14,8 @@ from service.domain.users import Preference, StoredUser, User
 from service.domain.vectors import Chunk, text_hash
 from service.storage import Store
 
+pytestmark = pytest.mark.slow
+
 IDS = [f"i{n}" for n in range(12)]
 TEXTS = [f"text {n}" for n in range(8)]
 STEPS = 250
