@@ -115,24 +115,27 @@ def _example(example: str | pb.Example) -> pb.Example:
     return pb.Example(item_id=example) if isinstance(example, str) else example
 
 
-def check_options(known: type, options: Mapping[str, object]) -> None:
+def check_options(options_type: type, options: Mapping[str, object]) -> None:
     """Check the keywords that a method received.
 
     Args:
-        known: TypedDict of the method's options.
+        options_type: TypedDict of the method's options.
         options: the keywords.
 
     Raises:
         TypeError: a keyword is not an option of the method.
     """
     for name in options:
-        if name not in known.__annotations__:
-            names = ", ".join(known.__annotations__)
+        if name not in options_type.__annotations__:
+            names = ", ".join(options_type.__annotations__)
             raise TypeError(f"unexpected keyword argument {name!r}; the options are {names}")
 
 
 def build(
-    request: Callable[..., Request], known: type, options: Mapping[str, Any], **fields: object
+    request: Callable[..., Request],
+    options_type: type,
+    options: Mapping[str, Any],
+    **fields: object,
 ) -> Request:
     """Build a request from fields and from a method's options.
 
@@ -141,14 +144,14 @@ def build(
 
     Args:
         request: class of the request.
-        known: TypedDict of the method's options.
+        options_type: TypedDict of the method's options.
         options: the options that the method received.
         **fields: fields of the request that are not options.
 
     Raises:
         TypeError: a keyword is not an option of the method.
     """
-    check_options(known, options)
+    check_options(options_type, options)
     values: dict[str, Any] = {**fields, **options}
     if "where" in values:
         values["filter"] = _filter(values.pop("where"))

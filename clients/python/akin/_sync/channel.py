@@ -82,13 +82,13 @@ class Channel:
         An exception from `requests` ends the stream. It is raised after the responses to earlier
         requests, or instead of the error of the call.
         """
-        sent = RequestStream(requests)
-        call = method(sent)
+        stream = RequestStream(requests)
+        call = method(stream)
         try:
             yield from call
         except grpc.RpcError as exc:
-            raise sent.stop() or decode(exc) from exc
+            raise stream.stop() or decode(exc) from exc
         finally:
             call.cancel()
-        if (failure := sent.stop()) is not None:
+        if (failure := stream.stop()) is not None:
             raise failure
