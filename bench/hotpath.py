@@ -16,11 +16,13 @@ import numpy as np
 import texts
 from akin.v1 import recommender_service_pb2 as pb
 
-from service.api.messages import convert
+from service.api.messages.recommendations import (
+    parse_recommend_similar,
+    recommend_similar_response,
+)
 from service.domain.items import Change
 from service.domain.recommendations import Answer, ItemSource, Query, Recommendation
 from service.domain.users import LikedItem
-from service.domain.validation import query_violations
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_tiers import TieredIndex
 from service.index.item_index import ItemIndex
@@ -88,13 +90,12 @@ def main() -> None:
     own = [item_index.index.vectors([key]).vectors for key in keys]
     hits = [item_index.index.nearest(key, LIMIT) for key in keys]
     stages: dict[str, Callable[[int], object]] = {
-        "parse the request, make a query": lambda n: convert.query(
+        "parse and validate the request": lambda n: parse_recommend_similar(
             pb.RecommendSimilarRequest.FromString(wire[n])
         ),
-        "check it": lambda n: list(query_violations(queries[n], 1)),
         "neighbours from the list": lambda n: item_index.index.nearest(keys[n], LIMIT),
         "ids, in order": lambda n: item_index.best(hits[n], LIMIT),
-        "word and serialise the reply": lambda n: convert.answer_message(
+        "word and serialise the reply": lambda n: recommend_similar_response(
             answers[n]
         ).SerializeToString(),
         "instead of the list: a walk": lambda n: item_index.index.search(own[n], LIMIT, {keys[n]}),

@@ -121,7 +121,7 @@ class RecommenderServicer:
         async with self._catalogs.use(request.catalog) as catalog:
             deleted = await catalog.items.delete_many(deletion)
         return pb.BatchDeleteItemsResponse(
-            deleted_count=deleted.item_count, sequence=deleted.sequence
+            deleted_count=deleted.deleted_count, sequence=deleted.sequence
         )
 
     async def UpsertUser(self, request: pb.UpsertUserRequest) -> pb.UpsertUserResponse:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -26,11 +27,18 @@ REPORT_SECONDS = 2.0
 REFRESH_SECONDS = 0.05
 
 
+class EmbeddingHealth(Protocol):
+    """Reports whether texts can be embedded."""
+
+    async def __call__(self, *, healthy: bool) -> None:
+        """Report it."""
+
+
 async def clean(stores: Stores) -> None:
     """Delete expired items and the rows of dropped generations, until cancelled."""
     while True:
         try:
-            while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).item_count:
+            while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).deleted_count:
                 pass
             while await stores.removal.remove_rows():
                 pass
@@ -54,7 +62,7 @@ async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> 
 async def report_stats(
     catalogs: OpenCatalogs,
     show_stats: Callable[[list[CatalogStats]], None],
-    set_embedding_health: Callable[[bool], Awaitable[None]],
+    set_embedding_health: EmbeddingHealth,
 ) -> None:
     """Report the statistics of all catalogs, and whether texts can be embedded, until cancelled.
 
@@ -67,7 +75,8 @@ async def report_stats(
         try:
             stats = await catalogs.read_stats()
             show_stats(stats)
-            await set_embedding_health(not any(catalog.embedding_error_reason for catalog in stats))
+            healthy = not any(catalog.embedding_error_reason for catalog in stats)
+            await set_embedding_health(healthy=healthy)
         except errors.AkinError as exc:
             structlog.get_logger().warning("report_failed", reason=exc.reason)
         await asyncio.sleep(REPORT_SECONDS)

@@ -217,7 +217,7 @@ class CatalogItems:
             ItemNotFound: the item does not exist, and `allow_missing` is false.
         """
         deletion = await self._store.delete_many(self._generation, [item_id])
-        if not deletion.item_count and not allow_missing:
+        if not deletion.deleted_count and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
         await self._generations.barrier.wait_for(deletion.sequence)
         return deletion.sequence
@@ -239,7 +239,7 @@ class CatalogItems:
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]
             deleted = await self._store.delete_many(self._generation, batch, sequence)
-            count += deleted.item_count
+            count += deleted.deleted_count
             last_sequence = max(last_sequence, deleted.sequence)
         await self._generations.barrier.wait_for(last_sequence)
         return Deletion(count, last_sequence)

@@ -133,8 +133,15 @@ class TextEmbedder:
         ]
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
-        """What it would take to embed texts of items, with tokens estimated and no price."""
-        rendered = self._rendered(texts, self.space.template)
+        """Estimate the usage of embedding texts of items, without the price."""
+        return await self._estimate(texts, self.space.template)
+
+    async def estimate_queries(self, texts: Iterable[str]) -> EmbeddingUsage:
+        """Estimate the usage of embedding query texts and preferences, without the price."""
+        return await self._estimate(texts, self.space.query_template)
+
+    async def _estimate(self, texts: Iterable[str], template: str) -> EmbeddingUsage:
+        rendered = self._rendered(texts, template)
         parts = {part: text_hash(part) for each in rendered.values() for part in each}
         found = await self._found(parts)
         new = [text for text, each in rendered.items() if not found.keys() >= set(each)]

@@ -55,8 +55,8 @@ async def supervise(settings: Settings) -> None:
         WorkerFailed: a worker ended at the start, before it served.
     """
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     with lock_folder(settings.data_dir), _reserve_port(settings.listen) as address:
         prepare_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})

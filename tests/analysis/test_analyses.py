@@ -296,7 +296,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             assert each.text.encode() == whole[each.start_offset : each.end_offset]
             assert pytest.approx(each.score, abs=1e-5) == float(unit_vector(each.text) @ query)
         single = await search_passages(
-            catalog, PassagesQuery("violinist in Norway", limit=1000, passages_per_item=1)
+            catalog, PassagesQuery("violinist in Norway", limit=1000, limit_per_item=1)
         )
         assert len(texts) == len(single.passages) == len({p.item_id for p in single.passages})
         least = answer.passages[4].score
@@ -307,8 +307,8 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
 async def test_what_is_deleted_during_the_work_is_not_told(tmp_path: Path) -> None:
     """Items that come and go while answers are made never make them fail, nor stay in them."""
     async with filled(tmp_path, {**some_texts(200), "d1": STORY, "d2": STORY}) as catalog:
-        stream = find_duplicates(catalog, DuplicatesQuery())
-        outliers, clusters, _, _ = await asyncio.gather(
+        duplicates, outliers, clusters, _, _ = await asyncio.gather(
+            find_duplicates(catalog, DuplicatesQuery()),
             find_outliers(catalog, OutliersQuery(1000)),
             cluster_items(catalog, ClustersQuery(3, point_limit=1000)),
             catalog.items.delete("d1", allow_missing=False),
@@ -316,5 +316,5 @@ async def test_what_is_deleted_during_the_work_is_not_told(tmp_path: Path) -> No
         )
         assert 200 <= len(outliers.outliers) <= 202
         assert 3 == len(clusters.clusters)
-        found = groups([each async for each in stream])
+        found = groups(duplicates)
         assert not [each for each in found if "d1" in each or "r000" in each]

@@ -12,6 +12,7 @@ from service.background.pending_items import ITEMS_PER_ROUND, RETRY_SECONDS
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
+from service.domain.writes import ItemUpsert, UserUpsert
 
 REASON = UNAVAILABLE_MESSAGE
 
@@ -184,9 +185,7 @@ async def test_require_indexed_stores_nothing(
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         before = catalog.stores.database.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
-            await catalog.put_item(
-                Item("a", "tea"), require_indexed=True, expected_sequence=expected_sequence
-            )
+            await catalog.items.upsert(ItemUpsert(Item("a", "tea"), True, expected_sequence))
         assert before == catalog.stores.database.last_sequence
         assert [] == await all_items(catalog.stores, catalog.row)
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM items")
@@ -198,7 +197,13 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.text_embedder.documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
-        items = [Item("a", "tea"), Item("b", "coffee"), Item("", " "), Item("d", "tea")]
+        invalid = errors.invalid("item.text", "must not be blank")
+        items: list[Item | errors.InvalidRequest] = [
+            Item("a", "tea"),
+            Item("b", "coffee"),
+            invalid,
+            Item("d", "tea"),
+        ]
         prepared = await catalog.items.prepare_import(items, require_indexed=True)
         outcomes = await catalog.items.store_import(prepared)
         kinds = [StoredItem, errors.EmbeddingUnavailable, errors.InvalidRequest, StoredItem]

@@ -197,18 +197,10 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
         (stored,) = await catalog.stores.items.upsert_many(
             catalog.row, [indexed("new", "knitting")]
         )
-        query = Query(TextSource("knitting"), 1, min_sequence=stored.sequence)
-        answer = await catalog.recommender.recommend(query)
+        await catalog.follower.reached(stored.sequence)
+        answer = await catalog.recommender.recommend(Query(TextSource("knitting"), 1))
         assert ["new"] == ids(answer)
         assert stored.sequence <= answer.sequence
-
-
-async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
-    """A query for a write that was never made fails rather than waits for ever."""
-    async with films(tmp_path) as catalog:
-        beyond = catalog.stores.database.last_sequence + 1
-        with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
-            await catalog.recommender.recommend(Query(TextSource("x"), 1, min_sequence=beyond))
 
 
 async def test_an_expired_item_is_neither_recommended_nor_a_source(tmp_path: Path) -> None:

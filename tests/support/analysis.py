@@ -8,9 +8,24 @@ from contextlib import contextmanager
 import grpc
 from akin.v1 import analysis_service_pb2 as pb
 from akin.v1.analysis_service_pb2_grpc import AnalysisServiceStub
-from service.analysis.analyst import Analyst
 
-from service.domain.analyses import Duplicates, DuplicatesQuery
+from service.analysis.classification import TextClassifier
+from service.analysis.clusters import Clusterer
+from service.analysis.duplicates import DuplicateSearch
+from service.analysis.outliers import OutlierSearch
+from service.analysis.passage_search import PassageSearch
+from service.domain.analyses import (
+    Clusters,
+    ClustersQuery,
+    Duplicates,
+    DuplicatesQuery,
+    Labels,
+    LabelsQuery,
+    Outliers,
+    OutliersQuery,
+    Passages,
+    PassagesQuery,
+)
 from support.catalogs import Catalog
 from support.rejections import OPTIONS
 

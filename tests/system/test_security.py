@@ -10,7 +10,6 @@ import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_health.v1 import health_pb2
-from service.api.scopes import SCOPES
 from support.rejections import RawClient
 from support.security import (
     METHODS,
@@ -22,6 +21,8 @@ from support.security import (
     write_keys,
 )
 from support.server import WAIT_SECONDS, RunningServer, free_address, refused
+
+from service.api.auth import SCOPES
 
 EVERYTHING = ("read", "write", "admin")
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
