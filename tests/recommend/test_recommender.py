@@ -231,15 +231,6 @@ async def test_a_source_that_is_not_there_is_not_found(
             await catalog.recommended(source)
 
 
-async def test_a_bad_query_is_refused_with_every_violation(tmp_path: Path) -> None:
-    """All that is wrong with a query is told at once."""
-    async with films(tmp_path) as catalog:
-        with pytest.raises(errors.InvalidRequest) as caught:
-            await catalog.recommender.recommend(Query(TextSource(" "), 0, ("",)))
-        fields = [each.field for each in caught.value.violations]
-        assert ["text", "limit", "exclude_item_ids[0]"] == fields
-
-
 async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
     """While nothing can be embedded items, users and texts seen before are still answered."""
     embedder = FaultyEmbedder()
