@@ -1,15 +1,11 @@
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 from support.stores import (
-    UNAVAILABLE,
     all_changes,
     all_items,
     chunks_of,
@@ -244,18 +240,97 @@ async def test_vectors_that_another_catalog_uses_stay(tmp_path: Path) -> None:
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM catalogs")
 
 
-async def test_re_embedding_has_an_order(tmp_path: Path) -> None:
-    """One at a time; there is nothing to cancel or finish before it, nor to finish too early."""
+async def test_a_rolled_back_generation_keeps_its_vectors(tmp_path: Path) -> None:
+    """After a rollback the new model's vectors stay on disk, so that nobody pays for them again."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        before = await default(stores)
-        for work in (stores.generations.cancel, stores.generations.commit):
+        former, new = await switched(stores)
+        await stores.generations.rollback(await default(stores))
+        await removed(stores)
+        assert [turned("tea").text_hash] == list(
+            await stores.vectors.get_many(new, [turned("tea").text_hash])
+        )
+        assert (unit_vector("tea").tobytes(),) == (await served(stores, former))["a"]
+        await stores.generations.start_next(await default(stores), NEW)
+    assert [(1, "serving"), (3, "embedding")] == rows(
+        tmp_path, "SELECT generation_id, state FROM generations"
+    )
+
+
+async def test_before_a_re_embedding_there_is_nothing_to_end(tmp_path: Path) -> None:
+    """Without a next or previous generation it can be neither cancelled, undone nor committed."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        record, generations = await default(stores), stores.generations
+        for work in (generations.cancel, generations.rollback, generations.commit):
             with pytest.raises(errors.ReembeddingNotFound):
-                await work(before)
-        await started(stores)
-        with pytest.raises(errors.ReembeddingUnderWay):
-            await stores.generations.start_next(before, OTHER)
-        with pytest.raises(errors.ReembeddingUnderWay):
-            await stores.generations.commit(before)
+                await work(record)
+
+
+async def test_before_the_switch_a_re_embedding_can_only_be_cancelled(tmp_path: Path) -> None:
+    """There is one at a time, and nothing to roll back or commit before the switch."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        generations = stores.generations
+        new = await started(stores)
+        record = await default(stores)
+        for indexing in (False, True):
+            if indexing:
+                await generations.start_indexing(new)
+            with pytest.raises(errors.ReembeddingUnderWay):
+                await generations.start_next(record, OTHER)
+            for work in (generations.rollback, generations.commit):
+                with pytest.raises(errors.ReembeddingUnderWay):
+                    await work(record)
+        await generations.cancel(record)
+        assert None is (await default(stores)).next
+
+
+async def test_after_the_switch_a_re_embedding_cannot_be_cancelled(tmp_path: Path) -> None:
+    """Until its commit or rollback it can be neither cancelled nor followed by another one."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        former, _ = await switched(stores)
+        record = await default(stores)
+        with pytest.raises(errors.ReembeddingNotCommitted):
+            await stores.generations.cancel(record)
+        with pytest.raises(errors.ReembeddingNotCommitted):
+            await stores.generations.start_next(record, OTHER)
+        assert record == await default(stores)
+        assert record.previous is not None
+        assert former == record.previous.generation
+
+
+async def test_a_deleted_catalog_cannot_be_re_embedded(tmp_path: Path) -> None:
+    """No step of a re-embedding touches a catalog of the same name that was created since."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        generations = stores.generations
+        gone = await generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED)
+        await generations.delete_catalog("other")
+        await generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED)
+        for work in (generations.cancel, generations.rollback, generations.commit):
+            with pytest.raises(errors.CatalogNotFound):
+                await work(gone)
+        with pytest.raises(errors.CatalogNotFound):
+            await generations.start_next(gone, OTHER)
+
+
+async def test_a_problem_is_noted_with_its_reason(tmp_path: Path) -> None:
+    """What stops a generation shows with code and message until it is cleared."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        new = await started(stores)
+        for problem in (("BUDGET_SPENT", "today's budget is spent"), ("", "")):
+            await stores.generations.note_problem(new, *problem)
+            record = (await default(stores)).next
+            assert record is not None
+            assert problem == (record.problem_reason, record.problem_message)
+
+
+async def test_what_a_next_generation_would_be_is_not_stored(tmp_path: Path) -> None:
+    """A preview has no id, and the space's id only if the space is known."""
+    async with opened(tmp_path, FakeClock()) as (stores, former):
+        record = await default(stores)
+        preview = await stores.generations.preview_next(record, NEW)
+        assert (0, 0) == (preview.generation_id, preview.space_id)
+        preview = await stores.generations.preview_next(record, Model(SPACE))
+        assert (0, former.space_id) == (preview.generation_id, preview.space_id)
+        assert record == await default(stores)
 
 
 async def test_catalogs_are_apart(tmp_path: Path) -> None:
@@ -319,38 +394,3 @@ async def test_every_change_of_catalogs_is_told(tmp_path: Path) -> None:
             seen.append((await stores.generations.get_version(), stores.database.last_sequence))
         assert len(seen) == len({version for version, _ in seen})
         assert len(seen) == len({sequence for _, sequence in seen})
-
-
-async def test_data_of_the_first_versions_is_taken_over(tmp_path: Path) -> None:
-    """Items, their chunks, what waits and users are all there after the change of the schema."""
-    scripts = sorted(resources.files("service.storage.migrations").iterdir(), key=lambda p: p.name)
-    old = [each.read_text() for each in scripts if each.name.endswith(".sql")][:3]
-    vector = unit_vector("tea").tobytes()
-    with closing(sqlite3.connect(tmp_path / "akin.sqlite3")) as connection:
-        connection.executescript("\n".join(old))
-        connection.executescript("PRAGMA user_version = 3")
-        connection.execute("INSERT INTO spaces VALUES (1, ?)", (SPACE.fingerprint,))
-        connection.execute("INSERT INTO catalogs VALUES (1, 'default', 1)")
-        for number in range(3):
-            connection.execute(
-                "INSERT INTO vectors VALUES (?, 1, ?, ?)", (number, bytes([number]), vector)
-            )
-        for key, name, first in ((1, "a", 0), (2, "b", None), (3, "c", 2)):
-            connection.execute(
-                "INSERT INTO items VALUES (?, 1, ?, 'text', '{}', NULL, ?, ?, ?, 5, 0)",
-                (key, name, first, key, key),
-            )
-        connection.execute("INSERT INTO more_vectors VALUES (1, 1, 1)")
-        connection.execute("INSERT INTO pending VALUES (2, 'an outage', 0, 0)")
-        connection.execute("INSERT INTO users VALUES (1, 1, 'u', '[]', '[]', 4, 5)")
-        connection.execute("UPDATE counters SET value = 4 WHERE name = 'sequence'")
-        connection.commit()
-    async with opened(tmp_path, FakeClock()) as (stores, generation):
-        vectors = await served(stores, generation)
-        assert {"a": 2, "b": 0, "c": 1} == {name: len(each) for name, each in vectors.items()}
-        assert [(UNAVAILABLE, "an outage", 1)] == await stores.pending.list_groups(generation)
-        assert None is not await stores.users.get(generation, "u")
-        (waiting,) = await stores.pending.list_due(generation, 10)
-        assert 0 < await stores.pending.settle(generation, waiting, chunks_of("text"))
-        assert 4 < (await stores.items.upsert_many(generation, [indexed("d", "rum")]))[0].sequence
-    assert [] == rows(tmp_path, "PRAGMA foreign_key_check")

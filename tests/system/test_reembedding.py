@@ -253,11 +253,13 @@ def test_a_kill_in_the_middle_costs_nothing(tmp_path: Path, provider: ScriptedPr
         assert {WIDTH} == spaces(
             "q", client.recommend_similar(text="q"), {f"i{n}": text(n) for n in range(ITEMS)}
         )
-        until(lambda: rows(tmp_path / "data", "SELECT count(*) FROM layers") == [(1,)])
+        until(lambda: rows(tmp_path / "data", "SELECT count(*) FROM generations") == [(1,)])
 
 
 def stored(folder: Path) -> int:
-    (number,) = rows(folder / "data", "SELECT count(*) FROM item_vectors WHERE layer_id = 2")[0]
+    (number,) = rows(folder / "data", "SELECT count(*) FROM item_vectors WHERE generation_id = 2")[
+        0
+    ]
     return int(number)
 
 
@@ -332,7 +334,7 @@ def test_re_embedding_has_an_order(tmp_path: Path, provider: ScriptedProvider) -
         )
         admission.opened.set()
         moved(client)
-        assert "REEMBEDDING_UNDER_WAY" == reason(
+        assert "REEMBEDDING_NOT_COMMITTED" == reason(
             lambda: client.start_reembedding(model="someone/third")
         )
         client.finish_reembedding()

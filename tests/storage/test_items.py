@@ -248,13 +248,3 @@ async def test_a_vector_outlives_its_item(tmp_path: Path) -> None:
             await stores.vectors.get_many(catalog, [text_hash("tea")])
         )
         assert ItemState.INDEXED is stored.state
-
-
-async def test_a_user_is_replaced_and_deleted_whole(tmp_path: Path) -> None:
-    """The later write of a user replaces the former, and a deleted one is gone."""
-    async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        await upsert_user(stores, catalog, User("u", (Preference("tea"),)))
-        stored = await upsert_user(stores, catalog, User("u", (), (LikedItem("a"),)))
-        assert stored == await stores.users.get(catalog, "u")
-        assert await stores.users.delete(catalog, "u")
-        assert None is await stores.users.get(catalog, "u")
