@@ -79,11 +79,11 @@ class ItemStore(ItemChanges):
 
         Args:
             generation: the generation of the chunks.
-            item_id: the id of the item.
-            change: returns the changed item for the stored one. It runs in the writer's thread, and
+            item_id: the item's id.
+            change: returns the changed item for the stored one; runs in the writer's thread, and
                 what it raises is raised here.
-            vectors: the vectors of the changed text. None if the text stays: then the item keeps
-                its vectors and its state in every generation.
+            vectors: the vectors of the changed text; None if the text stays, so that the item keeps
+                its vectors and state in every generation.
             expected_sequence: the sequence number that the item must have; None for any.
 
         Raises:

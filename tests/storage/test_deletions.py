@@ -19,8 +19,8 @@ async def test_many_items_are_deleted_together(tmp_path: Path) -> None:
         assert before + 3 == stores.database.last_sequence
         assert [NAMES[1], NAMES[3]] == [i.item.item_id for i in await all_items(stores, catalog)]
         changes = await all_changes(stores, catalog, before)
-        assert {NAMES[0], NAMES[2], NAMES[4]} == {each.item_id for each in changes}
-        assert {None} == {each.attributes for each in changes}
+        assert {NAMES[0], NAMES[2], NAMES[4]} == {change.item_id for change in changes}
+        assert {None} == {change.attributes for change in changes}
         assert [] == await stores.pending.list_due(catalog, 10)
 
 

@@ -44,7 +44,9 @@ def saying(text: str) -> Callable[[Item], Item]:
 
 async def vectors(stores: Stores, generation: Generation, item_id: str) -> Sequence[bytes]:
     """The vectors that serve an item in a generation."""
-    (change,) = [each for each in await all_changes(stores, generation) if each.item_id == item_id]
+    (change,) = [
+        change for change in await all_changes(stores, generation) if change.item_id == item_id
+    ]
     return change.vectors
 
 
@@ -87,7 +89,7 @@ async def test_an_update_without_a_text_keeps_the_pending_items(tmp_path: Path) 
         assert ("BUDGET_SPENT", "spent") == (stored.pending_reason, stored.pending_message)
         (due,) = await stores.pending.list_due(catalog, 10)
         assert ("tea", 1) == (due.text, due.attempts)
-        assert ["tea"] == [each.text for each in await stores.pending.list_due(next_generation, 9)]
+        assert ["tea"] == [item.text for item in await stores.pending.list_due(next_generation, 9)]
 
 
 async def test_an_update_without_a_text_does_not_outdate_an_embedding(tmp_path: Path) -> None:
@@ -102,7 +104,7 @@ async def test_an_update_without_a_text_does_not_outdate_an_embedding(tmp_path: 
         await stores.pending.postpone(catalog, postponed, UNAVAILABLE, "later", 60.0)
         assert [] == await stores.pending.list_due(catalog, 10)
         assert (unit_vector("tea").tobytes(),) == await vectors(stores, catalog, "a")
-        states = [(each.state, each.pending_message) for each in await all_items(stores, catalog)]
+        states = [(item.state, item.pending_message) for item in await all_items(stores, catalog)]
         assert [(ItemState.INDEXED, ""), (ItemState.PENDING, "later")] == states
 
 

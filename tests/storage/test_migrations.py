@@ -60,11 +60,11 @@ async def vector_counts(stores: Stores, generation_id: int) -> dict[str, int]:
     """The number of vectors of each item in a generation of the default catalog."""
     record = (await stores.generations.list_catalogs())["default"]
     (generation,) = [
-        each.generation
-        for each in record.generations
-        if each.generation.generation_id == generation_id
+        generation.generation
+        for generation in record.generations
+        if generation.generation.generation_id == generation_id
     ]
-    return {each.item_id: len(each.vectors) for each in await all_changes(stores, generation)}
+    return {change.item_id: len(change.vectors) for change in await all_changes(stores, generation)}
 
 
 async def test_data_of_the_first_versions_is_kept(tmp_path: Path) -> None:
@@ -96,14 +96,14 @@ async def test_data_of_the_first_versions_is_kept(tmp_path: Path) -> None:
 
 
 def fill_version_4(connection: sqlite3.Connection, second_state: str) -> None:
-    """Fill a database of version 0.1.0, whose default catalog has a second layer."""
+    """Fill a database of version 0.1.0, whose default catalog has a second generation."""
     for space_id, space in ((1, SPACE), (2, NEXT_SPACE)):
         connection.execute("INSERT INTO spaces VALUES (?, ?)", (space_id, old_fingerprint(space)))
     connection.execute("INSERT INTO catalogs VALUES (1, 'default', '', 1)")
     problem = "today's budget for embedding, 1 US dollars, is spent"
-    layer = "INSERT INTO layers VALUES (?, 1, ?, 0, ?, 5, 7, 0.5, ?)"
-    connection.execute(layer, (1, 1, "serving", ""))
-    connection.execute(layer, (2, 2, second_state, problem))
+    generation = "INSERT INTO layers VALUES (?, 1, ?, 0, ?, 5, 7, 0.5, ?)"
+    connection.execute(generation, (1, 1, "serving", ""))
+    connection.execute(generation, (2, 2, second_state, problem))
     vector = "INSERT INTO vectors VALUES (?, ?, ?, ?)"
     connection.execute(vector, (1, 1, text_hash("text"), TEXT_VECTOR))
     connection.execute(vector, (2, 2, text_hash("text"), VECTOR))
@@ -112,10 +112,10 @@ def fill_version_4(connection: sqlite3.Connection, second_state: str) -> None:
         connection.execute(item, (key, name, key, key))
     connection.execute("INSERT INTO item_vectors VALUES (1, 1, 0, 1)")
     connection.execute("INSERT INTO item_vectors VALUES (2, 1, 0, 2)")
-    waiting = "INSERT INTO pending VALUES (1, ?, ?, 1, ?)"
-    connection.execute(waiting, (2, "the provider is down", 5))
-    connection.execute(waiting, (3, "the text has no word", NEVER_US))
-    connection.execute(waiting, (4, problem, 5))
+    pending_row = "INSERT INTO pending VALUES (1, ?, ?, 1, ?)"
+    connection.execute(pending_row, (2, "the provider is down", 5))
+    connection.execute(pending_row, (3, "the text has no word", NEVER_US))
+    connection.execute(pending_row, (4, problem, 5))
     connection.execute("INSERT INTO spend VALUES ('2026-01-02', 7, 0.5)")
     connection.execute("INSERT INTO users VALUES (1, 1, 'u', '[]', '[]', 5, 5)")
     connection.execute("UPDATE counters SET value = 5 WHERE name = 'sequence'")
@@ -138,8 +138,8 @@ async def test_data_of_version_0_1_0_opens_and_serves(tmp_path: Path) -> None:
         assert {"a": 1, "b": 0, "c": 0, "d": 0} == await vector_counts(stores, 2)
         assert {"2026-01-02": TokenUsage(7, 0.5)} == await stores.usage.list_days(31)
         assert None is not await stores.users.get(generation, "u")
-        found = await stores.vectors.get_many(generation, [text_hash("text")])
-        assert TEXT_VECTOR == found[text_hash("text")].tobytes()
+        vectors = await stores.vectors.get_many(generation, [text_hash("text")])
+        assert TEXT_VECTOR == vectors[text_hash("text")].tobytes()
         stored = await stores.items.upsert_many(generation, [pending("e", "tea")])
         assert 6 == stored[0].sequence
         assert 5 == len(await all_items(stores, generation))
@@ -152,7 +152,7 @@ async def test_reasons_of_older_pending_items_are_derived(tmp_path: Path) -> Non
         fill_version_4(connection, "embedding")
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         items = await all_items(stores, generation)
-        reasons = {each.item.item_id: each.pending_reason for each in items}
+        reasons = {item.item.item_id: item.pending_reason for item in items}
         assert {
             "a": "",
             "b": UNAVAILABLE,
@@ -178,7 +178,7 @@ async def test_a_kept_generation_becomes_the_previous_one(tmp_path: Path) -> Non
 
 
 async def test_generation_ids_are_not_reused_after_the_upgrade(tmp_path: Path) -> None:
-    """A new generation gets an id that no layer of 0.1.0 ever had."""
+    """A new generation gets an id that no generation of 0.1.0 ever had."""
     with database_of_version(tmp_path, 4) as connection:
         fill_version_4(connection, "cancelled")
     async with opened(tmp_path, FakeClock()) as (stores, _):

@@ -115,7 +115,7 @@ async def test_pages_of_users_go_by_byte_order(tmp_path: Path) -> None:
             page = await stores.users.list_page(catalog, seen[-1] if seen else "", 4, PAGE_BYTES)
             assert len(ids) == page.total
             assert 4 >= len(page.users)
-            seen += [each.user.user_id for each in page.users]
+            seen += [user.user.user_id for user in page.users]
             more = page.more
         assert sorted(ids, key=str.encode) == seen
 
@@ -132,4 +132,4 @@ async def test_a_page_of_users_ends_once_it_exceeds_its_bytes(tmp_path: Path) ->
             page = await stores.users.list_page(catalog, "", 10, max_bytes)
             assert (length, True) == (len(page.users), page.more)
         page = await stores.users.list_page(catalog, "", 4, PAGE_BYTES)
-        assert (users, False) == ([each.user for each in page.users], page.more)
+        assert (users, False) == ([user.user for user in page.users], page.more)
