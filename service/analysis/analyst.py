@@ -106,5 +106,5 @@ class Analyst:
         if query.min_sequence > last:
             last = await self._store.refresh()
         errors.require((*passages_violations(query, last), *found))
-        await self._follower.reached(query.min_sequence)
+        await self._follower.wait_for(query.min_sequence)
         return await self._passages.found(query)

@@ -80,9 +80,9 @@ class Generations:
         Raises:
             NotReady: the service shuts down first.
         """
-        await self.serving.follower.reached(sequence)
+        await self.serving.follower.wait_for(sequence)
         if self.current and isinstance(self.other, OpenGeneration):
-            await self.other.follower.reached(sequence)
+            await self.other.follower.wait_for(sequence)
 
     async def documents(self, texts: Collection[str], *, patient: bool = False) -> Embedded:
         """Vectors for texts of items, in every generation.

@@ -153,7 +153,7 @@ class CatalogItems:
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
             embedding_problem=serving.text_embedder.problem,
-            index=serving.follower.stats(),
+            index=serving.follower.collect_stats(),
             vector_storage=serving.storage,
         )
 
@@ -222,7 +222,7 @@ class CatalogItems:
             sequence, ids, total = await serving.follower.read(
                 lambda item_index: (
                     item_index.sequence,
-                    *item_index.passing(wanted, after, page_size + 1),
+                    *item_index.list_ids(wanted, after, page_size + 1),
                 ),
                 queries=1,
                 conditions=size(wanted),
@@ -233,7 +233,7 @@ class CatalogItems:
             items = [each for each in found if each.sequence <= sequence]
             if len(items) == len(page) or (cut and len(items) == len(found)):
                 break
-            await serving.follower.reached(await self._store.refresh())
+            await serving.follower.wait_for(await self._store.refresh())
         if cut:
             return Page(items, found[-1].item.item_id, total)
         return Page(items, page[-1] if len(ids) > page_size else "", total)

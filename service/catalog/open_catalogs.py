@@ -126,7 +126,7 @@ class Catalogs:
         """Waits until every catalog can answer from all that was written so far."""
         last = self._store.last_sequence
         for catalog in self:
-            await catalog.generations.serving.follower.reached(last)
+            await catalog.generations.serving.follower.wait_for(last)
 
     async def update(self) -> None:
         """Takes in what this process or another has changed."""
@@ -165,7 +165,7 @@ class Catalogs:
         generations = catalog.generations
         if serving is not generations.serving:
             # Until the new one knows every write, the former one answers.
-            await serving.follower.reached(self._store.last_sequence)
+            await serving.follower.wait_for(self._store.last_sequence)
             generations.serving = serving
             catalog.services = self._assembly.services(generations)
         if other is not generations.other:
@@ -216,7 +216,7 @@ class Catalogs:
         opened.background += map(self._spawn, works)
 
     async def _follow(self, generations: Generations, generation: OpenGeneration) -> None:
-        await generation.follower.reached(self._store.last_sequence)
+        await generation.follower.wait_for(self._store.last_sequence)
         if generations.other is generation:
             generations.current = True
 

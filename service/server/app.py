@@ -267,7 +267,7 @@ async def _serve(life: _Life, server: Server, catalogs: Catalogs) -> None:
             "serving",
             address=address,
             process_id=os.getpid(),
-            items=sum(each.generations.serving.follower.items for each in catalogs),
+            items=sum(each.generations.serving.follower.item_count for each in catalogs),
             seconds=seconds,
         )
         life.serving()

@@ -20,11 +20,11 @@ from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog
 from service.domain.generations import Generation, GenerationRecord, GenerationState
 from service.domain.spaces import VectorStorage
 from service.embedding.pool import EmbedderPool, Spawn
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotAdopter
-from service.index.snapshots import Origin, Snapshots
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
@@ -88,21 +88,21 @@ class Parts:
             storage = VectorStorage(self._settings.index_vectors)
 
         def empty_item_index() -> ItemIndex:
-            half = storage is VectorStorage.FLOAT16
-            return ItemIndex(TieredIndex(space.dimensions, half=half), self._clock_us)
+            float16 = storage is VectorStorage.FLOAT16
+            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), self._clock_us)
 
-        origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
+        origin = SnapshotOrigin(self._store.store_id, f"{space.fingerprint} {storage.value}")
         snapshots = Snapshots(self._folder(writer.generation), origin, owner=self._leads)
         item_index = empty_item_index()
         if not snapshots.load(item_index, self._store.last_sequence):
             item_index = empty_item_index()
         follower = Follower(self._store, writer.generation, item_index)
-        upkeep: IndexBuilder | SnapshotAdopter
+        upkeep: IndexBuilder | SnapshotLoader
         if self._leads:
             upkeep = IndexBuilder(follower, snapshots, shared=not self._alone)
             self._builders[writer.generation.generation_id] = upkeep
         else:
-            upkeep = SnapshotAdopter(self._store, follower, snapshots, empty_item_index)
+            upkeep = SnapshotLoader(self._store, follower, snapshots, empty_item_index)
         opened = OpenGeneration(
             writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
         )

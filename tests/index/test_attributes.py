@@ -30,7 +30,7 @@ DATE = "2026-05-04"
 
 def masked(columns: Attributes, wanted: Filter) -> list[int]:
     """The keys that pass; the mask covers at least every key held."""
-    mask = columns.matching(wanted)
+    mask = columns.compute_mask(wanted)
     assert np.bool_ == mask.dtype
     return list(map(int, np.flatnonzero(mask)))
 
@@ -40,9 +40,9 @@ def check(columns: Attributes, held: dict[int, Facts], filters: Iterable[Filter]
     for wanted in filters:
         expected = sorted(key for key, facts in held.items() if passes(wanted, facts))
         assert expected == masked(columns, wanted), wanted
-        assert len(columns.matching(wanted)) > max(held, default=-1)
+        assert len(columns.compute_mask(wanted)) > max(held, default=-1)
     for path in PATHS:
-        drawn = columns.numbers(path)
+        drawn = columns.get_numbers(path)
         assert np.float64 == drawn.dtype
         there = {key: oracle.number(oracle.reached(held[key], path)) for key in sorted(held)}
         numbers = {key: each for key, each in there.items() if each is not None}
@@ -99,7 +99,7 @@ def test_distinct_values_come_and_go() -> None:
     for turn in last:
         is_this = Condition(f"own {turn % 400}", Equals(f"value {turn}"))
         assert [turn % 7] == masked(columns, Filter(all=(is_this,)))
-    assert sorted(map(float, last)) == sorted(columns.numbers("turn").tolist())
+    assert sorted(map(float, last)) == sorted(columns.get_numbers("turn").tolist())
     assert [] == masked(columns, Filter(all=(Condition("turn", Range(lt=CHURN - 7.0)),)))
     assert [] == masked(columns, Filter(all=(Condition(f"own {last[0] % 400 - 1}", Exists(True)),)))
 
@@ -111,7 +111,7 @@ def test_an_empty_index() -> None:
     columns.upsert([], [])
     assert 0 == len(columns)
     assert [] == masked(columns, Filter())
-    assert not np.isfinite(columns.numbers("a")).any()
+    assert not np.isfinite(columns.get_numbers("a")).any()
 
 
 def test_keys_not_held_do_not_pass() -> None:
@@ -137,7 +137,7 @@ def test_an_upsert_replaces_all_attributes() -> None:
     assert [2] == masked(columns, Filter(all=(Condition("b", Exists(True)),)))
     assert [] == masked(columns, Filter(all=(Condition("b", Equals("x")),)))
     assert [1] == masked(columns, Filter(all=(Condition("a", Range(gte=0.0)),)))
-    np.testing.assert_array_equal([2.0, np.nan], columns.numbers("a")[1:])
+    np.testing.assert_array_equal([2.0, np.nan], columns.get_numbers("a")[1:])
 
 
 def judge(facts: Facts, wanted: Filter, expected: bool) -> None:
@@ -284,8 +284,8 @@ def test_numbers(value: JsonValue, expected: float) -> None:
     """Numbers stand for themselves, timestamps and dates for their seconds."""
     columns = Attributes()
     columns.upsert([3, 5], [{"a": {"b": value}}, {}])
-    assert [3] == np.flatnonzero(~np.isnan(columns.numbers("a.b"))).tolist()
-    assert expected == columns.numbers("a.b")[3]
+    assert [3] == np.flatnonzero(~np.isnan(columns.get_numbers("a.b"))).tolist()
+    assert expected == columns.get_numbers("a.b")[3]
     assert expected == oracle.number(value)
 
 
@@ -294,5 +294,5 @@ def test_no_numbers(value: JsonValue) -> None:
     """What is neither a number nor a timestamp has no oracle.number, lists of those neither."""
     columns = Attributes()
     columns.upsert([3, 5], [{"a": value}, {"a": 1.0}])
-    assert [5] == np.flatnonzero(~np.isnan(columns.numbers("a"))).tolist()
+    assert [5] == np.flatnonzero(~np.isnan(columns.get_numbers("a"))).tolist()
     assert oracle.number(value) is None

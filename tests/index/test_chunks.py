@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.index.faiss_exact import ExactIndex
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import IndexState, VectorIndex, Vectors
 
 DIMENSIONS = 8
@@ -12,9 +12,9 @@ KEYS = 40
 
 
 def settled(index: VectorIndex) -> None:
-    while (build := index.due(quiet=True)) is not None:
+    while (build := index.start_build(quiet=True)) is not None:
         build.run()
-        index.adopt(build)
+        index.finish_build(build)
 
 
 def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
@@ -29,7 +29,7 @@ def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorInde
 
 def check(index: VectorIndex, expected: dict[int, Vectors]) -> None:
     assert sorted(expected) == sorted(index.keys().tolist())
-    owned = index.vectors(list(expected))
+    owned = index.get(list(expected))
     for place, chunks in enumerate(expected.values()):
         assert chunks.tolist() == owned.vectors[owned.owners == place].tolist()
 
@@ -40,7 +40,7 @@ def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
 
     def empty() -> VectorIndex:
         if tiered:
-            return TieredIndex(DIMENSIONS, graph_from=30, fresh=30)
+            return SegmentedIndex(DIMENSIONS, first_graph_vectors=30, next_graph_vectors=30)
         return ExactIndex(DIMENSIONS)
 
     drawn = np.random.default_rng(1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.index.faiss_exact import OVERFETCH, ExactIndex
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_exact import MAX_DROPPED_ROWS, ExactIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import Build, Hits, VectorIndex, Vectors
 
 pytestmark = pytest.mark.slow
@@ -15,25 +15,25 @@ pytestmark = pytest.mark.slow
 Factory = Callable[[int], VectorIndex]
 
 
-class SettledIndex(TieredIndex):
+class SettledIndex(SegmentedIndex):
     """Tiers that put everything into graphs at once."""
 
     def __init__(self, dimensions: int) -> None:
-        super().__init__(dimensions, graph_from=1, fresh=1)
+        super().__init__(dimensions, first_graph_vectors=1, next_graph_vectors=1)
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Writes, and builds until nothing is due."""
         super().upsert(keys, vectors)
-        while (build := self.due(quiet=True)) is not None:
+        while (build := self.start_build(quiet=True)) is not None:
             build.run()
-            self.adopt(build)
+            self.finish_build(build)
 
 
-class BuildingIndex(TieredIndex):
+class BuildingIndex(SegmentedIndex):
     """Tiers with a build always under way, of what was written before the last write."""
 
     def __init__(self, dimensions: int) -> None:
-        super().__init__(dimensions, graph_from=1, fresh=1)
+        super().__init__(dimensions, first_graph_vectors=1, next_graph_vectors=1)
         self._under_way: Build | None = None
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
@@ -41,11 +41,11 @@ class BuildingIndex(TieredIndex):
         super().upsert(keys, vectors)
         if self._under_way is not None:
             self._under_way.run()
-            self.adopt(self._under_way)
-        self._under_way = self.due(quiet=False)
+            self.finish_build(self._under_way)
+        self._under_way = self.start_build(quiet=False)
 
 
-FACTORIES: list[Factory] = [ExactIndex, TieredIndex, SettledIndex, BuildingIndex]
+FACTORIES: list[Factory] = [ExactIndex, SegmentedIndex, SettledIndex, BuildingIndex]
 
 SIGNS: Vectors = np.array(list(product((-0.5, 0.5), repeat=4)), np.float32)
 """The 16 unit vectors of a 4-dimensional cube: their products are exact, and many are ties."""
@@ -154,7 +154,9 @@ def test_a_batch_finds_what_each_query_finds(factory: Factory, queries: int) -> 
 
 
 @every_index
-@pytest.mark.parametrize("count", [1, OVERFETCH - 1, OVERFETCH, OVERFETCH + 1, 290, 300])
+@pytest.mark.parametrize(
+    "count", [1, MAX_DROPPED_ROWS - 1, MAX_DROPPED_ROWS, MAX_DROPPED_ROWS + 1, 290, 300]
+)
 def test_excluded_keys_leave_their_places_to_others(factory: Factory, count: int) -> None:
     """However many of the nearest keys are excluded, the next nearest come back instead."""
     vectors = units(5, 300, 24)
@@ -170,7 +172,7 @@ def test_excluded_keys_leave_their_places_to_others(factory: Factory, count: int
 
 
 @every_index
-@pytest.mark.parametrize("strangers", [3, 10 * OVERFETCH])
+@pytest.mark.parametrize("strangers", [3, 10 * MAX_DROPPED_ROWS])
 def test_excluded_keys_that_are_not_there_do_not_matter(factory: Factory, strangers: int) -> None:
     """Excluding keys the index does not hold changes nothing."""
     index = filled(factory, units(7, 50, 24))
@@ -181,7 +183,7 @@ def test_excluded_keys_that_are_not_there_do_not_matter(factory: Factory, strang
 
 
 @every_index
-@pytest.mark.parametrize("excluded", [0, 5, OVERFETCH + 5])
+@pytest.mark.parametrize("excluded", [0, 5, MAX_DROPPED_ROWS + 5])
 @pytest.mark.parametrize("queries", [1, 32])
 def test_all_ties_of_the_last_place_come_back(
     factory: Factory, excluded: int, queries: int
@@ -217,8 +219,8 @@ def test_queries_of_any_length_are_ranked_alike(factory: Factory) -> None:
 def test_vectors_come_back_in_the_order_asked_for(factory: Factory) -> None:
     """The vectors of keys are those that were set, in any order, as often as asked for."""
     index = filled(factory, SIGNS)
-    np.testing.assert_array_equal(SIGNS[[3, 0, 3]], index.vectors([37, 7, 37]).vectors)
-    assert (0, 4) == index.vectors([]).vectors.shape
+    np.testing.assert_array_equal(SIGNS[[3, 0, 3]], index.get([37, 7, 37]).vectors)
+    assert (0, 4) == index.get([]).vectors.shape
 
 
 @every_index
@@ -226,9 +228,9 @@ def test_vectors_given_out_are_copies(factory: Factory) -> None:
     """Neither changing what was given out nor what was put in changes the index."""
     put_in = SIGNS.copy()
     index = filled(factory, put_in)
-    index.vectors([7]).vectors[:] = 9
+    index.get([7]).vectors[:] = 9
     put_in[:] = 9
-    np.testing.assert_array_equal(SIGNS, index.vectors(keys_of(16)).vectors)
+    np.testing.assert_array_equal(SIGNS, index.get(keys_of(16)).vectors)
 
 
 @every_index
@@ -238,7 +240,7 @@ def test_missing_keys_are_told(factory: Factory) -> None:
     index.delete([17])
     for missing in (17, 8):
         with pytest.raises(KeyError):
-            index.vectors([7, missing])
+            index.get([7, missing])
 
 
 @every_index
@@ -266,7 +268,7 @@ def test_the_mean_survives_churn(factory: Factory) -> None:
 def test_cost_grows_with_what_a_search_compares() -> None:
     """An exact search costs a multiply-add for each query, vector and dimension."""
     index = filled(ExactIndex, SIGNS)
-    assert 3 * 16 * 4 == index.cost(3)
+    assert 3 * 16 * 4 == index.estimate_cost(3)
 
 
 changes = st.lists(
@@ -299,7 +301,7 @@ def test_an_index_behaves_as_its_model(
             oracle.vectors.pop(key, None)
     assert len(oracle.vectors) == len(index)
     for key, vector in oracle.vectors.items():
-        np.testing.assert_array_equal(vector[None], index.vectors([key]).vectors)
+        np.testing.assert_array_equal(vector[None], index.get([key]).vectors)
     if oracle.vectors:
         np.testing.assert_allclose(oracle.mean(), index.mean(), atol=1e-7)
     for number in (query, 15 - query):
@@ -368,7 +370,7 @@ def test_the_nearest_to_a_key_leave_it_out(factory: Factory, limit: int) -> None
         own = keys_of(300)[number]
         exclude = {keys_of(300)[(number + step) % 300] for step in (1, 2, 3)}
         expected = BruteForce(known).best(vectors[number], limit, {own, *exclude})
-        hits = index.nearest(own, limit, exclude)
+        hits = index.search_by_key(own, limit, exclude)
         assert [key for key, _ in expected] == sorted(hits.keys.tolist())[: len(expected)]
         scores = dict(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
         assert pytest.approx(dict(expected), abs=1e-6) == scores
@@ -388,9 +390,9 @@ def test_the_nearest_to_a_key_follow_every_write(factory: Factory) -> None:
         oracle.vectors[replaced] = vectors[300 + step]
         own = keys_of(300)[200 + step]
         expected = oracle.best(oracle.vectors[own], 10, {own})
-        assert [key for key, _ in expected] == sorted(index.nearest(own, 10).keys.tolist())
+        assert [key for key, _ in expected] == sorted(index.search_by_key(own, 10).keys.tolist())
         allowed = np.arange(keys_of(300)[-1] + 1) % 20 != 7
         passing = {key: vector for key, vector in oracle.vectors.items() if allowed[key]}
         expected = BruteForce(passing).best(oracle.vectors[own], 10, {own})
-        hits = index.nearest(own, 10, (), allowed)
+        hits = index.search_by_key(own, 10, (), allowed)
         assert [key for key, _ in expected] == sorted(hits.keys.tolist())

@@ -18,19 +18,19 @@ from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Chunk, text_hash
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Follower
+from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
 from service.index.item_index import ItemIndex
 from service.storage import Store
 
 Content = dict[str, bytes]
 
 
-class DearIndex(ExactIndex):
-    """An index whose searches are too dear for the event loop."""
+class ExpensiveIndex(ExactIndex):
+    """An index whose searches take too long for the event loop."""
 
-    def cost(self, queries: int) -> int:
-        """More than the loop may take."""
-        return INLINE_COST + 1
+    def estimate_cost(self, queries: int) -> int:
+        """Return more than the event loop may take."""
+        return MAX_INLINE_COST + 1
 
 
 @asynccontextmanager
@@ -51,16 +51,16 @@ async def following(
 
 def content(item_index: ItemIndex) -> Content:
     """What an item index holds: each item's vector by id."""
-    assert len(item_index) == len(item_index.index)
+    assert len(item_index) == len(item_index.vectors)
     held = {
-        key: item_index.index.vectors([key]).vectors.tobytes()
-        for keys, _ in item_index.index.blocks(1_000)
+        key: item_index.vectors.get([key]).vectors.tobytes()
+        for keys, _ in item_index.vectors.iterate_blocks(1_000)
         for key in keys.tolist()
     }
-    named = item_index.best(
-        item_index.index.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
+    named = item_index.rank_hits(
+        item_index.vectors.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
     )
-    assert [key for _, _, key in named] == [item_index.key(item_id) for item_id, _, _ in named]
+    assert [key for _, _, key in named] == [item_index.find_key(item_id) for item_id, _, _ in named]
     return {item_id: held[key] for item_id, _, key in named}
 
 
@@ -77,10 +77,10 @@ async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
     ):
         for text in ("tea", "coffee"):
             (stored,) = await store.upsert_items(catalog, [indexed("a", text)])
-            await follower.reached(stored.sequence)
+            await follower.wait_for(stored.sequence)
             assert follower._item_index.sequence >= stored.sequence
             assert {"a": unit_vector(text).tobytes()} == await contents(follower)
-        await follower.reached(await store.delete_item(catalog, "a"))
+        await follower.wait_for(await store.delete_item(catalog, "a"))
         assert {} == await contents(follower)
 
 
@@ -92,7 +92,7 @@ async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
         following(store, catalog, clock) as follower,
     ):
         stored = await store.upsert_user(catalog, User("u"))
-        await follower.reached(stored.sequence)
+        await follower.wait_for(stored.sequence)
         assert stored.sequence == follower._item_index.sequence
 
 
@@ -103,11 +103,11 @@ async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
         opened(tmp_path, clock) as (store, catalog),
         following(store, catalog, clock) as follower,
     ):
-        waits = [await started(follower.reached(sequence)) for sequence in range(20, 0, -1)]
+        waits = [await started(follower.wait_for(sequence)) for sequence in range(20, 0, -1)]
         for number in range(20):
             await store.upsert_items(catalog, [indexed(f"i{number}", "x")])
         await asyncio.gather(*waits)
-        assert 20 == follower.items
+        assert 20 == follower.item_count
 
 
 async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
         opened(tmp_path, clock) as (store, catalog),
         following(store, catalog, clock) as follower,
     ):
-        leaving = await started(follower.reached(store.last_sequence + 1))
-        staying = await started(follower.reached(store.last_sequence + 1))
+        leaving = await started(follower.wait_for(store.last_sequence + 1))
+        staying = await started(follower.wait_for(store.last_sequence + 1))
         await left(leaving)
         await store.upsert_items(catalog, [indexed("a", "x")])
         await staying
@@ -133,11 +133,11 @@ async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> Non
         following(store, catalog, clock) as follower,
     ):
         (stored,) = await store.upsert_items(catalog, [pending("a", "tea")])
-        await follower.reached(stored.sequence)
+        await follower.wait_for(stored.sequence)
         assert {} == await contents(follower)
         (due,) = await store.due_pending(catalog, 1)
         vector = unit_vector("tea")
-        await follower.reached(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
+        await follower.wait_for(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
         assert {"a": vector.tobytes()} == await contents(follower)
 
 
@@ -166,9 +166,9 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
     async with opened(tmp_path, clock) as (store, catalog):
         async with following(store, catalog, clock) as follower:
             await churn(store, catalog, clock, seed)
-            await follower.reached(store.last_sequence)
+            await follower.wait_for(store.last_sequence)
             live = await contents(follower)
-            live_mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
+            live_mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         serving = {
             change.item_id: change.vectors[0]
             for change in (await store.changes(catalog, 0, 1_000))[0]
@@ -178,9 +178,9 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
         opened(tmp_path, clock) as (store, catalog),
         following(store, catalog, clock) as follower,
     ):
-        await follower.reached(store.last_sequence)
+        await follower.wait_for(store.last_sequence)
         assert serving == live == await contents(follower)
-        mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
+        mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
 
 
@@ -191,8 +191,8 @@ async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
         await store.upsert_items(catalog, items)
         async with following(store, catalog, clock) as follower:
-            await follower.reached(store.last_sequence)
-            assert len(items) == follower.items
+            await follower.wait_for(store.last_sequence)
+            assert len(items) == follower.item_count
 
 
 async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
     ):
         expiring = indexed("a", "tea", clock.now_us + 5)
         await store.upsert_items(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
-        await follower.reached(store.last_sequence)
+        await follower.wait_for(store.last_sequence)
         clock.advance(microseconds=4)
         assert ["a", "b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
@@ -233,7 +233,7 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
             for time in times:
                 expire_time_us = None if time is None else start + time
                 await store.upsert_items(catalog, [indexed(item_id, "tea", expire_time_us)])
-                await follower.reached(store.last_sequence)
+                await follower.wait_for(store.last_sequence)
         found = {}
         for microsecond in range(10):
             found[microsecond] = sorted(await contents(follower))
@@ -259,11 +259,11 @@ def test_expire_times_may_keep_moving() -> None:
         changes = [Change(name, "{}", (vector,), expire_time_us) for name in "abc"]
         item_index.apply(changes, number)
     clock.advance(microseconds=9_000 - 4_999 - 1)
-    item_index.expire()
+    item_index.drop_expired()
     assert 3 == len(item_index)
     clock.advance(microseconds=1)
-    item_index.expire()
-    assert 0 == len(item_index) == len(item_index.index)
+    item_index.drop_expired()
+    assert 0 == len(item_index) == len(item_index.vectors)
 
 
 async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
@@ -271,10 +271,10 @@ async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         loop_thread = threading.current_thread().name
-        for index, on_loop in ((ExactIndex(DIMENSIONS), True), (DearIndex(DIMENSIONS), False)):
+        for index, on_loop in ((ExactIndex(DIMENSIONS), True), (ExpensiveIndex(DIMENSIONS), False)):
             async with following(store, catalog, clock, index) as follower:
                 (stored,) = await store.upsert_items(catalog, [indexed("a", "tea")])
-                await follower.reached(stored.sequence)
+                await follower.wait_for(stored.sequence)
                 name = await follower.read(lambda _: threading.current_thread().name, queries=1)
                 assert on_loop == (loop_thread == name)
                 assert {"a": unit_vector("tea").tobytes()} == await contents(follower)
@@ -285,7 +285,7 @@ async def test_shutdown_tells_everyone_who_waits(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         async with following(store, catalog, clock) as follower:
-            await follower.reached(store.last_sequence)
-            waits = [await started(follower.reached(store.last_sequence + 9)) for _ in "ab"]
+            await follower.wait_for(store.last_sequence)
+            waits = [await started(follower.wait_for(store.last_sequence + 9)) for _ in "ab"]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]

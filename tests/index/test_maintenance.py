@@ -13,11 +13,11 @@ from support.tasks import left
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexStats
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotAdopter
-from service.index.snapshots import MANIFEST, Origin, Snapshots
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
 from service.storage import Store
 
 GRAPH_FROM = 300
@@ -26,11 +26,16 @@ ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_F
 
 
 def empty_item_index() -> ItemIndex:
-    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
+    return ItemIndex(
+        SegmentedIndex(DIMENSIONS, first_graph_vectors=GRAPH_FROM, next_graph_vectors=100),
+        FakeClock(),
+    )
 
 
 def snapshots(folder: Path, store: Store, *, owner: bool) -> Snapshots:
-    return Snapshots(folder / "index", Origin(store.store_id, SPACE.fingerprint), owner=owner)
+    return Snapshots(
+        folder / "index", SnapshotOrigin(store.store_id, SPACE.fingerprint), owner=owner
+    )
 
 
 @asynccontextmanager
@@ -44,7 +49,7 @@ async def working(
         upkeep = (
             IndexBuilder(follower, own, shared=True)
             if leads
-            else SnapshotAdopter(store, follower, own, empty_item_index)
+            else SnapshotLoader(store, follower, own, empty_item_index)
         )
         tasks = [asyncio.create_task(each.run()) for each in (follower, upkeep)]
         try:
@@ -57,8 +62,8 @@ async def working(
 async def has_graphs(follower: Follower, vectors: int) -> IndexStats:
     """Waits until so many vectors are in graphs, with all their lists."""
     while True:
-        stats = follower.stats()
-        listed = stats.listed_vectors >= vectors
+        stats = follower.collect_stats()
+        listed = stats.neighbor_lists >= vectors
         if stats.graph_vectors == vectors and listed and not stats.building:
             return stats
         await asyncio.sleep(POLL_SECONDS)
@@ -66,11 +71,14 @@ async def has_graphs(follower: Follower, vectors: int) -> IndexStats:
 
 async def found(store: Store, follower: Follower) -> object:
     """What the item index answers, as of every write."""
-    await follower.reached(await store.refresh())
+    await follower.wait_for(await store.refresh())
 
     def work(item_index: ItemIndex) -> object:
-        keys = item_index.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
-        hits = [item_index.best(item_index.index.nearest(key, 5, exact=True), 5) for key in keys]
+        keys = item_index.find_keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
+        hits = [
+            item_index.rank_hits(item_index.vectors.search_by_key(key, 5, exact=True), 5)
+            for key in keys
+        ]
         best = [[(name, round(score, 4)) for name, score, _ in each] for each in hits]
         return item_index.sequence, len(item_index), best
 
@@ -98,11 +106,11 @@ async def test_what_is_written_after_a_snapshot_is_not_lost(tmp_path: Path) -> N
         async with working(tmp_path, leads=False) as (other, same, follower):
             await other.upsert_items(same, ITEMS[GRAPH_FROM : GRAPH_FROM + 50])
             deleted = await other.delete_item(same, "i0")
-            await follower.reached(deleted)
+            await follower.wait_for(deleted)
             await has_graphs(follower, GRAPH_FROM - 1)
             await store.refresh()
             assert await found(store, leader) == await found(other, follower)
-            assert GRAPH_FROM + 49 == follower.items
+            assert GRAPH_FROM + 49 == follower.item_count
 
 
 async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:
@@ -110,7 +118,7 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
     async with working(tmp_path, leads=True) as (store, catalog, leader):
         await store.upsert_items(catalog, ITEMS[:GRAPH_FROM])
         await has_graphs(leader, GRAPH_FROM)
-    manifest = tmp_path / "index" / MANIFEST
+    manifest = tmp_path / "index" / MANIFEST_FILE
     manifest.write_text("{}")
     async with opened(tmp_path, FakeClock()) as (store, _):
         for owner in (False, True):
@@ -130,8 +138,8 @@ async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
         with capture_logs() as lines:
             await has_graphs(leader, GRAPH_FROM)
             await store.upsert_items(catalog, ITEMS[GRAPH_FROM:])
-            await leader.reached(store.last_sequence)
-            assert 2 * GRAPH_FROM == leader.items
+            await leader.wait_for(store.last_sequence)
+            assert 2 * GRAPH_FROM == leader.item_count
     assert "snapshot_failed" in [line["event"] for line in lines]
 
 
@@ -143,10 +151,10 @@ def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
         for each in ITEMS[:GRAPH_FROM]
     ]
     item_index.apply(changes, GRAPH_FROM)
-    build = item_index.index.due(quiet=True)
+    build = item_index.maintenance.start_build(quiet=True)
     assert build is not None
     build.run()
-    item_index.index.adopt(build)
+    item_index.maintenance.finish_build(build)
     files = item_index.capture().files
     assert 2 == len(files)
     for write in files.values():

@@ -10,20 +10,22 @@ from support.clock import FakeClock
 
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Change
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.snapshots import MANIFEST, Origin, Snapshots
+from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
 
 pytestmark = pytest.mark.slow
 
 DIMENSIONS = 16
-ORIGIN = Origin("store", "space")
+ORIGIN = SnapshotOrigin("store", "space")
 VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
 def empty_item_index() -> ItemIndex:
-    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200), FakeClock())
+    return ItemIndex(
+        SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=200), FakeClock()
+    )
 
 
 def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
@@ -43,14 +45,14 @@ def filled() -> ItemIndex:
     """An item index with graphs, deleted rows, neighbor lists, gaps and expiring items."""
     item_index = empty_item_index()
     item_index.apply(changes(range(1_500)), 1_500)
-    while (build := item_index.index.due(quiet=True)) is not None:
+    while (build := item_index.maintenance.start_build(quiet=True)) is not None:
         build.run()
-        item_index.index.adopt(build)
+        item_index.maintenance.finish_build(build)
     item_index.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
     item_index.apply(changes(range(100, 150), vector_from=1), 1_570)
     item_index.apply(changes(range(1_500, 1_600)), 1_670)
     item_index.apply([Change("pending", '{"even": true}', (), None)], 1_671)
-    assert item_index.index.stats().void_vectors
+    assert item_index.maintenance.collect_stats().deleted_vectors
     return item_index
 
 
@@ -58,21 +60,22 @@ def content(item_index: ItemIndex) -> object:
     """All that can be told of an item index from outside."""
     evens = Filter(all=(Condition("even", Equals(True)),))
     ids = [f"i{n}" for n in range(1_600)]
-    present = [item_id for item_id in ids if item_index.key(item_id) is not None]
+    present = [item_id for item_id in ids if item_index.find_key(item_id) is not None]
     vectors = [
-        item_index.index.vectors(item_index.keys([item_id])).vectors.tolist() for item_id in present
+        item_index.vectors.get(item_index.find_keys([item_id])).vectors.tolist()
+        for item_id in present
     ]
-    hits = item_index.index.search(VECTORS[:5], 20, exact=True)
-    nearest = [item_index.index.nearest(item_index.keys(["i700"])[0], 12)]
+    hits = item_index.vectors.search(VECTORS[:5], 20, exact=True)
+    nearest = [item_index.vectors.search_by_key(item_index.find_keys(["i700"])[0], 12)]
     return (
         item_index.sequence,
         present,
         vectors,
-        [item_index.best(each, 20) for each in (*hits, *nearest)],
-        item_index.passing(evens, "", 2_000),
+        [item_index.rank_hits(each, 20) for each in (*hits, *nearest)],
+        item_index.list_ids(evens, "", 2_000),
         len(item_index),
-        item_index.index.stats(),
-        np.round(item_index.index.mean(), 4).tolist(),
+        item_index.maintenance.collect_stats(),
+        np.round(item_index.vectors.mean(), 4).tolist(),
     )
 
 
@@ -80,7 +83,9 @@ def saved(folder: Path, item_index: ItemIndex) -> None:
     Snapshots(folder, ORIGIN).save(item_index.capture())
 
 
-def loaded(folder: Path, origin: Origin = ORIGIN, last_sequence: int = 9_999) -> ItemIndex | None:
+def loaded(
+    folder: Path, origin: SnapshotOrigin = ORIGIN, last_sequence: int = 9_999
+) -> ItemIndex | None:
     item_index = empty_item_index()
     return item_index if Snapshots(folder, origin).load(item_index, last_sequence) else None
 
@@ -103,9 +108,9 @@ def test_a_loaded_view_lives_on(tmp_path: Path) -> None:
     for each in (item_index, again):
         each.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
         each.apply([Change(f"i{n}", None, (), None) for n in range(200, 260)], 2_060)
-        while (build := each.index.due(quiet=True)) is not None:
+        while (build := each.maintenance.start_build(quiet=True)) is not None:
             build.run()
-            each.index.adopt(build)
+            each.maintenance.finish_build(build)
     assert content(item_index) == content(again)
 
 
@@ -140,8 +145,10 @@ def test_without_a_snapshot_the_view_stays_empty(tmp_path: Path) -> None:
     assert loaded(tmp_path) is None
 
 
-@pytest.mark.parametrize("origin", [Origin("other", "space"), Origin("store", "other")])
-def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: Origin) -> None:
+@pytest.mark.parametrize(
+    "origin", [SnapshotOrigin("other", "space"), SnapshotOrigin("store", "other")]
+)
+def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: SnapshotOrigin) -> None:
     """A snapshot of another store or space is not used, and removed."""
     saved(tmp_path, filled())
     assert loaded(tmp_path, origin) is None
@@ -170,7 +177,7 @@ def damage(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gone", "cut", "empty", "flipped"])
-@pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST])
+@pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST_FILE])
 def test_a_damaged_snapshot_is_dropped(tmp_path: Path, file: str, kind: str) -> None:
     """Whatever file is missing, torn or altered, the snapshot is not used."""
     saved(tmp_path, filled())

@@ -110,7 +110,7 @@ def test_an_item_counts_by_its_best_chunk() -> None:
     item_index.apply([Change("long", "{}", chunks, None), *others], 40)
     hits = pooled(item_index, SCORER, 38, every(item_index))
     assert 38 == len(hits.keys) == len(set(hits.keys.tolist()))
-    key = item_index.key("long")
+    key = item_index.find_key("long")
     assert key is not None
     best = float(SCORER.scores(vectors[:3]).max())
     assert pytest.approx(best, abs=1e-6) == scores(hits)[key]

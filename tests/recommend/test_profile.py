@@ -21,7 +21,7 @@ VIEW = view_of({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
 
 def scores(*texts: ProfileText) -> list[float]:
     here = present(Profile(texts=texts), VIEW)
-    (_, vectors) = next(VIEW.index.blocks(1_000))
+    (_, vectors) = next(VIEW.vectors.iterate_blocks(1_000))
     return [
         float(each) for each in SoftMaximum(here.sources, corpus_statistics(VIEW)).scores(vectors)
     ]

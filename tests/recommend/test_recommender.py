@@ -287,7 +287,7 @@ async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> 
             for each in answer.recommendations:
                 assert each.item is not None
                 assert each.item_id == each.item.item.item_id
-        assert 7 + len(FILMS) == catalog.follower.items
+        assert 7 + len(FILMS) == catalog.follower.item_count
 
 
 def test_of_too_many_likes_the_heaviest_count() -> None:

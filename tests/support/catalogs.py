@@ -66,7 +66,7 @@ class Catalog:
 
     async def caught_up(self) -> None:
         """Waits until the item index has taken in every write."""
-        await self.follower.reached(self.store.last_sequence)
+        await self.follower.wait_for(self.store.last_sequence)
 
 
 def ids(answer: Answer) -> list[str]:

@@ -60,8 +60,8 @@ def catalog_message(figures: CatalogStats) -> pb.Catalog:
         index=pb.IndexFigures(
             vector_count=figures.index.vectors,
             graph_vector_count=figures.index.graph_vectors,
-            void_vector_count=figures.index.void_vectors,
-            listed_vector_count=figures.index.listed_vectors,
+            void_vector_count=figures.index.deleted_vectors,
+            listed_vector_count=figures.index.neighbor_lists,
             building=figures.index.building,
             memory_bytes=figures.index.memory_bytes,
         ),
