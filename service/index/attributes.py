@@ -104,7 +104,7 @@ class Attributes:
         return passing
 
     def get_numbers(self, attribute: str) -> NDArray[np.float64]:
-        """Return an attribute's numbers, or its timestamps in seconds since 1970, by key, or NaN."""
+        """Return an attribute's numbers by key, timestamps in seconds since 1970, else NaN."""
         numbers = np.full(len(self._version_of), NO_NUMBER)
         column = self._columns.get(attribute, EMPTY_COLUMN)
         if column.whole.numbers:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.item_indexes import run_builds
 
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
@@ -11,14 +12,8 @@ DIMENSIONS = 8
 KEYS = 40
 
 
-def settled(index: VectorIndex) -> None:
-    while (build := index.start_build(quiet=True)) is not None:
-        build.run()
-        index.finish_build(build)
-
-
-def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
-    """What an index's snapshot becomes."""
+def reopen(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
+    """Return an index restored from another one's captured state."""
     state = index.capture()
     paths = {name: folder / name for name in state.files}
     for name, write in state.files.items():
@@ -34,12 +29,12 @@ def check(index: VectorIndex, expected: dict[int, Vectors]) -> None:
         assert chunks.tolist() == owned.vectors[owned.owners == place].tolist()
 
 
-@pytest.mark.parametrize("tiered", [False, True])
-def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
-    """A key's vectors come back as they were put, after churn, builds and snapshots."""
+@pytest.mark.parametrize("segmented", [False, True])
+def test_chunks_keep_their_order(tmp_path: Path, *, segmented: bool) -> None:
+    """A key's vectors keep the order of its upsert through churn, builds and snapshots."""
 
     def empty() -> VectorIndex:
-        if tiered:
+        if segmented:
             return SegmentedIndex(DIMENSIONS, first_graph_vectors=30, next_graph_vectors=30)
         return ExactIndex(DIMENSIONS)
 
@@ -60,7 +55,7 @@ def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
             check(index, expected)
             folder = tmp_path / str(step)
             folder.mkdir()
-            index = reopened(index, empty(), folder)
+            index = reopen(index, empty(), folder)
             check(index, expected)
-            settled(index)
+            run_builds(index)
             check(index, expected)

@@ -37,7 +37,7 @@ class ExpensiveIndex(ExactIndex):
 async def following(
     store: Store, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
 ) -> AsyncIterator[Follower]:
-    """An follower with a new item index, which runs until the end of the block."""
+    """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
     follower = Follower(store, catalog, ItemIndex(index, clock))
@@ -50,26 +50,28 @@ async def following(
 
 
 def content(item_index: ItemIndex) -> Content:
-    """What an item index holds: each item's vector by id."""
+    """Return each searchable item's vector by id."""
     assert len(item_index) == len(item_index.vectors)
-    held = {
+    vectors = {
         key: item_index.vectors.get([key]).vectors.tobytes()
         for keys, _ in item_index.vectors.iterate_blocks(1_000)
         for key in keys.tolist()
     }
-    named = item_index.rank_hits(
+    ranked = item_index.rank_hits(
         item_index.vectors.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
     )
-    assert [key for _, _, key in named] == [item_index.find_key(item_id) for item_id, _, _ in named]
-    return {item_id: held[key] for item_id, _, key in named}
+    assert [key for _, _, key in ranked] == [
+        item_index.find_key(item_id) for item_id, _, _ in ranked
+    ]
+    return {item_id: vectors[key] for item_id, _, key in ranked}
 
 
 async def contents(follower: Follower) -> Content:
     return await follower.read(content, queries=1)
 
 
-async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
-    """Whoever waited for a write's sequence reads what it wrote."""
+async def test_a_write_is_readable_after_waiting_for_it(tmp_path: Path) -> None:
+    """A read after waiting for a write's sequence number sees the write."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -84,8 +86,8 @@ async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
         assert {} == await contents(follower)
 
 
-async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
-    """The item index's sequence takes in writes that change no item."""
+async def test_writes_of_users_advance_the_sequence(tmp_path: Path) -> None:
+    """Writes that change no item advance the item index's sequence, too."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -97,7 +99,7 @@ async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
 
 
 async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
-    """Each of many who wait goes on once their own write is in, in whatever order they came."""
+    """Every waiter continues once its own write is applied, whatever the order of the waits."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -110,8 +112,8 @@ async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
         assert 20 == follower.item_count
 
 
-async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
-    """Others go on waiting when one of those who wait was cancelled."""
+async def test_a_cancelled_waiter_does_not_affect_others(tmp_path: Path) -> None:
+    """Cancelling one waiter does not affect the others."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -125,8 +127,8 @@ async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
         assert leaving.cancelled()
 
 
-async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> None:
-    """An item without a vector is not in the item index; with its vector it is."""
+async def test_a_pending_item_is_searchable_once_embedded(tmp_path: Path) -> None:
+    """A pending item is not searchable; once it has its vector it is."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -160,8 +162,8 @@ async def churn(store: Store, catalog: Generation, clock: FakeClock, seed: int) 
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
-    """However concurrent the writes, following them live ends where rebuilding does."""
+async def test_a_rebuilt_index_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
+    """Following concurrent writes live ends in the same content as rebuilding from the store."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         async with following(store, catalog, clock) as follower:
@@ -184,8 +186,8 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
 
 
-async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
-    """An item index catches up with more items than one round takes."""
+async def test_a_start_applies_more_than_one_round(tmp_path: Path) -> None:
+    """An item index catches up with more changes than one round has."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
@@ -195,8 +197,8 @@ async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
             assert len(items) == follower.item_count
 
 
-async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> None:
-    """An item is there until the microsecond before its time, and not from its time on."""
+async def test_an_item_expires_at_its_microsecond(tmp_path: Path) -> None:
+    """An item is searchable up to the microsecond before its expire time, and not after."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (store, catalog),
@@ -214,7 +216,7 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
 
 
 async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
-    """An item whose time was moved, taken away or set back goes at the time it had last."""
+    """An item whose expire time was moved, removed or reset expires at its last expire time."""
     clock = FakeClock()
     start = clock.now_us
     async with (
@@ -234,9 +236,9 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
                 expire_time_us = None if time is None else start + time
                 await store.upsert_items(catalog, [indexed(item_id, "tea", expire_time_us)])
                 await follower.wait_for(store.last_sequence)
-        found = {}
+        ids_by_microsecond = {}
         for microsecond in range(10):
-            found[microsecond] = sorted(await contents(follower))
+            ids_by_microsecond[microsecond] = sorted(await contents(follower))
             clock.advance(microseconds=1)
     expected = {
         microsecond: sorted(
@@ -246,11 +248,11 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
         )
         for microsecond in range(10)
     }
-    assert expected == found
+    assert expected == ids_by_microsecond
 
 
 def test_expire_times_may_keep_moving() -> None:
-    """Items whose time was moved thousands of times go at their last one, and not before."""
+    """An item whose expire time was moved thousands of times expires at the last one."""
     clock = FakeClock()
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
     vector = unit_vector("tea").tobytes()
@@ -266,8 +268,8 @@ def test_expire_times_may_keep_moving() -> None:
     assert 0 == len(item_index) == len(item_index.vectors)
 
 
-async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
-    """What costs more than the loop may take runs in the worker, cheap reads on the loop."""
+async def test_expensive_reads_do_not_block_the_event_loop(tmp_path: Path) -> None:
+    """A read that costs more than the event loop may take runs in the worker thread."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         loop_thread = threading.current_thread().name
@@ -280,8 +282,8 @@ async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
                 assert {"a": unit_vector("tea").tobytes()} == await contents(follower)
 
 
-async def test_shutdown_tells_everyone_who_waits(tmp_path: Path) -> None:
-    """Whoever waits for a write that never comes gets NotReady when the follower ends."""
+async def test_shutdown_ends_every_wait(tmp_path: Path) -> None:
+    """Waiting for a write that never comes raises NotReady when the follower ends."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (store, catalog):
         async with following(store, catalog, clock) as follower:

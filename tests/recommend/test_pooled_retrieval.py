@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from support.clock import FakeClock
-from support.item_indexes import view_of
+from support.item_indexes import create_item_index
 
 from service.domain.items import Change
 from service.index.faiss_exact import ExactIndex
@@ -31,7 +31,7 @@ def units(seed: int, count: int) -> Vectors:
 
 
 def catalog(vectors: Vectors) -> ItemIndex:
-    return view_of({f"i{n:05}": vector for n, vector in enumerate(vectors)})
+    return create_item_index({f"i{n:05}": vector for n, vector in enumerate(vectors)})
 
 
 def every(item_index: ItemIndex) -> Mask:
