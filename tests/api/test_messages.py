@@ -48,7 +48,12 @@ def test_of_too_long_lists_of_a_query_little_is_read() -> None:
 def test_every_violation_of_a_query_is_reported() -> None:
     """A query with several faults is refused with all of them, the catalog's name included."""
     request = pb.RecommendSimilarRequest(
-        catalog="NO", text=" ", limit=-1, exclude_item_ids=[""], view=99, min_sequence=-1
+        catalog="NO",
+        text=" ",
+        limit=-1,
+        exclude_item_ids=[""],
+        view=99,  # type: ignore[arg-type]  # no such view
+        min_sequence=-1,
     )
     with pytest.raises(errors.InvalidRequest) as raised:
         parse_recommend_similar(request)
