@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
-from support.stores import indexed, opened
+from support.stores import delete_item, indexed, opened
 from support.tasks import left
 
 from service.domain.generations import Generation
