@@ -6,27 +6,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"testing"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	akin "akin.dev/go"
 	"akin.dev/go/akinv1"
 )
 
-// The README beside the cases describes their fields.
-const casesPath = "../conformance/cases.json"
+const (
+	// The README beside the cases describes their fields.
+	casesPath = "../conformance/cases.json"
+
+	eventualTimeout = 30 * time.Second
+	eventualPause   = 50 * time.Millisecond
+)
 
 type conformanceCase struct {
 	Name  string
@@ -38,6 +40,7 @@ type step struct {
 	Request      any
 	Requests     []any
 	UpdateMask   []string
+	Eventually   bool
 	TimeoutMs    int
 	Response     any
 	Responses    []any
@@ -64,7 +67,7 @@ func TestConformance(t *testing.T) {
 		t.Run(testCase.Name, func(t *testing.T) {
 			saved := map[string]any{}
 			for number, step := range testCase.Steps {
-				if err := step.run(t.Context(), client, saved); err != nil {
+				if err := step.runUntilDone(t.Context(), client, saved); err != nil {
 					t.Fatalf("step %d, %s: %v", number+1, step.Method, err)
 				}
 			}
@@ -108,6 +111,18 @@ func TestConformanceOfTLSAndKey(t *testing.T) {
 	if failed, ok := akin.ErrorOf(err); !ok || failed.Code != codes.Unauthenticated {
 		t.Errorf("without a key: %v", err)
 	}
+}
+
+// runUntilDone runs a step. If the step has `eventually`, it repeats the step until it succeeds or
+// eventualTimeout has passed.
+func (s step) runUntilDone(ctx context.Context, client *akin.Client, saved map[string]any) error {
+	start := time.Now()
+	err := s.run(ctx, client, saved)
+	for err != nil && s.Eventually && time.Since(start) < eventualTimeout {
+		time.Sleep(eventualPause)
+		err = s.run(ctx, client, saved)
+	}
+	return err
 }
 
 func (s step) run(ctx context.Context, client *akin.Client, saved map[string]any) error {
@@ -209,86 +224,4 @@ func (e *expectedError) match(err error) error {
 		return errors.New("there is no RetryInfo")
 	}
 	return nil
-}
-
-// findMethod returns the method with a name such as RecommenderService.GetItem.
-func findMethod(name string) (protoreflect.MethodDescriptor, error) {
-	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(
-		protoreflect.FullName("akin.v1." + name),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return descriptor.(protoreflect.MethodDescriptor), nil
-}
-
-// call calls a method through the connection of the client and returns the responses as JSON values.
-func call(
-	ctx context.Context, client *akin.Client, method protoreflect.MethodDescriptor,
-	messages []proto.Message,
-) ([]any, error) {
-	path := fmt.Sprintf("/%s/%s", method.Parent().FullName(), method.Name())
-	if method.IsStreamingClient() || method.IsStreamingServer() {
-		return callStream(ctx, client, path, method, messages)
-	}
-	response := newMessage(method.Output())
-	if err := client.Conn().Invoke(ctx, path, messages[0], response); err != nil {
-		return nil, err
-	}
-	decoded, err := toJSON(response)
-	return []any{decoded}, err
-}
-
-func callStream(
-	ctx context.Context, client *akin.Client, path string,
-	method protoreflect.MethodDescriptor, messages []proto.Message,
-) ([]any, error) {
-	desc := &grpc.StreamDesc{
-		ClientStreams: method.IsStreamingClient(), ServerStreams: method.IsStreamingServer(),
-	}
-	stream, err := client.Conn().NewStream(ctx, desc, path)
-	if err != nil {
-		return nil, err
-	}
-	for _, message := range messages {
-		// io.EOF means that the stream has ended. RecvMsg returns the reason.
-		if err := stream.SendMsg(message); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-	}
-	if err := stream.CloseSend(); err != nil {
-		return nil, err
-	}
-	responses := []any{}
-	for {
-		response := newMessage(method.Output())
-		if err := stream.RecvMsg(response); errors.Is(err, io.EOF) {
-			return responses, nil
-		} else if err != nil {
-			return nil, err
-		}
-		decoded, err := toJSON(response)
-		if err != nil {
-			return nil, err
-		}
-		responses = append(responses, decoded)
-	}
-}
-
-func newMessage(descriptor protoreflect.MessageDescriptor) proto.Message {
-	messageType, err := protoregistry.GlobalTypes.FindMessageByName(descriptor.FullName())
-	if err != nil {
-		panic(err) // akinv1 registers every message
-	}
-	return messageType.New().Interface()
-}
-
-func toJSON(message proto.Message) (any, error) {
-	text, err := protojson.Marshal(message)
-	if err != nil {
-		return nil, err
-	}
-	var decoded any
-	err = json.Unmarshal(text, &decoded)
-	return decoded, err
 }

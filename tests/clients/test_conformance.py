@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ STUBS = {
 }
 TOLERANCE = 1e-3
 TIMEOUT_MS = 10_000
+EVENTUAL_ATTEMPTS = 600
+EVENTUAL_PAUSE_SECONDS = 0.05
 
 Json = Any
 DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
@@ -87,6 +90,9 @@ def called(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Me
     request_class = GetMessageClass(method.input_type)
     given = step["requests"] if "requests" in step else [step["request"]]
     requests = [json_format.ParseDict(filled(each, saved), request_class()) for each in given]
+    for request in requests:
+        if "updateMask" in step:
+            request.update_mask.paths.extend(step["updateMask"])
     timeout = step.get("timeoutMs", TIMEOUT_MS) / 1000
     try:
         answered = call(iter(requests) if "requests" in step else requests[0], timeout=timeout)
@@ -127,12 +133,23 @@ def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
         saved[name] = value
 
 
+def run_until_done(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
+    """Run a step; repeat one with `eventually` until it comes out as expected."""
+    pause = threading.Event()
+    for _ in range(EVENTUAL_ATTEMPTS if step.get("eventually") else 0):
+        try:
+            return run(client, step, saved)
+        except AssertionError:
+            pause.wait(EVENTUAL_PAUSE_SECONDS)
+    return run(client, step, saved)
+
+
 @pytest.mark.parametrize("case", json.loads(CASES.read_text())["cases"], ids=lambda c: c["name"])
 def test_a_case(client: akin.Client, case: Json) -> None:
     """Every step of every case comes out as the cases say."""
     saved: dict[str, str] = {}
     for step in case["steps"]:
-        run(client, step, saved)
+        run_until_done(client, step, saved)
 
 
 @pytest.mark.parametrize(
