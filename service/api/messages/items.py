@@ -60,9 +60,9 @@ def parse_upsert_item(request: pb.UpsertItemRequest, now_us: int) -> ItemUpsert:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_catalog(request)]
-    item = read_item(request.item, violations)
-    violations += item_violations(item, "item", now_us)
+    unreadable: list[Violation] = []
+    item = read_item(request.item, unreadable)
+    violations = [*check_catalog(request), *item_violations(item, "item", now_us), *unreadable]
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
     violations += check_expected_sequence(expected, minimum=0)
     errors.require(violations)
@@ -144,9 +144,9 @@ def parse_import_items(
 
 
 def _parse_import_item(message: item_pb2.Item, now_us: int) -> Item | errors.InvalidRequest:
-    violations: list[Violation] = []
-    item = read_item(message, violations)
-    violations += item_violations(item, "item", now_us)
+    unreadable: list[Violation] = []
+    item = read_item(message, unreadable)
+    violations = [*item_violations(item, "item", now_us), *unreadable]
     return errors.InvalidRequest(violations) if violations else item
 
 
