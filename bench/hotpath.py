@@ -18,7 +18,7 @@ from akin.v1 import recommender_service_pb2 as pb
 
 from service.api.messages import convert
 from service.domain.items import Change
-from service.domain.recommendations import Answer, ItemSource, Query, Recommendation
+from service.domain.recommendations import ItemSource, Query, Recommendation, Recommendations
 from service.domain.users import LikedItem
 from service.domain.validation import query_violations
 from service.embedding.local import LocalEmbedder
@@ -83,7 +83,7 @@ def main() -> None:
         found = retriever.found(item_index, query, taste, LIMIT)
         assert found is not None
         ranked = [Recommendation(item_id, score) for item_id, score, _ in found.ranked]
-        answers.append(Answer(ranked, item_index.sequence))
+        answers.append(Recommendations(ranked, item_index.sequence))
     keys = item_index.keys(ids)
     own = [item_index.index.vectors([key]).vectors for key in keys]
     hits = [item_index.index.nearest(key, LIMIT) for key in keys]

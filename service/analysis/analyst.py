@@ -11,21 +11,22 @@ from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
 from service.domain.analyses import (
+    Classification,
+    ClassificationQuery,
     Clusters,
     ClustersQuery,
-    Duplicates,
+    DuplicateGroups,
+    DuplicatesProgress,
     DuplicatesQuery,
-    Labels,
-    LabelsQuery,
     Outliers,
     OutliersQuery,
     Passages,
     PassagesQuery,
 )
 from service.domain.analyses_validation import (
+    classification_violations,
     clusters_violations,
     duplicates_violations,
-    labels_violations,
     outliers_violations,
     passages_violations,
 )
@@ -56,14 +57,14 @@ class Analyst:
 
     async def find_duplicates(
         self, query: DuplicatesQuery, found: Sequence[Violation] = ()
-    ) -> AsyncIterator[Duplicates]:
+    ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
         """Groups of items that repeat each other, largest first; before them the progress.
 
         Raises:
             ItemNotFound: there is no item of the query's id.
             EmbeddingUnavailable: that item has no vector yet.
         """
-        errors.require((*duplicates_violations(query), *found))
+        errors.raise_if_invalid((*duplicates_violations(query), *found))
         async for each in self._duplicates.found(query):
             yield each
 
@@ -71,7 +72,7 @@ class Analyst:
         self, query: OutliersQuery, found: Sequence[Violation] = ()
     ) -> Outliers:
         """The items that are least like any others, oddest first."""
-        errors.require((*outliers_violations(query), *found))
+        errors.raise_if_invalid((*outliers_violations(query), *found))
         return await self._outliers.found(query)
 
     async def cluster_items(
@@ -82,16 +83,18 @@ class Analyst:
         Raises:
             TooFewItems: there are fewer items than groups.
         """
-        errors.require((*clusters_violations(query), *found))
+        errors.raise_if_invalid((*clusters_violations(query), *found))
         return await self._clusterer.found(query)
 
-    async def classify_text(self, query: LabelsQuery, found: Sequence[Violation] = ()) -> Labels:
+    async def classify_text(
+        self, query: ClassificationQuery, found: Sequence[Violation] = ()
+    ) -> Classification:
         """The values of an attribute that a text would have, likeliest first.
 
         Raises:
             EmbeddingUnavailable: the text cannot be embedded for now.
         """
-        errors.require((*labels_violations(query), *found))
+        errors.raise_if_invalid((*classification_violations(query), *found))
         return await self._labeller.labels(query)
 
     async def search_passages(
@@ -105,6 +108,6 @@ class Analyst:
         last = self._store.last_sequence
         if query.min_sequence > last:
             last = await self._store.refresh()
-        errors.require((*passages_violations(query, last), *found))
+        errors.raise_if_invalid((*passages_violations(query, last), *found))
         await self._follower.reached(query.min_sequence)
         return await self._passages.found(query)

@@ -11,7 +11,13 @@ from service import errors
 from service.analysis.duplicate_groups import NearDuplicateSearch
 from service.analysis.neighbors import batch_size
 from service.analysis.sampling import Sample, passing, population
-from service.domain.analyses import Coverage, DuplicateItem, Duplicates, DuplicatesQuery
+from service.domain.analyses import (
+    Coverage,
+    DuplicateGroups,
+    DuplicateItem,
+    DuplicatesProgress,
+    DuplicatesQuery,
+)
 from service.domain.generations import Generation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -39,7 +45,9 @@ class DuplicateSearch:
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
+    async def found(
+        self, query: DuplicatesQuery
+    ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
         """Tells the progress, and at the end the groups, largest first.
 
         Raises:
@@ -63,11 +71,11 @@ class DuplicateSearch:
                 await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
-                    yield Duplicates((), sample.coverage)
+                    yield DuplicatesProgress(sample.coverage)
             coverage = sample.coverage
         groups = await self._compared(await self._ordered(found.groups.several()), query)
         for some_groups in _messages(groups):
-            yield Duplicates(some_groups, coverage)
+            yield DuplicateGroups(some_groups, coverage)
 
     async def _require(self, item_id: str) -> None:
         """Checks that there is an item, with its vector."""

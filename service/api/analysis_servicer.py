@@ -13,12 +13,13 @@ from service.api.messages.filters import filter_
 from service.api.recommender_servicer import Services
 from service.domain import limits
 from service.domain.analyses import (
-    MIN_SIMILARITY,
+    DEFAULT_MIN_SIMILARITY,
+    ClassificationQuery,
     Cluster,
     ClustersQuery,
     Coverage,
+    DuplicateGroups,
     DuplicatesQuery,
-    LabelsQuery,
     Outlier,
     OutliersQuery,
     PassagesQuery,
@@ -39,12 +40,14 @@ class AnalysisServicer:
         """Finds groups of items that repeat each other."""
         found: convert.Violations = []
         analyst = (await self._services.of(request.catalog, found)).analyst
-        least = request.min_similarity if request.HasField("min_similarity") else MIN_SIMILARITY
+        least = (
+            request.min_similarity if request.HasField("min_similarity") else DEFAULT_MIN_SIMILARITY
+        )
         query = DuplicatesQuery(request.item_id, least, _filter(request))
         async for answer in analyst.find_duplicates(query, found):
             groups = (
-                pb.DuplicateGroup(items=[pb.DuplicateItem(**each._asdict()) for each in group])
-                for group in answer.groups
+                pb.DuplicateGroup(items=[pb.DuplicateItem(**item._asdict()) for item in group])
+                for group in (answer.groups if isinstance(answer, DuplicateGroups) else ())
             )
             yield pb.FindDuplicatesResponse(groups=groups, extent=_extent(answer.coverage))
 
@@ -75,7 +78,12 @@ class AnalysisServicer:
         answer = await analyst.cluster_items(query, found)
         return pb.ClusterItemsResponse(
             clusters=map(_cluster, answer.clusters),
-            points=(pb.ClusterPoint(**each._asdict()) for each in answer.points),
+            points=(
+                pb.ClusterPoint(
+                    item_id=point.item_id, cluster=point.cluster_index, x=point.x, y=point.y
+                )
+                for point in answer.points
+            ),
             extent=_extent(answer.coverage),
         )
 
@@ -83,11 +91,11 @@ class AnalysisServicer:
         """Tells which values of an attribute a text would have."""
         found: convert.Violations = []
         analyst = (await self._services.of(request.catalog, found)).analyst
-        query = LabelsQuery(
+        query = ClassificationQuery(
             text=request.text,
             attribute=request.attribute,
             filter=_filter(request),
-            neighbor_count=request.neighbor_count or limits.VOTERS_DEFAULT,
+            neighbor_count=request.neighbor_count or limits.NEIGHBORS_DEFAULT,
             limit=request.limit or limits.LABELS_DEFAULT,
             exclude_item_ids=tuple(request.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
         )
@@ -97,7 +105,7 @@ class AnalysisServicer:
                 pb.Label(value=_value(each.value), probability=each.probability)
                 for each in answer.labels
             ),
-            voters=(pb.Voter(**each._asdict()) for each in answer.voters),
+            voters=(pb.Voter(**each._asdict()) for each in answer.neighbors),
             usage=convert.usage_message(answer.usage),
             sequence=answer.sequence,
         )
@@ -111,7 +119,7 @@ class AnalysisServicer:
             limit=request.limit or limits.PASSAGES_DEFAULT,
             filter=_filter(request),
             min_score=request.min_score if request.HasField("min_score") else None,
-            passages_per_item=request.passages_per_item,
+            limit_per_item=request.passages_per_item,
             min_sequence=request.min_sequence,
         )
         answer = await analyst.search_passages(query, found)
@@ -139,7 +147,7 @@ def _filter(request: _Filtered) -> Filter | None:
 def _extent(extent: Coverage) -> pb.Extent:
     return pb.Extent(
         item_count=extent.item_count,
-        examined_count=extent.examined_count,
+        examined_count=extent.examined_item_count,
         sampled=extent.sampled,
         sequence=extent.sequence,
     )
@@ -147,7 +155,9 @@ def _extent(extent: Coverage) -> pb.Extent:
 
 def _outlier(outlier: Outlier) -> pb.Outlier:
     message = pb.Outlier(
-        item_id=outlier.item_id, score=outlier.score, nearest_item_id=outlier.nearest_item_id
+        item_id=outlier.item_id,
+        score=outlier.mean_similarity,
+        nearest_item_id=outlier.nearest_item_id,
     )
     if outlier.item is not None:
         message.item.CopyFrom(convert.item_message(outlier.item))
@@ -157,7 +167,7 @@ def _outlier(outlier: Outlier) -> pb.Outlier:
 def _cluster(cluster: Cluster) -> pb.Cluster:
     return pb.Cluster(
         item_count=cluster.item_count,
-        words=cluster.words,
+        words=cluster.keywords,
         representatives=(pb.ClusterItem(**each._asdict()) for each in cluster.representatives),
         cohesion=cluster.cohesion,
         x=cluster.x,

@@ -158,7 +158,7 @@ class _Call:
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
         self._trace = kind.watch.begin(kind.full_name, self._metadata)
-        call_context.record(self._trace)
+        call_context.set_timing(self._trace)
         self._started = time.perf_counter()
         left = context.time_remaining()
         deadline.set(None if left is None else time.monotonic() + left)
@@ -191,12 +191,12 @@ class _Call:
         request_class = self._kind.request_class
         self._request_bytes += len(data)
         if len(data) > limits.MESSAGE_BYTES:
-            raise errors.invalid("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
+            raise errors.invalid_field("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
         try:
             request: Any = request_class.FromString(data)
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
-            raise errors.invalid("message", description) from None
+            raise errors.invalid_field("message", description) from None
         if self._received:
             # Of a stream, each message anew: a key may have been taken back meanwhile.
             self._kind.authorizer.opened(self._authorization, self._kind.scope)

@@ -183,7 +183,7 @@ class RecommenderServicer:
     async def _prepare(self, request: pb.ImportItemsRequest) -> _Import | pb.ImportItemsResponse:
         found: convert.Violations = []
         catalog_items = (await self._services.of(request.catalog, found)).catalog_items
-        errors.require(found)
+        errors.raise_if_invalid(found)
         messages = request.items[: limits.IMPORT_ITEMS + 1]
         ids = [message.item_id for message in messages]
         items = [_item_or_error(message) for message in messages]

@@ -47,8 +47,8 @@ class PendingEmbedder:
         due = await self._store.due_pending(self._generation, ITEMS_PER_ROUND)
         if not due:
             return 0
-        outcome = await self._text_embedder.documents(
-            {pending.text for pending in due}, patient=True
+        outcome = await self._text_embedder.embed_documents(
+            {pending.text for pending in due}, low_priority=True
         )
         await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
         return len(due)

@@ -90,8 +90,8 @@ class Filler:
     async def _some(self, items: Sequence[PendingItem]) -> errors.AkinError | None:
         """Embeds and stores items; why not all of them, where that may pass."""
         try:
-            outcome = await self._text_embedder.documents(
-                {each.text for each in items}, patient=True
+            outcome = await self._text_embedder.embed_documents(
+                {each.text for each in items}, low_priority=True
             )
         except errors.Overloaded as exc:
             return exc
@@ -110,7 +110,7 @@ class Filler:
     async def _users(self, after: int) -> int | None:
         """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
         texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
-        outcome = await self._text_embedder.queries(set(texts))
+        outcome = await self._text_embedder.embed_queries(set(texts))
         chunks = [each for some in outcome.chunks.values() for each in some]
         if chunks:
             await self._registry.keep(self._generation, chunks, _spent(outcome))

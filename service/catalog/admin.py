@@ -11,7 +11,7 @@ from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.stats import CatalogStats
 from service.domain.validation import catalog_violations, model_violations
 from service.domain.violations import Violation
-from service.embedding.providers import Asked
+from service.embedding.providers import ProbedModel
 from service.storage import Registry
 
 
@@ -28,7 +28,7 @@ class Directory:
         self,
         registry: Registry,
         catalogs: Catalogs,
-        ask: Callable[[ModelChoice], Awaitable[Asked]],
+        ask: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._registry = registry
         self._catalogs = catalogs
@@ -49,7 +49,7 @@ class Directory:
             TooManyCatalogs: there are as many as there may be.
             EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
         """
-        errors.require((*catalog_violations(name), *model_violations(choice), *found))
+        errors.raise_if_invalid((*catalog_violations(name), *model_violations(choice), *found))
         if await self._catalogs.named(name) is not None:
             raise errors.CatalogExists("there is a catalog of that name")
         asked = await self._ask(choice)
@@ -77,7 +77,7 @@ class Directory:
         violations = [*catalog_violations(name), *found]
         if name == DEFAULT_CATALOG:
             violations.append(Violation("catalog", f"must not be {DEFAULT_CATALOG}"))
-        errors.require(violations)
+        errors.raise_if_invalid(violations)
         if not await self._registry.delete(name) and not allow_missing:
             raise errors.CatalogNotFound("there is no such catalog")
         await self._catalogs.update()

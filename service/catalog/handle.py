@@ -48,8 +48,8 @@ class Embedded:
         """What it took, over all generations; texts count once."""
         every = (self.outcome, *self.others.values())
         return EmbeddingUsage(
-            self.outcome.usage.texts,
-            self.outcome.usage.cached_texts,
+            self.outcome.usage.text_count,
+            self.outcome.usage.cached_text_count,
             sum(each.usage.prompt_tokens for each in every),
             sum(each.usage.cost_usd for each in every),
         )
@@ -90,7 +90,7 @@ class Generations:
         Raises:
             Overloaded: too many texts wait to be embedded.
         """
-        return await self._embedded(lambda each: each.documents(texts, patient=patient))
+        return await self._embedded(lambda each: each.embed_documents(texts, low_priority=patient))
 
     async def queries(self, texts: Collection[str]) -> Embedded:
         """Vectors for texts that items are looked for with, in every generation.
@@ -98,7 +98,7 @@ class Generations:
         Raises:
             Overloaded: too many texts wait to be embedded.
         """
-        return await self._embedded(lambda each: each.queries(texts))
+        return await self._embedded(lambda each: each.embed_queries(texts))
 
     async def _embedded(self, work: Callable[[TextEmbedder], Awaitable[TextVectors]]) -> Embedded:
         serving, other = self.serving, self.other

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from service import errors
 from service.catalog.handle import Embedded, Generations
 from service.domain import limits
-from service.domain.filters import Filter, size
+from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
 from service.domain.stats import CatalogStats
@@ -21,7 +21,7 @@ from service.domain.validation import (
     user_violations,
 )
 from service.domain.violations import Violation
-from service.embedding.text_embedder import at_field
+from service.embedding.text_embedder import to_field_error
 from service.storage import Store
 from service.storage.records import ItemWrite
 
@@ -86,14 +86,14 @@ class CatalogItems:
         violations = list(item_violations(item, "item", self._clock_us()))
         if expected_sequence is not None and expected_sequence < 0:
             violations.append(Violation("expected_sequence", "must not be negative"))
-        errors.require((*violations, *found))
+        errors.raise_if_invalid((*violations, *found))
         embedded = await self._generations.documents([item.text])
         write = _write(item, embedded, require_indexed=require_indexed)
         if isinstance(write, errors.AkinError):
             raise write
         (stored,) = await self._store.upsert_items(embedded.generation, [write], expected_sequence)
         await self._generations.reached(stored.sequence)
-        return Upserted(stored, item.text in embedded.outcome.embedded, embedded.usage)
+        return Upserted(stored, item.text in embedded.outcome.embedded_texts, embedded.usage)
 
     async def prepare(
         self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
@@ -139,7 +139,7 @@ class CatalogItems:
         Raises:
             InvalidRequest: the request breaks the contract.
         """
-        errors.require(found)
+        errors.raise_if_invalid(found)
         usage = await self._store.spend_by_day(USAGE_DAYS)
         serving = self._generations.serving
         return CatalogStats(
@@ -152,7 +152,7 @@ class CatalogItems:
             usage=[
                 DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
             ],
-            embedding_problem=serving.text_embedder.problem,
+            embedding_problem=serving.text_embedder.problem.message,
             index=serving.follower.stats(),
             vector_storage=serving.storage,
         )
@@ -174,7 +174,7 @@ class CatalogItems:
         Raises:
             ItemNotFound: there is none.
         """
-        errors.require((*id_violations(item_id, "item_id"), *found))
+        errors.raise_if_invalid((*id_violations(item_id, "item_id"), *found))
         items = await self._store.get_items(self._generations.serving.generation, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
@@ -188,7 +188,7 @@ class CatalogItems:
         Raises:
             ItemNotFound: there is none, and `allow_missing` is not set.
         """
-        errors.require((*id_violations(item_id, "item_id"), *found))
+        errors.raise_if_invalid((*id_violations(item_id, "item_id"), *found))
         sequence = await self._store.delete_item(self._generations.serving.generation, item_id)
         if not sequence and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
@@ -207,7 +207,7 @@ class CatalogItems:
         Raises:
             InvalidRequest: the page size is not between 1 and PAGE_ITEMS, or the filter is bad.
         """
-        errors.require((*page_violations(page_size, wanted), *found))
+        errors.raise_if_invalid((*page_violations(page_size, wanted), *found))
         if wanted is not None:
             return await self._passing_items(after, page_size, wanted)
         page = await self._store.list_items(
@@ -225,7 +225,7 @@ class CatalogItems:
                     *item_index.passing(wanted, after, page_size + 1),
                 ),
                 queries=1,
-                conditions=size(wanted),
+                conditions=count_conditions(wanted),
             )
             page = ids[:page_size]
             found, cut = await self._store.named_items(serving.generation, page, limits.PAGE_BYTES)
@@ -247,7 +247,7 @@ class CatalogItems:
             InvalidRequest: the user breaks the contract.
             EmbeddingUnavailable: a preference cannot be embedded for now.
         """
-        errors.require((*user_violations(user, "user"), *found))
+        errors.raise_if_invalid((*user_violations(user, "user"), *found))
         embedded = await self._generations.queries({each.text for each in user.preferences})
         outcome = embedded.outcome
         rejected = [
@@ -255,7 +255,7 @@ class CatalogItems:
             for number, each in enumerate(user.preferences)
             if isinstance(failure := outcome.failures.get(each.text), errors.TextRejected)
         ]
-        errors.require(rejected)
+        errors.raise_if_invalid(rejected)
         for failure in outcome.failures.values():
             raise failure
         vectors = [each for some in outcome.chunks.values() for each in some]
@@ -272,7 +272,7 @@ class CatalogItems:
         Raises:
             UserNotFound: there is none.
         """
-        errors.require((*id_violations(user_id, "user_id"), *found))
+        errors.raise_if_invalid((*id_violations(user_id, "user_id"), *found))
         stored = await self._store.get_user(self._generations.serving.generation, user_id)
         if stored is None:
             raise errors.UserNotFound("there is no such user")
@@ -284,7 +284,7 @@ class CatalogItems:
         Raises:
             UserNotFound: there is none.
         """
-        errors.require((*id_violations(user_id, "user_id"), *found))
+        errors.raise_if_invalid((*id_violations(user_id, "user_id"), *found))
         if not await self._store.delete_user(self._generations.serving.generation, user_id):
             raise errors.UserNotFound("there is no such user")
 
@@ -292,7 +292,7 @@ class CatalogItems:
         self, items: Sequence[Item | errors.InvalidRequest]
     ) -> list[Item | errors.InvalidRequest]:
         if len(items) > limits.IMPORT_ITEMS:
-            raise errors.invalid("items", f"must have at most {limits.IMPORT_ITEMS} entries")
+            raise errors.invalid_field("items", f"must have at most {limits.IMPORT_ITEMS} entries")
         now_us = self._clock_us()
         return [_checked(item, now_us) for item in items]
 
@@ -311,6 +311,6 @@ def _write(
     failure, others = embedded.outcome.failures.get(item.text), embedded.chunks(item.text)
     if failure is None:
         return ItemWrite(item, embedded.outcome.chunks[item.text], others=others)
-    if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
+    if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:
         return ItemWrite(item, pending_reason=failure.message, others=others)
-    return at_field(failure, "item.text")
+    return to_field_error(failure, "item.text")

@@ -15,7 +15,7 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.validation import model_violations
 from service.domain.violations import Violation
 from service.embedding.pool import EmbedderPool
-from service.embedding.providers import Asked
+from service.embedding.providers import ProbedModel
 from service.storage import Registry, Store
 
 SAMPLE_ITEMS = 10_000
@@ -56,7 +56,7 @@ class Reembeddings:
         registry: Registry,
         catalogs: Catalogs,
         embedder_pool: EmbedderPool,
-        ask: Callable[[ModelChoice], Awaitable[Asked]],
+        ask: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._store = store
         self._registry = registry
@@ -73,12 +73,14 @@ class Reembeddings:
             InvalidRequest: the choice breaks the contract.
             EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
         """
-        errors.require((*model_violations(choice), *found))
+        errors.raise_if_invalid((*model_violations(choice), *found))
         asked = await self._ask(choice)
-        engine = await self._embedder_pool.engine(asked.model)
+        engine = await self._embedder_pool.get(asked.model)
         generation = catalog.generations.serving.generation
         unmade = await self._registry.unmade(catalog.record, asked.model)
-        text_embedder = await self._embedder_pool.text_embedder(self._store, unmade, asked.model)
+        text_embedder = await self._embedder_pool.make_text_embedder(
+            self._store, unmade, asked.model
+        )
         used, seen, after = EmbeddingUsage(), 0, ""
         while seen < SAMPLE_ITEMS:
             page = await self._store.list_items(generation, after, PAGE_ITEMS, PAGE_BYTES)
@@ -88,15 +90,15 @@ class Reembeddings:
                 break
             after = page.items[-1].item.item_id
         scale = page.total / seen if seen and page.more else 1.0
-        new = scale * (used.texts - used.cached_texts)
+        new = scale * (used.text_count - used.cached_text_count)
         tokens = round(scale * used.prompt_tokens)
         limits = engine.batcher.limits
         requests = max(new / limits.texts, tokens / limits.tokens)
         usage = EmbeddingUsage(
-            round(scale * used.texts),
-            round(scale * used.cached_texts),
+            round(scale * used.text_count),
+            round(scale * used.cached_text_count),
             tokens,
-            tokens * await engine.usd_per_token(),
+            tokens * await engine.fetch_usd_per_token(),
         )
         seconds = ceil(requests) / limits.concurrency * asked.request_seconds
         return Estimate(asked.model.space, usage, seconds, scale != 1.0)
@@ -112,7 +114,7 @@ class Reembeddings:
             AlreadyEmbedded: the catalog is embedded with it.
             ReembeddingUnderWay: another one must be finished or cancelled first.
         """
-        errors.require((*model_violations(choice), *found))
+        errors.raise_if_invalid((*model_violations(choice), *found))
         record = await self._record(catalog)
         if record.other is not None:
             raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
@@ -129,7 +131,7 @@ class Reembeddings:
         Raises:
             ReembeddingNotFound: the catalog is not being re-embedded.
         """
-        errors.require(found)
+        errors.raise_if_invalid(found)
         record = await self._record(catalog)
         former, new = record.serving, record.other
         if new is None:
@@ -157,7 +159,7 @@ class Reembeddings:
         Raises:
             ReembeddingNotFound: the catalog is not being re-embedded.
         """
-        errors.require(found)
+        errors.raise_if_invalid(found)
         await self._registry.cancel(await self._record(catalog))
         await self._catalogs.update()
 
@@ -168,7 +170,7 @@ class Reembeddings:
             ReembeddingNotFound: the catalog is not being re-embedded.
             ReembeddingUnderWay: the new generation does not serve yet.
         """
-        errors.require(found)
+        errors.raise_if_invalid(found)
         await self._registry.finish(await self._record(catalog))
         await self._catalogs.update()
 

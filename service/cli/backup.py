@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from service import errors
 from service.cli import console
-from service.settings import SettingsError, load
+from service.settings import SettingsError, load_settings
 from service.storage.backup import Contents
 from service.storage.backup import backup as write_backup
 
@@ -33,7 +33,7 @@ def backup(
             bar.update(task, completed=done, total=pages)
 
         try:
-            contents = write_backup(data_dir or load().data_dir, file.absolute(), show)
+            contents = write_backup(data_dir or load_settings().data_dir, file.absolute(), show)
         except (errors.AkinError, SettingsError) as exc:
             typer.echo(f"akin backup: {exc}", err=True)
             raise typer.Exit(1) from None

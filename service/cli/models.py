@@ -10,15 +10,15 @@ from rich.table import Table
 
 from service.cli import console
 from service.embedding.errors import ProviderError
-from service.embedding.model_list import embedding_models
-from service.embedding.openai_compatible import api_root
-from service.settings import SettingsError, load
+from service.embedding.model_list import fetch_models
+from service.embedding.openai_compatible import normalize_base_url
+from service.settings import SettingsError, load_settings
 
 
 def models(as_json: console.AsJson = False) -> None:
     """Print the provider's embedding models with context lengths and prices."""
     try:
-        listed = asyncio.run(embedding_models(api_root(load().embedding_base_url)))
+        listed = asyncio.run(fetch_models(normalize_base_url(load_settings().embedding_base_url)))
     except (SettingsError, ProviderError) as exc:
         typer.echo(f"akin models: {exc}", err=True)
         raise typer.Exit(1) from None

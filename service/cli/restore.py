@@ -10,7 +10,7 @@ import typer
 from service import errors
 from service.cli import console
 from service.cli.backup import DataDir, print_contents
-from service.settings import SettingsError, load
+from service.settings import SettingsError, load_settings
 from service.storage.backup import restore as read_backup
 
 
@@ -21,7 +21,7 @@ def restore(
 ) -> None:
     """Check a backup and put it into a data folder that has no data yet."""
     try:
-        contents = read_backup(file.absolute(), data_dir or load().data_dir)
+        contents = read_backup(file.absolute(), data_dir or load_settings().data_dir)
     except (errors.AkinError, SettingsError) as exc:
         typer.echo(f"akin restore: {exc}", err=True)
         raise typer.Exit(1) from None

@@ -15,8 +15,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from service import errors
-from service.domain.filters import Filter
-from service.domain.filters import size as filter_size
+from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexStats
@@ -101,7 +100,7 @@ class Follower:
 
     def conditions(self, wanted: Filter | None) -> int:
         """How many conditions would have to be judged for a filter, for `read`."""
-        return 0 if self._item_index.attributes.knows(wanted) else filter_size(wanted)
+        return 0 if self._item_index.attributes.knows(wanted) else count_conditions(wanted)
 
     def stats(self) -> IndexStats:
         """What the index is made of now."""

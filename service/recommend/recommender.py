@@ -12,14 +12,14 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
-    Answer,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
     Recommendation,
+    Recommendations,
     TextSource,
 )
-from service.domain.shingles import TEXT_CHARACTERS, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.domain.validation import query_violations
 from service.domain.violations import Violation
 from service.index.follower import Follower
@@ -64,7 +64,7 @@ class Recommender:
         self._profile = profile
         self._retriever = retriever
 
-    async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Answer:
+    async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Recommendations:
         """The items most similar to the query's source, best first.
 
         Args:
@@ -79,7 +79,7 @@ class Recommender:
         last = self._store.last_sequence
         if query.min_sequence > last:
             last = await self._store.refresh()
-        errors.require((*query_violations(query, last), *found))
+        errors.raise_if_invalid((*query_violations(query, last), *found))
         assert query.source is not None  # noqa: S101  (or it broke the contract)
         await self._follower.reached(query.min_sequence)
         profile = await self._profile.read(query.source)
@@ -99,14 +99,14 @@ class Recommender:
             for item_id, score in ranked
             if item_id in items or not query.full
         ]
-        return Answer(
+        return Recommendations(
             recommendations, candidates.sequence, candidates.missing_item_ids, profile.usage
         )
 
     async def _chosen(self, query: Query, profile: Profile) -> tuple[Candidates, Sequence[int]]:
         """The candidates, and the positions of those that make the answer."""
         size = query.limit
-        if query.chooses:
+        if query.needs_reranking:
             size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
         while True:
             candidates = await self._candidates(query, profile, size)
@@ -116,7 +116,7 @@ class Recommender:
             if (
                 len(kept) >= query.limit
                 or len(candidates.ranked) < size
-                or (size >= CHOICE_MOST and query.chooses)
+                or (size >= CHOICE_MOST and query.needs_reranking)
             ):
                 break
             size = min(2 * size, CHOICE_MOST)
@@ -152,7 +152,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
+        texts = await self._store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -163,14 +163,14 @@ class Recommender:
 
     async def _reasons(
         self, query: Query, candidates: Candidates, chosen: Sequence[int]
-    ) -> Mapping[str, tuple[Reason, ...]]:
+    ) -> Mapping[str, tuple[Explanation, ...]]:
         """What each chosen item is recommended for; nothing for one that has just gone."""
         ranked = [candidates.ranked[position] for position in chosen]
         profile = candidates.profile
         if isinstance(query.source, ItemSource | TextSource):
             return {item_id: only(query.source, score) for item_id, score, _ in ranked}
 
-        def work(item_index: ItemIndex) -> Mapping[str, tuple[Reason, ...]]:
+        def work(item_index: ItemIndex) -> Mapping[str, tuple[Explanation, ...]]:
             ids = [item_id for item_id, _, _ in ranked if item_index.key(item_id) is not None]
             if profile is None or not ids:
                 return {}
@@ -206,9 +206,9 @@ def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) ->
     for position in sorted(texts):
         shingles = wordings[position] = Shingles(texts[position])
         better = (wordings[each] for each in near.get(position, ()) if each in wordings)
-        if shingles.whole in seen or any(map(shingles.repeats, better)):
+        if shingles.words_hash in seen or any(map(shingles.is_near_duplicate_of, better)):
             found.add(position)
-        seen.add(shingles.whole)
+        seen.add(shingles.words_hash)
     return found
 
 

@@ -24,33 +24,28 @@ from service.api.tls import TlsFiles
 from service.catalog.admin import Directory
 from service.catalog.open_catalogs import Catalogs
 from service.catalog.reembedding import Reembeddings
+from service.domain.clock import clock_us
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice
-from service.embedding.budget import Budget, day_of
+from service.embedding.budget import Budget, format_utc_day
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import (
-    Asked,
-    asked_model,
-    default_model,
-    local_provider,
-    open_provider,
+    ProbedModel,
+    make_default_model,
+    open_default_embedder,
+    probe_model,
 )
 from service.server.wiring import Parts
 from service.settings import Settings
 from service.storage import Registry, Store
-from service.telemetry.calls import Watch
-from service.telemetry.metrics import Depths, Metrics
+from service.telemetry.calls import CallTelemetry
+from service.telemetry.metrics import CatalogState, Metrics, ProcessState
 
 EXPIRED_PER_ROUND = 1_000
 SWEEP_SECONDS = 30.0
 MONITOR_SECONDS = 2.0
 REFRESH_SECONDS = 0.05
 GC_OBJECTS = 20_000
-
-
-def clock_us() -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,7 @@ class _Life:
 
 async def _run(life: _Life, store: Store, stack: AsyncExitStack) -> None:
     settings, worker = life.settings, life.worker
-    watch = Watch(settings.traces_endpoint)
+    watch = CallTelemetry(settings.traces_endpoint)
     registry = Registry(store)
     # A task that fails takes the others and the server with it: better gone than half alive.
     async with asyncio.TaskGroup() as group:
@@ -185,27 +180,24 @@ async def _open_default(
     if known is not None and known.own_model:
         return
     stored = None if known is None else known.serving.model.space
-    if settings.provider_kind == "local":
-        provider = await asyncio.get_running_loop().run_in_executor(None, local_provider)
-    else:
-        provider = await open_provider(settings, stored)
-    if provider.problem:
-        # What needs no new vector is served all the same, and items wait as pending.
-        structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
-    model = default_model(settings, provider)
-    embedder_pool.adopt(model, provider)
+    priced = await open_default_embedder(settings, stored)
+    if priced.problem.message:
+        # Calls that need no new vector are served all the same, and new items are pending.
+        structlog.get_logger().error("embedding_provider_fails", problem=priced.problem.message)
+    model = make_default_model(settings, priced.embedder.space)
+    embedder_pool.add(model, priced)
     await registry.open_default(model)
 
 
 async def _server(
-    life: _Life, store: Store, watch: Watch, parts: Parts, embedder_pool: EmbedderPool
+    life: _Life, store: Store, watch: CallTelemetry, parts: Parts, embedder_pool: EmbedderPool
 ) -> Server:
     """The server, with health and metrics on addresses of their own where these are wanted."""
     settings, worker = life.settings, life.worker
     registry, catalogs = Registry(store), parts.catalogs
 
-    async def ask(choice: ModelChoice) -> Asked:
-        return await asked_model(settings, choice)
+    async def ask(choice: ModelChoice) -> ProbedModel:
+        return await probe_model(settings, choice)
 
     server = Server(
         Services(
@@ -239,7 +231,7 @@ def _warn_if_exposed(settings: Settings) -> None:
         "AKIN_API_KEYS": settings.api_keys or settings.tls_client_authority,
     }
     missing = [name for name, value in given.items() if value is None]
-    if missing and not settings.loopback:
+    if missing and not settings.is_loopback:
         structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
 
 
@@ -295,23 +287,24 @@ async def _monitor(
 ) -> None:
     while True:
         try:
-            shown = [
-                (
+            states = [
+                CatalogState(
                     await each.services.catalog_items.stats(),
                     each.generations.serving.follower.sequence,
                 )
                 for each in catalogs
             ]
-            metrics.show(shown, day_of(clock_us()), _depths(store, embedder_pool))
-            problem = any(stats.embedding_problem for stats, _ in shown)
+            today = format_utc_day(clock_us())
+            metrics.update_catalogs(states, today, _process_state(store, embedder_pool))
+            problem = any(stats.embedding_problem for stats, _ in states)
             await server.set_embedding_health(healthy=not problem)
         except errors.AkinError as exc:
             structlog.get_logger().warning("monitor_failed", reason=exc.reason)
         await asyncio.sleep(MONITOR_SECONDS)
 
 
-def _depths(store: Store, embedder_pool: EmbedderPool) -> Depths:
-    return Depths(embedder_pool.queued_texts, store.queued_writes, store.last_sequence)
+def _process_state(store: Store, embedder_pool: EmbedderPool) -> ProcessState:
+    return ProcessState(embedder_pool.queued_texts, store.queued_writes, store.last_sequence)
 
 
 async def _refresh(store: Store, catalogs: Catalogs) -> None:

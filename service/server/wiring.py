@@ -73,11 +73,11 @@ class Parts:
 
     async def writer(self, record: GenerationRecord) -> GenerationWriter:
         """A generation that texts are embedded for."""
-        engine = await self._embedder_pool.engine(record.model)
-        text_embedder = await self._embedder_pool.text_embedder(
+        engine = await self._embedder_pool.get(record.model)
+        text_embedder = await self._embedder_pool.make_text_embedder(
             self._store, record.generation, record.model
         )
-        return GenerationWriter(record.generation, text_embedder, engine.usd_per_token)
+        return GenerationWriter(record.generation, text_embedder, engine.fetch_usd_per_token)
 
     def opened(
         self, writer: GenerationWriter, storage: VectorStorage

@@ -113,7 +113,7 @@ class _Place:
 
 def _work(settings: Settings, number: int, news: Connection) -> None:
     """The worker process."""
-    logging.configure(settings.log_level, number)
+    logging.configure_logging(settings.log_level, number)
     try:
         _serve(settings, number, lambda: news.send_bytes(b"serving"))
     except* errors.AkinError as group:

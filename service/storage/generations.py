@@ -87,7 +87,7 @@ def open_default(transaction: Transaction, model: Model) -> CatalogRecord:
     if known.serving.model != model:
         transaction.connection.execute(
             "UPDATE layers SET dimensions_asked = ? WHERE layer_id = ?",
-            (model.dimensions_asked or 0, known.serving.generation.generation_id),
+            (model.requested_dimensions or 0, known.serving.generation.generation_id),
         )
     return known
 
@@ -269,7 +269,7 @@ def _insert_generation(
            SELECT ?, space_id, ?, ?, ? FROM spaces WHERE fingerprint = ?""",
         (
             catalog_id,
-            model.dimensions_asked or 0,
+            model.requested_dimensions or 0,
             state.value,
             transaction.now_us,
             model.space.fingerprint,

@@ -7,7 +7,7 @@ from google.protobuf import struct_pb2
 from service.api.messages import convert
 from service.api.messages.filters import filter_
 from service.domain import limits
-from service.domain.filters import ContainsAny, filter_violations, size
+from service.domain.filters import ContainsAny, count_conditions, filter_violations
 from service.domain.recommendations import ExamplesSource
 from service.domain.validation import query_violations
 
@@ -20,7 +20,7 @@ def test_of_too_many_conditions_few_are_read() -> None:
     nested = filter_pb2.Filter(any=[filter_pb2.Condition(filter=flat)] * 3)
     for message in (flat, nested):
         wanted = filter_(message)
-        assert limits.FILTER_CONDITIONS < size(wanted) <= limits.FILTER_CONDITIONS + 2
+        assert limits.FILTER_CONDITIONS < count_conditions(wanted) <= limits.FILTER_CONDITIONS + 2
         assert ["filter"] == [each.field for each in filter_violations(wanted)]
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 
 STORY = (
     "A retired captain buys an old schooner and sails it to the islands of his youth. On the way "
@@ -10,8 +10,10 @@ STORY = (
 
 
 def same(one: str, other: str) -> bool:
-    assert Shingles(one).repeats(Shingles(other)) == Shingles(other).repeats(Shingles(one))
-    return Shingles(one).repeats(Shingles(other))
+    assert Shingles(one).is_near_duplicate_of(Shingles(other)) == Shingles(
+        other
+    ).is_near_duplicate_of(Shingles(one))
+    return Shingles(one).is_near_duplicate_of(Shingles(other))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_short_and_odd_texts_repeat_themselves(text: str) -> None:
 
 def test_only_the_beginning_of_a_long_text_counts() -> None:
     """What follows the part that is compared makes no difference."""
-    beginning = "word " * (TEXT_CHARACTERS // 5)
+    beginning = "word " * (COMPARED_CHARACTERS // 5)
     assert same(beginning + STORY, beginning + "something else")
 
 
@@ -68,16 +70,20 @@ def test_what_all_texts_say_is_no_repetition() -> None:
     """Texts that share what the whole catalog shares are different; copies are none the less."""
     texts = [f"{BOILERPLATE} Item {n} {n * 7} {n * 13} is called {n * 31}." for n in range(3_000)]
     wordings = [Shingles(text) for text in texts]
-    assert wordings[0].repeats(wordings[1])
-    rarity = Rarity(wordings)
+    assert wordings[0].is_near_duplicate_of(wordings[1])
+    rarity = ShingleRarity(wordings)
     copy = Shingles(texts[0].upper().replace(".", "!"))
-    assert [True, True, False, False] == rarity.repeated(
+    assert [True, True, False, False] == rarity.are_near_duplicates(
         wordings[0], [wordings[0], copy, wordings[1], wordings[2]]
     )
-    assert [] == rarity.repeated(wordings[0], [])
+    assert [] == rarity.are_near_duplicates(wordings[0], [])
 
 
 def test_copies_do_not_make_wording_common() -> None:
     """A text that is there hundreds of times is repeated all the same by one that differs a bit."""
-    rarity = Rarity([Shingles(STORY)] * 500 + [Shingles(f"{n} {n + 1} {n + 2}") for n in range(99)])
-    assert [True] == rarity.repeated(Shingles(STORY), [Shingles(STORY + " With an afterword.")])
+    rarity = ShingleRarity(
+        [Shingles(STORY)] * 500 + [Shingles(f"{n} {n + 1} {n + 2}") for n in range(99)]
+    )
+    assert [True] == rarity.are_near_duplicates(
+        Shingles(STORY), [Shingles(STORY + " With an afterword.")]
+    )

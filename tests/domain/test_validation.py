@@ -249,11 +249,11 @@ def test_texts_and_ids_are_never_quoted() -> None:
 def test_an_error_names_every_violation() -> None:
     """The message of the error names each field at fault."""
     with pytest.raises(errors.InvalidRequest) as caught:
-        errors.require(item_violations(Item("", ""), "item", NOW_US))
+        errors.raise_if_invalid(item_violations(Item("", ""), "item", NOW_US))
     expected = "item.item_id must be 1 to 256 bytes of UTF-8; item.text must not be blank"
     assert expected == caught.value.message
 
 
 def test_no_violation_is_no_error() -> None:
     """What breaks nothing passes."""
-    errors.require(item_violations(Item("a", "text"), "item", NOW_US))
+    errors.raise_if_invalid(item_violations(Item("a", "text"), "item", NOW_US))

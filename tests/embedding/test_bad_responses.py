@@ -17,7 +17,7 @@ from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits, Embeddings
 from service.embedding.errors import ProviderError, ProviderRefused, ProviderUnavailable
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
-from service.embedding.openai_responses import Answer, read
+from service.embedding.openai_responses import ProviderResponse, parse_response
 from service.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -136,14 +136,14 @@ async def test_a_broken_connection_is_unavailable(serve: Serve) -> None:
     async with serving(serve) as url:
         found = await failure_at(embedder(url))
     assert ProviderUnavailable is type(found)
-    assert "no connection" in found.message
+    assert "cannot connect" in found.message
 
 
 async def test_an_answer_that_trickles_in_is_given_up() -> None:
     """The timeout bounds the whole request, not the pause between two of its bytes."""
     async with serving(trickle) as url, asyncio.timeout(20):
         found = await failure_at(embedder(url, timeout_seconds=0.3))
-    assert "the provider did not answer in time" == found.message
+    assert "the provider did not respond in time" == found.message
 
 
 async def test_a_key_that_http_does_not_take_is_not_repeated(provider: ScriptedProvider) -> None:
@@ -202,10 +202,12 @@ DATES = ["Mon, 01 Jan 0001 00:00:00", "Wed, 21 Oct 99999 07:28:00 GMT", "1, 2", 
 )
 def test_any_answer_is_vectors_or_a_failure(value: object, status: int, retry_after: str) -> None:
     """Whatever a provider sends becomes vectors or one of the known failures."""
-    answer = Answer(status, {"retry-after": retry_after}, json.dumps(value).encode(), 1.7e9)
+    response = ProviderResponse(
+        status, {"retry-after": retry_after}, json.dumps(value).encode(), 1.7e9
+    )
     found: Embeddings | ProviderError
     try:
-        found = read(answer, 1)
+        found = parse_response(response, 1)
     except ProviderError as exc:
         found = exc
     if isinstance(found, ProviderUnavailable):

@@ -16,17 +16,17 @@ from support.embedders import (
 from support.tasks import left, started
 
 from service import errors
-from service.embedding.batcher import QUEUED_TEXTS, QUEUED_TOKENS, Batcher
-from service.embedding.embedder import BYTES_PER_TOKEN, Embedded
+from service.embedding.batcher import MAX_QUEUED_TEXTS, MAX_QUEUED_TOKENS, Batcher
+from service.embedding.embedder import BYTES_PER_TOKEN, EmbeddedText
 
-QUEUED_BYTES = (QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
+MAX_QUEUED_BYTES = (MAX_QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
 
-Outcomes = Sequence[Embedded | errors.AkinError]
+Outcomes = Sequence[EmbeddedText | errors.AkinError]
 
 
 async def first_batch_under_way(
     batcher: Batcher, embedder: HeldEmbedder, *texts: str
-) -> asyncio.Task[list[Embedded | errors.AkinError]]:
+) -> asyncio.Task[list[EmbeddedText | errors.AkinError]]:
     """The caller of a batch that the embedder holds."""
     caller = asyncio.create_task(batcher.embed(texts))
     await embedder.held.wait()
@@ -36,7 +36,7 @@ async def first_batch_under_way(
 def assert_embedded(texts: Sequence[str], outcomes: Outcomes) -> None:
     assert len(texts) == len(outcomes)
     for text, outcome in zip(texts, outcomes, strict=True):
-        assert isinstance(outcome, Embedded)
+        assert isinstance(outcome, EmbeddedText)
         np.testing.assert_allclose(unit_vector(text), outcome.vector, atol=1e-6)
         np.testing.assert_allclose(1.0, np.linalg.norm(outcome.vector), atol=1e-6)
 
@@ -52,7 +52,7 @@ async def test_texts_share_what_their_batch_took() -> None:
     """The shares of tokens and dollars of a batch's texts sum up to the whole."""
     async with working(WordEmbedder()) as batcher:
         outcomes = await batcher.embed(["a b c", "d", "e f"])
-    shares = [each for each in outcomes if isinstance(each, Embedded)]
+    shares = [each for each in outcomes if isinstance(each, EmbeddedText)]
     assert [2.0] * 3 == [each.prompt_tokens for each in shares]
     assert 6 * COST_USD_PER_TOKEN == pytest.approx(sum(each.cost_usd for each in shares))
 
@@ -165,8 +165,8 @@ async def test_a_batch_that_everyone_left_is_forgotten() -> None:
 
 async def test_a_full_queue_refuses_and_takes_none() -> None:
     """Texts beyond the bounded queue are refused at once, all of the call, and never sent."""
-    embedder = HeldEmbedder(batch_texts=QUEUED_TEXTS)
-    texts = [f"t{n}" for n in range(QUEUED_TEXTS)]
+    embedder = HeldEmbedder(batch_texts=MAX_QUEUED_TEXTS)
+    texts = [f"t{n}" for n in range(MAX_QUEUED_TEXTS)]
     async with working(embedder) as batcher:
         first = await first_batch_under_way(batcher, embedder, "first")
         accepted = await started(batcher.embed(texts[1:]))
@@ -184,7 +184,7 @@ async def test_a_queue_full_of_tokens_refuses() -> None:
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
         first = await first_batch_under_way(batcher, embedder, "first")
-        accepted = await started(batcher.embed(["x" * QUEUED_BYTES]))
+        accepted = await started(batcher.embed(["x" * MAX_QUEUED_BYTES]))
         with pytest.raises(errors.Overloaded):
             await batcher.embed(["y"])
         embedder.release()
@@ -194,7 +194,7 @@ async def test_a_queue_full_of_tokens_refuses() -> None:
 
 async def test_a_lone_text_is_always_taken() -> None:
     """A text longer than the whole queue is embedded when nothing else waits."""
-    text = "x" * (QUEUED_BYTES + BYTES_PER_TOKEN)
+    text = "x" * (MAX_QUEUED_BYTES + BYTES_PER_TOKEN)
     async with working(WordEmbedder()) as batcher:
         assert_embedded([text], await batcher.embed([text]))
 

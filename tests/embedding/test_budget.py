@@ -7,7 +7,7 @@ from support.stores import opened
 
 from service import errors
 from service.domain.usage import TokenUsage
-from service.embedding.budget import Budget, MeteredEmbedder, day_of
+from service.embedding.budget import Budget, MeteredEmbedder, format_utc_day
 
 A_DAY_US = 24 * 3600 * 1_000_000
 
@@ -15,7 +15,7 @@ A_DAY_US = 24 * 3600 * 1_000_000
 async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
     """Tokens and dollars are summed over each day of UTC, and survive a restart."""
     clock = FakeClock()
-    first = day_of(clock())
+    first = format_utc_day(clock())
     async with opened(tmp_path, clock) as (store, _):
         budget = Budget(store, None, clock)
         await budget.record(TokenUsage(10, 0.5))
@@ -25,9 +25,9 @@ async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
         await budget.record(TokenUsage(1, 0.25))
         clock.advance(microseconds=A_DAY_US)
         await budget.record(TokenUsage(7, 0.125))
-        expected = {day_of(clock()): TokenUsage(7, 0.125), first: TokenUsage(16, 1.0)}
+        expected = {format_utc_day(clock()): TokenUsage(7, 0.125), first: TokenUsage(16, 1.0)}
         assert expected == await store.spend_by_day(31)
-        assert [day_of(clock())] == list(await store.spend_by_day(1))
+        assert [format_utc_day(clock())] == list(await store.spend_by_day(1))
 
 
 async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):
             await metered.embed(["more"])
-        spent = (await store.spend_by_day(31))[day_of(clock())]
+        spent = (await store.spend_by_day(31))[format_utc_day(clock())]
     assert 3 == spent.prompt_tokens
     assert pytest.approx(3 * COST_USD_PER_TOKEN) == spent.cost_usd
     assert [("tea and cake",)] == embedder.batches

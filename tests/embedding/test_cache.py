@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from support.embedders import unit_vector
 
-from service.embedding.cache import CACHED_BYTES, VectorCache
+from service.embedding.cache import MAX_CACHE_BYTES, VectorCache
 
 
 def of_capacity(vectors: int) -> VectorCache:
-    return VectorCache(CACHED_BYTES // 4 // vectors)
+    return VectorCache(MAX_CACHE_BYTES // 4 // vectors)
 
 
 def kept(cache: VectorCache, *keys: bytes) -> list[bytes]:
@@ -46,7 +46,7 @@ def test_putting_again_takes_no_more_room() -> None:
     np.testing.assert_array_equal(unit_vector("y"), found)
 
 
-@pytest.mark.parametrize("dimensions", [CACHED_BYTES, 10 * CACHED_BYTES])
+@pytest.mark.parametrize("dimensions", [MAX_CACHE_BYTES, 10 * MAX_CACHE_BYTES])
 def test_one_vector_always_fits(dimensions: int) -> None:
     """Even where one vector takes all the memory there is, the latest is kept."""
     cache = VectorCache(dimensions)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.embedding.chunking import split
-from service.embedding.embedder import estimated_tokens
+from service.embedding.embedder import estimate_tokens
 
 ALPHABET = st.sampled_from([*"abcdefgh   .!?", "\n", "\n\n", "漢", "。", "é", "🙂"])
 TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
@@ -14,7 +14,7 @@ TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
 @given(TEXTS, st.integers(4, 120))
 def test_every_chunk_fits(text: str, tokens: int) -> None:
     """No chunk is longer than the model's context, by our estimate."""
-    assert all(estimated_tokens(chunk) <= tokens for chunk in split(text, tokens))
+    assert all(estimate_tokens(chunk) <= tokens for chunk in split(text, tokens))
 
 
 @given(TEXTS, st.integers(4, 120))
@@ -33,7 +33,7 @@ def test_nothing_is_left_out(text: str, tokens: int) -> None:
 @given(TEXTS)
 def test_a_short_text_is_one_chunk(text: str) -> None:
     """A text that fits is left as it is."""
-    assert [text] == split(text, estimated_tokens(text))
+    assert [text] == split(text, estimate_tokens(text))
 
 
 def paragraph(number: int) -> str:

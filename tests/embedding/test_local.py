@@ -5,7 +5,7 @@ import pytest_asyncio
 from support.batchers import working
 
 from service import errors
-from service.embedding.embedder import Embedded, Vector
+from service.embedding.embedder import EmbeddedText, Vector
 from service.embedding.local import LocalEmbedder
 
 TEXTS = [
@@ -26,7 +26,7 @@ async def embedder() -> AsyncIterator[LocalEmbedder]:
 async def units(embedder: LocalEmbedder, texts: Sequence[str]) -> list[Vector]:
     async with working(embedder) as batcher:
         outcomes = await batcher.embed(texts)
-    return [each.vector for each in outcomes if isinstance(each, Embedded)]
+    return [each.vector for each in outcomes if isinstance(each, EmbeddedText)]
 
 
 async def test_vectors_are_of_unit_length(embedder: LocalEmbedder) -> None:
@@ -85,7 +85,7 @@ async def test_a_text_without_a_known_word_is_rejected(embedder: LocalEmbedder) 
     """A text the model knows no word of is rejected, and its neighbors are embedded."""
     async with working(embedder) as batcher:
         tea, unknown = await batcher.embed(["tea", "你好"])
-    assert isinstance(tea, Embedded)
+    assert isinstance(tea, EmbeddedText)
     assert isinstance(unknown, errors.TextRejected)
 
 

@@ -3,8 +3,8 @@ from support.provider import DIMENSIONS, ScriptedProvider, failure, success
 
 from service import errors
 from service.domain.spaces import Space
-from service.embedding.model_families import family
-from service.embedding.providers import open_provider
+from service.embedding.model_families import find_family
+from service.embedding.providers import open_default_embedder
 from service.settings import Settings
 
 UNKNOWN = "someone/new-model"
@@ -25,9 +25,9 @@ async def opened(
     model: str = UNKNOWN,
     **others: object,
 ) -> tuple[Space, str]:
-    made = await open_provider(settings(provider, model, **others), stored)
+    made = await open_default_embedder(settings(provider, model, **others), stored)
     await made.embedder.close()
-    return made.embedder.space, made.problem
+    return made.embedder.space, made.problem.message
 
 
 async def test_the_first_answer_tells_the_width() -> None:
@@ -46,7 +46,7 @@ async def test_the_setting_goes_before_and_is_checked() -> None:
         provider.otherwise = lambda request: success({**request, "dimensions": DIMENSIONS})
         space, problem = await opened(provider, embedding_dimensions=16)
         assert 16 == space.dimensions
-        assert f"answers with {DIMENSIONS} dimensions" in problem
+        assert f"returns {DIMENSIONS} dimensions" in problem
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,8 @@ async def test_while_the_provider_is_down_the_stored_width_serves() -> None:
     ],
 )
 def test_families_have_their_templates(model: str, template: str, query: str) -> None:
-    """Each family gets the words it was trained with, items the same among each other."""
-    found = family(model)
+    """Each find_family gets the words it was trained with, items the same among each other."""
+    found = find_family(model)
     assert template == found.template
     assert found.query_template.startswith(query)
     assert "{text}" in found.query_template
@@ -111,9 +111,9 @@ async def test_the_price_comes_from_the_list() -> None:
     """Dollars a token are those of the provider's list, 0 where it does not tell."""
     with ScriptedProvider() as provider:
         provider.models = [{"id": UNKNOWN, "pricing": {"prompt": "0.00000002"}}]
-        made = await open_provider(settings(provider), None)
-        assert pytest.approx(2e-8) == await made.usd_per_token()
-        other = await open_provider(settings(provider, "else/where"), None)
-        assert 0.0 == await other.usd_per_token()
+        made = await open_default_embedder(settings(provider), None)
+        assert pytest.approx(2e-8) == await made.fetch_usd_per_token()
+        other = await open_default_embedder(settings(provider, "else/where"), None)
+        assert 0.0 == await other.fetch_usd_per_token()
         await made.embedder.close()
         await other.embedder.close()

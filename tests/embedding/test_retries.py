@@ -10,10 +10,10 @@ from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, failure
 
 from service import errors
 from service.domain.spaces import Space
-from service.embedding.embedder import BatchLimits, Embedded
+from service.embedding.embedder import BatchLimits, EmbeddedText
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.rate_control import RateController
-from service.embedding.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
+from service.embedding.retries import MAX_ATTEMPTS, MAX_DELAY_SECONDS, RetryingEmbedder
 
 pytestmark = pytest.mark.slow
 
@@ -23,23 +23,25 @@ POISON = "text 17"
 
 @pytest.fixture(autouse=True)
 def retries_without_waiting() -> Iterator[None]:
-    stamina.set_testing(True, attempts=ATTEMPTS)
+    stamina.set_testing(True, attempts=MAX_ATTEMPTS)
     yield
     stamina.set_testing(False)
 
 
 @asynccontextmanager
-async def delivery(provider: ScriptedProvider) -> AsyncIterator[Delivery]:
+async def open_embedder(provider: ScriptedProvider) -> AsyncIterator[RetryingEmbedder]:
     space = Space("openrouter", "m", DIMENSIONS)
     limits = BatchLimits(64, 100_000, 512)
-    made = OpenAICompatibleEmbedder(Endpoint("openrouter", provider.url, "m"), space, limits, 20.0)
+    embedder = OpenAICompatibleEmbedder(
+        Endpoint("openrouter", provider.url, "m"), space, limits, 20.0
+    )
     try:
-        yield Delivery(made, RateController(8))
+        yield RetryingEmbedder(embedder, RateController(8))
     finally:
-        await made.close()
+        await embedder.close()
 
 
-def everyone(_text: str) -> bool:
+def is_awaited(_text: str) -> bool:
     return True
 
 
@@ -73,21 +75,21 @@ TRANSIENT: dict[str, Fault] = {
 async def test_what_passes_is_tried_again(name: str) -> None:
     """After failures that pass the texts are embedded, as if nothing had been."""
     with ScriptedProvider() as provider:
-        provider.script += [TRANSIENT[name]] * (ATTEMPTS - 1)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
-        assert isinstance(outcomes["tea"], Embedded)
-        assert ATTEMPTS == len(provider.requests)
+        provider.script += [TRANSIENT[name]] * (MAX_ATTEMPTS - 1)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
+        assert isinstance(outcomes["tea"], EmbeddedText)
+        assert MAX_ATTEMPTS == len(provider.requests)
 
 
 async def test_tries_come_to_an_end() -> None:
     """A failure that does not pass is told after a bounded number of tries."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(503)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
         assert isinstance(outcomes["tea"], errors.EmbeddingUnavailable)
-        assert ATTEMPTS == len(provider.requests)
+        assert MAX_ATTEMPTS == len(provider.requests)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
@@ -95,19 +97,19 @@ async def test_what_is_our_fault_is_not_tried_again(status: int) -> None:
     """A refusal of our key, credit or model comes after one request."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(status)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea", "cake"], everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea", "cake"], is_awaited)
         assert [errors.EmbeddingRejected] * 2 == [type(each) for each in outcomes.values()]
         assert 1 == len(provider.requests)
 
 
 async def test_a_long_retry_after_is_not_waited_for() -> None:
     """A provider that wants more patience than a batch has is left alone, and callers told."""
-    seconds = LONGEST_WAIT_SECONDS + 1
+    seconds = MAX_DELAY_SECONDS + 1
     with ScriptedProvider() as provider:
         provider.otherwise = error(429, {"code": 429}, Retry_After=str(seconds))
-        async with delivery(provider) as made:
-            outcome = (await made.deliver(["tea"], everyone))["tea"]
+        async with open_embedder(provider) as embedder:
+            outcome = (await embedder.embed(["tea"], is_awaited))["tea"]
         assert isinstance(outcome, errors.EmbeddingUnavailable)
         assert seconds == outcome.retry_after_seconds
         assert 1 == len(provider.requests)
@@ -122,11 +124,11 @@ async def test_a_short_retry_after_is_waited_for(seconds: float) -> None:
     try:
         with ScriptedProvider() as provider:
             provider.script.append(error(503, {"code": 503}, Retry_After=str(seconds)))
-            async with delivery(provider) as made:
-                outcomes = await made.deliver(["tea"], everyone)
+            async with open_embedder(provider) as embedder:
+                outcomes = await embedder.embed(["tea"], is_awaited)
     finally:
         stamina.instrumentation.set_on_retry_hooks(None)
-    assert isinstance(outcomes["tea"], Embedded)
+    assert isinstance(outcomes["tea"], EmbeddedText)
     assert [seconds] == waits
 
 
@@ -135,10 +137,10 @@ async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
     """A batch that is too large goes in halves, and later batches are no larger than those."""
     with ScriptedProvider() as provider:
         provider.otherwise = refusing(lambda texts: len(texts) > 20, fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(TEXTS, everyone)
-            assert 16 == made.batch_texts
-        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(TEXTS, is_awaited)
+            assert 16 == embedder.batch_texts
+        assert all(isinstance(each, EmbeddedText) for each in outcomes.values())
         assert sorted(TEXTS) == sorted(outcomes)
         assert [64, 32, 16, 16, 32, 16, 16] == [len(each["input"]) for each in provider.requests]
 
@@ -158,11 +160,11 @@ async def test_one_bad_text_fails_alone(fault: Fault) -> None:
     """Of 64 texts the one that the provider refuses is rejected, and the others get vectors."""
     with ScriptedProvider() as provider:
         provider.otherwise = refusing(lambda texts: POISON in texts, fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(TEXTS, everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(TEXTS, is_awaited)
         assert isinstance(outcomes.pop(POISON), errors.TextRejected)
         assert 63 == len(outcomes)
-        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        assert all(isinstance(each, EmbeddedText) for each in outcomes.values())
         assert len(provider.requests) <= 14
 
 
@@ -170,14 +172,14 @@ async def test_what_refuses_every_text_is_our_fault() -> None:
     """Where even a harmless text is refused, the settings are to blame and not the caller."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(400, "dimensions are not supported")
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
         assert isinstance(outcomes["tea"], errors.EmbeddingRejected)
         assert 2 == len(provider.requests)
 
 
 async def test_texts_given_up_are_not_sent_again() -> None:
-    """A try leaves out the texts that nobody waits for any more; none left, none is made."""
+    """A try leaves out the texts that nobody waits for any more; none left, none is embedder."""
     wanted = {"tea", "cake"}
     with ScriptedProvider() as provider:
 
@@ -186,9 +188,9 @@ async def test_texts_given_up_are_not_sent_again() -> None:
             return failure(503)(request)  # type: ignore[arg-type]
 
         provider.script.append(fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea", "cake"], wanted.__contains__)
-            assert {} == await made.deliver(["nobody's"], wanted.__contains__)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea", "cake"], wanted.__contains__)
+            assert {} == await embedder.embed(["nobody's"], wanted.__contains__)
         assert ["tea"] == list(outcomes)
         assert [["tea", "cake"], ["tea"]] == [each["input"] for each in provider.requests]
 
@@ -196,6 +198,6 @@ async def test_texts_given_up_are_not_sent_again() -> None:
 async def test_a_crash_on_one_text_spares_the_others() -> None:
     """A fault of ours makes texts unavailable for now, each after a try of its own."""
     embedder = FaultyEmbedder(EmbedderFault.CRASH)
-    outcomes = await Delivery(embedder, RateController(1)).deliver(["a", "b"], everyone)
+    outcomes = await RetryingEmbedder(embedder, RateController(1)).embed(["a", "b"], is_awaited)
     assert [errors.EmbeddingUnavailable] * 2 == [type(each) for each in outcomes.values()]
     assert [("a", "b"), ("a",), ("b",)] == embedder.batches

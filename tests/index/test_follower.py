@@ -16,7 +16,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.users import User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Follower
 from service.index.item_index import ItemIndex
@@ -137,7 +137,7 @@ async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> Non
         assert {} == await contents(follower)
         (due,) = await store.due_pending(catalog, 1)
         vector = unit_vector("tea")
-        await follower.reached(await store.settle(catalog, due, [Chunk(text_hash("tea"), vector)]))
+        await follower.reached(await store.settle(catalog, due, [Chunk(hash_text("tea"), vector)]))
         assert {"a": vector.tobytes()} == await contents(follower)
 
 

@@ -10,7 +10,7 @@ from support.tasks import left, started
 
 from service import errors
 from service.domain.users import User
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.storage import Store
 from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
 
@@ -72,7 +72,7 @@ async def test_a_failed_write_leaves_no_trace(tmp_path: Path) -> None:
             await store.upsert_items(catalog, [indexed("new", "fresh"), indexed("there", "x")], 0)
         assert items == await all_items(store, catalog)
         assert changes == await all_changes(store, catalog)
-        assert {} == await store.vectors(catalog, [text_hash("fresh")])
+        assert {} == await store.vectors(catalog, [hash_text("fresh")])
 
 
 async def test_a_failed_write_does_not_disturb_its_neighbors(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from service.domain.items import ItemState
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import TokenUsage
 from service.domain.users import Preference, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage import Registry, Store
 from service.storage.records import ItemWrite
 
@@ -27,7 +27,7 @@ OTHER = Model(replace(SPACE, model="other"), 16)
 
 def turned(text: str) -> Chunk:
     """What the new model makes of a text: another vector than the old one's."""
-    return Chunk(text_hash(f"new {text}"), unit_vector(f"new {text}"))
+    return Chunk(hash_text(f"new {text}"), unit_vector(f"new {text}"))
 
 
 async def default(store: Store) -> CatalogRecord:
@@ -207,7 +207,7 @@ async def test_finishing_drops_the_former_generation_and_its_vectors(tmp_path: P
         former, new = await switched(store)
         await Registry(store).finish(await default(store))
         await removed(store)
-        assert {} == await store.vectors(former, [text_hash("tea")])
+        assert {} == await store.vectors(former, [hash_text("tea")])
         assert (turned("tea").vector.tobytes(),) == (await served(store, new))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM layers")
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
@@ -258,7 +258,7 @@ async def test_catalogs_are_apart(tmp_path: Path) -> None:
         assert 0 == await store.delete_item(other, "a")
         assert None is await store.get_user(other, "u")
         assert not await store.delete_user(other, "u")
-        assert {} == await store.vectors(other, [text_hash("tea")])
+        assert {} == await store.vectors(other, [hash_text("tea")])
         assert (VectorStorage.FLOAT16, True) == (made.vector_storage, made.own_model)
         assert OTHER == (await Registry(store).catalogs())["other"].serving.model
 

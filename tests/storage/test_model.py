@@ -11,7 +11,7 @@ from support.stores import all_items, indexed, opened, pending
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.users import Preference, StoredUser, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage import Store
 
 pytestmark = pytest.mark.slow
@@ -95,7 +95,7 @@ class Walk:
         """Gives up to two pending items their vectors."""
         for due in await store.due_pending(catalog, 2):
             vector = unit_vector(due.text)
-            await store.settle(catalog, due, [Chunk(text_hash(due.text), vector)])
+            await store.settle(catalog, due, [Chunk(hash_text(due.text), vector)])
             for item_id, stored in self.model.items.items():
                 if stored.sequence == due.sequence:
                     settled = replace(stored, state=ItemState.INDEXED, pending_reason="")

@@ -8,13 +8,13 @@ from support.stores import all_changes, all_items, indexed, opened, pending, row
 
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage import Store
 from service.storage.records import PendingItem
 
 
 async def settle(store: Store, catalog: Generation, item: PendingItem) -> int:
-    chunk = Chunk(text_hash(item.text), unit_vector(item.text))
+    chunk = Chunk(hash_text(item.text), unit_vector(item.text))
     return await store.settle(catalog, item, [chunk])
 
 
@@ -152,5 +152,5 @@ async def test_a_vector_that_comes_too_late_is_kept_for_its_text(tmp_path: Path)
         (outdated,) = await store.due_pending(catalog, 10)
         await store.upsert_items(catalog, [indexed("a", "new")])
         await settle(store, catalog, outdated)
-        found = await store.vectors(catalog, [text_hash("old")])
-        np.testing.assert_array_equal(unit_vector("old"), found[text_hash("old")])
+        found = await store.vectors(catalog, [hash_text("old")])
+        np.testing.assert_array_equal(unit_vector("old"), found[hash_text("old")])

@@ -9,7 +9,7 @@ from support.stores import PAGE_BYTES, all_changes, all_items, indexed, opened, 
 from service import errors
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.users import LikedItem, Preference, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.records import ItemWrite
 
 
@@ -21,17 +21,17 @@ async def test_what_was_written_survives_a_reopening(tmp_path: Path) -> None:
     user = User("u", (Preference("tea", -0.5),), (LikedItem("ä", 2.0), LikedItem("gone")))
     vector = unit_vector("tea")
     async with opened(tmp_path, clock) as (store, catalog):
-        write = ItemWrite(item, [Chunk(text_hash(item.text), unit_vector(item.text))])
+        write = ItemWrite(item, [Chunk(hash_text(item.text), unit_vector(item.text))])
         (stored,) = await store.upsert_items(catalog, [write])
-        stored_user = await store.upsert_user(catalog, user, [Chunk(text_hash("tea"), vector)])
+        stored_user = await store.upsert_user(catalog, user, [Chunk(hash_text("tea"), vector)])
     async with opened(tmp_path, clock) as (store, catalog):
         assert {"ä": stored} == await store.get_items(catalog, ["ä", "missing"])
         assert stored_user == await store.get_user(catalog, "u")
         assert item == stored.item
         assert user == stored_user.user
-        found = await store.vectors(catalog, [text_hash("tea"), text_hash("coffee")])
-        assert [text_hash("tea")] == list(found)
-        np.testing.assert_array_equal(vector, found[text_hash("tea")])
+        found = await store.vectors(catalog, [hash_text("tea"), hash_text("coffee")])
+        assert [hash_text("tea")] == list(found)
+        np.testing.assert_array_equal(vector, found[hash_text("tea")])
 
 
 async def test_all_writes_share_one_growing_sequence(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_a_page_ends_once_it_exceeds_its_bytes(tmp_path: Path) -> None:
     size = 2 * len("é".encode() * 50 + b"{}")
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         vector = unit_vector("x")
-        writes = [ItemWrite(item, [Chunk(text_hash(item.text), vector)]) for item in items]
+        writes = [ItemWrite(item, [Chunk(hash_text(item.text), vector)]) for item in items]
         await store.upsert_items(catalog, writes)
         for max_bytes, length in ((0, 1), (size - 1, 2), (size, 3)):
             page = await store.list_items(catalog, "", 10, max_bytes)
@@ -220,7 +220,7 @@ async def test_one_text_has_one_vector(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("b", "tea")])
         await store.upsert_items(catalog, [indexed("a", "tea"), indexed("c", "coffee")])
-        chunks = [Chunk(text_hash("tea"), unit_vector("tea"))]
+        chunks = [Chunk(hash_text("tea"), unit_vector("tea"))]
         await store.upsert_user(catalog, User("u", (Preference("tea"),)), chunks)
     assert [(2,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
 
@@ -230,7 +230,7 @@ async def test_a_vector_outlives_its_item(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (store, catalog):
         (stored,) = await store.upsert_items(catalog, [indexed("a", "tea")])
         await store.delete_item(catalog, "a")
-        assert [text_hash("tea")] == list(await store.vectors(catalog, [text_hash("tea")]))
+        assert [hash_text("tea")] == list(await store.vectors(catalog, [hash_text("tea")]))
         assert ItemState.INDEXED is stored.state
 
 

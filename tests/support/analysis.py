@@ -10,7 +10,7 @@ from akin.v1 import analysis_service_pb2 as pb
 from akin.v1.analysis_service_pb2_grpc import AnalysisServiceStub
 
 from service.analysis.analyst import Analyst
-from service.domain.analyses import Duplicates, DuplicatesQuery
+from service.domain.analyses import DuplicateGroups, DuplicatesProgress, DuplicatesQuery
 from support.catalogs import Catalog
 from support.rejections import OPTIONS
 
@@ -20,14 +20,21 @@ def analyst(catalog: Catalog) -> Analyst:
     return Analyst(catalog.store, catalog.row, catalog.follower, catalog.text_embedder)
 
 
-async def duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:
+async def duplicates(
+    catalog: Catalog, query: DuplicatesQuery
+) -> list[DuplicatesProgress | DuplicateGroups]:
     """All that a search for duplicates answers."""
     return [each async for each in analyst(catalog).find_duplicates(query)]
 
 
-def groups(answers: list[Duplicates]) -> list[list[str]]:
+def groups(answers: list[DuplicatesProgress | DuplicateGroups]) -> list[list[str]]:
     """The groups of all answers, as ids."""
-    return [[item.item_id for item in group] for answer in answers for group in answer.groups]
+    return [
+        [item.item_id for item in group]
+        for answer in answers
+        if isinstance(answer, DuplicateGroups)
+        for group in answer.groups
+    ]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from service.catalog.handle import Generations, OpenGeneration
 from service.catalog.items import CatalogItems, Upserted
 from service.domain.generations import Generation
 from service.domain.items import Item
-from service.domain.recommendations import Answer, Query, Source
+from service.domain.recommendations import Query, Recommendations, Source
 from service.domain.spaces import VectorStorage
 from service.domain.users import LikedItem, Preference, User
 from service.embedding.batcher import Batcher
@@ -69,7 +69,7 @@ class Catalog:
         await self.follower.reached(self.store.last_sequence)
 
 
-def ids(answer: Answer) -> list[str]:
+def ids(answer: Recommendations) -> list[str]:
     """The recommended ids, best first."""
     return [each.item_id for each in answer.recommendations]
 

@@ -12,7 +12,7 @@ from typing import Any
 from service.domain.generations import Generation
 from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage import Registry, Store
 from service.storage.records import ItemWrite
 from support.clock import FakeClock
@@ -43,7 +43,7 @@ async def default_generation(store: Store, space: Space) -> Generation:
 def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemWrite:
     """An item with its vector."""
     item = Item(item_id, text, {"words": float(len(text.split()))}, expire_time_us)
-    return ItemWrite(item, [Chunk(text_hash(text), unit_vector(text))])
+    return ItemWrite(item, [Chunk(hash_text(text), unit_vector(text))])
 
 
 def pending(item_id: str, text: str, reason: str = "not now") -> ItemWrite:

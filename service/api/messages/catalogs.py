@@ -74,8 +74,8 @@ def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
     """What re-embedding would take."""
     return pb.EstimateReembeddingResponse(
         space=_space_message(estimate.space),
-        texts=estimate.usage.texts,
-        cached_texts=estimate.usage.cached_texts,
+        texts=estimate.usage.text_count,
+        cached_texts=estimate.usage.cached_text_count,
         prompt_tokens=estimate.usage.prompt_tokens,
         cost_usd=estimate.usage.cost_usd,
         seconds=estimate.seconds,
@@ -89,9 +89,9 @@ def reembedding_message(figures: Reembedding) -> pb.Reembedding:
         state=_STATES[figures.state],
         from_space=_space_message(figures.from_space),
         to_space=_space_message(figures.to_space),
-        item_count=figures.items,
-        embedded_item_count=figures.embedded_items,
-        rejected_item_count=figures.rejected_items,
+        item_count=figures.item_count,
+        embedded_item_count=figures.embedded_item_count,
+        rejected_item_count=figures.rejected_item_count,
         prompt_tokens=figures.prompt_tokens,
         cost_usd=figures.cost_usd,
         problem=figures.problem,

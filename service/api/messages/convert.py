@@ -21,12 +21,12 @@ from service.domain import limits
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.items import Item, ItemState, JsonValue, StoredItem
 from service.domain.recommendations import (
-    Answer,
     Example,
     ExamplesSource,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
+    Recommendations,
     Source,
     TextSource,
     UserSource,
@@ -137,29 +137,29 @@ def query(message: recommender_service_pb2.RecommendSimilarRequest) -> Query:
     )
 
 
-def answer_message(answer: Answer) -> recommender_service_pb2.RecommendSimilarResponse:
+def answer_message(answer: Recommendations) -> recommender_service_pb2.RecommendSimilarResponse:
     """The reply to a query."""
     message = recommender_service_pb2.RecommendSimilarResponse(
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
     )
-    if answer.usage.texts:
+    if answer.usage.text_count:
         message.usage.CopyFrom(usage_message(answer.usage))
     add = message.recommendations.add
     for each in answer.recommendations:
         added = add(item_id=each.item_id, score=each.score)
         if each.item is not None:
             added.item.CopyFrom(item_message(each.item))
-        if each.reasons:
-            added.reasons.extend(map(_reason_message, each.reasons))
+        if each.explanations:
+            added.reasons.extend(map(_reason_message, each.explanations))
     return message
 
 
 def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
     """What embedding took."""
     return embedding_usage_pb2.EmbeddingUsage(
-        texts=usage.texts,
-        cached_texts=usage.cached_texts,
+        texts=usage.text_count,
+        cached_texts=usage.cached_text_count,
         prompt_tokens=usage.prompt_tokens,
         cost_usd=usage.cost_usd,
     )
@@ -220,7 +220,7 @@ def _example(message: recommender_service_pb2.Example) -> Example:
     return Example(None, weight)
 
 
-def _reason_message(reason: Reason) -> recommender_service_pb2.Reason:
+def _reason_message(reason: Explanation) -> recommender_service_pb2.Reason:
     message = recommender_service_pb2.Reason(similarity=reason.similarity)
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id
