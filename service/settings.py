@@ -29,7 +29,7 @@ def _check_address(value: str) -> str:
     return value
 
 
-Address = Annotated[str, AfterValidator(_check_address)]
+ListenAddress = Annotated[str, AfterValidator(_check_address)]
 OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    listen: Address = Field(
+    listen: ListenAddress = Field(
         "127.0.0.1:50051",
         description="Address that the server listens on. Port 0 picks a free port.",
     )
@@ -92,12 +92,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum severity of log lines. `info` includes one line for each call."
     )
-    metrics_listen: Address | Literal[""] = Field(
+    metrics_listen: ListenAddress | Literal[""] = Field(
         "",
         description="Address of the Prometheus metrics. Each further worker uses the next "
         "port. Unset: no metrics.",
     )
-    health_listen: Address | Literal[""] = Field(
+    health_listen: ListenAddress | Literal[""] = Field(
         "",
         description="Second address for health checks, without TLS, for probes that cannot "
         "use TLS. Each further worker uses the next port. Unset: no second "
@@ -320,5 +320,5 @@ def _to_variable(name: str) -> str:
 
 def _find_unknown_variables() -> list[str]:
     variables = set(list_variables().values())
-    given = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
-    return sorted(name for name in given if name.startswith(PREFIX) and name not in variables)
+    present = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    return sorted(name for name in present if name.startswith(PREFIX) and name not in variables)
