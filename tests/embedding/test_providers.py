@@ -87,7 +87,7 @@ async def test_stored_dimensions_apply_while_the_provider_is_down() -> None:
     ],
 )
 def test_families_have_their_templates(model: str, template: str, query: str) -> None:
-    """Each find_family gets the words it was trained with, items the same among each other."""
+    """Each family has the templates that it was trained with."""
     family = find_family(model)
     assert template == family.template
     assert family.query_template.startswith(query)
