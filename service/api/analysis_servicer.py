@@ -95,7 +95,7 @@ class AnalysisServicer:
             text=request.text,
             attribute=request.attribute,
             filter=_filter(request),
-            neighbor_count=request.neighbor_count or limits.NEIGHBORS_DEFAULT,
+            neighbor_count=request.neighbor_count or limits.LABEL_NEIGHBORS_DEFAULT,
             limit=request.limit or limits.LABELS_DEFAULT,
             exclude_item_ids=tuple(request.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
         )

@@ -141,7 +141,7 @@ class ClassificationQuery:
     text: str
     attribute: str
     filter: Filter | None = None
-    neighbor_count: int = limits.NEIGHBORS_DEFAULT
+    neighbor_count: int = limits.LABEL_NEIGHBORS_DEFAULT
     limit: int = limits.LABELS_DEFAULT
     exclude_item_ids: tuple[str, ...] = ()
 

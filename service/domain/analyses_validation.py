@@ -53,7 +53,7 @@ def classification_violations(query: ClassificationQuery) -> Iterator[Violation]
     if not 1 <= len(query.attribute.encode()) <= limits.FILTER_ATTRIBUTE_BYTES:
         yield Violation("attribute", f"must be 1 to {limits.FILTER_ATTRIBUTE_BYTES} bytes of UTF-8")
     yield from _filter_violations(query.filter)
-    yield from _limit_violations("neighbor_count", query.neighbor_count, limits.NEIGHBORS)
+    yield from _limit_violations("neighbor_count", query.neighbor_count, limits.LABEL_NEIGHBORS)
     yield from _limit_violations("limit", query.limit, limits.LABELS)
     if len(query.exclude_item_ids) > limits.EXCLUDED_ITEMS:
         yield Violation("exclude_item_ids", f"must have at most {limits.EXCLUDED_ITEMS} entries")

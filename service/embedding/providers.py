@@ -172,12 +172,7 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
         return PricedEmbedder(local, _return_no_price)
     space = _make_space(settings, 0, ModelChoice())
     endpoint = _make_endpoint(settings, space.model, settings.embedding_dimensions)
-    if settings.embedding_dimensions is not None:
-        dimensions: int | None = settings.embedding_dimensions
-    elif stored is not None and replace(stored, dimensions=0) == space:
-        dimensions = stored.dimensions
-    else:
-        dimensions = DEFAULT_DIMENSIONS.get(endpoint.model.lower())
+    dimensions = _find_dimensions(settings, endpoint, space, stored)
     problem = NO_PROBLEM
     try:
         probed = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
@@ -197,6 +192,17 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
             f"failed: {problem.message}. Fix this, or set AKIN_EMBEDDING_DIMENSIONS"
         )
     return _open_remote(settings, endpoint, replace(space, dimensions=dimensions), problem)
+
+
+def _find_dimensions(
+    settings: Settings, endpoint: Endpoint, space: Space, stored: Space | None
+) -> int | None:
+    """Return the number of dimensions without a request; None if it is unknown."""
+    if settings.embedding_dimensions is not None:
+        return settings.embedding_dimensions
+    if stored is not None and replace(stored, dimensions=0) == space:
+        return stored.dimensions
+    return DEFAULT_DIMENSIONS.get(endpoint.model.lower())
 
 
 def _make_endpoint(settings: Settings, model: str, dimensions: int | None) -> Endpoint:
