@@ -109,11 +109,13 @@ def asked(address: str, client: akin.Client, ids: Sequence[str]) -> tuple[Result
         request = pb.FindDuplicatesRequest()
         replies = list(stub.FindDuplicates(request, timeout=TIMEOUT_SECONDS))
         seconds = time.perf_counter() - started
-    groups = [[each.item_id for each in group.items] for one in replies for group in one.groups]
+    groups = [
+        [each.item_id for each in group.items] for one in replies for group in one.groups.groups
+    ]
     return {
         "seconds": round(seconds, 2),
         "replies": len(replies),
-        "sampled": replies[-1].extent.sampled,
+        "sampled": replies[-1].groups.coverage.sampled,
         "groups": len(groups),
         "items_in_groups": sum(map(len, groups)),
         "largest_group": max(map(len, groups), default=0),

@@ -121,7 +121,7 @@ def second_half(server: Server, first: dict[str, Any]) -> dict[str, Any]:
     with akin.Client(server.address, timeout_seconds=60) as client:
         load = Load(server.address, 1_000_000)
         started = time.monotonic()
-        poll(lambda: client.get_reembedding().state == pb.REEMBEDDING_STATE_SWITCHED)
+        poll(lambda: client.get_reembedding().state == pb.REEMBEDDING_STATE_SERVING)
         switched = time.monotonic()
         time.sleep(PHASE_SECONDS)
         back = time.monotonic()

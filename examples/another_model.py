@@ -1,7 +1,7 @@
-"""Changes what a catalog is embedded with while it goes on serving, and goes back.
+"""Re-embeds a catalog while it serves, and rolls back.
 
-Here only the words around each text change, for that needs no key; with OpenRouter give another
-`model`. The steps are the same.
+The example only changes the template, which needs no API key. With OpenRouter, give another `model`
+instead; the steps are the same.
 
 python examples/another_model.py [HOST:PORT]
 """
@@ -14,37 +14,42 @@ import akin
 import sample
 
 TEMPLATE = "A novel for people who like: {text}"
-LOOK_SECONDS = 0.1
-TEXT = "a detective follows a case"
+POLL_SECONDS = 0.1
+QUERY = "a detective follows a case"
 
 
 def main(client: akin.Client) -> None:
-    """Prints the estimate, the progress, and answers before, after, and after going back."""
-    show(client, "before")
+    """Print the estimate, the progress, and results before, after, and after the rollback."""
+    show(client, "Before")
     estimate = client.estimate_reembedding(template=TEMPLATE)
-    print(f"To embed: {estimate.texts} texts for {estimate.cost_usd:.2f} US dollars")
+    print(f"To embed: {estimate.text_count} texts for {estimate.cost_usd:.2f} US dollars")
 
-    state = client.start_reembedding(template=TEMPLATE)
-    while state.state != akin.ReembeddingState.REEMBEDDING_STATE_SWITCHED:
-        name = akin.ReembeddingState.Name(state.state).removeprefix("REEMBEDDING_STATE_").lower()
-        print(f"  {name}: {state.embedded_item_count} of {state.item_count}")
-        time.sleep(LOOK_SECONDS)
-        state = client.get_reembedding()
-    print(f"  switched: {state.item_count} of {state.item_count}")
+    reembedding = client.start_reembedding(template=TEMPLATE)
+    while reembedding.state != akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
+        show_progress(reembedding)
+        time.sleep(POLL_SECONDS)
+        reembedding = client.get_reembedding()
+    show_progress(reembedding)
 
-    show(client, "after")
-    # The former vectors were kept up to date, so that the way back is one transaction. Where the
-    # new model proves itself, finish_reembedding() drops them.
-    client.cancel_reembedding()
-    show(client, "back again")
+    show(client, "After")
+    # The previous generation was kept up to date, so a rollback takes effect at once. If the new
+    # model is better, commit_reembedding() drops the previous generation instead.
+    client.rollback_reembedding()
+    show(client, "Rolled back")
 
 
-def show(client: akin.Client, when: str) -> None:
-    """Prints which template serves, and what it finds."""
+def show_progress(reembedding: akin.Reembedding) -> None:
+    """Print the state of a re-embedding, and its number of embedded items."""
+    state = akin.ReembeddingState.Name(reembedding.state).removeprefix("REEMBEDDING_STATE_").lower()
+    print(f"  {state}: {reembedding.embedded_item_count} of {reembedding.item_count}")
+
+
+def show(client: akin.Client, phase: str) -> None:
+    """Print the template of the serving generation, and the results of a query."""
     template = client.get_catalog().space.template or "{text}"
-    found = client.recommend_similar(text=TEXT, limit=3, full=True)
-    titles = "; ".join(sample.title(each.item) for each in found.recommendations)
-    print(f"{when}, with {template!r}: {titles}")
+    response = client.recommend_similar(text=QUERY, limit=3, full=True)
+    titles = "; ".join(sample.title(hit.item) for hit in response.recommendations)
+    print(f"{phase}, with {template!r}: {titles}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Labels texts with the genres of books that are like them, and counts how often that is right.
+"""Predicts the genres of a text from similar books, and measures the accuracy on other books.
 
 python examples/classification.py [HOST:PORT]
 """
@@ -12,25 +12,29 @@ TEXT = (
     "A retired spy is called back to find the traitor who has been selling the names of agents"
     " to Moscow."
 )
-TESTED = 100
+TEST_BOOKS = 100
 
 
 def main(client: akin.Client) -> None:
-    """Prints the labels of a new text, and the share of books with a right first label."""
-    answer = client.classify_text(TEXT, "genres", limit=4)
+    """Print the labels of a new text, and how often the first label of a book is correct."""
+    response = client.classify_text(TEXT, "genres", limit=4)
     print(f"{TEXT}\n")
-    for label in answer.labels:
+    for label in response.labels:
         print(f"  {label.probability:.2f}  {label.value.string_value}")
-    print(f"  by the vote of {len(answer.voters)} books\n")
+    print(f"  from {len(response.neighbors)} similar books\n")
 
-    right = 0
-    books = client.list_items(TESTED).items
+    correct_count = 0
+    books = client.list_items(TEST_BOOKS).items
     for book in books:
-        # A book must not vote for itself.
-        labels = client.classify_text(book.text, "genres", limit=1, exclude_item_ids=[book.item_id])
-        genres = [each.string_value for each in book.attributes.fields["genres"].list_value.values]
-        right += labels.labels[0].value.string_value in genres
-    print(f"The first label is one of the book's own genres for {right} of {len(books)} books.")
+        # A book must not be a neighbor of itself.
+        prediction = client.classify_text(
+            book.text, "genres", limit=1, exclude_item_ids=[book.item_id]
+        )
+        genres = [
+            value.string_value for value in book.attributes.fields["genres"].list_value.values
+        ]
+        correct_count += prediction.labels[0].value.string_value in genres
+    print(f"The first label is a genre of the book for {correct_count} of {len(books)} books.")
 
 
 if __name__ == "__main__":

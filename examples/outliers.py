@@ -1,4 +1,4 @@
-"""Finds what does not belong: among the books, after planting two texts that are none.
+"""Finds items that do not belong: two texts that are no books.
 
 python examples/outliers.py [HOST:PORT]
 """
@@ -8,26 +8,25 @@ from __future__ import annotations
 import akin
 import sample
 
-FOREIGN = {
+PLANTED_TEXTS = {
     "planted:invoice": "Invoice 2291: 40 hex bolts M8 zinc plated, 12 washers, net 30 days.",
     "planted:stacktrace": "TypeError: cannot read property length of undefined, parser.js:84",
 }
-SHOWN = 6
+LIMIT = 6
 
 
 def main(client: akin.Client) -> None:
-    """Prints the oddest items; the planted ones should be among them."""
-    for item_id, text in FOREIGN.items():
+    """Print the strongest outliers; the planted texts should be among them."""
+    for item_id, text in PLANTED_TEXTS.items():
         client.upsert_item(item_id, text)
-    found = client.find_outliers(limit=SHOWN, full=True)
-    print(
-        f"The oddest of {found.extent.item_count} items, by the mean cosine with their neighbours:"
-    )
-    for each in found.outliers:
-        mark = "  <- planted" if each.item_id in FOREIGN else ""
-        print(f"  {each.score:.3f}  {each.item.text[:50]}...{mark}")
-    first = {each.item_id for each in found.outliers[: len(FOREIGN)]}
-    print(f"\n{len(first & FOREIGN.keys())} of the first {len(FOREIGN)} are planted.")
+    response = client.find_outliers(limit=LIMIT, full=True)
+    print(f"Outliers of {response.coverage.item_count} items, by mean similarity to neighbors:")
+    for outlier in response.outliers:
+        mark = "  <- planted" if outlier.item_id in PLANTED_TEXTS else ""
+        print(f"  {outlier.mean_similarity:.3f}  {outlier.item.text[:50]}...{mark}")
+    strongest_ids = {outlier.item_id for outlier in response.outliers[: len(PLANTED_TEXTS)]}
+    planted_count = len(strongest_ids & PLANTED_TEXTS.keys())
+    print(f"\n{planted_count} of the first {len(PLANTED_TEXTS)} are planted.")
 
 
 if __name__ == "__main__":

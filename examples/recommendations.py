@@ -1,4 +1,4 @@
-"""Recommends books: similar to one, for a reader with tastes, and for examples with a filter.
+"""Recommends books for a book, for a reader's preferences, and for examples with a filter.
 
 python examples/recommendations.py [HOST:PORT]
 """
@@ -10,24 +10,24 @@ import sample
 from akin.filters import between
 
 READER = "example-reader"
-TASTES = ("sailing ships, storms and long voyages", "cooking and the pleasures of food")
+LIKES = ("sailing ships, storms and long voyages", "cooking and the pleasures of food")
 
 
 def main(client: akin.Client) -> None:
-    """Prints three lists of recommendations."""
+    """Print three lists of recommendations."""
     similar = client.recommend_similar(item_id="book:dune", limit=4, full=True)
     show("Similar to Dune:", similar)
 
     client.upsert_user(
         READER,
-        [*TASTES, akin.Preference(text="horror and ghosts", weight=-1.0)],
+        [*LIKES, akin.Preference(text="horror and ghosts", weight=-1.0)],
         liked_items=["book:the-martian"],
     )
     try:
-        theirs = client.recommend_similar(user_id=READER, limit=6, full=True, explain=True)
+        personal = client.recommend_similar(user_id=READER, limit=6, full=True, explain=True)
     finally:
         client.delete_user(READER)
-    show("For a reader who likes ships, food and The Martian, and dislikes horror:", theirs)
+    show("For a reader who likes ships, food and The Martian, and dislikes horror:", personal)
 
     recent = client.recommend_similar(
         examples=akin.examples(positive=["book:dracula", "book:carmilla"]),
@@ -39,14 +39,14 @@ def main(client: akin.Client) -> None:
 
 
 def show(heading: str, response: akin.RecommendSimilarResponse) -> None:
-    """Prints recommendations, and for what each is recommended where that is told."""
+    """Print recommendations with their explanations, if there are any."""
     print(heading)
-    for each in response.recommendations:
-        because = ""
-        if each.reasons:
-            reason = each.reasons[0]
-            because = f" - because of {reason.preference_text or reason.item_id}"
-        print(f"  {each.score:.3f}  {sample.title(each.item)}{because}")
+    for hit in response.recommendations:
+        reason = ""
+        if hit.explanations:
+            explanation = hit.explanations[0]
+            reason = f" - because of {explanation.text or explanation.item_id}"
+        print(f"  {hit.score:.3f}  {sample.title(hit.item)}{reason}")
     print()
 
 

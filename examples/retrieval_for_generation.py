@@ -1,6 +1,6 @@
-"""Builds a prompt for a language model from passages, with their sources numbered.
+"""Builds a prompt for a language model from passages with numbered sources.
 
-Send what it prints to any model: its answer can cite [1], [2], and you know what these are.
+Send the output to any model. Its answer can cite [1] and [2], and you know what these are.
 
 python examples/retrieval_for_generation.py [HOST:PORT]
 """
@@ -15,8 +15,8 @@ import sample
 QUESTION = "Which stories are about first contact with aliens?"
 PASSAGES = 4
 PROMPT = """\
-Answer the question from the sources below, and from nothing else. Cite sources as [1]. If they do
-not tell, say so.
+Answer the question with the sources below only. Cite sources as [1]. If they do not contain the
+answer, say so.
 
 {sources}
 
@@ -25,19 +25,19 @@ Question: {question}
 
 
 def main(client: akin.Client) -> None:
-    """Prints the prompt, and which items its sources are from."""
-    found = client.search_passages(QUESTION, limit=PASSAGES, passages_per_item=1)
-    print(prompt(QUESTION, found.passages))
-    print("Where the sources are from:")
-    for number, each in enumerate(found.passages, start=1):
-        place = f"bytes {each.start_offset} to {each.end_offset}"
-        print(f"  [{number}] {each.item_id}, {place}, score {each.score:.3f}")
+    """Print the prompt, and the items that its sources come from."""
+    response = client.search_passages(QUESTION, limit=PASSAGES, limit_per_item=1)
+    print(prompt(QUESTION, response.passages))
+    print("Sources:")
+    for number, passage in enumerate(response.passages, start=1):
+        location = f"bytes {passage.start_offset} to {passage.end_offset}"
+        print(f"  [{number}] {passage.item_id}, {location}, score {passage.score:.3f}")
 
 
 def prompt(question: str, passages: Sequence[akin.Passage]) -> str:
-    """A prompt with numbered sources."""
+    """Return a prompt with numbered sources."""
     sources = "\n\n".join(
-        f"[{number}] {each.text}" for number, each in enumerate(passages, start=1)
+        f"[{number}] {passage.text}" for number, passage in enumerate(passages, start=1)
     )
     return PROMPT.format(sources=sources, question=question)
 

@@ -1,10 +1,10 @@
-"""The sample books for the examples: on a server that is named, or on one of their own.
+"""A server with the sample books for the examples.
 
-Every example takes the address of a server that has the sample's books, as by
+An example takes the address of a server as its argument. This command imports the books there:
 
     akin import service/cli/sample/books.jsonl
 
-Without one it starts a server on a free port with its data in a temporary folder.
+Without an address, an example starts a server on a free port, with its data in a temporary folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from contextlib import contextmanager
 
 import akin
 
-from service.cli.demo import SAMPLE
-from service.cli.import_lines import ItemLine, parse
-from service.cli.temporary_server import temporary_server
+from service.cli.demo import SAMPLE_BOOKS
+from service.cli.import_lines import ItemLine, parse_line
+from service.cli.temporary_server import run_temporary_server
 
 
 @contextmanager
 def client() -> Iterator[akin.Client]:
-    """A client of a server with the books, for what only reads."""
+    """Connect to a server with the books, for examples that only read."""
     if len(sys.argv) > 1:
         with akin.Client(sys.argv[1]) as connected:
             yield connected
@@ -36,7 +36,7 @@ def client() -> Iterator[akin.Client]:
 
 @contextmanager
 def catalog() -> Iterator[akin.Client]:
-    """A client of a catalog of its own with the books, deleted at the end, for what writes."""
+    """Connect to a new catalog with the books, for examples that write; delete it at the end."""
     if len(sys.argv) > 1:
         with _catalog(sys.argv[1]) as connected:
             yield connected
@@ -46,16 +46,16 @@ def catalog() -> Iterator[akin.Client]:
 
 
 def fill(connected: akin.Client) -> None:
-    """Stores the books."""
-    with SAMPLE.open("rb") as lines:
-        items = [each.message() for each in map(parse, lines) if isinstance(each, ItemLine)]
+    """Store the books."""
+    with SAMPLE_BOOKS.open("rb") as lines:
+        items = [line.to_message() for line in map(parse_line, lines) if isinstance(line, ItemLine)]
     for result in connected.import_items(items):
         if result.code:
             raise SystemExit(f"{result.item_id}: {result.message}")
 
 
 def title(item: akin.Item) -> str:
-    """A book's title."""
+    """Return the title of a book."""
     return item.attributes.fields["title"].string_value
 
 
@@ -63,7 +63,7 @@ def title(item: akin.Item) -> str:
 def _server() -> Iterator[str]:
     with (
         tempfile.TemporaryDirectory(prefix="akin-example-") as folder,
-        temporary_server(folder, embedder="local") as address,
+        run_temporary_server(folder, embedder="local") as address,
     ):
         yield address
 

@@ -1,4 +1,4 @@
-"""Finds books by what they are about, whatever their words; with a filter, and a least score.
+"""Searches books by meaning instead of words, with a minimum score and with a filter.
 
 python examples/semantic_search.py [HOST:PORT]
 """
@@ -14,24 +14,24 @@ QUERIES = (
     "a detective follows a case that powerful people want closed",
     "secret messages and ciphers",
 )
-LEAST_SCORE = 0.25
+MIN_SCORE = 0.25
 
 
 def main(client: akin.Client) -> None:
-    """Prints what is found for each query, and for the first of them only what is recent."""
+    """Print the results of each query, and recent results of the first query."""
     for query in QUERIES:
-        show(query, client.recommend_similar(text=query, limit=3, min_score=LEAST_SCORE, full=True))
+        show(query, client.recommend_similar(text=query, limit=3, min_score=MIN_SCORE, full=True))
     recent = between("year", gte=1940)
-    found = client.recommend_similar(text=QUERIES[0], where=recent, limit=3, full=True)
-    show(f"{QUERIES[0]}, since 1940", found)
+    response = client.recommend_similar(text=QUERIES[0], where=recent, limit=3, full=True)
+    show(f"{QUERIES[0]}, since 1940", response)
 
 
 def show(query: str, response: akin.RecommendSimilarResponse) -> None:
-    """Prints a query and the books that were found for it."""
+    """Print a query and its results."""
     print(f"{query}:")
-    for each in response.recommendations:
-        year = each.item.attributes.fields["year"].number_value
-        print(f"  {each.score:.3f}  {sample.title(each.item)} ({year:.0f})")
+    for hit in response.recommendations:
+        year = hit.item.attributes.fields["year"].number_value
+        print(f"  {hit.score:.3f}  {sample.title(hit.item)} ({year:.0f})")
     print()
 
 

@@ -4,7 +4,7 @@
     |-- InvalidRequest         the request is invalid; nothing was done
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
-    |-- ReembeddingNotFound, ReembeddingUnderWay, AlreadyEmbedded
+    |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
     |-- TooFewItems            the catalog has fewer items than the requested number of clusters
     |-- SequenceMismatch       the item is not at the expected sequence number
     |-- AnswerTooLarge         the response does not fit into one message
@@ -102,6 +102,12 @@ class ReembeddingUnderWay(AkinError):
     """The catalog's re-embedding is in a state that does not allow the call."""
 
     reason = "REEMBEDDING_UNDER_WAY"
+
+
+class ReembeddingNotCommitted(AkinError):
+    """The catalog has a previous generation, which must be committed or rolled back first."""
+
+    reason = "REEMBEDDING_NOT_COMMITTED"
 
 
 class AlreadyEmbedded(AkinError):

@@ -29,7 +29,7 @@ REPLACEMENTS = {"_async": "_sync", "AsyncClient": "Client"}
 
 
 def generate_stubs(target: Path) -> None:
-    """Writes akin/v1/*_pb2*.py and .pyi, and service_config.json, below `target`.
+    """Write akin/v1/*_pb2*.py and .pyi, and service_config.json, below `target`.
 
     Raises:
         SystemExit: protoc rejected the protos; standard error has its messages.
@@ -52,7 +52,7 @@ def generate_stubs(target: Path) -> None:
 
 
 def generate_blocking_client(target: Path) -> None:
-    """Writes akin/_sync/*.py, except modules written by hand, below `target`."""
+    """Write akin/_sync/*.py, except modules written by hand, below `target`."""
     rule = unasync.Rule(f"{HERE / ASYNC}/", f"{target / SYNC}/", REPLACEMENTS)
     sources = [
         path for path in sorted((HERE / ASYNC).glob("*.py")) if path.name not in HAND_WRITTEN
@@ -65,7 +65,7 @@ def generate_blocking_client(target: Path) -> None:
 
 
 def _format(code: str, name: str) -> str:
-    """Sorts the imports of a module of the blocking client and formats it.
+    """Return the code of a module of the blocking client, formatted and with sorted imports.
 
     The result does not depend on the target folder: ruff takes the module to be in akin/_sync here.
     """

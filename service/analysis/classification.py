@@ -15,8 +15,8 @@ from service.embedding.embedder import Vector
 from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import merged
-from service.storage import Store
+from service.index.vector_index import merge_hits
+from service.storage.items import ItemStore
 
 WIDTH = 0.1
 """A voter whose cosine is lower by this than the nearest one's counts 1/e of it. For the first
@@ -36,14 +36,18 @@ class TextClassifier:
     """Classification texts by the items of one catalog."""
 
     def __init__(
-        self, store: Store, generation: Generation, follower: Follower, text_embedder: TextEmbedder
+        self,
+        store: ItemStore,
+        generation: Generation,
+        follower: Follower,
+        text_embedder: TextEmbedder,
     ) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
         self._text_embedder = text_embedder
 
-    async def labels(self, query: ClassificationQuery) -> Classification:
+    async def classify(self, query: ClassificationQuery) -> Classification:
         """The values of the attribute that the nearest items with it have.
 
         Raises:
@@ -53,7 +57,7 @@ class TextClassifier:
         for last in reversed(range(ROUNDS)):
             voters, sequence = await self._voters(query, vectors)
             ids = [each.item_id for each in voters]
-            written = await self._store.written(self._generation, ids, 0)
+            written = await self._store.excerpts(self._generation, ids, 0)
             current = [
                 each
                 for each in voters
@@ -61,7 +65,7 @@ class TextClassifier:
             ]
             if len(current) == len(voters) or last == 0:
                 break
-            await self._follower.reached(await self._store.refresh())
+            await self._follower.wait_for(await self._store.refresh())
         attributes = {each.item_id: written[each.item_id].attributes for each in current}
         return _answer(query, current, attributes, usage, sequence)
 
@@ -75,14 +79,22 @@ class TextClassifier:
         wanted = Filter(all=tuple(conditions))
 
         def work(item_index: ItemIndex) -> tuple[list[LabelNeighbor], int]:
-            exclude, allowed = item_index.selection(wanted, item_index.keys(query.exclude_item_ids))
-            hits = merged(item_index.index.search(vectors, query.neighbor_count, exclude, allowed))
-            ranked = item_index.best(hits, query.neighbor_count)
+            exclude, allowed = item_index.restrict_search(
+                wanted, item_index.find_keys(query.exclude_item_ids)
+            )
+            hits = merge_hits(
+                item_index.vectors.search(
+                    vectors, query.neighbor_count, exclude, allowed, exact=query.exact
+                )
+            )
+            ranked = item_index.rank_hits(hits, query.neighbor_count)
             return [
                 LabelNeighbor(item_id, score) for item_id, score, _ in ranked
             ], item_index.sequence
 
-        return await self._follower.read(work, len(vectors), self._follower.conditions(wanted))
+        return await self._follower.read(
+            work, len(vectors), self._follower.count_conditions(wanted)
+        )
 
 
 def _answer(

@@ -14,10 +14,10 @@ from service.analysis.sampling import Sample, passing, population, present
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
-from service.index.faiss_clusters import ATTEMPTS, ROUNDS
+from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.storage import Store
+from service.storage.items import ItemStore
 
 ITEMS_AT_ONCE = 1_000
 """Vectors of so many items are copied out of the item index in 4 ms."""
@@ -39,12 +39,12 @@ SPARE = 10
 class Clusterer:
     """Divides the items of one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: ClustersQuery) -> Clusters:
+    async def find(self, query: ClustersQuery) -> Clusters:
         """The groups, largest first, with representatives, words and places on a map.
 
         Raises:
@@ -73,7 +73,12 @@ class Clusterer:
         for batch in some:
             read.append(await self._read(batch, query.filter))
             number += len(read[-1].item_ids)
-            cost = read[-1].vectors.shape[1] * ROUNDS * ATTEMPTS * max(query.cluster_count, 1)
+            cost = (
+                read[-1].vectors.shape[1]
+                * KMEANS_ROUNDS
+                * KMEANS_ATTEMPTS
+                * max(query.cluster_count, 1)
+            )
             least = TRAINED_ON_PER_CENTER * query.cluster_count
             enough = max(least, min(TRAINED_ON, TRAINING_COST // max(cost, 1)))
             if number >= enough:
@@ -85,10 +90,10 @@ class Clusterer:
 
         def work(item_index: ItemIndex) -> Items:
             keys = passing(item_index, item_ids, wanted)
-            owned = item_index.index.vectors(list(keys.values()))
+            owned = item_index.vectors.get(list(keys.values()))
             return Items(list(keys), means(owned.vectors, owned.owners, len(keys)))
 
-        return await self._follower.read_aside(work)
+        return await self._follower.read_in_worker(work)
 
     async def _worded(self, tally: Tally, sample: Sample, query: ClustersQuery) -> Clusters:
         """The answer: what the tally has of items that are still there."""
@@ -136,8 +141,8 @@ class Clusterer:
         texts: dict[str, str] = {}
         for start in range(0, len(wanted), TEXTS_AT_ONCE):
             some = wanted[start : start + TEXTS_AT_ONCE]
-            written = await self._store.written(self._generation, some, TEXT_CHARACTERS)
-            texts |= {name: each.text for name, each in written.items() if not each.waits}
+            written = await self._store.excerpts(self._generation, some, TEXT_CHARACTERS)
+            texts |= {name: each.text for name, each in written.items() if not each.is_pending}
         by_group = [[texts[name] for name in each if name in texts] for each in chosen]
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, distinctive, by_group)

@@ -17,7 +17,7 @@ from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 from service.index.follower import Follower
-from service.storage import Store
+from service.storage.items import ItemStore
 
 FIRST = 10
 FETCHED = 30
@@ -70,7 +70,7 @@ class NearDuplicateSearch:
 
     def __init__(
         self,
-        store: Store,
+        store: ItemStore,
         generation: Generation,
         follower: Follower,
         query: DuplicatesQuery,
@@ -82,6 +82,8 @@ class NearDuplicateSearch:
         self._follower = follower
         self._query = query
         self._survey = sample
+        # Whether an item may have more near-duplicates than the neighbors that were compared.
+        self.reached_limit = False
         self._rarity = ShingleRarity(())
         self._first_with: dict[bytes, str] = {}
         self._wordings: dict[str, Shingles] = {}
@@ -120,7 +122,14 @@ class NearDuplicateSearch:
     async def _compared(self, item_ids: Sequence[str], number: int) -> list[str]:
         """Compares items with their `number` nearest; returns those that want more."""
         least = self._query.min_similarity - 1e-6  # rounding leaves a little less of equal vectors
-        found = await neighbors(self._follower, item_ids, number, self._query.filter, least)
+        found = await neighbors(
+            self._follower,
+            item_ids,
+            number,
+            self._query.filter,
+            least,
+            exact=self._query.exact,
+        )
         near = {item_id: [each.item_id for each in some] for item_id, some in found.items()}
         await self._join({item_id: some[:FIRST] for item_id, some in near.items()})
         close = {
@@ -129,11 +138,11 @@ class NearDuplicateSearch:
             if self._goes_on(item_id, some[:FIRST], FIRST)
         }
         await self._join({item_id: some[FIRST:] for item_id, some in close.items()})
-        return [
-            item_id
-            for item_id, some in close.items()
-            if self._goes_on(item_id, some, number) and self._lacks_others(some)
-        ]
+        continuing = {
+            item_id: some for item_id, some in close.items() if self._goes_on(item_id, some, number)
+        }
+        self.reached_limit |= any(len(some) >= MOST for some in continuing.values())
+        return [item_id for item_id, some in continuing.items() if self._lacks_others(some)]
 
     async def _join(self, near: Mapping[str, Sequence[str]]) -> None:
         """Groups items with those of their neighbors that they repeat."""
@@ -180,9 +189,9 @@ class NearDuplicateSearch:
 
     async def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """The beginnings of texts, in the order of `item_ids`; none of items that wait."""
-        written = await self._store.written(self._generation, item_ids, COMPARED_CHARACTERS)
+        written = await self._store.excerpts(self._generation, item_ids, COMPARED_CHARACTERS)
         return {
             item_id: each.text
             for item_id in item_ids
-            if (each := written.get(item_id)) is not None and not each.waits
+            if (each := written.get(item_id)) is not None and not each.is_pending
         }

@@ -13,6 +13,7 @@ from service.analysis.neighbors import batch_size
 from service.analysis.sampling import Sample, passing, population
 from service.domain.analyses import (
     Coverage,
+    DuplicateGroup,
     DuplicateGroups,
     DuplicateItem,
     DuplicatesProgress,
@@ -21,7 +22,7 @@ from service.domain.analyses import (
 from service.domain.generations import Generation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.storage import Store
+from service.storage.items import ItemStore
 
 SAMPLE = 5_000
 """Texts that tell which wording is common: 0.3 s for those of films."""
@@ -34,18 +35,16 @@ COMPARED_AT_ONCE = 2_000
 MESSAGE_ITEMS = 10_000
 """Items in one reply, and in one group, at most: 2.6 MB with the longest ids."""
 
-Group = Sequence[DuplicateItem]
-
 
 class DuplicateSearch:
     """Finds duplicates in one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
 
-    async def found(
+    async def find(
         self, query: DuplicatesQuery
     ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
         """Tells the progress, and at the end the groups, largest first.
@@ -74,14 +73,18 @@ class DuplicateSearch:
                     yield DuplicatesProgress(sample.coverage)
             coverage = sample.coverage
         groups = await self._compared(await self._ordered(found.groups.several()), query)
-        for some_groups in _messages(groups):
+        is_cut = bool(query.item_id) and found.reached_limit
+        for some_groups in _messages(groups, is_cut=is_cut):
             yield DuplicateGroups(some_groups, coverage)
 
     async def _require(self, item_id: str) -> None:
         """Checks that there is an item, with its vector."""
-        if await self._follower.read_aside(lambda item_index: item_index.key(item_id)) is not None:
+        if (
+            await self._follower.read_in_worker(lambda item_index: item_index.find_key(item_id))
+            is not None
+        ):
             return
-        if item_id in await self._store.written(self._generation, [item_id], 0):
+        if item_id in await self._store.excerpts(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
         raise errors.ItemNotFound("there is no such item")
 
@@ -91,8 +94,8 @@ class DuplicateSearch:
         members = [item_id for each in groups for item_id in each]
         for start in range(0, len(members), READ_AT_ONCE):
             some = members[start : start + READ_AT_ONCE]
-            written = await self._store.written(self._generation, some, 0)
-            orders |= {item_id: each.order for item_id, each in written.items()}
+            written = await self._store.excerpts(self._generation, some, 0)
+            orders |= {item_id: each.item_key for item_id, each in written.items()}
         return [
             sorted((name for name in each if name in orders), key=orders.__getitem__)
             for each in groups
@@ -100,17 +103,25 @@ class DuplicateSearch:
 
     async def _compared(
         self, groups: Sequence[Sequence[str]], query: DuplicatesQuery
-    ) -> list[Group]:
+    ) -> list[DuplicateGroup]:
         """The groups with the items that still pass, and their cosines with the first."""
-        compared: list[Group] = []
+        compared: list[DuplicateGroup] = []
         for some in _batches(groups):
 
-            def work(item_index: ItemIndex, some: Sequence[Sequence[str]] = some) -> list[Group]:
+            def work(
+                item_index: ItemIndex, some: Sequence[Sequence[str]] = some
+            ) -> list[DuplicateGroup]:
                 return [
-                    _cosines(item_index, passing(item_index, each, query.filter)) for each in some
+                    DuplicateGroup(
+                        _cosines(
+                            item_index, passing(item_index, each[:MESSAGE_ITEMS], query.filter)
+                        ),
+                        truncated=len(each) > MESSAGE_ITEMS,
+                    )
+                    for each in some
                 ]
 
-            compared += await self._follower.read_aside(work)
+            compared += await self._follower.read_in_worker(work)
         return compared
 
 
@@ -119,7 +130,7 @@ def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     some: list[Sequence[str]] = []
     size = 0
     for each in groups:
-        some.append(each[:MESSAGE_ITEMS])
+        some.append(each)
         size += len(each)
         if size >= COMPARED_AT_ONCE:
             yield some
@@ -127,28 +138,35 @@ def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     yield some
 
 
-def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Group:
+def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Sequence[DuplicateItem]:
     """Items with their cosines with the first, which leads; the others by that."""
     if not keys:
         return ()
-    owned = item_index.index.vectors(list(keys.values()))
+    owned = item_index.vectors.get(list(keys.values()))
     cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
     best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
     first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))
     return [first, *sorted(others, key=lambda each: (-each.similarity, each.item_id))]
 
 
-def _messages(groups: Sequence[Group]) -> Iterator[Sequence[Group]]:
+def _messages(
+    groups: Sequence[DuplicateGroup], *, is_cut: bool
+) -> Iterator[Sequence[DuplicateGroup]]:
     """The groups of several items, largest first, so many at a time as fit into a reply."""
     ordered = sorted(
-        (each for each in groups if len(each) > 1), key=lambda each: (-len(each), each[0].item_id)
+        (
+            DuplicateGroup(each.items, each.truncated or is_cut)
+            for each in groups
+            if len(each.items) > 1
+        ),
+        key=lambda each: (-len(each.items), each.items[0].item_id),
     )
-    some: list[Group] = []
+    some: list[DuplicateGroup] = []
     size = 0
     for each in ordered:
-        if size + len(each) > MESSAGE_ITEMS:
+        if size + len(each.items) > MESSAGE_ITEMS:
             yield some
             some, size = [], 0
         some.append(each)
-        size += len(each)
+        size += len(each.items)
     yield some

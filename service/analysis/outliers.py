@@ -10,7 +10,7 @@ from service.domain.analyses import Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
 from service.index.follower import Follower
-from service.storage import Store
+from service.storage.items import ItemStore
 
 NEIGHBORS = 10
 """An item is odd if it has few like it. One neighbor would do for none, but two copies of the same
@@ -20,17 +20,17 @@ oddity are each other's; of many the score becomes that of the catalog's rim."""
 class OutlierSearch:
     """Finds outliers of one catalog."""
 
-    def __init__(self, store: Store, generation: Generation, follower: Follower) -> None:
+    def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
         self._generation = generation
         self._follower = follower
 
-    async def found(self, query: OutliersQuery) -> Outliers:
+    async def find(self, query: OutliersQuery) -> Outliers:
         """The items whose mean cosine with their ten nearest neighbors is lowest."""
         sample = Sample(await population(self._follower, query.filter))
         scored: list[Outlier] = []
         for some in sample.some(batch_size(self._follower)):
-            near = await neighbors(self._follower, some, NEIGHBORS, query.filter)
+            near = await neighbors(self._follower, some, NEIGHBORS, query.filter, exact=query.exact)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
         scored.sort(key=lambda each: (each.mean_similarity, each.item_id))
         return Outliers(await self._still_there(scored, query), sample.coverage)
@@ -59,7 +59,7 @@ class OutlierSearch:
         self, item_ids: Sequence[str], query: OutliersQuery, sequence: int
     ) -> Mapping[str, StoredItem]:
         """The items, but for those that went, or may pass the filter no more, since."""
-        found = await self._store.get_items(self._generation, item_ids)
+        found = await self._store.get_many(self._generation, item_ids)
         if query.filter is None:
             return found
         return {item_id: each for item_id, each in found.items() if each.sequence <= sequence}

@@ -1,4 +1,4 @@
-"""Where calls enter: closed while the service starts, and for those beyond what it can hold."""
+"""Admission control: refuses calls while the server starts, and beyond what it can hold."""
 
 from __future__ import annotations
 
@@ -6,41 +6,48 @@ import asyncio
 
 from service import errors
 
+# Unary calls at once; further ones are refused, because each holds memory while it waits.
 CALLS_AT_ONCE = 2_000
+
+# Streams at once; they are limited apart from calls, because a stream can stay open without end.
 STREAMS_AT_ONCE = 200
-"""Further calls are refused: each holds memory while it waits. Streams may wait for ever."""
 
 
 class AdmissionControl:
-    """Lets calls in and counts them; closed while the service starts."""
+    """Counts the calls in progress, and refuses those that are too many; closed at first."""
 
     def __init__(self) -> None:
-        self.open = False
-        self._inside = 0
+        self.is_open = False
+        self._calls = 0
         self._streams = 0
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def enter(self, *, stream: bool) -> None:
-        """Counts a call that starts."""
-        self._inside += 1
+        """Count a call that starts."""
+        self._calls += 1
         self._streams += stream
-        self._empty.clear()
+        self._idle.clear()
 
     def check(self, *, stream: bool) -> None:
-        """Raises NotReady while it is closed, Overloaded if too many are inside."""
-        if not self.open:
+        """Check that a call, already counted, may go on.
+
+        Raises:
+            NotReady: the server is starting.
+            Overloaded: too many calls are in progress.
+        """
+        if not self.is_open:
             raise errors.NotReady("the service is starting")
-        if self._streams > STREAMS_AT_ONCE if stream else self._inside > CALLS_AT_ONCE:
-            raise errors.Overloaded("too many calls are under way")
+        if self._streams > STREAMS_AT_ONCE if stream else self._calls > CALLS_AT_ONCE:
+            raise errors.Overloaded("too many calls are in progress")
 
     def leave(self, *, stream: bool) -> None:
-        """Counts a call that ends."""
-        self._inside -= 1
+        """Count a call that ends."""
+        self._calls -= 1
         self._streams -= stream
-        if not self._inside:
-            self._empty.set()
+        if not self._calls:
+            self._idle.set()
 
-    async def idle(self) -> None:
-        """Waits until no call is under way."""
-        await self._empty.wait()
+    async def wait_until_idle(self) -> None:
+        """Wait until no call is in progress."""
+        await self._idle.wait()

@@ -1,4 +1,7 @@
-"""Who may call what: keys from a file that holds only their hashes, read again when it changes."""
+"""Authentication by API keys, and what each key is authorized to do.
+
+Keys are in a file that holds only their hashes. It is read again when it changes.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,60 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service import errors
 from service.domain.generations import DEFAULT_CATALOG
 
-LOOK_SECONDS = 1.0
-"""How soon a change of the file is noticed."""
+# Seconds between checks for a change of the file.
+CHECK_SECONDS = 1.0
 
+# A rate limit holds on average: after a pause, the calls of this many seconds may come at once.
 BURST_SECONDS = 1.0
-"""A key's rate holds on average; after a pause so many seconds' calls may come at once."""
 
 BEARER = "Bearer "
 
 
 class Scope(StrEnum):
-    """What a key may be good for; none of them includes another."""
+    """A permission of a key; none includes another."""
 
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
 
 
+# The scope that each method needs, by full name. A method that is not listed is not served.
+SCOPES = {
+    "akin.v1.AnalysisService.FindDuplicates": Scope.READ,
+    "akin.v1.AnalysisService.FindOutliers": Scope.READ,
+    "akin.v1.AnalysisService.ClusterItems": Scope.READ,
+    "akin.v1.AnalysisService.ClassifyText": Scope.READ,
+    "akin.v1.AnalysisService.SearchPassages": Scope.READ,
+    "akin.v1.CatalogService.CreateCatalog": Scope.ADMIN,
+    "akin.v1.CatalogService.GetCatalog": Scope.READ,
+    "akin.v1.CatalogService.ListCatalogs": Scope.READ,
+    "akin.v1.CatalogService.DeleteCatalog": Scope.ADMIN,
+    "akin.v1.CatalogService.EstimateReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.StartReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.GetReembedding": Scope.READ,
+    "akin.v1.CatalogService.CancelReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.RollbackReembedding": Scope.ADMIN,
+    "akin.v1.CatalogService.CommitReembedding": Scope.ADMIN,
+    "akin.v1.RecommenderService.UpsertItem": Scope.WRITE,
+    "akin.v1.RecommenderService.UpdateItem": Scope.WRITE,
+    "akin.v1.RecommenderService.ImportItems": Scope.WRITE,
+    "akin.v1.RecommenderService.GetItem": Scope.READ,
+    "akin.v1.RecommenderService.BatchGetItems": Scope.READ,
+    "akin.v1.RecommenderService.ListItems": Scope.READ,
+    "akin.v1.RecommenderService.DeleteItem": Scope.WRITE,
+    "akin.v1.RecommenderService.BatchDeleteItems": Scope.WRITE,
+    "akin.v1.RecommenderService.UpsertUser": Scope.WRITE,
+    "akin.v1.RecommenderService.UpdateUser": Scope.WRITE,
+    "akin.v1.RecommenderService.ImportUsers": Scope.WRITE,
+    "akin.v1.RecommenderService.GetUser": Scope.READ,
+    "akin.v1.RecommenderService.ListUsers": Scope.READ,
+    "akin.v1.RecommenderService.DeleteUser": Scope.WRITE,
+    "akin.v1.RecommenderService.RecommendSimilar": Scope.READ,
+}
+
+
 class Key(BaseModel):
-    """A key, without itself."""
+    """A key, represented by its hash."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,40 +83,41 @@ class Key(BaseModel):
     calls_per_second: Annotated[float, Field(gt=0)] | None = None
 
 
-class _File(BaseModel):
+class _KeyFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     keys: Annotated[tuple[Key, ...], Field(max_length=1_000)]
 
 
 class Access(NamedTuple):
-    """What a call wants: to do what takes a scope, with a catalog; None: with all of them."""
+    """What a call needs: a scope, and a catalog (None: all catalogs; empty: the default one)."""
 
     scope: Scope
     catalog: str | None
 
 
-class AllowAll:
-    """Lets everybody do everything."""
+class OpenAuthorizer:
+    """Authorizes every call of every caller."""
 
-    def known(self, authorization: str | None) -> str:
-        """The caller's name: none."""
+    def authenticate(self, authorization: str | None) -> str:
+        """Return the caller's name, which is empty."""
         del authorization
         return ""
 
-    def opened(self, authorization: str | None, scope: Scope) -> None:
-        """Allows it."""
+    def charge(self, authorization: str | None, scope: Scope) -> None:
+        """Do nothing: calls are not limited."""
 
-    def allowed(self, authorization: str | None, access: Access) -> None:
-        """Allows it."""
+    def authorize(self, authorization: str | None, access: Access) -> None:
+        """Do nothing: every call is authorized."""
 
 
-class Keys:
-    """Lets in who has a key.
+class KeyAuthorizer:
+    """Authorizes callers by API key.
 
     Args:
-        path: a JSON file `{"keys": [...]}`, each a Key, with the SHA-256 of the key in hexadecimal.
-        clock: seconds that only grow.
+        path: a JSON file `{"keys": [...]}` of `Key` objects, each with the SHA-256 of the key in
+            hexadecimal.
+        clock: monotonic time in seconds.
 
     Raises:
         KeysUnusable: the file cannot be read.
@@ -89,42 +128,42 @@ class Keys:
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
         self._problem = ""
-        self._seen = _version(path)
-        self._keys = _read(path)
-        self._looked = clock()
+        self._version = _read_version(path)
+        self._keys = _read_keys(path)
+        self._checked = clock()
 
-    def known(self, authorization: str | None) -> str:
-        """The name of the caller's key.
+    def authenticate(self, authorization: str | None) -> str:
+        """Return the name of the caller's key.
 
         Args:
             authorization: the header of this name, `Bearer KEY`.
 
         Raises:
-            Unauthenticated: there is no key, or none like it.
+            Unauthenticated: there is no key, or it is unknown.
         """
-        return self._key(authorization).name
+        return self._find_key(authorization).name
 
-    def opened(self, authorization: str | None, scope: Scope) -> None:
-        """Counts a call that starts, or a further message of a stream.
+    def charge(self, authorization: str | None, scope: Scope) -> None:
+        """Count a call that starts, or a further message of a stream, against the rate limit.
 
         Raises:
-            Unauthenticated: there is no key, or none like it, any more.
-            PermissionDenied: the key is not good for such calls.
-            RateLimited: there were too many calls with it.
+            Unauthenticated: the key is no longer valid.
+            PermissionDenied: the key lacks the scope.
+            RateLimited: the key has used up its rate.
         """
-        key = self._key(authorization)
+        key = self._find_key(authorization)
         _check_scope(key, scope)
         if key.calls_per_second is not None:
-            self._count(key.name, key.calls_per_second)
+            self._take_token(key.name, key.calls_per_second)
 
-    def allowed(self, authorization: str | None, access: Access) -> None:
-        """Checks a call once it is known what it is about.
+    def authorize(self, authorization: str | None, access: Access) -> None:
+        """Check that the caller's key has the scope and is for the catalog.
 
         Raises:
-            Unauthenticated: there is no key, or none like it, any more.
-            PermissionDenied: the key is not good for it.
+            Unauthenticated: the key is no longer valid.
+            PermissionDenied: the key lacks the scope, or is for other catalogs.
         """
-        key = self._key(authorization)
+        key = self._find_key(authorization)
         _check_scope(key, access.scope)
         if key.catalogs is not None:
             if access.catalog is None:
@@ -132,45 +171,45 @@ class Keys:
             if (access.catalog or DEFAULT_CATALOG) not in key.catalogs:
                 raise errors.PermissionDenied(f"the key {key.name} is not for this catalog")
 
-    def _key(self, authorization: str | None) -> Key:
-        self._look()
+    def _find_key(self, authorization: str | None) -> Key:
+        self._refresh_keys()
         if authorization is None or not authorization.startswith(BEARER):
             raise errors.Unauthenticated("send a key: authorization: Bearer KEY")
-        given = hashlib.sha256(authorization.removeprefix(BEARER).encode()).hexdigest()
-        # Every one is compared, each in constant time: how long it takes tells nothing.
-        found = [each for each in self._keys if hmac.compare_digest(each.sha256, given)]
-        if not found:
+        digest = hashlib.sha256(authorization.removeprefix(BEARER).encode()).hexdigest()
+        # Each key is compared in constant time, so that the duration reveals nothing.
+        matches = [key for key in self._keys if hmac.compare_digest(key.sha256, digest)]
+        if not matches:
             raise errors.Unauthenticated("the key is not known")
-        return found[0]
+        return matches[0]
 
-    def _count(self, name: str, rate: float) -> None:
-        """Takes one from the key's bucket of tokens."""
+    def _take_token(self, name: str, rate: float) -> None:
+        """Take a token from the key's bucket, which refills at `rate` a second."""
         now = self._clock()
-        most = max(1.0, rate * BURST_SECONDS)
-        left, since = self._buckets.get(name, (most, now))
-        left = min(most, left + (now - since) * rate)
-        if left < 1:
-            raise errors.RateLimited("too many calls with this key", (1 - left) / rate)
-        self._buckets[name] = left - 1, now
+        capacity = max(1.0, rate * BURST_SECONDS)
+        tokens, filled_at = self._buckets.get(name, (capacity, now))
+        tokens = min(capacity, tokens + (now - filled_at) * rate)
+        if tokens < 1:
+            raise errors.RateLimited("too many calls with this key", (1 - tokens) / rate)
+        self._buckets[name] = tokens - 1, now
 
-    def _look(self) -> None:
-        """Reads the file again if it has changed; what cannot be read changes nothing."""
+    def _refresh_keys(self) -> None:
+        """Read the file again if it has changed; if that fails, keep the present keys."""
         now = self._clock()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._checked < CHECK_SECONDS:
             return
-        self._looked = now
-        version = _version(self._path)
-        if version == self._seen:
+        self._checked = now
+        version = _read_version(self._path)
+        if version == self._version:
             return
         try:
-            self._keys = _read(self._path)
+            self._keys = _read_keys(self._path)
         except errors.KeysUnusable as exc:
-            # It is tried again: what forbids to read it may be mended without a change of the file.
+            # It is tried again: permissions can change without a change of the file.
             if exc.message != self._problem:
                 structlog.get_logger().error("api_keys_not_read", problem=exc.message)
             self._problem = exc.message
         else:
-            self._seen, self._problem = version, ""
+            self._version, self._problem = version, ""
             structlog.get_logger().info("api_keys_read", keys=len(self._keys))
 
 
@@ -179,7 +218,8 @@ def _check_scope(key: Key, scope: Scope) -> None:
         raise errors.PermissionDenied(f"the key {key.name} lacks the scope {scope}")
 
 
-def _version(path: Path) -> tuple[int, int, int]:
+def _read_version(path: Path) -> tuple[int, int, int]:
+    """Return values that change with the file; zeros if it cannot be read."""
     try:
         status = path.stat()
     except OSError:
@@ -187,15 +227,15 @@ def _version(path: Path) -> tuple[int, int, int]:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _read(path: Path) -> tuple[Key, ...]:
+def _read_keys(path: Path) -> tuple[Key, ...]:
     try:
-        return _File.model_validate_json(path.read_bytes()).keys
+        return _KeyFile.model_validate_json(path.read_bytes()).keys
     except OSError as exc:
         raise errors.KeysUnusable(f"the API keys cannot be read: {exc}") from exc
     except ValidationError as exc:
-        # Not what is there: it may be a key that was put in the place of its hash.
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']}"
-            for each in exc.errors(include_input=False, include_url=False)
+        # The input is not quoted: a key may stand in the place of its hash.
+        problems = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+            for error in exc.errors(include_input=False, include_url=False)
         )
-        raise errors.KeysUnusable(f"the API keys in {path} are malformed: {wrong}") from None
+        raise errors.KeysUnusable(f"the API keys in {path} are malformed: {problems}") from None

@@ -1,8 +1,8 @@
-"""What every call has in common: parsing, errors, and one canonical log line.
+"""The pipeline of every call: admission, authorization, parsing, errors, and one log line.
 
-Handlers take and give bytes, so that what is no message, or too long a one, gets a proper status
-(grpc.aio itself answers UNKNOWN and names the exception), and without the cost of interceptors,
-which grpc.aio runs through anew for each call.
+Handlers receive and return bytes, so that a malformed or too large message gets a proper status
+(grpc.aio would answer UNKNOWN and name the exception). There are no interceptors, because grpc.aio
+sets them up again for each call.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ from google.rpc import code_pb2
 
 from service import errors
 from service.api.admission import AdmissionControl
-from service.api.auth import Access, Scope
-from service.api.scopes import SCOPES
+from service.api.auth import SCOPES, Access, Scope
 from service.api.status import status
 from service.domain import limits
 from service.telemetry import call_context
 from service.telemetry.call_context import Timing, deadline
 
-# One cached logger: to ask for it in each call costs as much as to write a line.
+# One cached logger: to look it up in each call costs as much as to write a line.
 _LOG = structlog.get_logger()
 
 SERVER_TIMING = "server-timing"
+
+# Tells clients that retry by themselves how long to wait, in milliseconds.
+PUSHBACK = "grpc-retry-pushback-ms"
+
+# The longest pushback; for a longer wait, clients are told not to retry by themselves.
+PUSHBACK_SECONDS = 5.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -40,155 +45,149 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 class Authorizer(Protocol):
     """Knows callers by their `authorization` header, and what each may do."""
 
-    def known(self, authorization: str | None) -> str:
-        """The caller's name, or Unauthenticated."""
+    def authenticate(self, authorization: str | None) -> str:
+        """Return the caller's name, or raise Unauthenticated."""
         ...
 
-    def opened(self, authorization: str | None, scope: Scope) -> None:
-        """Raises Unauthenticated, PermissionDenied or RateLimited."""
+    def charge(self, authorization: str | None, scope: Scope) -> None:
+        """Count a call, or raise Unauthenticated, PermissionDenied or RateLimited."""
         ...
 
-    def allowed(self, authorization: str | None, access: Access) -> None:
-        """Raises Unauthenticated or PermissionDenied."""
+    def authorize(self, authorization: str | None, access: Access) -> None:
+        """Return, or raise Unauthenticated or PermissionDenied."""
         ...
 
 
-class Watch(Protocol):
-    """Watches calls, for metrics and traces."""
+class CallObserver(Protocol):
+    """Observes calls, for metrics and traces."""
 
     def begin(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Timing:
-        """A call of a method, by full name, begins."""
+        """Note the start of a call of a method, by full name."""
         ...
 
     def end(self, trace: Timing, method: str, code: int, seconds: float) -> None:
-        """It ends with a gRPC status code."""
+        """Note the end of a call with a gRPC status code."""
         ...
 
 
-PUSHBACK = "grpc-retry-pushback-ms"
-PUSHBACK_SECONDS = 5.0
-"""Clients that retry by themselves wait as long as we say; where it is longer, they leave it."""
+class Pipeline(NamedTuple):
+    """What the calls of all methods share."""
+
+    admission: AdmissionControl
+    authorizer: Authorizer
+    observer: CallObserver
 
 
-def method_handlers(
-    service: ServiceDescriptor,
-    servicer: object,
-    admission: AdmissionControl,
-    authorizer: Authorizer,
-    watch: Watch,
+def make_handlers(
+    service: ServiceDescriptor, servicer: object, pipeline: Pipeline
 ) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-    """The handlers of every method of `service`, by name, each calling its namesake in `servicer`.
+    """Return a handler for every method of a service, by name.
 
-    A unary method takes a request and returns a response; one that streams both ways takes an async
-    iterator of requests and yields responses; one that streams only these takes a request. All may
-    raise AkinError.
+    Each handler calls the method of its name in `servicer`: a unary method takes a request and
+    returns a response; one that streams both ways takes an async iterator of requests and yields
+    responses; one that streams only responses takes a request. All may raise AkinError.
     """
     return {
-        method.name: _handler(method, getattr(servicer, method.name), admission, authorizer, watch)
+        method.name: _make_handler(method, getattr(servicer, method.name), pipeline)
         for method in service.methods
     }
 
 
-def _handler(
-    method: MethodDescriptor,
-    serve: Callable[..., Any],
-    admission: AdmissionControl,
-    authorizer: Authorizer,
-    watch: Watch,
+def _make_handler(
+    method: MethodDescriptor, serve: Callable[..., Any], pipeline: Pipeline
 ) -> grpc.RpcMethodHandler[bytes, bytes]:
-    kind = _Kind(
+    kind = _Method(
         method.full_name,
         method.name,
         GetMessageClass(method.input_type),
         SCOPES[method.full_name],
         "catalog" in method.input_type.fields_by_name,
         method.client_streaming or method.server_streaming,
-        admission,
-        authorizer,
-        watch,
+        *pipeline,
     )
 
     async def unary(data: bytes, context: Context) -> bytes:
         async with _Call(kind, context) as call:
-            call.let_in()
-            return call.sent(await serve(call.received(data)))
+            call.admit()
+            return call.serialize(await serve(call.parse(data)))
 
-    async def stream(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    async def exchange(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         async with _Call(kind, context) as call:
-            call.let_in()
-            requests = (call.received(data) async for data in messages)
-            async for response in serve(requests):
-                yield call.sent(response)
-
-    async def replies(data: bytes, context: Context) -> AsyncIterator[bytes]:
-        async with _Call(kind, context) as call:
-            call.let_in()
-            async with aclosing(serve(call.received(data))) as responses:
+            call.admit()
+            requests = (call.parse(data) async for data in messages)
+            async with aclosing(serve(requests)) as responses:
                 async for response in responses:
-                    yield call.sent(response)
+                    yield call.serialize(response)
 
-    if method.server_streaming and not method.client_streaming:
-        return grpc.unary_stream_rpc_method_handler(replies)
+    async def stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
+        async with _Call(kind, context) as call:
+            call.admit()
+            async with aclosing(serve(call.parse(data))) as responses:
+                async for response in responses:
+                    yield call.serialize(response)
+
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.stream_stream_rpc_method_handler(exchange)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream)
     return grpc.unary_unary_rpc_method_handler(unary)
 
 
-class _Kind(NamedTuple):
-    """What the calls of one method have in common."""
+class _Method(NamedTuple):
+    """What the calls of one method share."""
 
     full_name: str
-    method: str
+    name: str
     request_class: type[Message]
     scope: Scope
     names_catalog: bool
-    stream: bool
+    is_stream: bool
     admission: AdmissionControl
     authorizer: Authorizer
-    watch: Watch
+    observer: CallObserver
 
 
 class _Call:
-    """One call under way: counts its bytes, ends it with a status, and logs it."""
+    """A call in progress: counts its bytes, ends it with a status, and logs it."""
 
-    def __init__(self, kind: _Kind, context: Context) -> None:
-        self._kind = kind
+    def __init__(self, method: _Method, context: Context) -> None:
+        self._method = method
         self._context = context
         self._authorization: str | None = None
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
-        self._trace = kind.watch.begin(kind.full_name, self._metadata)
+        self._trace = method.observer.begin(method.full_name, self._metadata)
         call_context.set_timing(self._trace)
         self._started = time.perf_counter()
-        left = context.time_remaining()
-        deadline.set(None if left is None else time.monotonic() + left)
-        self._received = False
+        remaining = context.time_remaining()
+        deadline.set(None if remaining is None else time.monotonic() + remaining)
+        self._has_parsed = False
         self._request_bytes = 0
         self._response_bytes = 0
 
-    def let_in(self) -> None:
-        """Lets the call in before anything of it is looked at.
+    def admit(self) -> None:
+        """Admit the call before its request is parsed.
 
         Raises:
-            NotReady: the service starts.
-            Overloaded: too many calls are under way.
-            Unauthenticated, PermissionDenied, RateLimited: the caller may make no such call.
+            NotReady: the server is starting.
+            Overloaded: too many calls are in progress.
+            Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
         """
-        self._kind.admission.check(stream=self._kind.stream)
+        self._method.admission.check(stream=self._method.is_stream)
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
-        self._key = self._kind.authorizer.known(self._authorization) or None
-        self._kind.authorizer.opened(self._authorization, self._kind.scope)
+        self._key = self._method.authorizer.authenticate(self._authorization) or None
+        self._method.authorizer.charge(self._authorization, self._method.scope)
 
-    def received(self, data: bytes) -> Message:
-        """Parses a request.
+    def parse(self, data: bytes) -> Message:
+        """Return the request in a message.
 
         Raises:
-            InvalidRequest: it is no such message, or too long.
-            Unauthenticated, PermissionDenied, RateLimited: the caller may not ask so.
+            InvalidRequest: the message is malformed or too large.
+            Unauthenticated, PermissionDenied, RateLimited: the caller may not make the request.
         """
-        request_class = self._kind.request_class
+        request_class = self._method.request_class
         self._request_bytes += len(data)
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.invalid_field("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
@@ -197,80 +196,82 @@ class _Call:
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
             raise errors.invalid_field("message", description) from None
-        if self._received:
-            # Of a stream, each message anew: a key may have been taken back meanwhile.
-            self._kind.authorizer.opened(self._authorization, self._kind.scope)
-        self._received = True
-        catalog = request.catalog if self._kind.names_catalog else None
-        self._kind.authorizer.allowed(self._authorization, Access(self._kind.scope, catalog))
+        if self._has_parsed:
+            # Each further message of a stream is charged: the key may have been revoked.
+            self._method.authorizer.charge(self._authorization, self._method.scope)
+        self._has_parsed = True
+        catalog = request.catalog if self._method.names_catalog else None
+        self._method.authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
         return cast("Message", request)
 
-    def sent(self, response: Message) -> bytes:
-        """Serializes a response.
+    def serialize(self, response: Message) -> bytes:
+        """Return the message of a response.
 
         Raises:
-            AnswerTooLarge: it does not fit into one message.
+            AnswerTooLarge: it exceeds the maximum size of a message.
         """
         data = response.SerializeToString()
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.AnswerTooLarge(
-                f"the answer exceeds {limits.MESSAGE_BYTES} bytes: ask for fewer items, or for ids"
+                f"the response exceeds {limits.MESSAGE_BYTES} bytes: request fewer items, or ids"
             )
         self._response_bytes += len(data)
         return data
 
     async def __aenter__(self) -> Self:
-        self._kind.admission.enter(stream=self._kind.stream)
+        self._method.admission.enter(stream=self._method.is_stream)
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         try:
             await self._end(exc)
         finally:
-            self._kind.admission.leave(stream=self._kind.stream)
+            self._method.admission.leave(stream=self._method.is_stream)
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
-            self._context.set_trailing_metadata(((SERVER_TIMING, self._timing()),))
-            self._log(self._left() or code_pb2.OK)
+            self._context.set_trailing_metadata(((SERVER_TIMING, self._format_timing()),))
+            self._log(self._departure_code() or code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):
-            self._log(self._left() or code_pb2.CANCELLED)
+            self._log(self._departure_code() or code_pb2.CANCELLED)
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
-            _LOG.error("call_failed", method=self._kind.method, exc_info=exc)
+            _LOG.error("call_failed", method=self._method.name, exc_info=exc)
             self._log(code_pb2.INTERNAL)
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
-    def _left(self) -> int:
-        """The status that a caller has seen who did not wait for the end; 0 if they did."""
-        left = self._context.time_remaining()
-        if left is not None and left <= 0:
+    def _departure_code(self) -> int:
+        """Return the status that a caller saw who left before the end; 0 if none did."""
+        remaining = self._context.time_remaining()
+        if remaining is not None and remaining <= 0:
             return int(code_pb2.DEADLINE_EXCEEDED)
         return int(code_pb2.CANCELLED) if self._context.cancelled() else 0
 
     async def _abort(self, error: errors.AkinError) -> NoReturn:
-        made = status(error)
-        self._log(made.code, error.reason)
+        rpc_status = status(error)
+        self._log(rpc_status.code, error.reason)
         metadata: list[tuple[str, str | bytes]] = [
-            ("grpc-status-details-bin", made.SerializeToString())
+            ("grpc-status-details-bin", rpc_status.SerializeToString())
         ]
-        if error.retry_after_seconds is not None and made.code == code_pb2.UNAVAILABLE:
-            metadata.append((PUSHBACK, _pushback(error.retry_after_seconds)))
-        await self._context.abort(_STATUS_CODES[made.code], made.message, tuple(metadata))
+        if error.retry_after_seconds is not None and rpc_status.code == code_pb2.UNAVAILABLE:
+            metadata.append((PUSHBACK, _format_pushback(error.retry_after_seconds)))
+        await self._context.abort(
+            _STATUS_CODES[rpc_status.code], rpc_status.message, tuple(metadata)
+        )
 
-    def _timing(self) -> str:
-        """What took how long, as in the header of this name (W3C Server Timing)."""
-        whole = time.perf_counter() - self._started
-        took = (*self._trace.seconds.items(), ("total", whole))
-        return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in took)
+    def _format_timing(self) -> str:
+        """Return the duration of each stage as a Server-Timing header (W3C)."""
+        total_seconds = time.perf_counter() - self._started
+        stages = (*self._trace.seconds.items(), ("total", total_seconds))
+        return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages)
 
     def _log(self, code: int, reason: str | None = None) -> None:
         seconds = time.perf_counter() - self._started
-        self._kind.watch.end(self._trace, self._kind.method, code, seconds)
+        self._method.observer.end(self._trace, self._method.name, code, seconds)
         _LOG.info(
             "call",
-            method=self._kind.method,
+            method=self._method.name,
             key=self._key,
             code=code_pb2.Code.Name(code),
             reason=reason,
@@ -280,7 +281,7 @@ class _Call:
         )
 
 
-def _pushback(seconds: float) -> str:
+def _format_pushback(seconds: float) -> str:
     return str(int(1000 * seconds)) if seconds <= PUSHBACK_SECONDS else "-1"
 
 

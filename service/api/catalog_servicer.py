@@ -1,86 +1,97 @@
-"""CatalogService: each method words one use case."""
+"""CatalogService: each method parses its request, calls one use case and words the response."""
 
 from __future__ import annotations
 
 from akin.v1 import catalog_service_pb2 as pb
 
-from service.api.messages import catalogs, convert
-from service.api.recommender_servicer import Services
+from service.api.messages import catalogs
+from service.catalog.admin import CatalogAdmin
+from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.reembedding import Reembeddings
 
 
 class CatalogServicer:
-    """Answers the calls of akin.v1.CatalogService; any method may raise AkinError."""
+    """Serves akin.v1.CatalogService; any method may raise AkinError."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(
+        self, catalogs: OpenCatalogs, admin: CatalogAdmin, reembeddings: Reembeddings
+    ) -> None:
+        self._catalogs = catalogs
+        self._admin = admin
+        self._reembeddings = reembeddings
 
     async def CreateCatalog(self, request: pb.CreateCatalogRequest) -> pb.CreateCatalogResponse:
-        """Makes a catalog."""
-        found: convert.Violations = []
-        storage = catalogs.storage(request.vector_storage, found)
-        figures = await self._services.directory.create(
-            request.catalog, catalogs.choice(request.embedding), storage, found
-        )
-        return pb.CreateCatalogResponse(catalog=catalogs.catalog_message(figures))
+        """Create a catalog."""
+        creation = catalogs.parse_create_catalog(request)
+        stats = await self._admin.create(creation.name, creation.model, creation.vector_storage)
+        return pb.CreateCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def GetCatalog(self, request: pb.GetCatalogRequest) -> pb.GetCatalogResponse:
-        """Returns a catalog's figures."""
-        found: convert.Violations = []
-        catalog_items = (await self._services.of(request.catalog, found)).catalog_items
-        figures = await catalog_items.stats(found)
-        return pb.GetCatalogResponse(catalog=catalogs.catalog_message(figures))
+        """Return a catalog with its statistics."""
+        catalogs.parse_get_catalog(request)
+        async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
+            stats = await catalog.stats.read()
+        return pb.GetCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def ListCatalogs(self, _request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:
-        """Returns the figures of all catalogs."""
-        figures = await self._services.directory.list()
-        return pb.ListCatalogsResponse(catalogs=map(catalogs.catalog_message, figures))
+        """Return all catalogs with their statistics."""
+        stats = await self._admin.list()
+        return pb.ListCatalogsResponse(catalogs=map(catalogs.catalog_message, stats))
 
     async def DeleteCatalog(self, request: pb.DeleteCatalogRequest) -> pb.DeleteCatalogResponse:
-        """Deletes a catalog."""
-        await self._services.directory.delete(request.catalog, allow_missing=request.allow_missing)
+        """Delete a catalog."""
+        name = catalogs.parse_delete_catalog(request)
+        await self._admin.delete(name, allow_missing=request.allow_missing)
         return pb.DeleteCatalogResponse()
 
     async def EstimateReembedding(
         self, request: pb.EstimateReembeddingRequest
     ) -> pb.EstimateReembeddingResponse:
-        """Estimates what re-embedding would take."""
-        found: convert.Violations = []
-        catalog = await self._services.catalog(request.catalog, found)
-        choice = catalogs.choice(request.embedding)
-        estimate = await self._services.reembeddings.estimate(catalog, choice, found)
+        """Estimate the usage and duration of re-embedding."""
+        model = catalogs.parse_model(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            estimate = await self._reembeddings.estimate(catalog, model)
         return catalogs.estimate_message(estimate)
 
     async def StartReembedding(
         self, request: pb.StartReembeddingRequest
     ) -> pb.StartReembeddingResponse:
-        """Starts to re-embed."""
-        found: convert.Violations = []
-        catalog = await self._services.catalog(request.catalog, found)
-        choice = catalogs.choice(request.embedding)
-        figures = await self._services.reembeddings.start(catalog, choice, found)
-        return pb.StartReembeddingResponse(reembedding=catalogs.reembedding_message(figures))
+        """Start to re-embed a catalog."""
+        model = catalogs.parse_model(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            reembedding = await self._reembeddings.start(catalog, model)
+        return pb.StartReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 
     async def GetReembedding(self, request: pb.GetReembeddingRequest) -> pb.GetReembeddingResponse:
-        """Tells how far re-embedding is."""
-        found: convert.Violations = []
-        catalog = await self._services.catalog(request.catalog, found)
-        figures = await self._services.reembeddings.get(catalog, found)
-        return pb.GetReembeddingResponse(reembedding=catalogs.reembedding_message(figures))
+        """Return the progress of re-embedding."""
+        catalogs.parse_catalog(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            reembedding = await self._reembeddings.get(catalog)
+        return pb.GetReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 
     async def CancelReembedding(
         self, request: pb.CancelReembeddingRequest
     ) -> pb.CancelReembeddingResponse:
-        """Ends re-embedding, and has the former vectors serve."""
-        found: convert.Violations = []
-        catalog = await self._services.catalog(request.catalog, found)
-        await self._services.reembeddings.cancel(catalog, found)
+        """Drop the next generation, before the switch."""
+        catalogs.parse_catalog(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            await self._reembeddings.cancel(catalog)
         return pb.CancelReembeddingResponse()
 
-    async def FinishReembedding(
-        self, request: pb.FinishReembeddingRequest
-    ) -> pb.FinishReembeddingResponse:
-        """Drops the former vectors."""
-        found: convert.Violations = []
-        catalog = await self._services.catalog(request.catalog, found)
-        await self._services.reembeddings.finish(catalog, found)
-        return pb.FinishReembeddingResponse()
+    async def RollbackReembedding(
+        self, request: pb.RollbackReembeddingRequest
+    ) -> pb.RollbackReembeddingResponse:
+        """Serve the previous generation again, after the switch."""
+        catalogs.parse_catalog(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            await self._reembeddings.rollback(catalog)
+        return pb.RollbackReembeddingResponse()
+
+    async def CommitReembedding(
+        self, request: pb.CommitReembeddingRequest
+    ) -> pb.CommitReembeddingResponse:
+        """Drop the previous generation, after the switch."""
+        catalogs.parse_catalog(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            await self._reembeddings.commit(catalog)
+        return pb.CommitReembeddingResponse()

@@ -1,4 +1,4 @@
-"""The one table from our errors to gRPC status, and the details that go with them."""
+"""Maps errors to gRPC statuses with details."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.TooManyCatalogs: code_pb2.RESOURCE_EXHAUSTED,
     errors.ReembeddingNotFound: code_pb2.NOT_FOUND,
     errors.ReembeddingUnderWay: code_pb2.FAILED_PRECONDITION,
+    errors.ReembeddingNotCommitted: code_pb2.FAILED_PRECONDITION,
     errors.AlreadyEmbedded: code_pb2.FAILED_PRECONDITION,
     errors.TooFewItems: code_pb2.FAILED_PRECONDITION,
     errors.SequenceMismatch: code_pb2.ABORTED,
@@ -36,43 +37,43 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.RateLimited: code_pb2.RESOURCE_EXHAUSTED,
 }
 
-# Status and details travel as headers, of which clients take 8 KiB in all by default; the message
-# goes twice, and the details grow by a third in Base64.
+# Status and details travel as headers, of which clients accept 8 KiB in total by default. The
+# message travels twice, and the details grow by a third in Base64.
 MESSAGE_BYTES = 1_000
 VIOLATIONS_BYTES = 3_500
 FIELD_BYTES = 300
 
 
 def status(error: errors.AkinError) -> status_pb2.Status:
-    """The google.rpc.Status of an error, with ErrorInfo and what else applies."""
-    message = _shortened(error.message, MESSAGE_BYTES)
-    made = status_pb2.Status(code=CODES[type(error)], message=message)
-    _attach(made, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    """Return the google.rpc.Status of an error, with ErrorInfo and other details."""
+    message = _shorten(error.message, MESSAGE_BYTES)
+    rpc_status = status_pb2.Status(code=CODES[type(error)], message=message)
+    _attach(rpc_status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if isinstance(error, errors.InvalidRequest):
-        _attach(made, _bad_request(error))
+        _attach(rpc_status, _bad_request(error))
     if error.retry_after_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
-        _attach(made, error_details_pb2.RetryInfo(retry_delay=delay))
-    return made
+        _attach(rpc_status, error_details_pb2.RetryInfo(retry_delay=delay))
+    return rpc_status
 
 
 def _bad_request(error: errors.InvalidRequest) -> error_details_pb2.BadRequest:
-    """Every violation, or as many as fit and the number of the others."""
+    """Return every violation, or as many as fit and the number of the others."""
     request = error_details_pb2.BadRequest()
-    for number, each in enumerate(error.violations):
-        # A field's path may hold a key of the caller's, as long as they like.
-        field = _shortened(each.field, FIELD_BYTES)
-        request.field_violations.add(field=field, description=each.description)
-        left = len(error.violations) - number - 1
-        if left and request.ByteSize() > VIOLATIONS_BYTES - FIELD_BYTES:
-            request.field_violations.add(field="", description=f"and {left} more")
+    for number, violation in enumerate(error.violations):
+        # The path can contain an attribute name of any length.
+        field = _shorten(violation.field, FIELD_BYTES)
+        request.field_violations.add(field=field, description=violation.description)
+        remaining = len(error.violations) - number - 1
+        if remaining and request.ByteSize() > VIOLATIONS_BYTES - FIELD_BYTES:
+            request.field_violations.add(field="", description=f"and {remaining} more")
             break
     return request
 
 
-def _shortened(text: str, limit_bytes: int) -> str:
-    """As much of a text as fits into a header, where a byte beyond ASCII takes three."""
+def _shorten(text: str, limit_bytes: int) -> str:
+    """Return the part of a text that fits into a header, where non-ASCII bytes take three."""
     size = 0
     for position, character in enumerate(text):
         plain = " " <= character <= "~" and character != "%"
@@ -83,11 +84,11 @@ def _shortened(text: str, limit_bytes: int) -> str:
 
 
 def _attach(
-    made: status_pb2.Status,
+    rpc_status: status_pb2.Status,
     detail: error_details_pb2.ErrorInfo
     | error_details_pb2.BadRequest
     | error_details_pb2.RetryInfo,
 ) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
-    made.details.append(packed)
+    rpc_status.details.append(packed)

@@ -1,4 +1,4 @@
-"""TLS for the server, with certificates that are read again when their files change."""
+"""TLS of the server, with certificates that are read again when their files change."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from service import errors
 
 
 class TlsFiles(NamedTuple):
-    """PEM files: the server's certificate with its chain, its key, and whose clients to trust."""
+    """PEM files: certificate chain and key of the server, and CA bundle for client certificates."""
 
     certificate: Path
     key: Path
     client_authority: Path | None = None
 
 
-def credentials(files: TlsFiles) -> grpc.ServerCredentials:
-    """Credentials that follow the files; with a client authority, clients must show a certificate.
+def load_credentials(files: TlsFiles) -> grpc.ServerCredentials:
+    """Return credentials that follow the files; a CA bundle makes client certificates required.
 
-    Each new connection gets the certificate that is there by then. What cannot be used is told in
-    the log, and the former one stays.
+    Each new connection uses the present certificate. If the files cannot be used, the log says so
+    and the previous certificate stays in use.
 
     Raises:
-        TlsUnusable: the files cannot be used now.
+        TlsUnusable: the files cannot be used.
     """
-    follower = _Follower(files)
-    made: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
-        follower.configuration(),
-        follower.changed,  # type: ignore[arg-type]  # None, for no change, is documented
+    source = _CertificateSource(files)
+    credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
+        source.load(),
+        source.load_if_changed,  # type: ignore[arg-type]  # None, for no change, is documented
         require_client_authentication=files.client_authority is not None,
     )
-    return made
+    return credentials
 
 
-class _Follower:
+class _CertificateSource:
     def __init__(self, files: TlsFiles) -> None:
         self._files = files
         self._problem = ""
-        self._seen = self._version()
+        self._version = self._read_version()
 
-    def configuration(self) -> grpc.ServerCertificateConfiguration:
-        """The files as they are.
+    def load(self) -> grpc.ServerCertificateConfiguration:
+        """Return the configuration in the files.
 
         Raises:
-            TlsUnusable: they do not belong together, or cannot be read.
+            TlsUnusable: they cannot be read, or do not belong together.
         """
         certificate, key, authority = self._files
         try:
-            # gRPC itself would only refuse connections, without a word.
+            # gRPC itself would refuse connections without an error message.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key, password=_no_password)
+            context.load_cert_chain(certificate, key, password=_refuse_password)
             if authority is not None:
                 context.load_verify_locations(authority)
             return grpc.ssl_server_certificate_configuration(
@@ -64,28 +64,28 @@ class _Follower:
         except (OSError, ValueError) as exc:
             raise errors.TlsUnusable(f"the TLS files cannot be used: {exc}") from exc
 
-    def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """The configuration if it has changed; called by gRPC for each connection."""
-        version = self._version()
-        if version == self._seen:
+    def load_if_changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the configuration if it has changed; gRPC calls this for each connection."""
+        version = self._read_version()
+        if version == self._version:
             return None
         try:
-            made = self.configuration()
+            configuration = self.load()
         except errors.TlsUnusable as exc:
-            # It is tried again: what forbids to read them may be mended without a change of them.
+            # It is tried again: permissions can change without a change of the files.
             if exc.message != self._problem:
                 structlog.get_logger().error("certificate_not_read", problem=exc.message)
             self._problem = exc.message
             return None
-        self._seen, self._problem = version, ""
+        self._version, self._problem = version, ""
         structlog.get_logger().info("certificate_read")
-        return made
+        return configuration
 
-    def _version(self) -> list[tuple[int, int, int] | None]:
-        return [_version(path) for path in self._files if path is not None]
+    def _read_version(self) -> list[tuple[int, int, int] | None]:
+        return [_read_file_version(path) for path in self._files if path is not None]
 
 
-def _version(path: Path) -> tuple[int, int, int] | None:
+def _read_file_version(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
@@ -93,5 +93,5 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _no_password() -> str:
+def _refuse_password() -> str:
     raise ValueError("the key is encrypted")

@@ -1,4 +1,4 @@
-"""Embeds what could not be embedded when it was written, until it can be."""
+"""Embeds pending items: those whose text could not be embedded when they were written."""
 
 from __future__ import annotations
 
@@ -9,56 +9,64 @@ import structlog
 from service import errors
 from service.domain.generations import Generation
 from service.embedding.text_embedder import TextEmbedder, TextVectors
-from service.storage import Store
-from service.storage.records import PendingItem
+from service.storage.pending import PendingStore
+from service.storage.records import UnembeddedItem
 
+# Items that are tried at once.
 ITEMS_PER_ROUND = 256
-IDLE_SECONDS = 1.0
-DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""The last one holds from then on: short enough that all is embedded within half a minute of the
-provider's return, and most of these rounds meet an open circuit, which costs nothing."""
 
+# The interval of rounds while few items are due.
+IDLE_SECONDS = 1.0
+
+# Delays before the next attempt at an item; the last one repeats. They are short enough that the
+# backlog is embedded within half a minute of the provider's return. During an outage most rounds
+# meet an open circuit breaker, which costs nothing.
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+
+# Rejections by the model after which a text is not tried again, until its item is written again or
+# the server restarts.
 REJECTIONS = 3
-"""A text refused so often is left alone until its item is written again or the server restarts."""
 
 
 class PendingEmbedder:
-    """Goes through the items that wait in one generation. Works while `run` runs."""
+    """Embeds the pending items of one generation while `run` runs."""
 
-    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
+    def __init__(
+        self, store: PendingStore, generation: Generation, text_embedder: TextEmbedder
+    ) -> None:
         self._store = store
         self._generation = generation
         self._text_embedder = text_embedder
 
     async def run(self) -> None:
-        """Works until cancelled."""
-        log = structlog.get_logger()
+        """Embed items until cancelled."""
         while True:
             try:
-                tried = await self.round()
+                tried = await self.run_round()
             except errors.AkinError as exc:
-                log.warning("pending_round_failed", reason=exc.reason)
+                structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
                 tried = 0
             if tried < ITEMS_PER_ROUND:
                 await asyncio.sleep(IDLE_SECONDS)
 
-    async def round(self) -> int:
-        """Tries the items that are due; returns how many there were."""
-        due = await self._store.due_pending(self._generation, ITEMS_PER_ROUND)
-        if not due:
+    async def run_round(self) -> int:
+        """Try the items that are due; return their number."""
+        items = await self._store.list_due(self._generation, ITEMS_PER_ROUND)
+        if not items:
             return 0
         outcome = await self._text_embedder.embed_documents(
-            {pending.text for pending in due}, low_priority=True
+            {item.text for item in items}, low_priority=True
         )
-        await asyncio.gather(*(self._finish(pending, outcome) for pending in due))
-        return len(due)
+        await asyncio.gather(*(self._finish(item, outcome) for item in items))
+        return len(items)
 
-    async def _finish(self, pending: PendingItem, outcome: TextVectors) -> None:
-        failure = outcome.failures.get(pending.text)
+    async def _finish(self, item: UnembeddedItem, outcome: TextVectors) -> None:
+        """Store the vectors of an item, or when to try it again."""
+        failure = outcome.failures.get(item.text)
         if failure is None:
-            await self._store.settle(self._generation, pending, outcome.chunks[pending.text])
+            await self._store.settle(self._generation, item, outcome.chunks[item.text])
             return
-        delay: float | None = DELAYS_SECONDS[min(pending.attempts, len(DELAYS_SECONDS) - 1)]
-        if isinstance(failure, errors.TextRejected) and pending.attempts + 1 >= REJECTIONS:
+        delay: float | None = RETRY_SECONDS[min(item.attempts, len(RETRY_SECONDS) - 1)]
+        if isinstance(failure, errors.TextRejected) and item.attempts + 1 >= REJECTIONS:
             delay = None
-        await self._store.postpone(self._generation, pending, failure.message, delay)
+        await self._store.postpone(self._generation, item, failure.reason, failure.message, delay)

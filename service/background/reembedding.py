@@ -1,7 +1,7 @@
-"""Changes what a catalog is embedded with: fills a second generation aside, then has it serve.
+"""Re-embeds a catalog: fills the next generation with vectors, then makes it serve.
 
-Nothing is kept of how far it is but the generation itself: what has no vectors in it is still to
-do.
+The generation itself is the only record of progress: an item without vectors in it is still to be
+embedded.
 """
 
 from __future__ import annotations
@@ -13,155 +13,184 @@ from contextlib import suppress
 import structlog
 
 from service import errors
-from service.catalog.handle import GenerationWriter
-from service.domain.generations import Generation, GenerationState
+from service.catalog.generations import GenerationWriter
+from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.embedding.text_embedder import TextVectors
-from service.storage import Registry
-from service.storage.records import PendingItem
+from service.storage.generations import GenerationStore
+from service.storage.records import UnembeddedItem
+from service.storage.reembedding import ReembeddingStore
 
+# Items that are read and embedded at once.
 ITEMS_PER_ROUND = 512
+
+# Items that are stored in one transaction: the texts of one request to a provider, so that their
+# vectors are on disk before other requests end.
 ITEMS_PER_COMMIT = 64
-"""As many texts as go into a request: what a request brought is on disk before others end."""
 
+# Users whose preferences are read and embedded at once.
 USERS_PER_ROUND = 100
-DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
-"""Between attempts while nothing gets on; the last one holds from then on."""
 
-PAUSE_SECONDS = 0.05
+# Delays between attempts while embedding fails; the last one repeats.
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
-
-class Filler:
-    """Fills one generation with vectors of all that its catalog holds.
-
-    `filled` is called once it is full.
-    """
-
-    def __init__(
-        self, registry: Registry, writer: GenerationWriter, filled: Callable[[], None]
-    ) -> None:
-        self._registry = registry
-        self._generation = writer.generation
-        self._text_embedder = writer.text_embedder
-        self._filled = filled
-        self._problem = ""
-
-    async def run(self) -> None:
-        """Works until the generation is full."""
-        await self._through(self._items)
-        await self._through(self._users)
-        await self._through(self._finish)
-        structlog.get_logger().info("reembedding_filled", catalog=self._generation.name)
-        self._filled()
-
-    async def _through(self, work: Callable[[int], Awaitable[int | None]]) -> None:
-        """Goes on from key to key while there are any; where one fails for now, tries again."""
-        after, attempts = 0, 0
-        while True:
-            try:
-                reached = await work(after)
-                await self._note("")
-            except errors.AkinError as exc:
-                with suppress(errors.AkinError):  # where the disk fails, it cannot be noted either
-                    await self._note(exc.message)
-                await asyncio.sleep(DELAYS_SECONDS[min(attempts, len(DELAYS_SECONDS) - 1)])
-                attempts += 1
-                continue
-            if reached is None:
-                return
-            after, attempts = reached, 0
-
-    async def _items(self, after: int) -> int | None:
-        """Embeds the items beyond a key, a round of them; the last one's key, None at the end.
-
-        Raises:
-            AkinError: one cannot be embedded for now; what could be is on disk.
-        """
-        items = await self._registry.unfilled(self._generation, after, ITEMS_PER_ROUND)
-        if not items:
-            return None
-        starts = range(0, len(items), ITEMS_PER_COMMIT)
-        some = (self._some(items[start : start + ITEMS_PER_COMMIT]) for start in starts)
-        failures = [each for each in await asyncio.gather(*some) if each is not None]
-        if failures:
-            raise failures[0]
-        return items[-1].item_key
-
-    async def _some(self, items: Sequence[PendingItem]) -> errors.AkinError | None:
-        """Embeds and stores items; why not all of them, where that may pass."""
-        try:
-            outcome = await self._text_embedder.embed_documents(
-                {each.text for each in items}, low_priority=True
-            )
-        except errors.Overloaded as exc:
-            return exc
-        filled, failure = [], None
-        for each in items:
-            found = outcome.failures.get(each.text)
-            if found is None:
-                filled.append((each, outcome.chunks[each.text]))
-            elif isinstance(found, errors.TextRejected):
-                await self._registry.refuse(self._generation, each, found.message)
-            else:
-                failure = found
-        await self._registry.fill(self._generation, filled, _spent(outcome))
-        return failure
-
-    async def _users(self, after: int) -> int | None:
-        """Embeds the preferences of users beyond a key; the last one's key, None at the end."""
-        texts, reached = await self._registry.preferences(self._generation, after, USERS_PER_ROUND)
-        outcome = await self._text_embedder.embed_queries(set(texts))
-        chunks = [each for some in outcome.chunks.values() for each in some]
-        if chunks:
-            await self._registry.keep(self._generation, chunks, _spent(outcome))
-        for failure in outcome.failures.values():
-            if not isinstance(failure, errors.TextRejected):
-                raise failure
-        return reached
-
-    async def _finish(self, _after: int) -> None:
-        await self._registry.set_state(self._generation, GenerationState.INDEXING)
-
-    async def _note(self, problem: str) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            await self._registry.note_problem(self._generation, problem)
+# The interval of checks whether the index of the next generation is ready.
+READINESS_SECONDS = 0.05
 
 
-class Switcher:
-    """Has a full generation serve once its index is made.
+class GenerationFiller:
+    """Fills the next generation of a catalog with vectors of all items and preferences.
 
-    `ready` tells whether it has caught up, and `switched` is called at the end.
+    Args:
+        store: reads what is missing in the generation, and stores its vectors.
+        generations: stores the progress.
+        writer: the generation.
+        on_filled: is called at the end.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        serving: Generation,
-        new: Generation,
-        ready: Callable[[], bool],
-        switched: Callable[[], None],
+        store: ReembeddingStore,
+        generations: GenerationStore,
+        writer: GenerationWriter,
+        on_filled: Callable[[], None],
     ) -> None:
-        self._registry = registry
-        self._serving = serving
-        self._new = new
-        self._ready = ready
-        self._switched = switched
+        self._store = store
+        self._generations = generations
+        self._generation = writer.generation
+        self._text_embedder = writer.text_embedder
+        self._on_filled = on_filled
+        self._problem = ("", "")
 
     async def run(self) -> None:
-        """Works until the generation serves."""
-        while not self._ready() or not await self._try():  # noqa: ASYNC110  (the store has none)
-            await asyncio.sleep(PAUSE_SECONDS)
-        structlog.get_logger().info("reembedding_switched", catalog=self._new.name)
-        self._switched()
+        """Fill the generation."""
+        await self._repeat(self._fill_items)
+        await self._repeat(self._fill_preferences)
+        await self._repeat(self._start_indexing)
+        structlog.get_logger().info("reembedding_filled", catalog=self._generation.name)
+        self._on_filled()
 
-    async def _try(self) -> bool:
+    async def _repeat(self, fill: Callable[[int], Awaitable[int | None]]) -> None:
+        """Call `fill` with the last key it returned until it returns None; retry failures."""
+        after, attempts = 0, 0
+        while True:
+            try:
+                last_key = await fill(after)
+                await self._note_problem("", "")
+            except errors.AkinError as exc:
+                with suppress(errors.AkinError):  # while the disk fails, nothing can be noted
+                    await self._note_problem(exc.reason, exc.message)
+                await asyncio.sleep(RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)])
+                attempts += 1
+                continue
+            if last_key is None:
+                return
+            after, attempts = last_key, 0
+
+    async def _fill_items(self, after: int) -> int | None:
+        """Fill a round of items with keys after `after`; return the last key, None at the end.
+
+        Raises:
+            AkinError: an item cannot be embedded now; the vectors of others are on disk.
+        """
+        items = await self._store.list_unfilled(self._generation, after, ITEMS_PER_ROUND)
+        if not items:
+            return None
+        batches = [
+            items[start : start + ITEMS_PER_COMMIT]
+            for start in range(0, len(items), ITEMS_PER_COMMIT)
+        ]
+        for failure in await asyncio.gather(*map(self._fill_batch, batches)):
+            if failure is not None:
+                raise failure
+        return items[-1].item_key
+
+    async def _fill_batch(self, items: Sequence[UnembeddedItem]) -> errors.AkinError | None:
+        """Embed and store items; return why some of them could not be embedded now."""
         try:
-            return await self._registry.switch(self._serving, self._new)
+            outcome = await self._text_embedder.embed_documents(
+                {item.text for item in items}, low_priority=True
+            )
+        except errors.Overloaded as exc:
+            return exc
+        filled, failure = [], None
+        for item in items:
+            error = outcome.failures.get(item.text)
+            if error is None:
+                filled.append((item, outcome.chunks[item.text]))
+            elif isinstance(error, errors.TextRejected):
+                await self._store.reject(self._generation, item, error.reason, error.message)
+            else:
+                failure = error
+        await self._store.fill(self._generation, filled, _token_usage(outcome))
+        return failure
+
+    async def _fill_preferences(self, after: int) -> int | None:
+        """Embed preferences of users with keys after `after`; return the last key, None at the end.
+
+        Raises:
+            AkinError: a preference cannot be embedded now; the vectors of others are on disk.
+        """
+        texts, last_key = await self._store.list_preferences(
+            self._generation, after, USERS_PER_ROUND
+        )
+        outcome = await self._text_embedder.embed_queries(set(texts))
+        chunks = [chunk for text_chunks in outcome.chunks.values() for chunk in text_chunks]
+        if chunks:
+            await self._store.add_vectors(self._generation, chunks, _token_usage(outcome))
+        for failure in outcome.failures.values():
+            if not isinstance(failure, errors.TextRejected):
+                raise failure
+        return last_key
+
+    async def _start_indexing(self, _after: int) -> None:
+        await self._generations.start_indexing(self._generation)
+
+    async def _note_problem(self, reason: str, message: str) -> None:
+        if (reason, message) != self._problem:
+            self._problem = (reason, message)
+            await self._generations.note_problem(self._generation, reason, message)
+
+
+class GenerationSwitch:
+    """Makes the next generation serve once its index is ready.
+
+    Args:
+        generations: where the switch is made.
+        serving: the serving generation.
+        next_: the next generation.
+        is_ready: whether the index of the next generation has every write so far.
+        on_switched: is called at the end.
+    """
+
+    def __init__(
+        self,
+        generations: GenerationStore,
+        serving: Generation,
+        next_: Generation,
+        is_ready: Callable[[], bool],
+        on_switched: Callable[[], None],
+    ) -> None:
+        self._generations = generations
+        self._serving = serving
+        self._next = next_
+        self._is_ready = is_ready
+        self._on_switched = on_switched
+
+    async def run(self) -> None:
+        """Wait until the next generation is ready, and switch."""
+        while not self._is_ready() or not await self._try_switch():  # noqa: ASYNC110  (no event)
+            await asyncio.sleep(READINESS_SECONDS)
+        structlog.get_logger().info("reembedding_switched", catalog=self._next.name)
+        self._on_switched()
+
+    async def _try_switch(self) -> bool:
+        try:
+            return await self._generations.switch(self._serving, self._next)
         except errors.AkinError as exc:
             structlog.get_logger().warning("reembedding_switch_failed", reason=exc.reason)
             return False
 
 
-def _spent(outcome: TextVectors) -> TokenUsage:
+def _token_usage(outcome: TextVectors) -> TokenUsage:
     return TokenUsage(outcome.usage.prompt_tokens, outcome.usage.cost_usd)

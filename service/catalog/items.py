@@ -1,38 +1,30 @@
-"""The use cases that write, and that read back what was written: items and users."""
+"""Writes and reads of a catalog's items."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service import errors
-from service.catalog.handle import Embedded, Generations
+from service.catalog.generations import CatalogGenerations, EmbeddedTexts
 from service.domain import limits
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
-from service.domain.stats import CatalogStats
-from service.domain.usage import DailyUsage, EmbeddingUsage
-from service.domain.users import StoredUser, User
-from service.domain.validation import (
-    id_violations,
-    item_violations,
-    page_violations,
-    user_violations,
-)
-from service.domain.violations import Violation
+from service.domain.usage import EmbeddingUsage
+from service.domain.validation import attributes_violations
+from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
 from service.embedding.text_embedder import to_field_error
-from service.storage import Store
-from service.storage.records import ItemWrite
+from service.storage.items import ItemStore
+from service.storage.records import Deletion, ItemVectors, ItemWrite
 
-USAGE_DAYS = 31
-ROUNDS = 3
-"""So often a filtered page is read anew because its items were written meanwhile."""
+# Attempts at a filtered page whose items are being written, before it is returned shorter.
+PAGE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Upserted:
-    """What became of one upsert; `embedded` tells whether this call had its text embedded."""
+class WrittenItem:
+    """A stored item, whether this call embedded its text, and the usage."""
 
     stored: StoredItem
     embedded: bool
@@ -40,8 +32,8 @@ class Upserted:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of items; `last_id` continues the list, and is empty on the last page."""
+class ListedItems:
+    """A page of items; `last_id` continues the list and is empty on the last page."""
 
     items: Sequence[StoredItem]
     last_id: str
@@ -49,268 +41,242 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Items ready to be stored with vectors of `generation`, or their errors, and the usage."""
+class PreparedItems:
+    """Items of an import that are ready to be stored, or their errors, and the usage.
+
+    Entries are None if the import only validates.
+    """
 
     generation: Generation
-    writes: Sequence[ItemWrite | errors.AkinError]
+    entries: Sequence[ItemWrite | errors.AkinError | None]
     usage: EmbeddingUsage
 
 
 class CatalogItems:
-    """The items and users of one catalog.
+    """The items of one catalog.
 
-    `found` is what reading a request found wrong with it, to be told with the rest.
+    Args:
+        store: the items on disk.
+        generations: embeds texts, and tells when a write can be read.
     """
 
-    def __init__(self, store: Store, generations: Generations, clock_us: Callable[[], int]) -> None:
+    def __init__(self, store: ItemStore, generations: CatalogGenerations) -> None:
         self._store = store
         self._generations = generations
-        self._clock_us = clock_us
+        self._generation = generations.serving.generation
+        self._follower = generations.serving.follower
 
-    async def upsert_item(
-        self,
-        item: Item,
-        *,
-        require_indexed: bool,
-        expected_sequence: int | None,
-        found: Sequence[Violation] = (),
-    ) -> Upserted:
-        """Stores one item; returns once it is on disk and recommended.
+    async def upsert(self, upsert: ItemUpsert) -> WrittenItem:
+        """Store an item; return once it is on disk and later reads reflect it.
 
         Raises:
-            InvalidRequest: the item breaks the contract.
-            SequenceMismatch: its sequence is not the expected one, 0 standing for no such item.
-            EmbeddingUnavailable: with `require_indexed`, its text cannot be embedded for now.
+            InvalidRequest: the model rejects the text.
+            SequenceMismatch: the item does not have the expected sequence number.
+            EmbeddingUnavailable, EmbeddingRejected: with `require_indexed`, the text cannot be
+                embedded now.
         """
-        violations = list(item_violations(item, "item", self._clock_us()))
-        if expected_sequence is not None and expected_sequence < 0:
-            violations.append(Violation("expected_sequence", "must not be negative"))
-        errors.raise_if_invalid((*violations, *found))
-        embedded = await self._generations.documents([item.text])
-        write = _write(item, embedded, require_indexed=require_indexed)
-        if isinstance(write, errors.AkinError):
-            raise write
-        (stored,) = await self._store.upsert_items(embedded.generation, [write], expected_sequence)
-        await self._generations.reached(stored.sequence)
-        return Upserted(stored, item.text in embedded.outcome.embedded_texts, embedded.usage)
-
-    async def prepare(
-        self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
-    ) -> Prepared:
-        """Checks and embeds items to import; each gets its write or its own error.
-
-        Raises:
-            InvalidRequest: there are too many at once.
-            Overloaded: too many texts wait to be embedded.
-        """
-        checked = self._checked(items)
-        embedded = await self._generations.documents(
-            {each.text for each in checked if isinstance(each, Item)}, patient=True
+        item = upsert.item
+        embedded = await self._generations.embed_documents([item.text])
+        vectors = _vectors(item.text, embedded, require_indexed=upsert.require_indexed)
+        if isinstance(vectors, errors.AkinError):
+            raise vectors
+        write = ItemWrite(item, vectors)
+        (stored,) = await self._store.upsert_many(
+            embedded.generation, [write], upsert.expected_sequence
         )
-        writes = [
-            _write(each, embedded, require_indexed=require_indexed)
-            if isinstance(each, Item)
-            else each
-            for each in checked
-        ]
-        return Prepared(embedded.generation, writes, embedded.usage)
+        await self._generations.barrier.wait_for(stored.sequence)
+        return WrittenItem(stored, item.text in embedded.outcome.embedded_texts, embedded.usage)
 
-    async def estimate(
-        self, items: Sequence[Item | errors.InvalidRequest]
-    ) -> tuple[list[errors.InvalidRequest | None], EmbeddingUsage]:
-        """Checks items to import, and estimates what embedding the good ones would take.
+    async def update(self, update: ItemUpdate) -> WrittenItem:
+        """Change some fields of an item; return once later reads reflect it.
+
+        Only a text that changes is embedded.
 
         Raises:
-            InvalidRequest: there are too many at once.
+            InvalidRequest: the model rejects the text, or the changed item breaks a limit.
+            ItemNotFound: the item does not exist.
+            SequenceMismatch: the item does not have the expected sequence number.
+            EmbeddingUnavailable, EmbeddingRejected: with `require_indexed`, the text cannot be
+                embedded now.
         """
-        checked = self._checked(items)
-        good = {each.text for each in checked if isinstance(each, Item)}
-        found = [None if isinstance(each, Item) else each for each in checked]
+        vectors: ItemVectors | errors.AkinError | None = None
+        embedded, usage = frozenset[str](), EmbeddingUsage()
+        if update.text is not None:
+            await self.get(update.item.item_id)  # do not pay for an item that does not exist
+            texts = await self._generations.embed_documents([update.text])
+            vectors = _vectors(update.text, texts, require_indexed=update.require_indexed)
+            embedded, usage = texts.outcome.embedded_texts, texts.usage
+        if isinstance(vectors, errors.AkinError):
+            raise vectors
+        stored = await self._store.update(
+            self._generation,
+            update.item.item_id,
+            lambda item: _change(item, update),
+            vectors,
+            update.expected_sequence,
+        )
+        await self._generations.barrier.wait_for(stored.sequence)
+        return WrittenItem(stored, update.text in embedded, usage)
+
+    async def prepare_import(
+        self, items: Sequence[Item | errors.InvalidRequest], *, require_indexed: bool
+    ) -> PreparedItems:
+        """Embed the items of an import.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+        """
+        texts = {item.text for item in items if isinstance(item, Item)}
+        embedded = await self._generations.embed_documents(texts, low_priority=True)
+        entries = [
+            item
+            if isinstance(item, errors.InvalidRequest)
+            else _write(item, embedded, require_indexed=require_indexed)
+            for item in items
+        ]
+        return PreparedItems(embedded.generation, entries, embedded.usage)
+
+    async def estimate_import(self, items: Sequence[Item | errors.InvalidRequest]) -> PreparedItems:
+        """Estimate the usage of embedding the valid items of an import; nothing is to store."""
+        texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
-        usage = await serving.text_embedder.estimate(good)
+        usage = await serving.text_embedder.estimate(texts)
         if usage.prompt_tokens:
             usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
-        return found, usage
+        entries = [None if isinstance(item, Item) else item for item in items]
+        return PreparedItems(self._generation, entries, usage)
 
-    async def stats(self, found: Sequence[Violation] = ()) -> CatalogStats:
-        """What operators want to know.
-
-        Raises:
-            InvalidRequest: the request breaks the contract.
-        """
-        errors.raise_if_invalid(found)
-        usage = await self._store.spend_by_day(USAGE_DAYS)
-        serving = self._generations.serving
-        return CatalogStats(
-            name=serving.generation.name,
-            item_count=await self._store.count_items(serving.generation),
-            user_count=await self._store.count_users(serving.generation),
-            sequence=await self._store.refresh(),
-            space=serving.text_embedder.space,
-            pending=await self._store.pending_reasons(serving.generation),
-            usage=[
-                DailyUsage(day, each.prompt_tokens, each.cost_usd) for day, each in usage.items()
-            ],
-            embedding_problem=serving.text_embedder.problem.message,
-            index=serving.follower.stats(),
-            vector_storage=serving.storage,
-        )
-
-    async def store(self, prepared: Prepared) -> list[StoredItem | errors.AkinError]:
-        """Stores prepared items in order; returns once they are on disk and recommended."""
-        writes = [write for write in prepared.writes if isinstance(write, ItemWrite)]
-        stored = iter(await self._store.upsert_items(prepared.generation, writes) if writes else [])
-        results = [
-            next(stored) if isinstance(each, ItemWrite) else each for each in prepared.writes
+    async def store_import(
+        self, prepared: PreparedItems
+    ) -> list[StoredItem | errors.AkinError | None]:
+        """Store prepared items in order; return once later reads reflect them."""
+        writes = [entry for entry in prepared.entries if isinstance(entry, ItemWrite)]
+        stored = iter(await self._store.upsert_many(prepared.generation, writes) if writes else [])
+        outcomes = [
+            next(stored) if isinstance(entry, ItemWrite) else entry for entry in prepared.entries
         ]
-        sequences = [each.sequence for each in results if isinstance(each, StoredItem)]
-        await self._generations.reached(max(sequences, default=0))
-        return results
+        sequences = [item.sequence for item in outcomes if isinstance(item, StoredItem)]
+        await self._generations.barrier.wait_for(max(sequences, default=0))
+        return outcomes
 
-    async def get_item(self, item_id: str, found: Sequence[Violation] = ()) -> StoredItem:
-        """One item.
+    async def get(self, item_id: str) -> StoredItem:
+        """Return an item.
 
         Raises:
-            ItemNotFound: there is none.
+            ItemNotFound: the item does not exist.
         """
-        errors.raise_if_invalid((*id_violations(item_id, "item_id"), *found))
-        items = await self._store.get_items(self._generations.serving.generation, [item_id])
+        items = await self._store.get_many(self._generation, [item_id])
         if item_id not in items:
             raise errors.ItemNotFound("there is no such item")
         return items[item_id]
 
-    async def delete_item(
-        self, item_id: str, *, allow_missing: bool, found: Sequence[Violation] = ()
-    ) -> int:
-        """Deletes one item; returns the delete's sequence once it is no longer recommended.
+    async def get_many(self, item_ids: Sequence[str]) -> Mapping[str, StoredItem]:
+        """Return those of the items that exist, by id."""
+        return await self._store.get_many(self._generation, item_ids)
 
-        Raises:
-            ItemNotFound: there is none, and `allow_missing` is not set.
-        """
-        errors.raise_if_invalid((*id_violations(item_id, "item_id"), *found))
-        sequence = await self._store.delete_item(self._generations.serving.generation, item_id)
-        if not sequence and not allow_missing:
-            raise errors.ItemNotFound("there is no such item")
-        await self._generations.reached(sequence)
-        return sequence
+    async def list_page(self, after: str, page_size: int, filter_: Filter | None) -> ListedItems:
+        """Return a page of matching items with ids after `after`, in ascending byte order."""
+        if filter_ is not None:
+            return await self._list_matching(after, page_size, filter_)
+        page = await self._store.list_page(self._generation, after, page_size, limits.PAGE_BYTES)
+        last_id = page.items[-1].item.item_id if page.more else ""
+        return ListedItems(page.items, last_id, page.total)
 
-    async def list_items(
-        self,
-        after: str,
-        page_size: int,
-        wanted: Filter | None = None,
-        found: Sequence[Violation] = (),
-    ) -> Page:
-        """A page of the items that pass, with ids beyond `after`, ascending in byte order.
-
-        Raises:
-            InvalidRequest: the page size is not between 1 and PAGE_ITEMS, or the filter is bad.
-        """
-        errors.raise_if_invalid((*page_violations(page_size, wanted), *found))
-        if wanted is not None:
-            return await self._passing_items(after, page_size, wanted)
-        page = await self._store.list_items(
-            self._generations.serving.generation, after, page_size, limits.PAGE_BYTES
-        )
-        return Page(page.items, page.items[-1].item.item_id if page.more else "", page.total)
-
-    async def _passing_items(self, after: str, page_size: int, wanted: Filter) -> Page:
-        # One more than asked tells whether there is another page.
-        serving = self._generations.serving
-        for _ in range(ROUNDS):
-            sequence, ids, total = await serving.follower.read(
-                lambda item_index: (
-                    item_index.sequence,
-                    *item_index.passing(wanted, after, page_size + 1),
-                ),
-                queries=1,
-                conditions=count_conditions(wanted),
-            )
-            page = ids[:page_size]
-            found, cut = await self._store.named_items(serving.generation, page, limits.PAGE_BYTES)
-            # What was written since may not pass any more.
-            items = [each for each in found if each.sequence <= sequence]
-            if len(items) == len(page) or (cut and len(items) == len(found)):
+    async def _list_matching(self, after: str, page_size: int, filter_: Filter) -> ListedItems:
+        for _ in range(PAGE_ATTEMPTS):
+            # One more id than requested tells whether there is another page.
+            sequence, item_ids, total = await self._find_matching(filter_, after, page_size + 1)
+            page_ids = item_ids[:page_size]
+            read, is_cut = await self._store.get_page(self._generation, page_ids, limits.PAGE_BYTES)
+            # An item that was written since may no longer match.
+            items = [item for item in read if item.sequence <= sequence]
+            if len(items) == len(page_ids) or (is_cut and len(items) == len(read)):
                 break
-            await serving.follower.reached(await self._store.refresh())
-        if cut:
-            return Page(items, found[-1].item.item_id, total)
-        return Page(items, page[-1] if len(ids) > page_size else "", total)
+            await self._follower.wait_for(await self._store.refresh())
+        if is_cut:
+            return ListedItems(items, read[-1].item.item_id, total)
+        return ListedItems(items, page_ids[-1] if len(item_ids) > page_size else "", total)
 
-    async def upsert_user(
-        self, user: User, found: Sequence[Violation] = ()
-    ) -> tuple[StoredUser, EmbeddingUsage]:
-        """Stores one user with the vectors of the preferences.
+    async def _find_matching(
+        self, filter_: Filter, after: str, limit: int
+    ) -> tuple[int, list[str], int]:
+        """Return the first ids after `after` that match, as of a sequence, and how many match."""
+        return await self._follower.read(
+            lambda item_index: (
+                item_index.sequence,
+                *item_index.list_ids(filter_, after, limit),
+            ),
+            queries=1,
+            conditions=count_conditions(filter_),
+        )
 
-        Raises:
-            InvalidRequest: the user breaks the contract.
-            EmbeddingUnavailable: a preference cannot be embedded for now.
-        """
-        errors.raise_if_invalid((*user_violations(user, "user"), *found))
-        embedded = await self._generations.queries({each.text for each in user.preferences})
-        outcome = embedded.outcome
-        rejected = [
-            Violation(f"user.preferences[{number}].text", failure.message)
-            for number, each in enumerate(user.preferences)
-            if isinstance(failure := outcome.failures.get(each.text), errors.TextRejected)
-        ]
-        errors.raise_if_invalid(rejected)
-        for failure in outcome.failures.values():
-            raise failure
-        vectors = [each for some in outcome.chunks.values() for each in some]
-        others = {
-            generation_id: [each for some in found.chunks.values() for each in some]
-            for generation_id, found in embedded.others.items()
-        }
-        stored = await self._store.upsert_user(embedded.generation, user, vectors, others)
-        return stored, embedded.usage
-
-    async def get_user(self, user_id: str, found: Sequence[Violation] = ()) -> StoredUser:
-        """One user.
+    async def delete(self, item_id: str, *, allow_missing: bool) -> int:
+        """Delete an item; return the sequence number, 0 if it did not exist.
 
         Raises:
-            UserNotFound: there is none.
+            ItemNotFound: the item does not exist, and `allow_missing` is false.
         """
-        errors.raise_if_invalid((*id_violations(user_id, "user_id"), *found))
-        stored = await self._store.get_user(self._generations.serving.generation, user_id)
-        if stored is None:
-            raise errors.UserNotFound("there is no such user")
-        return stored
+        deletion = await self._store.delete_many(self._generation, [item_id])
+        if not deletion.deleted_count and not allow_missing:
+            raise errors.ItemNotFound("there is no such item")
+        await self._generations.barrier.wait_for(deletion.sequence)
+        return deletion.sequence
 
-    async def delete_user(self, user_id: str, found: Sequence[Violation] = ()) -> None:
-        """Deletes one user.
+    async def delete_many(self, deletion: ItemsDeletion) -> Deletion:
+        """Delete items by id or filter; with `validate_only` only count them.
 
-        Raises:
-            UserNotFound: there is none.
+        Items are deleted in batches if a filter selects them, and an item that is written during
+        the call stays.
         """
-        errors.raise_if_invalid((*id_violations(user_id, "user_id"), *found))
-        if not await self._store.delete_user(self._generations.serving.generation, user_id):
-            raise errors.UserNotFound("there is no such user")
+        if deletion.filter is None:
+            return await self._delete_ids(deletion)
+        await self._follower.wait_for(await self._store.refresh())
+        if deletion.validate_only:
+            _, _, total = await self._find_matching(deletion.filter, "", 0)
+            return Deletion(total, 0)
+        sequence, item_ids, _ = await self._find_matching(
+            deletion.filter, "", self._follower.item_count
+        )
+        count = last_sequence = 0
+        for start in range(0, len(item_ids), limits.BATCH_ITEMS):
+            batch = item_ids[start : start + limits.BATCH_ITEMS]
+            deleted = await self._store.delete_many(self._generation, batch, sequence)
+            count += deleted.deleted_count
+            last_sequence = max(last_sequence, deleted.sequence)
+        await self._generations.barrier.wait_for(last_sequence)
+        return Deletion(count, last_sequence)
 
-    def _checked(
-        self, items: Sequence[Item | errors.InvalidRequest]
-    ) -> list[Item | errors.InvalidRequest]:
-        if len(items) > limits.IMPORT_ITEMS:
-            raise errors.invalid_field("items", f"must have at most {limits.IMPORT_ITEMS} entries")
-        now_us = self._clock_us()
-        return [_checked(item, now_us) for item in items]
+    async def _delete_ids(self, deletion: ItemsDeletion) -> Deletion:
+        if deletion.validate_only:
+            items = await self._store.get_many(self._generation, deletion.item_ids)
+            return Deletion(len(items), 0)
+        deleted = await self._store.delete_many(self._generation, deletion.item_ids)
+        await self._generations.barrier.wait_for(deleted.sequence)
+        return deleted
 
 
-def _checked(item: Item | errors.InvalidRequest, now_us: int) -> Item | errors.InvalidRequest:
-    if isinstance(item, errors.InvalidRequest):
-        return item
-    violations = tuple(item_violations(item, "item", now_us))
-    return errors.InvalidRequest(violations) if violations else item
+def _change(stored: Item, update: ItemUpdate) -> Item:
+    """Return the changed item; attributes that are merge_hits must keep the limits together."""
+    item = update.apply_to(stored)
+    errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
+    return item
 
 
 def _write(
-    item: Item, embedded: Embedded, *, require_indexed: bool
+    item: Item, embedded: EmbeddedTexts, *, require_indexed: bool
 ) -> ItemWrite | errors.AkinError:
-    """What to store for an item, given the outcome for its text."""
-    failure, others = embedded.outcome.failures.get(item.text), embedded.chunks(item.text)
+    """Return the write of an imported item, or its error."""
+    vectors = _vectors(item.text, embedded, require_indexed=require_indexed)
+    return vectors if isinstance(vectors, errors.AkinError) else ItemWrite(item, vectors)
+
+
+def _vectors(
+    text: str, embedded: EmbeddedTexts, *, require_indexed: bool
+) -> ItemVectors | errors.AkinError:
+    """Return the vectors of an item's text, or why the item cannot be stored."""
+    failure, others = embedded.outcome.failures.get(text), embedded.other_chunks(text)
     if failure is None:
-        return ItemWrite(item, embedded.outcome.chunks[item.text], others=others)
+        return ItemVectors(embedded.outcome.chunks[text], others=others)
     if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:
-        return ItemWrite(item, pending_reason=failure.message, others=others)
+        return ItemVectors((), failure.reason, failure.message, others)
     return to_field_error(failure, "item.text")

@@ -1,229 +1,283 @@
-"""The catalogs of this process: opened, changed and closed as the store says.
+"""The catalogs that are open in this process: opened, changed and closed as the store says.
 
-What a call needs is found once, when it begins; so each is answered from one generation, whatever
-becomes of it meanwhile. A generation that is done with is closed only after the calls that may use
-it.
+A call takes a handle of its catalog and returns it at its end. A generation is closed when the
+last handle that uses it is replaced and returned.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from service.analysis.analyst import Analyst
-from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
-from service.catalog.items import CatalogItems
+from service import errors
+from service.catalog.factory import CatalogFactory
+from service.catalog.generations import (
+    CatalogGenerations,
+    OpenGeneration,
+    WriteBarrier,
+)
+from service.catalog.handle import CatalogHandle
+from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGeneration
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
-    Generation,
     GenerationRecord,
     GenerationState,
 )
-from service.domain.spaces import VectorStorage
+from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
-from service.recommend.recommender import Recommender
-from service.storage import Registry, Store
-
-Work = Coroutine[Any, Any, None]
-
-LINGER_SECONDS = 60.0
-"""So long a call may go on with a generation that was dropped meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogServices:
-    """The use cases of one catalog."""
-
-    catalog_items: CatalogItems
-    recommender: Recommender
-    analyst: Analyst
-
-
-class Assembly(Protocol):
-    """Puts together what a catalog and its generations are made of."""
-
-    async def writer(self, record: GenerationRecord) -> GenerationWriter:
-        """A generation that texts are embedded for."""
-
-    def opened(
-        self, writer: GenerationWriter, storage: VectorStorage
-    ) -> tuple[OpenGeneration, Sequence[Work]]:
-        """A generation that can serve once it has caught up, and what works for it."""
-
-    def services(self, generations: Generations) -> CatalogServices:
-        """The use cases of a catalog whose serving generation is as it is now."""
-
-    def background(
-        self, catalog: OpenCatalog, generation: GenerationWriter, state: GenerationState
-    ) -> list[Work]:
-        """What works for a generation in this state."""
-
-    async def forget(self, generation: Generation) -> None:
-        """Removes what was derived of a generation that is gone."""
+from service.storage.database import Database
+from service.storage.generations import GenerationStore
 
 
 @dataclass(slots=True)
-class _OpenedGeneration:
-    """A generation with the tasks that work for it."""
-
-    generation: GenerationWriter
-    state: GenerationState | None = None
-    following: list[asyncio.Task[None]] = field(default_factory=list)
-    background: list[asyncio.Task[None]] = field(default_factory=list)
-
-    def rest(self) -> None:
-        """Ends what is done for it in the background."""
-        for task in self.background:
-            task.cancel()
-        self.background.clear()
-
-
-@dataclass(slots=True)
-class OpenCatalog:
-    """A catalog with its generations and use cases, of which the store said `record`."""
+class _OpenCatalog:
+    """A catalog as the store last described it."""
 
     record: CatalogRecord
-    generations: Generations
-    services: CatalogServices
-    opened: dict[int, _OpenedGeneration]
+    barrier: WriteBarrier = field(default_factory=WriteBarrier)
+    generations: dict[int, TrackedGeneration] = field(default_factory=dict)
+    current: CountedHandle | None = None
 
 
-class Catalogs:
-    """The catalogs that are open.
+class OpenCatalogs:
+    """The open catalogs.
 
     Args:
-        store: whose last write they catch up with.
-        registry: where they are.
-        assembly: what makes them.
-        spawn: starts what works for them.
+        database: whose last write they catch up with.
+        store: where catalogs and generations are.
+        factory: makes their parts.
+        spawn: starts their tasks.
     """
 
-    def __init__(self, store: Store, registry: Registry, assembly: Assembly, spawn: Spawn) -> None:
+    def __init__(
+        self, database: Database, store: GenerationStore, factory: CatalogFactory, spawn: Spawn
+    ) -> None:
+        self._database = database
         self._store = store
-        self._registry = registry
-        self._assembly = assembly
+        self._factory = factory
         self._spawn = spawn
-        self._open: dict[str, OpenCatalog] = {}
+        self._open: dict[str, _OpenCatalog] = {}
         self._version = -1
         self._updating = asyncio.Lock()
+        self._counts = HandleCounts(factory, spawn)
 
-    def __iter__(self) -> Iterator[OpenCatalog]:
-        """Those that are open, by name."""
-        return iter([self._open[name] for name in sorted(self._open)])
+    def use(self, name: str, min_sequence: int = 0) -> CatalogUse:
+        """Return a context that holds a handle of a catalog.
 
-    async def named(self, name: str) -> OpenCatalog | None:
-        """The catalog of this name, empty meaning the default one; None if there is none."""
-        catalog = self._open.get(name or DEFAULT_CATALOG)
-        if catalog is None:
-            await self.update()  # another process may just have made it
-            catalog = self._open.get(name or DEFAULT_CATALOG)
-        return catalog
+        Args:
+            name: a valid name; empty means the default catalog.
+            min_sequence: the write that the handle must reflect.
+        """
+        return CatalogUse(self, name or DEFAULT_CATALOG, min_sequence)
 
-    async def caught_up(self) -> None:
-        """Waits until every catalog can answer from all that was written so far."""
-        last = self._store.last_sequence
-        for catalog in self:
-            await catalog.generations.serving.follower.reached(last)
+    def names(self) -> list[str]:
+        """Return the names of the open catalogs, ascending."""
+        return sorted(self._open)
+
+    async def acquire(self, name: str) -> CountedHandle:
+        """Return the present handle of a catalog, counted as used until it is released.
+
+        Raises:
+            CatalogNotFound: the catalog does not exist.
+        """
+        if name not in self._open:
+            await self.update()  # another process may have just created it
+        catalog = self._open.get(name)
+        if catalog is None or catalog.current is None:
+            raise errors.CatalogNotFound("there is no such catalog")
+        catalog.current.users += 1
+        return catalog.current
+
+    def release(self, counted: CountedHandle) -> None:
+        """End a call's use of a handle."""
+        self._counts.release(counted)
+
+    async def wait_for(self, handle: CatalogHandle, sequence: int) -> None:
+        """Wait until reads through a handle reflect a write.
+
+        Raises:
+            InvalidRequest: there is no such write.
+            NotReady: the service shuts down first.
+        """
+        last = self._database.last_sequence
+        if sequence > last:
+            last = await self._database.refresh()
+        if sequence > last:
+            rule = f"must be between 0 and the last write, {last}"
+            raise errors.invalid_field("min_sequence", rule)
+        await handle.generations.serving.follower.wait_for(sequence)
+
+    async def read_stats(self) -> list[CatalogStats]:
+        """Return the statistics of all open catalogs, by ascending name."""
+        stats = []
+        for name in self.names():
+            with suppress(errors.CatalogNotFound):  # it may be deleted at any await
+                async with self.use(name) as catalog:
+                    stats.append(await catalog.stats.read())
+        return stats
+
+    def count_items(self) -> int:
+        """Return the number of items that can be recommended, in all catalogs."""
+        handles = [catalog.current.handle for catalog in self._open.values() if catalog.current]
+        return sum(handle.generations.serving.follower.item_count for handle in handles)
+
+    async def wait_until_caught_up(self) -> None:
+        """Wait until every catalog reflects all writes so far."""
+        last = self._database.last_sequence
+        for name in self.names():
+            async with self.use(name) as catalog:
+                await catalog.generations.serving.follower.wait_for(last)
 
     async def update(self) -> None:
-        """Takes in what this process or another has changed."""
+        """Apply changes of catalogs and generations by this process or another one."""
         async with self._updating:
-            version = await self._registry.version()
+            version = await self._store.get_version()
             if version == self._version:
                 return
-            records = await self._registry.catalogs()
+            records = await self._store.list_catalogs()
             for name, catalog in tuple(self._open.items()):
-                known = records.get(name)
-                if known is None or known.catalog_id != catalog.record.catalog_id:
+                record = records.get(name)
+                if record is None or record.catalog_id != catalog.record.catalog_id:
                     del self._open[name]
-                    for opened in catalog.opened.values():
-                        self._spawn(self._close(opened))
+                    self._close_catalog(catalog)
             for name, record in records.items():
-                if name in self._open:
-                    await self._bring(self._open[name], record)
-                else:
-                    self._open[name] = await self._opened(record)
+                catalog = self._open.get(name) or _OpenCatalog(record)
+                await self._apply(catalog, record)
+                self._open[name] = catalog
             self._version = version
 
-    async def _opened(self, record: CatalogRecord) -> OpenCatalog:
-        opened: dict[int, _OpenedGeneration] = {}
-        serving = await self._serving(opened, record)
-        generations = Generations(serving)
-        catalog = OpenCatalog(record, generations, self._assembly.services(generations), opened)
-        await self._bring(catalog, record)
-        return catalog
-
-    async def _bring(self, catalog: OpenCatalog, record: CatalogRecord) -> None:
-        """Makes a catalog what a record says."""
-        serving = await self._serving(catalog.opened, record)
-        other = None
-        if record.other is not None:
-            other = await self._generation(catalog.opened, record, record.other)
-        generations = catalog.generations
-        if serving is not generations.serving:
-            # Until the new one knows every write, the former one answers.
-            await serving.follower.reached(self._store.last_sequence)
-            generations.serving = serving
-            catalog.services = self._assembly.services(generations)
-        if other is not generations.other:
-            generations.other, generations.current = other, False
+    async def _apply(self, catalog: _OpenCatalog, record: CatalogRecord) -> None:
+        """Bring a catalog to the state that a record describes."""
+        serving = await self._track(catalog, record, record.serving)
+        other_record = record.next or record.previous
+        other = await self._track(catalog, record, other_record) if other_record else None
+        if catalog.current is not None and serving is not catalog.current.generations[0]:
+            await self._wait_until_current(_open(serving))
         catalog.record = record
-        for each in record.generations:
-            self._work(catalog, catalog.opened[each.generation.generation_id], each.state)
-        live = {each.generation.generation_id for each in record.generations}
-        for generation_id in catalog.opened.keys() - live:
-            self._spawn(self._close(catalog.opened.pop(generation_id)))
+        tracked = (serving,) if other is None else (serving, other)
+        if catalog.current is None or not _uses(catalog.current, tracked):
+            self._replace_handle(catalog, tracked)
+        for generation in record.generations:
+            self._enter_state(catalog, generation)
+        live = {generation.generation.generation_id for generation in record.generations}
+        for generation_id in catalog.generations.keys() - live:
+            self._counts.drop(catalog.generations.pop(generation_id))
 
-    async def _serving(
-        self, opened: dict[int, _OpenedGeneration], record: CatalogRecord
-    ) -> OpenGeneration:
-        generation = await self._generation(opened, record, record.serving)
-        assert isinstance(generation, OpenGeneration)  # noqa: S101  (only one that is filled is not)
-        return generation
+    async def _track(
+        self, catalog: _OpenCatalog, record: CatalogRecord, generation: GenerationRecord
+    ) -> TrackedGeneration:
+        """Return a generation, followed unless it is still being filled."""
+        generation_id = generation.generation.generation_id
+        tracked = catalog.generations.get(generation_id)
+        if tracked is None:
+            tracked = TrackedGeneration(await self._factory.open_writer(generation))
+            catalog.generations[generation_id] = tracked
+        is_filling = generation.state is GenerationState.EMBEDDING
+        if not is_filling and not isinstance(tracked.writer, OpenGeneration):
+            tracked.writer, tasks = self._factory.open_generation(
+                tracked.writer, record.vector_storage
+            )
+            tracked.following += map(self._spawn, tasks)
+        return tracked
 
-    async def _generation(
-        self, opened: dict[int, _OpenedGeneration], record: CatalogRecord, wanted: GenerationRecord
-    ) -> GenerationWriter:
-        """Open a generation as its state needs it: for writing while filled, else followed."""
-        known = opened.get(wanted.generation.generation_id)
-        if known is None:
-            known = _OpenedGeneration(await self._assembly.writer(wanted))
-            opened[wanted.generation.generation_id] = known
-        if wanted.state is not GenerationState.EMBEDDING and not isinstance(
-            known.generation, OpenGeneration
-        ):
-            known.generation, works = self._assembly.opened(known.generation, record.vector_storage)
-            known.following += map(self._spawn, works)
-        return known.generation
+    async def _wait_until_current(self, generation: OpenGeneration) -> None:
+        """Wait until a generation has every write; no write may be missing once it serves."""
+        while generation.follower.sequence < self._database.last_sequence:
+            await generation.follower.wait_for(self._database.last_sequence)
 
-    def _work(
-        self, catalog: OpenCatalog, opened: _OpenedGeneration, state: GenerationState
+    def _replace_handle(
+        self, catalog: _OpenCatalog, tracked: tuple[TrackedGeneration, ...]
     ) -> None:
-        """Starts what works for a generation in a state that is new."""
-        if opened.state is state:
+        """Give new calls a handle of these generations, the serving one first."""
+        other = tracked[1].writer if len(tracked) > 1 else None
+        generations = CatalogGenerations(_open(tracked[0]), other, catalog.barrier)
+        handle = self._factory.make_handle(catalog.record, generations)
+        replaced = catalog.current
+        catalog.current = self._counts.count(handle, tracked)
+        _update_barrier(catalog)
+        if replaced is not None:
+            self._counts.retire(replaced)
+
+    def _enter_state(self, catalog: _OpenCatalog, record: GenerationRecord) -> None:
+        """Start the background tasks of a generation whose state has changed."""
+        tracked = catalog.generations[record.generation.generation_id]
+        if tracked.state is record.state or catalog.current is None:
             return
-        opened.state = state
-        opened.rest()
-        works = self._assembly.background(catalog, opened.generation, state)
-        if (
-            isinstance(opened.generation, OpenGeneration)
-            and opened.generation is catalog.generations.other
-        ):
-            works.append(self._follow(catalog.generations, opened.generation))
-        opened.background += map(self._spawn, works)
+        tracked.state = record.state
+        tracked.stop_background()
+        serving = catalog.current.handle.generations.serving
+        tasks = self._factory.make_background(serving, tracked.writer, record.state)
+        if isinstance(tracked.writer, OpenGeneration) and tracked.writer is not serving:
+            tasks.append(self._catch_up(catalog, tracked, tracked.writer))
+        tracked.background += map(self._spawn, tasks)
 
-    async def _follow(self, generations: Generations, generation: OpenGeneration) -> None:
-        await generation.follower.reached(self._store.last_sequence)
-        if generations.other is generation:
-            generations.current = True
+    async def _catch_up(
+        self, catalog: _OpenCatalog, tracked: TrackedGeneration, generation: OpenGeneration
+    ) -> None:
+        """Let writes wait for a generation as well, once it has all earlier ones."""
+        await self._wait_until_current(generation)
+        tracked.has_caught_up = True
+        _update_barrier(catalog)
 
-    async def _close(self, opened: _OpenedGeneration) -> None:
-        opened.rest()
-        await asyncio.sleep(LINGER_SECONDS)
-        for task in opened.following:
-            task.cancel()
-        await asyncio.gather(*opened.following, return_exceptions=True)
-        await self._assembly.forget(opened.generation.generation)
+    def _close_catalog(self, catalog: _OpenCatalog) -> None:
+        for tracked in catalog.generations.values():
+            self._counts.drop(tracked)
+        if catalog.current is not None:
+            self._counts.retire(catalog.current)
+
+
+class CatalogUse:
+    """Holds a handle of a catalog: `async with catalogs.use(name) as catalog`.
+
+    Entering may raise CatalogNotFound, and InvalidRequest if `min_sequence` is no write.
+    """
+
+    __slots__ = ("_catalogs", "_counted", "_min_sequence", "_name")
+
+    def __init__(self, catalogs: OpenCatalogs, name: str, min_sequence: int) -> None:
+        self._catalogs = catalogs
+        self._name = name
+        self._min_sequence = min_sequence
+        self._counted: CountedHandle | None = None
+
+    async def __aenter__(self) -> CatalogHandle:
+        counted = await self._catalogs.acquire(self._name)
+        try:
+            if self._min_sequence:
+                await self._catalogs.wait_for(counted.handle, self._min_sequence)
+        except BaseException:
+            self._catalogs.release(counted)
+            raise
+        self._counted = counted
+        return counted.handle
+
+    async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if self._counted is not None:
+            self._catalogs.release(self._counted)
+
+
+def _open(tracked: TrackedGeneration) -> OpenGeneration:
+    assert isinstance(tracked.writer, OpenGeneration)  # noqa: S101  (only a filling one is not)
+    return tracked.writer
+
+
+def _uses(counted: CountedHandle, tracked: tuple[TrackedGeneration, ...]) -> bool:
+    """Return whether a handle was made for the present state of these generations."""
+    generations = counted.handle.generations
+    other = tracked[1].writer if len(tracked) > 1 else None
+    return generations.serving is tracked[0].writer and generations.other is other
+
+
+def _update_barrier(catalog: _OpenCatalog) -> None:
+    """Let writes wait for the serving generation, and for another one that has caught up."""
+    counted = catalog.current
+    assert counted is not None  # noqa: S101  (a catalog is changed only once it is open)
+    followers = [counted.handle.generations.serving.follower]
+    followers += [
+        tracked.writer.follower
+        for tracked in counted.generations[1:]
+        if tracked.has_caught_up and isinstance(tracked.writer, OpenGeneration)
+    ]
+    catalog.barrier.followers = tuple(followers)

@@ -1,37 +1,39 @@
-"""The use cases of changing what a catalog is embedded with; the work itself is done aside."""
+"""Changes the embedding model of a catalog while it serves; background tasks do the work."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import ceil
 
 from service import errors
-from service.catalog.open_catalogs import Catalogs, OpenCatalog
+from service.catalog.handle import CatalogHandle
+from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.generations import CatalogRecord, GenerationState
 from service.domain.spaces import ModelChoice, Space
 from service.domain.stats import Reembedding, ReembeddingState
 from service.domain.usage import EmbeddingUsage
-from service.domain.validation import model_violations
-from service.domain.violations import Violation
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import ProbedModel
-from service.storage import Registry, Store
+from service.storage.stores import Stores
 
+# Items whose texts are read for an estimate; the estimate of a larger catalog is scaled up.
 SAMPLE_ITEMS = 10_000
+
+# Items and bytes of text that are read at once.
 PAGE_ITEMS = 1_000
 PAGE_BYTES = 64 * 1024 * 1024
 
 _STATES = {
     GenerationState.EMBEDDING: ReembeddingState.EMBEDDING,
     GenerationState.INDEXING: ReembeddingState.INDEXING,
-    GenerationState.KEPT: ReembeddingState.SWITCHED,
+    GenerationState.PREVIOUS: ReembeddingState.SERVING,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What re-embedding would take; `sampled`: scaled up from some of the items."""
+    """The estimated usage and duration of re-embedding; `sampled` if it was scaled up."""
 
     space: Space
     usage: EmbeddingUsage
@@ -40,147 +42,153 @@ class Estimate:
 
 
 class Reembeddings:
-    """Starts, shows and ends re-embedding.
+    """Starts, observes and ends re-embeddings.
 
     Args:
-        store: where items are.
-        registry: where catalogs are.
-        catalogs: which are open.
-        embedders: what embeds.
-        ask: finds the model for a choice.
+        stores: where items and generations are.
+        catalogs: the open catalogs.
+        embedders: the embedders of this process.
+        find_model: finds the model for a choice with one request to its provider.
     """
 
     def __init__(
         self,
-        store: Store,
-        registry: Registry,
-        catalogs: Catalogs,
-        embedder_pool: EmbedderPool,
-        ask: Callable[[ModelChoice], Awaitable[ProbedModel]],
+        stores: Stores,
+        catalogs: OpenCatalogs,
+        embedders: EmbedderPool,
+        find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
-        self._store = store
-        self._registry = registry
+        self._items = stores.items
+        self._generations = stores.generations
+        self._progress = stores.reembedding
+        self._vectors = stores.vectors
         self._catalogs = catalogs
-        self._embedder_pool = embedder_pool
-        self._ask = ask
+        self._embedders = embedders
+        self._find_model = find_model
 
-    async def estimate(
-        self, catalog: OpenCatalog, choice: ModelChoice, found: Sequence[Violation] = ()
-    ) -> Estimate:
-        """What re-embedding a catalog would take.
+    async def estimate(self, catalog: CatalogHandle, choice: ModelChoice) -> Estimate:
+        """Estimate the usage and duration of re-embedding a catalog.
 
         Raises:
-            InvalidRequest: the choice breaks the contract.
-            EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
+            InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
         """
-        errors.raise_if_invalid((*model_violations(choice), *found))
-        asked = await self._ask(choice)
-        engine = await self._embedder_pool.get(asked.model)
-        generation = catalog.generations.serving.generation
-        unmade = await self._registry.unmade(catalog.record, asked.model)
-        text_embedder = await self._embedder_pool.make_text_embedder(
-            self._store, unmade, asked.model
+        found_model = await self._find_model(choice)
+        model = found_model.model
+        embedder = await self._embedders.get(model)
+        next_generation = await self._generations.preview_next(catalog.record, model)
+        text_embedder = await self._embedders.make_text_embedder(
+            self._vectors, next_generation, model
         )
-        used, seen, after = EmbeddingUsage(), 0, ""
-        while seen < SAMPLE_ITEMS:
-            page = await self._store.list_items(generation, after, PAGE_ITEMS, PAGE_BYTES)
-            used = used.plus(await text_embedder.estimate({each.item.text for each in page.items}))
-            seen += len(page.items)
+        serving = catalog.generations.serving.generation
+        sampled, item_count, after = EmbeddingUsage(), 0, ""
+        while item_count < SAMPLE_ITEMS:
+            page = await self._items.list_page(serving, after, PAGE_ITEMS, PAGE_BYTES)
+            texts = {stored.item.text for stored in page.items}
+            sampled = sampled.plus(await text_embedder.estimate(texts))
+            item_count += len(page.items)
             if not page.more:
                 break
             after = page.items[-1].item.item_id
-        scale = page.total / seen if seen and page.more else 1.0
-        new = scale * (used.text_count - used.cached_text_count)
-        tokens = round(scale * used.prompt_tokens)
-        limits = engine.batcher.limits
-        requests = max(new / limits.texts, tokens / limits.tokens)
+        scale = page.total / item_count if item_count and page.more else 1.0
+        tokens = round(scale * sampled.prompt_tokens)
+        limits = embedder.batcher.limits
+        new_texts = scale * (sampled.text_count - sampled.cached_text_count)
+        requests = max(new_texts / limits.texts, tokens / limits.tokens)
+        seconds = ceil(requests) / limits.concurrency * found_model.request_seconds
         usage = EmbeddingUsage(
-            round(scale * used.text_count),
-            round(scale * used.cached_text_count),
+            round(scale * sampled.text_count),
+            round(scale * sampled.cached_text_count),
             tokens,
-            tokens * await engine.fetch_usd_per_token(),
+            tokens * await embedder.fetch_usd_per_token(),
         )
-        seconds = ceil(requests) / limits.concurrency * asked.request_seconds
-        return Estimate(asked.model.space, usage, seconds, scale != 1.0)
+        return Estimate(model.space, usage, seconds, scale != 1.0)
 
-    async def start(
-        self, catalog: OpenCatalog, choice: ModelChoice, found: Sequence[Violation] = ()
-    ) -> Reembedding:
-        """Starts to re-embed a catalog.
+    async def start(self, catalog: CatalogHandle, choice: ModelChoice) -> Reembedding:
+        """Start to re-embed a catalog; return the progress.
 
         Raises:
-            InvalidRequest: the choice breaks the contract.
-            EmbeddingRejected, EmbeddingUnavailable: the model cannot be had.
-            AlreadyEmbedded: the catalog is embedded with it.
-            ReembeddingUnderWay: another one must be finished or cancelled first.
+            InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
+            AlreadyEmbedded: the catalog already uses the model.
+            ReembeddingUnderWay: the catalog is being re-embedded.
+            ReembeddingNotCommitted: the catalog still has a previous generation.
         """
-        errors.raise_if_invalid((*model_violations(choice), *found))
-        record = await self._record(catalog)
-        if record.other is not None:
-            raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
-        asked = await self._ask(choice)
-        if asked.model.space == record.serving.model.space:
-            raise errors.AlreadyEmbedded("the catalog is embedded like that already")
-        await self._registry.add_generation(record, asked.model)
+        record = await self._read_record(catalog)
+        if record.previous is not None:
+            raise errors.ReembeddingNotCommitted("commit or roll back the last re-embedding first")
+        if record.next is not None:
+            raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
+        found_model = await self._find_model(choice)
+        if found_model.model.space == record.serving.model.space:
+            raise errors.AlreadyEmbedded("the catalog already uses this model")
+        await self._generations.start_next(record, found_model.model)
         await self._catalogs.update()
         return await self.get(catalog)
 
-    async def get(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> Reembedding:
-        """How far it is.
+    async def get(self, catalog: CatalogHandle) -> Reembedding:
+        """Return the progress of the re-embedding.
 
         Raises:
-            ReembeddingNotFound: the catalog is not being re-embedded.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
         """
-        errors.raise_if_invalid(found)
-        record = await self._record(catalog)
-        former, new = record.serving, record.other
-        if new is None:
+        record = await self._read_record(catalog)
+        source, target = record.serving, record.next
+        state = _STATES[target.state] if target is not None else ReembeddingState.SERVING
+        if record.previous is not None:
+            source, target = record.previous, record.serving
+        if target is None:
             raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
-        state = _STATES[new.state]
-        if new.state is GenerationState.KEPT:
-            former, new = new, former
-        filled = await self._registry.filled(new.generation)
+        progress = await self._progress.get_progress(target.generation)
         return Reembedding(
             state,
-            former.model.space,
-            new.model.space,
-            await self._registry.text_count(new.generation),
-            filled.embedded,
-            filled.rejected,
-            new.spent.prompt_tokens,
-            new.spent.cost_usd,
-            new.problem,
-            new.start_us,
+            source.model.space,
+            target.model.space,
+            progress.item_count,
+            progress.embedded,
+            progress.rejected,
+            target.spent.prompt_tokens,
+            target.spent.cost_usd,
+            target.problem_reason,
+            target.problem_message,
+            target.start_us,
         )
 
-    async def cancel(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
-        """Ends it, and has the former generation serve, again if need be.
+    async def cancel(self, catalog: CatalogHandle) -> None:
+        """Drop the next generation, before the switch.
 
         Raises:
-            ReembeddingNotFound: the catalog is not being re-embedded.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingNotCommitted: the switch is done.
         """
-        errors.raise_if_invalid(found)
-        await self._registry.cancel(await self._record(catalog))
+        await self._generations.cancel(await self._read_record(catalog))
         await self._catalogs.update()
 
-    async def finish(self, catalog: OpenCatalog, found: Sequence[Violation] = ()) -> None:
-        """Drops the former generation.
+    async def rollback(self, catalog: CatalogHandle) -> None:
+        """Serve the previous generation again and drop the new one, after the switch.
 
         Raises:
-            ReembeddingNotFound: the catalog is not being re-embedded.
-            ReembeddingUnderWay: the new generation does not serve yet.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingUnderWay: the switch is not done.
         """
-        errors.raise_if_invalid(found)
-        await self._registry.finish(await self._record(catalog))
+        await self._generations.rollback(await self._read_record(catalog))
         await self._catalogs.update()
 
-    async def _record(self, catalog: OpenCatalog) -> CatalogRecord:
-        """What the store says of a catalog now.
+    async def commit(self, catalog: CatalogHandle) -> None:
+        """Drop the previous generation, after the switch.
 
         Raises:
-            CatalogNotFound: it was deleted.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingUnderWay: the switch is not done.
         """
-        record = (await self._registry.catalogs()).get(catalog.record.name)
+        await self._generations.commit(await self._read_record(catalog))
+        await self._catalogs.update()
+
+    async def _read_record(self, catalog: CatalogHandle) -> CatalogRecord:
+        """Return what the store says of a catalog now.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        record = (await self._generations.list_catalogs()).get(catalog.record.name)
         if record is None or record.catalog_id != catalog.record.catalog_id:
             raise errors.CatalogNotFound("there is no such catalog")
         return record

@@ -1,1 +1,1 @@
-"""The command line; it talks to a server only through the Python client."""
+"""The command line. Commands call a server only through the Python client."""

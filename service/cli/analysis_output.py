@@ -1,4 +1,4 @@
-"""What the commands for analyses share: how they word extents, texts of items, and JSON."""
+"""Output that the analysis commands share: coverage, captions and the texts of items."""
 
 from __future__ import annotations
 
@@ -6,49 +6,38 @@ from collections.abc import Iterable
 from itertools import islice
 
 import akin
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 
-TEXTS = 200
-"""The most items whose texts are fetched for a table: 0.3 s of calls to a server nearby."""
+# Items whose texts are fetched for a table, one call each: 0.3 s with a server nearby.
+FETCHED_TEXTS = 200
 
 
-def plain(response: Message) -> object:
-    """A response as plain values, fields named as in the contract; zeros too, as of group 0."""
-    return MessageToDict(
-        response, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+def format_count(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural if necessary."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def describe_sample(coverage: akin.Coverage) -> str | None:
+    """Return how much of a catalog was examined; None if all of it was."""
+    if not coverage.sampled:
+        return None
+    return (
+        f"from a random sample: {coverage.examined_item_count:,} of "
+        f"{format_count(coverage.item_count, 'item')} examined"
     )
 
 
-def groups(number: int) -> str:
-    """So many groups, in words."""
-    return f"{number:,} group" + "s" * (number != 1)
+def join_captions(*captions: str | None) -> str | None:
+    """Return several captions as one, None if there are none."""
+    return "; ".join(caption for caption in captions if caption) or None
 
 
-def among(extent: akin.Extent) -> str:
-    """What an answer was made from, for a title."""
-    return f"among {extent.item_count:,} items"
-
-
-def sample(extent: akin.Extent) -> str | None:
-    """What a caption says of an answer that was made from a sample only."""
-    if not extent.sampled:
-        return None
-    return f"of a sample: {extent.examined_count:,} of {extent.item_count:,} items were looked at"
-
-
-def caption(*remarks: str | None) -> str | None:
-    """Remarks as one caption; none if there are none."""
-    return "; ".join(each for each in remarks if each) or None
-
-
-def texts(client: akin.Client, item_ids: Iterable[str]) -> dict[str, str]:
-    """The texts of items that are still there, of the first TEXTS of them."""
-    found = {}
-    for item_id in islice(dict.fromkeys(item_ids), TEXTS):
+def fetch_texts(client: akin.Client, item_ids: Iterable[str]) -> dict[str, str]:
+    """Return the texts of the first FETCHED_TEXTS items; deleted items have none."""
+    texts = {}
+    for item_id in islice(dict.fromkeys(item_ids), FETCHED_TEXTS):
         try:
-            found[item_id] = client.get_item(item_id).text
+            texts[item_id] = client.get_item(item_id).text
         except akin.AkinError as exc:
             if exc.reason != "ITEM_NOT_FOUND":
                 raise
-    return found
+    return texts

@@ -1,8 +1,7 @@
-"""`akin backup`: copy the data of a folder into one file."""
+"""`akin backup`: copies the data of a data folder into one file."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,42 +9,37 @@ import typer
 from rich.progress import Progress
 
 from service import errors
-from service.cli import console
+from service.cli import console, options
 from service.settings import SettingsError, load_settings
-from service.storage.backup import Contents
-from service.storage.backup import backup as write_backup
-
-DataDir = Annotated[
-    Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
-]
+from service.storage.backup import Contents, create_backup
 
 
-def backup(
+def back_up(
     file: Annotated[Path, typer.Argument(help="File to create.", dir_okay=False)],
-    data_dir: DataDir = None,
-    as_json: console.AsJson = False,
+    data_dir: options.DataDirOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Copy the data into a new file and check the copy. A server may keep running."""
-    with Progress(console=console.err, disable=not sys.stderr.isatty()) as bar:
+    """Copy the data into a new file and check the copy. The server can keep running."""
+    hidden = not console.is_progress_visible()
+    with Progress(console=console.err, disable=hidden) as bar:
         task = bar.add_task("backup", total=None)
 
-        def show(done: int, pages: int) -> None:
-            bar.update(task, completed=done, total=pages)
+        def show(copied_pages: int, total_pages: int) -> None:
+            bar.update(task, completed=copied_pages, total=total_pages)
 
         try:
-            contents = write_backup(data_dir or load_settings().data_dir, file.absolute(), show)
+            contents = create_backup(data_dir or load_settings().data_dir, file.absolute(), show)
         except (errors.AkinError, SettingsError) as exc:
-            typer.echo(f"akin backup: {exc}", err=True)
-            raise typer.Exit(1) from None
+            console.exit_with_error(str(exc), command="akin backup")
     print_contents(file, contents, as_json=as_json)
 
 
 def print_contents(file: Path, contents: Contents, *, as_json: bool) -> None:
-    """Print what a backup holds."""
+    """Print the contents of a checked backup."""
     if as_json:
         console.print_json({"file": str(file), **contents._asdict()})
     else:
         typer.echo(
-            f"{file}: {contents.items} items, {contents.users} users, "
-            f"as of write {contents.sequence}; checked"
+            f"{file}: {contents.items} items and {contents.users} users, "
+            f"up to sequence {contents.sequence}; checked"
         )

@@ -1,8 +1,9 @@
-"""`akin classify`: which values of an attribute a text would have."""
+"""`akin classify`: predicts the values of an attribute for a text."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import islice
 from typing import Annotated
 
@@ -11,66 +12,77 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from rich.table import Table
 
-from service.cli import analysis_output, console
+from service.cli import analysis_output, console, options
+from service.cli.connection import open_client
 
-VOTERS = 5
-"""The most voters in a table; JSON has them all."""
+# Nearest items in a table; --json prints all of them.
+TABLE_NEIGHBORS = 5
 
 
-def classify(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    text: Annotated[str, typer.Option(help="The text to label.")],
-    attribute: Annotated[str, typer.Option(help="The attribute whose values are the labels.")],
-    neighbors: Annotated[int, typer.Option(help="How many items vote.")] = 20,
-    exclude: Annotated[list[str] | None, typer.Option(help="An item that does not vote.")] = None,
-    where: console.Where = None,
-    address: console.Address = console.DEFAULT_ADDRESS,
-    as_json: console.AsJson = False,
+def print_labels(  # noqa: PLR0913, PLR0917  (each is an option of the command)
+    text: Annotated[str, typer.Option(help="Text to classify.")],
+    attribute: Annotated[str, typer.Option(help="Path of the attribute to predict.")],
+    neighbors: Annotated[
+        int, typer.Option(help="Number of nearest items that determine the values.")
+    ] = 20,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of an item to ignore. Repeatable. Default: no items."),
+    ] = None,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Print the values of an attribute that items like a text have, likeliest first."""
-    only = console.only(where)
-    with console.connected(address) as client:
-        with console.working("labels"):
-            found = client.classify_text(
+    """Predict the values of an attribute for a text, most probable first."""
+    filter_ = options.parse_filter(filter_json)
+    with open_client(address) as client:
+        with console.show_spinner("labels"):
+            response = client.classify_text(
                 text,
                 attribute,
-                where=only,
+                where=filter_,
                 neighbor_count=neighbors,
                 exclude_item_ids=exclude or (),
             )
         if as_json:
-            console.print_json(analysis_output.plain(found))
+            console.print_message(response, with_zeros=True)
             return
-        voters = list(islice(found.voters, VOTERS))
-        console.out.print(_labels(attribute, found))
-        if voters:
-            texts = analysis_output.texts(client, (each.item_id for each in voters))
-            console.out.print(_voters(voters, texts))
+        console.out.print(_build_label_table(attribute, response))
+        nearest = list(islice(response.neighbors, TABLE_NEIGHBORS))
+        if nearest:
+            ids = (neighbor.item_id for neighbor in nearest)
+            texts = analysis_output.fetch_texts(client, ids)
+            console.out.print(_build_neighbor_table(nearest, texts))
 
 
-def _labels(attribute: str, found: akin.ClassifyTextResponse) -> Table:
-    number = len(found.voters)
-    caption = f"{number:,} items voted" if number else f"no item with {attribute} was found"
-    table = console.titled(f"{attribute} of the text", caption)
+def _build_label_table(attribute: str, response: akin.ClassifyTextResponse) -> Table:
+    neighbors = len(response.neighbors)
+    caption = (
+        f"predicted from the nearest {analysis_output.format_count(neighbors, 'item')}"
+        if neighbors
+        else f"no item has the attribute {attribute}"
+    )
+    table = console.build_table(f"Predicted {attribute}", caption)
     table.add_column("probability", justify="right")
     table.add_column(attribute, overflow="fold")
-    for each in found.labels:
-        table.add_row(f"{each.probability:.3f}", _worded(MessageToDict(each.value)))
+    for label in response.labels:
+        table.add_row(f"{label.probability:.3f}", _format(MessageToDict(label.value)))
     return table
 
 
-def _worded(value: object) -> str:
-    """A label as people write it: on the wire a year is 1990.0, as every number is of one kind."""
+def _format(value: object) -> str:
+    """Return a label as text; the contract has one kind of number, so a year arrives as 1990.0."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _voters(voters: list[akin.Voter], texts: dict[str, str]) -> Table:
-    table = console.titled("The nearest that voted")
+def _build_neighbor_table(neighbors: Sequence[akin.Neighbor], texts: dict[str, str]) -> Table:
+    table = console.build_table("Nearest items")
     table.add_column("similarity", justify="right")
     table.add_column("item", overflow="fold")
-    table.add_column("what it is")
-    for each in voters:
-        text = console.start(texts.get(each.item_id, ""))
-        table.add_row(f"{each.similarity:.3f}", each.item_id, text)
+    table.add_column("text")
+    for neighbor in neighbors:
+        text = console.shorten(texts.get(neighbor.item_id, ""))
+        table.add_row(f"{neighbor.similarity:.3f}", neighbor.item_id, text)
     return table

@@ -1,4 +1,4 @@
-"""`akin clusters`: which groups the items fall into, as a table and as a map."""
+"""`akin clusters`: prints clusters of similar items and draws a map of them."""
 
 from __future__ import annotations
 
@@ -9,74 +9,85 @@ import akin
 import typer
 from rich.table import Table
 
-from service.cli import analysis_output, console
-from service.cli.plotting import maps, pictures
+from service.cli import analysis_output, console, options, plotting
+from service.cli.connection import open_client
+from service.cli.plotting import maps
 
-GROUPS = 50
-"""The most groups in a table; JSON has them all."""
+# Clusters in a table; --json prints all of them.
+TABLE_CLUSTERS = 50
 
-WORDS = 6
+# Keywords of a cluster in a table; --json prints all of them.
+TABLE_KEYWORDS = 6
 
 
-def clusters(
-    count: Annotated[int, typer.Option(help="How many groups; 0 lets the server choose.")] = 0,
+def print_clusters(
+    count: Annotated[
+        int, typer.Option(help="Number of clusters. 0: Akin chooses a number from 2 to 32.")
+    ] = 0,
     representatives: Annotated[
-        int, typer.Option(help="The most items to tell from the middle of each group.")
+        int, typer.Option(help="Maximum number of representative items of each cluster.")
     ] = 3,
-    plot: pictures.Plot = None,
-    where: console.Where = None,
-    address: console.Address = console.DEFAULT_ADDRESS,
-    as_json: console.AsJson = False,
+    plot: options.PlotOption = None,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Print groups of similar items and what each is about; --plot draws a map of them all."""
-    only = console.only(where)
+    """Print clusters of similar items with their keywords."""
+    filter_ = options.parse_filter(filter_json)
     try:
         if plot is not None:
-            pictures.check(plot)
-        with console.connected(address) as client:
-            with console.working("clusters"):
-                found = client.cluster_items(
+            plotting.require_plotting(plot)
+        with open_client(address) as client:
+            with console.show_spinner("clusters"):
+                response = client.cluster_items(
                     cluster_count=count,
-                    where=only,
+                    where=filter_,
                     representative_limit=representatives,
-                    point_limit=0 if plot is None else maps.POINTS,
+                    point_limit=0 if plot is None else maps.MAX_POINTS,
                 )
             if as_json:
-                console.print_json(analysis_output.plain(found))
+                console.print_message(response, with_zeros=True)
             else:
-                console.out.print(_table(found, analysis_output.texts(client, _shown(found))))
+                texts = analysis_output.fetch_texts(client, _list_table_items(response))
+                console.out.print(_build_table(response, texts))
         if plot is not None:
-            maps.draw(plot, found)
-    except pictures.CannotDraw as exc:
-        console.misused(str(exc))
+            maps.draw_map(plot, response)
+    except plotting.PlotError as exc:
+        console.exit_with_error(str(exc), status=2)
 
 
-def _shown(found: akin.ClusterItemsResponse) -> list[str]:
-    """The ids of representatives in the table: the first of every group, then the second."""
+def _list_table_items(response: akin.ClusterItemsResponse) -> list[str]:
+    """Return the ids in the table: the nearest item of every cluster, then the second nearest."""
     ranked = (
-        (place, each.item_id)
-        for group in islice(found.clusters, GROUPS)
-        for place, each in enumerate(group.representatives)
+        (rank, representative.item_id)
+        for cluster in islice(response.clusters, TABLE_CLUSTERS)
+        for rank, representative in enumerate(cluster.representatives)
     )
-    return [item_id for _, item_id in sorted(ranked, key=lambda one: one[0])]
+    return [item_id for _, item_id in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _table(found: akin.ClusterItemsResponse, texts: dict[str, str]) -> Table:
-    number = len(found.clusters)
-    more = "--json tells all groups" if number > GROUPS else None
-    title = f"{analysis_output.groups(number)} {analysis_output.among(found.extent)}"
-    table = console.titled(
-        title, analysis_output.caption(analysis_output.sample(found.extent), more)
+def _build_table(response: akin.ClusterItemsResponse, texts: dict[str, str]) -> Table:
+    clusters = analysis_output.format_count(len(response.clusters), "cluster")
+    items = analysis_output.format_count(response.coverage.item_count, "item")
+    hint = "--json prints all clusters" if len(response.clusters) > TABLE_CLUSTERS else None
+    sample = analysis_output.describe_sample(response.coverage)
+    table = console.build_table(
+        f"{clusters} of {items}", analysis_output.join_captions(sample, hint)
     )
     table.add_column("items", justify="right")
     table.add_column("cohesion", justify="right")
-    table.add_column("words")
-    table.add_column("in its middle", no_wrap=True)
-    for group in islice(found.clusters, GROUPS):
-        middle = (
-            console.start(texts.get(each.item_id, each.item_id)) for each in group.representatives
+    table.add_column("keywords")
+    table.add_column("representative items", no_wrap=True)
+    for cluster in islice(response.clusters, TABLE_CLUSTERS):
+        representatives = (
+            console.shorten(texts.get(item.item_id, item.item_id))
+            for item in cluster.representatives
         )
-        words = ", ".join(group.words[:WORDS])
-        table.add_row(f"{group.item_count:,}", f"{group.cohesion:.3f}", words, "\n".join(middle))
+        table.add_row(
+            f"{cluster.item_count:,}",
+            f"{cluster.cohesion:.3f}",
+            ", ".join(cluster.keywords[:TABLE_KEYWORDS]),
+            "\n".join(representatives),
+        )
         table.add_section()
     return table

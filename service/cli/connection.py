@@ -1,40 +1,81 @@
-"""The options of `akin` itself, before the command: which catalog, and how to connect."""
+"""Connection to the server: the options of `akin` that stand before the command."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import akin
 import typer
 
-from service.cli.console import Connection, connect_by
+from service.cli import console
 
 
-def connection(
+class ConnectionOptions(NamedTuple):
+    """Parameters of a connection, without the address."""
+
+    catalog: str = ""
+    api_key: str = ""
+    tls: akin.Tls | None = None
+
+
+# The options of the running command. Typer calls set_connection_options before the command.
+_options: ContextVar[ConnectionOptions] = ContextVar(
+    "connection_options",
+    default=ConnectionOptions(),  # noqa: B039  (immutable)
+)
+
+
+def set_connection_options(
     catalog: Annotated[
-        str, typer.Option(help="The catalog that the command is about; the default one otherwise.")
+        str, typer.Option(help="Catalog that the command uses. Default: the catalog `default`.")
     ] = "",
     key_file: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="File with the API key to send."),
+        typer.Option(
+            exists=True, dir_okay=False, help="File with the API key to send. Default: no key."
+        ),
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Speak TLS.")] = False,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Use TLS. The --tls-* options imply it.")
+    ] = False,
     tls_ca: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="PEM file with whose servers to trust."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CA bundle (PEM) for verifying the server. Default: the bundle of gRPC.",
+        ),
     ] = None,
     tls_cert: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="PEM file with the client's certificate."),
+        typer.Option(
+            exists=True, dir_okay=False, help="Client certificate (PEM) for mTLS. Default: none."
+        ),
     ] = None,
     tls_key: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="PEM file with the certificate's key."),
+        typer.Option(
+            exists=True, dir_okay=False, help="Private key (PEM) of --tls-cert. Default: none."
+        ),
     ] = None,
 ) -> None:
-    """Akin: texts in over gRPC, recommendations out."""
+    """Akin, a recommendation service: texts in over gRPC, recommendations out."""
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
     api_key = "" if key_file is None else key_file.read_text().strip()
-    secured = akin.Tls(*files) if tls or any(files) else None
-    connect_by.set(Connection(catalog, api_key, secured))
+    _options.set(
+        ConnectionOptions(catalog, api_key, akin.Tls(*files) if tls or any(files) else None)
+    )
+
+
+@contextmanager
+def open_client(address: str) -> Iterator[akin.Client]:
+    """Yield a client; print the error and exit with status 1 if a call fails."""
+    try:
+        with akin.Client(address, **_options.get()._asdict()) as client:
+            yield client
+    except akin.AkinError as exc:
+        console.exit_with_error(str(exc))

@@ -1,19 +1,18 @@
-"""What the commands share: the address option, how errors end a command, tables and progress."""
+"""Output of commands: tables, progress, JSON and error messages."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Annotated, NamedTuple, NoReturn
+from typing import NoReturn
 
 import akin
 import typer
-from google.protobuf.json_format import MessageToDict, Parse, ParseError
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,94 +25,49 @@ from rich.progress import (
 )
 from rich.table import Table
 
-Address = Annotated[str, typer.Option(help="host:port of the server.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-Where = Annotated[str | None, typer.Option("--filter", help="Only what passes: a Filter as JSON.")]
+# Length of an item's text in a table: the id and the score fit beside it in 80 columns.
+CELL_CHARACTERS = 50
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
-TEXT_CHARACTERS = 50
-REASON_CHARACTERS = 30
-
-REASONS = 2
-"""The most reasons that a table tells; JSON has them all."""
-
+# Width of tables where no terminal has a width.
 PIPED_COLUMNS = 120
-"""How wide tables are where no terminal says how wide it is."""
 
-WIDTH = None if sys.stdout.isatty() else PIPED_COLUMNS
-
-# Ids and texts are shown as they are, be there brackets or colons in them.
-out = Console(highlight=False, markup=False, emoji=False, width=WIDTH)
+# Ids and texts are printed as they are: brackets and colons in them are no markup.
+out = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else PIPED_COLUMNS,
+)
 err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
-class Connection(NamedTuple):
-    """What the connection of a command needs besides an address."""
-
-    catalog: str = ""
-    api_key: str = ""
-    tls: akin.Tls | None = None
-
-
-PLAIN = Connection()
-connect_by: ContextVar[Connection] = ContextVar("akin_connection", default=PLAIN)
-"""Of this run of `akin`."""
-
-
-@contextmanager
-def connected(address: str) -> Iterator[akin.Client]:
-    """A client; if a call fails, the command ends with the reason in one line and exit code 1."""
-    try:
-        with akin.Client(address, **connect_by.get()._asdict()) as client:
-            yield client
-    except akin.AkinError as exc:
-        typer.echo(f"akin: {exc}", err=True)
-        raise typer.Exit(1) from None
-
-
-def misused(message: str) -> NoReturn:
-    """Ends the command for what its options say, with exit code 2."""
-    typer.echo(f"akin: {message}", err=True)
-    raise typer.Exit(2)
-
-
-def only(where: str | None) -> akin.Filter | None:
-    """The filter that --filter tells; ends the command if it is none."""
-    if where is None:
-        return None
-    try:
-        return Parse(where, akin.Filter())
-    except ParseError as exc:
-        misused(f"--filter: {' '.join(str(exc).split())}")
+def exit_with_error(message: str, *, command: str = "akin", status: int = 1) -> NoReturn:
+    """Print an error message in one line and end the command; status 2 means a usage error."""
+    typer.echo(f"{command}: {message}", err=True)
+    raise typer.Exit(status)
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def recommendations_json(response: akin.RecommendSimilarResponse) -> object:
-    """A reply with recommendations as plain values, fields named as in the contract."""
-    return MessageToDict(response, preserving_proto_field_name=True)
+def print_message(message: Message, *, with_zeros: bool = False) -> None:
+    """Print a message as one JSON document with the field names of the contract."""
+    print_json(to_dict(message, with_zeros=with_zeros))
 
 
-def recommendations_table(title: str, recommendations: Sequence[akin.Recommendation]) -> Table:
-    """Recommendations with full items, for people; and their reasons, if there are any."""
-    table = titled(title)
-    table.add_column("score", justify="right")
-    table.add_column("item", overflow="fold")
-    table.add_column("what it is")
-    explained = any(each.reasons for each in recommendations)
-    if explained:
-        table.add_column("because", overflow="fold")
-    for each in recommendations:
-        row = [f"{each.score:.3f}", each.item_id, start(each.item.text)]
-        table.add_row(*row, *[_because(each.reasons)] * explained)
-    return table
+def to_dict(message: Message, *, with_zeros: bool = False) -> dict[str, object]:
+    """Return a message as plain values; fields that are zero or empty only if `with_zeros`."""
+    return MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=with_zeros,
+    )
 
 
-def titled(title: str, caption: str | None = None) -> Table:
-    """An empty table with a title above it, and maybe a remark below."""
+def build_table(title: str | None = None, caption: str | None = None) -> Table:
+    """Return an empty table with a title above it and a caption below it."""
     return Table(
         title=title,
         title_justify="left",
@@ -123,39 +77,32 @@ def titled(title: str, caption: str | None = None) -> Table:
     )
 
 
-def _because(reasons: Iterable[akin.Reason]) -> str:
-    return "; ".join(
-        f"{_source(each)} {each.similarity:.2f}" for each in itertools.islice(reasons, REASONS)
-    )
+def describe_space(space: akin.EmbeddingSpace) -> str:
+    """Return an embedding space in one line."""
+    return f"{space.model} ({space.provider}), {space.dimensions} dimensions"
 
 
-def _source(reason: akin.Reason) -> str:
-    if reason.WhichOneof("source") == "item_id":
-        return reason.item_id
-    return f'"{start(reason.preference_text, REASON_CHARACTERS)}"'
-
-
-def space_line(space: akin.EmbeddingSpace) -> str:
-    """What embeds, in a line."""
-    return f"{space.model} by {space.provider}, {space.dimensions} dimensions"
-
-
-def start(text: str, characters: int = TEXT_CHARACTERS) -> str:
-    """The first words of a text."""
+def shorten(text: str, characters: int = CELL_CHARACTERS) -> str:
+    """Return the first words of a text in one line."""
     return textwrap.shorten(text, characters, placeholder=" ...")
 
 
+def is_progress_visible() -> bool:
+    """Is standard error a terminal?"""
+    return sys.stderr.isatty()
+
+
 @contextmanager
-def progress(title: str, total_bytes: int | None) -> Iterator[Progress]:
-    """A progress bar over bytes on a terminal, nothing elsewhere."""
+def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
+    """Show a progress bar over bytes with one task, whose field `done` counts items."""
     bar = Progress(
         TextColumn(title),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[done]} stored"),
+        TextColumn("{task.fields[done]} items"),
         TimeRemainingColumn(),
         console=err,
-        disable=not sys.stderr.isatty(),
+        disable=not is_progress_visible(),
     )
     with bar:
         bar.add_task(title, total=total_bytes, done=0)
@@ -163,10 +110,10 @@ def progress(title: str, total_bytes: int | None) -> Iterator[Progress]:
 
 
 @contextmanager
-def working(title: str) -> Iterator[None]:
-    """A spinner and the time on a terminal while a call is under way, nothing elsewhere."""
+def show_spinner(title: str) -> Iterator[None]:
+    """Show a spinner and the elapsed time during a call."""
     columns = (SpinnerColumn(), TextColumn(title), TimeElapsedColumn())
-    hidden = not sys.stderr.isatty()
+    hidden = not is_progress_visible()
     with Progress(*columns, console=err, disable=hidden, transient=True) as bar:
         bar.add_task(title, total=None)
         yield

@@ -1,4 +1,4 @@
-"""`akin demo`: the whole service on a sample catalog, in one command."""
+"""`akin demo`: shows recommendations from a sample catalog, with a server of its own."""
 
 from __future__ import annotations
 
@@ -11,54 +11,59 @@ import akin
 import typer
 
 from service.cli import console
-from service.cli.import_ import Importer, report
-from service.cli.temporary_server import temporary_server
+from service.cli.connection import open_client
+from service.cli.import_ import print_summary
+from service.cli.importer import Importer
+from service.cli.recommendation_output import build_recommendation_table
+from service.cli.temporary_server import run_temporary_server
 
-ITEM = "book:dune"
-TEXT = "a detective follows a case that powerful people want closed"
-USER = "demo-reader"
-PREFERENCES = (
+DEMO_ITEM = "book:dune"
+DEMO_TEXT = "a detective follows a case that powerful people want closed"
+DEMO_USER = "demo-reader"
+DEMO_PREFERENCES = (
     "sailing ships, storms and long voyages",
     "cooking and the pleasures of food",
     akin.Preference(text="horror, ghosts and haunted houses", weight=-1.0),
 )
-LIKED = ("book:the-martian",)
+DEMO_LIKED_ITEMS = ("book:the-martian",)
 
-SAMPLE = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
+SAMPLE_BOOKS = Path(str(resources.files("service.cli") / "sample" / "books.jsonl"))
 
 
-def demo() -> None:
-    """Start a server on a free port, import sample books and print recommendations."""
+def run_demo() -> None:
+    """Start a temporary server, import sample books and print recommendations."""
     with (
         tempfile.TemporaryDirectory(prefix="akin-demo-") as folder,
-        temporary_server(folder) as address,
+        run_temporary_server(folder) as address,
     ):
         typer.echo(f"A server runs on {address}, with its data in a temporary folder.\n")
-        with console.connected(address) as client:
-            _show(client)
+        with open_client(address) as client:
+            _print_recommendations(client)
     typer.echo(
-        "\nThe demo's server has stopped. To keep one running:\n"
+        "\nThe server of the demo has stopped. To run one yourself:\n"
         "  make serve                                    (in one terminal)\n"
-        f"  .venv/bin/akin import {os.path.relpath(SAMPLE)}   (in another)\n"
-        f'  .venv/bin/akin recommend --text "{TEXT}"'
+        f"  .venv/bin/akin import {os.path.relpath(SAMPLE_BOOKS)}   (in another)\n"
+        f'  .venv/bin/akin recommend --text "{DEMO_TEXT}"'
     )
 
 
-def _show(client: akin.Client) -> None:
-    size = SAMPLE.stat().st_size
-    with console.progress("import", size) as bar, SAMPLE.open("rb") as lines:
-        outcome = Importer(client, bar).run(lines)
-    report(outcome, as_json=False)
-    client.upsert_user(USER, PREFERENCES, LIKED)
-    title = client.get_item(ITEM).attributes.fields["title"].string_value
-    profile = "likes ships, food and The Martian, dislikes horror"
+def _print_recommendations(client: akin.Client) -> None:
+    size = SAMPLE_BOOKS.stat().st_size
+    with console.show_bytes("import", size) as bar, SAMPLE_BOOKS.open("rb") as lines:
+        summary = Importer(client, bar).run(lines)
+    print_summary(summary, as_json=False)
+    client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)
+    title = client.get_item(DEMO_ITEM).attributes.fields["title"].string_value
     for heading, response in (
-        (f"Books like {title}", client.recommend_similar(item_id=ITEM, limit=5, full=True)),
+        (f"Books like {title}", client.recommend_similar(item_id=DEMO_ITEM, limit=5, full=True)),
         (
-            f"Books for a reader who {profile}",
-            client.recommend_similar(user_id=USER, limit=8, full=True, explain=True),
+            "Books for a reader who likes ships, food and The Martian, and dislikes horror",
+            client.recommend_similar(user_id=DEMO_USER, limit=8, full=True, explain=True),
         ),
-        (f'Books for the text "{TEXT}"', client.recommend_similar(text=TEXT, limit=5, full=True)),
+        (
+            f'Books for the text "{DEMO_TEXT}"',
+            client.recommend_similar(text=DEMO_TEXT, limit=5, full=True),
+        ),
     ):
         typer.echo()
-        console.out.print(console.recommendations_table(heading, response.recommendations))
+        console.out.print(build_recommendation_table(heading, response.recommendations))

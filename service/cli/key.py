@@ -1,4 +1,4 @@
-"""`akin key`: makes an API key, and the entry that has the server know it."""
+"""`akin key`: creates an API key and its entry for the server's key file."""
 
 from __future__ import annotations
 
@@ -12,34 +12,39 @@ from pydantic import ValidationError
 
 from service.api.auth import Key, Scope
 
-BYTES = 32
+# 256 bits: too many to guess.
+KEY_BYTES = 32
 
 
-def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is; the log tells it.")],
-    scope: Annotated[list[Scope], typer.Option(help="What it is good for; may be repeated.")],
+def create_key(
+    name: Annotated[str, typer.Argument(help="Name of the key's owner, for the server's log.")],
+    scope: Annotated[list[Scope], typer.Option(help="Scope of the key. Repeatable.")],
     catalog: Annotated[
-        list[str] | None, typer.Option(help="Only for this catalog; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Catalog that the key is valid for. Repeatable. Default: all catalogs."),
     ] = None,
     calls_per_second: Annotated[
-        float | None, typer.Option(help="How many calls it is good for, on average.")
+        float | None,
+        typer.Option(help="Maximum number of calls per second, on average. Default: no maximum."),
     ] = None,
 ) -> None:
-    """Make an API key. The key itself goes to standard error, once; its entry for the file named by
-    AKIN_API_KEYS, {"keys": [...]}, to standard output.
-    """  # noqa: D205  (Typer shows it as it is)
-    made = secrets.token_urlsafe(BYTES)
-    entry = {
+    """Create an API key.
+
+    Prints the key to standard error, once. Prints its entry for the file that AKIN_API_KEYS names,
+    {"keys": [...]}, to standard output.
+    """
+    secret = secrets.token_urlsafe(KEY_BYTES)
+    fields = {
         "name": name,
-        "sha256": hashlib.sha256(made.encode()).hexdigest(),
+        "sha256": hashlib.sha256(secret.encode()).hexdigest(),
         "scopes": sorted(scope),
         "catalogs": catalog or None,
         "calls_per_second": calls_per_second,
     }
-    given = {field: value for field, value in entry.items() if value is not None}
+    entry = json.dumps({field: value for field, value in fields.items() if value is not None})
     try:
-        Key.model_validate_json(json.dumps(given))
+        Key.model_validate_json(entry)
     except ValidationError as exc:
         raise typer.BadParameter(exc.errors()[0]["msg"]) from None
-    typer.echo(made, err=True)
-    typer.echo(json.dumps(given))
+    typer.echo(secret, err=True)
+    typer.echo(entry)

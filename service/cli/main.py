@@ -4,47 +4,43 @@ from __future__ import annotations
 
 import typer
 
-from service.cli.backup import backup
-from service.cli.catalogs import catalogs
-from service.cli.classify import classify
-from service.cli.clusters import clusters
-from service.cli.connection import connection
-from service.cli.demo import demo
-from service.cli.duplicates import duplicates
+from service.cli.backup import back_up
+from service.cli.catalogs import catalogs_app
+from service.cli.classify import print_labels
+from service.cli.clusters import print_clusters
+from service.cli.connection import set_connection_options
+from service.cli.demo import run_demo
+from service.cli.duplicates import print_duplicates
 from service.cli.evaluate import evaluate
-from service.cli.import_ import import_
-from service.cli.key import key
-from service.cli.models import models
-from service.cli.outliers import outliers
-from service.cli.recommend import recommend
+from service.cli.import_ import import_file
+from service.cli.key import create_key
+from service.cli.models import print_models
+from service.cli.outliers import print_outliers
+from service.cli.recommend import print_recommendations
 from service.cli.reembed import reembed
 from service.cli.restore import restore
-from service.cli.search import search
-from service.cli.serve import serve
-from service.cli.status import status
+from service.cli.search import print_passages
+from service.cli.serve import run_server
+from service.cli.status import print_status
 
 app = typer.Typer(
-    name="akin",
-    help="Akin: texts in over gRPC, recommendations out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    name="akin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-app.callback()(connection)
-app.command()(serve)
-app.command()(demo)
-app.command("import")(import_)
-app.command()(recommend)
-app.command()(search)
-app.command()(classify)
-app.command()(duplicates)
-app.command()(outliers)
-app.command()(clusters)
-app.command()(evaluate)
-app.command()(models)
-app.command()(status)
-app.add_typer(catalogs, name="catalogs")
-app.command()(reembed)
-app.command()(key)
-app.command()(backup)
-app.command()(restore)
+app.callback()(set_connection_options)
+app.command("serve")(run_server)
+app.command("demo")(run_demo)
+app.command("import")(import_file)
+app.command("recommend")(print_recommendations)
+app.command("search")(print_passages)
+app.command("classify")(print_labels)
+app.command("duplicates")(print_duplicates)
+app.command("outliers")(print_outliers)
+app.command("clusters")(print_clusters)
+app.command("evaluate")(evaluate)
+app.command("models")(print_models)
+app.command("status")(print_status)
+app.add_typer(catalogs_app, name="catalogs")
+app.command("reembed")(reembed)
+app.command("key")(create_key)
+app.command("backup")(back_up)
+app.command("restore")(restore)

@@ -1,39 +1,35 @@
-"""`akin models`: which models the provider embeds with."""
+"""`akin models`: prints the embedding models of the provider."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
 
-import typer
-from rich.table import Table
-
-from service.cli import console
+from service.cli import console, options
 from service.embedding.errors import ProviderError
 from service.embedding.model_list import fetch_models
 from service.embedding.openai_compatible import normalize_base_url
 from service.settings import SettingsError, load_settings
 
 
-def models(as_json: console.AsJson = False) -> None:
-    """Print the provider's embedding models with context lengths and prices."""
+def print_models(as_json: options.JsonOption = False) -> None:
+    """Print the embedding models of the provider with their context lengths and prices."""
     try:
-        listed = asyncio.run(fetch_models(normalize_base_url(load_settings().embedding_base_url)))
+        models = asyncio.run(fetch_models(normalize_base_url(load_settings().embedding_base_url)))
     except (SettingsError, ProviderError) as exc:
-        typer.echo(f"akin models: {exc}", err=True)
-        raise typer.Exit(1) from None
+        console.exit_with_error(str(exc), command="akin models")
     if as_json:
-        console.print_json([asdict(each) for each in listed])
+        console.print_json([asdict(model) for model in models])
         return
-    table = Table()
+    table = console.build_table()
     table.add_column("model")
     table.add_column("context, tokens", justify="right")
     table.add_column("US dollars per million tokens", justify="right")
-    for each in listed:
-        price = each.usd_per_million_tokens
+    for model in models:
+        context, price = model.context_tokens, model.usd_per_million_tokens
         table.add_row(
-            each.model,
-            "?" if each.context_tokens is None else str(each.context_tokens),
+            model.model,
+            "unknown" if context is None else str(context),
             "varies" if price is None else f"{price:g}",
         )
     console.out.print(table)

@@ -1,4 +1,4 @@
-"""`akin recommend`: asks a server for recommendations."""
+"""`akin recommend`: prints recommendations for an item, a user, a text or example items."""
 
 from __future__ import annotations
 
@@ -7,40 +7,63 @@ from typing import Annotated
 import akin
 import typer
 
-from service.cli import console
+from service.cli import console, options
+from service.cli.connection import open_client
+from service.cli.recommendation_output import build_recommendation_table
 
 
-def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    item: Annotated[str | None, typer.Option(help="Similar to this item.")] = None,
-    user: Annotated[str | None, typer.Option(help="For this user.")] = None,
-    text: Annotated[str | None, typer.Option(help="Similar to this text.")] = None,
-    like: Annotated[list[str] | None, typer.Option(help="Like this item, and others.")] = None,
-    dislike: Annotated[list[str] | None, typer.Option(help="Unlike this item.")] = None,
-    limit: Annotated[int, typer.Option(help="The most to return.")] = 10,
-    where: console.Where = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="An item that must not come.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="The least score that may come.")] = None,
-    diversity: Annotated[float, typer.Option(help="How much they shall differ, 0 to 1.")] = 0.0,
-    max_similarity: Annotated[
-        float | None, typer.Option(help="Leave out repetitions this similar to a better one.")
+def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the command)
+    item: Annotated[str | None, typer.Option(help="Id of an item to resemble.")] = None,
+    user: Annotated[str | None, typer.Option(help="Id of a user to recommend to.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text to resemble.")] = None,
+    like: Annotated[
+        list[str] | None, typer.Option(help="Id of an example item to resemble. Repeatable.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Tell what each is for.")] = False,
-    address: console.Address = console.DEFAULT_ADDRESS,
-    as_json: console.AsJson = False,
+    dislike: Annotated[
+        list[str] | None, typer.Option(help="Id of an example item to avoid. Repeatable.")
+    ] = None,
+    limit: options.LimitOption = 10,
+    filter_json: options.FilterOption = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Id of an item to exclude. Repeatable. Default: no items."),
+    ] = None,
+    min_score: options.MinScoreOption = None,
+    diversity: Annotated[
+        float, typer.Option(help="Difference between the results, from 0 to 1. 0: rank by score.")
+    ] = 0.0,
+    max_similarity: Annotated[
+        float | None,
+        typer.Option(
+            help="Exclude near-duplicates of a better result with at least this cosine "
+            "similarity. Default: near-duplicates are not excluded."
+        ),
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the parts of the source that match each item.")
+    ] = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Print recommendations for an item, a user, a text, or items liked and disliked."""
+    """Print recommendations for an item, a user, a text or example items.
+
+    Requires exactly one source: --item, --user, --text, or --like and --dislike.
+    """
     examples = akin.examples(like or (), dislike or ()) if like or dislike else None
     if sum(source is not None for source in (item, user, text, examples)) != 1:
-        console.misused("give exactly one of --item, --user, --text, and --like with --dislike")
-    only = console.only(where)
-    with console.connected(address) as client:
+        console.exit_with_error(
+            "exactly one source is required: --item, --user, --text, or --like and --dislike",
+            status=2,
+        )
+    filter_ = options.parse_filter(filter_json)
+    with open_client(address) as client:
         response = client.recommend_similar(
             item_id=item,
             user_id=user,
             text=text,
             examples=examples,
             limit=limit,
-            where=only,
+            where=filter_,
             exclude_item_ids=exclude or (),
             min_score=min_score,
             diversity=diversity,
@@ -49,19 +72,20 @@ def recommend(  # noqa: PLR0913, PLR0917  (each is an option of the command)
             explain=explain,
         )
     if as_json:
-        console.print_json(console.recommendations_json(response))
+        console.print_message(response)
     else:
-        title = f"For {user}" if user is not None else _title(item or text, like, dislike)
-        _show(title, response)
+        title = f"For {user}" if user is not None else _describe(item or text, like, dislike)
+        _print(title, response)
 
 
-def _show(title: str, response: akin.RecommendSimilarResponse) -> None:
-    console.out.print(console.recommendations_table(title, response.recommendations))
+def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
+    console.out.print(build_recommendation_table(title, response.recommendations))
     if response.missing_item_ids:
-        typer.echo(f"not in the catalog: {', '.join(response.missing_item_ids)}", err=True)
+        ids = ", ".join(response.missing_item_ids)
+        typer.echo(f"ignored, because they do not exist or have no vector yet: {ids}", err=True)
 
 
-def _title(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:
+def _describe(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:
     similar, unlike = source or ", ".join(like or ()), ", ".join(dislike or ())
     if not similar:
         return f"Unlike {unlike}"

@@ -1,68 +1,78 @@
-"""`akin reembed`: gives a catalog another model while it goes on serving."""
+"""`akin reembed`: changes the embedding model of a catalog while it serves."""
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Annotated
 
 import akin
 import typer
-from akin.v1 import catalog_service_pb2 as pb
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from service.cli import console
-from service.cli.catalogs import Dimensions, Model, Provider, QueryTemplate, Template
+from service.cli import console, options
+from service.cli.connection import open_client
 
-LOOK_SECONDS = 0.5
+# Interval between two requests for the progress.
+POLL_SECONDS = 0.5
 
 _STATES = {
-    pb.REEMBEDDING_STATE_EMBEDDING: "embedding",
-    pb.REEMBEDDING_STATE_INDEXING: "indexing",
-    pb.REEMBEDDING_STATE_SWITCHED: "switched",
+    akin.ReembeddingState.REEMBEDDING_STATE_EMBEDDING: "embedding",
+    akin.ReembeddingState.REEMBEDDING_STATE_INDEXING: "indexing",
+    akin.ReembeddingState.REEMBEDDING_STATE_SERVING: "serving",
 }
 
 
 def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    provider: Provider = "",
-    model: Model = "",
-    dimensions: Dimensions = 0,
-    template: Template = "",
-    query_template: QueryTemplate = "",
+    provider: options.ProviderOption = "",
+    model: options.ModelOption = "",
+    dimensions: options.DimensionsOption = 0,
+    template: options.TemplateOption = "",
+    query_template: options.QueryTemplateOption = "",
     estimate: Annotated[
-        bool, typer.Option("--estimate", help="Only tell texts, tokens, price and time.")
+        bool,
+        typer.Option("--estimate", help="Print the texts, tokens, cost and time; start nothing."),
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Only tell how far it is.")] = False,
-    back: Annotated[
-        bool, typer.Option("--back", help="End it; the former model serves, again if need be.")
+    status: Annotated[
+        bool, typer.Option("--status", help="Print the progress of the current re-embedding.")
     ] = False,
-    finish: Annotated[
-        bool, typer.Option("--finish", help="Drop the former vectors, after the switch.")
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Before the switch: drop the new vectors.")
     ] = False,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Start, and leave.")] = False,
-    address: console.Address = console.DEFAULT_ADDRESS,
-    as_json: console.AsJson = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="After the switch: serve the previous model again.")
+    ] = False,
+    commit: Annotated[
+        bool, typer.Option("--commit", help="After the switch: drop the previous vectors.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Start, and exit without waiting for the switch.")
+    ] = False,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Give a catalog another model; it goes on serving, and switches when all is embedded.
+    """Change the embedding model of a catalog while it serves.
 
-    The server goes on if this command is ended; --status tells how far it is.
+    Starts the re-embedding and shows its progress until the switch to the new model. The server
+    continues if this command is interrupted.
     """
-    if estimate + status + back + finish > 1:
-        typer.echo("akin: give one of --estimate, --status, --back and --finish", err=True)
-        raise typer.Exit(2)
-    with console.connected(address) as client:
-        if back:
+    if estimate + status + cancel + rollback + commit > 1:
+        console.exit_with_error(
+            "--estimate, --status, --cancel, --rollback and --commit exclude each other", status=2
+        )
+    with open_client(address) as client:
+        if cancel:
             client.cancel_reembedding()
-            typer.echo("the former model serves")
-        elif finish:
-            client.finish_reembedding()
-            typer.echo("the former vectors are dropped")
+            typer.echo("cancelled: the new vectors are dropped")
+        elif rollback:
+            client.rollback_reembedding()
+            typer.echo("rolled back: the previous model serves again")
+        elif commit:
+            client.commit_reembedding()
+            typer.echo("committed: the previous vectors are dropped")
         elif status:
-            _tell(client.get_reembedding(), as_json=as_json)
+            _print_reembedding(client.get_reembedding(), as_json=as_json)
         else:
-            options = akin.ModelOptions(
+            model_options = akin.ModelOptions(
                 provider=provider,
                 model=model,
                 dimensions=dimensions,
@@ -70,71 +80,76 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
                 query_template=query_template,
             )
             if estimate:
-                _tell_estimate(client.estimate_reembedding(**options), as_json=as_json)
-                return
-            started = client.start_reembedding(**options)
-            _tell(started if no_wait else _watched(client, started), as_json=as_json)
+                _print_estimate(client.estimate_reembedding(**model_options), as_json=as_json)
+            else:
+                started = client.start_reembedding(**model_options)
+                reembedding = started if no_wait else _wait_for_switch(client, started)
+                _print_reembedding(reembedding, as_json=as_json)
 
 
-def _watched(client: akin.Client, state: akin.Reembedding) -> akin.Reembedding:
-    """Shows the progress until the switch."""
+def _wait_for_switch(client: akin.Client, reembedding: akin.Reembedding) -> akin.Reembedding:
+    """Show the progress until the switch and return the re-embedding after it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    hidden = not sys.stderr.isatty()
     with Progress(
         *columns,
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console.err,
-        disable=hidden,
+        disable=not console.is_progress_visible(),
     ) as bar:
-        task = bar.add_task("embedding", total=state.item_count, note="")
-        while state.state != pb.REEMBEDDING_STATE_SWITCHED:
+        task = bar.add_task("embedding", total=reembedding.item_count, note="")
+        while reembedding.state != akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
             bar.update(
                 task,
-                description=_STATES[state.state],
-                completed=state.embedded_item_count,
-                total=state.item_count,
-                note=state.problem or f"{state.cost_usd:.4f} US dollars",
+                description=_STATES[reembedding.state],
+                completed=reembedding.embedded_item_count,
+                total=reembedding.item_count,
+                note=_describe_error(reembedding) or f"{reembedding.cost_usd:.4f} US dollars",
             )
-            time.sleep(LOOK_SECONDS)
-            state = client.get_reembedding()
-        bar.update(task, completed=state.item_count, description="switched")
-    return state
+            time.sleep(POLL_SECONDS)
+            reembedding = client.get_reembedding()
+        bar.update(task, completed=reembedding.item_count, description="serving")
+    return reembedding
 
 
-def _tell(state: akin.Reembedding, *, as_json: bool) -> None:
+def _describe_error(reembedding: akin.Reembedding) -> str:
+    if not reembedding.error_reason:
+        return ""
+    return f"{reembedding.error_reason}: {reembedding.error_message}"
+
+
+def _print_reembedding(reembedding: akin.Reembedding, *, as_json: bool) -> None:
     if as_json:
-        console.print_json(_plain(state))
+        console.print_message(reembedding)
         return
-    typer.echo(f"from: {console.space_line(state.from_space)}")
-    typer.echo(f"to:   {console.space_line(state.to_space)}")
+    typer.echo(f"from: {console.describe_space(reembedding.from_space)}")
+    typer.echo(f"to:   {console.describe_space(reembedding.to_space)}")
     typer.echo(
-        f"{_STATES[state.state]}: {state.embedded_item_count} of {state.item_count} items, "
-        f"{state.prompt_tokens} tokens, {state.cost_usd:.4f} US dollars so far"
+        f"{_STATES[reembedding.state]}: {reembedding.embedded_item_count} of "
+        f"{reembedding.item_count} items embedded, {reembedding.prompt_token_count} tokens, "
+        f"{reembedding.cost_usd:.4f} US dollars"
     )
-    if state.rejected_item_count:
-        typer.echo(f"{state.rejected_item_count} items are refused by the new model")
-    if state.problem:
-        typer.echo(f"it does not get on: {state.problem}")
-    if state.state == pb.REEMBEDDING_STATE_SWITCHED:
-        typer.echo("the former vectors are kept: --back goes back, --finish drops them")
+    if reembedding.rejected_item_count:
+        typer.echo(f"{reembedding.rejected_item_count} items rejected by the new model")
+    if reembedding.error_reason:
+        typer.echo(f"retrying after an error: {_describe_error(reembedding)}")
+    if reembedding.state == akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
+        typer.echo(
+            "the previous vectors are kept: --rollback serves them again, --commit drops them"
+        )
 
 
-def _tell_estimate(estimate: pb.EstimateReembeddingResponse, *, as_json: bool) -> None:
+def _print_estimate(estimate: akin.EstimateReembeddingResponse, *, as_json: bool) -> None:
     if as_json:
-        console.print_json(_plain(estimate))
+        console.print_message(estimate)
         return
     about = "about " if estimate.sampled else ""
-    typer.echo(f"to: {console.space_line(estimate.space)}")
+    typer.echo(f"to: {console.describe_space(estimate.space)}")
     typer.echo(
-        f"{about}{estimate.texts} texts, of which {estimate.cached_texts} are embedded already; "
-        f"about {estimate.prompt_tokens} tokens"
+        f"{about}{estimate.text_count} texts, {estimate.cached_text_count} of them already "
+        f"embedded; about {estimate.prompt_token_count} tokens"
     )
     typer.echo(
-        f"about {estimate.cost_usd:.4f} US dollars (0: price not known, or free), "
-        f"{estimate.seconds:.1f} s at best"
+        f"about {estimate.cost_usd:.4f} US dollars (0 if free or if the price is unknown), "
+        f"at least {estimate.duration.ToMilliseconds() / 1e3:.1f} s"
     )
-
-
-def _plain(message: Message) -> object:
-    return MessageToDict(message, preserving_proto_field_name=True)

@@ -1,4 +1,4 @@
-"""`akin restore`: put a backup into a data folder."""
+"""`akin restore`: restores a backup into a data folder without data."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from typing import Annotated
 import typer
 
 from service import errors
-from service.cli import console
-from service.cli.backup import DataDir, print_contents
+from service.cli import console, options
+from service.cli.backup import print_contents
 from service.settings import SettingsError, load_settings
-from service.storage.backup import restore as read_backup
+from service.storage.backup import restore_backup as restore_data
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="File that akin backup made.", dir_okay=False)],
-    data_dir: DataDir = None,
-    as_json: console.AsJson = False,
+    file: Annotated[Path, typer.Argument(help="File that akin backup created.", dir_okay=False)],
+    data_dir: options.DataDirOption = None,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Check a backup and put it into a data folder that has no data yet."""
+    """Check a backup and restore it into a data folder without data."""
     try:
-        contents = read_backup(file.absolute(), data_dir or load_settings().data_dir)
+        contents = restore_data(file.absolute(), data_dir or load_settings().data_dir)
     except (errors.AkinError, SettingsError) as exc:
-        typer.echo(f"akin restore: {exc}", err=True)
-        raise typer.Exit(1) from None
+        console.exit_with_error(str(exc), command="akin restore")
     print_contents(file, contents, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`akin search`: which passages of items' texts are most like a text."""
+"""`akin search`: prints the passages of item texts that are most similar to a text."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ import typer
 from rich.padding import Padding
 from rich.text import Text
 
-from service.cli import analysis_output, console
+from service.cli import console, options
+from service.cli.connection import open_client
 
 INDENT = 2
-WIDTH = 100
-"""Lines longer than this are hard to read."""
+
+# Longer lines are hard to read.
+LINE_CHARACTERS = 100
 
 
-def search(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    text: Annotated[str, typer.Argument(help="What to look for.")],
-    limit: Annotated[int, typer.Option(help="The most to return.")] = 10,
-    min_score: Annotated[float | None, typer.Option(help="The least score that may come.")] = None,
+def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command)
+    text: Annotated[str, typer.Argument(help="Text to search for.")],
+    limit: options.LimitOption = 10,
+    min_score: options.MinScoreOption = None,
     per_item: Annotated[
-        int, typer.Option(help="The most passages of one item; 0 for any number.")
+        int, typer.Option(help="Maximum number of passages of one item. 0: unlimited.")
     ] = 0,
-    where: console.Where = None,
-    address: console.Address = console.DEFAULT_ADDRESS,
-    as_json: console.AsJson = False,
+    filter_json: options.FilterOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
 ) -> None:
-    """Print the passages of items' texts that are most like a text, best first."""
-    only = console.only(where)
-    with console.connected(address) as client, console.working("passages"):
-        found = client.search_passages(
-            text, limit=limit, where=only, min_score=min_score, passages_per_item=per_item
+    """Print the passages of item texts that are most similar to a text, best first."""
+    filter_ = options.parse_filter(filter_json)
+    with open_client(address) as client, console.show_spinner("passages"):
+        response = client.search_passages(
+            text, limit=limit, where=filter_, min_score=min_score, limit_per_item=per_item
         )
     if as_json:
-        console.print_json(analysis_output.plain(found))
-    elif not found.passages:
-        typer.echo("nothing was found")
-    for each in () if as_json else found.passages:
-        _show(each)
+        console.print_message(response, with_zeros=True)
+        return
+    if not response.passages:
+        typer.echo("no passages found")
+    for passage in response.passages:
+        _print(passage)
 
 
-def _show(passage: akin.Passage) -> None:
-    """The passage's score and place in bold, and its text below, wrapped."""
-    place = f"bytes {passage.start_offset:,} to {passage.end_offset:,}"
-    console.out.print(Text(f"{passage.score:.3f}  {passage.item_id}  {place}", style="bold"))
-    width = min(console.out.width, WIDTH)
+def _print(passage: akin.Passage) -> None:
+    """Print the score and position of a passage in bold, and its text below."""
+    position = f"bytes {passage.start_offset:,} to {passage.end_offset:,}"
+    console.out.print(Text(f"{passage.score:.3f}  {passage.item_id}  {position}", style="bold"))
+    width = min(console.out.width, LINE_CHARACTERS)
     console.out.print(Padding(Text(passage.text), (0, 0, 1, INDENT)), width=width)

@@ -8,9 +8,9 @@ import sys
 import typer
 
 
-def serve() -> None:
-    """Run the server until SIGTERM or SIGINT. Settings are environment variables AKIN_*."""
-    # What these import takes time that the other commands can do without.
+def run_server() -> None:
+    """Run the server until SIGTERM or SIGINT. Environment variables AKIN_* configure it."""
+    # Slow to import, and other commands do not need them.
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, load_settings  # noqa: PLC0415

@@ -1,42 +1,50 @@
-"""`akin status`: whether a server is up, what it holds, and what waits and why."""
+"""`akin status`: prints the state of a server."""
 
 from __future__ import annotations
 
 import akin
 import typer
-from google.protobuf.json_format import MessageToDict
 
-from service.cli import console
+from service.cli import console, options
+from service.cli.connection import open_client
 
 
-def status(
-    address: console.Address = console.DEFAULT_ADDRESS, as_json: console.AsJson = False
+def print_status(
+    address: options.AddressOption = options.DEFAULT_ADDRESS, as_json: options.JsonOption = False
 ) -> None:
-    """Print whether a server is ready, what it holds and what waits; exit code 1 if it is not."""
-    with console.connected(address) as client:
+    """Print the state of a server and of a catalog.
+
+    Exits with status 1 if the server is not ready.
+    """
+    with open_client(address) as client:
         serving = client.is_serving()
         catalog = client.get_catalog() if serving else None
     if as_json:
-        figures = MessageToDict(catalog, preserving_proto_field_name=True) if catalog else None
-        console.print_json({"address": address, "serving": serving, "catalog": figures})
+        stats = console.to_dict(catalog) if catalog else None
+        console.print_json({"address": address, "serving": serving, "catalog": stats})
     elif catalog is None:
-        typer.echo(f"{address}: not serving yet")
+        typer.echo(f"{address}: not ready")
     else:
-        typer.echo(f"{address}: serving, {catalog.item_count} items")
+        typer.echo(f"{address}: ready, {catalog.item_count} items")
         _print(catalog)
     if not serving:
         raise typer.Exit(1)
 
 
 def _print(catalog: akin.Catalog) -> None:
-    typer.echo(f"embedding: {console.space_line(catalog.space)}")
+    typer.echo(f"model: {console.describe_space(catalog.space)}")
     index = catalog.index
     if index.graph_vector_count:
-        built = ", more being built" if index.building else ""
-        typer.echo(f"index: {index.graph_vector_count} of {index.vector_count} in graphs{built}")
-    if catalog.embedding_problem:
-        typer.echo(f"embedding fails: {catalog.embedding_problem}")
-    for each in catalog.pending:
-        typer.echo(f"{each.count} items wait: {each.reason}")
-    for day in catalog.usage[:1]:
-        typer.echo(f"{day.day}: {day.prompt_tokens} tokens, {day.cost_usd:.4f} US dollars")
+        building = "; building more" if index.building else ""
+        typer.echo(
+            f"index: {index.graph_vector_count} of {index.vector_count} vectors in graphs{building}"
+        )
+    if catalog.embedding_error_reason:
+        typer.echo(
+            f"embedding fails: {catalog.embedding_error_reason}: {catalog.embedding_error_message}"
+        )
+    for pending in catalog.pending_items:
+        typer.echo(f"{pending.item_count} pending items: {pending.reason}: {pending.message}")
+    for day in catalog.daily_usage[:1]:
+        cost = f"{day.prompt_token_count} tokens, {day.cost_usd:.4f} US dollars"
+        typer.echo(f"embedding usage on {day.day}: {cost}")

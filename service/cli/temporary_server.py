@@ -1,4 +1,4 @@
-"""A server of a command's own, for as long as the command needs it."""
+"""Server process that runs only while a command needs it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,48 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
+from service.cli import console
+
+# Settings of the user's own server that must not apply to one that only this command calls.
+UNSET_SETTINGS = (
+    "metrics_listen",
+    "health_listen",
+    "api_keys",
+    "tls_certificate",
+    "tls_key",
+    "tls_client_authority",
+)
 
 
 @contextmanager
-def temporary_server(folder: str, **settings: str) -> Iterator[str]:
-    """Runs `akin serve` on a free port with its data in `folder` and yields its address.
+def run_temporary_server(folder: str, **settings: str) -> Iterator[str]:
+    """Run `akin serve` on a free port with its data in `folder` and yield its address.
 
-    Settings go by their names in lower case without the prefix, and stand above the environment's.
+    Exits with status 1 if the server does not start.
+
+    Args:
+        folder: data folder.
+        settings: settings by lower-case name without prefix; they override the environment.
     """
-    chosen = {"listen": "127.0.0.1:0", "data_dir": folder, "log_level": "info"}
-    # Nobody but this command calls it.
-    chosen |= dict.fromkeys(
-        ("metrics_listen", "health_listen", "api_keys", "tls_certificate", "tls_key"), ""
-    )
-    chosen |= {"tls_client_authority": "", "workers": "1", **settings}
-    own = {f"AKIN_{name.upper()}": value for name, value in chosen.items()}
+    values = {
+        **dict.fromkeys(UNSET_SETTINGS, ""),
+        "listen": "127.0.0.1:0",
+        "data_dir": folder,
+        "log_level": "info",
+        "workers": "1",
+        **settings,
+    }
+    environment = {
+        **os.environ,
+        **{f"AKIN_{name.upper()}": value for name, value in values.items()},
+    }
     command = [sys.executable, "-m", "service", "serve"]
-    process = subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.PIPE)  # noqa: S603
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)  # noqa: S603
     try:
-        address = _address(process)
+        address = _wait_for_address(process)
         if address is None:
-            typer.echo("akin: the server did not start", err=True)
-            raise typer.Exit(1)
-        # Its log must go somewhere, or the server would wait for a reader.
+            console.exit_with_error("the server did not start")
+        # The server blocks on its log unless somebody reads it.
         threading.Thread(target=process.communicate, daemon=True).start()
         yield address
     finally:
@@ -41,8 +59,8 @@ def temporary_server(folder: str, **settings: str) -> Iterator[str]:
         process.wait()
 
 
-def _address(process: subprocess.Popen[bytes]) -> str | None:
-    """Reads the server's log until it serves; None if it ends before."""
+def _wait_for_address(process: subprocess.Popen[bytes]) -> str | None:
+    """Read the server's log until it serves; return None if the server ends before that."""
     for line in process.stdout or ():
         event = json.loads(line)
         if event["event"] == "serving":

@@ -34,6 +34,7 @@ class DuplicatesQuery:
     item_id: str = ""
     min_similarity: float = DEFAULT_MIN_SIMILARITY
     filter: Filter | None = None
+    exact: bool = False
 
 
 class DuplicateItem(NamedTuple):
@@ -41,6 +42,14 @@ class DuplicateItem(NamedTuple):
 
     item_id: str
     similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Near-duplicate items, the oldest one first; `truncated` if the group is incomplete."""
+
+    items: Sequence[DuplicateItem]
+    truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +61,9 @@ class DuplicatesProgress:
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroups:
-    """Groups of near-duplicate items, largest first; the oldest item of a group is its first."""
+    """Groups of near-duplicate items, largest first."""
 
-    groups: Sequence[Sequence[DuplicateItem]]
+    groups: Sequence[DuplicateGroup]
     coverage: Coverage
 
 
@@ -65,6 +74,7 @@ class OutliersQuery:
     limit: int = limits.OUTLIERS_DEFAULT
     filter: Filter | None = None
     full: bool = False
+    exact: bool = False
 
 
 class Outlier(NamedTuple):
@@ -144,6 +154,7 @@ class ClassificationQuery:
     neighbor_count: int = limits.LABEL_NEIGHBORS_DEFAULT
     limit: int = limits.LABELS_DEFAULT
     exclude_item_ids: tuple[str, ...] = ()
+    exact: bool = False
 
 
 class Label(NamedTuple):
@@ -179,7 +190,7 @@ class PassagesQuery:
     filter: Filter | None = None
     min_score: float | None = None
     limit_per_item: int = 0
-    min_sequence: int = 0
+    exact: bool = False
 
 
 class Passage(NamedTuple):

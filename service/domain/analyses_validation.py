@@ -61,17 +61,15 @@ def classification_violations(query: ClassificationQuery) -> Iterator[Violation]
         yield from id_violations(item_id, f"exclude_item_ids[{number}]")
 
 
-def passages_violations(query: PassagesQuery, last_sequence: int) -> Iterator[Violation]:
-    """Validate a query for passages, in a catalog whose last write is `last_sequence`."""
+def passages_violations(query: PassagesQuery) -> Iterator[Violation]:
+    """Validate a query for passages."""
     yield from text_violations(query.text, "text")
     yield from _limit_violations("limit", query.limit, limits.PASSAGES)
     yield from _filter_violations(query.filter)
     if query.min_score is not None and not math.isfinite(query.min_score):
         yield Violation("min_score", "must be a finite number")
     if query.limit_per_item < 0:
-        yield Violation("passages_per_item", "must not be negative")
-    if not 0 <= query.min_sequence <= last_sequence:
-        yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
+        yield Violation("limit_per_item", "must not be negative")
 
 
 def _limit_violations(field: str, value: int, maximum: int) -> Iterator[Violation]:

@@ -22,12 +22,16 @@ class Generation:
 
 
 class GenerationState(StrEnum):
-    """What a generation is for; what is cancelled or dropped is being removed."""
+    """What a generation is for.
+
+    The next generation is embedding or indexing. The rows of a cancelled or dropped one are being
+    removed.
+    """
 
     SERVING = "serving"
     EMBEDDING = "embedding"
     INDEXING = "indexing"
-    KEPT = "kept"
+    PREVIOUS = "previous"
     CANCELLED = "cancelled"
     DROPPED = "dropped"
 
@@ -42,14 +46,19 @@ class LiveGeneration:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRecord:
-    """A generation, since when it is there, what filling it took, and why it does not get on."""
+    """A generation with its start time, and the usage and error of its background embedding.
+
+    `problem_reason` is the reason code of the error that stops the embedding, and `problem_message`
+    its explanation; both are empty if there is none.
+    """
 
     generation: Generation
     state: GenerationState
     model: Model
     start_us: int
     spent: TokenUsage
-    problem: str
+    problem_reason: str
+    problem_message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +73,21 @@ class CatalogRecord:
 
     @property
     def serving(self) -> GenerationRecord:
-        """The generation that answers are made from."""
-        return next(each for each in self.generations if each.state is GenerationState.SERVING)
+        """The generation that serves."""
+        (serving,) = self._in_state(GenerationState.SERVING)
+        return serving
 
     @property
-    def other(self) -> GenerationRecord | None:
-        """The generation that is being filled, or is kept."""
-        return next(
-            (each for each in self.generations if each.state is not GenerationState.SERVING), None
-        )
+    def next(self) -> GenerationRecord | None:
+        """The generation that will serve after the switch; None without a re-embedding."""
+        records = self._in_state(GenerationState.EMBEDDING, GenerationState.INDEXING)
+        return records[0] if records else None
+
+    @property
+    def previous(self) -> GenerationRecord | None:
+        """The generation that served before the switch; None before it and after its commit."""
+        records = self._in_state(GenerationState.PREVIOUS)
+        return records[0] if records else None
+
+    def _in_state(self, *states: GenerationState) -> list[GenerationRecord]:
+        return [record for record in self.generations if record.state in states]

@@ -33,13 +33,18 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class StoredItem:
-    """An item as the store holds it: the version that `sequence` wrote."""
+    """An item as the store holds it: the version that `sequence` wrote.
+
+    `pending_reason` is the reason code of the error that keeps it pending, and `pending_message`
+    its explanation; both are empty if it is not pending.
+    """
 
     item: Item
     state: ItemState
     sequence: int
     update_time_us: int
     pending_reason: str = ""
+    pending_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,6 @@ class Query:
     exclude_item_ids: tuple[str, ...] = ()
     min_score: float | None = None
     full: bool = False
-    min_sequence: int = 0
     exact: bool = False
     filter: Filter | None = None
     diversity: float = 0.0

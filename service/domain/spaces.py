@@ -28,7 +28,7 @@ class Space:
     dimensions: int
     template: str = "{text}"
     query_template: str = "{text}"
-    normalisation: str = "l2"
+    normalization: str = "l2"
 
     @property
     def fingerprint(self) -> str:
@@ -40,7 +40,7 @@ class Space:
                 "dimensions": self.dimensions,
                 "template": self.template,
                 "query_template": self.query_template,
-                "normalisation": self.normalisation,
+                "normalization": self.normalization,
             },
             sort_keys=True,
         )

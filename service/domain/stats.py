@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -12,28 +12,38 @@ from service.domain.usage import DailyUsage
 
 
 class IndexStats(NamedTuple):
-    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
+    """What a vector index consists of."""
 
-    vectors: int
-    graph_vectors: int = 0
-    void_vectors: int = 0
-    listed_vectors: int = 0
+    vectors: int  # that searches can find
+    graph_vectors: int = 0  # of them, those in graphs
+    deleted_vectors: int = 0  # in graphs, and beside `vectors`
+    neighbor_lists: int = 0
     building: bool = False
     memory_bytes: int = 0
 
 
+class PendingGroup(NamedTuple):
+    """The number of pending items with the same reason code and message."""
+
+    reason: str
+    message: str
+    item_count: int
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogStats:
-    """What operators want to know of a catalog; pending counts items by reason, most first."""
+    """What operators want to know of a catalog; the largest group of pending items comes first."""
 
     name: str
     item_count: int
     user_count: int
     sequence: int
+    indexed_sequence: int
     space: Space
-    pending: Mapping[str, int]
+    pending: Sequence[PendingGroup]
     usage: Sequence[DailyUsage]
-    embedding_problem: str
+    embedding_error_reason: str
+    embedding_error_message: str
     index: IndexStats
     vector_storage: VectorStorage
 
@@ -43,7 +53,7 @@ class ReembeddingState(Enum):
 
     EMBEDDING = "embedding"
     INDEXING = "indexing"
-    SWITCHED = "switched"
+    SERVING = "serving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,5 +68,6 @@ class Reembedding:
     rejected_item_count: int
     prompt_tokens: int
     cost_usd: float
-    problem: str
+    problem_reason: str
+    problem_message: str
     start_us: int

@@ -69,7 +69,12 @@ def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
     """Validate an item to be written at the time `now_us`."""
     yield from id_violations(item.item_id, f"{path}.item_id")
     yield from text_violations(item.text, f"{path}.text")
-    yield from _attributes_violations(item.attributes, f"{path}.attributes")
+    yield from attributes_violations(item.attributes, f"{path}.attributes")
+    yield from expire_time_violations(item, path, now_us)
+
+
+def expire_time_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
+    """Validate that an item written at the time `now_us` expires later."""
     if item.expire_time_us is not None and item.expire_time_us <= now_us:
         yield Violation(f"{path}.expire_time", "must lie in the future")
 
@@ -98,8 +103,8 @@ def user_violations(user: User, path: str) -> Iterator[Violation]:
         item_ids.add(liked.item_id)
 
 
-def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
-    """Validate a query for recommendations, in a catalog whose last write is `last_sequence`."""
+def query_violations(query: Query) -> Iterator[Violation]:
+    """Validate a query for recommendations."""
     yield from _source_violations(query.source)
     if not 1 <= query.limit <= limits.RECOMMENDATIONS:
         yield Violation(
@@ -107,12 +112,8 @@ def query_violations(query: Query, last_sequence: int) -> Iterator[Violation]:
         )
     if query.filter is not None:
         yield from filter_violations(query.filter)
-    yield from _count_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
-    for number, item_id in enumerate(query.exclude_item_ids[: limits.EXCLUDED_ITEMS]):
-        yield from id_violations(item_id, f"exclude_item_ids[{number}]")
+    yield from ids_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
     yield from _reranking_violations(query)
-    if not 0 <= query.min_sequence <= last_sequence:
-        yield Violation("min_sequence", f"must be between 0 and the last write, {last_sequence}")
 
 
 def _source_violations(source: Source | None) -> Iterator[Violation]:
@@ -180,6 +181,13 @@ def id_violations(value: str, path: str) -> Iterator[Violation]:
         yield Violation(path, "must not contain control characters")
 
 
+def ids_violations(values: Sequence[str], limit: int, path: str) -> Iterator[Violation]:
+    """Validate a list of ids; of a list that is too long, the first `limit`."""
+    yield from _count_violations(values, limit, path)
+    for position, value in enumerate(values[:limit]):
+        yield from id_violations(value, f"{path}[{position}]")
+
+
 def text_violations(value: str, path: str) -> Iterator[Violation]:
     """Validate a text to embed."""
     if not value.strip():
@@ -188,7 +196,8 @@ def text_violations(value: str, path: str) -> Iterator[Violation]:
         yield Violation(path, f"must be at most {limits.TEXT_BYTES} bytes of UTF-8")
 
 
-def _attributes_violations(attributes: Mapping[str, JsonValue], path: str) -> Iterator[Violation]:
+def attributes_violations(attributes: Mapping[str, JsonValue], path: str) -> Iterator[Violation]:
+    """Validate the attributes of an item."""
     if not attributes:
         return
     size = _AttributesSize()

@@ -17,10 +17,10 @@ from service.telemetry import call_context
 class UsageStore(Protocol):
     """The store of the embedding usage of each day."""
 
-    async def spend_by_day(self, days: int) -> Mapping[str, TokenUsage]:
+    async def list_days(self, days: int) -> Mapping[str, TokenUsage]:
         """Return the usage of the last days with any, latest first, by YYYY-MM-DD in UTC."""
 
-    async def add_spend(self, day: str, spent: TokenUsage) -> None:
+    async def add(self, day: str, usage: TokenUsage) -> None:
         """Add to the usage of a day, YYYY-MM-DD in UTC."""
 
 
@@ -39,7 +39,7 @@ class Budget:
         if self._budget_usd is None:
             return
         # Read each time, because other processes over the same data spend the same budget.
-        usage_by_day = await self._store.spend_by_day(1)
+        usage_by_day = await self._store.list_days(1)
         today = usage_by_day.get(format_utc_day(self._clock_us()), TokenUsage())
         if today.cost_usd >= self._budget_usd:
             raise errors.BudgetSpent(
@@ -48,7 +48,7 @@ class Budget:
 
     async def record(self, usage: TokenUsage) -> None:
         """Add to the usage of today."""
-        await self._store.add_spend(format_utc_day(self._clock_us()), usage)
+        await self._store.add(format_utc_day(self._clock_us()), usage)
 
 
 class MeteredEmbedder:

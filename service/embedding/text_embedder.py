@@ -30,7 +30,7 @@ from service.telemetry import call_context
 class VectorStore(Protocol):
     """The store of vectors by the hash of their text."""
 
-    async def vectors(
+    async def get_many(
         self, generation: Generation, hashes: Sequence[bytes]
     ) -> Mapping[bytes, Vector]:
         """Return the stored vectors in the generation's space, by hash.
@@ -137,7 +137,14 @@ class TextEmbedder:
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """Return the usage of embedding texts of items, with estimated tokens and no cost."""
-        prompts = self._render(texts, self.space.template)
+        return await self._estimate(texts, self.space.template)
+
+    async def estimate_queries(self, texts: Iterable[str]) -> EmbeddingUsage:
+        """Return the usage of embedding query texts, with estimated tokens and no cost."""
+        return await self._estimate(texts, self.space.query_template)
+
+    async def _estimate(self, texts: Iterable[str], template: str) -> EmbeddingUsage:
+        prompts = self._render(texts, template)
         hashes = _hash_prompts(prompts)
         vectors = await self._look_up(hashes)
         new_texts = _find_new_texts(prompts, vectors)
@@ -202,7 +209,7 @@ class TextEmbedder:
         vectors = self._look_up_cache(hashes)
         missing = {key: prompt for prompt, key in hashes.items() if prompt not in vectors}
         if missing:
-            stored = await self._store.vectors(self._generation, list(missing))
+            stored = await self._store.get_many(self._generation, list(missing))
             for key, vector in stored.items():
                 vectors[missing[key]] = vector
                 self._cache.put(key, vector)

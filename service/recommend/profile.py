@@ -22,10 +22,10 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
 from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Owned, Vectors
+from service.index.vector_index import OwnedVectors, Vectors
 from service.recommend.pooled_retrieval import SOURCES
 from service.recommend.scoring import Sources
-from service.storage import Store
+from service.storage.users import UserStore
 
 LEAST_WEIGHT = 1e-6
 """A weight below this share of the largest counts as this."""
@@ -79,12 +79,12 @@ def present(profile: Profile, item_index: ItemIndex) -> QueryVectors:
     here: list[LikedItem] = []
     missing: list[LikedItem] = []
     for each in profile.items:
-        (missing if item_index.key(each.item_id) is None else here).append(each)
+        (missing if item_index.find_key(each.item_id) is None else here).append(each)
     counting = _strongest(here, SOURCES - len(profile.texts))
     found = [
         *(each.vectors for each in profile.texts),
         *_split(
-            item_index.index.vectors(item_index.keys(each.item_id for each in counting)),
+            item_index.vectors.get(item_index.find_keys(each.item_id for each in counting)),
             len(counting),
         ),
     ]
@@ -95,7 +95,7 @@ def present(profile: Profile, item_index: ItemIndex) -> QueryVectors:
         ],
         sources=_sources(profile, counting, chunks := _spread(found)),
         owners=np.repeat(np.arange(len(chunks)), [len(each) for each in chunks]),
-        own_keys=item_index.keys(each.item_id for each in here),
+        own_keys=item_index.find_keys(each.item_id for each in here),
         missing_item_ids=tuple(dict.fromkeys(each.item_id for each in missing)),
     )
 
@@ -126,7 +126,7 @@ def _spread(chunks: Sequence[Vectors]) -> list[Vectors]:
     ]
 
 
-def _split(owned: Owned, number: int) -> list[Vectors]:
+def _split(owned: OwnedVectors, number: int) -> list[Vectors]:
     """The vectors of each of `number` items."""
     if not number:
         return []
@@ -145,8 +145,10 @@ def _strongest(items: Sequence[LikedItem], number: int) -> Sequence[LikedItem]:
 class ProfileReader:
     """Reads the profile of sources, from the store and the embedder."""
 
-    def __init__(self, store: Store, generation: Generation, text_embedder: TextEmbedder) -> None:
-        self._store = store
+    def __init__(
+        self, users: UserStore, generation: Generation, text_embedder: TextEmbedder
+    ) -> None:
+        self._users = users
         self._generation = generation
         self._text_embedder = text_embedder
 
@@ -167,7 +169,7 @@ class ProfileReader:
             case ExamplesSource():
                 return await self._examples(source)
             case UserSource(user_id):
-                stored = await self._store.get_user(self._generation, user_id)
+                stored = await self._users.get(self._generation, user_id)
                 if stored is None:
                     raise errors.UserNotFound("there is no such user")
                 texts, usage = await self._texts(_preferred(stored.user.preferences))

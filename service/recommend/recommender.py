@@ -20,8 +20,6 @@ from service.domain.recommendations import (
     TextSource,
 )
 from service.domain.shingles import COMPARED_CHARACTERS, Shingles
-from service.domain.validation import query_violations
-from service.domain.violations import Violation
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.recommend.explanation import only, reasons
@@ -29,7 +27,7 @@ from service.recommend.pooled_retrieval import corpus_statistics
 from service.recommend.profile import Profile, ProfileReader
 from service.recommend.reranking import nearest_better, varied
 from service.recommend.retrieval import Candidates, Retriever
-from service.storage import Store
+from service.storage.items import ItemStore
 
 T = TypeVar("T")
 
@@ -52,36 +50,27 @@ class Recommender:
 
     def __init__(
         self,
-        store: Store,
+        items: ItemStore,
         generation: Generation,
         follower: Follower,
         profile: ProfileReader,
         retriever: Retriever,
     ) -> None:
-        self._store = store
+        self._item_store = items
         self._generation = generation
         self._follower = follower
         self._profile = profile
         self._retriever = retriever
 
-    async def recommend(self, query: Query, found: Sequence[Violation] = ()) -> Recommendations:
-        """The items most similar to the query's source, best first.
-
-        Args:
-            query: the question.
-            found: what reading the request found wrong with it, to be told with the rest.
+    async def recommend(self, query: Query) -> Recommendations:
+        """Return the items most similar to the source of a valid query, best first.
 
         Raises:
-            InvalidRequest: the query breaks the contract.
+            InvalidRequest: the model rejects a text.
             ItemNotFound, UserNotFound: the source does not exist.
-            EmbeddingUnavailable: the source has no vector for now.
+            EmbeddingUnavailable: the source has no vector now.
         """
-        last = self._store.last_sequence
-        if query.min_sequence > last:
-            last = await self._store.refresh()
-        errors.raise_if_invalid((*query_violations(query, last), *found))
-        assert query.source is not None  # noqa: S101  (or it broke the contract)
-        await self._follower.reached(query.min_sequence)
+        assert query.source is not None  # noqa: S101  (a valid query has a source)
         profile = await self._profile.read(query.source)
         candidates, chosen = await self._chosen(query, profile)
         items: Mapping[str, StoredItem] = {}
@@ -90,7 +79,7 @@ class Recommender:
                 items = await self._items(query, candidates, chosen)
                 if len(items) == len(chosen):
                     break
-                await self._follower.reached(await self._store.refresh())
+                await self._follower.wait_for(await self._item_store.refresh())
                 candidates, chosen = await self._chosen(query, profile)
         because = await self._reasons(query, candidates, chosen) if query.explain else {}
         ranked = [candidates.ranked[position][:2] for position in chosen]
@@ -138,7 +127,7 @@ class Recommender:
         found = await self._follower.read(
             lambda item_index: self._retriever.found(item_index, query, profile, size),
             queries=profile.number,
-            conditions=self._follower.conditions(query.filter),
+            conditions=self._follower.count_conditions(query.filter),
         )
         if found is None:
             raise await self._without_vector(profile.items[0].item_id)
@@ -152,7 +141,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
+        texts = await self._item_store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -171,16 +160,18 @@ class Recommender:
             return {item_id: only(query.source, score) for item_id, score, _ in ranked}
 
         def work(item_index: ItemIndex) -> Mapping[str, tuple[Explanation, ...]]:
-            ids = [item_id for item_id, _, _ in ranked if item_index.key(item_id) is not None]
+            ids = [item_id for item_id, _, _ in ranked if item_index.find_key(item_id) is not None]
             if profile is None or not ids:
                 return {}
-            told = reasons(item_index, corpus_statistics(item_index), item_index.keys(ids), profile)
+            told = reasons(
+                item_index, corpus_statistics(item_index), item_index.find_keys(ids), profile
+            )
             return dict(zip(ids, told, strict=True))
 
         return await self._follower.read(work, queries=1)
 
     async def _without_vector(self, item_id: str) -> errors.AkinError:
-        found = await self._store.get_items(self._generation, [item_id])
+        found = await self._item_store.get_many(self._generation, [item_id])
         if item_id in found and found[item_id].state is ItemState.PENDING:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
@@ -190,7 +181,7 @@ class Recommender:
     ) -> Mapping[str, StoredItem]:
         """The chosen items, but for those that went, or may pass the filter no more, since."""
         ids = [candidates.ranked[position][0] for position in chosen]
-        found = await self._store.get_items(self._generation, ids)
+        found = await self._item_store.get_many(self._generation, ids)
         if query.filter is None:
             return found
         return {

@@ -1,171 +1,238 @@
-"""Makes catalogs and generations from concrete classes, which only this file and app.py name."""
+"""Makes the parts of one worker from concrete classes, which only this module chooses."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from service import errors
-from service.analysis.analyst import Analyst
+from service.analysis.classification import TextClassifier
+from service.analysis.clusters import Clusterer
+from service.analysis.duplicates import DuplicateSearch
+from service.analysis.outliers import OutlierSearch
+from service.analysis.passage_search import PassageSearch
+from service.api.analysis_servicer import AnalysisServicer
+from service.api.auth import KeyAuthorizer, OpenAuthorizer
+from service.api.catalog_servicer import CatalogServicer
+from service.api.recommender_servicer import RecommenderServicer
+from service.api.server import Server, Servicers
+from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
-from service.background.reembedding import Filler, Switcher
-from service.catalog.handle import Generations, GenerationWriter, OpenGeneration
+from service.background.reembedding import GenerationFiller, GenerationSwitch
+from service.catalog.admin import CatalogAdmin
+from service.catalog.factory import Work
+from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import Catalogs, CatalogServices, OpenCatalog, Work
-from service.domain.generations import Generation, GenerationRecord, GenerationState
-from service.domain.spaces import VectorStorage
+from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.reembedding import Reembeddings
+from service.catalog.stats import StatsReader
+from service.catalog.users import CatalogUsers
+from service.domain.clock import clock_us
+from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.spaces import ModelChoice, VectorStorage
+from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, Spawn
-from service.index.faiss_tiers import TieredIndex
+from service.embedding.providers import ProbedModel, probe_model
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotAdopter
-from service.index.snapshots import Origin, Snapshots
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage import Registry, Store
+from service.storage.stores import Stores
+from service.telemetry.calls import CallTelemetry
 
+# Delay before another attempt at reading the catalogs, if the store cannot be read.
 RETRY_SECONDS = 1.0
 
 
-class Parts:
-    """Makes the parts of one worker's catalogs.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of `count` processes that serve the same data on the same port."""
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker does the background work of all."""
+        return self.number == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process serves the same data."""
+        return self.count == 1
+
+
+class Wiring:
+    """The parts of one worker.
 
     Args:
-        settings: what they are like.
-        leads: whether this worker does what is done once for all of them.
-        alone: whether there is no other.
-        store, registry: where everything is.
-        embedders: what embeds.
-        spawn: starts work.
-        clock_us: microseconds since 1970 UTC.
+        settings: the settings of the server.
+        worker: which worker this is.
+        stores: the data on disk.
+        telemetry: observes calls and embedding.
+        spawn: starts a task that runs as long as the server.
+        stack: closes parts when the server ends.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  (what a worker has one of)
+    def __init__(
         self,
         settings: Settings,
-        leads: bool,
-        alone: bool,
-        store: Store,
-        registry: Registry,
-        embedder_pool: EmbedderPool,
+        worker: Worker,
+        stores: Stores,
+        telemetry: CallTelemetry,
         spawn: Spawn,
-        clock_us: Callable[[], int],
+        stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
-        self._leads = leads
-        self._alone = alone
-        self._store = store
-        self._registry = registry
-        self._embedder_pool = embedder_pool
+        self._worker = worker
+        self._stores = stores
+        self._telemetry = telemetry
         self._spawn = spawn
-        self._clock_us = clock_us
-        self._builders: dict[int, IndexBuilder] = {}
-        self.catalogs = Catalogs(store, registry, self, spawn)
+        budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, clock_us)
+        self.embedder_pool = EmbedderPool(settings, budget, telemetry.metrics, spawn, stack)
+        self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
+        self._index_builders: dict[int, IndexBuilder] = {}
 
-    async def writer(self, record: GenerationRecord) -> GenerationWriter:
-        """A generation that texts are embedded for."""
-        engine = await self._embedder_pool.get(record.model)
-        text_embedder = await self._embedder_pool.make_text_embedder(
-            self._store, record.generation, record.model
+    def make_server(self) -> Server:
+        """Return the gRPC server, which does not listen yet.
+
+        Raises:
+            KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
+        """
+        settings, stores = self._settings, self._stores
+        admin = CatalogAdmin(stores.generations, self.catalogs, self._find_model)
+        reembeddings = Reembeddings(stores, self.catalogs, self.embedder_pool, self._find_model)
+        return Server(
+            Servicers(
+                RecommenderServicer(self.catalogs, clock_us),
+                CatalogServicer(self.catalogs, admin, reembeddings),
+                AnalysisServicer(self.catalogs),
+            ),
+            OpenAuthorizer() if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
+            self._telemetry,
+            _tls_files(settings),
+            shared_port=not self._worker.is_alone,
+            reflective=settings.reflection,
         )
-        return GenerationWriter(record.generation, text_embedder, engine.fetch_usd_per_token)
 
-    def opened(
+    async def _find_model(self, choice: ModelChoice) -> ProbedModel:
+        return await probe_model(self._settings, choice)
+
+    async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
+        """Return a generation that texts are embedded for."""
+        embedder = await self.embedder_pool.get(record.model)
+        text_embedder = await self.embedder_pool.make_text_embedder(
+            self._stores.vectors, record.generation, record.model
+        )
+        return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
+
+    def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
-        """A generation that follows the store, from its snapshot if there is one, and its tasks."""
-        space = writer.text_embedder.space
+        """Return a generation that follows the store, from its snapshot if it has one."""
+        generation, space = writer.generation, writer.text_embedder.space
         if storage is VectorStorage.UNSPECIFIED:
             storage = VectorStorage(self._settings.index_vectors)
 
-        def empty_item_index() -> ItemIndex:
-            half = storage is VectorStorage.FLOAT16
-            return ItemIndex(TieredIndex(space.dimensions, half=half), self._clock_us)
+        def make_item_index() -> ItemIndex:
+            float16 = storage is VectorStorage.FLOAT16
+            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), clock_us)
 
-        origin = Origin(self._store.store_id, f"{space.fingerprint} {storage.value}")
-        snapshots = Snapshots(self._folder(writer.generation), origin, owner=self._leads)
-        item_index = empty_item_index()
-        if not snapshots.load(item_index, self._store.last_sequence):
-            item_index = empty_item_index()
-        follower = Follower(self._store, writer.generation, item_index)
-        upkeep: IndexBuilder | SnapshotAdopter
-        if self._leads:
-            upkeep = IndexBuilder(follower, snapshots, shared=not self._alone)
-            self._builders[writer.generation.generation_id] = upkeep
+        items = self._stores.items
+        origin = SnapshotOrigin(
+            self._stores.database.store_id, f"{space.fingerprint} {storage.value}"
+        )
+        snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
+        item_index = make_item_index()
+        if not snapshots.load(item_index, items.last_sequence):
+            item_index = make_item_index()
+        follower = Follower(items, generation, item_index)
+        maintenance: IndexBuilder | SnapshotLoader
+        if self._worker.leads:
+            maintenance = IndexBuilder(follower, snapshots, shared=not self._worker.is_alone)
+            self._index_builders[generation.generation_id] = maintenance
         else:
-            upkeep = SnapshotAdopter(self._store, follower, snapshots, empty_item_index)
+            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
         opened = OpenGeneration(
-            writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
+            generation, writer.text_embedder, writer.usd_per_token, follower, storage
         )
-        return opened, [follower.run(), upkeep.run()]
+        return opened, [follower.run(), maintenance.run()]
 
-    def services(self, generations: Generations) -> CatalogServices:
-        """The use cases of a catalog whose serving generation is as it is now."""
-        serving = generations.serving
-        profile = ProfileReader(self._store, serving.generation, serving.text_embedder)
-        retriever = Retriever(RANKINGS[self._settings.ranking], self._prior())
-        return CatalogServices(
-            CatalogItems(self._store, generations, self._clock_us),
-            Recommender(self._store, serving.generation, serving.follower, profile, retriever),
-            Analyst(self._store, serving.generation, serving.follower, serving.text_embedder),
+    def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
+        """Return the use cases of a catalog."""
+        stores, serving = self._stores, generations.serving
+        generation, follower = serving.generation, serving.follower
+        text_embedder = serving.text_embedder
+        profiles = ProfileReader(stores.users, generation, text_embedder)
+        retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
+        return CatalogHandle(
+            record=record,
+            generations=generations,
+            items=CatalogItems(stores.items, generations),
+            users=CatalogUsers(stores.users, generations),
+            stats=StatsReader(
+                stores.items, stores.users, stores.pending, stores.usage, generations
+            ),
+            recommender=Recommender(stores.items, generation, follower, profiles, retriever),
+            duplicates=DuplicateSearch(stores.items, generation, follower),
+            outliers=OutlierSearch(stores.items, generation, follower),
+            clusters=Clusterer(stores.items, generation, follower),
+            classifier=TextClassifier(stores.items, generation, follower, text_embedder),
+            passages=PassageSearch(stores.items, generation, follower, text_embedder),
         )
 
-    def background(
-        self, catalog: OpenCatalog, generation: GenerationWriter, state: GenerationState
+    def _make_prior(self) -> AttributePrior | None:
+        if not self._settings.prior_attribute:
+            return None
+        return AttributePrior(self._settings.prior_attribute, self._settings.prior_weight)
+
+    def make_background(
+        self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState
     ) -> list[Work]:
-        """What the leading worker does for a generation in this state."""
-        if not self._leads:
+        """Return the leading worker's background tasks for a generation in a state."""
+        if not self._worker.leads:
             return []
-        works: list[Work] = [
-            PendingEmbedder(self._store, generation.generation, generation.text_embedder).run()
-        ]
+        stores, generation = self._stores, writer.generation
+        tasks = [PendingEmbedder(stores.pending, generation, writer.text_embedder).run()]
         if state is GenerationState.EMBEDDING:
-            works.append(Filler(self._registry, generation, self._look).run())
-        if state is GenerationState.INDEXING and isinstance(generation, OpenGeneration):
-            works.append(self._switcher(catalog.generations, generation).run())
-        return works
+            filler = GenerationFiller(
+                stores.reembedding, stores.generations, writer, self._update_catalogs_soon
+            )
+            tasks.append(filler.run())
+        if state is GenerationState.INDEXING:
+            tasks.append(self._make_switch(serving, generation).run())
+        return tasks
 
-    async def forget(self, generation: Generation) -> None:
-        """Removes the snapshot of a generation that is gone."""
-        self._builders.pop(generation.generation_id, None)
-        if self._leads:
-            await _removed([self._folder(generation)])
-
-    async def tidy(self) -> None:
-        """Removes snapshots of generations that are no more."""
-        known = {
-            str(each.generation.generation_id)
-            for record in (await self._registry.catalogs()).values()
-            for each in record.generations
-        }
-        folder = self._settings.data_dir / "index"
-        found = folder.iterdir() if folder.is_dir() else ()
-        await _removed([each for each in found if each.name not in known])
-
-    def _switcher(self, generations: Generations, new: OpenGeneration) -> Switcher:
-        builder, last = self._builders[new.generation.generation_id], self._store.last_sequence
-
-        def ready() -> bool:
-            return generations.current and builder.settled_sequence >= last
-
-        return Switcher(
-            self._registry, generations.serving.generation, new.generation, ready, self._look
+    def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
+        builder, last = self._index_builders[next_.generation_id], self._stores.items.last_sequence
+        return GenerationSwitch(
+            self._stores.generations,
+            serving.generation,
+            next_,
+            lambda: builder.settled_sequence >= last,
+            self._update_catalogs_soon,
         )
 
-    def _look(self) -> None:
-        """Has the catalogs be brought to what the store says, as soon as it can be read."""
-        self._spawn(self._looked())
+    def _update_catalogs_soon(self) -> None:
+        self._spawn(self._update_catalogs())
 
-    async def _looked(self) -> None:
+    async def _update_catalogs(self) -> None:
+        """Apply what the store says of catalogs, as soon as it can be read."""
         while True:
             try:
                 return await self.catalogs.update()
@@ -173,16 +240,34 @@ class Parts:
                 structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _folder(self, generation: Generation) -> Path:
+    async def remove_files(self, generation: Generation) -> None:
+        """Remove the snapshots of a generation that is gone."""
+        self._index_builders.pop(generation.generation_id, None)
+        if self._worker.leads:
+            await _remove_folder(self._snapshot_folder(generation))
+
+    async def remove_unknown_files(self) -> None:
+        """Remove the snapshots of generations that do not exist."""
+        generation_ids = {
+            str(record.generation.generation_id)
+            for catalog in (await self._stores.generations.list_catalogs()).values()
+            for record in catalog.generations
+        }
+        folder = self._settings.data_dir / "index"
+        for snapshots in folder.iterdir() if folder.is_dir() else ():
+            if snapshots.name not in generation_ids:
+                await _remove_folder(snapshots)
+
+    def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / "index" / str(generation.generation_id)
 
-    def _prior(self) -> AttributePrior | None:
-        if not self._settings.prior_attribute:
-            return None
-        return AttributePrior(self._settings.prior_attribute, self._settings.prior_weight)
+
+def _tls_files(settings: Settings) -> TlsFiles | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
 
 
-async def _removed(folders: Sequence[Path]) -> None:
-    loop = asyncio.get_running_loop()
-    for each in folders:
-        await loop.run_in_executor(None, partial(shutil.rmtree, each, ignore_errors=True))
+async def _remove_folder(folder: Path) -> None:
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    await asyncio.get_running_loop().run_in_executor(None, remove)

@@ -1,7 +1,7 @@
-"""Starts the workers, starts again those that end, and ends with them.
+"""Starts the workers, restarts those that end, and ends with them.
 
-Each worker is a process that serves on the same port (SO_REUSEPORT: the kernel deals out the
-connections) over the same data. This process holds the port and the data folder's lock, and
+Each worker is a process that serves the same data on the same port (with SO_REUSEPORT the kernel
+distributes the connections). This process holds the port and the lock of the data folder, and
 otherwise only waits.
 """
 
@@ -21,32 +21,33 @@ import structlog
 
 from service import errors
 from service.settings import Settings
-from service.storage import locked, prepare
+from service.storage.data_folder import lock_folder, prepare_folder
 from service.telemetry import logging
 
+# Delay before a worker that ended is restarted.
 RESTART_SECONDS = 1.0
 
+# Time after its grace period at which a worker that does not end is killed.
 CLOSING_SECONDS = 10.0
-"""So long after its grace period a worker that was told to end is killed."""
 
+# Exit status of a worker that has printed why it cannot start.
 CANNOT_START = 2
-"""The exit code of a worker that has told why it cannot start."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 def serve_alone(settings: Settings) -> None:
-    """Serves in this process until SIGTERM or SIGINT.
+    """Serve in this process until SIGTERM or SIGINT.
 
     Raises:
-        AkinError: it cannot start.
+        AkinError: the server cannot start.
     """
-    with locked(settings.data_dir):
+    with lock_folder(settings.data_dir):
         _serve(settings, 0, lambda: None)
 
 
 async def supervise(settings: Settings) -> None:
-    """Keeps `settings.workers` workers running until SIGTERM or SIGINT, then has them drain.
+    """Keep `settings.workers` workers running until SIGTERM or SIGINT, then drain them.
 
     Raises:
         StoreUnavailable: another server uses the data folder.
@@ -54,48 +55,48 @@ async def supervise(settings: Settings) -> None:
         WorkerFailed: a worker ended at the start, before it served.
     """
     stop = asyncio.Event()
-    for signaled in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signaled, stop.set)
-    with locked(settings.data_dir), _reserved(settings.listen) as address:
-        prepare(settings.data_dir)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    with lock_folder(settings.data_dir), _reserve_port(settings.listen) as address:
+        prepare_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):
-                group.create_task(_Place(settings, number, stop).keep())
+                group.create_task(_WorkerKeeper(settings, number, stop).keep_running())
 
 
-class _Place:
-    """One worker after the other, in one place among several."""
+class _WorkerKeeper:
+    """Runs one worker, and another one whenever it ends."""
 
     def __init__(self, settings: Settings, number: int, stop: asyncio.Event) -> None:
         self._settings = settings
         self._number = number
         self._stop = stop
 
-    async def keep(self) -> None:
-        """Keeps a worker running until told to stop.
+    async def keep_running(self) -> None:
+        """Keep a worker running until `stop` is set.
 
         Raises:
-            WorkerFailed: the first one never served.
+            WorkerFailed: the first worker never served.
         """
-        events = structlog.get_logger()
+        log = structlog.get_logger()
         has_served = False
         while not self._stop.is_set():
             process, has_served = await self._run(has_served=has_served)
             if self._stop.is_set():
                 return
-            events.error("worker_ended", worker=self._number, exit_code=process.exitcode)
+            log.error("worker_ended", worker=self._number, exit_code=process.exitcode)
             if not has_served:
                 raise errors.WorkerFailed(f"worker {self._number} ended before it served")
-            await _at_most(RESTART_SECONDS, self._stop.wait())
+            await _wait_at_most(RESTART_SECONDS, self._stop.wait())
 
     async def _run(self, *, has_served: bool) -> tuple[SpawnProcess, bool]:
-        """Runs a worker to its end, or ends it."""
-        news, writer = _SPAWN.Pipe(duplex=False)
-        process = _SPAWN.Process(target=_work, args=(self._settings, self._number, writer))
+        """Run a worker until it ends or `stop` is set."""
+        receiver, sender = _SPAWN.Pipe(duplex=False)
+        process = _SPAWN.Process(target=_run_worker, args=(self._settings, self._number, sender))
         process.start()
-        writer.close()
-        ended = asyncio.create_task(_ended(process))
+        sender.close()
+        ended = asyncio.create_task(_wait_for_end(process))
         stopped = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -104,44 +105,45 @@ class _Place:
             if process.is_alive():
                 process.terminate()
                 grace_seconds = self._settings.shutdown_grace_seconds
-                await _at_most(grace_seconds + CLOSING_SECONDS, asyncio.shield(ended))
+                await _wait_at_most(grace_seconds + CLOSING_SECONDS, asyncio.shield(ended))
                 process.kill()
             await ended
             process.join()
-        return process, has_served or _has_news(news)
+        return process, has_served or _has_served(receiver)
 
 
-def _work(settings: Settings, number: int, news: Connection) -> None:
-    """The worker process."""
+def _run_worker(settings: Settings, number: int, sender: Connection) -> None:
+    """Run as the worker process."""
     logging.configure_logging(settings.log_level, number)
     try:
-        _serve(settings, number, lambda: news.send_bytes(b"serving"))
+        _serve(settings, number, lambda: sender.send_bytes(b"serving"))
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(f"akin serve: {exc}\n")
         sys.exit(CANNOT_START)
 
 
-def _serve(settings: Settings, number: int, serving: Callable[[], None]) -> None:
-    # These would only fill the memory of a process that watches others.
+def _serve(settings: Settings, number: int, on_serving: Callable[[], None]) -> None:
+    # A supervising process does not need the memory that these take.
     import uvloop  # noqa: PLC0415
 
     from service.server import app  # noqa: PLC0415
+    from service.server.wiring import Worker  # noqa: PLC0415
 
-    uvloop.run(app.serve(settings, app.Worker(number, settings.workers), serving))
+    uvloop.run(app.serve(settings, Worker(number, settings.workers), on_serving))
 
 
-def _has_news(news: Connection) -> bool:
-    """Whether a worker that has ended said that it serves."""
+def _has_served(receiver: Connection) -> bool:
+    """Return whether a worker that has ended reported that it serves."""
     try:
-        return bool(news.recv_bytes())
+        return bool(receiver.recv_bytes())
     except EOFError:
         return False
     finally:
-        news.close()
+        receiver.close()
 
 
-async def _ended(process: SpawnProcess) -> None:
+async def _wait_for_end(process: SpawnProcess) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_reader(process.sentinel, ended.set)
@@ -151,30 +153,30 @@ async def _ended(process: SpawnProcess) -> None:
         loop.remove_reader(process.sentinel)
 
 
-async def _at_most(seconds: float, awaited: Awaitable[object]) -> None:
+async def _wait_at_most(seconds: float, awaited: Awaitable[object]) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(awaited, seconds)
 
 
 @contextmanager
-def _reserved(listen: str) -> Iterator[str]:
-    """Holds a port that workers may listen on together; yields the address, its port known.
+def _reserve_port(listen: str) -> Iterator[str]:
+    """Hold a port that workers can share; yield the address with the actual port.
 
     Raises:
-        AddressUnavailable: somebody else listens there, or nobody can.
+        AddressUnavailable: another server listens on the port, or nobody can.
     """
     host, _, port = listen.rpartition(":")
     try:
-        family, _, _, _, found = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host.strip("[]"), int(port), type=socket.SOCK_STREAM
         )[0]
-        with socket.socket(family) as alone:
-            # This fails where others listen, though they let us share their port.
-            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            alone.bind(found)
-        with socket.socket(family) as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(found)
-            yield f"{host}:{held.getsockname()[1]}"
+        with socket.socket(family) as unshared:
+            # This fails if another server listens, even one that would share its port.
+            unshared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            unshared.bind(address)
+        with socket.socket(family) as shared:
+            shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            shared.bind(address)
+            yield f"{host}:{shared.getsockname()[1]}"
     except OSError as exc:
         raise errors.AddressUnavailable(f"cannot listen on {listen}") from exc

@@ -1,4 +1,4 @@
-"""Copies of the database: made while a server writes to it, and put back where there is none."""
+"""Backups: copies of the database, made while a server writes to it, and restored elsewhere."""
 
 from __future__ import annotations
 
@@ -12,61 +12,51 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service import errors
-from service.storage.folder import DATABASE, locked
-from service.storage.schema import connect, translated
+from service.storage.connections import connect, translate_errors
+from service.storage.data_folder import DATABASE, lock_folder
 
-PAGES_AT_ONCE = 1_000
-LOGS = ("-wal", "-shm", "-journal")
+# Pages copied between two reports of the progress.
+PAGES_PER_STEP = 1_000
+
+# Endings of the files that SQLite keeps beside a database.
+LOG_ENDINGS = ("-wal", "-shm", "-journal")
 
 
 class Contents(NamedTuple):
-    """What a database holds: live items and users of all catalogs, and the last write."""
+    """The live items and users of all catalogs in a database, and the number of the last write."""
 
     items: int
     users: int
     sequence: int
 
 
-def backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> Contents:
-    """Copies the database of a data folder, as of one moment, into a new file, and checks the copy.
+def create_backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> Contents:
+    """Copy the database of a data folder, as of one moment, into a new file, and verify the copy.
 
-    A server may go on meanwhile.
+    A server can keep writing to the folder.
 
     Args:
         folder: the data folder.
-        target: the file; it is there once it is whole.
-        progress: is told how many of how many pages were copied.
+        target: the file to create; it appears once it is complete.
+        progress: called with the number of copied pages and of all pages.
 
     Raises:
-        StoreUnavailable: there is no such folder, or the file is there already or cannot be made.
+        StoreUnavailable: there is no such folder, or the file exists already or cannot be written.
         StoreCorrupted: the copy, and so the database, is damaged.
     """
     source = folder / DATABASE
     if not source.is_file():
         raise errors.StoreUnavailable(f"there is no database in {folder}")
     if target.exists():
-        raise errors.StoreUnavailable(f"{target} is there already")
-    partial = _beside(target)
+        raise errors.StoreUnavailable(f"{target} exists already")
+    partial = _partial_path(target)
     try:
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))  # it holds all texts
-        with (
-            translated(),
-            closing(connect(source, read_only=True)) as reading,
-            closing(sqlite3.connect(partial)) as writing,
-        ):
-            # In one transaction: a copy that another process's writes interrupt starts anew.
-            reading.execute("BEGIN")
-            reading.execute("SELECT count(*) FROM counters").fetchone()
-            reading.backup(
-                writing,
-                pages=PAGES_AT_ONCE,
-                progress=lambda _status, left, all_pages: progress(all_pages - left, all_pages),
-            )
-            writing.execute("PRAGMA journal_mode = DELETE")
-        contents = check(partial)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))  # only the owner reads the texts
+        _copy_database(source, partial, progress)
+        contents = verify_database(partial)
         _publish(partial, target)
     except FileExistsError as exc:
-        raise errors.StoreUnavailable(f"{target} is there already") from exc
+        raise errors.StoreUnavailable(f"{target} exists already") from exc
     except OSError as exc:
         raise errors.StoreUnavailable(f"the backup cannot be written: {exc}") from exc
     finally:
@@ -74,47 +64,66 @@ def backup(folder: Path, target: Path, progress: Callable[[int, int], None]) -> 
     return contents
 
 
-def restore(file: Path, folder: Path) -> Contents:
-    """Puts a backup into a data folder that has no database, and checks what is put there.
+def _copy_database(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
+    with (
+        translate_errors(),
+        closing(connect(source, read_only=True)) as source_connection,
+        closing(sqlite3.connect(target)) as target_connection,
+    ):
+        # Inside a transaction the copy does not start over when another process writes.
+        source_connection.execute("BEGIN")
+        source_connection.execute("SELECT count(*) FROM counters").fetchone()
+        source_connection.backup(
+            target_connection,
+            pages=PAGES_PER_STEP,
+            progress=lambda _, remaining, pages: progress(pages - remaining, pages),
+        )
+        target_connection.execute("PRAGMA journal_mode = DELETE")
+
+
+def restore_backup(file: Path, folder: Path) -> Contents:
+    """Put a backup into a data folder that has no database, and verify what is put there.
 
     Raises:
         StoreUnavailable: the folder has a database, a server uses it, or it cannot be written.
-        StoreCorrupted: the file is no database of Akin's, or is damaged.
+        StoreCorrupted: the file is not a database of Akin, or is damaged.
     """
     if not file.is_file():
         raise errors.StoreUnavailable(f"there is no file {file}")
-    with locked(folder):
+    with lock_folder(folder):
         database = folder / DATABASE
-        # A log that was left behind would be played into the database that is put beside it.
-        for left in (database, *(database.with_name(DATABASE + end) for end in LOGS)):
-            if left.exists():
+        # SQLite would apply a log of a former database to the restored one.
+        logs = (database.with_name(DATABASE + ending) for ending in LOG_ENDINGS)
+        for path in (database, *logs):
+            if path.exists():
                 raise errors.StoreUnavailable(
-                    f"{folder} has a database already, {left.name}: restore elsewhere"
+                    f"{folder} has a database already, {path.name}: restore elsewhere"
                 )
-        partial = _beside(database)
+        partial = _partial_path(database)
         try:
-            # Snapshots of the index may be of what came after the backup.
+            # Snapshots of the index can hold writes that came after the backup.
             shutil.rmtree(folder / "index", ignore_errors=True)
             shutil.copyfile(file, partial)
-            contents = check(partial)
+            contents = verify_database(partial)
             _publish(partial, database)
         except OSError as exc:
-            raise errors.StoreUnavailable(f"the backup cannot be put back: {exc}") from exc
+            raise errors.StoreUnavailable(f"the backup cannot be restored: {exc}") from exc
         finally:
             partial.unlink(missing_ok=True)
     return contents
 
 
-def check(file: Path) -> Contents:
-    """What a database that no server uses holds, if every page of it is sound.
+def verify_database(file: Path) -> Contents:
+    """Check every page of a database that no server uses, and return what it holds.
 
     Raises:
-        StoreUnavailable: there is no such file.
-        StoreCorrupted: it is no database of Akin's, or is damaged.
+        StoreUnavailable: the file is missing.
+        StoreCorrupted: the file is not a database of Akin, or is damaged.
     """
     if not file.is_file():
         raise errors.StoreUnavailable(f"there is no file {file}")
-    with translated(), closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+    uri = f"{file.as_uri()}?mode=ro"
+    with translate_errors(), closing(sqlite3.connect(uri, uri=True)) as connection:
         try:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok" or connection.execute("PRAGMA foreign_key_check").fetchone():
@@ -127,20 +136,20 @@ def check(file: Path) -> Contents:
                           (SELECT value FROM counters WHERE name = 'sequence')"""
             ).fetchone()
         except sqlite3.OperationalError as exc:
-            raise errors.StoreCorrupted(f"{file} is no database of Akin's") from exc
+            raise errors.StoreCorrupted(f"{file} is not a database of Akin") from exc
     return Contents(*row)
 
 
-def _beside(target: Path) -> Path:
-    """A name of its own for what is to become `target`."""
+def _partial_path(target: Path) -> Path:
+    """Return an unused name beside `target` for a file that is not complete yet."""
     return target.with_name(f"{target.name}.{uuid4().hex}.partial")
 
 
 def _publish(partial: Path, target: Path) -> None:
-    """Gives a whole file its name, which survives a loss of power.
+    """Give a complete file its name, so that the name survives a power loss.
 
     Raises:
-        FileExistsError: there is one of that name.
+        FileExistsError: the name is taken.
     """
     _sync(partial)
     os.link(partial, target)

@@ -1,13 +1,14 @@
-"""The SQL of catalogs and their generations. All of it runs inside a connection's thread.
+"""Catalogs and their generations.
 
-A generation is all items of a catalog as vectors of one space. One serves; a second one is there
-from the start of a re-embedding until it is finished or cancelled, and every write goes to both.
+A generation is all items of a catalog as vectors of one space. One serves. From the start of a
+re-embedding until the switch there is a next one, and from the switch until its commit or rollback
+a previous one; every write goes to both.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
+from collections.abc import Mapping
 
 from service import errors
 from service.domain import limits
@@ -17,267 +18,272 @@ from service.domain.generations import (
     Generation,
     GenerationRecord,
     GenerationState,
-    LiveGeneration,
 )
-from service.domain.spaces import Model, Space, VectorStorage
-from service.domain.usage import TokenUsage
+from service.domain.spaces import Model, VectorStorage
+from service.storage.database import Database
+from service.storage.generation_rows import (
+    REMOVED_STATES,
+    insert_catalog,
+    insert_generation,
+    note_change,
+    read_catalog_again,
+    read_catalogs,
+    set_state,
+)
 from service.storage.records import NEVER_US
 from service.storage.writer import Transaction
 
-_GONE = "('cancelled', 'dropped')"
 
+class GenerationStore:
+    """Catalogs and generations on disk.
 
-def catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
-    """All catalogs with their generations, by name."""
-    rows = connection.execute(
-        f"""SELECT catalog_id, name, vector_storage, own_model, layer_id, space_id, state,
-                   fingerprint, dimensions_asked, start_us, prompt_tokens, cost_usd,
-                   problem
-            FROM catalogs JOIN layers USING (catalog_id) JOIN spaces USING (space_id)
-            WHERE name IS NOT NULL AND state NOT IN {_GONE} ORDER BY name, layer_id"""
-    )
-    found: dict[str, CatalogRecord] = {}
-    for catalog_id, name, storage, own_model, *rest in rows.fetchall():
-        generation_id, space_id, state, fingerprint, asked, start_us, tokens, cost, problem = rest
-        generation = GenerationRecord(
-            Generation(catalog_id, name, generation_id, space_id),
-            GenerationState(state),
-            Model(Space(**json.loads(fingerprint)), asked or None),
-            start_us,
-            TokenUsage(tokens, cost),
-            problem,
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_catalogs(self) -> Mapping[str, CatalogRecord]:
+        """Return all catalogs, by name."""
+        return await self._database.read(read_catalogs)
+
+    async def get_version(self) -> int:
+        """Return a number that grows with every change of catalogs and generations."""
+
+        def query(connection: sqlite3.Connection) -> int:
+            (version,) = connection.execute(
+                "SELECT value FROM counters WHERE name = 'catalogs'"
+            ).fetchone()
+            return int(version)
+
+        return await self._database.read(query)
+
+    async def open_default(self, model: Model) -> CatalogRecord:
+        """Return the default catalog, created if it is missing, for the model of the settings.
+
+        Raises:
+            SpaceMismatch: its vectors belong to another space.
+        """
+
+        def operation(transaction: Transaction) -> CatalogRecord:
+            catalog = read_catalogs(transaction.connection).get(DEFAULT_CATALOG)
+            if catalog is None:
+                storage = VectorStorage.UNSPECIFIED
+                return insert_catalog(transaction, DEFAULT_CATALOG, model, storage, own_model=False)
+            space = catalog.serving.model.space
+            if space != model.space:
+                raise errors.SpaceMismatch(
+                    f"the catalog {DEFAULT_CATALOG} was embedded as {space.fingerprint}, but the "
+                    f"settings now say {model.space.fingerprint}: restore the previous settings, "
+                    "and then change the model with `akin reembed`"
+                )
+            if catalog.serving.model != model:
+                transaction.connection.execute(
+                    "UPDATE generations SET dimensions_asked = ? WHERE generation_id = ?",
+                    (model.requested_dimensions or 0, catalog.serving.generation.generation_id),
+                )
+            return catalog
+
+        return await self._database.write(operation)
+
+    async def create_catalog(
+        self, name: str, model: Model, storage: VectorStorage
+    ) -> CatalogRecord:
+        """Create a catalog with a model of its own.
+
+        Raises:
+            CatalogExists: a catalog has the name.
+            TooManyCatalogs: the limit of catalogs is reached.
+        """
+
+        def operation(transaction: Transaction) -> CatalogRecord:
+            catalogs = read_catalogs(transaction.connection)
+            if name in catalogs:
+                raise errors.CatalogExists("there is a catalog of that name")
+            if len(catalogs) >= limits.CATALOGS:
+                raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
+            note_change(transaction)
+            return insert_catalog(transaction, name, model, storage, own_model=True)
+
+        return await self._database.write(operation)
+
+    async def delete_catalog(self, name: str) -> bool:
+        """Delete a catalog; its rows are removed later. Return False if it is missing."""
+
+        def operation(transaction: Transaction) -> bool:
+            connection = transaction.connection
+            row = connection.execute(
+                "UPDATE catalogs SET name = NULL WHERE name = ? RETURNING catalog_id", (name,)
+            ).fetchone()
+            if row is None:
+                return False
+            connection.execute(
+                f"""UPDATE generations SET state = '{GenerationState.DROPPED}'
+                    WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
+                row,
+            )
+            note_change(transaction)
+            return True
+
+        return await self._database.write(operation)
+
+    async def preview_next(self, catalog: CatalogRecord, model: Model) -> Generation:
+        """Return what a next generation would be; nothing is stored.
+
+        Its id is 0, and its space id is 0 if nothing was ever embedded in the space.
+        """
+
+        def query(connection: sqlite3.Connection) -> Generation:
+            row = connection.execute(
+                "SELECT space_id FROM spaces WHERE fingerprint = ?", (model.space.fingerprint,)
+            ).fetchone()
+            space_id = 0 if row is None else int(row[0])
+            return Generation(catalog.catalog_id, catalog.name, 0, space_id)
+
+        return await self._database.read(query)
+
+    async def start_next(self, catalog: CatalogRecord, model: Model) -> None:
+        """Start a next generation.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingUnderWay: the catalog has a next generation.
+            ReembeddingNotCommitted: the catalog has a previous generation.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            if record.next is not None:
+                raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
+            if record.previous is not None:
+                raise _not_committed()
+            insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
+            note_change(transaction)
+
+        await self._database.write(operation)
+
+    async def start_indexing(self, generation: Generation) -> None:
+        """Note that the next generation has all its vectors and that its index is being built."""
+        await self._database.write(
+            lambda transaction: set_state(transaction, generation, GenerationState.INDEXING)
         )
-        others = found[name].generations if name in found else ()
-        found[name] = CatalogRecord(
-            catalog_id, name, VectorStorage(storage), bool(own_model), (*others, generation)
-        )
-    return found
+
+    async def note_problem(self, generation: Generation, reason: str, message: str) -> None:
+        """Note the error that stops the embedding of a generation.
+
+        Args:
+            generation: the generation.
+            reason: the reason code of the error; empty if there is none.
+            message: the explanation of the error; empty if there is none.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                """UPDATE generations SET problem_reason = ?, problem_message = ?
+                   WHERE generation_id = ?""",
+                (reason, message, generation.generation_id),
+            )
+
+        await self._database.write(operation)
+
+    async def switch(self, serving: Generation, next_: Generation) -> bool:
+        """Make the next generation serve, and keep the serving one as the previous one.
+
+        Returns:
+            False if the next generation is not indexing, or if an item is pending in it alone.
+        """
+
+        def operation(transaction: Transaction) -> bool:
+            connection = transaction.connection
+            (is_behind,) = connection.execute(
+                """SELECT EXISTS (SELECT 1 FROM pending
+                   WHERE generation_id = :next AND next_attempt_us < :never AND item_key NOT IN
+                       (SELECT item_key FROM pending WHERE generation_id = :serving))""",
+                {
+                    "next": next_.generation_id,
+                    "serving": serving.generation_id,
+                    "never": NEVER_US,
+                },
+            ).fetchone()
+            row = connection.execute(
+                "SELECT state FROM generations WHERE generation_id = ?", (next_.generation_id,)
+            ).fetchone()
+            if is_behind or row != (GenerationState.INDEXING,):
+                return False
+            set_state(transaction, serving, GenerationState.PREVIOUS)
+            set_state(transaction, next_, GenerationState.SERVING)
+            connection.execute(
+                "UPDATE catalogs SET own_model = 1 WHERE catalog_id = ?", (next_.catalog_id,)
+            )
+            return True
+
+        return await self._database.write(operation)
+
+    async def cancel(self, catalog: CatalogRecord) -> None:
+        """Drop the next generation, and keep its vectors for a later re-embedding.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingNotCommitted: the switch is done.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            if record.previous is not None:
+                raise _not_committed()
+            if record.next is None:
+                raise _not_reembedded()
+            set_state(transaction, record.next.generation, GenerationState.CANCELLED)
+
+        await self._database.write(operation)
+
+    async def rollback(self, catalog: CatalogRecord) -> None:
+        """Make the previous generation serve again, and drop the serving one but not its vectors.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingUnderWay: the switch is not done yet.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            previous = _require_previous(record)
+            set_state(transaction, previous.generation, GenerationState.SERVING)
+            set_state(transaction, record.serving.generation, GenerationState.CANCELLED)
+
+        await self._database.write(operation)
+
+    async def commit(self, catalog: CatalogRecord) -> None:
+        """Drop the previous generation, with the vectors that no other generation can use.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            ReembeddingNotFound: the catalog has neither a next nor a previous generation.
+            ReembeddingUnderWay: the switch is not done yet.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            record = read_catalog_again(transaction.connection, catalog)
+            previous = _require_previous(record)
+            set_state(transaction, previous.generation, GenerationState.DROPPED)
+
+        await self._database.write(operation)
 
 
-def version(connection: sqlite3.Connection) -> int:
-    """A number that grows with every change of catalogs and generations."""
-    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'catalogs'").fetchone()
-    return int(value)
+def _require_previous(record: CatalogRecord) -> GenerationRecord:
+    if record.next is not None:
+        raise errors.ReembeddingUnderWay("the new generation does not serve yet")
+    if record.previous is None:
+        raise _not_reembedded()
+    return record.previous
 
 
-def space_id(connection: sqlite3.Connection, space: Space) -> int:
-    """The number of a space, 0 if nothing was ever embedded in it."""
-    row = connection.execute(
-        "SELECT space_id FROM spaces WHERE fingerprint = ?", (space.fingerprint,)
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def _not_reembedded() -> errors.ReembeddingNotFound:
+    return errors.ReembeddingNotFound("the catalog is not being re-embedded")
 
 
-def open_default(transaction: Transaction, model: Model) -> CatalogRecord:
-    """The default catalog, made if need be, for the model of the settings.
-
-    Raises:
-        SpaceMismatch: its vectors belong to another space.
-    """
-    known = catalogs(transaction.connection).get(DEFAULT_CATALOG)
-    if known is None:
-        return _insert(transaction, DEFAULT_CATALOG, model, VectorStorage.UNSPECIFIED, own=False)
-    stored = known.serving.model.space
-    if stored != model.space:
-        raise errors.SpaceMismatch(
-            f"the catalog {DEFAULT_CATALOG} was embedded as {stored.fingerprint}, but the settings "
-            f"now say {model.space.fingerprint}: set the former again, and then change the model "
-            "with `akin reembed`"
-        )
-    if known.serving.model != model:
-        transaction.connection.execute(
-            "UPDATE layers SET dimensions_asked = ? WHERE layer_id = ?",
-            (model.requested_dimensions or 0, known.serving.generation.generation_id),
-        )
-    return known
-
-
-def create(
-    transaction: Transaction, name: str, model: Model, storage: VectorStorage
-) -> CatalogRecord:
-    """Makes a catalog with a model of its own.
-
-    Raises:
-        CatalogExists: there is one of that name.
-        TooManyCatalogs: there are as many as there may be.
-    """
-    known = catalogs(transaction.connection)
-    if name in known:
-        raise errors.CatalogExists("there is a catalog of that name")
-    if len(known) >= limits.CATALOGS:
-        raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
-    _changed(transaction)
-    return _insert(transaction, name, model, storage, own=True)
-
-
-def delete(transaction: Transaction, name: str) -> bool:
-    """Takes a catalog's name away and has all that is in it removed; False if there is none."""
-    catalog_id = _catalog_id(transaction.connection, name)
-    if catalog_id is None:
-        return False
-    transaction.connection.execute(
-        "UPDATE catalogs SET name = NULL WHERE catalog_id = ?", (catalog_id,)
-    )
-    transaction.connection.execute(
-        f"UPDATE layers SET state = 'dropped' WHERE catalog_id = ? AND state NOT IN {_GONE}",
-        (catalog_id,),
-    )
-    _changed(transaction)
-    return True
-
-
-def add_generation(transaction: Transaction, catalog: CatalogRecord, model: Model) -> None:
-    """Starts a second generation.
-
-    Raises:
-        CatalogNotFound: there is no such catalog any more.
-        ReembeddingUnderWay: there is a second one already.
-    """
-    known = _still(transaction, catalog)
-    if known.other is not None:
-        raise errors.ReembeddingUnderWay("finish or cancel the re-embedding before this one")
-    _insert_generation(transaction, catalog.catalog_id, model, GenerationState.EMBEDDING)
-    _changed(transaction)
-
-
-def set_state(transaction: Transaction, generation: Generation, state: GenerationState) -> None:
-    """Notes how far a generation is."""
-    transaction.connection.execute(
-        f"UPDATE layers SET state = ? WHERE layer_id = ? AND state NOT IN {_GONE}",
-        (state.value, generation.generation_id),
-    )
-    _changed(transaction)
-
-
-def note_problem(transaction: Transaction, generation: Generation, problem: str) -> None:
-    """Notes why a generation is not filled for now; empty: it is."""
-    transaction.connection.execute(
-        "UPDATE layers SET problem = ? WHERE layer_id = ?", (problem, generation.generation_id)
-    )
-
-
-def switch(transaction: Transaction, serving: Generation, new: Generation) -> bool:
-    """Has the new generation serve and keeps the former one.
-
-    Returns:
-        False if items that the former has vectors for wait for theirs in the new one.
-    """
-    connection = transaction.connection
-    (waits,) = connection.execute(
-        """SELECT EXISTS (SELECT 1 FROM pending WHERE layer_id = :new AND next_attempt_us < :never
-           AND item_key NOT IN (SELECT item_key FROM pending WHERE layer_id = :serving))""",
-        {"new": new.generation_id, "serving": serving.generation_id, "never": NEVER_US},
-    ).fetchone()
-    states = dict(
-        connection.execute(
-            "SELECT layer_id, state FROM layers WHERE catalog_id = ?", (new.catalog_id,)
-        ).fetchall()
-    )
-    if waits or states.get(new.generation_id) != GenerationState.INDEXING:
-        return False
-    set_state(transaction, serving, GenerationState.KEPT)
-    set_state(transaction, new, GenerationState.SERVING)
-    connection.execute("UPDATE catalogs SET own_model = 1 WHERE catalog_id = ?", (new.catalog_id,))
-    return True
-
-
-def cancel(transaction: Transaction, catalog: CatalogRecord) -> None:
-    """Has the new generation removed; the former one serves, again if need be.
-
-    Raises:
-        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second generation, any
-        more.
-    """
-    known = _still(transaction, catalog)
-    if known.other is None:
-        raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
-    new, former = known.other, known.serving
-    if known.other.state is GenerationState.KEPT:
-        new, former = former, new
-    set_state(transaction, former.generation, GenerationState.SERVING)
-    set_state(transaction, new.generation, GenerationState.CANCELLED)
-
-
-def finish(transaction: Transaction, catalog: CatalogRecord) -> None:
-    """Has the former generation removed, with the vectors that nothing else uses.
-
-    Raises:
-        CatalogNotFound, ReembeddingNotFound: there is no catalog, or no second generation, any
-        more. ReembeddingUnderWay: the new generation does not serve yet.
-    """
-    known = _still(transaction, catalog)
-    if known.other is None:
-        raise errors.ReembeddingNotFound("the catalog is not being re-embedded")
-    if known.other.state is not GenerationState.KEPT:
-        raise errors.ReembeddingUnderWay("the new vectors do not serve yet")
-    set_state(transaction, known.other.generation, GenerationState.DROPPED)
-
-
-def live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
-    """The generations that writes to a catalog go to.
-
-    Raises:
-        CatalogNotFound: there are none: the catalog was deleted.
-    """
-    rows = connection.execute(
-        f"""SELECT layer_id, space_id, state FROM layers
-            WHERE catalog_id = ? AND state NOT IN {_GONE}""",
-        (catalog_id,),
-    ).fetchall()
-    if not rows:
-        raise errors.CatalogNotFound("there is no such catalog")
-    return [
-        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
-        for generation_id, space_id, state in rows
-    ]
-
-
-def _still(transaction: Transaction, catalog: CatalogRecord) -> CatalogRecord:
-    known = catalogs(transaction.connection).get(catalog.name)
-    if known is None or known.catalog_id != catalog.catalog_id:
-        raise errors.CatalogNotFound("there is no such catalog")
-    return known
-
-
-def _catalog_id(connection: sqlite3.Connection, name: str) -> int | None:
-    row = connection.execute("SELECT catalog_id FROM catalogs WHERE name = ?", (name,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _insert(
-    transaction: Transaction, name: str, model: Model, storage: VectorStorage, *, own: bool
-) -> CatalogRecord:
-    (catalog_id,) = transaction.connection.execute(
-        "INSERT INTO catalogs (name, vector_storage, own_model) VALUES (?, ?, ?) "
-        "RETURNING catalog_id",
-        (name, storage.value, int(own)),
-    ).fetchone()
-    _insert_generation(transaction, catalog_id, model, GenerationState.SERVING)
-    return catalogs(transaction.connection)[name]
-
-
-def _insert_generation(
-    transaction: Transaction, catalog_id: int, model: Model, state: GenerationState
-) -> None:
-    connection = transaction.connection
-    connection.execute(
-        "INSERT INTO spaces (fingerprint) VALUES (?) ON CONFLICT DO NOTHING",
-        (model.space.fingerprint,),
-    )
-    connection.execute(
-        """INSERT INTO layers (catalog_id, space_id, dimensions_asked, state, start_us)
-           SELECT ?, space_id, ?, ?, ? FROM spaces WHERE fingerprint = ?""",
-        (
-            catalog_id,
-            model.requested_dimensions or 0,
-            state.value,
-            transaction.now_us,
-            model.space.fingerprint,
-        ),
-    )
-
-
-def _changed(transaction: Transaction) -> None:
-    """Has every process look again, which those who follow the sequence do."""
-    transaction.next_sequence()
-    transaction.connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'catalogs'")
+def _not_committed() -> errors.ReembeddingNotCommitted:
+    return errors.ReembeddingNotCommitted("commit or roll back the previous re-embedding first")

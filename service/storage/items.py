@@ -1,283 +1,287 @@
-"""The SQL of items and their vectors. All of it runs inside a connection's thread.
-
-An item whose time has come counts as gone from that microsecond on, whether it was swept or not.
-"""
+"""The items of catalogs."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from service import errors
-from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import Change, Item, ItemState, StoredItem
-from service.storage import vectors
-from service.storage.records import ItemPage, ItemWrite
+from service.domain.generations import Generation
+from service.domain.items import Item, StoredItem
+from service.storage.changes import ItemChanges
+from service.storage.generation_rows import read_live_generations, serving_generation
+from service.storage.item_rows import (
+    IS_LIVE,
+    ITEM_COLUMNS,
+    ITEM_TABLES,
+    delete_rows,
+    read_items,
+    read_page,
+    require_sequence,
+    upsert_item,
+    write_item_row,
+)
+from service.storage.records import Deletion, ItemExcerpt, ItemPage, ItemVectors, ItemWrite
 from service.storage.writer import Transaction
 
-_COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
-    items.update_time_us, pending.reason"""
-_FROM = """items LEFT JOIN pending
-    ON pending.item_key = items.item_key AND pending.layer_id = :layer_id"""
-_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
-_VARIABLES_PER_STATEMENT = 500
 
+class ItemStore(ItemChanges):
+    """Items on disk, and the feed of their changes.
 
-def _of(generation: Generation) -> dict[str, int]:
-    return {"catalog_id": generation.catalog_id, "layer_id": generation.generation_id}
+    Reads return live items only: neither deleted nor expired. Every method can raise
+    StoreUnavailable and StoreCorrupted, and those that write also Overloaded and StoreFull.
+    """
 
+    async def upsert_many(
+        self,
+        generation: Generation,
+        writes: Sequence[ItemWrite],
+        expected_sequence: int | None = None,
+    ) -> list[StoredItem]:
+        """Store items in order, all or none.
 
-def _stored(row: tuple[Any, ...]) -> StoredItem:
-    item_id, text, attributes, expire_time_us, sequence, update_time_us, reason = row
-    return StoredItem(
-        Item(item_id, text, json.loads(attributes), expire_time_us),
-        ItemState.INDEXED if reason is None else ItemState.PENDING,
-        sequence,
-        update_time_us,
-        reason or "",
-    )
+        Args:
+            generation: the generation of the writes' chunks.
+            writes: the items; of two with the same id the later one remains.
+            expected_sequence: the sequence number that each item must have before its write, 0 for
+                no item; None for any.
 
+        Raises:
+            SequenceMismatch: an item has another sequence number.
+            CatalogNotFound: the catalog was deleted.
+        """
 
-def get(
-    connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str], now_us: int
-) -> dict[str, StoredItem]:
-    """The live ones among `item_ids`."""
-    found: dict[str, StoredItem] = {}
-    for start in range(0, len(item_ids), _VARIABLES_PER_STATEMENT):
-        some = item_ids[start : start + _VARIABLES_PER_STATEMENT]
-        names = {f"id{number}": item_id for number, item_id in enumerate(some)}
-        rows = connection.execute(
-            f"""SELECT {_COLUMNS} FROM {_FROM}
-                WHERE catalog_id = :catalog_id AND {_LIVE}
-                AND item_id IN ({",".join(f":{name}" for name in names)})""",
-            {**_of(generation), "now_us": now_us, **names},
+        def operation(transaction: Transaction) -> list[StoredItem]:
+            connection, now_us = transaction.connection, transaction.now_us
+            live_generations = read_live_generations(connection, generation.catalog_id)
+            stored_items = []
+            for write in writes:
+                if expected_sequence is not None:
+                    item_id = write.item.item_id
+                    stored = read_items(connection, generation, [item_id], now_us).get(item_id)
+                    require_sequence(stored, expected_sequence)
+                stored_items.append(upsert_item(transaction, generation, live_generations, write))
+            return stored_items
+
+        return await self._database.write(operation)
+
+    async def update(
+        self,
+        generation: Generation,
+        item_id: str,
+        change: Callable[[Item], Item],
+        vectors: ItemVectors | None = None,
+        expected_sequence: int | None = None,
+    ) -> StoredItem:
+        """Change the item with this id; no other write comes between its read and its write.
+
+        Args:
+            generation: the generation of the chunks.
+            item_id: the id.
+            change: returns the changed item for the stored one; runs in the writer's thread, and
+                what it raises is raised here.
+            vectors: the vectors of the changed text; None if the text stays, so that the item keeps
+                its vectors and state in every generation.
+            expected_sequence: the sequence number that the item must have; None for any.
+
+        Raises:
+            ItemNotFound, CatalogNotFound: the item does not exist, or its catalog was deleted.
+            SequenceMismatch: the item has another sequence number.
+        """
+
+        def operation(transaction: Transaction) -> StoredItem:
+            connection, now_us = transaction.connection, transaction.now_us
+            live_generations = read_live_generations(connection, generation.catalog_id)
+            serving = serving_generation(live_generations)
+            stored = read_items(connection, serving, [item_id], now_us).get(item_id)
+            if stored is None:
+                raise errors.ItemNotFound("there is no such item")
+            require_sequence(stored, expected_sequence)
+            item = change(stored.item)
+            if vectors is not None:
+                write = ItemWrite(item, vectors)
+                return upsert_item(transaction, generation, live_generations, write)
+            _, sequence = write_item_row(transaction, generation.catalog_id, item)
+            return replace(stored, item=item, sequence=sequence, update_time_us=now_us)
+
+        return await self._database.write(operation)
+
+    async def delete_many(
+        self, generation: Generation, item_ids: Sequence[str], max_sequence: int | None = None
+    ) -> Deletion:
+        """Delete the items among `item_ids`, all or none; ids without an item are ignored.
+
+        Args:
+            generation: a generation of the catalog.
+            item_ids: the ids.
+            max_sequence: items with a greater sequence number stay; None deletes all.
+        """
+
+        def operation(transaction: Transaction) -> Deletion:
+            rows = transaction.connection.execute(
+                f"""SELECT item_key FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids))
+                    AND (:max_sequence IS NULL OR sequence <= :max_sequence) ORDER BY item_id""",
+                {
+                    "catalog_id": generation.catalog_id,
+                    "now_us": transaction.now_us,
+                    "ids": json.dumps(item_ids),
+                    "max_sequence": max_sequence,
+                },
+            ).fetchall()
+            return delete_rows(transaction, [item_key for (item_key,) in rows])
+
+        return await self._database.write(operation)
+
+    async def delete_expired(self, limit: int) -> Deletion:
+        """Delete up to `limit` expired items of all catalogs."""
+
+        def operation(transaction: Transaction) -> Deletion:
+            rows = transaction.connection.execute(
+                "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
+                (transaction.now_us, limit),
+            ).fetchall()
+            return delete_rows(transaction, [item_key for (item_key,) in rows])
+
+        return await self._database.write(operation)
+
+    async def get_many(
+        self, generation: Generation, item_ids: Sequence[str]
+    ) -> Mapping[str, StoredItem]:
+        """Return the items among `item_ids`, by id."""
+        now_us = self._database.clock_us()
+        return await self._database.read(
+            lambda connection: read_items(connection, generation, item_ids, now_us)
         )
-        found.update((row[0], _stored(row)) for row in rows)
-    return found
 
+    async def get_page(
+        self, generation: Generation, item_ids: Sequence[str], max_bytes: int
+    ) -> tuple[list[StoredItem], bool]:
+        """Return the items among `item_ids` by ascending id, and whether `max_bytes` ended them.
 
-def beginnings(
-    connection: sqlite3.Connection,
-    catalog_id: int,
-    item_ids: Sequence[str],
-    characters: int,
-    now_us: int,
-) -> dict[str, str]:
-    """The first characters of the texts of the live ones among `item_ids`."""
-    rows = connection.execute(
-        f"""SELECT item_id, substr(text, 1, :characters) FROM items
-            WHERE catalog_id = :catalog_id AND {_LIVE}
-            AND item_id IN (SELECT value FROM json_each(:ids))""",
-        {
-            "catalog_id": catalog_id,
-            "now_us": now_us,
+        The page ends with the item whose text and attributes make it exceed `max_bytes`.
+        """
+        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+
+        def query(connection: sqlite3.Connection) -> tuple[list[StoredItem], bool]:
+            rows = connection.execute(
+                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
+                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
+                values,
+            )
+            return read_page(rows, len(item_ids), max_bytes)
+
+        return await self._database.read(query)
+
+    async def list_page(
+        self, generation: Generation, after: str, limit: int, max_bytes: int
+    ) -> ItemPage:
+        """Return items with ids after `after`, by ascending id in byte order.
+
+        The page ends at `limit` items, or with the item whose text and attributes make it exceed
+        `max_bytes`.
+        """
+        values = {**self._values(generation), "after": after, "limit": limit + 1}
+
+        def query(connection: sqlite3.Connection) -> ItemPage:
+            rows = connection.execute(
+                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
+                    WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
+                    ORDER BY item_id LIMIT :limit""",
+                values,
+            )
+            items, more = read_page(rows, limit, max_bytes)
+            return ItemPage(items, _count(connection, values), more)
+
+        return await self._database.read(query)
+
+    async def count(self, generation: Generation) -> int:
+        """Return the number of items in the catalog."""
+        values = self._values(generation)
+        return await self._database.read(lambda connection: _count(connection, values))
+
+    async def text_beginnings(
+        self, generation: Generation, item_ids: Sequence[str], characters: int
+    ) -> Mapping[str, str]:
+        """Return the first characters of the texts of the items among `item_ids`, by id."""
+        values = {
+            **self._values(generation),
             "ids": json.dumps(item_ids),
             "characters": characters,
-        },
-    )
-    return dict(rows.fetchall())
+        }
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, str]:
+            rows = connection.execute(
+                f"""SELECT item_id, substr(text, 1, :characters) FROM items
+                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids))""",
+                values,
+            )
+            return dict(rows.fetchall())
+
+        return await self._database.read(query)
+
+    async def excerpts(
+        self, generation: Generation, item_ids: Sequence[str], characters: int
+    ) -> Mapping[str, ItemExcerpt]:
+        """Return the items among `item_ids` with the first characters of their texts, by id."""
+        values = {
+            **self._values(generation),
+            "ids": json.dumps(item_ids),
+            "characters": characters,
+        }
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, ItemExcerpt]:
+            rows = connection.execute(
+                f"""SELECT item_id, substr(text, 1, :characters), attributes, sequence, item_key,
+                        EXISTS (SELECT 1 FROM pending WHERE generation_id = :generation_id
+                            AND pending.item_key = items.item_key)
+                    FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids))""",
+                values,
+            )
+            return {
+                item_id: ItemExcerpt(text, attributes, sequence, item_key, bool(is_pending))
+                for item_id, text, attributes, sequence, item_key, is_pending in rows
+            }
+
+        return await self._database.read(query)
+
+    async def chunk_hashes(
+        self, generation: Generation, item_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[bytes]]:
+        """Return the text hashes of the vectors of items in the order of their chunks, by id."""
+        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, Sequence[bytes]]:
+            hashes: dict[str, list[bytes]] = {}
+            for item_id, text_hash in connection.execute(
+                """SELECT item_id, text_hash FROM items JOIN item_vectors USING (item_key)
+                   JOIN vectors USING (vector_id)
+                   WHERE catalog_id = :catalog_id
+                   AND item_id IN (SELECT value FROM json_each(:ids))
+                   AND generation_id = :generation_id ORDER BY item_key, position""",
+                values,
+            ):
+                hashes.setdefault(item_id, []).append(text_hash)
+            return hashes
+
+        return await self._database.read(query)
+
+    def _values(self, generation: Generation) -> dict[str, int | str]:
+        """Return the values that the conditions of queries name."""
+        return {
+            "catalog_id": generation.catalog_id,
+            "generation_id": generation.generation_id,
+            "now_us": self._database.clock_us(),
+        }
 
 
-def page(
-    connection: sqlite3.Connection,
-    generation: Generation,
-    after: str,
-    limit: int,
-    max_bytes: int,
-    now_us: int,
-) -> ItemPage:
-    """Up to `limit` live items with ids beyond `after`, ascending, closed beyond `max_bytes`."""
-    rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM {_FROM}
-            WHERE catalog_id = :catalog_id AND item_id > :after AND {_LIVE}
-            ORDER BY item_id LIMIT :limit""",
-        {**_of(generation), "after": after, "limit": limit + 1, "now_us": now_us},
-    )
-    found, more = _cut(rows, limit, max_bytes)
-    return ItemPage(found, count(connection, generation.catalog_id, now_us), more)
-
-
-def named(
-    connection: sqlite3.Connection,
-    generation: Generation,
-    item_ids: Sequence[str],
-    max_bytes: int,
-    now_us: int,
-) -> tuple[list[StoredItem], bool]:
-    """The live ones among `item_ids`, ascending, and whether there were more beyond `max_bytes`."""
-    rows = connection.execute(
-        f"""SELECT {_COLUMNS} FROM {_FROM}
-            WHERE catalog_id = :catalog_id AND {_LIVE}
-            AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
-        {**_of(generation), "now_us": now_us, "ids": json.dumps(item_ids)},
-    )
-    return _cut(rows, len(item_ids), max_bytes)
-
-
-def _cut(
-    rows: Iterable[tuple[Any, ...]], limit: int, max_bytes: int
-) -> tuple[list[StoredItem], bool]:
-    """The first `limit` rows, fewer once they exceed `max_bytes`, and whether there are more."""
-    found: list[StoredItem] = []
-    more, size = False, 0
-    for row in rows:
-        if len(found) == limit or size > max_bytes:
-            more = True
-            break
-        found.append(_stored(row))
-        size += len(row[1].encode()) + len(row[2].encode())
-    return found, more
-
-
-def count(connection: sqlite3.Connection, catalog_id: int, now_us: int) -> int:
-    """How many live items the catalog has."""
+def _count(connection: sqlite3.Connection, values: Mapping[str, int | str]) -> int:
     (number,) = connection.execute(
-        f"SELECT count(*) FROM items WHERE catalog_id = :catalog_id AND {_LIVE}",
-        {"catalog_id": catalog_id, "now_us": now_us},
+        f"SELECT count(*) FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}", values
     ).fetchone()
     return int(number)
-
-
-def upsert(
-    transaction: Transaction,
-    generation: Generation,
-    generations: Sequence[LiveGeneration],
-    write: ItemWrite,
-) -> StoredItem:
-    """Stores one item in every generation; while a vector is pending, the old one goes on serving.
-
-    Args:
-        transaction: in which to.
-        generation: the one whose vectors `write` has.
-        generations: all of the catalog.
-        write: the item.
-    """
-    item, connection = write.item, transaction.connection
-    was = connection.execute(
-        """SELECT item_key FROM items
-           WHERE catalog_id = ? AND item_id = ? AND expire_time_us <= ?""",
-        (generation.catalog_id, item.item_id, transaction.now_us),
-    ).fetchone()
-    if was is not None:  # expired, so that its old vector must not serve the new item
-        vectors.forget(connection, *was)
-    sequence = transaction.next_sequence()
-    (item_key,) = connection.execute(
-        """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
-               change_sequence, update_time_us, deleted)
-           VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :sequence,
-               :sequence, :now_us, 0)
-           ON CONFLICT (catalog_id, item_id) DO UPDATE SET
-               text = excluded.text, attributes = excluded.attributes,
-               expire_time_us = excluded.expire_time_us,
-               sequence = excluded.sequence, change_sequence = excluded.change_sequence,
-               update_time_us = excluded.update_time_us, deleted = 0
-           RETURNING item_key""",
-        {
-            "catalog_id": generation.catalog_id,
-            "item_id": item.item_id,
-            "text": item.text,
-            "attributes": json.dumps(item.attributes, ensure_ascii=False),
-            "expire_time_us": item.expire_time_us,
-            "sequence": sequence,
-            "now_us": transaction.now_us,
-        },
-    ).fetchone()
-    serving_reason = None
-    for each in generations:
-        chunks, reason = write.in_generation(
-            each.generation.generation_id, written=generation.generation_id
-        )
-        if chunks:
-            vectors.embed(connection, each.generation, item_key, chunks)
-        else:
-            connection.execute(
-                "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, 0, ?)",
-                (each.generation.generation_id, item_key, reason, transaction.now_us),
-            )
-            if each.state is GenerationState.SERVING:
-                serving_reason = reason
-    state = ItemState.INDEXED if serving_reason is None else ItemState.PENDING
-    return StoredItem(item, state, sequence, transaction.now_us, serving_reason or "")
-
-
-def expect_sequence(
-    transaction: Transaction, generation: Generation, item_id: str, expected: int
-) -> None:
-    """Checks the item's sequence, 0 standing for no such item.
-
-    Raises:
-        SequenceMismatch: it is another.
-    """
-    found = get(transaction.connection, generation, [item_id], transaction.now_us)
-    sequence = found[item_id].sequence if item_id in found else 0
-    if sequence != expected:
-        raise errors.SequenceMismatch(f"the item's sequence is {sequence}, not {expected}")
-
-
-def delete(transaction: Transaction, catalog_id: int, item_id: str) -> int:
-    """Turns a live item into a tombstone.
-
-    Returns:
-        The sequence of the delete, 0 if there was no such item.
-    """
-    rows = transaction.connection.execute(
-        f"SELECT item_key FROM items WHERE catalog_id = :catalog_id AND item_id = :id AND {_LIVE}",
-        {"catalog_id": catalog_id, "id": item_id, "now_us": transaction.now_us},
-    ).fetchall()
-    return _bury(transaction, rows)
-
-
-def bury_expired(transaction: Transaction, limit: int) -> int:
-    """Turns up to `limit` expired items into tombstones.
-
-    Returns:
-        The sequence of the last delete, 0 if there was nothing to do.
-    """
-    rows = transaction.connection.execute(
-        "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?", (transaction.now_us, limit)
-    ).fetchall()
-    return _bury(transaction, rows)
-
-
-def _bury(transaction: Transaction, rows: list[tuple[int]]) -> int:
-    sequence = 0
-    for (item_key,) in rows:
-        sequence = transaction.next_sequence()
-        transaction.connection.execute(
-            """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
-               sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key""",
-            {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
-        )
-        vectors.forget(transaction.connection, item_key)
-    return sequence
-
-
-def changes(
-    connection: sqlite3.Connection, generation: Generation, after: int, limit: int
-) -> tuple[list[Change], int]:
-    """What changed beyond sequence `after`, oldest first, and the sequence this leads up to."""
-    connection.execute("BEGIN")  # the counter and the rows must be of one moment
-    try:
-        rows = connection.execute(
-            """SELECT item_key, item_id, iif(deleted, NULL, attributes), expire_time_us,
-                   change_sequence FROM items
-               WHERE catalog_id = ? AND change_sequence > ? ORDER BY change_sequence LIMIT ?""",
-            (generation.catalog_id, after, limit),
-        ).fetchall()
-        reached = rows[-1][4] if len(rows) == limit else last_sequence(connection)
-        found = vectors.changed(connection, generation, after, reached)
-    finally:
-        connection.execute("COMMIT")
-    return [
-        Change(item_id, attributes, tuple(found.get(key, ())), expire_time_us)
-        for key, item_id, attributes, expire_time_us, _ in rows
-    ], reached
-
-
-def last_sequence(connection: sqlite3.Connection) -> int:
-    """The number of the last write."""
-    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
-    return int(value)

@@ -1,4 +1,4 @@
-"""The SQL of items that wait for their vectors. All of it runs inside a connection's thread."""
+"""Pending items: those whose present text is not embedded yet, in each generation."""
 
 from __future__ import annotations
 
@@ -6,76 +6,122 @@ import sqlite3
 from collections.abc import Sequence
 
 from service.domain.generations import Generation
+from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
-from service.storage.records import PendingItem
-from service.storage.vectors import embed, keep
+from service.storage.database import Database
+from service.storage.records import NEVER_US, UnembeddedItem
+from service.storage.vectors import insert_vectors, set_item_vectors
 from service.storage.writer import Transaction
 
 
-def reasons(connection: sqlite3.Connection, generation: Generation) -> dict[str, int]:
-    """How many items wait, by reason, most first."""
-    rows = connection.execute(
-        """SELECT reason, count(*) FROM pending WHERE layer_id = ?
-           GROUP BY reason ORDER BY count(*) DESC, reason""",
-        (generation.generation_id,),
-    )
-    return dict(rows.fetchall())
+class PendingStore:
+    """The pending items of each generation, with their reasons and next attempts.
 
-
-def retry_all(transaction: Transaction) -> None:
-    """Makes every pending item due, as if it had never been tried."""
-    transaction.connection.execute(
-        "UPDATE pending SET attempts = 0, next_attempt_us = ?", (transaction.now_us,)
-    )
-
-
-def due_pending(
-    connection: sqlite3.Connection, generation: Generation, now_us: int, limit: int
-) -> list[PendingItem]:
-    """Items whose next attempt at embedding is due, longest due first."""
-    rows = connection.execute(
-        """SELECT item_key, sequence, text, attempts FROM pending JOIN items USING (item_key)
-           WHERE layer_id = ? AND next_attempt_us <= ? ORDER BY next_attempt_us LIMIT ?""",
-        (generation.generation_id, now_us, limit),
-    )
-    return [PendingItem(*row) for row in rows]
-
-
-def settle(
-    transaction: Transaction,
-    generation: Generation,
-    pending: PendingItem,
-    chunks: Sequence[Chunk],
-) -> int:
-    """Gives a pending item its vectors, unless it was written again meanwhile.
-
-    Returns:
-        The change's sequence, 0 if the item is another by now.
+    A change of an item other than of its text does not affect its embedding, so that outdated items
+    are recognized by their text. Every method can raise StoreUnavailable and StoreCorrupted, and
+    those that write also Overloaded and StoreFull.
     """
-    sequence = transaction.next_sequence()
-    changed = transaction.connection.execute(
-        "UPDATE items SET change_sequence = ? WHERE item_key = ? AND sequence = ?",
-        (sequence, pending.item_key, pending.sequence),
-    ).rowcount
-    # What was paid for is kept even where the item is another by now.
-    keep(transaction.connection, generation, chunks)
-    if not changed:
-        return 0
-    embed(transaction.connection, generation, pending.item_key, chunks)
-    return sequence
 
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-def postpone(
-    transaction: Transaction,
-    generation: Generation,
-    pending: PendingItem,
-    reason: str,
-    next_attempt_us: int,
-) -> None:
-    """Notes a failed attempt at a pending item, unless it was written again meanwhile."""
-    transaction.connection.execute(
-        """UPDATE pending SET reason = ?, attempts = attempts + 1, next_attempt_us = ?
-           WHERE layer_id = ?
-           AND item_key = (SELECT item_key FROM items WHERE item_key = ? AND sequence = ?)""",
-        (reason, next_attempt_us, generation.generation_id, pending.item_key, pending.sequence),
-    )
+    async def list_due(self, generation: Generation, limit: int) -> list[UnembeddedItem]:
+        """Return up to `limit` items whose next attempt is due, longest due first."""
+        now_us = self._database.clock_us()
+
+        def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
+            rows = connection.execute(
+                """SELECT item_key, text, attempts FROM pending JOIN items USING (item_key)
+                   WHERE generation_id = ? AND next_attempt_us <= ?
+                   ORDER BY next_attempt_us LIMIT ?""",
+                (generation.generation_id, now_us, limit),
+            )
+            return [UnembeddedItem(*row) for row in rows]
+
+        return await self._database.read(query)
+
+    async def settle(
+        self, generation: Generation, item: UnembeddedItem, chunks: Sequence[Chunk]
+    ) -> int:
+        """Give a pending item its vectors, unless its text changed.
+
+        Returns:
+            The sequence number of the change; 0 if the item has another text now.
+        """
+
+        def operation(transaction: Transaction) -> int:
+            sequence = transaction.next_sequence()
+            changed = transaction.connection.execute(
+                "UPDATE items SET change_sequence = ? WHERE item_key = ? AND text = ?",
+                (sequence, item.item_key, item.text),
+            ).rowcount
+            # The vectors are paid for, so they are stored even if the item has another text now.
+            insert_vectors(transaction.connection, generation.space_id, chunks)
+            if not changed:
+                return 0
+            set_item_vectors(transaction.connection, generation, item.item_key, chunks)
+            return sequence
+
+        return await self._database.write(operation)
+
+    async def postpone(
+        self,
+        generation: Generation,
+        item: UnembeddedItem,
+        reason: str,
+        message: str,
+        delay_seconds: float | None,
+    ) -> None:
+        """Note a failed attempt at a pending item, unless its text changed.
+
+        Args:
+            generation: the generation that the item is pending in.
+            item: the item.
+            reason: the reason code of the error.
+            message: the explanation of the error.
+            delay_seconds: the time until the next attempt; None for no further attempt.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            next_attempt_us = NEVER_US
+            if delay_seconds is not None:
+                next_attempt_us = transaction.now_us + int(delay_seconds * 1e6)
+            transaction.connection.execute(
+                """UPDATE pending SET reason = ?, message = ?, attempts = attempts + 1,
+                       next_attempt_us = ?
+                   WHERE generation_id = ?
+                   AND item_key = (SELECT item_key FROM items WHERE item_key = ? AND text = ?)""",
+                (
+                    reason,
+                    message,
+                    next_attempt_us,
+                    generation.generation_id,
+                    item.item_key,
+                    item.text,
+                ),
+            )
+
+        await self._database.write(operation)
+
+    async def retry_all(self) -> None:
+        """Make every pending item due, as if no attempt had failed."""
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                "UPDATE pending SET attempts = 0, next_attempt_us = ?", (transaction.now_us,)
+            )
+
+        await self._database.write(operation)
+
+    async def list_groups(self, generation: Generation) -> list[PendingGroup]:
+        """Return the number of pending items by reason and message, largest group first."""
+
+        def query(connection: sqlite3.Connection) -> list[PendingGroup]:
+            rows = connection.execute(
+                """SELECT reason, message, count(*) FROM pending WHERE generation_id = ?
+                   GROUP BY reason, message ORDER BY count(*) DESC, reason, message""",
+                (generation.generation_id,),
+            )
+            return [PendingGroup(*row) for row in rows]
+
+        return await self._database.read(query)

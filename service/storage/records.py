@@ -1,43 +1,71 @@
-"""The values that only writers and readers of the store use."""
+"""Values that only the stores and their callers exchange."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from service import errors
 from service.domain.items import Item, StoredItem
+from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 
+# The time of the next attempt for an item that is not tried again before it is written again or the
+# server restarts.
 NEVER_US = 2**62
-"""As the time of the next attempt: not before the item is written again, or the server restarts."""
+
+# Why an item is pending in a generation for which its write had no vectors.
+NOT_YET_REASON = errors.EmbeddingUnavailable.reason
+NOT_YET_MESSAGE = "the text is not embedded with the new model yet"
 
 
-NOT_YET = "the text is not embedded with the new model yet"
+@dataclass(frozen=True, slots=True)
+class ItemVectors:
+    """The chunks of an item's text in the generation of a write, or why there are none.
+
+    `pending_reason` is the reason code of the error and `pending_message` its explanation; both are
+    empty if there are chunks. `others` are the chunks in other generations, by generation id.
+    """
+
+    chunks: Sequence[Chunk] = ()
+    pending_reason: str = ""
+    pending_message: str = ""
+    others: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
+
+    def in_generation(
+        self, generation_id: int, *, written_id: int
+    ) -> tuple[Sequence[Chunk], str, str]:
+        """Return the chunks in a generation, or the reason and message why there are none.
+
+        Args:
+            generation_id: the generation.
+            written_id: the generation of the write.
+        """
+        if generation_id == written_id:
+            return self.chunks, self.pending_reason, self.pending_message
+        return self.others.get(generation_id, ()), NOT_YET_REASON, NOT_YET_MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
 class ItemWrite:
-    """An item to store.
-
-    Either there are `chunks`, one for most texts, or `pending_reason` tells why not yet. `others`
-    are the chunks of further generations, by their ids.
-    """
+    """An item to store, with the vectors of its text."""
 
     item: Item
-    chunks: Sequence[Chunk] = ()
-    pending_reason: str | None = None
-    others: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
+    vectors: ItemVectors
 
-    def in_generation(self, generation_id: int, *, written: int) -> tuple[Sequence[Chunk], str]:
-        """Return the chunks for a generation, or why there are none."""
-        if generation_id == written:
-            return self.chunks, self.pending_reason or ""
-        return self.others.get(generation_id, ()), NOT_YET
+
+@dataclass(frozen=True, slots=True)
+class UserWrite:
+    """A user to store, with the chunks of the preferences by generation id."""
+
+    user: User
+    chunks: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """Some items by ascending id, how many there are in all, and whether more follow these."""
+    """Items by ascending id, the number of items on all pages, and whether more items follow."""
 
     items: Sequence[StoredItem]
     total: int
@@ -45,25 +73,48 @@ class ItemPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What was written of an item, for analyses.
+class UserPage:
+    """Users by ascending id, the number of users on all pages, and whether more users follow."""
 
-    `text` may be its beginning only, and `attributes` are JSON. Of two items the one with the lower
-    `order` was there first; `waits` tells that the text has no vectors yet.
+    users: Sequence[StoredUser]
+    total: int
+    more: bool
+
+
+class Deletion(NamedTuple):
+    """The number of deleted items, and the sequence number of the last deletion or 0."""
+
+    deleted_count: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemExcerpt:
+    """The beginning of an item's text, and its attributes as JSON, for analyses.
+
+    Of two items, the one with the lower `item_key` was created first. `is_pending` tells that the
+    text has no vectors yet.
     """
 
     text: str
     attributes: str
     sequence: int
-    order: int
-    waits: bool
+    item_key: int
+    is_pending: bool
 
 
 @dataclass(frozen=True, slots=True)
-class PendingItem:
-    """An item whose text, as of `sequence`, waits to be embedded."""
+class UnembeddedItem:
+    """An item whose text has to be embedded, and the number of attempts that failed."""
 
     item_key: int
-    sequence: int
     text: str
-    attempts: int
+    attempts: int = 0
+
+
+class FillProgress(NamedTuple):
+    """The number of items in a catalog, and how many a generation has vectors for or rejects."""
+
+    item_count: int
+    embedded: int
+    rejected: int

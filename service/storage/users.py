@@ -1,42 +1,192 @@
-"""The SQL of users. All of it runs inside a connection's thread."""
+"""The users of catalogs."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from service import errors
+from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
+from service.domain.vectors import Chunk
+from service.storage.database import Database
+from service.storage.generation_rows import read_live_generations
+from service.storage.records import UserPage, UserWrite
+from service.storage.vectors import insert_vectors
 from service.storage.writer import Transaction
 
+_COLUMNS = "user_id, preferences, liked_items, sequence, update_time_us"
 
-def get(connection: sqlite3.Connection, catalog_id: int, user_id: str) -> StoredUser | None:
-    """The user, if there is one."""
+
+class UserStore:
+    """Users on disk.
+
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def upsert_many(
+        self,
+        generation: Generation,
+        writes: Sequence[UserWrite],
+        expected_sequence: int | None = None,
+    ) -> list[StoredUser]:
+        """Store users with the vectors of their preferences in order, all or none.
+
+        Args:
+            generation: a generation of the catalog.
+            writes: the users; of two with the same id the later one remains.
+            expected_sequence: the sequence number that each user must have before its write, 0 for
+                no user; None for any.
+
+        Raises:
+            SequenceMismatch: a user has another sequence number.
+            CatalogNotFound: the catalog was deleted.
+        """
+
+        def operation(transaction: Transaction) -> list[StoredUser]:
+            connection = transaction.connection
+            live_generations = read_live_generations(connection, generation.catalog_id)
+            stored_users = []
+            for write in writes:
+                _insert_chunks(connection, live_generations, write.chunks)
+                if expected_sequence is not None:
+                    stored = _read_user(connection, generation, write.user.user_id)
+                    _require_sequence(stored, expected_sequence)
+                stored_users.append(_write_row(transaction, generation, write.user))
+            return stored_users
+
+        return await self._database.write(operation)
+
+    async def update(
+        self,
+        generation: Generation,
+        user_id: str,
+        change: Callable[[User], User],
+        chunks: Mapping[int, Sequence[Chunk]],
+        expected_sequence: int | None = None,
+    ) -> StoredUser:
+        """Change a stored user; no other write comes between its read and its write.
+
+        Args:
+            generation: a generation of the catalog.
+            user_id: the id of the user.
+            change: returns the changed user for the stored one. It runs in the writer's thread, and
+                what it raises is raised here.
+            chunks: the chunks of changed preferences, by generation id.
+            expected_sequence: the sequence number that the user must have; None for any.
+
+        Raises:
+            UserNotFound: the user does not exist.
+            SequenceMismatch: the user has another sequence number.
+            CatalogNotFound: the catalog was deleted.
+        """
+
+        def operation(transaction: Transaction) -> StoredUser:
+            connection = transaction.connection
+            live_generations = read_live_generations(connection, generation.catalog_id)
+            _insert_chunks(connection, live_generations, chunks)
+            stored = _read_user(connection, generation, user_id)
+            if stored is None:
+                raise errors.UserNotFound("there is no such user")
+            _require_sequence(stored, expected_sequence)
+            return _write_row(transaction, generation, change(stored.user))
+
+        return await self._database.write(operation)
+
+    async def delete(self, generation: Generation, user_id: str) -> int:
+        """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""
+
+        def operation(transaction: Transaction) -> int:
+            cursor = transaction.connection.execute(
+                "DELETE FROM users WHERE catalog_id = ? AND user_id = ?",
+                (generation.catalog_id, user_id),
+            )
+            return transaction.next_sequence() if cursor.rowcount else 0
+
+        return await self._database.write(operation)
+
+    async def get(self, generation: Generation, user_id: str) -> StoredUser | None:
+        """Return a user; None if it does not exist."""
+        return await self._database.read(
+            lambda connection: _read_user(connection, generation, user_id)
+        )
+
+    async def list_page(
+        self, generation: Generation, after: str, limit: int, max_bytes: int
+    ) -> UserPage:
+        """Return users with ids after `after`, by ascending id in byte order.
+
+        The page ends at `limit` users, or with the user whose preferences and liked items make it
+        exceed `max_bytes`.
+        """
+
+        def query(connection: sqlite3.Connection) -> UserPage:
+            rows = connection.execute(
+                f"""SELECT {_COLUMNS} FROM users WHERE catalog_id = ? AND user_id > ?
+                    ORDER BY user_id LIMIT ?""",
+                (generation.catalog_id, after, limit + 1),
+            )
+            users: list[StoredUser] = []
+            size_bytes, more = 0, False
+            for row in rows:
+                if len(users) == limit or size_bytes > max_bytes:
+                    more = True
+                    break
+                users.append(_stored_user(row))
+                size_bytes += len(row[1].encode()) + len(row[2].encode())
+            return UserPage(users, _count(connection, generation), more)
+
+        return await self._database.read(query)
+
+    async def count(self, generation: Generation) -> int:
+        """Return the number of users in the catalog."""
+        return await self._database.read(lambda connection: _count(connection, generation))
+
+
+def _insert_chunks(
+    connection: sqlite3.Connection,
+    live_generations: Sequence[LiveGeneration],
+    chunks: Mapping[int, Sequence[Chunk]],
+) -> None:
+    """Store the chunks of the live generations, given by generation id."""
+    for live in live_generations:
+        generation = live.generation
+        insert_vectors(connection, generation.space_id, chunks.get(generation.generation_id, ()))
+
+
+def _read_user(
+    connection: sqlite3.Connection, generation: Generation, user_id: str
+) -> StoredUser | None:
     row = connection.execute(
-        """SELECT preferences, liked_items, sequence, update_time_us FROM users
-           WHERE catalog_id = ? AND user_id = ?""",
-        (catalog_id, user_id),
+        f"SELECT {_COLUMNS} FROM users WHERE catalog_id = ? AND user_id = ?",
+        (generation.catalog_id, user_id),
     ).fetchone()
-    if row is None:
-        return None
-    preferences, liked_items, sequence, update_time_us = row
+    return None if row is None else _stored_user(row)
+
+
+def _stored_user(row: tuple[Any, ...]) -> StoredUser:
+    user_id, preferences, liked_items, sequence, update_time_us = row
     user = User(
         user_id,
-        tuple(Preference(*each) for each in json.loads(preferences)),
-        tuple(LikedItem(*each) for each in json.loads(liked_items)),
+        tuple(Preference(text, weight) for text, weight in json.loads(preferences)),
+        tuple(LikedItem(item_id, weight) for item_id, weight in json.loads(liked_items)),
     )
     return StoredUser(user, sequence, update_time_us)
 
 
-def count(connection: sqlite3.Connection, catalog_id: int) -> int:
-    """How many users the catalog has."""
-    (number,) = connection.execute(
-        "SELECT count(*) FROM users WHERE catalog_id = ?", (catalog_id,)
-    ).fetchone()
-    return int(number)
+def _require_sequence(stored: StoredUser | None, expected_sequence: int | None) -> None:
+    sequence = 0 if stored is None else stored.sequence
+    if expected_sequence not in {None, sequence}:
+        raise errors.SequenceMismatch(f"the user's sequence is {sequence}, not {expected_sequence}")
 
 
-def upsert(transaction: Transaction, catalog_id: int, user: User) -> StoredUser:
-    """Stores one user, replacing the one with the same id."""
+def _write_row(transaction: Transaction, generation: Generation, user: User) -> StoredUser:
     sequence = transaction.next_sequence()
     transaction.connection.execute(
         """INSERT INTO users
@@ -46,10 +196,10 @@ def upsert(transaction: Transaction, catalog_id: int, user: User) -> StoredUser:
                preferences = excluded.preferences, liked_items = excluded.liked_items,
                sequence = excluded.sequence, update_time_us = excluded.update_time_us""",
         (
-            catalog_id,
+            generation.catalog_id,
             user.user_id,
-            json.dumps([(each.text, each.weight) for each in user.preferences]),
-            json.dumps([(each.item_id, each.weight) for each in user.liked_items]),
+            json.dumps([(preference.text, preference.weight) for preference in user.preferences]),
+            json.dumps([(liked.item_id, liked.weight) for liked in user.liked_items]),
             sequence,
             transaction.now_us,
         ),
@@ -57,10 +207,8 @@ def upsert(transaction: Transaction, catalog_id: int, user: User) -> StoredUser:
     return StoredUser(user, sequence, transaction.now_us)
 
 
-def delete(transaction: Transaction, catalog_id: int, user_id: str) -> bool:
-    """Deletes one user; False if there was none."""
-    transaction.next_sequence()
-    cursor = transaction.connection.execute(
-        "DELETE FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
-    )
-    return cursor.rowcount > 0
+def _count(connection: sqlite3.Connection, generation: Generation) -> int:
+    (number,) = connection.execute(
+        "SELECT count(*) FROM users WHERE catalog_id = ?", (generation.catalog_id,)
+    ).fetchone()
+    return int(number)

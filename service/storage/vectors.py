@@ -1,49 +1,85 @@
-"""The SQL of vectors, and of whose they are. All of it runs inside a connection's thread."""
+"""Vectors, stored once for each text and space, and the vectors that each item has.
+
+The functions run inside the transactions of other stores.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.generations import Generation
 from service.domain.vectors import Chunk
+from service.storage.database import Database
 
 
-def insert(connection: sqlite3.Connection, space_id: int, vectors: Mapping[bytes, bytes]) -> None:
-    """Keeps vectors under their texts' hashes; one that is there already stays."""
+class VectorStore:
+    """Vectors by the hash of their text."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_many(
+        self, generation: Generation, hashes: Sequence[bytes]
+    ) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that the generation's space has for these text hashes.
+
+        Returns:
+            float32 vectors of the space's dimensions, by hash.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+
+        def query(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+            vectors: dict[bytes, NDArray[np.float32]] = {}
+            for text_hash in hashes:
+                row = connection.execute(
+                    "SELECT vector FROM vectors WHERE space_id = ? AND text_hash = ?",
+                    (generation.space_id, text_hash),
+                ).fetchone()
+                if row is not None:
+                    vectors[text_hash] = np.frombuffer(row[0], "<f4")
+            return vectors
+
+        return await self._database.read(query)
+
+
+def insert_vectors(connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]) -> None:
+    """Store the vectors of chunks that the space does not have yet."""
+    vectors = {chunk.text_hash: chunk.vector.tobytes() for chunk in chunks}
     connection.executemany(
         "INSERT INTO vectors (space_id, text_hash, vector) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        ((space_id, key, vector) for key, vector in vectors.items()),
+        ((space_id, text_hash, vector) for text_hash, vector in vectors.items()),
     )
 
 
-def _ids_of(connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]) -> list[int]:
-    """The ids of the chunks' vectors, which are stored on the way if they are new."""
-    insert(connection, space_id, {each.text_hash: each.vector.tobytes() for each in chunks})
-    return [
-        connection.execute(
-            "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
-            (space_id, each.text_hash),
-        ).fetchone()[0]
-        for each in chunks
-    ]
-
-
-def embed(
+def set_item_vectors(
     connection: sqlite3.Connection,
     generation: Generation,
     item_key: int,
     chunks: Sequence[Chunk],
 ) -> None:
-    """Gives an item its vectors in a generation, for which it waits no more."""
-    vector_ids = _ids_of(connection, generation.space_id, chunks)
+    """Replace the vectors of an item in a generation, in which it is then no longer pending."""
+    insert_vectors(connection, generation.space_id, chunks)
+    vector_ids = [
+        connection.execute(
+            "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
+            (generation.space_id, chunk.text_hash),
+        ).fetchone()[0]
+        for chunk in chunks
+    ]
     for table in ("item_vectors", "pending"):
         connection.execute(
-            f"DELETE FROM {table} WHERE layer_id = ? AND item_key = ?",
+            f"DELETE FROM {table} WHERE generation_id = ? AND item_key = ?",
             (generation.generation_id, item_key),
         )
     connection.executemany(
-        "INSERT INTO item_vectors VALUES (?, ?, ?, ?)",
+        "INSERT INTO item_vectors (generation_id, item_key, position, vector_id) "
+        "VALUES (?, ?, ?, ?)",
         (
             (generation.generation_id, item_key, position, vector_id)
             for position, vector_id in enumerate(vector_ids)
@@ -51,50 +87,32 @@ def embed(
     )
 
 
-def keep(connection: sqlite3.Connection, generation: Generation, chunks: Sequence[Chunk]) -> None:
-    """Keeps the vectors of chunks, whatever they are for."""
-    insert(
-        connection,
-        generation.space_id,
-        {each.text_hash: each.vector.tobytes() for each in chunks},
-    )
-
-
-def known(
-    connection: sqlite3.Connection, space_id: int, hashes: Sequence[bytes]
-) -> dict[bytes, bytes]:
-    """The vectors known for `hashes`."""
-    found: dict[bytes, bytes] = {}
-    for key in hashes:
-        row = connection.execute(
-            "SELECT vector FROM vectors WHERE space_id = ? AND text_hash = ?", (space_id, key)
-        ).fetchone()
-        if row is not None:
-            found[key] = row[0]
-    return found
-
-
-def forget(connection: sqlite3.Connection, item_key: int) -> None:
-    """Has an item serve in no generation, nor wait to."""
+def remove_item_vectors(connection: sqlite3.Connection, item_key: int) -> None:
+    """Remove an item's vectors and pending work from every generation of its catalog."""
     for table in ("item_vectors", "pending"):
         connection.execute(
-            f"""DELETE FROM {table} WHERE item_key = :key AND layer_id IN (SELECT layer_id
-                FROM layers JOIN items USING (catalog_id) WHERE item_key = :key)""",
+            f"""DELETE FROM {table} WHERE item_key = :key AND generation_id IN
+                (SELECT generation_id FROM generations JOIN items USING (catalog_id)
+                 WHERE item_key = :key)""",
             {"key": item_key},
         )
 
 
-def changed(
-    connection: sqlite3.Connection, generation: Generation, after: int, reached: int
+def read_changed_vectors(
+    connection: sqlite3.Connection, generation: Generation, after: int, up_to: int
 ) -> dict[int, list[bytes]]:
-    """By item, the vectors of its chunks, of what changed in (after, reached]."""
-    found: dict[int, list[bytes]] = {}
+    """Return the vectors of the items whose change sequence is in (after, up_to].
+
+    Returns:
+        The float32 bytes of each chunk's vector, by item key.
+    """
+    vectors: dict[int, list[bytes]] = {}
     for item_key, vector in connection.execute(
         """SELECT item_key, vector FROM items CROSS JOIN item_vectors USING (item_key)
            CROSS JOIN vectors USING (vector_id)
-           WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ? AND layer_id = ?
-           ORDER BY item_key, position""",
-        (generation.catalog_id, after, reached, generation.generation_id),
+           WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
+           AND generation_id = ? ORDER BY item_key, position""",
+        (generation.catalog_id, after, up_to, generation.generation_id),
     ):
-        found.setdefault(item_key, []).append(vector)
-    return found
+        vectors.setdefault(item_key, []).append(vector)
+    return vectors

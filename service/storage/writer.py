@@ -1,7 +1,7 @@
-"""One thread that writes; whatever waits when it is free goes into one transaction.
+"""Group commit: one thread runs all queued operations in one transaction.
 
-A commit costs a wait for the disk, so concurrent writers share it. Each operation runs in its own
-savepoint: one that raises leaves no trace and does not disturb its neighbors.
+A commit waits for the disk, so concurrent writes share it. Each operation runs in a savepoint of
+its own: an operation that raises changes nothing and does not affect the others.
 """
 
 from __future__ import annotations
@@ -15,35 +15,42 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service import errors
-from service.storage.schema import translated
+from service.storage.connections import translate_errors
 
 T = TypeVar("T")
 
+# Operations that can wait for a commit; more are refused, so that no caller waits for long.
 QUEUED_OPERATIONS = 10_000
+
+# Operations in one transaction, so that the first of many does not wait for all of them.
 OPERATIONS_PER_COMMIT = 1_000
 
 
+def read_last_sequence(connection: sqlite3.Connection) -> int:
+    """Return the sequence number of the last write."""
+    (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
+    return int(value)
+
+
 class Transaction:
-    """What an operation may use: the connection, the time, and the next sequence numbers."""
+    """The connection, the time and the sequence numbers of one group of operations."""
 
     def __init__(self, connection: sqlite3.Connection, now_us: int) -> None:
         self.connection = connection
         self.now_us = now_us
         self._changes_before = connection.total_changes
-        self.sequence: int = connection.execute(
-            "SELECT value FROM counters WHERE name = 'sequence'"
-        ).fetchone()[0]
+        self.sequence = read_last_sequence(connection)
 
     def next_sequence(self) -> int:
-        """Takes the next number; it is spent even if the operation fails afterwards."""
+        """Take the next number, which is not reused even if the operation fails later."""
         self.sequence += 1
         return self.sequence
 
     def finish(self) -> int | None:
-        """Commits; without a wait for the disk if nothing was changed.
+        """Commit, or roll back without waiting for the disk if nothing changed.
 
         Returns:
-            The last sequence number, None if nothing was changed.
+            The last sequence number; None if nothing changed.
         """
         if self.connection.total_changes == self._changes_before:
             self.connection.execute("ROLLBACK")
@@ -62,10 +69,10 @@ class _Job:
 
 
 class GroupCommit:
-    """Runs operations in the writer thread and answers once they are on disk.
+    """Runs operations in the writer thread, and returns their results once they are on disk.
 
-    Belongs to the event loop that made it. `on_commit` is called there with the last sequence
-    number after each commit, before the operations' callers go on.
+    It belongs to the event loop that created it. `on_commit` is called there with the last sequence
+    number after each commit, before the callers of the operations continue.
     """
 
     def __init__(
@@ -83,26 +90,26 @@ class GroupCommit:
         self._thread.start()
 
     async def run(self, operation: Callable[[Transaction], T]) -> T:
-        """Returns what `operation` returned, after its commit.
+        """Run an operation, and return its result after the commit.
 
         Raises:
-            Overloaded: too many operations wait.
-            AkinError: what the operation raised, or that the store failed; nothing was stored.
+            Overloaded: too many operations are queued.
+            AkinError: raised by the operation, or because the store failed; nothing was stored.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         try:
             self._jobs.put_nowait(_Job(operation, future))
         except queue.Full:
-            raise errors.Overloaded("too many writes wait for the disk") from None
+            raise errors.Overloaded("too many writes are queued") from None
         return await future
 
     @property
     def queued(self) -> int:
-        """How many operations wait for the next commit."""
+        """The number of operations that wait for the next commit."""
         return self._jobs.qsize()
 
     async def close(self) -> None:
-        """Finishes what waits, then ends the thread."""
+        """Finish the queued operations, and end the thread."""
         await self._loop.run_in_executor(None, self._jobs.put, None)
         await self._loop.run_in_executor(None, self._thread.join)
 
@@ -110,12 +117,12 @@ class GroupCommit:
         while jobs := self._next_jobs():
             try:
                 sequence, outcomes = self._commit(jobs)
-            except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread lives on)
+            except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread continues)
                 sequence, outcomes = None, [exc] * len(jobs)
             self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
 
     def _next_jobs(self) -> list[_Job]:
-        """Waits for work; an empty list means that the thread shall end."""
+        """Wait for operations and return them; an empty list ends the thread."""
         first = self._jobs.get()
         if first is None:
             return []
@@ -126,13 +133,13 @@ class GroupCommit:
             except queue.Empty:
                 break
             if job is None:
-                self._jobs.put(None)  # nobody puts after close: the next round ends
+                self._jobs.put(None)  # nothing is queued after close: the next round ends
                 break
             jobs.append(job)
         return jobs
 
     def _commit(self, jobs: list[_Job]) -> tuple[int | None, list[Any]]:
-        with translated():
+        with translate_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 transaction = Transaction(self._connection, self._clock_us())
@@ -147,11 +154,11 @@ class GroupCommit:
     def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
         self._connection.execute("SAVEPOINT operation")
         try:
-            with translated():
+            with translate_errors():
                 outcome = operation(transaction)
         except Exception as exc:
             if not self._connection.in_transaction:
-                raise  # the failure, a full disk say, has ended the whole transaction
+                raise  # the failure, such as a full disk, ended the whole transaction
             self._connection.execute("ROLLBACK TO operation")
             outcome = exc
         self._connection.execute("RELEASE operation")

@@ -25,13 +25,6 @@ class ProcessState(NamedTuple):
     last_sequence: int
 
 
-class CatalogState(NamedTuple):
-    """A catalog, and the sequence number of the last write that its index has applied."""
-
-    stats: CatalogStats
-    index_sequence: int
-
-
 class Metrics:
     """The counters, histograms and gauges of one process."""
 
@@ -94,39 +87,38 @@ class Metrics:
         self._texts.labels("cache").inc(cached)
 
     def update_catalogs(
-        self, catalogs: Sequence[CatalogState], today: str, process: ProcessState
+        self, catalogs: Sequence[CatalogStats], today: str, process: ProcessState
     ) -> None:
         """Set the gauges of all catalogs, and remove those of deleted catalogs.
 
         Args:
-            catalogs: every catalog.
+            catalogs: the statistics of every catalog.
             today: the day in UTC, YYYY-MM-DD.
             process: the state of this process.
         """
-        names = {catalog.stats.name for catalog in catalogs}
+        names = {stats.name for stats in catalogs}
         if names != self._names:
             for gauge in self._gauges.values():
                 gauge.clear()
             self._reasons.clear()
             self._names = names
-        for catalog in catalogs:
-            self._update_catalog(catalog, today, process)
-            self._update_pending(catalog.stats)
+        for stats in catalogs:
+            self._update_catalog(stats, today, process)
+            self._update_pending(stats)
 
-    def _update_catalog(self, catalog: CatalogState, today: str, process: ProcessState) -> None:
-        stats = catalog.stats
+    def _update_catalog(self, stats: CatalogStats, today: str, process: ProcessState) -> None:
         usage = {day.day: day for day in stats.usage}.get(today)
         index = stats.index
         values = {
             "akin_items": stats.item_count,
             "akin_embedding_prompt_tokens_today": usage.prompt_tokens if usage else 0,
             "akin_embedding_cost_usd_today": usage.cost_usd if usage else 0.0,
-            "akin_embedding_problem": 1 if stats.embedding_problem else 0,
+            "akin_embedding_problem": 1 if stats.embedding_error_reason else 0,
             "akin_index_vectors": index.vectors,
             "akin_index_graph_vectors": index.graph_vectors,
-            "akin_index_deleted_vectors": index.void_vectors,
+            "akin_index_deleted_vectors": index.deleted_vectors,
             "akin_index_building": int(index.building),
-            "akin_index_lag": max(0, process.last_sequence - catalog.index_sequence),
+            "akin_index_lag": max(0, process.last_sequence - stats.indexed_sequence),
             "akin_queued_texts": process.queued_texts,
             "akin_queued_writes": process.queued_writes,
         }
@@ -135,10 +127,13 @@ class Metrics:
 
     def _update_pending(self, stats: CatalogStats) -> None:
         pending = self._gauges["akin_pending_items"]
-        for reason in self._reasons.pop(stats.name, set()) - stats.pending.keys():
+        counts: dict[str, int] = {}
+        for group in stats.pending:
+            counts[group.reason] = counts.get(group.reason, 0) + group.item_count
+        for reason in self._reasons.pop(stats.name, set()) - counts.keys():
             pending.remove(stats.name, reason)
-        self._reasons[stats.name] = set(stats.pending)
-        for reason, count in stats.pending.items():
+        self._reasons[stats.name] = set(counts)
+        for reason, count in counts.items():
             pending.labels(stats.name, reason).set(count)
 
 

@@ -10,14 +10,14 @@ def test_a_closed_gate_lets_nobody_in() -> None:
     admission.enter(stream=False)
     with pytest.raises(errors.NotReady):
         admission.check(stream=False)
-    admission.open = True
+    admission.is_open = True
     admission.check(stream=False)
 
 
 def test_streams_that_wait_leave_room_for_calls() -> None:
     """Beyond their number further streams are refused, and calls go on."""
     admission = AdmissionControl()
-    admission.open = True
+    admission.is_open = True
     for _ in range(STREAMS_AT_ONCE):
         admission.enter(stream=True)
         admission.check(stream=True)
@@ -33,7 +33,7 @@ def test_streams_that_wait_leave_room_for_calls() -> None:
 def test_there_are_only_so_many_calls() -> None:
     """Beyond their number further calls are refused until one has ended."""
     admission = AdmissionControl()
-    admission.open = True
+    admission.is_open = True
     for _ in range(CALLS_AT_ONCE + 1):
         admission.enter(stream=False)
     with pytest.raises(errors.Overloaded):

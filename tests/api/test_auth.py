@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 from support.security import entry, write_keys
 
 from service import errors
-from service.api.auth import LOOK_SECONDS, Access, Keys, Scope
+from service.api.auth import CHECK_SECONDS, Access, KeyAuthorizer, Scope
 from service.server import app
 from service.settings import Settings
 
@@ -27,14 +27,14 @@ def test_a_rate_holds_on_average(tmp_path: Path) -> None:
     """A second's calls may come at once, and from then on as many as the rate says."""
     write_keys(tmp_path / "keys", entry("a", "read", calls_per_second=4), entry("b", "read"))
     clock = Seconds()
-    keys = Keys(tmp_path / "keys", clock)
+    keys = KeyAuthorizer(tmp_path / "keys", clock)
     made, waits = 0, []
     for tenth in range(100):
         clock.now = tenth / 10
         for _ in range(3):
-            keys.opened("Bearer b-key", Scope.READ)
+            keys.charge("Bearer b-key", Scope.READ)
             try:
-                keys.opened("Bearer a-key", Scope.READ)
+                keys.charge("Bearer a-key", Scope.READ)
                 made += 1
             except errors.RateLimited as exc:
                 waits.append(exc.retry_after_seconds or 0.0)
@@ -46,26 +46,26 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     """A key is good or not as the file says by now; one that cannot be read changes nothing."""
     path, clock = tmp_path / "keys", Seconds()
     write_keys(path, entry("a", "read"))
-    keys = Keys(path, clock)
-    assert "a" == keys.known("Bearer a-key")
+    keys = KeyAuthorizer(path, clock)
+    assert "a" == keys.authenticate("Bearer a-key")
     write_keys(path, entry("b", "read"))
-    clock.now += LOOK_SECONDS
-    assert "b" == keys.known("Bearer b-key")
+    clock.now += CHECK_SECONDS
+    assert "b" == keys.authenticate("Bearer b-key")
     with pytest.raises(errors.Unauthenticated):
-        keys.opened("Bearer a-key", Scope.READ)
+        keys.charge("Bearer a-key", Scope.READ)
     for damage in (lambda: path.write_text("nonsense"), path.unlink):
         damage()
-        clock.now += LOOK_SECONDS
-        assert "b" == keys.known("Bearer b-key")
+        clock.now += CHECK_SECONDS
+        assert "b" == keys.authenticate("Bearer b-key")
     # A file that cannot be read for now is looked at again, though it does not change.
     path.mkdir()
-    clock.now += LOOK_SECONDS
-    assert "b" == keys.known("Bearer b-key")
+    clock.now += CHECK_SECONDS
+    assert "b" == keys.authenticate("Bearer b-key")
     path.rmdir()
     write_keys(path)
-    clock.now += LOOK_SECONDS
+    clock.now += CHECK_SECONDS
     with pytest.raises(errors.Unauthenticated):
-        keys.opened("Bearer b-key", Scope.READ)
+        keys.charge("Bearer b-key", Scope.READ)
 
 
 @pytest.mark.parametrize("given", [None, "", "a-key", "bearer a-key", "Basic a-key", "Bearer "])
@@ -73,7 +73,7 @@ def test_only_a_bearer_is_known(tmp_path: Path, given: str | None) -> None:
     """A key is taken from `Bearer KEY` and from nothing else."""
     write_keys(tmp_path / "keys", entry("a", "read"))
     with pytest.raises(errors.Unauthenticated):
-        Keys(tmp_path / "keys").opened(given, Scope.READ)
+        KeyAuthorizer(tmp_path / "keys").charge(given, Scope.READ)
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,18 @@ from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEm
 from support.stores import all_items, rows
 
 from service import errors
-from service.background.pending_items import DELAYS_SECONDS, ITEMS_PER_ROUND
+from service.background.pending_items import ITEMS_PER_ROUND, RETRY_SECONDS
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
+from service.domain.writes import ItemUpsert, UserUpsert
 
-REASON = UNAVAILABLE_MESSAGE
+CODE, REASON = "EMBEDDING_UNAVAILABLE", UNAVAILABLE_MESSAGE
 
 
-async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str]:
-    stored = await catalog.catalog_items.get_item(item_id)
-    return stored.state, stored.pending_reason
+async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str, str]:
+    stored = await catalog.items.get(item_id)
+    return stored.state, stored.pending_reason, stored.pending_message
 
 
 async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
@@ -26,12 +27,13 @@ async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         upserted = await catalog.put("a", "tea")
-        assert (ItemState.PENDING, REASON) == (
+        assert (ItemState.PENDING, CODE, REASON) == (
             upserted.stored.state,
             upserted.stored.pending_reason,
+            upserted.stored.pending_message,
         )
         assert not upserted.embedded
-        assert upserted.stored == await catalog.catalog_items.get_item("a")
+        assert upserted.stored == await catalog.items.get("a")
 
 
 async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Path) -> None:
@@ -41,16 +43,16 @@ async def test_a_pending_item_is_embedded_once_the_provider_is_back(tmp_path: Pa
         version = (await catalog.put("a", "tea")).stored.sequence
         embedder.fault = None
         assert [] == await catalog.recommended(TextSource("tea"))
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a"] == await catalog.recommended(TextSource("tea"))
-        stored = await catalog.catalog_items.get_item("a")
+        stored = await catalog.items.get("a")
         assert (ItemState.INDEXED, "", version) == (
             stored.state,
             stored.pending_reason,
             stored.sequence,
         )
-        assert 0 == await catalog.pending.round()
+        assert 0 == await catalog.pending.run_round()
 
 
 async def test_a_pending_item_outlives_a_restart(tmp_path: Path) -> None:
@@ -58,7 +60,7 @@ async def test_a_pending_item_outlives_a_restart(tmp_path: Path) -> None:
     async with running(tmp_path, FaultyEmbedder(Fault.UNAVAILABLE), FakeClock()) as catalog:
         await catalog.put("a", "tea")
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        assert 1 == await catalog.pending.round()
+        assert 1 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a"] == await catalog.recommended(TextSource("tea"))
 
@@ -72,12 +74,12 @@ async def test_the_old_version_goes_on_being_recommended(tmp_path: Path) -> None
         await catalog.text_embedder.embed_documents(["loud trumpets"])
         embedder.fault = Fault.UNAVAILABLE
         await catalog.put("a", "trumpets")
-        assert (ItemState.PENDING, REASON) == await state(catalog, "a")
+        assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
         assert "a" == (await catalog.recommended(TextSource("green tea")))[0]
         assert "a" != (await catalog.recommended(TextSource("loud trumpets")))[0]
         assert "a" not in await catalog.recommended(ItemSource("a"))
         embedder.fault = None
-        await catalog.pending.round()
+        await catalog.pending.run_round()
         await catalog.caught_up()
         assert "a" == (await catalog.recommended(TextSource("loud trumpets")))[0]
 
@@ -87,14 +89,14 @@ async def test_attempts_are_spaced_ever_wider(tmp_path: Path) -> None:
     clock, embedder = FakeClock(), FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, clock) as catalog:
         await catalog.put("a", "tea")
-        assert 1 == await catalog.pending.round()
-        for delay_seconds in (*DELAYS_SECONDS, DELAYS_SECONDS[-1]):
+        assert 1 == await catalog.pending.run_round()
+        for delay_seconds in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
             clock.advance(seconds=delay_seconds, microseconds=-1)
-            assert 0 == await catalog.pending.round()
+            assert 0 == await catalog.pending.run_round()
             clock.advance(microseconds=1)
-            assert 1 == await catalog.pending.round()
-        assert (ItemState.PENDING, REASON) == await state(catalog, "a")
-    assert 2 + len(DELAYS_SECONDS) + 1 == len(embedder.texts)
+            assert 1 == await catalog.pending.run_round()
+        assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
+    assert 2 + len(RETRY_SECONDS) + 1 == len(embedder.texts)
 
 
 async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path) -> None:
@@ -102,11 +104,11 @@ async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.put("a", "tea")
-        await catalog.pending.round()
+        await catalog.pending.run_round()
         await catalog.put("a", "coffee")
         embedder.fault = None
-        assert 1 == await catalog.pending.round()
-        assert (ItemState.INDEXED, "") == await state(catalog, "a")
+        assert 1 == await catalog.pending.run_round()
+        assert (ItemState.INDEXED, "", "") == await state(catalog, "a")
 
 
 async def test_an_item_indexed_meanwhile_is_not_tried(tmp_path: Path) -> None:
@@ -116,7 +118,7 @@ async def test_an_item_indexed_meanwhile_is_not_tried(tmp_path: Path) -> None:
         await catalog.put("a", "tea")
         embedder.fault = None
         await catalog.put("a", "coffee")
-        assert 0 == await catalog.pending.round()
+        assert 0 == await catalog.pending.run_round()
         assert ["a"] == await catalog.recommended(TextSource("coffee"))
 
 
@@ -128,7 +130,7 @@ async def test_items_with_one_text_need_one_attempt(tmp_path: Path) -> None:
             await catalog.put(item_id, "tea")
         embedder.fault = None
         embedder.batches.clear()
-        assert 3 == await catalog.pending.round()
+        assert 3 == await catalog.pending.run_round()
         await catalog.caught_up()
         assert ["a", "b", "c"] == await catalog.recommended(TextSource("tea"))
     assert ["tea"] == embedder.texts
@@ -142,7 +144,7 @@ async def test_each_pending_item_gets_its_own_vector(tmp_path: Path) -> None:
         for item_id, text in texts.items():
             await catalog.put(item_id, text)
         embedder.fault = None
-        await catalog.pending.round()
+        await catalog.pending.run_round()
     async with running(tmp_path, FaultyEmbedder(Fault.UNAVAILABLE), FakeClock()) as catalog:
         for item_id, text in texts.items():
             assert [item_id] == await catalog.recommended(TextSource(text), 1)
@@ -153,14 +155,14 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         items = [Item(f"i{n}", f"text {n}") for n in range(ITEMS_PER_ROUND + 1)]
-        await catalog.catalog_items.store(
-            await catalog.catalog_items.prepare(items, require_indexed=False)
+        await catalog.items.store_import(
+            await catalog.items.prepare_import(items, require_indexed=False)
         )
         embedder.fault = None
-        rounds = [await catalog.pending.round() for _ in range(3)]
+        rounds = [await catalog.pending.run_round() for _ in range(3)]
         assert [ITEMS_PER_ROUND, 1, 0] == rounds
         await catalog.caught_up()
-        assert len(items) == catalog.follower.items
+        assert len(items) == catalog.follower.item_count
 
 
 async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path: Path) -> None:
@@ -169,10 +171,10 @@ async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.put("a", "zzz")
         embedder.fault = Fault.ZEROS
-        assert 1 == await catalog.pending.round()
-        state_now, reason = await state(catalog, "a")
-        assert ItemState.PENDING is state_now
-        assert "no word" in reason
+        assert 1 == await catalog.pending.run_round()
+        state_now, reason, message = await state(catalog, "a")
+        assert (ItemState.PENDING, "TEXT_REJECTED") == (state_now, reason)
+        assert "no word" in message
 
 
 @pytest.mark.parametrize("expected_sequence", [None, 0])
@@ -182,13 +184,11 @@ async def test_require_indexed_stores_nothing(
     """With require_indexed an outage is the caller's to see, and nothing is stored."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        before = catalog.store.last_sequence
+        before = catalog.stores.database.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
-            await catalog.catalog_items.upsert_item(
-                Item("a", "tea"), require_indexed=True, expected_sequence=expected_sequence
-            )
-        assert before == catalog.store.last_sequence
-        assert [] == await all_items(catalog.store, catalog.row)
+            await catalog.items.upsert(ItemUpsert(Item("a", "tea"), True, expected_sequence))
+        assert before == catalog.stores.database.last_sequence
+        assert [] == await all_items(catalog.stores, catalog.row)
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
 
@@ -198,13 +198,19 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.text_embedder.embed_documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
-        items = [Item("a", "tea"), Item("b", "coffee"), Item("", " "), Item("d", "tea")]
-        prepared = await catalog.catalog_items.prepare(items, require_indexed=True)
-        outcomes = await catalog.catalog_items.store(prepared)
+        invalid = errors.invalid_field("item.text", "must not be blank")
+        items: list[Item | errors.InvalidRequest] = [
+            Item("a", "tea"),
+            Item("b", "coffee"),
+            invalid,
+            Item("d", "tea"),
+        ]
+        prepared = await catalog.items.prepare_import(items, require_indexed=True)
+        outcomes = await catalog.items.store_import(prepared)
         kinds = [StoredItem, errors.EmbeddingUnavailable, errors.InvalidRequest, StoredItem]
         assert kinds == [type(outcome) for outcome in outcomes]
         assert ["a", "d"] == [
-            each.item.item_id for each in await all_items(catalog.store, catalog.row)
+            each.item.item_id for each in await all_items(catalog.stores, catalog.row)
         ]
 
 
@@ -215,9 +221,9 @@ async def test_what_can_never_be_embedded_is_refused(tmp_path: Path) -> None:
             await catalog.put("a", "zzz")
         user = User("u", (Preference("zzz"),))
         with pytest.raises(errors.InvalidRequest, match=r"^user\.preferences\[0\]\.text"):
-            await catalog.catalog_items.upsert_user(user)
-        assert [] == await all_items(catalog.store, catalog.row)
-        assert None is await catalog.store.get_user(catalog.row, "u")
+            await catalog.users.upsert(UserUpsert(user))
+        assert [] == await all_items(catalog.stores, catalog.row)
+        assert None is await catalog.stores.users.get(catalog.row, "u")
 
 
 async def test_a_user_is_not_stored_without_vectors(tmp_path: Path) -> None:
@@ -225,12 +231,12 @@ async def test_a_user_is_not_stored_without_vectors(tmp_path: Path) -> None:
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         user = User("u", (Preference("tea"),))
-        stored, _ = await catalog.catalog_items.upsert_user(user)
+        stored, _ = await catalog.users.upsert(UserUpsert(user))
         embedder.fault = Fault.UNAVAILABLE
         changed = replace(user, preferences=(Preference("tea"), Preference("coffee")))
         with pytest.raises(errors.EmbeddingUnavailable):
-            await catalog.catalog_items.upsert_user(changed)
-        assert stored == await catalog.catalog_items.get_user("u")
+            await catalog.users.upsert(UserUpsert(changed))
+        assert stored == await catalog.users.get("u")
 
 
 async def test_a_pending_item_has_no_neighbors_yet(tmp_path: Path) -> None:

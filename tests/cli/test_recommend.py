@@ -1,11 +1,12 @@
 import akin
 import pytest
 from akin.v1 import recommender_service_pb2 as pb
-from support.scripted import ScriptedServer
+from support.recording import RecordingServer
 from typer.testing import CliRunner, Result
 
 from service.cli import console
 from service.cli.main import app
+from service.cli.recommendation_output import build_recommendation_table
 
 FILTER = '{"all": [{"attribute": "price", "range": {"lt": 10}}], "none": [{"attribute": "used"}]}'
 BAD_FILTERS = [
@@ -25,10 +26,10 @@ DUNE = akin.Recommendation(
     item_id="book:dune",
     score=0.71,
     item=akin.Item(text="A desert planet"),
-    reasons=[
-        akin.Reason(item_id="book:the-martian", similarity=0.614),
-        akin.Reason(preference_text="sailing ships", similarity=0.4),
-        akin.Reason(item_id="book:third", similarity=0.3),
+    explanations=[
+        akin.Explanation(item_id="book:the-martian", similarity=0.614),
+        akin.Explanation(text="sailing ships", similarity=0.4),
+        akin.Explanation(item_id="book:third", similarity=0.3),
     ],
 )
 EMMA = akin.Recommendation(item_id="book:emma", score=0.5, item=akin.Item(text="A matchmaker"))
@@ -38,24 +39,24 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["recommend", *arguments])
 
 
-def asked(*arguments: str) -> pb.RecommendSimilarRequest:
-    with ScriptedServer() as server:
+def send(*arguments: str) -> pb.RecommendSimilarRequest:
+    with RecordingServer() as server:
         result = run(*arguments, "--address", server.address)
     assert 0 == result.exit_code, result.output
-    (question,) = server.questions
-    assert isinstance(question, pb.RecommendSimilarRequest)
-    return question
+    (request,) = server.requests
+    assert isinstance(request, pb.RecommendSimilarRequest)
+    return request
 
 
-def rows(*recommendations: akin.Recommendation) -> list[list[str]]:
-    table = console.recommendations_table("title", recommendations)
+def build_rows(*recommendations: akin.Recommendation) -> list[list[str]]:
+    table = build_recommendation_table("title", recommendations)
     columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
 @pytest.mark.parametrize("text", BAD_FILTERS)
-def test_bad_filter_is_misuse(text: str) -> None:
-    """A filter that is none is told in one line, with exit code 2, before a server is asked."""
+def test_an_invalid_filter_is_a_usage_error(text: str) -> None:
+    """An invalid filter ends the command with status 2 and one line, before any call."""
     result = run("--text", "sea", "--filter", text, "--address", "127.0.0.1:1")
     assert (2, "") == (result.exit_code, result.stdout)
     (line,) = result.stderr.splitlines()
@@ -65,31 +66,31 @@ def test_bad_filter_is_misuse(text: str) -> None:
 @pytest.mark.parametrize(
     "sources", [[], ["--item", "1", "--like", "2"], ["--text", "x", "--dislike", "2"]]
 )
-def test_one_source_is_needed(sources: list[str]) -> None:
-    """No source, and likes beside another source, are misuse."""
+def test_one_source_is_required(sources: list[str]) -> None:
+    """No source, and likes besides another source, are usage errors."""
     result = run(*sources, "--address", "127.0.0.1:1")
     assert (2, "") == (result.exit_code, result.stdout)
     assert 1 == len(result.stderr.splitlines())
 
 
 def test_likes_and_dislikes_are_examples() -> None:
-    """Items liked and disliked go out together, in order, as examples."""
-    question = asked("--like", "a", "--dislike", "b", "--like", "c")
-    assert akin.examples(["a", "c"], ["b"]) == question.examples
-    assert akin.examples(negative=["b"]) == asked("--dislike", "b").examples
+    """Liked and disliked items are sent together, in order, as examples."""
+    request = send("--like", "a", "--dislike", "b", "--like", "c")
+    assert akin.examples(["a", "c"], ["b"]) == request.examples
+    assert akin.examples(negative=["b"]) == send("--dislike", "b").examples
 
 
 def test_options_reach_the_server() -> None:
-    """Each option is told to the server, and none that is not given."""
-    question = asked(
+    """Each option is sent to the server; options that are not given are not."""
+    request = send(
         *("--text", "sea", "--filter", FILTER, "--diversity", "0.25"),
         *("--max-similarity", "0.5", "--explain"),
     )
     cheap = akin.filters.between("price", lt=10)
-    assert akin.Filter(all=[cheap], none=[akin.Condition(attribute="used")]) == question.filter
-    assert (0.25, 0.5, True) == (question.diversity, question.max_similarity, question.explain)
-    plain = pb.RecommendSimilarRequest(text="sea", limit=10, view=pb.ITEM_VIEW_FULL)
-    assert plain == asked("--text", "sea")
+    assert akin.Filter(all=[cheap], none=[akin.Condition(attribute="used")]) == request.filter
+    assert (0.25, 0.5, True) == (request.diversity, request.max_similarity, request.explain)
+    default = pb.RecommendSimilarRequest(text="sea", limit=10, view=akin.ItemView.ITEM_VIEW_FULL)
+    assert default == send("--text", "sea")
 
 
 @pytest.mark.parametrize(
@@ -103,40 +104,40 @@ def test_options_reach_the_server() -> None:
     ],
 )
 def test_title_names_the_source(arguments: list[str], title: str) -> None:
-    """The table's title names what the recommendations are for, as it was given."""
-    with ScriptedServer() as server:
+    """The title of the table names the source as it was given."""
+    with RecordingServer() as server:
         result = run(*arguments, "--address", server.address)
     assert title == result.stdout.splitlines()[0].strip()
 
 
-def test_reasons_have_a_column() -> None:
-    """Where there are reasons a column tells the two strongest; an item without has none."""
-    header, dune, emma = rows(DUNE, EMMA)
-    assert ["score", "item", "what it is", "because"] == header
+def test_explanations_have_a_column() -> None:
+    """A column has the two strongest explanations of an item, and is empty for an item without."""
+    header, dune, emma = build_rows(DUNE, EMMA)
+    assert ["score", "item", "text", "explanation"] == header
     assert 'book:the-martian 0.61; "sailing ships" 0.40' == dune[-1]
     assert ["0.500", "book:emma", "A matchmaker", ""] == emma
 
 
-def test_without_reasons_there_is_no_column() -> None:
-    """Where no recommendation has reasons the table does not speak of them."""
-    header, emma = rows(EMMA)
-    assert ["score", "item", "what it is"] == header
+def test_without_explanations_there_is_no_column() -> None:
+    """Without explanations the table has no column for them."""
+    header, emma = build_rows(EMMA)
+    assert ["score", "item", "text"] == header
     assert ["0.500", "book:emma", "A matchmaker"] == emma
-    assert [["score", "item", "what it is"]] == rows()
+    assert [["score", "item", "text"]] == build_rows()
 
 
-def test_long_reason_is_cut() -> None:
-    """Of a long text the column has the first words."""
-    reason = akin.Reason(preference_text="long voyages " * 10, similarity=-0.125)
-    _, row = rows(akin.Recommendation(item_id="1", reasons=[reason]))
+def test_a_long_explanation_is_shortened() -> None:
+    """The column has the first words of a long text."""
+    explanation = akin.Explanation(text="long voyages " * 10, similarity=-0.125)
+    _, row = build_rows(akin.Recommendation(item_id="1", explanations=[explanation]))
     assert '"long voyages long voyages ..." -0.12' == row[-1]
 
 
 def test_brackets_and_colons_are_shown() -> None:
-    """Ids, texts and titles that look like markup or emoji are shown as they are."""
+    """Ids, texts and titles that look like markup or emoji are printed as they are."""
     item = akin.Item(text="[/b] a [red]fox")
-    found = akin.Recommendation(item_id="a:cat:b", item=item)
+    recommendation = akin.Recommendation(item_id="a:cat:b", item=item)
     with console.out.capture() as capture:
-        console.out.print(console.recommendations_table("[i]odd[/u]", [found]))
+        console.out.print(build_recommendation_table("[i]odd[/u]", [recommendation]))
     for expected in ("a:cat:b", "[/b] a [red]fox", "[i]odd[/u]"):
         assert expected in capture.get()

@@ -4,24 +4,31 @@ from typing import Any
 import akin
 import pytest
 
-STREAMS = {"find_duplicates", "import_items", "import_batches"}
+STREAMS = {
+    "find_duplicates",
+    "import_items",
+    "import_item_batches",
+    "import_users",
+    "import_user_batches",
+}
 
-Ask = Callable[..., Awaitable[Any]]
+Call = Callable[..., Awaitable[Any]]
 
 
-async def ask_blocking(address: str, call: str, *given: Any, **options: Any) -> Any:
+async def call_blocking(address: str, method: str, *arguments: Any, **options: Any) -> Any:
     with akin.Client(address, catalog="books", timeout_seconds=20) as client:
-        made = getattr(client, call)(*given, **options)
-        return list(made) if call in STREAMS else made
+        result = getattr(client, method)(*arguments, **options)
+        return list(result) if method in STREAMS else result
 
 
-async def ask_async(address: str, call: str, *given: Any, **options: Any) -> Any:
+async def call_async(address: str, method: str, *arguments: Any, **options: Any) -> Any:
     async with akin.AsyncClient(address, catalog="books", timeout_seconds=20) as client:
-        made = getattr(client, call)(*given, **options)
-        return [each async for each in made] if call in STREAMS else await made
+        result = getattr(client, method)(*arguments, **options)
+        return [part async for part in result] if method in STREAMS else await result
 
 
-@pytest.fixture(params=[ask_blocking, ask_async])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    chosen: Ask = request.param
-    return chosen
+@pytest.fixture(params=[call_blocking, call_async])
+def call(request: pytest.FixtureRequest) -> Call:
+    """A function that calls a method of a client, once for each kind of client."""
+    kind: Call = request.param
+    return kind

@@ -1,279 +1,123 @@
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import akin
 import pytest
-from akin.v1 import analysis_service_pb2 as analysis
-from akin.v1 import catalog_service_pb2 as catalog
-from akin.v1 import recommender_service_pb2 as recommender
-from akin.v1.recommender_service_pb2 import ITEM_VIEW_FULL
+from akin.v1 import recommender_service_pb2 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from support import catalog_calls, recommender_calls
+from support.recommender_calls import NEW, ClientCall, ClientResult
 from support.recording import RecordingServer
 
-NEW = akin.filters.equals("state", "new")
-ONLY_NEW = akin.Filter(all=[NEW])
-MODEL: dict[str, Any] = {
-    "provider": "openai",
-    "model": "small",
-    "dimensions": 256,
-    "template": "passage: {text}",
-    "query_template": "query: {text}",
-}
-EMBEDDING = catalog.EmbeddingModel(**MODEL)
-END = datetime(2100, 1, 1, tzinfo=UTC)
-ITEM = akin.item("a", "the sea", {"state": "new"})
-FULL_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], Message]] = [
-    (
-        "upsert_item",
-        ("a", "the sea", {"state": "new"}),
-        {"expire_time": END, "require_indexed": True, "expected_sequence": 0},
-        recommender.UpsertItemRequest(
-            catalog="books",
-            item=akin.item("a", "the sea", {"state": "new"}, END),
-            require_indexed=True,
-            expected_sequence=0,
-        ),
-    ),
-    (
-        "import_items",
-        ([ITEM],),
-        {"require_indexed": True, "validate_only": True},
-        recommender.ImportItemsRequest(
-            catalog="books", items=[ITEM], require_indexed=True, validate_only=True
-        ),
-    ),
-    (
-        "import_batches",
-        ([ITEM],),
-        {"require_indexed": True, "validate_only": True},
-        recommender.ImportItemsRequest(
-            catalog="books", items=[ITEM], require_indexed=True, validate_only=True
-        ),
-    ),
-    (
-        "delete_item",
-        ("a",),
-        {"allow_missing": True},
-        recommender.DeleteItemRequest(catalog="books", item_id="a", allow_missing=True),
-    ),
-    (
-        "list_items",
-        (7, "t"),
-        {"where": NEW},
-        recommender.ListItemsRequest(
-            catalog="books",
-            page_size=7,
-            page_token="t",  # noqa: S106
-            filter=ONLY_NEW,
-        ),
-    ),
-    (
-        "create_catalog",
-        ("films",),
-        {"vector_storage": catalog.VECTOR_STORAGE_FLOAT16, **MODEL},
-        catalog.CreateCatalogRequest(
-            catalog="films", embedding=EMBEDDING, vector_storage=catalog.VECTOR_STORAGE_FLOAT16
-        ),
-    ),
-    ("get_catalog", ("films",), {}, catalog.GetCatalogRequest(catalog="films")),
-    (
-        "delete_catalog",
-        ("films",),
-        {"allow_missing": True},
-        catalog.DeleteCatalogRequest(catalog="films", allow_missing=True),
-    ),
-    (
-        "estimate_reembedding",
-        ("films",),
-        MODEL,
-        catalog.EstimateReembeddingRequest(catalog="films", embedding=EMBEDDING),
-    ),
-    (
-        "start_reembedding",
-        ("films",),
-        MODEL,
-        catalog.StartReembeddingRequest(catalog="films", embedding=EMBEDDING),
-    ),
-    ("get_reembedding", ("films",), {}, catalog.GetReembeddingRequest(catalog="films")),
-    ("cancel_reembedding", ("films",), {}, catalog.CancelReembeddingRequest(catalog="films")),
-    ("finish_reembedding", ("films",), {}, catalog.FinishReembeddingRequest(catalog="films")),
-    (
-        "find_duplicates",
-        (),
-        {"item_id": "a", "min_similarity": 0.0, "where": NEW},
-        analysis.FindDuplicatesRequest(
-            catalog="books", item_id="a", min_similarity=0.0, filter=ONLY_NEW
-        ),
-    ),
-    (
-        "find_outliers",
-        (),
-        {"limit": 7, "where": NEW, "full": True},
-        analysis.FindOutliersRequest(
-            catalog="books", limit=7, filter=ONLY_NEW, view=ITEM_VIEW_FULL
-        ),
-    ),
-    (
-        "cluster_items",
-        (),
-        {"cluster_count": 3, "where": NEW, "representative_limit": 2, "point_limit": 9},
-        analysis.ClusterItemsRequest(
-            catalog="books",
-            cluster_count=3,
-            filter=ONLY_NEW,
-            representative_limit=2,
-            point_limit=9,
-        ),
-    ),
-    (
-        "classify_text",
-        ("the sea", "topic"),
-        {"where": NEW, "neighbor_count": 5, "limit": 2, "exclude_item_ids": ["a"]},
-        analysis.ClassifyTextRequest(
-            catalog="books",
-            text="the sea",
-            attribute="topic",
-            filter=ONLY_NEW,
-            neighbor_count=5,
-            limit=2,
-            exclude_item_ids=["a"],
-        ),
-    ),
-    (
-        "search_passages",
-        ("the sea",),
-        {"limit": 3, "where": NEW, "min_score": 0.0, "passages_per_item": 1, "min_sequence": 9},
-        analysis.SearchPassagesRequest(
-            catalog="books",
-            text="the sea",
-            limit=3,
-            filter=ONLY_NEW,
-            min_score=0.0,
-            passages_per_item=1,
-            min_sequence=9,
-        ),
-    ),
-]
-PLAIN_CALLS: list[tuple[str, tuple[Any, ...], Message]] = [
-    (
-        "upsert_item",
-        ("a", "sea"),
-        recommender.UpsertItemRequest(catalog="books", item=akin.item("a", "sea")),
-    ),
-    ("import_items", ([ITEM],), recommender.ImportItemsRequest(catalog="books", items=[ITEM])),
-    ("get_item", ("a",), recommender.GetItemRequest(catalog="books", item_id="a")),
-    ("delete_item", ("a",), recommender.DeleteItemRequest(catalog="books", item_id="a")),
-    ("list_items", (), recommender.ListItemsRequest(catalog="books")),
-    (
-        "upsert_user",
-        ("u", ["tea"], ["a"]),
-        recommender.UpsertUserRequest(
-            catalog="books",
-            user=akin.User(
-                user_id="u",
-                preferences=[akin.Preference(text="tea")],
-                liked_items=[akin.LikedItem(item_id="a")],
-            ),
-        ),
-    ),
-    ("get_user", ("u",), recommender.GetUserRequest(catalog="books", user_id="u")),
-    ("delete_user", ("u",), recommender.DeleteUserRequest(catalog="books", user_id="u")),
-    ("create_catalog", ("films",), catalog.CreateCatalogRequest(catalog="films")),
-    ("get_catalog", (), catalog.GetCatalogRequest(catalog="books")),
-    ("get_catalog", ("",), catalog.GetCatalogRequest()),
-    ("list_catalogs", (), catalog.ListCatalogsRequest()),
-    ("delete_catalog", ("films",), catalog.DeleteCatalogRequest(catalog="films")),
-    ("estimate_reembedding", (), catalog.EstimateReembeddingRequest(catalog="books")),
-    ("start_reembedding", (), catalog.StartReembeddingRequest(catalog="books")),
-    ("get_reembedding", (), catalog.GetReembeddingRequest(catalog="books")),
-    ("cancel_reembedding", (), catalog.CancelReembeddingRequest(catalog="books")),
-    ("finish_reembedding", (), catalog.FinishReembeddingRequest(catalog="books")),
-    ("find_duplicates", (), analysis.FindDuplicatesRequest(catalog="books")),
-    ("find_outliers", (), analysis.FindOutliersRequest(catalog="books")),
-    ("cluster_items", (), analysis.ClusterItemsRequest(catalog="books")),
-    (
-        "classify_text",
-        ("sea", "topic"),
-        analysis.ClassifyTextRequest(catalog="books", text="sea", attribute="topic"),
-    ),
-    ("search_passages", ("sea",), analysis.SearchPassagesRequest(catalog="books", text="sea")),
-]
-REEMBEDDING = catalog.Reembedding(item_count=7)
-RESULT = akin.ItemResult(item_id="a")
-IMPORTED = akin.ImportItemsResponse(results=[RESULT, RESULT])
-RESULTS: list[tuple[str, tuple[Any, ...], str, Message, Any]] = [
-    ("import_items", ([ITEM],), "ImportItems", IMPORTED, [RESULT, RESULT]),
-    ("import_batches", ([ITEM],), "ImportItems", IMPORTED, [IMPORTED]),
-    ("get_item", ("a",), "GetItem", recommender.GetItemResponse(item=ITEM), ITEM),
-    ("delete_item", ("a",), "DeleteItem", recommender.DeleteItemResponse(sequence=7), 7),
-    (
-        "get_user",
-        ("u",),
-        "GetUser",
-        recommender.GetUserResponse(user=akin.User(user_id="u")),
-        akin.User(user_id="u"),
-    ),
-    ("delete_user", ("u",), "DeleteUser", recommender.DeleteUserResponse(), None),
-    (
-        "create_catalog",
-        ("films",),
-        "CreateCatalog",
-        catalog.CreateCatalogResponse(catalog=akin.Catalog(name="films")),
-        akin.Catalog(name="films"),
-    ),
-    (
-        "list_catalogs",
-        (),
-        "ListCatalogs",
-        catalog.ListCatalogsResponse(catalogs=[akin.Catalog(name="films")]),
-        [akin.Catalog(name="films")],
-    ),
-    (
-        "start_reembedding",
-        (),
-        "StartReembedding",
-        catalog.StartReembeddingResponse(reembedding=REEMBEDDING),
-        REEMBEDDING,
-    ),
-    (
-        "get_reembedding",
-        (),
-        "GetReembedding",
-        catalog.GetReembeddingResponse(reembedding=REEMBEDDING),
-        REEMBEDDING,
-    ),
-    ("delete_catalog", ("films",), "DeleteCatalog", catalog.DeleteCatalogResponse(), None),
-    ("cancel_reembedding", (), "CancelReembedding", catalog.CancelReembeddingResponse(), None),
-    ("finish_reembedding", (), "FinishReembedding", catalog.FinishReembeddingResponse(), None),
-]
-Ask = Callable[..., Awaitable[Any]]
+CALLS_WITH_OPTIONS = recommender_calls.CALLS_WITH_OPTIONS + catalog_calls.CALLS_WITH_OPTIONS
+CALLS_WITHOUT_OPTIONS = (
+    recommender_calls.CALLS_WITHOUT_OPTIONS + catalog_calls.CALLS_WITHOUT_OPTIONS
+)
+RESULTS = recommender_calls.RESULTS + catalog_calls.RESULTS
+
+Call = Callable[..., Awaitable[Any]]
 
 
-@pytest.mark.parametrize(("call", "given", "options", "expected"), FULL_CALLS)
-async def test_every_option_goes_out(
-    ask: Ask, call: str, given: tuple[Any, ...], options: dict[str, Any], expected: Message
-) -> None:
-    """A request carries each of its options."""
+async def send(call: Call, method: str, *arguments: Any, **options: Any) -> list[Message]:
+    """The requests that a call of a client sends."""
     with RecordingServer() as server:
-        await ask(server.address, call, *given, **options)
-    assert [expected] == server.requests
+        await call(server.address, method, *arguments, **options)
+    return server.requests
 
 
-@pytest.mark.parametrize(("call", "given", "expected"), PLAIN_CALLS)
-async def test_what_is_not_given_is_absent(
-    ask: Ask, call: str, given: tuple[Any, ...], expected: Message
+@pytest.mark.parametrize("example", CALLS_WITH_OPTIONS, ids=lambda example: example.method)
+async def test_a_request_has_every_option(call: Call, example: ClientCall) -> None:
+    """A request carries all options of the call."""
+    requests = await send(call, example.method, *example.arguments, **example.options)
+    assert [example.request] == requests
+
+
+@pytest.mark.parametrize("example", CALLS_WITHOUT_OPTIONS, ids=lambda example: example.method)
+async def test_a_request_has_no_other_fields(call: Call, example: ClientCall) -> None:
+    """A request without options has only its arguments and the catalog of the client."""
+    assert [example.request] == await send(call, example.method, *example.arguments)
+
+
+@pytest.mark.parametrize("example", RESULTS, ids=lambda example: example.method)
+async def test_a_result_is_what_the_response_contains(call: Call, example: ClientResult) -> None:
+    """A call returns the content of its response, and None for an empty response."""
+    with RecordingServer(example.responses) as server:
+        assert example.result == await call(server.address, example.method, *example.arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "item", "paths"),
+    [
+        ({"text": "sea"}, akin.Item(item_id="a", text="sea"), ["text"]),
+        ({"attributes": {"price": 7}}, akin.item("a", "", {"price": 7}), ["attributes"]),
+        ({"attributes": {}}, akin.Item(item_id="a"), ["attributes"]),
+        ({"attributes": None, "expire_time": None}, akin.Item(item_id="a"), None),
+        ({"update_mask": ["attributes.price"]}, akin.Item(item_id="a"), ["attributes.price"]),
+        ({"text": "sea", "update_mask": ["*"]}, akin.Item(item_id="a", text="sea"), ["*"]),
+    ],
+)
+async def test_an_item_update_changes_the_given_fields(
+    call: Call, options: dict[str, Any], item: akin.Item, paths: list[str] | None
 ) -> None:
-    """A request without options has its catalog, the client's own unless one is named, alone."""
+    """The default mask of an item has the fields that are given, also those given to clear them."""
+    mask = FieldMask(paths=[*options] if paths is None else paths)
+    request = pb.UpdateItemRequest(catalog="books", item=item, update_mask=mask)
+    assert [request] == await send(call, "update_item", "a", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "user", "paths"),
+    [
+        ({"preferences": ["tea"]}, akin.user("u", ["tea"]), ["preferences"]),
+        ({"liked_items": ["a"]}, akin.user("u", liked_items=["a"]), ["liked_items"]),
+        ({"liked_items": []}, akin.user("u"), ["liked_items"]),
+        ({"update_mask": ["preferences"]}, akin.user("u"), ["preferences"]),
+    ],
+)
+async def test_a_user_update_changes_the_given_fields(
+    call: Call, options: dict[str, Any], user: akin.User, paths: list[str]
+) -> None:
+    """The default mask of a user has the lists that are given, also empty ones."""
+    mask = FieldMask(paths=paths)
+    request = pb.UpdateUserRequest(catalog="books", user=user, update_mask=mask)
+    assert [request] == await send(call, "update_user", "u", **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), {}),
+        ((["a"],), {"where": NEW}),
+        ((None,), {"where": None}),
+    ],
+)
+async def test_a_batch_delete_needs_one_selector(
+    call: Call, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """A batch delete without ids and filter, or with both, raises ValueError and sends nothing."""
     with RecordingServer() as server:
-        await ask(server.address, call, *given)
-    assert [expected] == server.requests
+        with pytest.raises(ValueError, match="exactly one of item_ids and where"):
+            await call(server.address, "batch_delete_items", *arguments, **options)
+    assert [] == server.requests
 
 
-@pytest.mark.parametrize(("call", "given", "method", "answer", "expected"), RESULTS)
-async def test_answers_are_unwrapped(
-    ask: Ask, call: str, given: tuple[Any, ...], method: str, answer: Message, expected: Any
+@pytest.mark.parametrize(
+    ("method", "arguments", "options"),
+    [
+        ("batch_get_items", ("ab",), {}),
+        ("batch_delete_items", ("ab",), {}),
+        ("update_item", ("a",), {"update_mask": "ab"}),
+        ("update_user", ("u",), {"update_mask": "ab"}),
+        ("update_user", ("u",), {"preferences": "ab"}),
+        ("upsert_user", ("u",), {"liked_items": "ab"}),
+    ],
+)
+async def test_a_string_is_no_list_of_characters(
+    call: Call, method: str, arguments: tuple[Any, ...], options: dict[str, Any]
 ) -> None:
-    """A call returns what its answer is about, and nothing where that says nothing."""
-    with RecordingServer({method: [answer]}) as server:
-        assert expected == await ask(server.address, call, *given)
+    """A single string instead of a list of strings raises ValueError, and nothing is sent."""
+    with RecordingServer() as server:
+        with pytest.raises(ValueError, match="not the string 'ab'"):
+            await call(server.address, method, *arguments, **options)
+    assert [] == server.requests

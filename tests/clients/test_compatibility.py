@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from akin.v1 import (
+    analysis_service_pb2,
     catalog_service_pb2,
     embedding_usage_pb2,
     filter_pb2,
@@ -22,6 +23,7 @@ PROTOS = Path(__file__).parents[2] / "protos"
 RELEASED = PROTOS / "released"
 BUF = Path(sys.executable).with_name("buf")
 FILES = (
+    analysis_service_pb2,
     catalog_service_pb2,
     embedding_usage_pb2,
     filter_pb2,
@@ -34,17 +36,18 @@ MESSAGES = {
     for file in FILES
     for message in file.DESCRIPTOR.message_types_by_name.values()
 }
+# The bytes of a message and the same as JSON, by release and message. A message with a oneof has
+# one entry for each choice, named MESSAGE#CHOICE. A release never changes.
 WIRE: dict[str, dict[str, dict[str, Any]]] = json.loads(
     (Path(__file__).with_name("wire.json")).read_text()
 )
-"""By release and message: its bytes, and what it says in JSON. What is here is never changed."""
 
 
-def breaking(protos: Path) -> list[str]:
-    """What buf finds that breaks the clients of a release."""
-    found = []
+def find_breaking_changes(protos: Path) -> list[str]:
+    """The changes that break clients of a release, one line each."""
+    lines = []
     for image in sorted(RELEASED.glob("*.binpb")):
-        ended = subprocess.run(
+        buf = subprocess.run(
             [BUF, "breaking", "--against", image],
             cwd=protos,
             capture_output=True,
@@ -52,15 +55,15 @@ def breaking(protos: Path) -> list[str]:
             timeout=60,
             check=False,
         )
-        found += ended.stdout.splitlines()
-        assert bool(ended.returncode) == bool(ended.stdout), ended.stderr
-    return found
+        lines += buf.stdout.splitlines()
+        assert bool(buf.returncode) == bool(buf.stdout), buf.stderr
+    return lines
 
 
 def test_no_release_is_broken() -> None:
-    """The contract is one that clients made for any release can go on with."""
+    """Clients of every release keep working with the current contract."""
     assert list(RELEASED.glob("*.binpb"))
-    assert [] == breaking(PROTOS)
+    assert [] == find_breaking_changes(PROTOS)
 
 
 @pytest.mark.parametrize(
@@ -73,19 +76,20 @@ def test_no_release_is_broken() -> None:
     ],
 )
 def test_a_breaking_change_is_found(tmp_path: Path, before: str, after: str) -> None:
-    """Renamed and renumbered fields, other types and missing methods do not pass."""
+    """Renamed and renumbered fields, changed types and removed methods are reported."""
     changed = tmp_path / "protos"
     shutil.copytree(PROTOS, changed)
     path = changed / "akin/v1/recommender_service.proto"
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after, 1))
-    assert breaking(changed)
+    assert find_breaking_changes(changed)
 
 
 @pytest.mark.parametrize("release", WIRE)
-def test_bytes_of_a_release_still_say_the_same(release: str) -> None:
-    """What a client of any release sends or has stored is understood as it was meant."""
+def test_bytes_of_a_release_keep_their_meaning(release: str) -> None:
+    """Messages that a client of any release sends or has stored parse to the same values."""
     for name, wire in WIRE[release].items():
-        message = GetMessageClass(MESSAGES[name]).FromString(base64.b64decode(wire["base64"]))
+        message_class = GetMessageClass(MESSAGES[name.partition("#")[0]])
+        message = message_class.FromString(base64.b64decode(wire["base64"]))
         assert wire["json"] == MessageToDict(message, preserving_proto_field_name=True)

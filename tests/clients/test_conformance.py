@@ -1,8 +1,9 @@
-"""The Python client's runner of clients/conformance, which describes the form of the cases."""
+"""Runner of the conformance cases for the Python client. clients/conformance describes them."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ STUBS = {
 }
 TOLERANCE = 1e-3
 TIMEOUT_MS = 10_000
+EVENTUAL_ATTEMPTS = 600
+EVENTUAL_PAUSE_SECONDS = 0.05
 
 Json = Any
 DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
@@ -39,44 +42,44 @@ DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[akin.Client]:
     with (
         RunningServer(tmp_path_factory.mktemp("conformance"), EMBEDDER="local") as server,
-        server.client() as connected,
+        server.client() as client,
     ):
-        yield connected
+        yield client
 
 
-def filled(template: Json, saved: Mapping[str, str]) -> Json:
-    """A request with its repetitions and saved values in place."""
+def fill(template: Json, saved: Mapping[str, str]) -> Json:
+    """Replace the placeholders of a request or of an expected result."""
     if isinstance(template, list):
-        return [filled(each, saved) for each in template]
+        return [fill(part, saved) for part in template]
     if isinstance(template, str):
         return saved[template[2:-1]] if template.startswith("${") else template
     if not isinstance(template, dict):
         return template
     if "$repeat" in template:
         return template["$repeat"] * template["$times"]
-    return {name: filled(each, saved) for name, each in template.items()}
+    return {name: fill(part, saved) for name, part in template.items()}
 
 
-def differences(expected: Json, found: Json, path: str = "") -> Iterator[str]:
-    """Where a response's JSON form is not as expected."""
+def find_differences(expected: Json, actual: Json, path: str = "") -> Iterator[str]:
+    """Yield the places where the JSON form of a response is not as expected."""
     if isinstance(expected, dict) and "$set" in expected:
-        if (found not in DEFAULTS) != expected["$set"]:
-            yield f"{path} is {found!r}"
-    elif isinstance(expected, dict) and isinstance(found, dict):
-        for name, each in expected.items():
-            yield from differences(each, found.get(name), f"{path}.{name}")
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        for number, pair in enumerate(zip(expected, found, strict=True)):
-            yield from differences(*pair, f"{path}[{number}]")
-    elif isinstance(expected, float | int) and isinstance(found, float | int):
-        if abs(expected - found) > TOLERANCE:
-            yield f"{path} is {found}, not {expected}"
-    elif expected != found:
-        yield f"{path} is {found!r}, not {expected!r}"
+        if (actual not in DEFAULTS) != expected["$set"]:
+            yield f"{path} is {actual!r}"
+    elif isinstance(expected, dict) and isinstance(actual, dict):
+        for name, part in expected.items():
+            yield from find_differences(part, actual.get(name), f"{path}.{name}")
+    elif isinstance(expected, list) and isinstance(actual, list) and len(expected) == len(actual):
+        for number, pair in enumerate(zip(expected, actual, strict=True)):
+            yield from find_differences(*pair, f"{path}[{number}]")
+    elif isinstance(expected, float | int) and isinstance(actual, float | int):
+        if abs(expected - actual) > TOLERANCE:
+            yield f"{path} is {actual}, not {expected}"
+    elif expected != actual:
+        yield f"{path} is {actual!r}, not {expected!r}"
 
 
-def called(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Message]:
-    """The responses to one step's call.
+def call_step(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Message]:
+    """Call the method of a step, and return the responses.
 
     Raises:
         AkinError: the call failed.
@@ -85,18 +88,23 @@ def called(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list[Me
     method = SERVICES[service].methods_by_name[name]
     call = getattr(getattr(client, STUBS[service]), name)
     request_class = GetMessageClass(method.input_type)
-    given = step["requests"] if "requests" in step else [step["request"]]
-    requests = [json_format.ParseDict(filled(each, saved), request_class()) for each in given]
+    templates = step["requests"] if "requests" in step else [step["request"]]
+    requests: list[Any] = [
+        json_format.ParseDict(fill(template, saved), request_class()) for template in templates
+    ]
+    for request in requests:
+        if "updateMask" in step:
+            request.update_mask.paths.extend(step["updateMask"])
     timeout = step.get("timeoutMs", TIMEOUT_MS) / 1000
     try:
-        answered = call(iter(requests) if "requests" in step else requests[0], timeout=timeout)
-        return list(answered) if method.server_streaming else [answered]
+        response = call(iter(requests) if "requests" in step else requests[0], timeout=timeout)
+        return list(response) if method.server_streaming else [response]
     except grpc.RpcError as exc:
         raise _errors.decode(exc) from exc
 
 
-def fails_as(expected: Json, error: akin.AkinError) -> bool:
-    """Whether an error is the expected one."""
+def is_expected_error(expected: Json, error: akin.AkinError) -> bool:
+    """Return true if an error matches the expected one."""
     return (
         expected["code"] == error.code.name
         and expected.get("reason", error.reason) == error.reason
@@ -106,20 +114,21 @@ def fails_as(expected: Json, error: akin.AkinError) -> bool:
 
 
 def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
-    """One step, with what it saves."""
+    """Run a step, check its result, and save the parts of the response that it names."""
     if "error" in step:
         with pytest.raises(akin.AkinError) as caught:
-            called(client, step, saved)
-        assert fails_as(step["error"], caught.value), (step["error"], vars(caught.value))
+            call_step(client, step, saved)
+        assert is_expected_error(step["error"], caught.value), (step["error"], vars(caught.value))
         return
-    responses = [json_format.MessageToDict(each) for each in called(client, step, saved)]
+    messages = call_step(client, step, saved)
+    responses = [json_format.MessageToDict(message) for message in messages]
     if "lastResponse" in step:
-        expected, found = [step["lastResponse"]], responses[-1:]
+        expected, actual = [step["lastResponse"]], responses[-1:]
     elif "responses" in step:
-        expected, found = step["responses"], responses
+        expected, actual = step["responses"], responses
     else:
-        expected, found = [step.get("response", {})], responses
-    assert [] == list(differences(filled(expected, saved), found))
+        expected, actual = [step.get("response", {})], responses
+    assert [] == list(find_differences(fill(expected, saved), actual))
     for name, path in step.get("save", {}).items():
         value: Json = responses[0]
         for part in path.split("."):
@@ -127,16 +136,27 @@ def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
         saved[name] = value
 
 
+def run_until_done(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
+    """Run a step; repeat one with `eventually` until its result is as expected."""
+    pause = threading.Event()
+    for _ in range(EVENTUAL_ATTEMPTS if step.get("eventually") else 0):
+        try:
+            return run(client, step, saved)
+        except AssertionError:
+            pause.wait(EVENTUAL_PAUSE_SECONDS)
+    return run(client, step, saved)
+
+
 @pytest.mark.parametrize("case", json.loads(CASES.read_text())["cases"], ids=lambda c: c["name"])
-def test_a_case(client: akin.Client, case: Json) -> None:
-    """Every step of every case comes out as the cases say."""
+def test_conformance_case(client: akin.Client, case: Json) -> None:
+    """Every step of a case has the result that the case defines."""
     saved: dict[str, str] = {}
     for step in case["steps"]:
-        run(client, step, saved)
+        run_until_done(client, step, saved)
 
 
 @pytest.mark.parametrize(
-    ("expected", "found"),
+    ("expected", "actual"),
     [
         ({"a": 1}, {}),
         ({"a": 1.0}, {"a": 1.01}),
@@ -147,6 +167,6 @@ def test_a_case(client: akin.Client, case: Json) -> None:
         ([], [{}]),
     ],
 )
-def test_a_difference_is_found(expected: Json, found: Json) -> None:
-    """A response that is not as expected does not pass."""
-    assert [] != list(differences(expected, found))
+def test_a_difference_is_found(expected: Json, actual: Json) -> None:
+    """A response that is not as expected is reported."""
+    assert [] != list(find_differences(expected, actual))

@@ -1,37 +1,56 @@
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, is_typeddict
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 import akin
 import pytest
+from support import catalog_calls, recommender_calls
 from support.recording import RecordingServer
 
-Ask = Callable[..., Awaitable[Any]]
+Call = Callable[..., Awaitable[Any]]
 
 
-def methods_with_options() -> list[str]:
-    """The methods of the clients that take keyword options."""
-    return [
-        name
-        for name, method in inspect.getmembers(akin.Client, inspect.isfunction)
-        if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(method).parameters.values())
-    ]
+def options_by_method() -> dict[str, type]:
+    """The methods of the clients that take keyword options, with the types of their options."""
+    types = {}
+    for name, method in inspect.getmembers(akin.Client, inspect.isfunction):
+        for parameter in inspect.signature(method).parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                hints = get_type_hints(method, include_extras=True)
+                (types[name],) = get_args(hints[parameter.name])
+    return types
 
 
 def test_methods_have_options() -> None:
-    """Keyword options are found by inspection, so that each method that has them is tested."""
-    assert {"upsert_item", "recommend_similar", "create_catalog"} <= {*methods_with_options()}
+    """The inspection finds the methods with options, so that each of them is tested."""
+    assert {"upsert_item", "recommend_similar", "create_catalog"} <= options_by_method().keys()
 
 
-@pytest.mark.parametrize("call", methods_with_options())
-async def test_an_unknown_keyword_is_a_type_error(ask: Ask, call: str) -> None:
+@pytest.mark.parametrize("method", options_by_method())
+async def test_an_unknown_keyword_is_a_type_error(call: Call, method: str) -> None:
     """A keyword that a method does not have raises TypeError, which names it, before any call."""
-    parameters = inspect.signature(getattr(akin.Client, call)).parameters.values()
-    given = ["x" for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty]
+    parameters = [*inspect.signature(getattr(akin.Client, method)).parameters.values()][1:]
+    arguments = [
+        ["x"] if "Iterable" in str(parameter.annotation) else "x"
+        for parameter in parameters
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        and parameter.default is parameter.empty
+    ]
     with RecordingServer() as server:
         with pytest.raises(TypeError, match="limmit"):
-            await ask(server.address, call, *given[1:], limmit=7)
+            await call(server.address, method, *arguments, limmit=7)
     assert [] == server.requests
+
+
+@pytest.mark.parametrize("method", options_by_method())
+def test_every_option_has_an_example(method: str) -> None:
+    """The example requests of a method use each of its options, except deadlines and sources."""
+    examples = recommender_calls.CALLS_WITH_OPTIONS + catalog_calls.CALLS_WITH_OPTIONS
+    (options,) = [{*example.options} for example in examples if example.method == method]
+    optional = options_by_method()[method].__annotations__.keys() - {"timeout_seconds"}
+    if method == "recommend_similar":
+        optional -= {"item_id", "user_id", "text"}
+    assert optional == options
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ CLIENT = Path(__file__).resolve().parents[2] / "clients" / "python"
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what generate.py makes."""
+    """A folder with the output of generate.py."""
     target = tmp_path_factory.mktemp("generated")
     subprocess.run([sys.executable, CLIENT / "generate.py", target], check=True, timeout=60)
     return target / "akin"
@@ -25,15 +25,15 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_stubs_are_those_of_the_protos(generated: Path) -> None:
-    """The committed stubs are, byte for byte, what the protos give."""
+def test_the_stubs_are_generated(generated: Path) -> None:
+    """The committed stubs are, byte for byte, generated from the protos."""
     stubs, committed = files(generated / "v1"), files(CLIENT / "akin" / "v1")
     assert "recommender_service_pb2.py" in stubs
     assert stubs.keys() == committed.keys()
     assert [] == [name for name, content in stubs.items() if content != committed[name]]
 
 
-def test_the_blocking_client_is_that_of_asyncio(generated: Path) -> None:
+def test_the_blocking_client_is_generated(generated: Path) -> None:
     """The committed blocking client is, byte for byte, generated from the asyncio client."""
     modules, committed = files(generated / "_sync"), files(CLIENT / "akin" / "_sync")
     assert "client.py" in modules
@@ -51,7 +51,7 @@ def test_generated_modules_name_their_source(generated: Path) -> None:
 
 
 def test_every_unary_method_is_retried() -> None:
-    """The configuration for clients names each unary method of each service, and no other."""
+    """The service configuration retries each unary method of each service, and no other."""
     unary = {
         (service.full_name, method.name)
         for file in (analysis_service_pb2, catalog_service_pb2, recommender_service_pb2)
@@ -60,5 +60,9 @@ def test_every_unary_method_is_retried() -> None:
         if not (method.client_streaming or method.server_streaming)
     }
     config = json.loads((CLIENT / "akin/v1/service_config.json").read_text())
-    named = [(e["service"], e["method"]) for each in config["methodConfig"] for e in each["name"]]
-    assert sorted(unary) == sorted(named)
+    retried = [
+        (name["service"], name["method"])
+        for method_config in config["methodConfig"]
+        for name in method_config["name"]
+    ]
+    assert sorted(unary) == sorted(retried)

@@ -18,7 +18,6 @@ from service.domain.validation import (
 )
 
 NOW_US = 1_700_000_000_000_000
-LAST_SEQUENCE = 7
 
 
 def invalid_item_fields(item: Item) -> list[str]:
@@ -34,7 +33,7 @@ def invalid_user_fields(user: User) -> list[str]:
 
 
 def invalid_query_fields(query: Query) -> list[str]:
-    return [violation.field for violation in query_violations(query, LAST_SEQUENCE)]
+    return [violation.field for violation in query_violations(query)]
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a_-9", "a" * 63])
@@ -189,7 +188,6 @@ def test_every_violation_of_a_user_is_reported() -> None:
         Query(TextSource("t"), 1000),
         Query(TextSource("t"), 1, exclude_item_ids=("i",) * 10_000),
         Query(TextSource("t"), 1, min_score=-2.0),
-        Query(TextSource("t"), 1, min_sequence=LAST_SEQUENCE),
     ],
 )
 def test_queries_up_to_the_limits_pass(query: Query) -> None:
@@ -207,8 +205,6 @@ def test_queries_up_to_the_limits_pass(query: Query) -> None:
         (Query(TextSource("t"), 1, exclude_item_ids=("i", "")), "exclude_item_ids[1]"),
         (Query(TextSource("t"), 1, min_score=math.nan), "min_score"),
         (Query(TextSource("t"), 1, min_score=-math.inf), "min_score"),
-        (Query(TextSource("t"), 1, min_sequence=-1), "min_sequence"),
-        (Query(TextSource("t"), 1, min_sequence=LAST_SEQUENCE + 1), "min_sequence"),
     ],
 )
 def test_queries_beyond_a_limit_are_refused(query: Query, field: str) -> None:
@@ -227,8 +223,8 @@ def test_sources_are_checked(source: Source, field: str) -> None:
 
 def test_every_violation_of_a_query_is_reported() -> None:
     """A query with several violations is refused with all of them."""
-    query = Query(TextSource(""), 0, ("",), math.nan, min_sequence=-1)
-    expected = ["text", "limit", "exclude_item_ids[0]", "min_score", "min_sequence"]
+    query = Query(TextSource(""), 0, ("",), math.nan)
+    expected = ["text", "limit", "exclude_item_ids[0]", "min_score"]
     assert expected == invalid_query_fields(query)
 
 
@@ -242,7 +238,7 @@ def test_texts_and_ids_are_never_repeated() -> None:
         *catalog_violations(marker),
         *item_violations(item, "item", NOW_US),
         *user_violations(user, "user"),
-        *query_violations(query, LAST_SEQUENCE),
+        *query_violations(query),
     ]
     assert 11 == len(violations)
     assert "hush" not in errors.InvalidRequest(violations).message

@@ -16,31 +16,31 @@ async def test_usage_adds_up_by_day(tmp_path: Path) -> None:
     """Tokens and US dollars are summed for each day in UTC, across restarts."""
     clock = FakeClock()
     first_day = format_utc_day(clock())
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(10, 0.5))
         await budget.record(TokenUsage(5, 0.25))
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(1, 0.25))
         clock.advance(microseconds=DAY_US)
         await budget.record(TokenUsage(7, 0.125))
         expected = {format_utc_day(clock()): TokenUsage(7, 0.125), first_day: TokenUsage(16, 1.0)}
-        assert expected == await store.spend_by_day(31)
-        assert [format_utc_day(clock())] == list(await store.spend_by_day(1))
+        assert expected == await stores.usage.list_days(31)
+        assert [format_utc_day(clock())] == list(await stores.usage.list_days(1))
 
 
 async def test_a_spent_budget_stops_embedding_until_the_next_day(tmp_path: Path) -> None:
     """A spent budget stops embedding until the next day, even after a restart."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, 1.0, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, 1.0, clock)
         await budget.check()
         await budget.record(TokenUsage(10, 1.0))
         with pytest.raises(errors.BudgetSpent, match="1 US dollars"):
             await budget.check()
-    async with opened(tmp_path, clock) as (store, _):
-        budget = Budget(store, 1.0, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, 1.0, clock)
         with pytest.raises(errors.BudgetSpent):
             await budget.check()
         clock.advance(microseconds=DAY_US)
@@ -50,26 +50,26 @@ async def test_a_spent_budget_stops_embedding_until_the_next_day(tmp_path: Path)
 async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
     """Without a budget the cost is unbounded; a budget of 0 allows nothing."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, _):
-        unbounded = Budget(store, None, clock)
+    async with opened(tmp_path, clock) as (stores, _):
+        unbounded = Budget(stores.usage, None, clock)
         await unbounded.record(TokenUsage(1, 1e9))
         await unbounded.check()
         with pytest.raises(errors.BudgetSpent):
-            await Budget(store, 0.0, clock).check()
+            await Budget(stores.usage, 0.0, clock).check()
 
 
 async def test_a_metered_embedder_records_each_batch(tmp_path: Path) -> None:
     """The usage of each batch is recorded, and no batch is sent once the budget is spent."""
     clock = FakeClock()
     embedder = WordEmbedder()
-    async with opened(tmp_path, clock) as (store, _):
+    async with opened(tmp_path, clock) as (stores, _):
         metered = MeteredEmbedder(
-            embedder, Budget(store, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
+            embedder, Budget(stores.usage, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
         )
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):
             await metered.embed(["more"])
-        usage = (await store.spend_by_day(31))[format_utc_day(clock())]
+        usage = (await stores.usage.list_days(31))[format_utc_day(clock())]
     assert 3 == usage.prompt_tokens
     assert pytest.approx(3 * COST_USD_PER_TOKEN) == usage.cost_usd
     assert [("tea and cake",)] == embedder.batches

@@ -43,7 +43,7 @@ async def test_a_repeated_text_is_a_cache_hit(tmp_path: Path) -> None:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         first = await catalog.text_embedder.embed_documents(["tea"])
         again = await catalog.text_embedder.embed_documents(["tea"])
-        assert {} == await catalog.store.vectors(catalog.row, [hash_text("tea")])
+        assert {} == await catalog.stores.vectors.get_many(catalog.row, [hash_text("tea")])
         assert EmbeddingUsage(1, 1) == again.usage
         assert frozenset() == again.embedded_texts
         np.testing.assert_array_equal(first.stack_vectors("tea")[0], again.stack_vectors("tea")[0])
@@ -53,12 +53,12 @@ async def test_a_repeated_text_is_a_cache_hit(tmp_path: Path) -> None:
 async def test_a_stored_text_is_never_embedded(tmp_path: Path) -> None:
     """After a restart, the vectors of stored texts come from the store, then from the cache."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        await catalog.store.upsert_items(catalog.row, [indexed("a", "tea")])
+        await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "tea")])
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         cache = VectorCache(embedder.space.dimensions)
         text_embedder = TextEmbedder(
-            catalog.store, catalog.row, embedder.space, Batcher(embedder), cache
+            catalog.stores.vectors, catalog.row, embedder.space, Batcher(embedder), cache
         )
         outcome = await text_embedder.embed_documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage
@@ -72,7 +72,7 @@ async def test_only_new_texts_are_embedded(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.text_embedder.embed_documents(["cached"])
-        await catalog.store.upsert_items(catalog.row, [indexed("a", "stored")])
+        await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "stored")])
         texts = ["new", "stored", "cached", "newer", "new"]
         outcome = await catalog.text_embedder.embed_documents(texts)
         assert (4, 2) == (outcome.usage.text_count, outcome.usage.cached_text_count)

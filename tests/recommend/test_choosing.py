@@ -43,7 +43,7 @@ every_source = pytest.mark.parametrize("source", SOURCES, ids=["item", "text", "
 
 async def put(catalog: Catalog, item_id: str, text: str, **attributes: JsonValue) -> None:
     item = Item(item_id, text, attributes)
-    await catalog.catalog_items.upsert_item(item, require_indexed=False, expected_sequence=None)
+    await catalog.put_item(item)
 
 
 @asynccontextmanager

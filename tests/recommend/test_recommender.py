@@ -97,7 +97,7 @@ async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> 
     """Liked items that are not in the index are named in the user's order."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", liked=("gone", "wolves", "never", "heist"))
-        await catalog.catalog_items.delete_item("heist", allow_missing=False)
+        await catalog.items.delete("heist", allow_missing=False)
         answer = await catalog.recommender.recommend(Query(UserSource("u"), 10))
         assert ("gone", "never", "heist") == answer.missing_item_ids
         assert "bears" == ids(answer)[0]
@@ -153,7 +153,7 @@ async def test_the_full_view_brings_the_items(tmp_path: Path, source: Source) ->
         answer = await catalog.recommender.recommend(Query(source, 3, full=True))
         assert ids(answer) == await catalog.recommended(source, 3)
         for each in answer.recommendations:
-            assert await catalog.catalog_items.get_item(each.item_id) == each.item
+            assert await catalog.items.get(each.item_id) == each.item
 
 
 async def test_equal_scores_come_by_id(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
         assert "new" == (await catalog.recommended(TextSource("northern jazz wolves")))[0]
         await catalog.put("new", "knitting patterns")
         assert "new" == (await catalog.recommended(TextSource("knitting patterns")))[0]
-        await catalog.catalog_items.delete_item("new", allow_missing=False)
+        await catalog.items.delete("new", allow_missing=False)
         assert "new" not in await catalog.recommended(TextSource("knitting patterns"))
 
 
@@ -194,19 +194,13 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
     """A query that names a write is answered once the item index has it, not before."""
     async with films(tmp_path) as catalog:
         await catalog.text_embedder.embed_documents(["knitting"])
-        (stored,) = await catalog.store.upsert_items(catalog.row, [indexed("new", "knitting")])
-        query = Query(TextSource("knitting"), 1, min_sequence=stored.sequence)
-        answer = await catalog.recommender.recommend(query)
+        (stored,) = await catalog.stores.items.upsert_many(
+            catalog.row, [indexed("new", "knitting")]
+        )
+        await catalog.follower.wait_for(stored.sequence)
+        answer = await catalog.recommender.recommend(Query(TextSource("knitting"), 1))
         assert ["new"] == ids(answer)
         assert stored.sequence <= answer.sequence
-
-
-async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
-    """A query for a write that was never made fails rather than waits for ever."""
-    async with films(tmp_path) as catalog:
-        beyond = catalog.store.last_sequence + 1
-        with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
-            await catalog.recommender.recommend(Query(TextSource("x"), 1, min_sequence=beyond))
 
 
 async def test_an_expired_item_is_neither_recommended_nor_a_source(tmp_path: Path) -> None:
@@ -235,15 +229,6 @@ async def test_a_source_that_is_not_there_is_not_found(
     async with films(tmp_path) as catalog:
         with pytest.raises(error):
             await catalog.recommended(source)
-
-
-async def test_a_bad_query_is_refused_with_every_violation(tmp_path: Path) -> None:
-    """All that is wrong with a query is told at once."""
-    async with films(tmp_path) as catalog:
-        with pytest.raises(errors.InvalidRequest) as caught:
-            await catalog.recommender.recommend(Query(TextSource(" "), 0, ("",)))
-        fields = [each.field for each in caught.value.violations]
-        assert ["text", "limit", "exclude_item_ids[0]"] == fields
 
 
 async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
@@ -287,7 +272,7 @@ async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> 
             for each in answer.recommendations:
                 assert each.item is not None
                 assert each.item_id == each.item.item.item_id
-        assert 7 + len(FILMS) == catalog.follower.items
+        assert 7 + len(FILMS) == catalog.follower.item_count
 
 
 def test_of_too_many_likes_the_heaviest_count() -> None:

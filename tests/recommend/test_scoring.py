@@ -175,7 +175,7 @@ def test_the_heavier_taste_comes_first(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_tiny_catalog_items_has_sound_scores(number: int) -> None:
+def test_a_tiny_catalog_has_sound_scores(number: int) -> None:
     """In a catalog of one to three items scores are finite, and a like's own item is first."""
     vectors = units(17, number)
     for position in range(number):

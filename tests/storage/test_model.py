@@ -6,13 +6,22 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import unit_vector
-from support.stores import all_items, indexed, opened, pending
+from support.stores import (
+    all_items,
+    delete_expired,
+    delete_item,
+    indexed,
+    opened,
+    pending,
+    upsert_user,
+)
 
+from service import errors
 from service.domain.generations import Generation
-from service.domain.items import ItemState, StoredItem
+from service.domain.items import Item, ItemState, StoredItem
 from service.domain.users import Preference, StoredUser, User
 from service.domain.vectors import Chunk, hash_text
-from service.storage import Store
+from service.storage.stores import Stores
 
 pytestmark = pytest.mark.slow
 
@@ -48,23 +57,24 @@ class Walk:
         self.random = random.Random(seed)
         self.model = Model()
 
-    async def step(self, store: Store, catalog: Generation) -> None:
+    async def step(self, stores: Stores, catalog: Generation) -> None:
         """Does any one thing."""
-        steps: list[Callable[[Store, Generation], Awaitable[None]]] = [
+        steps: list[Callable[[Stores, Generation], Awaitable[None]]] = [
             self.upsert,
             self.upsert,
             self.upsert_pending,
+            self.update,
             self.delete,
             self.settle,
             self.user,
-            self.wait,
+            self.pass_time,
         ]
-        before = store.last_sequence
-        await self.random.choice(steps)(store, catalog)
-        assert before <= store.last_sequence
+        before = stores.database.last_sequence
+        await self.random.choice(steps)(stores, catalog)
+        assert before <= stores.database.last_sequence
         self.model.forget_expired()
 
-    async def upsert(self, store: Store, catalog: Generation) -> None:
+    async def upsert(self, stores: Stores, catalog: Generation) -> None:
         """Writes up to three items with their vectors, some of which expire soon."""
         writes = []
         for _ in range(self.random.randint(1, 3)):
@@ -72,72 +82,95 @@ class Walk:
             expire_time_us = self.model.clock.now_us + self.random.randint(1, 9)
             item_id, text = self.random.choice(IDS), self.random.choice(TEXTS)
             writes.append(indexed(item_id, text, expire_time_us if expiring else None))
-        for stored in await store.upsert_items(catalog, writes):
+        for stored in await stores.items.upsert_many(catalog, writes):
             self.model.items[stored.item.item_id] = stored
             self.model.serving[stored.item.item_id] = unit_vector(stored.item.text).tobytes()
 
-    async def upsert_pending(self, store: Store, catalog: Generation) -> None:
+    async def upsert_pending(self, stores: Stores, catalog: Generation) -> None:
         """Writes an item without a vector."""
-        item_id, text = self.random.choice(IDS), self.random.choice(TEXTS)
-        (stored,) = await store.upsert_items(catalog, [pending(item_id, text)])
+        item_id = self.random.choice(IDS)
+        text = f"{self.random.choice(TEXTS)} of {item_id}"  # identifies the item of a due text
+        (stored,) = await stores.items.upsert_many(catalog, [pending(item_id, text)])
         self.model.items[item_id] = stored
         self.model.serving.setdefault(item_id, None)
 
-    async def delete(self, store: Store, catalog: Generation) -> None:
-        """Deletes an item, which may not be there."""
+    async def update(self, stores: Stores, catalog: Generation) -> None:
+        """Changes the attributes of an item, which may be missing, and removes its expiry."""
+        item_id, size = self.random.choice(IDS), self.random.random()
+
+        def change(item: Item) -> Item:
+            return replace(item, attributes={**item.attributes, "size": size}, expire_time_us=None)
+
+        if item_id not in self.model.items:
+            with pytest.raises(errors.ItemNotFound):
+                await stores.items.update(catalog, item_id, change)
+            return
+        before = self.model.items[item_id]
+        stored = await stores.items.update(catalog, item_id, change)
+        assert before.sequence < stored.sequence
+        expected = replace(before, item=change(before.item), sequence=stored.sequence)
+        assert replace(expected, update_time_us=self.model.clock.now_us) == stored
+        self.model.items[item_id] = stored
+
+    async def delete(self, stores: Stores, catalog: Generation) -> None:
+        """Deletes an item, which may be missing."""
         item_id = self.random.choice(IDS)
-        deleted = await store.delete_item(catalog, item_id)
+        deleted = await delete_item(stores, catalog, item_id)
         assert (item_id in self.model.items) == bool(deleted)
         self.model.items.pop(item_id, None)
         self.model.serving.pop(item_id, None)
 
-    async def settle(self, store: Store, catalog: Generation) -> None:
+    async def settle(self, stores: Stores, catalog: Generation) -> None:
         """Gives up to two pending items their vectors."""
-        for due in await store.due_pending(catalog, 2):
+        for due in await stores.pending.list_due(catalog, 2):
             vector = unit_vector(due.text)
-            await store.settle(catalog, due, [Chunk(hash_text(due.text), vector)])
+            await stores.pending.settle(catalog, due, [Chunk(hash_text(due.text), vector)])
             for item_id, stored in self.model.items.items():
-                if stored.sequence == due.sequence:
-                    settled = replace(stored, state=ItemState.INDEXED, pending_reason="")
+                if stored.item.text == due.text:
+                    settled = replace(
+                        stored, state=ItemState.INDEXED, pending_reason="", pending_message=""
+                    )
                     self.model.items[item_id] = settled
                     self.model.serving[item_id] = vector.tobytes()
 
-    async def user(self, store: Store, catalog: Generation) -> None:
+    async def user(self, stores: Stores, catalog: Generation) -> None:
         """Writes or deletes a user."""
         user_id = self.random.choice(IDS)
         if self.random.random() < 0.3:
-            deleted = await store.delete_user(catalog, user_id)
-            assert (self.model.users.pop(user_id, None) is not None) == deleted
+            deleted = await stores.users.delete(catalog, user_id)
+            assert (self.model.users.pop(user_id, None) is not None) == bool(deleted)
         else:
             user = User(user_id, (Preference(self.random.choice(TEXTS)),))
-            self.model.users[user_id] = await store.upsert_user(catalog, user)
+            self.model.users[user_id] = await upsert_user(stores, catalog, user)
 
-    async def wait(self, store: Store, catalog: Generation) -> None:
-        """Lets time go by, and sometimes buries what has expired."""
+    async def pass_time(self, stores: Stores, catalog: Generation) -> None:
+        """Lets time go by, and sometimes deletes expired items."""
         self.model.clock.advance(microseconds=self.random.randint(1, 6))
         if self.random.random() < 0.5:
-            await store.bury_expired(self.random.randint(1, 3))
+            await delete_expired(stores, self.random.randint(1, 3))
 
-    async def follow(self, store: Store, catalog: Generation) -> None:
-        """Takes in the changes, as the view does."""
-        while self.model.sequence < store.last_sequence:
-            changes, self.model.sequence = await store.changes(catalog, self.model.sequence, 5)
+    async def follow(self, stores: Stores, catalog: Generation) -> None:
+        """Takes in the changes, as a follower does."""
+        while self.model.sequence < stores.database.last_sequence:
+            changes, self.model.sequence = await stores.items.changes(
+                catalog, self.model.sequence, 5
+            )
             for change in changes:
                 self.model.followed.pop(change.item_id, None)
                 if change.vectors:
                     (self.model.followed[change.item_id],) = change.vectors
 
-    async def check(self, store: Store, catalog: Generation) -> None:
+    async def check(self, stores: Stores, catalog: Generation) -> None:
         """Compares everything there is to read."""
         model = self.model
         expected = [stored for _, stored in sorted(model.items.items())]
-        assert expected == await all_items(store, catalog)
-        assert model.items == await store.get_items(catalog, IDS)
+        assert expected == await all_items(stores, catalog)
+        assert model.items == await stores.items.get_many(catalog, IDS)
         for user_id in IDS:
-            assert model.users.get(user_id) == await store.get_user(catalog, user_id)
-        while await store.bury_expired(100):
+            assert model.users.get(user_id) == await stores.users.get(catalog, user_id)
+        while await delete_expired(stores, 100):
             pass
-        await self.follow(store, catalog)
+        await self.follow(stores, catalog)
         serving = {key: value for key, value in model.serving.items() if value is not None}
         assert serving == model.followed
 
@@ -147,11 +180,11 @@ async def test_the_store_behaves_as_its_model(tmp_path: Path, seed: int) -> None
     """After any steps and reopenings the store holds what plain dictionaries would hold."""
     walk = Walk(seed)
     for _ in range(REOPENINGS):
-        async with opened(tmp_path, walk.model.clock) as (store, catalog):
+        async with opened(tmp_path, walk.model.clock) as (stores, catalog):
             for number in range(STEPS):
-                await walk.step(store, catalog)
+                await walk.step(stores, catalog)
                 if number % 25 == 0:
-                    await walk.check(store, catalog)
-            await walk.check(store, catalog)
-        async with opened(tmp_path, walk.model.clock) as (store, catalog):
-            await walk.check(store, catalog)
+                    await walk.check(stores, catalog)
+            await walk.check(stores, catalog)
+        async with opened(tmp_path, walk.model.clock) as (stores, catalog):
+            await walk.check(stores, catalog)

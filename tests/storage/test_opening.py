@@ -10,14 +10,15 @@ from support.stores import all_items, default_generation, indexed, opened, rows
 
 from service import errors
 from service.domain.spaces import Space
-from service.storage import Store, locked
+from service.storage.data_folder import lock_folder
+from service.storage.stores import Stores
 
 DATABASE = "akin.sqlite3"
 
 
 async def filled(folder: Path) -> None:
-    async with opened(folder, FakeClock()) as (store, catalog):
-        await store.upsert_items(catalog, [indexed(f"i{n}", f"word{n}") for n in range(100)])
+    async with opened(folder, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [indexed(f"i{n}", f"word{n}") for n in range(100)])
 
 
 def files(folder: Path) -> list[str]:
@@ -31,40 +32,40 @@ def files(folder: Path) -> list[str]:
         replace(SPACE, model="other"),
         replace(SPACE, dimensions=SPACE.dimensions + 1),
         replace(SPACE, template="query: {text}"),
-        replace(SPACE, normalisation="none"),
+        replace(SPACE, normalization="none"),
     ],
 )
 async def test_another_space_is_refused(tmp_path: Path, other: Space) -> None:
     """A catalog opens only in its own space; the refusal names both and says what to do."""
-    async with opened(tmp_path, FakeClock()) as (store, _):
+    async with opened(tmp_path, FakeClock()) as (stores, _):
         with pytest.raises(errors.SpaceMismatch) as caught:
-            await default_generation(store, other)
+            await default_generation(stores, other)
     message = caught.value.message
     assert SPACE.fingerprint in message
     assert other.fingerprint in message
-    assert "set the former again, and then change the model with `akin reembed`" in message
+    assert "restore the previous settings, and then change the model with `akin reembed`" in message
 
 
 async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
-    """After another space was refused the catalog is as before, and only its space is known."""
+    """After another space was refused the catalog is as before, and only its space is stored."""
     await filled(tmp_path)
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
         with pytest.raises(errors.SpaceMismatch):
-            await default_generation(store, replace(SPACE, model="other"))
-        assert catalog == await default_generation(store, SPACE)
-        assert 100 == len(await all_items(store, catalog))
+            await default_generation(stores, replace(SPACE, model="other"))
+        assert catalog == await default_generation(stores, SPACE)
+        assert 100 == len(await all_items(stores, catalog))
     assert [(SPACE.fingerprint,)] == rows(tmp_path, "SELECT fingerprint FROM spaces")
 
 
 def test_a_folder_belongs_to_one_server_at_a_time(tmp_path: Path) -> None:
     """A folder cannot be locked again until its lock is free."""
     with (
-        locked(tmp_path),
+        lock_folder(tmp_path),
         pytest.raises(errors.StoreUnavailable, match="another server uses this data folder"),
-        locked(tmp_path),
+        lock_folder(tmp_path),
     ):
         raise AssertionError
-    with locked(tmp_path):
+    with lock_folder(tmp_path):
         pass
 
 
@@ -74,20 +75,20 @@ async def test_stores_learn_of_each_others_commits(tmp_path: Path) -> None:
         opened(tmp_path, FakeClock()) as (one, catalog),
         opened(tmp_path, FakeClock()) as (two, same),
     ):
-        told: list[int] = []
-        two.listen(told.append)
-        (stored,) = await one.upsert_items(catalog, [indexed("a", "tea")])
-        assert two.last_sequence < stored.sequence
-        assert stored.sequence == await two.refresh() == two.last_sequence
-        assert stored.sequence == await two.refresh()
-        assert [stored.sequence] == told
-        (later,) = await two.upsert_items(same, [indexed("b", "coffee")])
-        assert stored.sequence < later.sequence == await one.refresh()
-        assert ["a", "b"] == [each.item.item_id for each in await all_items(one, catalog)]
+        sequences: list[int] = []
+        two.database.listen(sequences.append)
+        (stored,) = await one.items.upsert_many(catalog, [indexed("a", "tea")])
+        assert two.database.last_sequence < stored.sequence
+        assert stored.sequence == await two.database.refresh() == two.database.last_sequence
+        assert stored.sequence == await two.database.refresh()
+        assert [stored.sequence] == sequences
+        (later,) = await two.items.upsert_many(same, [indexed("b", "coffee")])
+        assert stored.sequence < later.sequence == await one.database.refresh()
+        assert ["a", "b"] == [item.item.item_id for item in await all_items(one, catalog)]
 
 
-async def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
-    """A folder that does not exist is made."""
+async def test_a_folder_is_created_with_its_parents(tmp_path: Path) -> None:
+    """A folder that does not exist is created."""
     async with opened(tmp_path / "new" / "folder", FakeClock()):
         assert (tmp_path / "new" / "folder" / DATABASE).is_file()
 
@@ -96,16 +97,16 @@ async def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """A data folder that is a file is refused."""
     (tmp_path / "file").touch()
     with pytest.raises(errors.StoreUnavailable, match="cannot be used"):
-        await Store.open(tmp_path / "file", FakeClock())
+        await Stores.open(tmp_path / "file", FakeClock())
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A database of a newer version is refused with what to do, and left as it is."""
+    """A database of a newer version is refused with what to do, and not changed."""
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(errors.StoreCorrupted, match=r"schema version 99.*run the newer version"):
-        await Store.open(tmp_path, FakeClock())
+        await Stores.open(tmp_path, FakeClock())
     assert [(99,)] == rows(tmp_path, "PRAGMA user_version")
     assert [(100,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
@@ -117,18 +118,18 @@ async def test_migrations_run_once(tmp_path: Path) -> None:
     before = rows(tmp_path, query)
     async with opened(tmp_path, FakeClock()):
         pass
-    assert (4,) in before
+    assert (5,) in before
     assert before == rows(tmp_path, query)
 
 
-async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """Where the database's file holds something else, opening says that it is damaged."""
     (tmp_path / DATABASE).write_bytes(b"these are not the pages you look for" * 1_000)
     with pytest.raises(errors.StoreCorrupted, match="damaged"):
-        await Store.open(tmp_path, FakeClock())
+        await Stores.open(tmp_path, FakeClock())
 
 
-async def test_damage_found_while_reading_is_told(tmp_path: Path) -> None:
+async def test_damage_is_reported_while_reading(tmp_path: Path) -> None:
     """A damaged page ends the reads that need it with StoreCorrupted, and only those."""
     await filled(tmp_path)
     ((page_bytes,),) = rows(tmp_path, "PRAGMA page_size")
@@ -136,12 +137,12 @@ async def test_damage_found_while_reading_is_told(tmp_path: Path) -> None:
     with (tmp_path / DATABASE).open("r+b") as file:
         file.seek((page - 1) * page_bytes)
         file.write(b"\xff" * page_bytes)
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
         with pytest.raises(errors.StoreCorrupted, match="damaged"):
-            await store.get_items(catalog, ["i1"])
+            await stores.items.get_many(catalog, ["i1"])
         with pytest.raises(errors.StoreCorrupted, match="damaged"):
-            await store.upsert_items(catalog, [indexed("i1", "other")])
-        assert None is await store.get_user(catalog, "u")
+            await stores.items.upsert_many(catalog, [indexed("i1", "other")])
+        assert None is await stores.users.get(catalog, "u")
 
 
 async def test_a_closed_store_leaves_one_database_file(tmp_path: Path) -> None:

@@ -4,153 +4,170 @@ from pathlib import Path
 import numpy as np
 from support.clock import FakeClock
 from support.embedders import unit_vector
-from support.stores import all_changes, all_items, indexed, opened, pending, rows
+from support.stores import (
+    UNAVAILABLE,
+    all_changes,
+    all_items,
+    delete_expired,
+    delete_item,
+    indexed,
+    opened,
+    pending,
+    rows,
+)
 
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
 from service.domain.vectors import Chunk, hash_text
-from service.storage import Store
-from service.storage.records import PendingItem
+from service.storage.records import UnembeddedItem
+from service.storage.stores import Stores
 
 
-async def settle(store: Store, catalog: Generation, item: PendingItem) -> int:
+async def settle(stores: Stores, catalog: Generation, item: UnembeddedItem) -> int:
     chunk = Chunk(hash_text(item.text), unit_vector(item.text))
-    return await store.settle(catalog, item, [chunk])
+    return await stores.pending.settle(catalog, item, [chunk])
 
 
-async def served(store: Store, catalog: Generation, item_id: str) -> bytes | None:
-    (change,) = [each for each in await all_changes(store, catalog) if each.item_id == item_id]
+async def served(stores: Stores, catalog: Generation, item_id: str) -> bytes | None:
+    (change,) = [
+        change for change in await all_changes(stores, catalog) if change.item_id == item_id
+    ]
     return next(iter(change.vectors), None)
 
 
 async def test_a_pending_item_is_stored_with_its_reason(tmp_path: Path) -> None:
-    """An item without a vector is there, says why it waits, and is due at once."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        (stored,) = await store.upsert_items(catalog, [pending("a", "tea", "closed for today")])
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        assert [stored] == await all_items(store, catalog)
-        assert (ItemState.PENDING, "closed for today") == (stored.state, stored.pending_reason)
-        assert None is await served(store, catalog, "a")
-        (due,) = await store.due_pending(catalog, 10)
-        assert ("tea", stored.sequence, 0) == (due.text, due.sequence, due.attempts)
+    """An item without a vector is stored with the reason why it is pending, and is due at once."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        (stored,) = await stores.items.upsert_many(
+            catalog, [pending("a", "tea", "closed for today")]
+        )
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        assert [stored] == await all_items(stores, catalog)
+        assert ItemState.PENDING is stored.state
+        assert (UNAVAILABLE, "closed for today") == (stored.pending_reason, stored.pending_message)
+        assert None is await served(stores, catalog, "a")
+        (due,) = await stores.pending.list_due(catalog, 10)
+        assert ("tea", 0) == (due.text, due.attempts)
 
 
 async def test_settling_gives_the_item_its_vector(tmp_path: Path) -> None:
     """A settled item is indexed at the version its caller wrote, and followers learn of it."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        (stored,) = await store.upsert_items(catalog, [pending("a", "tea")])
-        (due,) = await store.due_pending(catalog, 10)
-        sequence = await settle(store, catalog, due)
-        assert sequence == store.last_sequence > stored.sequence
-        (change,) = await all_changes(store, catalog, stored.sequence)
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        (stored,) = await stores.items.upsert_many(catalog, [pending("a", "tea")])
+        (due,) = await stores.pending.list_due(catalog, 10)
+        sequence = await settle(stores, catalog, due)
+        assert sequence == stores.database.last_sequence > stored.sequence
+        (change,) = await all_changes(stores, catalog, stored.sequence)
         assert (unit_vector("tea").tobytes(),) == change.vectors
-        (item,) = await all_items(store, catalog)
-        assert (ItemState.INDEXED, "") == (item.state, item.pending_reason)
+        (item,) = await all_items(stores, catalog)
+        assert ItemState.INDEXED is item.state
+        assert ("", "") == (item.pending_reason, item.pending_message)
         assert stored.sequence == item.sequence
-        assert [] == await store.due_pending(catalog, 10)
+        assert [] == await stores.pending.list_due(catalog, 10)
 
 
 async def test_the_old_vector_serves_while_the_new_one_is_pending(tmp_path: Path) -> None:
-    """An item whose new text waits keeps its former vector until it is settled."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        await store.upsert_items(catalog, [indexed("a", "tea")])
-        await store.upsert_items(catalog, [pending("a", "coffee")])
-        assert unit_vector("tea").tobytes() == await served(store, catalog, "a")
-        (due,) = await store.due_pending(catalog, 10)
-        await settle(store, catalog, due)
-        assert unit_vector("coffee").tobytes() == await served(store, catalog, "a")
+    """An item whose new text is pending keeps its previous vector until it is settled."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [indexed("a", "tea")])
+        await stores.items.upsert_many(catalog, [pending("a", "coffee")])
+        assert unit_vector("tea").tobytes() == await served(stores, catalog, "a")
+        (due,) = await stores.pending.list_due(catalog, 10)
+        await settle(stores, catalog, due)
+        assert unit_vector("coffee").tobytes() == await served(stores, catalog, "a")
 
 
 async def test_no_vector_outlives_a_delete_or_the_expiry(tmp_path: Path) -> None:
     """A pending item that replaces a deleted or expired one serves no vector."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
+    async with opened(tmp_path, clock) as (stores, catalog):
         expiring = indexed("expired", "tea", clock.now_us + 1)
-        await store.upsert_items(catalog, [indexed("deleted", "tea"), expiring])
-        await store.delete_item(catalog, "deleted")
+        await stores.items.upsert_many(catalog, [indexed("deleted", "tea"), expiring])
+        await delete_item(stores, catalog, "deleted")
         clock.advance(microseconds=1)
-        await store.upsert_items(catalog, [pending("deleted", "x"), pending("expired", "x")])
-        assert None is await served(store, catalog, "deleted")
-        assert None is await served(store, catalog, "expired")
+        await stores.items.upsert_many(catalog, [pending("deleted", "x"), pending("expired", "x")])
+        assert None is await served(stores, catalog, "deleted")
+        assert None is await served(stores, catalog, "expired")
 
 
 async def test_settling_an_outdated_version_changes_nothing(tmp_path: Path) -> None:
     """A vector that comes after its item was written again, or deleted, does not serve."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        await store.upsert_items(catalog, [pending("a", "old"), pending("b", "old")])
-        await store.upsert_items(catalog, [pending("c", "old")])
-        outdated = await store.due_pending(catalog, 10)
-        await store.upsert_items(catalog, [indexed("a", "new"), pending("b", "newer")])
-        await store.delete_item(catalog, "c")
-        items, changes = await all_items(store, catalog), await all_changes(store, catalog)
-        due = await store.due_pending(catalog, 10)
-        assert [0, 0, 0] == [await settle(store, catalog, item) for item in outdated]
-        assert items == await all_items(store, catalog)
-        assert changes == await all_changes(store, catalog)
-        assert due == await store.due_pending(catalog, 10)
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [pending("a", "old"), pending("b", "old")])
+        await stores.items.upsert_many(catalog, [pending("c", "old")])
+        outdated = await stores.pending.list_due(catalog, 10)
+        await stores.items.upsert_many(catalog, [indexed("a", "new"), pending("b", "newer")])
+        await delete_item(stores, catalog, "c")
+        items, changes = await all_items(stores, catalog), await all_changes(stores, catalog)
+        due = await stores.pending.list_due(catalog, 10)
+        assert [0, 0, 0] == [await settle(stores, catalog, item) for item in outdated]
+        assert items == await all_items(stores, catalog)
+        assert changes == await all_changes(stores, catalog)
+        assert due == await stores.pending.list_due(catalog, 10)
 
 
-async def test_postponing_keeps_the_item_and_notes_why(tmp_path: Path) -> None:
+async def test_postponing_keeps_the_item_and_stores_the_reason(tmp_path: Path) -> None:
     """A postponed item is due again after its delay, with the new reason and one more attempt."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
-        await store.upsert_items(catalog, [pending("a", "tea")])
-        (due,) = await store.due_pending(catalog, 10)
-        await store.postpone(catalog, due, "still closed", 1.5)
+    async with opened(tmp_path, clock) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [pending("a", "tea")])
+        (due,) = await stores.pending.list_due(catalog, 10)
+        await stores.pending.postpone(catalog, due, "BUDGET_SPENT", "still closed", 1.5)
         clock.advance(seconds=1.5, microseconds=-1)
-        assert [] == await store.due_pending(catalog, 10)
-        (item,) = await all_items(store, catalog)
-        assert (ItemState.PENDING, "still closed") == (item.state, item.pending_reason)
+        assert [] == await stores.pending.list_due(catalog, 10)
+        (item,) = await all_items(stores, catalog)
+        assert ItemState.PENDING is item.state
+        assert ("BUDGET_SPENT", "still closed") == (item.pending_reason, item.pending_message)
         clock.advance(microseconds=1)
-        assert [1] == [each.attempts for each in await store.due_pending(catalog, 10)]
+        assert [1] == [item.attempts for item in await stores.pending.list_due(catalog, 10)]
 
 
 async def test_postponing_an_outdated_version_changes_nothing(tmp_path: Path) -> None:
     """A failure that comes after its item was written again does not delay the new version."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        await store.upsert_items(catalog, [pending("a", "old")])
-        (outdated,) = await store.due_pending(catalog, 10)
-        stored = await store.upsert_items(catalog, [pending("a", "new", "its own reason")])
-        due = await store.due_pending(catalog, 10)
-        await store.postpone(catalog, outdated, "too late", 60.0)
-        assert stored == await all_items(store, catalog)
-        assert due == await store.due_pending(catalog, 10)
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [pending("a", "old")])
+        (outdated,) = await stores.pending.list_due(catalog, 10)
+        stored = await stores.items.upsert_many(catalog, [pending("a", "new", "its own reason")])
+        due = await stores.pending.list_due(catalog, 10)
+        await stores.pending.postpone(catalog, outdated, "BUDGET_SPENT", "too late", 60.0)
+        assert stored == await all_items(stores, catalog)
+        assert due == await stores.pending.list_due(catalog, 10)
 
 
 async def test_the_longest_due_come_first(tmp_path: Path) -> None:
     """Due items come in the order of their times, as many as asked for."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
+    async with opened(tmp_path, clock) as (stores, catalog):
         for name in "abc":
-            await store.upsert_items(catalog, [pending(name, f"text {name}")])
+            await stores.items.upsert_many(catalog, [pending(name, f"text {name}")])
             clock.advance(microseconds=1)
-        (first,) = await store.due_pending(catalog, 1)
+        (first,) = await stores.pending.list_due(catalog, 1)
         assert "text a" == first.text
-        await store.postpone(catalog, first, "later", 1.0)
+        await stores.pending.postpone(catalog, first, UNAVAILABLE, "later", 1.0)
         clock.advance(seconds=1.0)
-        due = await store.due_pending(catalog, 10)
-        assert ["text b", "text c", "text a"] == [each.text for each in due]
+        due = await stores.pending.list_due(catalog, 10)
+        assert ["text b", "text c", "text a"] == [item.text for item in due]
 
 
-async def test_a_deleted_or_buried_item_is_not_pending(tmp_path: Path) -> None:
-    """Once an item is deleted or buried nothing waits to be embedded for it."""
+async def test_a_deleted_or_expired_item_is_not_pending(tmp_path: Path) -> None:
+    """Once an item is deleted, nothing is pending for it."""
     clock = FakeClock()
-    async with opened(tmp_path, clock) as (store, catalog):
+    async with opened(tmp_path, clock) as (stores, catalog):
         expiring = replace(pending("b", "tea"), item=Item("b", "tea", {}, clock.now_us + 1))
-        await store.upsert_items(catalog, [pending("a", "tea"), expiring])
-        await store.delete_item(catalog, "a")
+        await stores.items.upsert_many(catalog, [pending("a", "tea"), expiring])
+        await delete_item(stores, catalog, "a")
         clock.advance(microseconds=1)
-        await store.bury_expired(10)
-        assert [] == await store.due_pending(catalog, 10)
+        await delete_expired(stores, 10)
+        assert [] == await stores.pending.list_due(catalog, 10)
     assert [] == rows(tmp_path, "SELECT * FROM pending")
 
 
-async def test_a_vector_that_comes_too_late_is_kept_for_its_text(tmp_path: Path) -> None:
-    """What an outdated version was embedded to is known when the text comes again."""
-    async with opened(tmp_path, FakeClock()) as (store, catalog):
-        await store.upsert_items(catalog, [pending("a", "old")])
-        (outdated,) = await store.due_pending(catalog, 10)
-        await store.upsert_items(catalog, [indexed("a", "new")])
-        await settle(store, catalog, outdated)
-        found = await store.vectors(catalog, [hash_text("old")])
-        np.testing.assert_array_equal(unit_vector("old"), found[hash_text("old")])
+async def test_a_vector_that_comes_too_late_is_stored_for_its_text(tmp_path: Path) -> None:
+    """The vector of an outdated version is stored for a later item with its text."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [pending("a", "old")])
+        (outdated,) = await stores.pending.list_due(catalog, 10)
+        await stores.items.upsert_many(catalog, [indexed("a", "new")])
+        await settle(stores, catalog, outdated)
+        vectors = await stores.vectors.get_many(catalog, [hash_text("old")])
+        np.testing.assert_array_equal(unit_vector("old"), vectors[hash_text("old")])

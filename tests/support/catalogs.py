@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
-from service.catalog.handle import Generations, OpenGeneration
-from service.catalog.items import CatalogItems, Upserted
+from service.catalog.generations import CatalogGenerations, OpenGeneration, WriteBarrier
+from service.catalog.items import CatalogItems, WrittenItem
+from service.catalog.users import CatalogUsers
 from service.domain.generations import Generation
 from service.domain.items import Item
 from service.domain.recommendations import Query, Recommendations, Source
 from service.domain.spaces import VectorStorage
 from service.domain.users import LikedItem, Preference, User
+from service.domain.writes import ItemUpsert, UserUpsert
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.embedding.embedder import Embedder
@@ -27,7 +29,7 @@ from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
-from service.storage import Store
+from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
 from support.stores import GIVE_UP_SECONDS, default_generation
@@ -37,89 +39,95 @@ from support.stores import GIVE_UP_SECONDS, default_generation
 class Catalog:
     """The parts of one running catalog."""
 
-    store: Store
+    stores: Stores
     row: Generation
     text_embedder: TextEmbedder
     item_index: ItemIndex
     follower: Follower
-    catalog_items: CatalogItems
+    items: CatalogItems
+    users: CatalogUsers
     recommender: Recommender
     pending: PendingEmbedder
 
-    async def put(self, item_id: str, text: str, expire_time_us: int | None = None) -> Upserted:
-        """Stores an item."""
-        return await self.catalog_items.upsert_item(
-            Item(item_id, text, {}, expire_time_us), require_indexed=False, expected_sequence=None
-        )
+    async def put(self, item_id: str, text: str, expire_time_us: int | None = None) -> WrittenItem:
+        """Store an item."""
+        return await self.put_item(Item(item_id, text, {}, expire_time_us))
+
+    async def put_item(self, item: Item, *, require_indexed: bool = False) -> WrittenItem:
+        """Store an item as it is."""
+        return await self.items.upsert(ItemUpsert(item, require_indexed))
 
     async def put_user(
         self, user_id: str, *profile: str | Preference, liked: tuple[str, ...] = ()
     ) -> None:
-        """Stores a user; plain tastes have weight 1."""
-        preferences = tuple(Preference(each) if isinstance(each, str) else each for each in profile)
-        liked_items = tuple(LikedItem(each) for each in liked)
-        await self.catalog_items.upsert_user(User(user_id, preferences, liked_items))
+        """Store a user; plain preferences have weight 1."""
+        preferences = tuple(
+            Preference(entry) if isinstance(entry, str) else entry for entry in profile
+        )
+        user = User(user_id, preferences, tuple(map(LikedItem, liked)))
+        await self.users.upsert(UserUpsert(user))
 
     async def recommended(self, source: Source, limit: int = 10) -> list[str]:
-        """The ids recommended for a source, best first."""
+        """Return the ids recommended for a source, best first."""
         return ids(await self.recommender.recommend(Query(source, limit)))
 
     async def caught_up(self) -> None:
-        """Waits until the item index has taken in every write."""
-        await self.follower.reached(self.store.last_sequence)
+        """Wait until the item index has applied every write."""
+        await self.follower.wait_for(self.stores.database.last_sequence)
 
 
 def ids(answer: Recommendations) -> list[str]:
-    """The recommended ids, best first."""
-    return [each.item_id for each in answer.recommendations]
+    """Return the recommended ids, best first."""
+    return [recommendation.item_id for recommendation in answer.recommendations]
 
 
 @asynccontextmanager
 async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIterator[Catalog]:
-    """A catalog that has caught up; its pending items wait for the test to try them."""
+    """Run a catalog that has caught up; its pending items wait for the test to try them."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        store = await Store.open(folder, clock)
+        stores = await Stores.open(folder, clock)
         try:
-            row = await default_generation(store, embedder.space)
+            row = await default_generation(stores, embedder.space)
             batcher = Batcher(embedder)
-            catalog = _wired(store, row, embedder, batcher, clock)
+            catalog = _wire(stores, row, embedder, batcher, clock)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(each.run()) for each in (batcher, catalog.follower)]
+                tasks = [group.create_task(part.run()) for part in (batcher, catalog.follower)]
                 await catalog.caught_up()
                 yield catalog
                 for task in tasks:
                     task.cancel()
         finally:
-            await store.close()
+            await stores.database.close()
 
 
 async def _free() -> float:
     return 0.0
 
 
-def _wired(
-    store: Store, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
+def _wire(
+    stores: Stores, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
-    text_embedder = TextEmbedder(store, row, embedder.space, batcher, VectorCache(DIMENSIONS))
+    text_embedder = TextEmbedder(
+        stores.vectors, row, embedder.space, batcher, VectorCache(DIMENSIONS)
+    )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
-    follower = Follower(store, row, item_index)
+    follower = Follower(stores.items, row, item_index)
+    serving = OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)
+    generations = CatalogGenerations(serving, None, WriteBarrier((follower,)))
     return Catalog(
-        store,
+        stores,
         row,
         text_embedder,
         item_index,
         follower,
-        CatalogItems(
-            store,
-            Generations(OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)),
-            clock,
-        ),
+        CatalogItems(stores.items, generations),
+        CatalogUsers(stores.users, generations),
         Recommender(
-            store,
+            stores.items,
             row,
             follower,
-            ProfileReader(store, row, text_embedder),
+            ProfileReader(stores.users, row, text_embedder),
             Retriever(SoftMaximum, None),
         ),
-        PendingEmbedder(store, row, text_embedder),
+        PendingEmbedder(stores.pending, row, text_embedder),
     )

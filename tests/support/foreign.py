@@ -1,4 +1,4 @@
-"""Texts that have nothing to do with films: recipes, source code, technical data."""
+"""Texts that are no films: recipes, source code and technical data, by item id."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A real gRPC server of every method, which notes what it is asked."""
+"""A real gRPC server with every method, which records its requests."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import grpc
@@ -25,27 +25,34 @@ SERVICES = (
 
 
 class RecordingServer:
-    """Answers every method of every service; a context manager.
+    """Server with every method of every service; a context manager.
 
-    An answer is what `answers` has for the method, and empty without; a stream is all of its
-    answers. Then the call ends with `failure`, if there is one, or while `held` not before its
-    caller ends it. `requests` are those that came, `seconds` the time that each was given, and
-    `left` is set once a held call has ended.
+    Args:
+        responses: by method name, the response, or all responses of a stream; empty messages by
+            default.
+        failure: ends every call, and a stream after its responses.
+        held: calls do not end until their callers end them.
+
+    Attributes:
+        address: `host:port` of the server.
+        requests: all requests, in order.
+        timeouts_seconds: time until the deadline of each request; 0 without a deadline.
+        held_call_ended: is set when a held call has ended.
     """
 
     def __init__(
         self,
-        answers: Mapping[str, list[Message]] | None = None,
+        responses: Mapping[str, Sequence[Message]] = MappingProxyType({}),
         *,
         failure: Failure | None = None,
         held: bool = False,
     ) -> None:
         self.requests: list[Message] = []
-        self.seconds: list[float] = []
-        self.left = threading.Event()
+        self.timeouts_seconds: list[float] = []
+        self.held_call_ended = threading.Event()
+        self._responses = responses
         self._failure = failure
         self._held = held
-        self._answers = answers or {}
         self._server = grpc.server(ThreadPoolExecutor(4))
         for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}
@@ -66,16 +73,16 @@ class RecordingServer:
 
     def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
         def stream(request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
-            yield from self._answered(method, request, context)
+            yield from self._respond(method, request, context)
 
         def unary(request: Message, context: grpc.ServicerContext) -> Message:
-            return next(self._answered(method, request, context))
+            return next(self._respond(method, request, context))
 
         def exchange(
             requests: Iterator[Message], context: grpc.ServicerContext
         ) -> Iterator[Message]:
             for request in requests:
-                yield from self._answered(method, request, context)
+                yield from self._respond(method, request, context)
 
         make: Callable[..., grpc.RpcMethodHandler[Any, Any]]
         behavior: Callable[..., Message | Iterator[Message]]
@@ -91,17 +98,17 @@ class RecordingServer:
             response_serializer=GetMessageClass(method.output_type).SerializeToString,
         )
 
-    def _answered(
+    def _respond(
         self, method: MethodDescriptor, request: Message, context: grpc.ServicerContext
     ) -> Iterator[Message]:
         self.requests.append(request)
-        self.seconds.append(context.time_remaining() or 0.0)
+        self.timeouts_seconds.append(context.time_remaining() or 0.0)
         if self._held:
-            context.add_callback(self.left.set)
-        empty: list[Message] = [GetMessageClass(method.output_type)()]
+            context.add_callback(self.held_call_ended.set)
+        empty: Sequence[Message] = [GetMessageClass(method.output_type)()]
         if self._failure is None or method.server_streaming:
-            yield from self._answers.get(method.name, empty)
+            yield from self._responses.get(method.name, empty)
         if self._held:
-            self.left.wait(WAIT_SECONDS)
+            self.held_call_ended.wait(WAIT_SECONDS)
         if self._failure is not None:
             abort(context, self._failure)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.domain.generations import Generation
+from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
+from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk, hash_text
-from service.storage import Registry, Store
-from service.storage.records import ItemWrite
+from service.storage.records import ItemVectors, ItemWrite, UserWrite
+from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 
@@ -23,42 +25,94 @@ GIVE_UP_SECONDS = 60.0
 
 PAGE_BYTES = 1_000_000
 
+UNAVAILABLE = "EMBEDDING_UNAVAILABLE"
+
 
 @asynccontextmanager
-async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Store, Generation]]:
+async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Stores, Generation]]:
     """A store with its default catalog, closed at the end."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        store = await Store.open(folder, clock)
+        stores = await Stores.open(folder, clock)
         try:
-            yield store, await default_generation(store, SPACE)
+            yield stores, await default_generation(stores, SPACE)
         finally:
-            await store.close()
+            await stores.database.close()
 
 
-async def default_generation(store: Store, space: Space) -> Generation:
+async def default_generation(stores: Stores, space: Space) -> Generation:
     """The generation of the default catalog, opened for a space."""
-    return (await Registry(store).open_default(Model(space))).serving.generation
+    return (await stores.generations.open_default(Model(space))).serving.generation
+
+
+async def default_catalog(stores: Stores) -> CatalogRecord:
+    """The default catalog as it is stored."""
+    return (await stores.generations.list_catalogs())["default"]
+
+
+async def remove_dropped(stores: Stores) -> None:
+    """Removes all rows of dropped generations and deleted catalogs."""
+    while await stores.removal.remove_rows():
+        pass
+
+
+async def served_vectors(stores: Stores, generation: Generation) -> dict[str, Sequence[bytes]]:
+    """The vectors of each item in a generation."""
+    return {change.item_id: change.vectors for change in await all_changes(stores, generation)}
 
 
 def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemWrite:
     """An item with its vector."""
     item = Item(item_id, text, {"words": float(len(text.split()))}, expire_time_us)
-    return ItemWrite(item, [Chunk(hash_text(text), unit_vector(text))])
+    return ItemWrite(item, ItemVectors(chunks_of(text)))
 
 
-def pending(item_id: str, text: str, reason: str = "not now") -> ItemWrite:
+def chunks_of(text: str) -> list[Chunk]:
+    """The only chunk of a short text."""
+    return [Chunk(hash_text(text), unit_vector(text))]
+
+
+def pending(item_id: str, text: str, message: str = "not now") -> ItemWrite:
     """An item without a vector."""
-    return ItemWrite(Item(item_id, text), pending_reason=reason)
+    return ItemWrite(Item(item_id, text), without_vectors(message))
 
 
-async def all_items(store: Store, catalog: Generation) -> list[StoredItem]:
+def without_vectors(message: str = "not now") -> ItemVectors:
+    """A text that cannot be embedded now."""
+    return ItemVectors(pending_reason=UNAVAILABLE, pending_message=message)
+
+
+def with_others(write: ItemWrite, others: Mapping[int, Sequence[Chunk]]) -> ItemWrite:
+    """A write with the chunks of other generations, by their ids."""
+    return replace(write, vectors=replace(write.vectors, others=others))
+
+
+async def delete_item(stores: Stores, catalog: Generation, item_id: str) -> int:
+    """Deletes an item; the sequence of the deletion, 0 if there was none."""
+    return (await stores.items.delete_many(catalog, [item_id])).sequence
+
+
+async def delete_expired(stores: Stores, limit: int) -> int:
+    """Deletes expired items; the sequence of the last deletion, 0 if there was none."""
+    return (await stores.items.delete_expired(limit)).sequence
+
+
+async def upsert_user(
+    stores: Stores, catalog: Generation, user: User, chunks: Sequence[Chunk] = ()
+) -> StoredUser:
+    """Stores one user."""
+    write = UserWrite(user, {catalog.generation_id: chunks})
+    (stored,) = await stores.users.upsert_many(catalog, [write])
+    return stored
+
+
+async def all_items(stores: Stores, catalog: Generation) -> list[StoredItem]:
     """Every live item, by id."""
-    return list((await store.list_items(catalog, "", 10_000, PAGE_BYTES)).items)
+    return list((await stores.items.list_page(catalog, "", 10_000, PAGE_BYTES)).items)
 
 
-async def all_changes(store: Store, catalog: Generation, after: int = 0) -> list[Change]:
+async def all_changes(stores: Stores, catalog: Generation, after: int = 0) -> list[Change]:
     """Every change beyond a sequence."""
-    return (await store.changes(catalog, after, 10_000))[0]
+    return (await stores.items.changes(catalog, after, 10_000))[0]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:

@@ -47,10 +47,10 @@ def test_duplicates(calls: AnalysisServiceStub) -> None:
         set(group) for group in found_groups(replies)
     ]
     assert "jacket" == found_groups(replies)[0][0]
-    extent = replies[-1].extent
+    extent = replies[-1].groups.coverage
     assert (ITEMS + 3, ITEMS + 3, False) == (
         extent.item_count,
-        extent.examined_count,
+        extent.examined_item_count,
         extent.sampled,
     )
     around = list(calls.FindDuplicates(pb.FindDuplicatesRequest(item_id="jacket again")))
@@ -88,7 +88,7 @@ def test_clusters(calls: AnalysisServiceStub) -> None:
     assert sorted(sizes, reverse=True) == sizes
     assert ITEMS + 3 == sum(sizes) == len({each.item_id for each in answer.points})
     for number, each in enumerate(answer.clusters):
-        assert each.item_count == sum(point.cluster == number for point in answer.points)
+        assert each.item_count == sum(point.cluster_index == number for point in answer.points)
         assert 1 <= len(each.representatives) <= 5
         assert 0 < each.cohesion <= 1.0 + 1e-5
     assert 1 <= len(calls.ClusterItems(pb.ClusterItemsRequest()).clusters) <= 32
@@ -110,12 +110,12 @@ def test_labels(calls: AnalysisServiceStub) -> None:
     answer = calls.ClassifyText(request)
     assert "j" == answer.labels[0].value.string_value
     assert 0.5 < answer.labels[0].probability <= 1.0
-    assert 3 == len(answer.voters)
+    assert 3 == len(answer.neighbors)
     sizes = calls.ClassifyText(pb.ClassifyTextRequest(text="a", attribute="size.eu")).labels
     assert [38.0] == [each.value.number_value for each in sizes]
     odd = calls.ClassifyText(pb.ClassifyTextRequest(text="a", attribute="odd")).labels
     assert {True, False} == {each.value.bool_value for each in odd}
-    assert 1 == answer.usage.texts
+    assert 1 == answer.usage.text_count
     assert answer.sequence >= ITEMS + 3
 
 
@@ -149,7 +149,7 @@ BAD: dict[str, tuple[str, Message, list[str]]] = {
     "outliers": (
         "FindOutliers",
         pb.FindOutliersRequest(catalog="No!", limit=1001, filter=BAD_FILTER),
-        ["limit", "filter.all[0].test", "catalog"],
+        ["catalog", "limit", "filter.all[0].test"],
     ),
     "clusters": (
         "ClusterItems",
@@ -189,9 +189,9 @@ BAD: dict[str, tuple[str, Message, list[str]]] = {
     "passages": (
         "SearchPassages",
         pb.SearchPassagesRequest(
-            limit=-1, min_score=NAN, passages_per_item=-1, min_sequence=-1, filter=BAD_FILTER
+            limit=-1, min_score=NAN, limit_per_item=-1, min_sequence=-1, filter=BAD_FILTER
         ),
-        ["text", "limit", "filter.all[0].test", "min_score", "passages_per_item", "min_sequence"],
+        ["min_sequence", "text", "limit", "filter.all[0].test", "min_score", "limit_per_item"],
     ),
     "future": (
         "SearchPassages",

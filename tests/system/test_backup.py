@@ -69,7 +69,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     file.write_text("precious")
     refused = run(tmp_path, "backup", str(file))
     assert (1, "precious") == (refused.returncode, file.read_text())
-    assert "is there already" in refused.stderr
+    assert "exists already" in refused.stderr
     good = tmp_path / "good"
     assert 0 == run(tmp_path, "backup", str(good)).returncode
     refused = run(tmp_path, "restore", str(good))

@@ -16,66 +16,96 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def akin(server: RunningServer, *words: str, given: str = "") -> Result:
-    """What becomes of a command."""
-    return CliRunner().invoke(app, [*words, "--address", server.address], input=given)
+def run(server: RunningServer, *words: str, stdin: str = "") -> Result:
+    """Return the result of a command."""
+    return CliRunner().invoke(app, [*words, "--address", server.address], input=stdin)
 
 
-def told(server: RunningServer, *words: str, given: str = "") -> Any:
-    """The JSON that a command prints."""
-    done = akin(server, *words, "--json", given=given)
-    assert 0 == done.exit_code, done.stderr
-    return json.loads(done.stdout)
+def run_json(server: RunningServer, *words: str, stdin: str = "") -> Any:
+    """Return the JSON that a command prints."""
+    result = run(server, *words, "--json", stdin=stdin)
+    assert 0 == result.exit_code, result.stderr
+    return json.loads(result.stdout)
 
 
 def test_catalogs_from_the_command_line(server: RunningServer) -> None:
-    """A catalog is made with its options, filled, shown, and deleted once that is confirmed."""
-    made = told(
+    """A catalog is created with its options, filled, listed, and deleted after a confirmation."""
+    created = run_json(
         server, "catalogs", "create", "shoes", "--template", "shoe: {text}", "--vectors", "float16"
     )
-    assert "shoe: {text}" == made["space"]["template"]
-    assert "VECTOR_STORAGE_FLOAT16" == made["vector_storage"]
+    assert "shoe: {text}" == created["space"]["template"]
+    assert "VECTOR_STORAGE_FLOAT16" == created["vector_storage"]
     line = json.dumps({"id": "a", "text": "red running shoes"})
-    assert 1 == told(server, "--catalog", "shoes", "import", "-", given=line)["items"]
-    shown = {each["name"]: each for each in told(server, "catalogs", "list")}
-    assert ("1", None) == (shown["shoes"]["item_count"], shown["default"].get("item_count"))
-    table = akin(server, "catalogs", "list").stdout
+    assert 1 == run_json(server, "--catalog", "shoes", "import", "-", stdin=line)["items"]
+    listed = {catalog["name"]: catalog for catalog in run_json(server, "catalogs", "list")}
+    assert ("1", None) == (listed["shoes"]["item_count"], listed["default"].get("item_count"))
+    table = run(server, "catalogs", "list").stdout
     assert "shoes" in table
     assert "static-minilm" in table
-    found = told(server, "--catalog", "shoes", "recommend", "--text", "shoes")
-    assert ["a"] == [each["item_id"] for each in found["recommendations"]]
-    assert 1 == akin(server, "catalogs", "delete", "shoes", given="n\n").exit_code
-    assert "shoes is deleted" in akin(server, "catalogs", "delete", "shoes", given="y\n").stdout
-    assert ["default"] == [each["name"] for each in told(server, "catalogs", "list")]
-    refused = akin(server, "--catalog", "shoes", "status")
+    response = run_json(server, "--catalog", "shoes", "recommend", "--text", "shoes")
+    assert ["a"] == [item["item_id"] for item in response["recommendations"]]
+    assert 1 == run(server, "catalogs", "delete", "shoes", stdin="n\n").exit_code
+    assert "deleted shoes" in run(server, "catalogs", "delete", "shoes", stdin="y\n").stdout
+    names = [catalog["name"] for catalog in run_json(server, "catalogs", "list")]
+    assert ["default"] == names
+    missing = run(server, "--catalog", "shoes", "status")
     assert (1, "akin: NOT_FOUND: there is no such catalog\n") == (
-        refused.exit_code,
-        refused.stderr,
+        missing.exit_code,
+        missing.stderr,
     )
 
 
-def test_another_model_from_the_command_line(server: RunningServer, tmp_path: Path) -> None:
-    """An estimate, the move itself, how it stands, the way back, and the end."""
+def test_items_and_users_from_the_command_line(server: RunningServer, tmp_path: Path) -> None:
+    """Users are imported beside items, and a rejected line of either does not affect the others."""
+    file = tmp_path / "mixed.jsonl"
+    lines: list[dict[str, Any]] = []
+    for number in range(300):
+        lines += (
+            {"user_id": f"user-{number}", "liked": [f"mixed-{number}"]},
+            {"id": f"mixed-{number}", "text": f"mixed text of number {number}"},
+        )
+    lines[200] = {"user_id": "x" * 300}
+    lines[301] = {"id": "blank", "text": " "}
+    file.write_text("\n".join(map(json.dumps, lines)))
+    run_json(server, "catalogs", "create", "mixed")
+    result = run(server, "--catalog", "mixed", "import", str(file), "--json")
+    summary = json.loads(result.stdout)
+    assert (1, 299, 299) == (result.exit_code, summary["items"], summary["users"])
+    assert [(201, "INVALID_REQUEST"), (302, "INVALID_REQUEST")] == [
+        (failure["line"], failure["reason"]) for failure in summary["failures"]
+    ]
+    status = run_json(server, "--catalog", "mixed", "status")["catalog"]
+    assert ("299", "299") == (status["item_count"], status["user_count"])
+    assert "ready, 299 items\n" in run(server, "--catalog", "mixed", "status").stdout
+    run(server, "catalogs", "delete", "mixed", "--yes")
+
+
+def test_reembedding_from_the_command_line(server: RunningServer, tmp_path: Path) -> None:
+    """A re-embedding is estimated, run, watched, rolled back, run again and committed."""
     file = tmp_path / "items.jsonl"
     lines = (json.dumps({"id": str(n), "text": f"text of number {n}"}) for n in range(50))
     file.write_text("\n".join(lines))
-    told(server, "import", str(file))
+    run_json(server, "import", str(file))
     new = ("--template", "about {text}")
-    estimate = told(server, "reembed", "--estimate", *new)
-    assert ("50", "about {text}") == (estimate["texts"], estimate["space"]["template"])
-    assert "50 texts, of which 0 are embedded" in akin(server, "reembed", "--estimate", *new).stdout
-    assert "REEMBEDDING_STATE_SWITCHED" == told(server, "reembed", *new)["state"]
-    assert "switched: 50 of 50 items" in akin(server, "reembed", "--status").stdout
-    assert "the former model serves" in akin(server, "reembed", "--back").stdout
-    none = akin(server, "reembed", "--status")
+    estimate = run_json(server, "reembed", "--estimate", *new)
+    assert ("50", "about {text}") == (estimate["text_count"], estimate["space"]["template"])
+    output = run(server, "reembed", "--estimate", *new).stdout
+    assert "50 texts, 0 of them already embedded" in output
+    assert "REEMBEDDING_STATE_SERVING" == run_json(server, "reembed", *new)["state"]
+    assert "serving: 50 of 50 items embedded" in run(server, "reembed", "--status").stdout
+    refused = run(server, "reembed", "--cancel")
+    assert 1 == refused.exit_code
+    assert refused.stderr.startswith("akin: FAILED_PRECONDITION: ")
+    assert "the previous model serves again" in run(server, "reembed", "--rollback").stdout
+    ended = run(server, "reembed", "--status")
     assert (1, "akin: NOT_FOUND: the catalog is not being re-embedded\n") == (
-        none.exit_code,
-        none.stderr,
+        ended.exit_code,
+        ended.stderr,
     )
-    again = told(server, "reembed", *new, "--no-wait")
+    again = run_json(server, "reembed", *new, "--no-wait")
     assert "about {text}" == again["to_space"]["template"]
-    moved = told(server, "reembed", "--status")
-    while moved["state"] != "REEMBEDDING_STATE_SWITCHED":
-        moved = told(server, "reembed", "--status")
-    assert "are dropped" in akin(server, "reembed", "--finish").stdout
-    assert 2 == akin(server, "reembed", "--finish", "--back").exit_code
+    progress = run_json(server, "reembed", "--status")
+    while progress["state"] != "REEMBEDDING_STATE_SERVING":
+        progress = run_json(server, "reembed", "--status")
+    assert "are dropped" in run(server, "reembed", "--commit").stdout
+    assert 2 == run(server, "reembed", "--commit", "--rollback").exit_code

@@ -18,42 +18,41 @@ PEOPLE = (
     {"user_id": "bob", "liked": ["20", "21"], "held_out": ["22"]},
     {"user_id": "eve", "liked": ["39"], "held_out": []},
 )
-FIGURES = {"recall_at_20", "ndcg_at_20", "hit_rate_at_20", "coverage_at_10", "p50_ms", "p95_ms"}
+METRICS = {"recall_at_20", "ndcg_at_20", "hit_rate_at_20", "coverage_at_10", "p50_ms", "p95_ms"}
 
 
-def item(number: int) -> dict[str, Any]:
+def build_item(number: int) -> dict[str, Any]:
     text = distinct(number * (COUNT // ITEMS))
     return {"id": str(number), "text": text, "attributes": {"rating": number}}
 
 
-def written(path: Path, *lines: Any) -> str:
+def write_lines(path: Path, *lines: Any) -> str:
+    """Write a JSONL file and return its path."""
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return str(path)
 
 
-def files(folder: Path, *words: str) -> list[str]:
-    """The words that name made-up items and people, unless other words name them."""
-    named = {
-        "--items": written(folder / "items.jsonl", *(item(number) for number in range(ITEMS))),
-        "--users": written(folder / "users.jsonl", *PEOPLE),
-    }
-    return [word for pair in named.items() if pair[0] not in words for word in pair]
+def add_files(folder: Path, *words: str) -> list[str]:
+    """Return the words with options for files of items and people, unless they have them."""
+    items = write_lines(folder / "items.jsonl", *(build_item(number) for number in range(ITEMS)))
+    options = {"--items": items, "--users": write_lines(folder / "users.jsonl", *PEOPLE)}
+    return [*(word for pair in options.items() if pair[0] not in words for word in pair), *words]
 
 
-def refused(folder: Path, *words: str) -> str:
-    """The one line with which `akin evaluate` ends before any work."""
-    done = CliRunner().invoke(app, ["evaluate", *files(folder, *words), *words])
-    assert (2, "") == (done.exit_code, done.stdout)
-    (told,) = done.stderr.splitlines()
-    return told.removeprefix("akin evaluate: ")
+def get_usage_error(folder: Path, *words: str) -> str:
+    """Return the line with which `akin evaluate` ends before any work."""
+    result = CliRunner().invoke(app, ["evaluate", *add_files(folder, *words)])
+    assert (2, "") == (result.exit_code, result.stdout)
+    (line,) = result.stderr.splitlines()
+    return line.removeprefix("akin evaluate: ")
 
 
-def evaluated(folder: Path, *words: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Runs `akin evaluate` as a process of its own."""
+def evaluate(folder: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Return the result of `akin evaluate` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "service", "evaluate", *files(folder, *words), *words],
+        [sys.executable, "-m", "service", "evaluate", *add_files(folder, *words)],
         cwd=folder,
-        env=environment(folder) | changed,
+        env=environment(folder) | settings,
         capture_output=True,
         text=True,
         check=False,
@@ -62,34 +61,34 @@ def evaluated(folder: Path, *words: str, **changed: str) -> subprocess.Completed
 
 
 def test_strategies_are_measured(tmp_path: Path) -> None:
-    """Each chosen strategy and the prior get their figures, as JSON and in a picture."""
-    picture = tmp_path / "picture"
+    """Each chosen strategy and the prior are measured, and printed as JSON and in a plot."""
+    plot = tmp_path / "plot"
     words = ["--strategy", "mean", "--prior-attribute", "rating"]
-    done = evaluated(tmp_path, *words, "--plot", str(picture), "--json")
-    assert 0 == done.returncode, done.stderr
-    told = json.loads(done.stdout)
-    assert (3, ITEMS) == (told["people"], told["items"])
-    names = [each.pop("strategy") for each in told["strategies"]]
+    result = evaluate(tmp_path, *words, "--plot", str(plot), "--json")
+    assert 0 == result.returncode, result.stderr
+    document = json.loads(result.stdout)
+    assert (3, ITEMS) == (document["people"], document["items"])
+    names = [metrics.pop("strategy") for metrics in document["strategies"]]
     assert ["mean", "pooled+rating"] == names
-    for each in told["strategies"]:
-        assert FIGURES == each.keys()
-        assert all(0 <= value <= 1 for name, value in each.items() if "_at_" in name)
-        assert 0 < each["p50_ms"] <= each["p95_ms"]
-    of_item, of_user = told["item_query_ms"], told["user_with_50_likes_ms"]
-    assert pytest.approx(of_user["p95"] / of_item["p95"], abs=1e-3) == told["p95_ratio"]
-    header = picture.read_bytes()[:24]
+    for metrics in document["strategies"]:
+        assert METRICS == metrics.keys()
+        assert all(0 <= value <= 1 for name, value in metrics.items() if "_at_" in name)
+        assert 0 < metrics["p50_ms"] <= metrics["p95_ms"]
+    item, user = document["item_query_ms"], document["user_with_50_likes_ms"]
+    assert pytest.approx(user["p95"] / item["p95"], abs=1e-3) == document["p95_ratio"]
+    header = plot.read_bytes()[:24]
     assert b"\x89PNG\r\n\x1a\n" == header[:8]
     assert (1500, 750) == struct.unpack(">II", header[16:])
 
 
-def test_table_for_people(tmp_path: Path) -> None:
-    """Without --json there is a table with one row for a strategy, and the comparison below."""
-    done = evaluated(tmp_path, "--strategy", "pooled", "--strategy", "pooled")
-    assert 0 == done.returncode, done.stderr
-    assert "3 people, 40 items" in done.stdout
-    assert ["pooled"] == [line.split()[1] for line in done.stdout.splitlines() if "│" in line]
-    assert "for a user with 50 likes: p50" in done.stdout
-    assert "pooled: 3" in done.stderr.splitlines()
+def test_results_as_a_table(tmp_path: Path) -> None:
+    """Without --json there is a table with one row for each strategy, and latencies below it."""
+    result = evaluate(tmp_path, "--strategy", "pooled", "--strategy", "pooled")
+    assert 0 == result.returncode, result.stderr
+    assert "3 people, 40 items" in result.stdout
+    assert ["pooled"] == [line.split()[1] for line in result.stdout.splitlines() if "│" in line]
+    assert "for a user with 50 likes: p50" in result.stdout
+    assert "pooled: 3" in result.stderr.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -99,73 +98,79 @@ def test_table_for_people(tmp_path: Path) -> None:
         ({"user_id": "bob", "liked": [1], "held_out": []}, "liked: 0: Input should be a valid s"),
         ({"user_id": "bob", "liked": [], "held_out": []}, "liked: List should have at least 1"),
         ({"user_id": "b\n", "liked": ["1"], "held_out": []}, "user.user_id: "),
-        ({"user_id": "ann", "liked": ["1"], "held_out": []}, "user_id: ann was there before"),
+        (
+            {"user_id": "ann", "liked": ["1"], "held_out": []},
+            "user_id: ann is in an earlier line too",
+        ),
         (7, "Input should be"),
     ],
 )
-def test_bad_user_line(tmp_path: Path, line: Any, problem: str) -> None:
-    """A bad line among the users ends the command before any work, told by its number."""
-    users = written(tmp_path / "bad.jsonl", PEOPLE[0], line)
-    assert refused(tmp_path, "--users", users).startswith(f"{users}, line 2: {problem}")
+def test_an_invalid_user_line(tmp_path: Path, line: Any, problem: str) -> None:
+    """An invalid line in the file of people ends the command before any work, with its number."""
+    users = write_lines(tmp_path / "bad.jsonl", PEOPLE[0], line)
+    error = get_usage_error(tmp_path, "--users", users)
+    assert error.startswith(f"{users}, line 2: {problem}")
 
 
 @pytest.mark.parametrize("line", [PEOPLE[0], {"id": "1"}])
-def test_bad_item_line(tmp_path: Path, line: Any) -> None:
-    """A line that is no item ends the command before any work, told by its number."""
-    items = written(tmp_path / "bad.jsonl", item(0), line)
-    assert refused(tmp_path, "--items", items).startswith(f"{items}, line 2: ")
+def test_an_invalid_item_line(tmp_path: Path, line: Any) -> None:
+    """A line that is no item ends the command before any work, with its number."""
+    items = write_lines(tmp_path / "bad.jsonl", build_item(0), line)
+    assert get_usage_error(tmp_path, "--items", items).startswith(f"{items}, line 2: ")
 
 
-def test_item_against_the_limits(tmp_path: Path) -> None:
-    """An item that the server refuses ends the command, told by its line."""
-    items = written(tmp_path / "bad.jsonl", item(0), item(1) | {"text": " "})
-    done = evaluated(tmp_path, "--items", items)
-    assert (2, "") == (done.returncode, done.stdout)
-    assert f"akin evaluate: {items}, line 2: " in done.stderr
+def test_a_rejected_item(tmp_path: Path) -> None:
+    """An item that the server rejects ends the command with its line number."""
+    items = write_lines(tmp_path / "bad.jsonl", build_item(0), build_item(1) | {"text": " "})
+    result = evaluate(tmp_path, "--items", items)
+    assert (2, "") == (result.returncode, result.stdout)
+    assert f"akin evaluate: {items}, line 2: " in result.stderr
 
 
-def test_nobody_to_judge_by(tmp_path: Path) -> None:
-    """People without held-out items are refused, for there is nothing to measure."""
-    users = written(tmp_path / "none.jsonl", PEOPLE[2])
-    assert f"{users} has nobody with held-out items" == refused(tmp_path, "--users", users)
+def test_nobody_with_held_out_items(tmp_path: Path) -> None:
+    """Without held-out items the command ends, because there is nothing to measure."""
+    users = write_lines(tmp_path / "none.jsonl", PEOPLE[2])
+    error = get_usage_error(tmp_path, "--users", users)
+    assert f"{users} has no people with held-out items" == error
 
 
-def test_unknown_strategy(tmp_path: Path) -> None:
-    """A strategy that there is not is refused, with the names of those that there are."""
-    done = CliRunner().invoke(app, ["evaluate", *files(tmp_path), "--strategy", "best"])
-    assert (2, "") == (done.exit_code, done.stdout)
-    assert "pooled or nearest or mean" in done.stderr
+def test_an_unknown_strategy(tmp_path: Path) -> None:
+    """For an unknown strategy the command ends with the names of all strategies."""
+    words = ["evaluate", *add_files(tmp_path, "--strategy", "best")]
+    result = CliRunner().invoke(app, words)
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert "pooled, nearest or mean" in result.stderr
 
 
-def test_unknown_attribute(tmp_path: Path) -> None:
-    """A prior by an attribute that no item has is refused."""
-    done = evaluated(tmp_path, "--prior-attribute", "ratings")
-    assert (2, "") == (done.returncode, done.stdout)
-    assert "akin evaluate: no item has an attribute ratings" == done.stderr.splitlines()[-1]
+def test_an_unknown_attribute(tmp_path: Path) -> None:
+    """A prior by an attribute that no item has ends the command."""
+    result = evaluate(tmp_path, "--prior-attribute", "ratings")
+    assert (2, "") == (result.returncode, result.stdout)
+    error = "akin evaluate: no item has the attribute ratings"
+    assert error == result.stderr.splitlines()[-1]
 
 
-def test_picture_needs_matplotlib(tmp_path: Path) -> None:
-    """Without matplotlib a picture is refused in one line before any work."""
+def test_a_plot_needs_matplotlib(tmp_path: Path) -> None:
+    """Without matplotlib, --plot ends the command with one line before any work."""
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('not there')\n")
-    picture = tmp_path / "picture.png"
-    done = evaluated(tmp_path, "--plot", str(picture), PYTHONPATH=str(tmp_path))
-    assert (2, "") == (done.returncode, done.stdout)
-    assert 1 == len(done.stderr.splitlines())
-    assert "akin evaluate: --plot needs matplotlib" in done.stderr
-    assert not picture.exists()
+    plot = tmp_path / "plot.png"
+    result = evaluate(tmp_path, "--plot", str(plot), PYTHONPATH=str(tmp_path))
+    assert (2, "") == (result.returncode, result.stdout)
+    assert 1 == len(result.stderr.splitlines())
+    assert "akin evaluate: --plot needs matplotlib" in result.stderr
+    assert not plot.exists()
 
 
-def test_picture_needs_a_folder(tmp_path: Path) -> None:
-    """A picture in a folder that is not there is refused before any work."""
-    picture = tmp_path / "none" / "picture.png"
-    assert f"--plot: no file can be written at {picture}" == refused(
-        tmp_path, "--plot", str(picture)
-    )
+def test_a_plot_needs_a_folder(tmp_path: Path) -> None:
+    """A plot in a folder that does not exist ends the command before any work."""
+    plot = tmp_path / "none" / "plot.png"
+    error = get_usage_error(tmp_path, "--plot", str(plot))
+    assert f"--plot: cannot write the file {plot}" == error
 
 
-def test_server_does_not_start(tmp_path: Path) -> None:
-    """If its server does not start, the command says so and fails."""
-    done = evaluated(tmp_path, AKIN_EMBEDDER="nobody")
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "akin: the server did not start" == done.stderr.splitlines()[-1]
-    assert "AKIN_EMBEDDER" in done.stderr
+def test_the_server_does_not_start(tmp_path: Path) -> None:
+    """If the temporary server does not start, the command says so and fails."""
+    result = evaluate(tmp_path, AKIN_EMBEDDER="nobody")
+    assert (1, "") == (result.returncode, result.stdout)
+    assert "akin: the server did not start" == result.stderr.splitlines()[-1]
+    assert "AKIN_EMBEDDER" in result.stderr

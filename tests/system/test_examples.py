@@ -7,64 +7,66 @@ import akin
 import pytest
 from support.server import WAIT_SECONDS, RunningServer
 
-from service.cli.demo import SAMPLE
+from service.cli.demo import SAMPLE_BOOKS
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SENTENCES = {
     "recommendations": "Dune Messiah",
     "semantic_search": "Kon-Tiki (1948)",
     "retrieval_for_generation": "[1] book:",
-    "duplicates": "book:emma was there first, and is repeated by\n  supplier-1:emma",
+    "duplicates": "Near-duplicates of book:emma:\n  supplier-1:emma",
     "outliers": "2 of the first 2 are planted.",
-    "clusters": "336 books in 8 groups",
+    "clusters": "336 books in 8 clusters",
     "classification": "for 64 of 100 books",
-    "another_model": "switched: 336 of 336",
+    "another_model": "serving: 336 of 336",
 }
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with RunningServer(tmp_path_factory.mktemp("examples")) as running:
-        run("-m", "service", "import", str(SAMPLE), "--address", running.address)
+        run("-m", "service", "import", str(SAMPLE_BOOKS), "--address", running.address)
         yield running
 
 
-def run(*words: str) -> str:
-    """What a command of Python prints."""
-    done = subprocess.run(
-        [sys.executable, *words],
+def run(*arguments: str) -> str:
+    """Run Python with these arguments, and return its output."""
+    process = subprocess.run(
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=WAIT_SECONDS,
     )
-    assert (0, "") == (done.returncode, done.stderr)
-    return done.stdout
+    assert (0, "") == (process.returncode, process.stderr)
+    return process.stdout
 
 
-def state(client: akin.Client) -> list[tuple[str, int, int]]:
-    """What catalogs there are, and how many items and users they have."""
-    return [(each.name, each.item_count, each.user_count) for each in client.list_catalogs()]
+def count_catalogs(client: akin.Client) -> list[tuple[str, int, int]]:
+    """The catalogs with their numbers of items and users."""
+    return [
+        (catalog.name, catalog.item_count, catalog.user_count) for catalog in client.list_catalogs()
+    ]
 
 
-def test_every_example_is_tried() -> None:
-    """What lies in the folder is what is tried and what its README lists."""
+def test_every_example_is_tested() -> None:
+    """Every script in the folder is tested and listed in its README."""
     names = {path.stem for path in EXAMPLES.glob("*.py")} - {"sample"}
     assert names == SENTENCES.keys()
-    listed = (EXAMPLES / "README.md").read_text()
-    assert [] == [name for name in names if f"]({name}.py)" not in listed]
+    readme = (EXAMPLES / "README.md").read_text()
+    assert [] == [name for name in names if f"]({name}.py)" not in readme]
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-def test_example_prints_what_it_promises(server: RunningServer, name: str) -> None:
-    """Each prints its sentence, and leaves the server as it was."""
+def test_an_example_prints_its_result(server: RunningServer, name: str) -> None:
+    """An example prints its result, and leaves the catalogs of the server unchanged."""
     with server.client() as client:
-        before = state(client)
+        before = count_catalogs(client)
         assert SENTENCES[name] in run(str(EXAMPLES / f"{name}.py"), server.address)
-        assert before == state(client)
+        assert before == count_catalogs(client)
 
 
-def test_example_without_a_server() -> None:
-    """Without an address an example starts a server of its own."""
-    printed = run(str(EXAMPLES / "semantic_search.py"))
-    assert SENTENCES["semantic_search"] in printed
+def test_an_example_starts_a_server() -> None:
+    """An example without an address starts its own server."""
+    output = run(str(EXAMPLES / "semantic_search.py"))
+    assert SENTENCES["semantic_search"] in output

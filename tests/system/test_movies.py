@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.server import RunningServer
 
-from service.cli.evaluation import Answer, StrategyFigures
+from service.cli.evaluation_metrics import PersonResult, StrategyMetrics
 from service.embedding.embedder import Vector
 from service.embedding.local import LocalEmbedder
 
@@ -124,10 +124,10 @@ def test_every_clear_taste_is_a_reason(films: akin.Client, tastes: tuple[str, ..
     """For someone with three different tastes the first twenty films' reasons name all three."""
     films.upsert_user("taster", tastes)
     answer = films.recommend_similar(user_id="taster", limit=20, explain=True)
-    first = [hit.reasons[0].preference_text for hit in answer.recommendations]
+    first = [hit.explanations[0].text for hit in answer.recommendations]
     assert set(tastes) == set(first)
     for hit in answer.recommendations:
-        assert 1 <= len(hit.reasons)
+        assert 1 <= len(hit.explanations)
 
 
 def test_a_copy_does_not_come_beside_the_original(films: akin.Client) -> None:
@@ -149,11 +149,11 @@ def test_a_copy_does_not_come_beside_the_original(films: akin.Client) -> None:
 
 def test_people_find_what_was_held_out(films: akin.Client) -> None:
     """Over 243 people recall@20 is at least 0.037 and nDCG@20 at least 0.033."""
-    answers = []
+    results = []
     for person in lines("users.jsonl"):
         films.upsert_user(person["user_id"], liked_items=person["liked"])
         found = ids(films.recommend_similar(user_id=person["user_id"], limit=20))
-        answers.append(Answer(found, frozenset(person["held_out"]), 1.0))
-    figures = StrategyFigures.of("pooled", answers, 3_000)
-    assert 0.037 <= figures.recall_at_20
-    assert 0.033 <= figures.ndcg_at_20
+        results.append(PersonResult(found, frozenset(person["held_out"]), 1.0))
+    metrics = StrategyMetrics.from_results("pooled", results, 3_000)
+    assert 0.037 <= metrics.recall_at_20
+    assert 0.033 <= metrics.ndcg_at_20

@@ -101,8 +101,8 @@ def test_planted_duplicates_are_found(server: RunningServer, calls: AnalysisServ
     print(f"precision {len(pairs & right) / len(pairs)}, recall {len(pairs & right) / len(right)}")  # noqa: T201
     assert len(pairs & right) / len(pairs) >= 0.95
     assert len(pairs & right) / len(right) >= 0.85
-    assert not replies[-1].extent.sampled
-    assert len(FILMS) + len(planted) == replies[-1].extent.examined_count
+    assert not replies[-1].groups.coverage.sampled
+    assert len(FILMS) + len(planted) == replies[-1].groups.coverage.examined_item_count
 
 
 def test_foreign_texts_are_outliers(server: RunningServer, calls: AnalysisServiceStub) -> None:
@@ -136,7 +136,7 @@ def test_genres_of_films_are_told(calls: AnalysisServiceStub) -> None:
                 text=unlabelled(film), attribute="genre", exclude_item_ids=[film["id"]]
             )
         )
-        assert film["id"] not in {each.item_id for each in answer.voters}
+        assert film["id"] not in {each.item_id for each in answer.neighbors}
         right.append(film["attributes"]["genre"] == answer.labels[0].value.string_value)
         told.append(answer.labels[0].probability)
         assert sum(each.probability for each in answer.labels) <= 1.0 + 1e-5
@@ -166,10 +166,10 @@ def test_clusters_of_films_have_to_do_with_genres(calls: AnalysisServiceStub) ->
     assert 12 == len(answer.clusters)
     assert len(FILMS) == sum(each.item_count for each in answer.clusters) == len(answer.points)
     genre = {each["id"]: each["attributes"]["genre"] for each in FILMS}
-    shared = mutual([(each.cluster, genre[each.item_id]) for each in answer.points])
+    shared = mutual([(each.cluster_index, genre[each.item_id]) for each in answer.points])
     print(f"normalised mutual information {shared}")  # noqa: T201
     assert shared >= 0.15
-    assert any("space" in each.words for each in answer.clusters)
+    assert any("space" in each.keywords for each in answer.clusters)
 
 
 def mutual(pairs: Sequence[tuple[Any, Any]]) -> float:

@@ -41,7 +41,7 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def waiting(client: akin.Client) -> int:
-    return sum(each.count for each in client.get_catalog().pending)
+    return sum(each.item_count for each in client.get_catalog().pending_items)
 
 
 def command(server: RunningServer, *words: str) -> Any:
@@ -86,7 +86,7 @@ def test_nothing_is_paid_for_twice(tmp_path: Path, provider: ScriptedProvider) -
             list(client.import_items(items))
             assert imported == len(provider.requests)
             usage = [client.upsert_user(user, ["quiet evenings"]).usage for user in "ab"]
-            assert [0, 1] == [each.cached_texts for each in usage]
+            assert [0, 1] == [each.cached_text_count for each in usage]
             assert provider.texts.count("quiet evenings") == 1
         assert 0 == server.stop()
     with RunningServer(tmp_path, **settings(provider)) as server:
@@ -105,13 +105,17 @@ def test_usage_is_told_and_summed(tmp_path: Path, provider: ScriptedProvider) ->
         akin.Client(server.address) as client,
     ):
         usage = client.upsert_item("a", "four words it has").usage
-        assert (1, 0, 4) == (usage.texts, usage.cached_texts, usage.prompt_tokens)
+        assert (1, 0, 4) == (
+            usage.text_count,
+            usage.cached_text_count,
+            usage.prompt_token_count,
+        )
         assert pytest.approx(4 * USD_PER_TOKEN) == usage.cost_usd
-        (day,) = client.get_catalog().usage
-        assert 4 == day.prompt_tokens
+        (day,) = client.get_catalog().daily_usage
+        assert 4 == day.prompt_token_count
         assert pytest.approx(4 * USD_PER_TOKEN) == day.cost_usd
         status = command(server, "status")
-        assert [str(4)] == [each["prompt_tokens"] for each in status["catalog"]["usage"]]
+        assert [str(4)] == [each["prompt_token_count"] for each in status["catalog"]["daily_usage"]]
 
 
 def test_an_outage_in_an_import_loses_nothing(tmp_path: Path, provider: ScriptedProvider) -> None:
@@ -135,7 +139,7 @@ def test_an_outage_in_an_import_loses_nothing(tmp_path: Path, provider: Scripted
         assert INDEXED == states[0]
         assert PENDING == states[-1]
         assert 0 < waiting(client) < 3_000
-        assert "" != client.get_catalog().embedding_problem
+        assert "" != client.get_catalog().embedding_error_message
         assert client.recommend_similar(item_id="i0000").recommendations
         assert client.recommend_similar(user_id="ann").recommendations
         with pytest.raises(akin.AkinError) as caught:
@@ -169,7 +173,7 @@ def test_the_old_version_serves_while_the_new_one_waits(
         client.recommend_similar(text="sailing ships")
         provider.otherwise = failure(402)
         item = client.upsert_item("a", "cooking rice").item
-        assert (PENDING, True) == (item.state, "credit" in item.pending_reason)
+        assert (PENDING, True) == (item.state, "credit" in item.pending_message)
         assert "cooking rice" == client.get_item("a").text
         hits = client.recommend_similar(text="sailing ships").recommendations
         assert pytest.approx(1.0, abs=1e-4) == hits[0].score
@@ -212,7 +216,7 @@ def test_a_bad_key_leaves_the_rest_working(tmp_path: Path, provider: ScriptedPro
             caught.value.reason,
         )
         assert PENDING == client.upsert_item("c", "canoes").item.state
-        assert {1} == {each.count for each in client.get_catalog().pending}
+        assert {1} == {each.item_count for each in client.get_catalog().pending_items}
         check = health_pb2_grpc.HealthStub(raw.channel).Check  # type: ignore[attr-defined]
         request = health_pb2.HealthCheckRequest(service="akin.embedding")
         until(lambda: check(request).status == health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -233,7 +237,9 @@ def test_another_model_over_the_same_data_is_refused(
     code, lines = refused(tmp_path, **settings(provider, **change))
     assert 2 == code
     assert "someone/model" in lines[-1]
-    assert "set the former again, and then change the model with `akin reembed`" in lines[-1]
+    assert (
+        "restore the previous settings, and then change the model with `akin reembed`" in lines[-1]
+    )
     with RunningServer(tmp_path, **settings(provider)) as server:
         with akin.Client(server.address) as client:
             assert INDEXED == client.get_item("a").state
@@ -246,7 +252,7 @@ def test_a_spent_budget_keeps_items_waiting(tmp_path: Path, provider: ScriptedPr
     with RunningServer(tmp_path, **own) as server, akin.Client(server.address) as client:
         assert INDEXED == client.upsert_item("a", "three words long").item.state
         item = client.upsert_item("b", "too much").item
-        assert (PENDING, True) == (item.state, "budget" in item.pending_reason)
+        assert (PENDING, True) == (item.state, "budget" in item.pending_message)
         with pytest.raises(akin.AkinError) as caught:
             client.recommend_similar(text="also too much")
         assert ("FAILED_PRECONDITION", "BUDGET_SPENT") == (
@@ -272,7 +278,7 @@ def test_a_dry_run_costs_nothing(tmp_path: Path, provider: ScriptedProvider) -> 
         told = command(server, "import", str(file), "--dry-run")
         assert (30, 29) == (told["items"], told["new_texts"])
         assert pytest.approx(told["prompt_tokens"] * 0.001) == told["cost_usd"] > 0
-        (reply,) = client.import_batches(
+        (reply,) = client.import_item_batches(
             [akin.item(each["id"], each["text"]) for each in (lines[0], bad)], validate_only=True
         )
         assert ["", "INVALID_REQUEST"] == [result.reason for result in reply.results]

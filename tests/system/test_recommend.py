@@ -80,7 +80,7 @@ def test_text_source_tells_its_usage(client: akin.Client, prefix: str) -> None:
 
 
 def usage(response: akin.RecommendSimilarResponse) -> tuple[int, int]:
-    return response.usage.texts, response.usage.cached_texts
+    return response.usage.text_count, response.usage.cached_text_count
 
 
 def test_equal_scores_go_by_id(client: akin.Client, prefix: str) -> None:

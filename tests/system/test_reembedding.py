@@ -23,7 +23,7 @@ from support.stores import rows
 NEW = "someone/new"
 WIDTH = 16
 ITEMS = 600
-SWITCHED = pb.REEMBEDDING_STATE_SWITCHED
+SWITCHED = pb.REEMBEDDING_STATE_SERVING
 POLLS = 600
 
 
@@ -133,8 +133,8 @@ def test_a_catalog_moves_under_load(tmp_path: Path, provider: ScriptedProvider) 
         client.upsert_user("u", ["a taste"])
         estimate = client.estimate_reembedding(model=NEW, dimensions=WIDTH)
         assert (ITEMS, 0, WIDTH) == (
-            estimate.texts,
-            estimate.cached_texts,
+            estimate.text_count,
+            estimate.cached_text_count,
             estimate.space.dimensions,
         )
         load = Load(server)
@@ -150,16 +150,16 @@ def test_a_catalog_moves_under_load(tmp_path: Path, provider: ScriptedProvider) 
         assert {DIMENSIONS, WIDTH} == set(widths)
         stored = {each.item_id: each.text for each in listed(client)}
         assert load.written == stored
-        assert {} == {each.reason: each.count for each in client.get_catalog().pending}
+        assert [] == list(client.get_catalog().pending_items)
         done = client.get_reembedding()
         assert len(stored) == done.item_count == done.embedded_item_count
-        assert 0 < done.prompt_tokens
-        assert done.prompt_tokens * USD_PER_TOKEN == pytest.approx(done.cost_usd, rel=0.01)
+        assert 0 < done.prompt_token_count
+        assert done.prompt_token_count * USD_PER_TOKEN == pytest.approx(done.cost_usd, rel=0.01)
         sent = [each for r in provider.requests if r["model"] == NEW for each in r["input"]]
         sent.remove("akin")
         sent.remove("akin")
         assert len(set(sent)) == len(sent)
-        client.cancel_reembedding()
+        client.rollback_reembedding()
         response = client.recommend_similar(user_id="u", limit=5)
         assert 5 == len(response.recommendations)
         answer = client.recommend_similar(text="a question", limit=5)
@@ -240,7 +240,7 @@ def test_a_kill_in_the_middle_costs_nothing(tmp_path: Path, provider: ScriptedPr
         again = [each for r in provider.requests[before:] for each in r["input"]]
         assert set() == answered & set(again)
         assert ITEMS == client.get_reembedding().embedded_item_count
-        client.finish_reembedding()
+        client.commit_reembedding()
         with pytest.raises(akin.AkinError) as caught:
             client.get_reembedding()
         assert "REEMBEDDING_NOT_FOUND" == caught.value.reason
@@ -253,11 +253,13 @@ def test_a_kill_in_the_middle_costs_nothing(tmp_path: Path, provider: ScriptedPr
         assert {WIDTH} == spaces(
             "q", client.recommend_similar(text="q"), {f"i{n}": text(n) for n in range(ITEMS)}
         )
-        until(lambda: rows(tmp_path / "data", "SELECT count(*) FROM layers") == [(1,)])
+        until(lambda: rows(tmp_path / "data", "SELECT count(*) FROM generations") == [(1,)])
 
 
 def stored(folder: Path) -> int:
-    (number,) = rows(folder / "data", "SELECT count(*) FROM item_vectors WHERE layer_id = 2")[0]
+    (number,) = rows(folder / "data", "SELECT count(*) FROM item_vectors WHERE generation_id = 2")[
+        0
+    ]
     return int(number)
 
 
@@ -272,17 +274,17 @@ def test_an_outage_delays_and_breaks_nothing(tmp_path: Path, provider: ScriptedP
         fill(client, 100)
         provider.otherwise = broken
         client.start_reembedding(model=NEW, dimensions=WIDTH)
-        until(lambda: client.get_reembedding().problem != "")
+        until(lambda: client.get_reembedding().error_reason != "")
         written = client.upsert_item("late", "late words")
         assert akin.ItemState.ITEM_STATE_INDEXED == written.item.state
         found = client.recommend_similar(text="late words", limit=1)
         assert ["late"] == [hit.item_id for hit in found.recommendations]
-        assert {} == {each.reason: each.count for each in client.get_catalog().pending}
+        assert [] == list(client.get_catalog().pending_items)
         provider.otherwise = success
         moved(client)
         assert (101, "") == (
             client.get_reembedding().embedded_item_count,
-            client.get_reembedding().problem,
+            client.get_reembedding().error_reason,
         )
         found = client.recommend_similar(text="late words", limit=1)
         assert ["late"] == [hit.item_id for hit in found.recommendations]
@@ -297,7 +299,7 @@ def test_the_budget_holds_for_re_embedding(tmp_path: Path, provider: ScriptedPro
         fill(client, 100)
         client.upsert_item("more", "word " * tokens)
         client.start_reembedding(model=NEW, dimensions=WIDTH)
-        until(lambda: "budget" in client.get_reembedding().problem)
+        until(lambda: "BUDGET_SPENT" == client.get_reembedding().error_reason)
         assert ["akin"] == [
             each for r in provider.requests if r["model"] == NEW for each in r["input"]
         ]
@@ -316,7 +318,8 @@ def test_re_embedding_has_an_order(tmp_path: Path, provider: ScriptedProvider) -
         fill(client, 10)
         assert "REEMBEDDING_NOT_FOUND" == reason(client.get_reembedding)
         assert "REEMBEDDING_NOT_FOUND" == reason(client.cancel_reembedding)
-        assert "REEMBEDDING_NOT_FOUND" == reason(client.finish_reembedding)
+        assert "REEMBEDDING_NOT_FOUND" == reason(client.commit_reembedding)
+        assert "REEMBEDDING_NOT_FOUND" == reason(client.rollback_reembedding)
         assert "ALREADY_EMBEDDED" == reason(client.start_reembedding)
         assert "INVALID_REQUEST" == reason(lambda: client.start_reembedding(dimensions=-1))
         assert "INVALID_REQUEST" == reason(lambda: client.estimate_reembedding(template="none"))
@@ -326,18 +329,20 @@ def test_re_embedding_has_an_order(tmp_path: Path, provider: ScriptedProvider) -
         )
         provider.otherwise = admission
         client.start_reembedding(model=NEW, dimensions=WIDTH)
-        assert "REEMBEDDING_UNDER_WAY" == reason(client.finish_reembedding)
+        assert "REEMBEDDING_UNDER_WAY" == reason(client.commit_reembedding)
+        assert "REEMBEDDING_UNDER_WAY" == reason(client.rollback_reembedding)
         assert "REEMBEDDING_UNDER_WAY" == reason(
             lambda: client.start_reembedding(model="someone/third")
         )
         admission.opened.set()
         moved(client)
-        assert "REEMBEDDING_UNDER_WAY" == reason(
+        assert "REEMBEDDING_NOT_COMMITTED" == reason(
             lambda: client.start_reembedding(model="someone/third")
         )
-        client.finish_reembedding()
+        assert "REEMBEDDING_NOT_COMMITTED" == reason(client.cancel_reembedding)
+        client.commit_reembedding()
         estimate = client.estimate_reembedding(provider="local")
-        assert (10, 0, 0.0) == (estimate.texts, estimate.cached_texts, estimate.cost_usd)
+        assert (10, 0, 0.0) == (estimate.text_count, estimate.cached_text_count, estimate.cost_usd)
         client.start_reembedding(provider="local")
         moved(client)
         assert "local" == client.get_catalog().space.provider
@@ -360,5 +365,5 @@ def test_workers_move_together(tmp_path: Path, provider: ScriptedProvider) -> No
         client.start_reembedding(model=NEW, dimensions=WIDTH)
         moved(client)
         until(lambda: widths() == [{WIDTH}] * 10)
-        client.cancel_reembedding()
+        client.rollback_reembedding()
         until(lambda: widths() == [{DIMENSIONS}] * 10)

@@ -22,7 +22,7 @@ from support.security import (
 )
 from support.server import WAIT_SECONDS, RunningServer, free_address, refused
 
-from service.api.scopes import SCOPES
+from service.api.auth import SCOPES
 
 EVERYTHING = ("read", "write", "admin")
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -38,7 +38,7 @@ def test_upsert_returns_the_stored_item(client: akin.Client, prefix: str) -> Non
     assert f"{prefix}1" == item.item_id
     assert "A custard under burnt sugar" == item.text
     assert akin.ItemState.ITEM_STATE_INDEXED == item.state
-    assert "" == item.pending_reason
+    assert "" == item.pending_message
     assert item.sequence > 0
     assert timedelta(0) <= item.update_time.ToDatetime(UTC) - before < timedelta(minutes=1)
 
@@ -58,8 +58,8 @@ def test_upsert_tells_what_embedding_took(client: akin.Client, prefix: str) -> N
     again = client.upsert_item(f"{prefix}1", text, {"price": 3})
     other = client.upsert_item(f"{prefix}2", text)
     assert [True, False, False] == [each.embedded for each in (first, again, other)]
-    assert akin.EmbeddingUsage(texts=1, cached_texts=0) == first.usage
-    assert akin.EmbeddingUsage(texts=1, cached_texts=1) == again.usage == other.usage
+    assert akin.EmbeddingUsage(text_count=1, cached_text_count=0) == first.usage
+    assert akin.EmbeddingUsage(text_count=1, cached_text_count=1) == again.usage == other.usage
 
 
 def test_upsert_replaces(client: akin.Client, prefix: str) -> None:
@@ -203,7 +203,7 @@ def test_user_comes_back(client: akin.Client, prefix: str) -> None:
     assert [("no such film", 1.0), ("another", 0.5)] == [
         (each.item_id, each.weight) for each in user.liked_items
     ]
-    assert 2 == response.usage.texts
+    assert 2 == response.usage.text_count
 
 
 def test_user_is_replaced_and_deleted(client: akin.Client, prefix: str) -> None:

@@ -22,35 +22,35 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What of a catalog an answer was made from.
-type Extent struct {
+// How much of a catalog an analysis examined.
+type Coverage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many items there are to look at: those that pass the filter and have their vectors.
+	// The number of items to examine: those that match the filter and have vectors.
 	ItemCount int64 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
-	// How many of them were looked at.
-	ExaminedCount int64 `protobuf:"varint,2,opt,name=examined_count,json=examinedCount,proto3" json:"examined_count,omitempty"`
-	// Whether only a sample was looked at, for there are very many items, or for the deadline.
+	// The number of items that were examined.
+	ExaminedItemCount int64 `protobuf:"varint,2,opt,name=examined_item_count,json=examinedItemCount,proto3" json:"examined_item_count,omitempty"`
+	// True if only a random sample was examined, because of the deadline or the number of items.
 	Sampled bool `protobuf:"varint,3,opt,name=sampled,proto3" json:"sampled,omitempty"`
-	// The last write that was taken in when it began.
+	// The sequence number of the last write that the set of items to examine reflects.
 	Sequence      int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Extent) Reset() {
-	*x = Extent{}
+func (x *Coverage) Reset() {
+	*x = Coverage{}
 	mi := &file_akin_v1_analysis_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Extent) String() string {
+func (x *Coverage) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Extent) ProtoMessage() {}
+func (*Coverage) ProtoMessage() {}
 
-func (x *Extent) ProtoReflect() protoreflect.Message {
+func (x *Coverage) ProtoReflect() protoreflect.Message {
 	mi := &file_akin_v1_analysis_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -62,33 +62,33 @@ func (x *Extent) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Extent.ProtoReflect.Descriptor instead.
-func (*Extent) Descriptor() ([]byte, []int) {
+// Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
+func (*Coverage) Descriptor() ([]byte, []int) {
 	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Extent) GetItemCount() int64 {
+func (x *Coverage) GetItemCount() int64 {
 	if x != nil {
 		return x.ItemCount
 	}
 	return 0
 }
 
-func (x *Extent) GetExaminedCount() int64 {
+func (x *Coverage) GetExaminedItemCount() int64 {
 	if x != nil {
-		return x.ExaminedCount
+		return x.ExaminedItemCount
 	}
 	return 0
 }
 
-func (x *Extent) GetSampled() bool {
+func (x *Coverage) GetSampled() bool {
 	if x != nil {
 		return x.Sampled
 	}
 	return false
 }
 
-func (x *Extent) GetSequence() int64 {
+func (x *Coverage) GetSequence() int64 {
 	if x != nil {
 		return x.Sequence
 	}
@@ -98,16 +98,24 @@ func (x *Extent) GetSequence() int64 {
 // Request of FindDuplicates.
 type FindDuplicatesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The item whose repetitions are wanted; empty means those of all items.
+	// The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
+	// control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+	// all items.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The least cosine of two items' vectors for their texts to be compared, -1 to 1 (INVALID_ARGUMENT
-	// otherwise); by default a value that was measured (see docs/analysis.md). Two items repeat each
-	// other if their texts share much of their wording, whatever the cosine beyond this.
+	// The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
+	// 1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
 	MinSimilarity *float32 `protobuf:"fixed32,3,opt,name=min_similarity,json=minSimilarity,proto3,oneof" json:"min_similarity,omitempty"`
-	// Only these items.
-	Filter        *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Only items that match this filter are considered. Default: all items.
+	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
+	// approximately, which is faster but can miss a few results. Default: false.
+	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,13 +178,30 @@ func (x *FindDuplicatesRequest) GetFilter() *Filter {
 	return nil
 }
 
+func (x *FindDuplicatesRequest) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *FindDuplicatesRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of FindDuplicates.
 type FindDuplicatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Groups of two items or more; empty in a reply that only tells the progress.
-	Groups []*DuplicateGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
-	// How far it has come.
-	Extent        *Extent `protobuf:"bytes,2,opt,name=extent,proto3" json:"extent,omitempty"`
+	// The event that the response reports. It is always set.
+	//
+	// Types that are valid to be assigned to Event:
+	//
+	//	*FindDuplicatesResponse_Progress
+	//	*FindDuplicatesResponse_Groups
+	Event         isFindDuplicatesResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -211,32 +236,166 @@ func (*FindDuplicatesResponse) Descriptor() ([]byte, []int) {
 	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *FindDuplicatesResponse) GetGroups() []*DuplicateGroup {
+func (x *FindDuplicatesResponse) GetEvent() isFindDuplicatesResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *FindDuplicatesResponse) GetProgress() *DuplicatesProgress {
+	if x != nil {
+		if x, ok := x.Event.(*FindDuplicatesResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *FindDuplicatesResponse) GetGroups() *DuplicateGroups {
+	if x != nil {
+		if x, ok := x.Event.(*FindDuplicatesResponse_Groups); ok {
+			return x.Groups
+		}
+	}
+	return nil
+}
+
+type isFindDuplicatesResponse_Event interface {
+	isFindDuplicatesResponse_Event()
+}
+
+type FindDuplicatesResponse_Progress struct {
+	// The call has made progress.
+	Progress *DuplicatesProgress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type FindDuplicatesResponse_Groups struct {
+	// The call is complete, and these are the next groups.
+	Groups *DuplicateGroups `protobuf:"bytes,2,opt,name=groups,proto3,oneof"`
+}
+
+func (*FindDuplicatesResponse_Progress) isFindDuplicatesResponse_Event() {}
+
+func (*FindDuplicatesResponse_Groups) isFindDuplicatesResponse_Event() {}
+
+// The progress of FindDuplicates.
+type DuplicatesProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much of the catalog has been examined so far.
+	Coverage      *Coverage `protobuf:"bytes,1,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DuplicatesProgress) Reset() {
+	*x = DuplicatesProgress{}
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DuplicatesProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DuplicatesProgress) ProtoMessage() {}
+
+func (x *DuplicatesProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DuplicatesProgress.ProtoReflect.Descriptor instead.
+func (*DuplicatesProgress) Descriptor() ([]byte, []int) {
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DuplicatesProgress) GetCoverage() *Coverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+// Some of the groups that FindDuplicates found.
+type DuplicateGroups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The groups, largest first. Empty if there are no near-duplicates.
+	Groups []*DuplicateGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
+	// How much of the catalog was examined in total.
+	Coverage      *Coverage `protobuf:"bytes,2,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DuplicateGroups) Reset() {
+	*x = DuplicateGroups{}
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DuplicateGroups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DuplicateGroups) ProtoMessage() {}
+
+func (x *DuplicateGroups) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DuplicateGroups.ProtoReflect.Descriptor instead.
+func (*DuplicateGroups) Descriptor() ([]byte, []int) {
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DuplicateGroups) GetGroups() []*DuplicateGroup {
 	if x != nil {
 		return x.Groups
 	}
 	return nil
 }
 
-func (x *FindDuplicatesResponse) GetExtent() *Extent {
+func (x *DuplicateGroups) GetCoverage() *Coverage {
 	if x != nil {
-		return x.Extent
+		return x.Coverage
 	}
 	return nil
 }
 
-// Items that repeat each other, or each another of the group.
+// A group of items that are near-duplicates directly or through other items of the group.
 type DuplicateGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The items; the first is the one that was written first.
-	Items         []*DuplicateItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The items: first the item that was stored first, and then the others by descending similarity
+	// and ascending id. There are 2 to 10,000.
+	Items []*DuplicateItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
+	// nearest neighbors, which are all that are compared, do not reach the end of the group.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DuplicateGroup) Reset() {
 	*x = DuplicateGroup{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[3]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -248,7 +407,7 @@ func (x *DuplicateGroup) String() string {
 func (*DuplicateGroup) ProtoMessage() {}
 
 func (x *DuplicateGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[3]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -261,7 +420,7 @@ func (x *DuplicateGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DuplicateGroup.ProtoReflect.Descriptor instead.
 func (*DuplicateGroup) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DuplicateGroup) GetItems() []*DuplicateItem {
@@ -271,12 +430,19 @@ func (x *DuplicateGroup) GetItems() []*DuplicateItem {
 	return nil
 }
 
-// An item of a group.
+func (x *DuplicateGroup) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+// One item of a group.
 type DuplicateItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The cosine of its vector and that of the group's first item.
+	// The cosine similarity to the first item of the group, between -1 and 1.
 	Similarity    float32 `protobuf:"fixed32,2,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -284,7 +450,7 @@ type DuplicateItem struct {
 
 func (x *DuplicateItem) Reset() {
 	*x = DuplicateItem{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[4]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +462,7 @@ func (x *DuplicateItem) String() string {
 func (*DuplicateItem) ProtoMessage() {}
 
 func (x *DuplicateItem) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[4]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +475,7 @@ func (x *DuplicateItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DuplicateItem.ProtoReflect.Descriptor instead.
 func (*DuplicateItem) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DuplicateItem) GetItemId() string {
@@ -329,21 +495,30 @@ func (x *DuplicateItem) GetSimilarity() float32 {
 // Request of FindOutliers.
 type FindOutliersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The most to return: 0 means 20, at most 1,000 (INVALID_ARGUMENT).
+	// The maximum number of outliers to return. It can be at most 1,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
 	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Only these items, also as neighbours.
+	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Whether to return the items themselves.
-	View          ItemView `protobuf:"varint,4,opt,name=view,proto3,enum=akin.v1.ItemView" json:"view,omitempty"`
+	// How much of each outlier to return. For a value that is not listed in ItemView the call fails
+	// with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+	View ItemView `protobuf:"varint,4,opt,name=view,proto3,enum=akin.v1.ItemView" json:"view,omitempty"`
+	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
+	// approximately, which is faster but can miss a few results. Default: false.
+	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindOutliersRequest) Reset() {
 	*x = FindOutliersRequest{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[5]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +530,7 @@ func (x *FindOutliersRequest) String() string {
 func (*FindOutliersRequest) ProtoMessage() {}
 
 func (x *FindOutliersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[5]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +543,7 @@ func (x *FindOutliersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOutliersRequest.ProtoReflect.Descriptor instead.
 func (*FindOutliersRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FindOutliersRequest) GetCatalog() string {
@@ -399,20 +574,34 @@ func (x *FindOutliersRequest) GetView() ItemView {
 	return ItemView_ITEM_VIEW_UNSPECIFIED
 }
 
+func (x *FindOutliersRequest) GetExact() bool {
+	if x != nil {
+		return x.Exact
+	}
+	return false
+}
+
+func (x *FindOutliersRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of FindOutliers.
 type FindOutliersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The oddest items, oddest first; equal ones by id.
+	// The outliers, strongest first. Equal ones are ordered by ascending item id.
 	Outliers []*Outlier `protobuf:"bytes,1,rep,name=outliers,proto3" json:"outliers,omitempty"`
-	// What they were chosen from.
-	Extent        *Extent `protobuf:"bytes,2,opt,name=extent,proto3" json:"extent,omitempty"`
+	// How much of the catalog was examined.
+	Coverage      *Coverage `protobuf:"bytes,2,opt,name=coverage,proto3" json:"coverage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FindOutliersResponse) Reset() {
 	*x = FindOutliersResponse{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[6]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +613,7 @@ func (x *FindOutliersResponse) String() string {
 func (*FindOutliersResponse) ProtoMessage() {}
 
 func (x *FindOutliersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[6]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +626,7 @@ func (x *FindOutliersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindOutliersResponse.ProtoReflect.Descriptor instead.
 func (*FindOutliersResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{6}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindOutliersResponse) GetOutliers() []*Outlier {
@@ -447,24 +636,25 @@ func (x *FindOutliersResponse) GetOutliers() []*Outlier {
 	return nil
 }
 
-func (x *FindOutliersResponse) GetExtent() *Extent {
+func (x *FindOutliersResponse) GetCoverage() *Coverage {
 	if x != nil {
-		return x.Extent
+		return x.Coverage
 	}
 	return nil
 }
 
-// An item that is little like any other.
+// An item that is not similar to any other item.
 type Outlier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The mean cosine with its ten nearest neighbours: the lower, the odder. What is low depends on
-	// the model; compare items of one catalog only.
-	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
-	// The item that is most like it.
+	// The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
+	// value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
+	// compare them within one catalog only.
+	MeanSimilarity float32 `protobuf:"fixed32,2,opt,name=mean_similarity,json=meanSimilarity,proto3" json:"mean_similarity,omitempty"`
+	// The id of the nearest neighbor. Empty if the item has no neighbors.
 	NearestItemId string `protobuf:"bytes,3,opt,name=nearest_item_id,json=nearestItemId,proto3" json:"nearest_item_id,omitempty"`
-	// The item, with view = FULL.
+	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -472,7 +662,7 @@ type Outlier struct {
 
 func (x *Outlier) Reset() {
 	*x = Outlier{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[7]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +674,7 @@ func (x *Outlier) String() string {
 func (*Outlier) ProtoMessage() {}
 
 func (x *Outlier) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[7]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,7 +687,7 @@ func (x *Outlier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outlier.ProtoReflect.Descriptor instead.
 func (*Outlier) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{7}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Outlier) GetItemId() string {
@@ -507,9 +697,9 @@ func (x *Outlier) GetItemId() string {
 	return ""
 }
 
-func (x *Outlier) GetScore() float32 {
+func (x *Outlier) GetMeanSimilarity() float32 {
 	if x != nil {
-		return x.Score
+		return x.MeanSimilarity
 	}
 	return 0
 }
@@ -531,24 +721,31 @@ func (x *Outlier) GetItem() *Item {
 // Request of ClusterItems.
 type ClusterItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// How many groups: 0 lets the service choose, at most 1,000 (INVALID_ARGUMENT).
+	// The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
 	ClusterCount int32 `protobuf:"varint,2,opt,name=cluster_count,json=clusterCount,proto3" json:"cluster_count,omitempty"`
-	// Only these items.
+	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The most representatives of each group: 0 means 5, at most 100 (INVALID_ARGUMENT).
+	// The maximum number of representative items of each cluster. It can be at most 100 and must not
+	// be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 5.
 	RepresentativeLimit int32 `protobuf:"varint,4,opt,name=representative_limit,json=representativeLimit,proto3" json:"representative_limit,omitempty"`
-	// The most items to return with their group and their place on a map: 0 means none, at most 100,000
-	// (INVALID_ARGUMENT). Of more items a random sample is returned.
-	PointLimit    int32 `protobuf:"varint,5,opt,name=point_limit,json=pointLimit,proto3" json:"point_limit,omitempty"`
+	// The maximum number of points on the map to return. If there are more items, a random sample is
+	// returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, no points.
+	PointLimit int32 `protobuf:"varint,5,opt,name=point_limit,json=pointLimit,proto3" json:"point_limit,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterItemsRequest) Reset() {
 	*x = ClusterItemsRequest{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[8]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +757,7 @@ func (x *ClusterItemsRequest) String() string {
 func (*ClusterItemsRequest) ProtoMessage() {}
 
 func (x *ClusterItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[8]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +770,7 @@ func (x *ClusterItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterItemsRequest.ProtoReflect.Descriptor instead.
 func (*ClusterItemsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{8}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ClusterItemsRequest) GetCatalog() string {
@@ -611,22 +808,29 @@ func (x *ClusterItemsRequest) GetPointLimit() int32 {
 	return 0
 }
 
+func (x *ClusterItemsRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of ClusterItems.
 type ClusterItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The groups, largest first.
+	// The clusters, largest first. Empty clusters are left out, so there can be fewer than requested.
 	Clusters []*Cluster `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Items with their groups.
+	// Items with their clusters and their places on the map.
 	Points []*ClusterPoint `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
-	// What the groups were made from.
-	Extent        *Extent `protobuf:"bytes,3,opt,name=extent,proto3" json:"extent,omitempty"`
+	// How much of the catalog was examined.
+	Coverage      *Coverage `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClusterItemsResponse) Reset() {
 	*x = ClusterItemsResponse{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[9]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +842,7 @@ func (x *ClusterItemsResponse) String() string {
 func (*ClusterItemsResponse) ProtoMessage() {}
 
 func (x *ClusterItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[9]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +855,7 @@ func (x *ClusterItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterItemsResponse.ProtoReflect.Descriptor instead.
 func (*ClusterItemsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{9}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ClusterItemsResponse) GetClusters() []*Cluster {
@@ -668,27 +872,28 @@ func (x *ClusterItemsResponse) GetPoints() []*ClusterPoint {
 	return nil
 }
 
-func (x *ClusterItemsResponse) GetExtent() *Extent {
+func (x *ClusterItemsResponse) GetCoverage() *Coverage {
 	if x != nil {
-		return x.Extent
+		return x.Coverage
 	}
 	return nil
 }
 
-// Items that are more like each other than like the rest.
+// A cluster of similar items.
 type Cluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many items it holds; of a sample, scaled up.
+	// The number of items in the cluster. If only a sample was examined, it is scaled up.
 	ItemCount int64 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
-	// Words that are frequent in its items and rare in others, most distinctive first.
-	Words []string `protobuf:"bytes,2,rep,name=words,proto3" json:"words,omitempty"`
-	// The items in its middle, nearest first.
+	// The words that are frequent in the texts of the cluster and rare in those of other clusters,
+	// most distinctive first.
+	Keywords []string `protobuf:"bytes,2,rep,name=keywords,proto3" json:"keywords,omitempty"`
+	// The items that are nearest to the centroid of the cluster, nearest first.
 	Representatives []*ClusterItem `protobuf:"bytes,3,rep,name=representatives,proto3" json:"representatives,omitempty"`
-	// The mean cosine of its items with its middle.
+	// The mean cosine similarity of the items to the centroid, between -1 and 1.
 	Cohesion float32 `protobuf:"fixed32,4,opt,name=cohesion,proto3" json:"cohesion,omitempty"`
-	// Where its middle is on the map.
+	// The horizontal position of the centroid on the map, from about -1 to 1.
 	X float32 `protobuf:"fixed32,5,opt,name=x,proto3" json:"x,omitempty"`
-	// See x.
+	// The vertical position of the centroid on the map, from about -1 to 1.
 	Y             float32 `protobuf:"fixed32,6,opt,name=y,proto3" json:"y,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -696,7 +901,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[10]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +913,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[10]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +926,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{10}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cluster) GetItemCount() int64 {
@@ -731,9 +936,9 @@ func (x *Cluster) GetItemCount() int64 {
 	return 0
 }
 
-func (x *Cluster) GetWords() []string {
+func (x *Cluster) GetKeywords() []string {
 	if x != nil {
-		return x.Words
+		return x.Keywords
 	}
 	return nil
 }
@@ -766,12 +971,12 @@ func (x *Cluster) GetY() float32 {
 	return 0
 }
 
-// An item in the middle of a group.
+// A representative item of a cluster.
 type ClusterItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// Its cosine with the group's middle.
+	// The cosine similarity to the centroid of the cluster, between -1 and 1.
 	Similarity    float32 `protobuf:"fixed32,2,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -779,7 +984,7 @@ type ClusterItem struct {
 
 func (x *ClusterItem) Reset() {
 	*x = ClusterItem{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[11]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +996,7 @@ func (x *ClusterItem) String() string {
 func (*ClusterItem) ProtoMessage() {}
 
 func (x *ClusterItem) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[11]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1009,7 @@ func (x *ClusterItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterItem.ProtoReflect.Descriptor instead.
 func (*ClusterItem) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{11}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ClusterItem) GetItemId() string {
@@ -821,16 +1026,16 @@ func (x *ClusterItem) GetSimilarity() float32 {
 	return 0
 }
 
-// An item on the map.
+// An item on the map. Similar items are near each other.
 type ClusterPoint struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The place of its group in `clusters`, from 0.
-	Cluster int32 `protobuf:"varint,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	// Where it is: items that are alike are near each other. Both from about -1 to 1.
+	// The index of the item's cluster in `clusters`, from 0.
+	ClusterIndex int32 `protobuf:"varint,2,opt,name=cluster_index,json=clusterIndex,proto3" json:"cluster_index,omitempty"`
+	// The horizontal position of the item on the map, from about -1 to 1.
 	X float32 `protobuf:"fixed32,3,opt,name=x,proto3" json:"x,omitempty"`
-	// See x.
+	// The vertical position of the item on the map, from about -1 to 1.
 	Y             float32 `protobuf:"fixed32,4,opt,name=y,proto3" json:"y,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -838,7 +1043,7 @@ type ClusterPoint struct {
 
 func (x *ClusterPoint) Reset() {
 	*x = ClusterPoint{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[12]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1055,7 @@ func (x *ClusterPoint) String() string {
 func (*ClusterPoint) ProtoMessage() {}
 
 func (x *ClusterPoint) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[12]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1068,7 @@ func (x *ClusterPoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterPoint.ProtoReflect.Descriptor instead.
 func (*ClusterPoint) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{12}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClusterPoint) GetItemId() string {
@@ -873,9 +1078,9 @@ func (x *ClusterPoint) GetItemId() string {
 	return ""
 }
 
-func (x *ClusterPoint) GetCluster() int32 {
+func (x *ClusterPoint) GetClusterIndex() int32 {
 	if x != nil {
-		return x.Cluster
+		return x.ClusterIndex
 	}
 	return 0
 }
@@ -897,30 +1102,41 @@ func (x *ClusterPoint) GetY() float32 {
 // Request of ClassifyText.
 type ClassifyTextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The text to label, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT).
+	// Required. The text to classify. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+	// Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// The attribute whose values are the labels: strings, numbers or booleans, or lists of them, of which
-	// each counts. Names within an attribute are joined by dots, as in a filter. Required
-	// (INVALID_ARGUMENT).
+	// Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
+	// labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
+	// KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
 	Attribute string `protobuf:"bytes,3,opt,name=attribute,proto3" json:"attribute,omitempty"`
-	// Only these items vote.
+	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// How many items vote: 0 means 20, at most 1,000 (INVALID_ARGUMENT). Items without the attribute do
-	// not.
-	NeighborCount int32 `protobuf:"varint,5,opt,name=neighbor_count,json=neighborCount,proto3" json:"neighbor_count,omitempty"`
-	// The most labels to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT).
-	Limit int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Items that do not vote, at most 10,000 (INVALID_ARGUMENT): such as the text's own.
-	ExcludeItemIds []string `protobuf:"bytes,7,rep,name=exclude_item_ids,json=excludeItemIds,proto3" json:"exclude_item_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The ids of items to ignore, such as the item that the text belongs to. They do not have to
+	// exist. There can be at most 10,000, and each must be 1 to 256 bytes of UTF-8 without control
+	// characters. Otherwise the call fails with INVALID_ARGUMENT. Default: no items.
+	ExcludeItemIds []string `protobuf:"bytes,5,rep,name=exclude_item_ids,json=excludeItemIds,proto3" json:"exclude_item_ids,omitempty"`
+	// The number of nearest items with the attribute that determine the labels. It can be at most
+	// 1,000 and must not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
+	NeighborCount int32 `protobuf:"varint,6,opt,name=neighbor_count,json=neighborCount,proto3" json:"neighbor_count,omitempty"`
+	// The maximum number of labels to return. It can be at most 1,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+	Limit int32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
+	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
+	// approximately, which is faster but can miss a few results. Default: false.
+	Exact bool `protobuf:"varint,8,opt,name=exact,proto3" json:"exact,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,9,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClassifyTextRequest) Reset() {
 	*x = ClassifyTextRequest{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[13]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1148,7 @@ func (x *ClassifyTextRequest) String() string {
 func (*ClassifyTextRequest) ProtoMessage() {}
 
 func (x *ClassifyTextRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[13]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1161,7 @@ func (x *ClassifyTextRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassifyTextRequest.ProtoReflect.Descriptor instead.
 func (*ClassifyTextRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{13}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClassifyTextRequest) GetCatalog() string {
@@ -976,6 +1192,13 @@ func (x *ClassifyTextRequest) GetFilter() *Filter {
 	return nil
 }
 
+func (x *ClassifyTextRequest) GetExcludeItemIds() []string {
+	if x != nil {
+		return x.ExcludeItemIds
+	}
+	return nil
+}
+
 func (x *ClassifyTextRequest) GetNeighborCount() int32 {
 	if x != nil {
 		return x.NeighborCount
@@ -990,31 +1213,38 @@ func (x *ClassifyTextRequest) GetLimit() int32 {
 	return 0
 }
 
-func (x *ClassifyTextRequest) GetExcludeItemIds() []string {
+func (x *ClassifyTextRequest) GetExact() bool {
 	if x != nil {
-		return x.ExcludeItemIds
+		return x.Exact
 	}
-	return nil
+	return false
+}
+
+func (x *ClassifyTextRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
 }
 
 // Response of ClassifyText.
 type ClassifyTextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The labels, likeliest first; none if no item with the attribute was found.
+	// The labels, most probable first. Empty if no item has the attribute.
 	Labels []*Label `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty"`
-	// The items that voted, nearest first.
-	Voters []*Voter `protobuf:"bytes,2,rep,name=voters,proto3" json:"voters,omitempty"`
-	// What embedding the text took.
-	Usage *EmbeddingUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
-	// The last write that was taken in.
-	Sequence      int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The items that determined the labels, nearest first.
+	Neighbors []*Neighbor `protobuf:"bytes,2,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	// The sequence number of the last write that the response reflects.
+	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The embedding usage of the call.
+	Usage         *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClassifyTextResponse) Reset() {
 	*x = ClassifyTextResponse{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[14]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1256,7 @@ func (x *ClassifyTextResponse) String() string {
 func (*ClassifyTextResponse) ProtoMessage() {}
 
 func (x *ClassifyTextResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[14]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1269,7 @@ func (x *ClassifyTextResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClassifyTextResponse.ProtoReflect.Descriptor instead.
 func (*ClassifyTextResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{14}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClassifyTextResponse) GetLabels() []*Label {
@@ -1049,16 +1279,9 @@ func (x *ClassifyTextResponse) GetLabels() []*Label {
 	return nil
 }
 
-func (x *ClassifyTextResponse) GetVoters() []*Voter {
+func (x *ClassifyTextResponse) GetNeighbors() []*Neighbor {
 	if x != nil {
-		return x.Voters
-	}
-	return nil
-}
-
-func (x *ClassifyTextResponse) GetUsage() *EmbeddingUsage {
-	if x != nil {
-		return x.Usage
+		return x.Neighbors
 	}
 	return nil
 }
@@ -1070,13 +1293,21 @@ func (x *ClassifyTextResponse) GetSequence() int64 {
 	return 0
 }
 
-// A value that the attribute may have for the text.
+func (x *ClassifyTextResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// A predicted value of the attribute.
 type Label struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The value.
+	// The value: a string, a number or a boolean.
 	Value *structpb.Value `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	// How likely the text has it, 0 to 1. Of an attribute with one value an item they add up to at most
-	// 1; the rest is for values that no neighbour has.
+	// The probability that the text has the value, between 0 and 1. If items have one value each, the
+	// probabilities add up to less than 1. The rest is the probability of values that no neighbor
+	// has.
 	Probability   float32 `protobuf:"fixed32,2,opt,name=probability,proto3" json:"probability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1084,7 +1315,7 @@ type Label struct {
 
 func (x *Label) Reset() {
 	*x = Label{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[15]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1327,7 @@ func (x *Label) String() string {
 func (*Label) ProtoMessage() {}
 
 func (x *Label) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[15]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1340,7 @@ func (x *Label) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Label.ProtoReflect.Descriptor instead.
 func (*Label) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{15}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Label) GetValue() *structpb.Value {
@@ -1126,32 +1357,32 @@ func (x *Label) GetProbability() float32 {
 	return 0
 }
 
-// An item that voted.
-type Voter struct {
+// An item that determined the labels.
+type Neighbor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The cosine of its vector and the text's.
+	// The cosine similarity to the text, between -1 and 1.
 	Similarity    float32 `protobuf:"fixed32,2,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Voter) Reset() {
-	*x = Voter{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[16]
+func (x *Neighbor) Reset() {
+	*x = Neighbor{}
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Voter) String() string {
+func (x *Neighbor) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Voter) ProtoMessage() {}
+func (*Neighbor) ProtoMessage() {}
 
-func (x *Voter) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[16]
+func (x *Neighbor) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,19 +1393,19 @@ func (x *Voter) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Voter.ProtoReflect.Descriptor instead.
-func (*Voter) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{16}
+// Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
+func (*Neighbor) Descriptor() ([]byte, []int) {
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{18}
 }
 
-func (x *Voter) GetItemId() string {
+func (x *Neighbor) GetItemId() string {
 	if x != nil {
 		return x.ItemId
 	}
 	return ""
 }
 
-func (x *Voter) GetSimilarity() float32 {
+func (x *Neighbor) GetSimilarity() float32 {
 	if x != nil {
 		return x.Similarity
 	}
@@ -1184,27 +1415,36 @@ func (x *Voter) GetSimilarity() float32 {
 // Request of SearchPassages.
 type SearchPassagesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// What to look for, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT).
+	// Required. The text to search for. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+	// Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// The most to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT).
+	// The maximum number of passages to return. It can be at most 1,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
 	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Only passages of these items.
-	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Only passages with at least this score.
-	MinScore *float32 `protobuf:"fixed32,5,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
-	// The most passages of one item: 0 means any number.
-	PassagesPerItem int32 `protobuf:"varint,6,opt,name=passages_per_item,json=passagesPerItem,proto3" json:"passages_per_item,omitempty"`
-	// Waits until this write is taken in; a sequence that a write returned.
-	MinSequence   int64 `protobuf:"varint,7,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// The maximum number of passages of one item. It must not be negative. Otherwise the call fails
+	// with INVALID_ARGUMENT. Default: no maximum.
+	LimitPerItem int32 `protobuf:"varint,4,opt,name=limit_per_item,json=limitPerItem,proto3" json:"limit_per_item,omitempty"`
+	// Only items that match this filter are considered. Default: all items.
+	Filter *Filter `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The minimum score of a passage. It must be finite. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: no minimum.
+	MinScore *float32 `protobuf:"fixed32,6,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
+	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
+	// approximately, which is faster but can miss a few results. Default: false.
+	Exact bool `protobuf:"varint,7,opt,name=exact,proto3" json:"exact,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,8,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SearchPassagesRequest) Reset() {
 	*x = SearchPassagesRequest{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[17]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1456,7 @@ func (x *SearchPassagesRequest) String() string {
 func (*SearchPassagesRequest) ProtoMessage() {}
 
 func (x *SearchPassagesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[17]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1469,7 @@ func (x *SearchPassagesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchPassagesRequest.ProtoReflect.Descriptor instead.
 func (*SearchPassagesRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{17}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SearchPassagesRequest) GetCatalog() string {
@@ -1253,6 +1493,13 @@ func (x *SearchPassagesRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *SearchPassagesRequest) GetLimitPerItem() int32 {
+	if x != nil {
+		return x.LimitPerItem
+	}
+	return 0
+}
+
 func (x *SearchPassagesRequest) GetFilter() *Filter {
 	if x != nil {
 		return x.Filter
@@ -1267,11 +1514,11 @@ func (x *SearchPassagesRequest) GetMinScore() float32 {
 	return 0
 }
 
-func (x *SearchPassagesRequest) GetPassagesPerItem() int32 {
+func (x *SearchPassagesRequest) GetExact() bool {
 	if x != nil {
-		return x.PassagesPerItem
+		return x.Exact
 	}
-	return 0
+	return false
 }
 
 func (x *SearchPassagesRequest) GetMinSequence() int64 {
@@ -1284,11 +1531,11 @@ func (x *SearchPassagesRequest) GetMinSequence() int64 {
 // Response of SearchPassages.
 type SearchPassagesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The passages, best first; equal ones by item id and offset.
+	// The passages, best first. Equal scores are ordered by ascending item id and offset.
 	Passages []*Passage `protobuf:"bytes,1,rep,name=passages,proto3" json:"passages,omitempty"`
-	// The last write that was taken in.
+	// The sequence number of the last write that the response reflects.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// What embedding the text took.
+	// The embedding usage of the call.
 	Usage         *EmbeddingUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1296,7 +1543,7 @@ type SearchPassagesResponse struct {
 
 func (x *SearchPassagesResponse) Reset() {
 	*x = SearchPassagesResponse{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[18]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1308,7 +1555,7 @@ func (x *SearchPassagesResponse) String() string {
 func (*SearchPassagesResponse) ProtoMessage() {}
 
 func (x *SearchPassagesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[18]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1321,7 +1568,7 @@ func (x *SearchPassagesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SearchPassagesResponse.ProtoReflect.Descriptor instead.
 func (*SearchPassagesResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{18}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SearchPassagesResponse) GetPassages() []*Passage {
@@ -1345,19 +1592,20 @@ func (x *SearchPassagesResponse) GetUsage() *EmbeddingUsage {
 	return nil
 }
 
-// A piece of an item's text, as it was embedded. A text is embedded in one piece where the model takes
-// it; AKIN_EMBEDDING_TEXT_TOKENS makes pieces smaller.
+// A piece of an item's text that has a vector of its own. A text that fits the model is one
+// passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
+// embedded before this setting changed have no passages until they are written again.
 type Passage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The passage.
+	// The text of the passage.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// Where it starts in the item's text, in bytes of UTF-8.
+	// The offset of the first byte of the passage in the item's text, in bytes of UTF-8.
 	StartOffset int64 `protobuf:"varint,3,opt,name=start_offset,json=startOffset,proto3" json:"start_offset,omitempty"`
-	// Where it ends there, the first byte beyond it.
+	// The offset of the first byte after the passage in the item's text, in bytes of UTF-8.
 	EndOffset int64 `protobuf:"varint,4,opt,name=end_offset,json=endOffset,proto3" json:"end_offset,omitempty"`
-	// The cosine of its vector and the text's.
+	// The cosine similarity between the passage and the text of the request, between -1 and 1.
 	Score         float32 `protobuf:"fixed32,5,opt,name=score,proto3" json:"score,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1365,7 +1613,7 @@ type Passage struct {
 
 func (x *Passage) Reset() {
 	*x = Passage{}
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[19]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1377,7 +1625,7 @@ func (x *Passage) String() string {
 func (*Passage) ProtoMessage() {}
 
 func (x *Passage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_analysis_service_proto_msgTypes[19]
+	mi := &file_akin_v1_analysis_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1390,7 +1638,7 @@ func (x *Passage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Passage.ProtoReflect.Descriptor instead.
 func (*Passage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{19}
+	return file_akin_v1_analysis_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Passage) GetItemId() string {
@@ -1432,57 +1680,69 @@ var File_akin_v1_analysis_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_analysis_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1eakin/v1/analysis_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a!akin/v1/recommender_service.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x84\x01\n" +
-	"\x06Extent\x12\x1d\n" +
+	"\x1eakin/v1/analysis_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8f\x01\n" +
+	"\bCoverage\x12\x1d\n" +
 	"\n" +
-	"item_count\x18\x01 \x01(\x03R\titemCount\x12%\n" +
-	"\x0eexamined_count\x18\x02 \x01(\x03R\rexaminedCount\x12\x18\n" +
+	"item_count\x18\x01 \x01(\x03R\titemCount\x12.\n" +
+	"\x13examined_item_count\x18\x02 \x01(\x03R\x11examinedItemCount\x12\x18\n" +
 	"\asampled\x18\x03 \x01(\bR\asampled\x12\x1a\n" +
-	"\bsequence\x18\x04 \x01(\x03R\bsequence\"\xb2\x01\n" +
+	"\bsequence\x18\x04 \x01(\x03R\bsequence\"\xeb\x01\n" +
 	"\x15FindDuplicatesRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
 	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12*\n" +
 	"\x0emin_similarity\x18\x03 \x01(\x02H\x00R\rminSimilarity\x88\x01\x01\x12'\n" +
-	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filterB\x11\n" +
-	"\x0f_min_similarity\"r\n" +
-	"\x16FindDuplicatesResponse\x12/\n" +
-	"\x06groups\x18\x01 \x03(\v2\x17.akin.v1.DuplicateGroupR\x06groups\x12'\n" +
-	"\x06extent\x18\x02 \x01(\v2\x0f.akin.v1.ExtentR\x06extent\">\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12\x14\n" +
+	"\x05exact\x18\x05 \x01(\bR\x05exact\x12!\n" +
+	"\fmin_sequence\x18\x06 \x01(\x03R\vminSequenceB\x11\n" +
+	"\x0f_min_similarity\"\x90\x01\n" +
+	"\x16FindDuplicatesResponse\x129\n" +
+	"\bprogress\x18\x01 \x01(\v2\x1b.akin.v1.DuplicatesProgressH\x00R\bprogress\x122\n" +
+	"\x06groups\x18\x02 \x01(\v2\x18.akin.v1.DuplicateGroupsH\x00R\x06groupsB\a\n" +
+	"\x05event\"C\n" +
+	"\x12DuplicatesProgress\x12-\n" +
+	"\bcoverage\x18\x01 \x01(\v2\x11.akin.v1.CoverageR\bcoverage\"q\n" +
+	"\x0fDuplicateGroups\x12/\n" +
+	"\x06groups\x18\x01 \x03(\v2\x17.akin.v1.DuplicateGroupR\x06groups\x12-\n" +
+	"\bcoverage\x18\x02 \x01(\v2\x11.akin.v1.CoverageR\bcoverage\"\\\n" +
 	"\x0eDuplicateGroup\x12,\n" +
-	"\x05items\x18\x01 \x03(\v2\x16.akin.v1.DuplicateItemR\x05items\"H\n" +
+	"\x05items\x18\x01 \x03(\v2\x16.akin.v1.DuplicateItemR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"H\n" +
 	"\rDuplicateItem\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x02 \x01(\x02R\n" +
-	"similarity\"\x95\x01\n" +
+	"similarity\"\xce\x01\n" +
 	"\x13FindOutliersRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12'\n" +
 	"\x06filter\x18\x03 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12%\n" +
-	"\x04view\x18\x04 \x01(\x0e2\x11.akin.v1.ItemViewR\x04view\"m\n" +
+	"\x04view\x18\x04 \x01(\x0e2\x11.akin.v1.ItemViewR\x04view\x12\x14\n" +
+	"\x05exact\x18\x05 \x01(\bR\x05exact\x12!\n" +
+	"\fmin_sequence\x18\x06 \x01(\x03R\vminSequence\"s\n" +
 	"\x14FindOutliersResponse\x12,\n" +
-	"\boutliers\x18\x01 \x03(\v2\x10.akin.v1.OutlierR\boutliers\x12'\n" +
-	"\x06extent\x18\x02 \x01(\v2\x0f.akin.v1.ExtentR\x06extent\"\x83\x01\n" +
+	"\boutliers\x18\x01 \x03(\v2\x10.akin.v1.OutlierR\boutliers\x12-\n" +
+	"\bcoverage\x18\x02 \x01(\v2\x11.akin.v1.CoverageR\bcoverage\"\x96\x01\n" +
 	"\aOutlier\x12\x17\n" +
-	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x02R\x05score\x12&\n" +
+	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12'\n" +
+	"\x0fmean_similarity\x18\x02 \x01(\x02R\x0emeanSimilarity\x12&\n" +
 	"\x0fnearest_item_id\x18\x03 \x01(\tR\rnearestItemId\x12!\n" +
-	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\xd1\x01\n" +
+	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\xf4\x01\n" +
 	"\x13ClusterItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12#\n" +
 	"\rcluster_count\x18\x02 \x01(\x05R\fclusterCount\x12'\n" +
 	"\x06filter\x18\x03 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x121\n" +
 	"\x14representative_limit\x18\x04 \x01(\x05R\x13representativeLimit\x12\x1f\n" +
 	"\vpoint_limit\x18\x05 \x01(\x05R\n" +
-	"pointLimit\"\x9c\x01\n" +
+	"pointLimit\x12!\n" +
+	"\fmin_sequence\x18\x06 \x01(\x03R\vminSequence\"\xa2\x01\n" +
 	"\x14ClusterItemsResponse\x12,\n" +
 	"\bclusters\x18\x01 \x03(\v2\x10.akin.v1.ClusterR\bclusters\x12-\n" +
-	"\x06points\x18\x02 \x03(\v2\x15.akin.v1.ClusterPointR\x06points\x12'\n" +
-	"\x06extent\x18\x03 \x01(\v2\x0f.akin.v1.ExtentR\x06extent\"\xb6\x01\n" +
+	"\x06points\x18\x02 \x03(\v2\x15.akin.v1.ClusterPointR\x06points\x12-\n" +
+	"\bcoverage\x18\x03 \x01(\v2\x11.akin.v1.CoverageR\bcoverage\"\xbc\x01\n" +
 	"\aCluster\x12\x1d\n" +
 	"\n" +
-	"item_count\x18\x01 \x01(\x03R\titemCount\x12\x14\n" +
-	"\x05words\x18\x02 \x03(\tR\x05words\x12>\n" +
+	"item_count\x18\x01 \x01(\x03R\titemCount\x12\x1a\n" +
+	"\bkeywords\x18\x02 \x03(\tR\bkeywords\x12>\n" +
 	"\x0frepresentatives\x18\x03 \x03(\v2\x14.akin.v1.ClusterItemR\x0frepresentatives\x12\x1a\n" +
 	"\bcohesion\x18\x04 \x01(\x02R\bcohesion\x12\f\n" +
 	"\x01x\x18\x05 \x01(\x02R\x01x\x12\f\n" +
@@ -1491,41 +1751,44 @@ const file_akin_v1_analysis_service_proto_rawDesc = "" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x02 \x01(\x02R\n" +
-	"similarity\"]\n" +
+	"similarity\"h\n" +
 	"\fClusterPoint\x12\x17\n" +
-	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x18\n" +
-	"\acluster\x18\x02 \x01(\x05R\acluster\x12\f\n" +
+	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12#\n" +
+	"\rcluster_index\x18\x02 \x01(\x05R\fclusterIndex\x12\f\n" +
 	"\x01x\x18\x03 \x01(\x02R\x01x\x12\f\n" +
-	"\x01y\x18\x04 \x01(\x02R\x01y\"\xf1\x01\n" +
+	"\x01y\x18\x04 \x01(\x02R\x01y\"\xaa\x02\n" +
 	"\x13ClassifyTextRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
 	"\tattribute\x18\x03 \x01(\tR\tattribute\x12'\n" +
-	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12%\n" +
-	"\x0eneighbor_count\x18\x05 \x01(\x05R\rneighborCount\x12\x14\n" +
-	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12(\n" +
-	"\x10exclude_item_ids\x18\a \x03(\tR\x0eexcludeItemIds\"\xb1\x01\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12(\n" +
+	"\x10exclude_item_ids\x18\x05 \x03(\tR\x0eexcludeItemIds\x12%\n" +
+	"\x0eneighbor_count\x18\x06 \x01(\x05R\rneighborCount\x12\x14\n" +
+	"\x05limit\x18\a \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05exact\x18\b \x01(\bR\x05exact\x12!\n" +
+	"\fmin_sequence\x18\t \x01(\x03R\vminSequence\"\xba\x01\n" +
 	"\x14ClassifyTextResponse\x12&\n" +
-	"\x06labels\x18\x01 \x03(\v2\x0e.akin.v1.LabelR\x06labels\x12&\n" +
-	"\x06voters\x18\x02 \x03(\v2\x0e.akin.v1.VoterR\x06voters\x12-\n" +
-	"\x05usage\x18\x03 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\x12\x1a\n" +
-	"\bsequence\x18\x04 \x01(\x03R\bsequence\"W\n" +
+	"\x06labels\x18\x01 \x03(\v2\x0e.akin.v1.LabelR\x06labels\x12/\n" +
+	"\tneighbors\x18\x02 \x03(\v2\x11.akin.v1.NeighborR\tneighbors\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
+	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"W\n" +
 	"\x05Label\x12,\n" +
 	"\x05value\x18\x01 \x01(\v2\x16.google.protobuf.ValueR\x05value\x12 \n" +
-	"\vprobability\x18\x02 \x01(\x02R\vprobability\"@\n" +
-	"\x05Voter\x12\x17\n" +
+	"\vprobability\x18\x02 \x01(\x02R\vprobability\"C\n" +
+	"\bNeighbor\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x02 \x01(\x02R\n" +
-	"similarity\"\x83\x02\n" +
+	"similarity\"\x93\x02\n" +
 	"\x15SearchPassagesRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12'\n" +
-	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12 \n" +
-	"\tmin_score\x18\x05 \x01(\x02H\x00R\bminScore\x88\x01\x01\x12*\n" +
-	"\x11passages_per_item\x18\x06 \x01(\x05R\x0fpassagesPerItem\x12!\n" +
-	"\fmin_sequence\x18\a \x01(\x03R\vminSequenceB\f\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12$\n" +
+	"\x0elimit_per_item\x18\x04 \x01(\x05R\flimitPerItem\x12'\n" +
+	"\x06filter\x18\x05 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12 \n" +
+	"\tmin_score\x18\x06 \x01(\x02H\x00R\bminScore\x88\x01\x01\x12\x14\n" +
+	"\x05exact\x18\a \x01(\bR\x05exact\x12!\n" +
+	"\fmin_sequence\x18\b \x01(\x03R\vminSequenceB\f\n" +
 	"\n" +
 	"_min_score\"\x91\x01\n" +
 	"\x16SearchPassagesResponse\x12,\n" +
@@ -1560,72 +1823,77 @@ func file_akin_v1_analysis_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_analysis_service_proto_rawDescData
 }
 
-var file_akin_v1_analysis_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_akin_v1_analysis_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_akin_v1_analysis_service_proto_goTypes = []any{
-	(*Extent)(nil),                 // 0: akin.v1.Extent
+	(*Coverage)(nil),               // 0: akin.v1.Coverage
 	(*FindDuplicatesRequest)(nil),  // 1: akin.v1.FindDuplicatesRequest
 	(*FindDuplicatesResponse)(nil), // 2: akin.v1.FindDuplicatesResponse
-	(*DuplicateGroup)(nil),         // 3: akin.v1.DuplicateGroup
-	(*DuplicateItem)(nil),          // 4: akin.v1.DuplicateItem
-	(*FindOutliersRequest)(nil),    // 5: akin.v1.FindOutliersRequest
-	(*FindOutliersResponse)(nil),   // 6: akin.v1.FindOutliersResponse
-	(*Outlier)(nil),                // 7: akin.v1.Outlier
-	(*ClusterItemsRequest)(nil),    // 8: akin.v1.ClusterItemsRequest
-	(*ClusterItemsResponse)(nil),   // 9: akin.v1.ClusterItemsResponse
-	(*Cluster)(nil),                // 10: akin.v1.Cluster
-	(*ClusterItem)(nil),            // 11: akin.v1.ClusterItem
-	(*ClusterPoint)(nil),           // 12: akin.v1.ClusterPoint
-	(*ClassifyTextRequest)(nil),    // 13: akin.v1.ClassifyTextRequest
-	(*ClassifyTextResponse)(nil),   // 14: akin.v1.ClassifyTextResponse
-	(*Label)(nil),                  // 15: akin.v1.Label
-	(*Voter)(nil),                  // 16: akin.v1.Voter
-	(*SearchPassagesRequest)(nil),  // 17: akin.v1.SearchPassagesRequest
-	(*SearchPassagesResponse)(nil), // 18: akin.v1.SearchPassagesResponse
-	(*Passage)(nil),                // 19: akin.v1.Passage
-	(*Filter)(nil),                 // 20: akin.v1.Filter
-	(ItemView)(0),                  // 21: akin.v1.ItemView
-	(*Item)(nil),                   // 22: akin.v1.Item
-	(*EmbeddingUsage)(nil),         // 23: akin.v1.EmbeddingUsage
-	(*structpb.Value)(nil),         // 24: google.protobuf.Value
+	(*DuplicatesProgress)(nil),     // 3: akin.v1.DuplicatesProgress
+	(*DuplicateGroups)(nil),        // 4: akin.v1.DuplicateGroups
+	(*DuplicateGroup)(nil),         // 5: akin.v1.DuplicateGroup
+	(*DuplicateItem)(nil),          // 6: akin.v1.DuplicateItem
+	(*FindOutliersRequest)(nil),    // 7: akin.v1.FindOutliersRequest
+	(*FindOutliersResponse)(nil),   // 8: akin.v1.FindOutliersResponse
+	(*Outlier)(nil),                // 9: akin.v1.Outlier
+	(*ClusterItemsRequest)(nil),    // 10: akin.v1.ClusterItemsRequest
+	(*ClusterItemsResponse)(nil),   // 11: akin.v1.ClusterItemsResponse
+	(*Cluster)(nil),                // 12: akin.v1.Cluster
+	(*ClusterItem)(nil),            // 13: akin.v1.ClusterItem
+	(*ClusterPoint)(nil),           // 14: akin.v1.ClusterPoint
+	(*ClassifyTextRequest)(nil),    // 15: akin.v1.ClassifyTextRequest
+	(*ClassifyTextResponse)(nil),   // 16: akin.v1.ClassifyTextResponse
+	(*Label)(nil),                  // 17: akin.v1.Label
+	(*Neighbor)(nil),               // 18: akin.v1.Neighbor
+	(*SearchPassagesRequest)(nil),  // 19: akin.v1.SearchPassagesRequest
+	(*SearchPassagesResponse)(nil), // 20: akin.v1.SearchPassagesResponse
+	(*Passage)(nil),                // 21: akin.v1.Passage
+	(*Filter)(nil),                 // 22: akin.v1.Filter
+	(ItemView)(0),                  // 23: akin.v1.ItemView
+	(*Item)(nil),                   // 24: akin.v1.Item
+	(*EmbeddingUsage)(nil),         // 25: akin.v1.EmbeddingUsage
+	(*structpb.Value)(nil),         // 26: google.protobuf.Value
 }
 var file_akin_v1_analysis_service_proto_depIdxs = []int32{
-	20, // 0: akin.v1.FindDuplicatesRequest.filter:type_name -> akin.v1.Filter
-	3,  // 1: akin.v1.FindDuplicatesResponse.groups:type_name -> akin.v1.DuplicateGroup
-	0,  // 2: akin.v1.FindDuplicatesResponse.extent:type_name -> akin.v1.Extent
-	4,  // 3: akin.v1.DuplicateGroup.items:type_name -> akin.v1.DuplicateItem
-	20, // 4: akin.v1.FindOutliersRequest.filter:type_name -> akin.v1.Filter
-	21, // 5: akin.v1.FindOutliersRequest.view:type_name -> akin.v1.ItemView
-	7,  // 6: akin.v1.FindOutliersResponse.outliers:type_name -> akin.v1.Outlier
-	0,  // 7: akin.v1.FindOutliersResponse.extent:type_name -> akin.v1.Extent
-	22, // 8: akin.v1.Outlier.item:type_name -> akin.v1.Item
-	20, // 9: akin.v1.ClusterItemsRequest.filter:type_name -> akin.v1.Filter
-	10, // 10: akin.v1.ClusterItemsResponse.clusters:type_name -> akin.v1.Cluster
-	12, // 11: akin.v1.ClusterItemsResponse.points:type_name -> akin.v1.ClusterPoint
-	0,  // 12: akin.v1.ClusterItemsResponse.extent:type_name -> akin.v1.Extent
-	11, // 13: akin.v1.Cluster.representatives:type_name -> akin.v1.ClusterItem
-	20, // 14: akin.v1.ClassifyTextRequest.filter:type_name -> akin.v1.Filter
-	15, // 15: akin.v1.ClassifyTextResponse.labels:type_name -> akin.v1.Label
-	16, // 16: akin.v1.ClassifyTextResponse.voters:type_name -> akin.v1.Voter
-	23, // 17: akin.v1.ClassifyTextResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	24, // 18: akin.v1.Label.value:type_name -> google.protobuf.Value
-	20, // 19: akin.v1.SearchPassagesRequest.filter:type_name -> akin.v1.Filter
-	19, // 20: akin.v1.SearchPassagesResponse.passages:type_name -> akin.v1.Passage
-	23, // 21: akin.v1.SearchPassagesResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	1,  // 22: akin.v1.AnalysisService.FindDuplicates:input_type -> akin.v1.FindDuplicatesRequest
-	5,  // 23: akin.v1.AnalysisService.FindOutliers:input_type -> akin.v1.FindOutliersRequest
-	8,  // 24: akin.v1.AnalysisService.ClusterItems:input_type -> akin.v1.ClusterItemsRequest
-	13, // 25: akin.v1.AnalysisService.ClassifyText:input_type -> akin.v1.ClassifyTextRequest
-	17, // 26: akin.v1.AnalysisService.SearchPassages:input_type -> akin.v1.SearchPassagesRequest
-	2,  // 27: akin.v1.AnalysisService.FindDuplicates:output_type -> akin.v1.FindDuplicatesResponse
-	6,  // 28: akin.v1.AnalysisService.FindOutliers:output_type -> akin.v1.FindOutliersResponse
-	9,  // 29: akin.v1.AnalysisService.ClusterItems:output_type -> akin.v1.ClusterItemsResponse
-	14, // 30: akin.v1.AnalysisService.ClassifyText:output_type -> akin.v1.ClassifyTextResponse
-	18, // 31: akin.v1.AnalysisService.SearchPassages:output_type -> akin.v1.SearchPassagesResponse
-	27, // [27:32] is the sub-list for method output_type
-	22, // [22:27] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	22, // 0: akin.v1.FindDuplicatesRequest.filter:type_name -> akin.v1.Filter
+	3,  // 1: akin.v1.FindDuplicatesResponse.progress:type_name -> akin.v1.DuplicatesProgress
+	4,  // 2: akin.v1.FindDuplicatesResponse.groups:type_name -> akin.v1.DuplicateGroups
+	0,  // 3: akin.v1.DuplicatesProgress.coverage:type_name -> akin.v1.Coverage
+	5,  // 4: akin.v1.DuplicateGroups.groups:type_name -> akin.v1.DuplicateGroup
+	0,  // 5: akin.v1.DuplicateGroups.coverage:type_name -> akin.v1.Coverage
+	6,  // 6: akin.v1.DuplicateGroup.items:type_name -> akin.v1.DuplicateItem
+	22, // 7: akin.v1.FindOutliersRequest.filter:type_name -> akin.v1.Filter
+	23, // 8: akin.v1.FindOutliersRequest.view:type_name -> akin.v1.ItemView
+	9,  // 9: akin.v1.FindOutliersResponse.outliers:type_name -> akin.v1.Outlier
+	0,  // 10: akin.v1.FindOutliersResponse.coverage:type_name -> akin.v1.Coverage
+	24, // 11: akin.v1.Outlier.item:type_name -> akin.v1.Item
+	22, // 12: akin.v1.ClusterItemsRequest.filter:type_name -> akin.v1.Filter
+	12, // 13: akin.v1.ClusterItemsResponse.clusters:type_name -> akin.v1.Cluster
+	14, // 14: akin.v1.ClusterItemsResponse.points:type_name -> akin.v1.ClusterPoint
+	0,  // 15: akin.v1.ClusterItemsResponse.coverage:type_name -> akin.v1.Coverage
+	13, // 16: akin.v1.Cluster.representatives:type_name -> akin.v1.ClusterItem
+	22, // 17: akin.v1.ClassifyTextRequest.filter:type_name -> akin.v1.Filter
+	17, // 18: akin.v1.ClassifyTextResponse.labels:type_name -> akin.v1.Label
+	18, // 19: akin.v1.ClassifyTextResponse.neighbors:type_name -> akin.v1.Neighbor
+	25, // 20: akin.v1.ClassifyTextResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	26, // 21: akin.v1.Label.value:type_name -> google.protobuf.Value
+	22, // 22: akin.v1.SearchPassagesRequest.filter:type_name -> akin.v1.Filter
+	21, // 23: akin.v1.SearchPassagesResponse.passages:type_name -> akin.v1.Passage
+	25, // 24: akin.v1.SearchPassagesResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	1,  // 25: akin.v1.AnalysisService.FindDuplicates:input_type -> akin.v1.FindDuplicatesRequest
+	7,  // 26: akin.v1.AnalysisService.FindOutliers:input_type -> akin.v1.FindOutliersRequest
+	10, // 27: akin.v1.AnalysisService.ClusterItems:input_type -> akin.v1.ClusterItemsRequest
+	15, // 28: akin.v1.AnalysisService.ClassifyText:input_type -> akin.v1.ClassifyTextRequest
+	19, // 29: akin.v1.AnalysisService.SearchPassages:input_type -> akin.v1.SearchPassagesRequest
+	2,  // 30: akin.v1.AnalysisService.FindDuplicates:output_type -> akin.v1.FindDuplicatesResponse
+	8,  // 31: akin.v1.AnalysisService.FindOutliers:output_type -> akin.v1.FindOutliersResponse
+	11, // 32: akin.v1.AnalysisService.ClusterItems:output_type -> akin.v1.ClusterItemsResponse
+	16, // 33: akin.v1.AnalysisService.ClassifyText:output_type -> akin.v1.ClassifyTextResponse
+	20, // 34: akin.v1.AnalysisService.SearchPassages:output_type -> akin.v1.SearchPassagesResponse
+	30, // [30:35] is the sub-list for method output_type
+	25, // [25:30] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_analysis_service_proto_init() }
@@ -1636,16 +1904,19 @@ func file_akin_v1_analysis_service_proto_init() {
 	file_akin_v1_embedding_usage_proto_init()
 	file_akin_v1_filter_proto_init()
 	file_akin_v1_item_proto_init()
-	file_akin_v1_recommender_service_proto_init()
 	file_akin_v1_analysis_service_proto_msgTypes[1].OneofWrappers = []any{}
-	file_akin_v1_analysis_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_akin_v1_analysis_service_proto_msgTypes[2].OneofWrappers = []any{
+		(*FindDuplicatesResponse_Progress)(nil),
+		(*FindDuplicatesResponse_Groups)(nil),
+	}
+	file_akin_v1_analysis_service_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_analysis_service_proto_rawDesc), len(file_akin_v1_analysis_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

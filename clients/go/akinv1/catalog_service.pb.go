@@ -9,6 +9,7 @@ package akinv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -26,11 +27,12 @@ const (
 type VectorStorage int32
 
 const (
-	// As the server's setting AKIN_INDEX_VECTORS says.
+	// The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
+	// value.
 	VectorStorage_VECTOR_STORAGE_UNSPECIFIED VectorStorage = 0
-	// In full.
+	// Four bytes for each number of a vector.
 	VectorStorage_VECTOR_STORAGE_FLOAT32 VectorStorage = 1
-	// In half the memory, once the catalog is large; answers differ little.
+	// Two bytes for each number of a vector, once the catalog is large. Scores differ slightly.
 	VectorStorage_VECTOR_STORAGE_FLOAT16 VectorStorage = 2
 )
 
@@ -75,18 +77,19 @@ func (VectorStorage) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
 }
 
-// How far a re-embedding has come.
+// The phase of a re-embedding.
 type ReembeddingState int32
 
 const (
-	// Never returned.
+	// The phase is not known. Responses never have this value.
 	ReembeddingState_REEMBEDDING_STATE_UNSPECIFIED ReembeddingState = 0
-	// Texts are embedded.
+	// Akin embeds the texts of the catalog for the next generation.
 	ReembeddingState_REEMBEDDING_STATE_EMBEDDING ReembeddingState = 1
-	// All texts are embedded; the new vectors' index is built.
+	// All texts are embedded, and Akin builds the index of the next generation.
 	ReembeddingState_REEMBEDDING_STATE_INDEXING ReembeddingState = 2
-	// The new vectors serve, and the former ones are kept.
-	ReembeddingState_REEMBEDDING_STATE_SWITCHED ReembeddingState = 3
+	// The switch is done: the new generation serves, and the previous generation is kept until
+	// CommitReembedding or RollbackReembedding.
+	ReembeddingState_REEMBEDDING_STATE_SERVING ReembeddingState = 3
 )
 
 // Enum value maps for ReembeddingState.
@@ -95,13 +98,13 @@ var (
 		0: "REEMBEDDING_STATE_UNSPECIFIED",
 		1: "REEMBEDDING_STATE_EMBEDDING",
 		2: "REEMBEDDING_STATE_INDEXING",
-		3: "REEMBEDDING_STATE_SWITCHED",
+		3: "REEMBEDDING_STATE_SERVING",
 	}
 	ReembeddingState_value = map[string]int32{
 		"REEMBEDDING_STATE_UNSPECIFIED": 0,
 		"REEMBEDDING_STATE_EMBEDDING":   1,
 		"REEMBEDDING_STATE_INDEXING":    2,
-		"REEMBEDDING_STATE_SWITCHED":    3,
+		"REEMBEDDING_STATE_SERVING":     3,
 	}
 )
 
@@ -132,19 +135,28 @@ func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
 }
 
-// What to embed with; what is left out is as in the server's settings.
+// The model that a catalog should use.
 type EmbeddingModel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise).
+	// The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The model, by the provider's name for it; none for local, which has one.
+	// The name of the model, as the provider spells it. It can have at most 256 bytes of UTF-8
+	// without control characters, and it must be empty for the provider `local`, which has one model.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: the model of the server's settings.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	// The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own.
+	// The number of dimensions to request from the model. It can be at most 65,536 and must not be
+	// negative. For the provider `local` it can only be the model's own number. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
+	// if `model` is empty too.
 	Dimensions int32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
-	// What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
-	// bytes; empty means what the model's family wants.
+	// The text to embed for an item, in which `{text}` stands for the item's text. It must contain
+	// `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
+	// if `model` is empty too.
 	Template string `protobuf:"bytes,4,opt,name=template,proto3" json:"template,omitempty"`
-	// The same for texts and tastes that items are looked for with.
+	// The text to embed for a query or a preference, in which `{text}` stands for its text. The
+	// limits and the default are those of `template`.
 	QueryTemplate string `protobuf:"bytes,5,opt,name=query_template,json=queryTemplate,proto3" json:"query_template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,11 +230,13 @@ func (x *EmbeddingModel) GetQueryTemplate() string {
 // Request of CreateCatalog.
 type CreateCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new catalog's name; required (INVALID_ARGUMENT).
+	// Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// What to embed its texts with.
+	// The model of the new catalog. Default: the model of the server's settings.
 	Embedding *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
-	// How to keep its vectors in memory.
+	// How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
+	// call fails with INVALID_ARGUMENT. Default: the value of the server's setting
+	// AKIN_INDEX_VECTORS.
 	VectorStorage VectorStorage `protobuf:"varint,3,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -282,7 +296,7 @@ func (x *CreateCatalogRequest) GetVectorStorage() VectorStorage {
 // Response of CreateCatalog.
 type CreateCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog.
+	// The new catalog.
 	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -325,6 +339,109 @@ func (x *CreateCatalogResponse) GetCatalog() *Catalog {
 	return nil
 }
 
+// Request of GetCatalog.
+type GetCatalogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,2,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogRequest) Reset() {
+	*x = GetCatalogRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogRequest) ProtoMessage() {}
+
+func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
+func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetCatalogRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *GetCatalogRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
+// Response of GetCatalog.
+type GetCatalogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The catalog.
+	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCatalogResponse) Reset() {
+	*x = GetCatalogResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCatalogResponse) ProtoMessage() {}
+
+func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
+func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetCatalogResponse) GetCatalog() *Catalog {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
 // Request of ListCatalogs.
 type ListCatalogsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -334,7 +451,7 @@ type ListCatalogsRequest struct {
 
 func (x *ListCatalogsRequest) Reset() {
 	*x = ListCatalogsRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -346,7 +463,7 @@ func (x *ListCatalogsRequest) String() string {
 func (*ListCatalogsRequest) ProtoMessage() {}
 
 func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -359,13 +476,13 @@ func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
 }
 
 // Response of ListCatalogs.
 type ListCatalogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalogs, by name.
+	// All catalogs, by ascending name. There are at most 100.
 	Catalogs      []*Catalog `protobuf:"bytes,1,rep,name=catalogs,proto3" json:"catalogs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -373,7 +490,7 @@ type ListCatalogsResponse struct {
 
 func (x *ListCatalogsResponse) Reset() {
 	*x = ListCatalogsResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +502,7 @@ func (x *ListCatalogsResponse) String() string {
 func (*ListCatalogsResponse) ProtoMessage() {}
 
 func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +515,7 @@ func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsResponse.ProtoReflect.Descriptor instead.
 func (*ListCatalogsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCatalogsResponse) GetCatalogs() []*Catalog {
@@ -411,9 +528,9 @@ func (x *ListCatalogsResponse) GetCatalogs() []*Catalog {
 // Request of DeleteCatalog.
 type DeleteCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; required (INVALID_ARGUMENT).
+	// Required. The name of the catalog. Without it the call fails with INVALID_ARGUMENT.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// Whether it is no error if there is none.
+	// If true, deleting a catalog that does not exist succeeds. Default: false.
 	AllowMissing  bool `protobuf:"varint,2,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -421,7 +538,7 @@ type DeleteCatalogRequest struct {
 
 func (x *DeleteCatalogRequest) Reset() {
 	*x = DeleteCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +550,7 @@ func (x *DeleteCatalogRequest) String() string {
 func (*DeleteCatalogRequest) ProtoMessage() {}
 
 func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +563,7 @@ func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DeleteCatalogRequest) GetCatalog() string {
@@ -472,7 +589,7 @@ type DeleteCatalogResponse struct {
 
 func (x *DeleteCatalogResponse) Reset() {
 	*x = DeleteCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -484,7 +601,7 @@ func (x *DeleteCatalogResponse) String() string {
 func (*DeleteCatalogResponse) ProtoMessage() {}
 
 func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -497,15 +614,15 @@ func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
 }
 
 // Request of EstimateReembedding.
 type EstimateReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// What to embed its texts with.
+	// The new model. Default: the model of the server's settings.
 	Embedding     *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -513,7 +630,7 @@ type EstimateReembeddingRequest struct {
 
 func (x *EstimateReembeddingRequest) Reset() {
 	*x = EstimateReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +642,7 @@ func (x *EstimateReembeddingRequest) String() string {
 func (*EstimateReembeddingRequest) ProtoMessage() {}
 
 func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +655,7 @@ func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EstimateReembeddingRequest) GetCatalog() string {
@@ -558,20 +675,21 @@ func (x *EstimateReembeddingRequest) GetEmbedding() *EmbeddingModel {
 // Response of EstimateReembedding.
 type EstimateReembeddingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the vectors would be made with.
+	// The embedding space of the new vectors.
 	Space *EmbeddingSpace `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
-	// How many distinct texts, or passages of long ones, there are to embed.
-	Texts int64 `protobuf:"varint,2,opt,name=texts,proto3" json:"texts,omitempty"`
-	// How many of them have such a vector already, and cost nothing.
-	CachedTexts int64 `protobuf:"varint,3,opt,name=cached_texts,json=cachedTexts,proto3" json:"cached_texts,omitempty"`
-	// How many tokens the others have, estimated.
-	PromptTokens int64 `protobuf:"varint,4,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
-	// What they cost in US dollars, at the provider's listed price; 0 if it lists none.
+	// The number of distinct texts in the catalog.
+	TextCount int64 `protobuf:"varint,2,opt,name=text_count,json=textCount,proto3" json:"text_count,omitempty"`
+	// The number of those texts that already have vectors in the space. They cost nothing.
+	CachedTextCount int64 `protobuf:"varint,3,opt,name=cached_text_count,json=cachedTextCount,proto3" json:"cached_text_count,omitempty"`
+	// The estimated number of tokens of the other texts.
+	PromptTokenCount int64 `protobuf:"varint,4,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	// The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+	// provider lists no price.
 	CostUsd float64 `protobuf:"fixed64,5,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	// How long it takes at best, in seconds: by the time one request took just now, and how many may
-	// be under way at once.
-	Seconds float64 `protobuf:"fixed64,6,opt,name=seconds,proto3" json:"seconds,omitempty"`
-	// Whether these are figures of a sample of 10,000 items, scaled up.
+	// The shortest time that embedding can take. It is calculated from the duration of one request
+	// and the maximum number of concurrent requests.
+	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
+	// True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample.
 	Sampled       bool `protobuf:"varint,7,opt,name=sampled,proto3" json:"sampled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -579,7 +697,7 @@ type EstimateReembeddingResponse struct {
 
 func (x *EstimateReembeddingResponse) Reset() {
 	*x = EstimateReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +709,7 @@ func (x *EstimateReembeddingResponse) String() string {
 func (*EstimateReembeddingResponse) ProtoMessage() {}
 
 func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +722,7 @@ func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *EstimateReembeddingResponse) GetSpace() *EmbeddingSpace {
@@ -614,23 +732,23 @@ func (x *EstimateReembeddingResponse) GetSpace() *EmbeddingSpace {
 	return nil
 }
 
-func (x *EstimateReembeddingResponse) GetTexts() int64 {
+func (x *EstimateReembeddingResponse) GetTextCount() int64 {
 	if x != nil {
-		return x.Texts
+		return x.TextCount
 	}
 	return 0
 }
 
-func (x *EstimateReembeddingResponse) GetCachedTexts() int64 {
+func (x *EstimateReembeddingResponse) GetCachedTextCount() int64 {
 	if x != nil {
-		return x.CachedTexts
+		return x.CachedTextCount
 	}
 	return 0
 }
 
-func (x *EstimateReembeddingResponse) GetPromptTokens() int64 {
+func (x *EstimateReembeddingResponse) GetPromptTokenCount() int64 {
 	if x != nil {
-		return x.PromptTokens
+		return x.PromptTokenCount
 	}
 	return 0
 }
@@ -642,11 +760,11 @@ func (x *EstimateReembeddingResponse) GetCostUsd() float64 {
 	return 0
 }
 
-func (x *EstimateReembeddingResponse) GetSeconds() float64 {
+func (x *EstimateReembeddingResponse) GetDuration() *durationpb.Duration {
 	if x != nil {
-		return x.Seconds
+		return x.Duration
 	}
-	return 0
+	return nil
 }
 
 func (x *EstimateReembeddingResponse) GetSampled() bool {
@@ -659,9 +777,9 @@ func (x *EstimateReembeddingResponse) GetSampled() bool {
 // Request of StartReembedding.
 type StartReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// What to embed its texts with.
+	// The new model. Default: the model of the server's settings.
 	Embedding     *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -669,7 +787,7 @@ type StartReembeddingRequest struct {
 
 func (x *StartReembeddingRequest) Reset() {
 	*x = StartReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +799,7 @@ func (x *StartReembeddingRequest) String() string {
 func (*StartReembeddingRequest) ProtoMessage() {}
 
 func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +812,7 @@ func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*StartReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StartReembeddingRequest) GetCatalog() string {
@@ -714,7 +832,7 @@ func (x *StartReembeddingRequest) GetEmbedding() *EmbeddingModel {
 // Response of StartReembedding.
 type StartReembeddingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How it stands.
+	// The re-embedding.
 	Reembedding   *Reembedding `protobuf:"bytes,1,opt,name=reembedding,proto3" json:"reembedding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -722,7 +840,7 @@ type StartReembeddingResponse struct {
 
 func (x *StartReembeddingResponse) Reset() {
 	*x = StartReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +852,7 @@ func (x *StartReembeddingResponse) String() string {
 func (*StartReembeddingResponse) ProtoMessage() {}
 
 func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +865,7 @@ func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*StartReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
@@ -760,7 +878,7 @@ func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
 // Request of GetReembedding.
 type GetReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,7 +886,7 @@ type GetReembeddingRequest struct {
 
 func (x *GetReembeddingRequest) Reset() {
 	*x = GetReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +898,7 @@ func (x *GetReembeddingRequest) String() string {
 func (*GetReembeddingRequest) ProtoMessage() {}
 
 func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +911,7 @@ func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*GetReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetReembeddingRequest) GetCatalog() string {
@@ -806,7 +924,7 @@ func (x *GetReembeddingRequest) GetCatalog() string {
 // Response of GetReembedding.
 type GetReembeddingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How it stands.
+	// The re-embedding.
 	Reembedding   *Reembedding `protobuf:"bytes,1,opt,name=reembedding,proto3" json:"reembedding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,7 +932,7 @@ type GetReembeddingResponse struct {
 
 func (x *GetReembeddingResponse) Reset() {
 	*x = GetReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +944,7 @@ func (x *GetReembeddingResponse) String() string {
 func (*GetReembeddingResponse) ProtoMessage() {}
 
 func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +957,7 @@ func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*GetReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetReembeddingResponse) GetReembedding() *Reembedding {
@@ -852,7 +970,7 @@ func (x *GetReembeddingResponse) GetReembedding() *Reembedding {
 // Request of CancelReembedding.
 type CancelReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -860,7 +978,7 @@ type CancelReembeddingRequest struct {
 
 func (x *CancelReembeddingRequest) Reset() {
 	*x = CancelReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +990,7 @@ func (x *CancelReembeddingRequest) String() string {
 func (*CancelReembeddingRequest) ProtoMessage() {}
 
 func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1003,7 @@ func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelReembeddingRequest) GetCatalog() string {
@@ -904,7 +1022,7 @@ type CancelReembeddingResponse struct {
 
 func (x *CancelReembeddingResponse) Reset() {
 	*x = CancelReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1034,7 @@ func (x *CancelReembeddingResponse) String() string {
 func (*CancelReembeddingResponse) ProtoMessage() {}
 
 func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,33 +1047,33 @@ func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
 }
 
-// Request of FinishReembedding.
-type FinishReembeddingRequest struct {
+// Request of RollbackReembedding.
+type RollbackReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FinishReembeddingRequest) Reset() {
-	*x = FinishReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+func (x *RollbackReembeddingRequest) Reset() {
+	*x = RollbackReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FinishReembeddingRequest) String() string {
+func (x *RollbackReembeddingRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FinishReembeddingRequest) ProtoMessage() {}
+func (*RollbackReembeddingRequest) ProtoMessage() {}
 
-func (x *FinishReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+func (x *RollbackReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -966,40 +1084,40 @@ func (x *FinishReembeddingRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FinishReembeddingRequest.ProtoReflect.Descriptor instead.
-func (*FinishReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
+// Deprecated: Use RollbackReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*RollbackReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *FinishReembeddingRequest) GetCatalog() string {
+func (x *RollbackReembeddingRequest) GetCatalog() string {
 	if x != nil {
 		return x.Catalog
 	}
 	return ""
 }
 
-// Response of FinishReembedding.
-type FinishReembeddingResponse struct {
+// Response of RollbackReembedding.
+type RollbackReembeddingResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FinishReembeddingResponse) Reset() {
-	*x = FinishReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+func (x *RollbackReembeddingResponse) Reset() {
+	*x = RollbackReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FinishReembeddingResponse) String() string {
+func (x *RollbackReembeddingResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FinishReembeddingResponse) ProtoMessage() {}
+func (*RollbackReembeddingResponse) ProtoMessage() {}
 
-func (x *FinishReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+func (x *RollbackReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,42 +1128,131 @@ func (x *FinishReembeddingResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FinishReembeddingResponse.ProtoReflect.Descriptor instead.
-func (*FinishReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
+// Deprecated: Use RollbackReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*RollbackReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
 }
 
-// A change of what a catalog is embedded with.
+// Request of CommitReembedding.
+type CommitReembeddingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitReembeddingRequest) Reset() {
+	*x = CommitReembeddingRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitReembeddingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitReembeddingRequest) ProtoMessage() {}
+
+func (x *CommitReembeddingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitReembeddingRequest.ProtoReflect.Descriptor instead.
+func (*CommitReembeddingRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CommitReembeddingRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+// Response of CommitReembedding.
+type CommitReembeddingResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommitReembeddingResponse) Reset() {
+	*x = CommitReembeddingResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommitReembeddingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommitReembeddingResponse) ProtoMessage() {}
+
+func (x *CommitReembeddingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommitReembeddingResponse.ProtoReflect.Descriptor instead.
+func (*CommitReembeddingResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
+}
+
+// The re-embedding of a catalog.
 type Reembedding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How far it is.
+	// The phase of the re-embedding.
 	State ReembeddingState `protobuf:"varint,1,opt,name=state,proto3,enum=akin.v1.ReembeddingState" json:"state,omitempty"`
-	// What served when it began.
+	// The embedding space that served when the re-embedding started.
 	FromSpace *EmbeddingSpace `protobuf:"bytes,2,opt,name=from_space,json=fromSpace,proto3" json:"from_space,omitempty"`
-	// What is to serve, or serves.
+	// The embedding space that serves after the switch.
 	ToSpace *EmbeddingSpace `protobuf:"bytes,3,opt,name=to_space,json=toSpace,proto3" json:"to_space,omitempty"`
-	// How many items the catalog holds.
+	// The number of items in the catalog.
 	ItemCount int64 `protobuf:"varint,4,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
-	// How many of them have their new vectors.
+	// The number of those items whose texts are embedded in to_space.
 	EmbeddedItemCount int64 `protobuf:"varint,5,opt,name=embedded_item_count,json=embeddedItemCount,proto3" json:"embedded_item_count,omitempty"`
-	// How many of them the new model refuses for good; after the switch they are PENDING.
+	// The number of those items whose texts the new model rejects for good. They are pending after
+	// the switch.
 	RejectedItemCount int64 `protobuf:"varint,6,opt,name=rejected_item_count,json=rejectedItemCount,proto3" json:"rejected_item_count,omitempty"`
-	// The tokens the provider has counted so far for the new vectors of what was there already; those
-	// of writes since are in `usage` of their replies.
-	PromptTokens int64 `protobuf:"varint,7,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
-	// What it has charged for them, in US dollars.
+	// The number of tokens that the provider counted for background embedding in to_space. The tokens
+	// of writes since the start are in the usage of those writes instead.
+	PromptTokenCount int64 `protobuf:"varint,7,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	// The amount that the provider charged for those tokens, in US dollars.
 	CostUsd float64 `protobuf:"fixed64,8,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	// Why it does not get on for now; empty if it does.
-	Problem string `protobuf:"bytes,9,opt,name=problem,proto3" json:"problem,omitempty"`
-	// When it began.
-	StartTime     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	// The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+	// EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
+	// making progress.
+	ErrorReason string `protobuf:"bytes,9,opt,name=error_reason,json=errorReason,proto3" json:"error_reason,omitempty"`
+	// The explanation of error_reason for people. Its wording can change. Empty if error_reason is
+	// empty.
+	ErrorMessage string `protobuf:"bytes,10,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
+	// The time at which the re-embedding started.
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reembedding) Reset() {
 	*x = Reembedding{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1264,7 @@ func (x *Reembedding) String() string {
 func (*Reembedding) ProtoMessage() {}
 
 func (x *Reembedding) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1277,7 @@ func (x *Reembedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
 func (*Reembedding) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Reembedding) GetState() ReembeddingState {
@@ -1115,9 +1322,9 @@ func (x *Reembedding) GetRejectedItemCount() int64 {
 	return 0
 }
 
-func (x *Reembedding) GetPromptTokens() int64 {
+func (x *Reembedding) GetPromptTokenCount() int64 {
 	if x != nil {
-		return x.PromptTokens
+		return x.PromptTokenCount
 	}
 	return 0
 }
@@ -1129,9 +1336,16 @@ func (x *Reembedding) GetCostUsd() float64 {
 	return 0
 }
 
-func (x *Reembedding) GetProblem() string {
+func (x *Reembedding) GetErrorReason() string {
 	if x != nil {
-		return x.Problem
+		return x.ErrorReason
+	}
+	return ""
+}
+
+func (x *Reembedding) GetErrorMessage() string {
+	if x != nil {
+		return x.ErrorMessage
 	}
 	return ""
 }
@@ -1143,130 +1357,41 @@ func (x *Reembedding) GetStartTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// Request of GetCatalog.
-type GetCatalogRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
-	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetCatalogRequest) Reset() {
-	*x = GetCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetCatalogRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetCatalogRequest) ProtoMessage() {}
-
-func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
-func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *GetCatalogRequest) GetCatalog() string {
-	if x != nil {
-		return x.Catalog
-	}
-	return ""
-}
-
-// Response of GetCatalog.
-type GetCatalogResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog.
-	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetCatalogResponse) Reset() {
-	*x = GetCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetCatalogResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetCatalogResponse) ProtoMessage() {}
-
-func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
-func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *GetCatalogResponse) GetCatalog() *Catalog {
-	if x != nil {
-		return x.Catalog
-	}
-	return nil
-}
-
-// A set of items and users with one embedding space.
+// A catalog with its statistics.
 type Catalog struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog's name.
+	// The name of the catalog.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// How many items it holds, those that wait for their vectors included.
+	// The number of items in the catalog, including pending items.
 	ItemCount int64 `protobuf:"varint,2,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
-	// The number of the last write.
-	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// What its vectors are made with.
-	Space *EmbeddingSpace `protobuf:"bytes,4,opt,name=space,proto3" json:"space,omitempty"`
-	// Why items wait for their vectors, and how many for each reason, most first.
-	Pending []*PendingItems `protobuf:"bytes,5,rep,name=pending,proto3" json:"pending,omitempty"`
-	// What embedding took on the last 31 days on which it took anything, latest first, over all
-	// catalogs.
-	Usage []*DailyUsage `protobuf:"bytes,6,rep,name=usage,proto3" json:"usage,omitempty"`
-	// Why the last request to the embedding provider failed; empty if it did not. What needs no new
-	// vector goes on all the same.
-	EmbeddingProblem string `protobuf:"bytes,7,opt,name=embedding_problem,json=embeddingProblem,proto3" json:"embedding_problem,omitempty"`
-	// What the vector index is made of.
-	Index *IndexFigures `protobuf:"bytes,8,opt,name=index,proto3" json:"index,omitempty"`
-	// How many users it holds.
-	UserCount int64 `protobuf:"varint,9,opt,name=user_count,json=userCount,proto3" json:"user_count,omitempty"`
-	// How its vectors are kept in memory.
-	VectorStorage VectorStorage `protobuf:"varint,10,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
+	// The number of users in the catalog.
+	UserCount int64 `protobuf:"varint,3,opt,name=user_count,json=userCount,proto3" json:"user_count,omitempty"`
+	// The sequence number of the last write to any catalog.
+	Sequence int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The embedding space of the serving generation.
+	Space *EmbeddingSpace `protobuf:"bytes,5,opt,name=space,proto3" json:"space,omitempty"`
+	// How the catalog keeps vectors in memory.
+	VectorStorage VectorStorage `protobuf:"varint,6,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
+	// The pending items of the catalog, grouped by reason and message, largest group first.
+	PendingItems []*PendingItems `protobuf:"bytes,7,rep,name=pending_items,json=pendingItems,proto3" json:"pending_items,omitempty"`
+	// The embedding usage of all catalogs on the last 31 days that had any, latest day first.
+	DailyUsage []*DailyUsage `protobuf:"bytes,8,rep,name=daily_usage,json=dailyUsage,proto3" json:"daily_usage,omitempty"`
+	// The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
+	// as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
+	// Empty if the request succeeded.
+	EmbeddingErrorReason string `protobuf:"bytes,9,opt,name=embedding_error_reason,json=embeddingErrorReason,proto3" json:"embedding_error_reason,omitempty"`
+	// The explanation of embedding_error_reason for people. Its wording can change. Empty if
+	// embedding_error_reason is empty.
+	EmbeddingErrorMessage string `protobuf:"bytes,10,opt,name=embedding_error_message,json=embeddingErrorMessage,proto3" json:"embedding_error_message,omitempty"`
+	// The statistics of the vector index of the serving generation.
+	Index         *IndexStats `protobuf:"bytes,11,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1403,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1416,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Catalog) GetName() string {
@@ -1304,6 +1429,13 @@ func (x *Catalog) GetName() string {
 func (x *Catalog) GetItemCount() int64 {
 	if x != nil {
 		return x.ItemCount
+	}
+	return 0
+}
+
+func (x *Catalog) GetUserCount() int64 {
+	if x != nil {
+		return x.UserCount
 	}
 	return 0
 }
@@ -1322,41 +1454,6 @@ func (x *Catalog) GetSpace() *EmbeddingSpace {
 	return nil
 }
 
-func (x *Catalog) GetPending() []*PendingItems {
-	if x != nil {
-		return x.Pending
-	}
-	return nil
-}
-
-func (x *Catalog) GetUsage() []*DailyUsage {
-	if x != nil {
-		return x.Usage
-	}
-	return nil
-}
-
-func (x *Catalog) GetEmbeddingProblem() string {
-	if x != nil {
-		return x.EmbeddingProblem
-	}
-	return ""
-}
-
-func (x *Catalog) GetIndex() *IndexFigures {
-	if x != nil {
-		return x.Index
-	}
-	return nil
-}
-
-func (x *Catalog) GetUserCount() int64 {
-	if x != nil {
-		return x.UserCount
-	}
-	return 0
-}
-
 func (x *Catalog) GetVectorStorage() VectorStorage {
 	if x != nil {
 		return x.VectorStorage
@@ -1364,43 +1461,79 @@ func (x *Catalog) GetVectorStorage() VectorStorage {
 	return VectorStorage_VECTOR_STORAGE_UNSPECIFIED
 }
 
-// What the vector index is made of. A small catalog is searched by comparing with every vector; of a
-// large one most vectors are in graphs, and only what is new is compared one by one.
-type IndexFigures struct {
+func (x *Catalog) GetPendingItems() []*PendingItems {
+	if x != nil {
+		return x.PendingItems
+	}
+	return nil
+}
+
+func (x *Catalog) GetDailyUsage() []*DailyUsage {
+	if x != nil {
+		return x.DailyUsage
+	}
+	return nil
+}
+
+func (x *Catalog) GetEmbeddingErrorReason() string {
+	if x != nil {
+		return x.EmbeddingErrorReason
+	}
+	return ""
+}
+
+func (x *Catalog) GetEmbeddingErrorMessage() string {
+	if x != nil {
+		return x.EmbeddingErrorMessage
+	}
+	return ""
+}
+
+func (x *Catalog) GetIndex() *IndexStats {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
+// The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
+// search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
+type IndexStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The vectors that can be found; items with long texts have several.
+	// The number of vectors that can be found. A long text has several.
 	VectorCount int64 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
-	// How many of them are in graphs.
+	// The number of those vectors that are in graphs.
 	GraphVectorCount int64 `protobuf:"varint,2,opt,name=graph_vector_count,json=graphVectorCount,proto3" json:"graph_vector_count,omitempty"`
-	// Vectors in graphs that were replaced or deleted since; beyond a quarter a graph is built anew.
-	VoidVectorCount int64 `protobuf:"varint,3,opt,name=void_vector_count,json=voidVectorCount,proto3" json:"void_vector_count,omitempty"`
-	// Vectors in graphs whose nearest neighbours are listed, so that what is similar to their item
-	// needs no search.
-	ListedVectorCount int64 `protobuf:"varint,4,opt,name=listed_vector_count,json=listedVectorCount,proto3" json:"listed_vector_count,omitempty"`
-	// Whether a graph or lists are being made, in the background.
+	// The number of vectors in graphs that have been replaced or deleted since. A graph with more
+	// than a quarter of them is rebuilt.
+	DeletedVectorCount int64 `protobuf:"varint,3,opt,name=deleted_vector_count,json=deletedVectorCount,proto3" json:"deleted_vector_count,omitempty"`
+	// The number of vectors in graphs that have a neighbor list. Recommendations for their items need
+	// no search.
+	NeighborListCount int64 `protobuf:"varint,4,opt,name=neighbor_list_count,json=neighborListCount,proto3" json:"neighbor_list_count,omitempty"`
+	// True if a graph or neighbor lists are being built in the background.
 	Building bool `protobuf:"varint,5,opt,name=building,proto3" json:"building,omitempty"`
-	// About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
-	// be shared or on disk only.
+	// The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
+	// shared between processes or not be in memory.
 	MemoryBytes   int64 `protobuf:"varint,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *IndexFigures) Reset() {
-	*x = IndexFigures{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+func (x *IndexStats) Reset() {
+	*x = IndexStats{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *IndexFigures) String() string {
+func (x *IndexStats) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*IndexFigures) ProtoMessage() {}
+func (*IndexStats) ProtoMessage() {}
 
-func (x *IndexFigures) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+func (x *IndexStats) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,65 +1544,65 @@ func (x *IndexFigures) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use IndexFigures.ProtoReflect.Descriptor instead.
-func (*IndexFigures) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
+// Deprecated: Use IndexStats.ProtoReflect.Descriptor instead.
+func (*IndexStats) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
 }
 
-func (x *IndexFigures) GetVectorCount() int64 {
+func (x *IndexStats) GetVectorCount() int64 {
 	if x != nil {
 		return x.VectorCount
 	}
 	return 0
 }
 
-func (x *IndexFigures) GetGraphVectorCount() int64 {
+func (x *IndexStats) GetGraphVectorCount() int64 {
 	if x != nil {
 		return x.GraphVectorCount
 	}
 	return 0
 }
 
-func (x *IndexFigures) GetVoidVectorCount() int64 {
+func (x *IndexStats) GetDeletedVectorCount() int64 {
 	if x != nil {
-		return x.VoidVectorCount
+		return x.DeletedVectorCount
 	}
 	return 0
 }
 
-func (x *IndexFigures) GetListedVectorCount() int64 {
+func (x *IndexStats) GetNeighborListCount() int64 {
 	if x != nil {
-		return x.ListedVectorCount
+		return x.NeighborListCount
 	}
 	return 0
 }
 
-func (x *IndexFigures) GetBuilding() bool {
+func (x *IndexStats) GetBuilding() bool {
 	if x != nil {
 		return x.Building
 	}
 	return false
 }
 
-func (x *IndexFigures) GetMemoryBytes() int64 {
+func (x *IndexStats) GetMemoryBytes() int64 {
 	if x != nil {
 		return x.MemoryBytes
 	}
 	return 0
 }
 
-// What vectors are made with; vectors are compared only within one space.
+// The properties that vectors must share to be comparable.
 type EmbeddingSpace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who embeds: local, openrouter or openai.
+	// The provider of the model: `local`, `openrouter` or `openai`.
 	Provider string `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
-	// The model.
+	// The name of the model.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	// The width of a vector.
+	// The number of dimensions of a vector.
 	Dimensions int32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
-	// What goes around an item's text, which stands for `{text}` in it.
+	// The text that is embedded for an item, in which `{text}` stands for the item's text.
 	Template string `protobuf:"bytes,4,opt,name=template,proto3" json:"template,omitempty"`
-	// The same for texts and tastes that items are looked for with.
+	// The text that is embedded for a query or a preference, in which `{text}` stands for its text.
 	QueryTemplate string `protobuf:"bytes,5,opt,name=query_template,json=queryTemplate,proto3" json:"query_template,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1477,7 +1610,7 @@ type EmbeddingSpace struct {
 
 func (x *EmbeddingSpace) Reset() {
 	*x = EmbeddingSpace{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +1622,7 @@ func (x *EmbeddingSpace) String() string {
 func (*EmbeddingSpace) ProtoMessage() {}
 
 func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +1635,7 @@ func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingSpace.ProtoReflect.Descriptor instead.
 func (*EmbeddingSpace) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EmbeddingSpace) GetProvider() string {
@@ -1540,20 +1673,22 @@ func (x *EmbeddingSpace) GetQueryTemplate() string {
 	return ""
 }
 
-// Items that wait for their vectors for one reason.
+// The pending items of a catalog that have the same reason and message.
 type PendingItems struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why.
+	// The reason why the items are pending, as in Item.pending_reason.
 	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How many.
-	Count         int64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// The explanation of the reason for people, as in Item.pending_message.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The number of these items.
+	ItemCount     int64 `protobuf:"varint,3,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PendingItems) Reset() {
 	*x = PendingItems{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1700,7 @@ func (x *PendingItems) String() string {
 func (*PendingItems) ProtoMessage() {}
 
 func (x *PendingItems) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1713,7 @@ func (x *PendingItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingItems.ProtoReflect.Descriptor instead.
 func (*PendingItems) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PendingItems) GetReason() string {
@@ -1588,21 +1723,28 @@ func (x *PendingItems) GetReason() string {
 	return ""
 }
 
-func (x *PendingItems) GetCount() int64 {
+func (x *PendingItems) GetMessage() string {
 	if x != nil {
-		return x.Count
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PendingItems) GetItemCount() int64 {
+	if x != nil {
+		return x.ItemCount
 	}
 	return 0
 }
 
-// What embedding took on one day.
+// The embedding usage of one day.
 type DailyUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The day of UTC, as YYYY-MM-DD.
+	// The day in UTC, as YYYY-MM-DD.
 	Day string `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"`
-	// The tokens the provider counted.
-	PromptTokens int64 `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
-	// What the provider charged, in US dollars.
+	// The number of tokens that the provider counted.
+	PromptTokenCount int64 `protobuf:"varint,2,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	// The amount that the provider charged, in US dollars.
 	CostUsd       float64 `protobuf:"fixed64,3,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1610,7 +1752,7 @@ type DailyUsage struct {
 
 func (x *DailyUsage) Reset() {
 	*x = DailyUsage{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1764,7 @@ func (x *DailyUsage) String() string {
 func (*DailyUsage) ProtoMessage() {}
 
 func (x *DailyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1777,7 @@ func (x *DailyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DailyUsage.ProtoReflect.Descriptor instead.
 func (*DailyUsage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DailyUsage) GetDay() string {
@@ -1645,9 +1787,9 @@ func (x *DailyUsage) GetDay() string {
 	return ""
 }
 
-func (x *DailyUsage) GetPromptTokens() int64 {
+func (x *DailyUsage) GetPromptTokenCount() int64 {
 	if x != nil {
-		return x.PromptTokens
+		return x.PromptTokenCount
 	}
 	return 0
 }
@@ -1663,7 +1805,7 @@ var File_akin_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
+	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
 	"\x0eEmbeddingModel\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1e\n" +
@@ -1677,6 +1819,11 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12=\n" +
 	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\"C\n" +
 	"\x15CreateCatalogResponse\x12*\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"P\n" +
+	"\x11GetCatalogRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
+	"\fmin_sequence\x18\x02 \x01(\x03R\vminSequence\"@\n" +
+	"\x12GetCatalogResponse\x12*\n" +
 	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\x15\n" +
 	"\x13ListCatalogsRequest\"D\n" +
 	"\x14ListCatalogsResponse\x12,\n" +
@@ -1687,14 +1834,15 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x15DeleteCatalogResponse\"m\n" +
 	"\x1aEstimateReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
-	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"\xf9\x01\n" +
+	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"\xb1\x02\n" +
 	"\x1bEstimateReembeddingResponse\x12-\n" +
-	"\x05space\x18\x01 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12\x14\n" +
-	"\x05texts\x18\x02 \x01(\x03R\x05texts\x12!\n" +
-	"\fcached_texts\x18\x03 \x01(\x03R\vcachedTexts\x12#\n" +
-	"\rprompt_tokens\x18\x04 \x01(\x03R\fpromptTokens\x12\x19\n" +
-	"\bcost_usd\x18\x05 \x01(\x01R\acostUsd\x12\x18\n" +
-	"\aseconds\x18\x06 \x01(\x01R\aseconds\x12\x18\n" +
+	"\x05space\x18\x01 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12\x1d\n" +
+	"\n" +
+	"text_count\x18\x02 \x01(\x03R\ttextCount\x12*\n" +
+	"\x11cached_text_count\x18\x03 \x01(\x03R\x0fcachedTextCount\x12,\n" +
+	"\x12prompt_token_count\x18\x04 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
+	"\bcost_usd\x18\x05 \x01(\x01R\acostUsd\x125\n" +
+	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x18\n" +
 	"\asampled\x18\a \x01(\bR\asampled\"j\n" +
 	"\x17StartReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
@@ -1707,10 +1855,13 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"4\n" +
 	"\x18CancelReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1b\n" +
-	"\x19CancelReembeddingResponse\"4\n" +
-	"\x18FinishReembeddingRequest\x12\x18\n" +
+	"\x19CancelReembeddingResponse\"6\n" +
+	"\x1aRollbackReembeddingRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1d\n" +
+	"\x1bRollbackReembeddingResponse\"4\n" +
+	"\x18CommitReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\"\x1b\n" +
-	"\x19FinishReembeddingResponse\"\xbe\x03\n" +
+	"\x19CommitReembeddingResponse\"\xf5\x03\n" +
 	"\vReembedding\x12/\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x19.akin.v1.ReembeddingStateR\x05state\x126\n" +
 	"\n" +
@@ -1719,36 +1870,36 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
 	"item_count\x18\x04 \x01(\x03R\titemCount\x12.\n" +
 	"\x13embedded_item_count\x18\x05 \x01(\x03R\x11embeddedItemCount\x12.\n" +
-	"\x13rejected_item_count\x18\x06 \x01(\x03R\x11rejectedItemCount\x12#\n" +
-	"\rprompt_tokens\x18\a \x01(\x03R\fpromptTokens\x12\x19\n" +
-	"\bcost_usd\x18\b \x01(\x01R\acostUsd\x12\x18\n" +
-	"\aproblem\x18\t \x01(\tR\aproblem\x129\n" +
+	"\x13rejected_item_count\x18\x06 \x01(\x03R\x11rejectedItemCount\x12,\n" +
+	"\x12prompt_token_count\x18\a \x01(\x03R\x10promptTokenCount\x12\x19\n" +
+	"\bcost_usd\x18\b \x01(\x01R\acostUsd\x12!\n" +
+	"\ferror_reason\x18\t \x01(\tR\verrorReason\x12#\n" +
+	"\rerror_message\x18\n" +
+	" \x01(\tR\ferrorMessage\x129\n" +
 	"\n" +
-	"start_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"-\n" +
-	"\x11GetCatalogRequest\x12\x18\n" +
-	"\acatalog\x18\x01 \x01(\tR\acatalog\"@\n" +
-	"\x12GetCatalogResponse\x12*\n" +
-	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\x9b\x03\n" +
+	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xf0\x03\n" +
 	"\aCatalog\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
-	"item_count\x18\x02 \x01(\x03R\titemCount\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
-	"\x05space\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12/\n" +
-	"\apending\x18\x05 \x03(\v2\x15.akin.v1.PendingItemsR\apending\x12)\n" +
-	"\x05usage\x18\x06 \x03(\v2\x13.akin.v1.DailyUsageR\x05usage\x12+\n" +
-	"\x11embedding_problem\x18\a \x01(\tR\x10embeddingProblem\x12+\n" +
-	"\x05index\x18\b \x01(\v2\x15.akin.v1.IndexFiguresR\x05index\x12\x1d\n" +
+	"item_count\x18\x02 \x01(\x03R\titemCount\x12\x1d\n" +
 	"\n" +
-	"user_count\x18\t \x01(\x03R\tuserCount\x12=\n" +
-	"\x0evector_storage\x18\n" +
-	" \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\"\xfa\x01\n" +
-	"\fIndexFigures\x12!\n" +
+	"user_count\x18\x03 \x01(\x03R\tuserCount\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x03R\bsequence\x12-\n" +
+	"\x05space\x18\x05 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12=\n" +
+	"\x0evector_storage\x18\x06 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\x12:\n" +
+	"\rpending_items\x18\a \x03(\v2\x15.akin.v1.PendingItemsR\fpendingItems\x124\n" +
+	"\vdaily_usage\x18\b \x03(\v2\x13.akin.v1.DailyUsageR\n" +
+	"dailyUsage\x124\n" +
+	"\x16embedding_error_reason\x18\t \x01(\tR\x14embeddingErrorReason\x126\n" +
+	"\x17embedding_error_message\x18\n" +
+	" \x01(\tR\x15embeddingErrorMessage\x12)\n" +
+	"\x05index\x18\v \x01(\v2\x13.akin.v1.IndexStatsR\x05index\"\xfe\x01\n" +
+	"\n" +
+	"IndexStats\x12!\n" +
 	"\fvector_count\x18\x01 \x01(\x03R\vvectorCount\x12,\n" +
-	"\x12graph_vector_count\x18\x02 \x01(\x03R\x10graphVectorCount\x12*\n" +
-	"\x11void_vector_count\x18\x03 \x01(\x03R\x0fvoidVectorCount\x12.\n" +
-	"\x13listed_vector_count\x18\x04 \x01(\x03R\x11listedVectorCount\x12\x1a\n" +
+	"\x12graph_vector_count\x18\x02 \x01(\x03R\x10graphVectorCount\x120\n" +
+	"\x14deleted_vector_count\x18\x03 \x01(\x03R\x12deletedVectorCount\x12.\n" +
+	"\x13neighbor_list_count\x18\x04 \x01(\x03R\x11neighborListCount\x12\x1a\n" +
 	"\bbuilding\x18\x05 \x01(\bR\bbuilding\x12!\n" +
 	"\fmemory_bytes\x18\x06 \x01(\x03R\vmemoryBytes\"\xa5\x01\n" +
 	"\x0eEmbeddingSpace\x12\x1a\n" +
@@ -1758,24 +1909,26 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"dimensions\x18\x03 \x01(\x05R\n" +
 	"dimensions\x12\x1a\n" +
 	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
-	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"<\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"_\n" +
 	"\fPendingItems\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x03R\x05count\"^\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x1d\n" +
+	"\n" +
+	"item_count\x18\x03 \x01(\x03R\titemCount\"g\n" +
 	"\n" +
 	"DailyUsage\x12\x10\n" +
-	"\x03day\x18\x01 \x01(\tR\x03day\x12#\n" +
-	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12\x19\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12,\n" +
+	"\x12prompt_token_count\x18\x02 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
 	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd*g\n" +
 	"\rVectorStorage\x12\x1e\n" +
 	"\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n" +
-	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*\x96\x01\n" +
+	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*\x95\x01\n" +
 	"\x10ReembeddingState\x12!\n" +
 	"\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n" +
-	"\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1e\n" +
-	"\x1aREEMBEDDING_STATE_SWITCHED\x10\x032\x8a\x06\n" +
+	"\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1d\n" +
+	"\x19REEMBEDDING_STATE_SERVING\x10\x032\xec\x06\n" +
 	"\x0eCatalogService\x12N\n" +
 	"\rCreateCatalog\x12\x1d.akin.v1.CreateCatalogRequest\x1a\x1e.akin.v1.CreateCatalogResponse\x12E\n" +
 	"\n" +
@@ -1785,8 +1938,9 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x13EstimateReembedding\x12#.akin.v1.EstimateReembeddingRequest\x1a$.akin.v1.EstimateReembeddingResponse\x12W\n" +
 	"\x10StartReembedding\x12 .akin.v1.StartReembeddingRequest\x1a!.akin.v1.StartReembeddingResponse\x12Q\n" +
 	"\x0eGetReembedding\x12\x1e.akin.v1.GetReembeddingRequest\x1a\x1f.akin.v1.GetReembeddingResponse\x12Z\n" +
-	"\x11CancelReembedding\x12!.akin.v1.CancelReembeddingRequest\x1a\".akin.v1.CancelReembeddingResponse\x12Z\n" +
-	"\x11FinishReembedding\x12!.akin.v1.FinishReembeddingRequest\x1a\".akin.v1.FinishReembeddingResponseB\x1e\n" +
+	"\x11CancelReembedding\x12!.akin.v1.CancelReembeddingRequest\x1a\".akin.v1.CancelReembeddingResponse\x12`\n" +
+	"\x13RollbackReembedding\x12#.akin.v1.RollbackReembeddingRequest\x1a$.akin.v1.RollbackReembeddingResponse\x12Z\n" +
+	"\x11CommitReembedding\x12!.akin.v1.CommitReembeddingRequest\x1a\".akin.v1.CommitReembeddingResponseB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -1803,80 +1957,86 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 }
 
 var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
 	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
 	(ReembeddingState)(0),               // 1: akin.v1.ReembeddingState
 	(*EmbeddingModel)(nil),              // 2: akin.v1.EmbeddingModel
 	(*CreateCatalogRequest)(nil),        // 3: akin.v1.CreateCatalogRequest
 	(*CreateCatalogResponse)(nil),       // 4: akin.v1.CreateCatalogResponse
-	(*ListCatalogsRequest)(nil),         // 5: akin.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),        // 6: akin.v1.ListCatalogsResponse
-	(*DeleteCatalogRequest)(nil),        // 7: akin.v1.DeleteCatalogRequest
-	(*DeleteCatalogResponse)(nil),       // 8: akin.v1.DeleteCatalogResponse
-	(*EstimateReembeddingRequest)(nil),  // 9: akin.v1.EstimateReembeddingRequest
-	(*EstimateReembeddingResponse)(nil), // 10: akin.v1.EstimateReembeddingResponse
-	(*StartReembeddingRequest)(nil),     // 11: akin.v1.StartReembeddingRequest
-	(*StartReembeddingResponse)(nil),    // 12: akin.v1.StartReembeddingResponse
-	(*GetReembeddingRequest)(nil),       // 13: akin.v1.GetReembeddingRequest
-	(*GetReembeddingResponse)(nil),      // 14: akin.v1.GetReembeddingResponse
-	(*CancelReembeddingRequest)(nil),    // 15: akin.v1.CancelReembeddingRequest
-	(*CancelReembeddingResponse)(nil),   // 16: akin.v1.CancelReembeddingResponse
-	(*FinishReembeddingRequest)(nil),    // 17: akin.v1.FinishReembeddingRequest
-	(*FinishReembeddingResponse)(nil),   // 18: akin.v1.FinishReembeddingResponse
-	(*Reembedding)(nil),                 // 19: akin.v1.Reembedding
-	(*GetCatalogRequest)(nil),           // 20: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),          // 21: akin.v1.GetCatalogResponse
-	(*Catalog)(nil),                     // 22: akin.v1.Catalog
-	(*IndexFigures)(nil),                // 23: akin.v1.IndexFigures
-	(*EmbeddingSpace)(nil),              // 24: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),                // 25: akin.v1.PendingItems
-	(*DailyUsage)(nil),                  // 26: akin.v1.DailyUsage
-	(*timestamppb.Timestamp)(nil),       // 27: google.protobuf.Timestamp
+	(*GetCatalogRequest)(nil),           // 5: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 6: akin.v1.GetCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 7: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 8: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 9: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 10: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 11: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 12: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 13: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 14: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 15: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 16: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 17: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 18: akin.v1.CancelReembeddingResponse
+	(*RollbackReembeddingRequest)(nil),  // 19: akin.v1.RollbackReembeddingRequest
+	(*RollbackReembeddingResponse)(nil), // 20: akin.v1.RollbackReembeddingResponse
+	(*CommitReembeddingRequest)(nil),    // 21: akin.v1.CommitReembeddingRequest
+	(*CommitReembeddingResponse)(nil),   // 22: akin.v1.CommitReembeddingResponse
+	(*Reembedding)(nil),                 // 23: akin.v1.Reembedding
+	(*Catalog)(nil),                     // 24: akin.v1.Catalog
+	(*IndexStats)(nil),                  // 25: akin.v1.IndexStats
+	(*EmbeddingSpace)(nil),              // 26: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 27: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 28: akin.v1.DailyUsage
+	(*durationpb.Duration)(nil),         // 29: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 30: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
 	2,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
 	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
-	22, // 2: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	22, // 3: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
-	2,  // 4: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	24, // 5: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
-	2,  // 6: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	19, // 7: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	19, // 8: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	1,  // 9: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
-	24, // 10: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
-	24, // 11: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
-	27, // 12: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
-	22, // 13: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	24, // 14: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	25, // 15: akin.v1.Catalog.pending:type_name -> akin.v1.PendingItems
-	26, // 16: akin.v1.Catalog.usage:type_name -> akin.v1.DailyUsage
-	23, // 17: akin.v1.Catalog.index:type_name -> akin.v1.IndexFigures
-	0,  // 18: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
-	3,  // 19: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	20, // 20: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	5,  // 21: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	7,  // 22: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	9,  // 23: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	11, // 24: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	13, // 25: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	15, // 26: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	17, // 27: akin.v1.CatalogService.FinishReembedding:input_type -> akin.v1.FinishReembeddingRequest
-	4,  // 28: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	21, // 29: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	6,  // 30: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	8,  // 31: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	10, // 32: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	12, // 33: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	14, // 34: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	16, // 35: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	18, // 36: akin.v1.CatalogService.FinishReembedding:output_type -> akin.v1.FinishReembeddingResponse
-	28, // [28:37] is the sub-list for method output_type
-	19, // [19:28] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	24, // 2: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	24, // 3: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	24, // 4: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	2,  // 5: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	26, // 6: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	29, // 7: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
+	2,  // 8: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	23, // 9: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	23, // 10: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	1,  // 11: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	26, // 12: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	26, // 13: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	30, // 14: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	26, // 15: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	0,  // 16: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	27, // 17: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
+	28, // 18: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
+	25, // 19: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
+	3,  // 20: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	5,  // 21: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	7,  // 22: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	9,  // 23: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	11, // 24: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	13, // 25: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	15, // 26: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	17, // 27: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	19, // 28: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	21, // 29: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	4,  // 30: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	6,  // 31: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	8,  // 32: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	10, // 33: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	12, // 34: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	14, // 35: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	16, // 36: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	18, // 37: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	20, // 38: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	22, // 39: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	30, // [30:40] is the sub-list for method output_type
+	20, // [20:30] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -1890,7 +2050,7 @@ func file_akin_v1_catalog_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

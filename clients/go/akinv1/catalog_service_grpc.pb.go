@@ -27,47 +27,83 @@ const (
 	CatalogService_StartReembedding_FullMethodName    = "/akin.v1.CatalogService/StartReembedding"
 	CatalogService_GetReembedding_FullMethodName      = "/akin.v1.CatalogService/GetReembedding"
 	CatalogService_CancelReembedding_FullMethodName   = "/akin.v1.CatalogService/CancelReembedding"
-	CatalogService_FinishReembedding_FullMethodName   = "/akin.v1.CatalogService/FinishReembedding"
+	CatalogService_RollbackReembedding_FullMethodName = "/akin.v1.CatalogService/RollbackReembedding"
+	CatalogService_CommitReembedding_FullMethodName   = "/akin.v1.CatalogService/CommitReembedding"
 )
 
 // CatalogServiceClient is the client API for CatalogService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+// Manages catalogs and the embedding models of catalogs.
 //
-// A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-// is in the server's settings until it is re-embedded.
+// A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+// characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+// INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+// until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+// exist, and for the same general reasons as those of RecommenderService.
 //
-// Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-// and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-// first one is kept up to date for an immediate return, until FinishReembedding.
+// Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+// set of all vectors of a catalog that one model made. StartReembedding creates the next
+// generation, and Akin fills it in the background. When it is complete, it becomes the serving
+// generation in one transaction, which is called the switch. The previous generation is kept up to
+// date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+// switch, CancelReembedding drops the next generation instead.
+//
+// Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+// methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceClient interface {
-	// Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+	// Creates a catalog. It sends one short request to the embedding provider.
+	//
+	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
-	// Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
+	// Gets a catalog with its statistics.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
-	// Returns the figures of all catalogs, by name.
+	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error)
-	// Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-	// unless allow_missing is set; INVALID_ARGUMENT for `default`.
+	// Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+	// (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+	// INVALID_ARGUMENT for the catalog `default`.
 	DeleteCatalog(ctx context.Context, in *DeleteCatalogRequest, opts ...grpc.CallOption) (*DeleteCatalogResponse, error)
-	// Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+	// Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+	// the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+	// provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+	// the provider does not respond.
 	EstimateReembedding(ctx context.Context, in *EstimateReembeddingRequest, opts ...grpc.CallOption) (*EstimateReembeddingResponse, error)
-	// Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-	// kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+	// Starts to re-embed a catalog. It sends one short request to the embedding provider.
+	//
+	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+	// it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+	// dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+	// provider does not respond.
 	StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error)
-	// Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
 	GetReembedding(ctx context.Context, in *GetReembeddingRequest, opts ...grpc.CallOption) (*GetReembeddingResponse, error)
-	// Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-	// again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	// Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+	// already has stay on disk, so that another StartReembedding with the same model does not pay for
+	// them again.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
 	CancelReembedding(ctx context.Context, in *CancelReembeddingRequest, opts ...grpc.CallOption) (*CancelReembeddingResponse, error)
-	// Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-	// re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
-	FinishReembedding(ctx context.Context, in *FinishReembeddingRequest, opts ...grpc.CallOption) (*FinishReembeddingResponse, error)
+	// Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+	// the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+	// the same model does not pay for them again.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+	RollbackReembedding(ctx context.Context, in *RollbackReembeddingRequest, opts ...grpc.CallOption) (*RollbackReembeddingResponse, error)
+	// Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+	// vectors that no other catalog uses are deleted from disk.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+	CommitReembedding(ctx context.Context, in *CommitReembeddingRequest, opts ...grpc.CallOption) (*CommitReembeddingResponse, error)
 }
 
 type catalogServiceClient struct {
@@ -158,10 +194,20 @@ func (c *catalogServiceClient) CancelReembedding(ctx context.Context, in *Cancel
 	return out, nil
 }
 
-func (c *catalogServiceClient) FinishReembedding(ctx context.Context, in *FinishReembeddingRequest, opts ...grpc.CallOption) (*FinishReembeddingResponse, error) {
+func (c *catalogServiceClient) RollbackReembedding(ctx context.Context, in *RollbackReembeddingRequest, opts ...grpc.CallOption) (*RollbackReembeddingResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(FinishReembeddingResponse)
-	err := c.cc.Invoke(ctx, CatalogService_FinishReembedding_FullMethodName, in, out, cOpts...)
+	out := new(RollbackReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_RollbackReembedding_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) CommitReembedding(ctx context.Context, in *CommitReembeddingRequest, opts ...grpc.CallOption) (*CommitReembeddingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CommitReembeddingResponse)
+	err := c.cc.Invoke(ctx, CatalogService_CommitReembedding_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -172,40 +218,75 @@ func (c *catalogServiceClient) FinishReembedding(ctx context.Context, in *Finish
 // All implementations must embed UnimplementedCatalogServiceServer
 // for forward compatibility.
 //
-// Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+// Manages catalogs and the embedding models of catalogs.
 //
-// A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-// is in the server's settings until it is re-embedded.
+// A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+// characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+// INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+// until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+// exist, and for the same general reasons as those of RecommenderService.
 //
-// Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-// and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-// first one is kept up to date for an immediate return, until FinishReembedding.
+// Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+// set of all vectors of a catalog that one model made. StartReembedding creates the next
+// generation, and Akin fills it in the background. When it is complete, it becomes the serving
+// generation in one transaction, which is called the switch. The previous generation is kept up to
+// date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+// switch, CancelReembedding drops the next generation instead.
+//
+// Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+// methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceServer interface {
-	// Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+	// Creates a catalog. It sends one short request to the embedding provider.
+	//
+	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
-	// Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
+	// Gets a catalog with its statistics.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
-	// Returns the figures of all catalogs, by name.
+	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error)
-	// Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-	// unless allow_missing is set; INVALID_ARGUMENT for `default`.
+	// Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+	// (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+	// INVALID_ARGUMENT for the catalog `default`.
 	DeleteCatalog(context.Context, *DeleteCatalogRequest) (*DeleteCatalogResponse, error)
-	// Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+	// Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+	// the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+	// provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+	// the provider does not respond.
 	EstimateReembedding(context.Context, *EstimateReembeddingRequest) (*EstimateReembeddingResponse, error)
-	// Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-	// kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+	// Starts to re-embed a catalog. It sends one short request to the embedding provider.
+	//
+	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+	// it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+	// dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+	// provider does not respond.
 	StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error)
-	// Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
 	GetReembedding(context.Context, *GetReembeddingRequest) (*GetReembeddingResponse, error)
-	// Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-	// again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+	// Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+	// already has stay on disk, so that another StartReembedding with the same model does not pay for
+	// them again.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
 	CancelReembedding(context.Context, *CancelReembeddingRequest) (*CancelReembeddingResponse, error)
-	// Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-	// re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
-	FinishReembedding(context.Context, *FinishReembeddingRequest) (*FinishReembeddingResponse, error)
+	// Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+	// the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+	// the same model does not pay for them again.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+	RollbackReembedding(context.Context, *RollbackReembeddingRequest) (*RollbackReembeddingResponse, error)
+	// Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+	// vectors that no other catalog uses are deleted from disk.
+	//
+	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+	CommitReembedding(context.Context, *CommitReembeddingRequest) (*CommitReembeddingResponse, error)
 	mustEmbedUnimplementedCatalogServiceServer()
 }
 
@@ -240,8 +321,11 @@ func (UnimplementedCatalogServiceServer) GetReembedding(context.Context, *GetRee
 func (UnimplementedCatalogServiceServer) CancelReembedding(context.Context, *CancelReembeddingRequest) (*CancelReembeddingResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelReembedding not implemented")
 }
-func (UnimplementedCatalogServiceServer) FinishReembedding(context.Context, *FinishReembeddingRequest) (*FinishReembeddingResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method FinishReembedding not implemented")
+func (UnimplementedCatalogServiceServer) RollbackReembedding(context.Context, *RollbackReembeddingRequest) (*RollbackReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollbackReembedding not implemented")
+}
+func (UnimplementedCatalogServiceServer) CommitReembedding(context.Context, *CommitReembeddingRequest) (*CommitReembeddingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CommitReembedding not implemented")
 }
 func (UnimplementedCatalogServiceServer) mustEmbedUnimplementedCatalogServiceServer() {}
 func (UnimplementedCatalogServiceServer) testEmbeddedByValue()                        {}
@@ -408,20 +492,38 @@ func _CatalogService_CancelReembedding_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
-func _CatalogService_FinishReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(FinishReembeddingRequest)
+func _CatalogService_RollbackReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackReembeddingRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(CatalogServiceServer).FinishReembedding(ctx, in)
+		return srv.(CatalogServiceServer).RollbackReembedding(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: CatalogService_FinishReembedding_FullMethodName,
+		FullMethod: CatalogService_RollbackReembedding_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(CatalogServiceServer).FinishReembedding(ctx, req.(*FinishReembeddingRequest))
+		return srv.(CatalogServiceServer).RollbackReembedding(ctx, req.(*RollbackReembeddingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_CommitReembedding_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CommitReembeddingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).CommitReembedding(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_CommitReembedding_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).CommitReembedding(ctx, req.(*CommitReembeddingRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -466,8 +568,12 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _CatalogService_CancelReembedding_Handler,
 		},
 		{
-			MethodName: "FinishReembedding",
-			Handler:    _CatalogService_FinishReembedding_Handler,
+			MethodName: "RollbackReembedding",
+			Handler:    _CatalogService_RollbackReembedding_Handler,
+		},
+		{
+			MethodName: "CommitReembedding",
+			Handler:    _CatalogService_CommitReembedding_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -21,17 +21,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What embedding took in one call.
+// The texts, tokens and money that one call used for embedding.
 type EmbeddingUsage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many distinct texts the call needed vectors for.
-	Texts int32 `protobuf:"varint,1,opt,name=texts,proto3" json:"texts,omitempty"`
-	// How many of them had a vector already.
-	CachedTexts int32 `protobuf:"varint,2,opt,name=cached_texts,json=cachedTexts,proto3" json:"cached_texts,omitempty"`
-	// The tokens the embedding provider counted; 0 for the embedded model.
-	PromptTokens int64 `protobuf:"varint,3,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`
-	// What the embedding provider charged, in US dollars; 0 for the embedded model, and where the
-	// provider does not tell.
+	// The number of distinct texts that the call needed vectors for.
+	TextCount int32 `protobuf:"varint,1,opt,name=text_count,json=textCount,proto3" json:"text_count,omitempty"`
+	// The number of those texts that already had vectors. They cost nothing.
+	CachedTextCount int32 `protobuf:"varint,2,opt,name=cached_text_count,json=cachedTextCount,proto3" json:"cached_text_count,omitempty"`
+	// The number of tokens that the embedding provider counted. 0 for the local model.
+	PromptTokenCount int64 `protobuf:"varint,3,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
+	// The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
+	// the provider does not report its charges.
 	CostUsd       float64 `protobuf:"fixed64,4,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -67,23 +67,23 @@ func (*EmbeddingUsage) Descriptor() ([]byte, []int) {
 	return file_akin_v1_embedding_usage_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *EmbeddingUsage) GetTexts() int32 {
+func (x *EmbeddingUsage) GetTextCount() int32 {
 	if x != nil {
-		return x.Texts
+		return x.TextCount
 	}
 	return 0
 }
 
-func (x *EmbeddingUsage) GetCachedTexts() int32 {
+func (x *EmbeddingUsage) GetCachedTextCount() int32 {
 	if x != nil {
-		return x.CachedTexts
+		return x.CachedTextCount
 	}
 	return 0
 }
 
-func (x *EmbeddingUsage) GetPromptTokens() int64 {
+func (x *EmbeddingUsage) GetPromptTokenCount() int64 {
 	if x != nil {
-		return x.PromptTokens
+		return x.PromptTokenCount
 	}
 	return 0
 }
@@ -99,11 +99,12 @@ var File_akin_v1_embedding_usage_proto protoreflect.FileDescriptor
 
 const file_akin_v1_embedding_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x1dakin/v1/embedding_usage.proto\x12\aakin.v1\"\x89\x01\n" +
-	"\x0eEmbeddingUsage\x12\x14\n" +
-	"\x05texts\x18\x01 \x01(\x05R\x05texts\x12!\n" +
-	"\fcached_texts\x18\x02 \x01(\x05R\vcachedTexts\x12#\n" +
-	"\rprompt_tokens\x18\x03 \x01(\x03R\fpromptTokens\x12\x19\n" +
+	"\x1dakin/v1/embedding_usage.proto\x12\aakin.v1\"\xa4\x01\n" +
+	"\x0eEmbeddingUsage\x12\x1d\n" +
+	"\n" +
+	"text_count\x18\x01 \x01(\x05R\ttextCount\x12*\n" +
+	"\x11cached_text_count\x18\x02 \x01(\x05R\x0fcachedTextCount\x12,\n" +
+	"\x12prompt_token_count\x18\x03 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
 	"\bcost_usd\x18\x04 \x01(\x01R\acostUsdB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"

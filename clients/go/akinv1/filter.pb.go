@@ -22,18 +22,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Which items count, by their attributes. An item passes if every condition of `all` is true, at
-// least one of `any` (if there are some), and none of `none`. An empty filter lets every item pass.
+// A filter matches items by their attributes. An item matches if it meets every condition of `all`,
+// at least one of `any` (unless `any` is empty), and none of `none`. A filter without conditions
+// matches every item. A call applies its filter before it picks the best results, so it returns as
+// many results as requested if enough items match.
 //
-// At most 100 conditions over all levels, 8 levels deep, with 1,000 values and 64 KiB of attributes
-// and strings in all. INVALID_ARGUMENT otherwise.
+// A filter can have at most 100 conditions and 1,000 values over all levels, 8 levels, and 64 KiB
+// of attribute paths and strings. Otherwise the call fails with INVALID_ARGUMENT.
 type Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Conditions that must all be true.
+	// The conditions that an item must all meet.
 	All []*Condition `protobuf:"bytes,1,rep,name=all,proto3" json:"all,omitempty"`
-	// Conditions of which at least one must be true.
+	// The conditions of which an item must meet at least one.
 	Any []*Condition `protobuf:"bytes,2,rep,name=any,proto3" json:"any,omitempty"`
-	// Conditions of which none may be true.
+	// The conditions that an item must not meet.
 	None          []*Condition `protobuf:"bytes,3,rep,name=none,proto3" json:"none,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -90,29 +92,30 @@ func (x *Filter) GetNone() []*Condition {
 	return nil
 }
 
-// One thing that is true or false of an item.
+// A condition tests one attribute of an item.
 //
-// An item that lacks the attribute, or has null for it, makes every test false but `exists: false`;
-// so it passes where the condition stands under `none`. Values have types: the string "1", the
-// number 1 and the boolean true all differ, and a test on a value of another type is false, never
-// an error. Strings are compared byte by byte.
+// An item that lacks the attribute, or has null for it, meets no condition except `exists: false`.
+// Under `none`, every other condition lets such an item through. Values of different types are
+// never equal: the string "1", the number 1 and the boolean true all differ. A test of a value of
+// another type is false and not an error. Strings are compared byte by byte.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The attribute's key. A key inside an object is reached with dots: `size.width`; a key that has
-	// dots itself is found the same way, and where an item has both, either may make the test true.
-	// Objects and lists inside lists are not looked into. 1 byte to 1 KiB for every test but `filter`,
-	// which goes without. INVALID_ARGUMENT otherwise.
+	// The path of the attribute. Dots lead into objects, as in `size.width`. A key that contains dots
+	// matches the same path. If an item has both, the condition is met if either value meets it.
+	// Objects and lists inside lists are not searched. Required for every test except `filter`, where
+	// it must be empty. It must be 1 byte to 1 KiB of UTF-8. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
-	// What to ask of it. Required.
+	// Required. The test of the attribute. Without a test the call fails with INVALID_ARGUMENT.
 	//
 	// Types that are valid to be assigned to Test:
 	//
 	//	*Condition_Equals
 	//	*Condition_OneOf
+	//	*Condition_ContainsAny
 	//	*Condition_Range
 	//	*Condition_Exists
 	//	*Condition_Filter
-	//	*Condition_ContainsAny
 	Test          isCondition_Test `protobuf_oneof:"test"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -180,6 +183,15 @@ func (x *Condition) GetOneOf() *structpb.ListValue {
 	return nil
 }
 
+func (x *Condition) GetContainsAny() *structpb.ListValue {
+	if x != nil {
+		if x, ok := x.Test.(*Condition_ContainsAny); ok {
+			return x.ContainsAny
+		}
+	}
+	return nil
+}
+
 func (x *Condition) GetRange() *Range {
 	if x != nil {
 		if x, ok := x.Test.(*Condition_Range); ok {
@@ -207,57 +219,51 @@ func (x *Condition) GetFilter() *Filter {
 	return nil
 }
 
-func (x *Condition) GetContainsAny() *structpb.ListValue {
-	if x != nil {
-		if x, ok := x.Test.(*Condition_ContainsAny); ok {
-			return x.ContainsAny
-		}
-	}
-	return nil
-}
-
 type isCondition_Test interface {
 	isCondition_Test()
 }
 
 type Condition_Equals struct {
-	// The value is this: a string, a finite number, a boolean, or a list of those. A list equals a
-	// list of the same values in the same order; it does not equal one of its values (see
-	// contains_any). INVALID_ARGUMENT for null and objects.
+	// The attribute equals this value: a string, a finite number, a boolean, or a list of those. A
+	// list equals a list with the same values in the same order, and no single value (see
+	// contains_any). For null and objects the call fails with INVALID_ARGUMENT.
 	Equals *structpb.Value `protobuf:"bytes,2,opt,name=equals,proto3,oneof"`
 }
 
 type Condition_OneOf struct {
-	// The value equals one of these: strings, finite numbers, booleans. INVALID_ARGUMENT for others
-	// and for none at all.
+	// The attribute equals one of these strings, finite numbers and booleans. For other values, and
+	// for an empty list, the call fails with INVALID_ARGUMENT.
 	OneOf *structpb.ListValue `protobuf:"bytes,3,opt,name=one_of,json=oneOf,proto3,oneof"`
 }
 
+type Condition_ContainsAny struct {
+	// The attribute is a list that contains at least one of these strings, finite numbers and
+	// booleans, or it equals one of them. For other values, and for an empty list, the call fails
+	// with INVALID_ARGUMENT.
+	ContainsAny *structpb.ListValue `protobuf:"bytes,4,opt,name=contains_any,json=containsAny,proto3,oneof"`
+}
+
 type Condition_Range struct {
-	// The value lies in a range.
-	Range *Range `protobuf:"bytes,4,opt,name=range,proto3,oneof"`
+	// The attribute lies in this range.
+	Range *Range `protobuf:"bytes,5,opt,name=range,proto3,oneof"`
 }
 
 type Condition_Exists struct {
-	// true: the item has the attribute, be it an empty list, object or string. false: it lacks it,
-	// or has null for it.
-	Exists bool `protobuf:"varint,5,opt,name=exists,proto3,oneof"`
+	// If true, the item must have the attribute, possibly as an empty list, object or string. If
+	// false, the item must lack the attribute or have null for it.
+	Exists bool `protobuf:"varint,6,opt,name=exists,proto3,oneof"`
 }
 
 type Condition_Filter struct {
-	// Another filter, true if the item passes it.
-	Filter *Filter `protobuf:"bytes,6,opt,name=filter,proto3,oneof"`
-}
-
-type Condition_ContainsAny struct {
-	// The value is a list that has at least one of these, or is itself one of them: strings, finite
-	// numbers, booleans. INVALID_ARGUMENT for others and for none at all.
-	ContainsAny *structpb.ListValue `protobuf:"bytes,7,opt,name=contains_any,json=containsAny,proto3,oneof"`
+	// The item matches this nested filter.
+	Filter *Filter `protobuf:"bytes,7,opt,name=filter,proto3,oneof"`
 }
 
 func (*Condition_Equals) isCondition_Test() {}
 
 func (*Condition_OneOf) isCondition_Test() {}
+
+func (*Condition_ContainsAny) isCondition_Test() {}
 
 func (*Condition_Range) isCondition_Test() {}
 
@@ -265,23 +271,22 @@ func (*Condition_Exists) isCondition_Test() {}
 
 func (*Condition_Filter) isCondition_Test() {}
 
-func (*Condition_ContainsAny) isCondition_Test() {}
-
-// An interval. At least one bound, at most one below and one above, all finite (INVALID_ARGUMENT).
+// A range of numbers or times. It needs at least one bound, at most one lower and one upper bound,
+// and all bounds must be finite. Otherwise the call fails with INVALID_ARGUMENT.
 //
-// Numbers lie in it by their value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`)
-// or dates (`2026-05-04`, its midnight in UTC) lie in it by their seconds since 1970-01-01 UTC, with
-// fractions; those of the year 0 and of leap seconds are not understood. A list lies in it if one of
-// its numbers, timestamps or dates does. Everything else does not.
+// Numbers are compared by value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`) or
+// dates (`2026-05-04`, midnight UTC) are compared by their seconds since 1970-01-01 UTC, including
+// fractions. The year 0 and leap seconds are not supported. A list lies in a range if at least one
+// of its numbers, timestamps or dates does. Other values lie in no range.
 type Range struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Greater than this.
+	// The exclusive lower bound.
 	Gt *float64 `protobuf:"fixed64,1,opt,name=gt,proto3,oneof" json:"gt,omitempty"`
-	// Greater than or equal to this.
+	// The inclusive lower bound.
 	Gte *float64 `protobuf:"fixed64,2,opt,name=gte,proto3,oneof" json:"gte,omitempty"`
-	// Less than this.
+	// The exclusive upper bound.
 	Lt *float64 `protobuf:"fixed64,3,opt,name=lt,proto3,oneof" json:"lt,omitempty"`
-	// Less than or equal to this.
+	// The inclusive upper bound.
 	Lte           *float64 `protobuf:"fixed64,4,opt,name=lte,proto3,oneof" json:"lte,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -357,11 +362,11 @@ const file_akin_v1_filter_proto_rawDesc = "" +
 	"\tCondition\x12\x1c\n" +
 	"\tattribute\x18\x01 \x01(\tR\tattribute\x120\n" +
 	"\x06equals\x18\x02 \x01(\v2\x16.google.protobuf.ValueH\x00R\x06equals\x123\n" +
-	"\x06one_of\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueH\x00R\x05oneOf\x12&\n" +
-	"\x05range\x18\x04 \x01(\v2\x0e.akin.v1.RangeH\x00R\x05range\x12\x18\n" +
-	"\x06exists\x18\x05 \x01(\bH\x00R\x06exists\x12)\n" +
-	"\x06filter\x18\x06 \x01(\v2\x0f.akin.v1.FilterH\x00R\x06filter\x12?\n" +
-	"\fcontains_any\x18\a \x01(\v2\x1a.google.protobuf.ListValueH\x00R\vcontainsAnyB\x06\n" +
+	"\x06one_of\x18\x03 \x01(\v2\x1a.google.protobuf.ListValueH\x00R\x05oneOf\x12?\n" +
+	"\fcontains_any\x18\x04 \x01(\v2\x1a.google.protobuf.ListValueH\x00R\vcontainsAny\x12&\n" +
+	"\x05range\x18\x05 \x01(\v2\x0e.akin.v1.RangeH\x00R\x05range\x12\x18\n" +
+	"\x06exists\x18\x06 \x01(\bH\x00R\x06exists\x12)\n" +
+	"\x06filter\x18\a \x01(\v2\x0f.akin.v1.FilterH\x00R\x06filterB\x06\n" +
 	"\x04test\"}\n" +
 	"\x05Range\x12\x13\n" +
 	"\x02gt\x18\x01 \x01(\x01H\x00R\x02gt\x88\x01\x01\x12\x15\n" +
@@ -401,9 +406,9 @@ var file_akin_v1_filter_proto_depIdxs = []int32{
 	1, // 2: akin.v1.Filter.none:type_name -> akin.v1.Condition
 	3, // 3: akin.v1.Condition.equals:type_name -> google.protobuf.Value
 	4, // 4: akin.v1.Condition.one_of:type_name -> google.protobuf.ListValue
-	2, // 5: akin.v1.Condition.range:type_name -> akin.v1.Range
-	0, // 6: akin.v1.Condition.filter:type_name -> akin.v1.Filter
-	4, // 7: akin.v1.Condition.contains_any:type_name -> google.protobuf.ListValue
+	4, // 5: akin.v1.Condition.contains_any:type_name -> google.protobuf.ListValue
+	2, // 6: akin.v1.Condition.range:type_name -> akin.v1.Range
+	0, // 7: akin.v1.Condition.filter:type_name -> akin.v1.Filter
 	8, // [8:8] is the sub-list for method output_type
 	8, // [8:8] is the sub-list for method input_type
 	8, // [8:8] is the sub-list for extension type_name
@@ -419,10 +424,10 @@ func file_akin_v1_filter_proto_init() {
 	file_akin_v1_filter_proto_msgTypes[1].OneofWrappers = []any{
 		(*Condition_Equals)(nil),
 		(*Condition_OneOf)(nil),
+		(*Condition_ContainsAny)(nil),
 		(*Condition_Range)(nil),
 		(*Condition_Exists)(nil),
 		(*Condition_Filter)(nil),
-		(*Condition_ContainsAny)(nil),
 	}
 	file_akin_v1_filter_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}

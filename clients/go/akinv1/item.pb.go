@@ -23,15 +23,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Whether an item takes part in recommendations.
+// Whether the text of an item is embedded.
 type ItemState int32
 
 const (
-	// Not known.
+	// The state is not known. Stored items never have this state.
 	ItemState_ITEM_STATE_UNSPECIFIED ItemState = 0
-	// The item's text is embedded, and the item can be recommended.
+	// The text is embedded, and the item can be recommended.
 	ItemState_ITEM_STATE_INDEXED ItemState = 1
-	// The item is stored and waits for its text to be embedded.
+	// The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
+	// then recommendations use the previous text of the item, if it had one.
 	ItemState_ITEM_STATE_PENDING ItemState = 2
 )
 
@@ -76,31 +77,96 @@ func (ItemState) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_item_proto_rawDescGZIP(), []int{0}
 }
 
-// Something that can be recommended: a product, a film, an article.
+// How much of each item a response contains.
+type ItemView int32
+
+const (
+	// The default. Each request with a view says what its default is.
+	ItemView_ITEM_VIEW_UNSPECIFIED ItemView = 0
+	// The response contains the ids of items only. This view is the fastest.
+	ItemView_ITEM_VIEW_BASIC ItemView = 1
+	// The response contains whole items.
+	ItemView_ITEM_VIEW_FULL ItemView = 2
+)
+
+// Enum value maps for ItemView.
+var (
+	ItemView_name = map[int32]string{
+		0: "ITEM_VIEW_UNSPECIFIED",
+		1: "ITEM_VIEW_BASIC",
+		2: "ITEM_VIEW_FULL",
+	}
+	ItemView_value = map[string]int32{
+		"ITEM_VIEW_UNSPECIFIED": 0,
+		"ITEM_VIEW_BASIC":       1,
+		"ITEM_VIEW_FULL":        2,
+	}
+)
+
+func (x ItemView) Enum() *ItemView {
+	p := new(ItemView)
+	*p = x
+	return p
+}
+
+func (x ItemView) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ItemView) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_item_proto_enumTypes[1].Descriptor()
+}
+
+func (ItemView) Type() protoreflect.EnumType {
+	return &file_akin_v1_item_proto_enumTypes[1]
+}
+
+func (x ItemView) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ItemView.Descriptor instead.
+func (ItemView) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_item_proto_rawDescGZIP(), []int{1}
+}
+
+// Something that can be recommended, such as a product, a film or an article.
 type Item struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's name for the item. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-	// characters. INVALID_ARGUMENT otherwise.
+	// Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
+	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// What the item is about, in the words a reader would use; this is what gets embedded. 1 byte to
-	// 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise.
+	// Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
+	// and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// Facts about the item that come back with it. At most 64 KiB as JSON, 256 keys counted over all
-	// levels, 4 levels deep; numbers are finite. INVALID_ARGUMENT otherwise.
+	// A JSON object with facts about the item, such as its price. Filters test them, and responses
+	// return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
+	// levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
+	// Default: no attributes.
 	Attributes *structpb.Struct `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"`
-	// From this moment on the item is no longer returned by any call, and it is deleted soon after.
-	// Must lie in the future when it is written (INVALID_ARGUMENT). Absent: the item stays.
+	// The time from which no call returns the item. Akin deletes the item soon after. It must lie in
+	// the future when it is written, and before the year 10000. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: the item does not expire.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Whether the item takes part in recommendations. Output only: ignored in requests.
+	// Output only. Whether the text of the item is embedded. Requests that set it are accepted, and
+	// the value is ignored.
 	State ItemState `protobuf:"varint,5,opt,name=state,proto3,enum=akin.v1.ItemState" json:"state,omitempty"`
-	// The sequence number of the write that made this version. Output only: ignored in requests.
+	// Output only. The sequence number of the write that stored this version of the item. Requests
+	// that set it are accepted, and the value is ignored.
 	Sequence int64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// When this version was written. Output only: ignored in requests.
+	// Output only. The time at which this version of the item was written. Requests that set it are
+	// accepted, and the value is ignored.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Why a PENDING item still waits for its vector; empty otherwise. Output only: ignored in requests.
+	// Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
+	// EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
+	// item is not pending. Requests that set it are accepted, and the value is ignored.
 	PendingReason string `protobuf:"bytes,8,opt,name=pending_reason,json=pendingReason,proto3" json:"pending_reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
+	// item is not pending. Requests that set it are accepted, and the value is ignored.
+	PendingMessage string `protobuf:"bytes,9,opt,name=pending_message,json=pendingMessage,proto3" json:"pending_message,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Item) Reset() {
@@ -189,21 +255,30 @@ func (x *Item) GetPendingReason() string {
 	return ""
 }
 
+func (x *Item) GetPendingMessage() string {
+	if x != nil {
+		return x.PendingMessage
+	}
+	return ""
+}
+
 // The outcome for one item of an import.
 type ItemResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id as the request gave it.
+	// The item_id of the request, cut to 256 characters.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The sequence number of the write; 0 if the item was refused.
+	// The sequence number of the write. 0 if the item was not stored.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The state of the stored item; UNSPECIFIED if the item was refused.
+	// The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored.
 	State ItemState `protobuf:"varint,3,opt,name=state,proto3,enum=akin.v1.ItemState" json:"state,omitempty"`
-	// A google.rpc.Code: 0 (OK) if the item is on disk, otherwise why it is not.
+	// The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
+	// validate_only is set and the item is valid.
 	Code int32 `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
-	// What is wrong, naming every field at fault; empty if the item is on disk.
-	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	// The google.rpc.ErrorInfo reason, such as INVALID_REQUEST; empty if the item is on disk.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The explanation of the error for people, which names every invalid field. Its wording can
+	// change. Empty if code is 0.
+	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,16 +341,16 @@ func (x *ItemResult) GetCode() int32 {
 	return 0
 }
 
-func (x *ItemResult) GetMessage() string {
+func (x *ItemResult) GetReason() string {
 	if x != nil {
-		return x.Message
+		return x.Reason
 	}
 	return ""
 }
 
-func (x *ItemResult) GetReason() string {
+func (x *ItemResult) GetMessage() string {
 	if x != nil {
-		return x.Reason
+		return x.Message
 	}
 	return ""
 }
@@ -284,7 +359,7 @@ var File_akin_v1_item_proto protoreflect.FileDescriptor
 
 const file_akin_v1_item_proto_rawDesc = "" +
 	"\n" +
-	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd3\x02\n" +
+	"\x12akin/v1/item.proto\x12\aakin.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x02\n" +
 	"\x04Item\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x127\n" +
@@ -297,19 +372,24 @@ const file_akin_v1_item_proto_rawDesc = "" +
 	"\bsequence\x18\x06 \x01(\x03R\bsequence\x12;\n" +
 	"\vupdate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\x12%\n" +
-	"\x0epending_reason\x18\b \x01(\tR\rpendingReason\"\xb1\x01\n" +
+	"\x0epending_reason\x18\b \x01(\tR\rpendingReason\x12'\n" +
+	"\x0fpending_message\x18\t \x01(\tR\x0ependingMessage\"\xb1\x01\n" +
 	"\n" +
 	"ItemResult\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12(\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x12.akin.v1.ItemStateR\x05state\x12\x12\n" +
-	"\x04code\x18\x04 \x01(\x05R\x04code\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason*W\n" +
+	"\x04code\x18\x04 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage*W\n" +
 	"\tItemState\x12\x1a\n" +
 	"\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ITEM_STATE_INDEXED\x10\x01\x12\x16\n" +
-	"\x12ITEM_STATE_PENDING\x10\x02B\x1e\n" +
+	"\x12ITEM_STATE_PENDING\x10\x02*N\n" +
+	"\bItemView\x12\x19\n" +
+	"\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fITEM_VIEW_BASIC\x10\x01\x12\x12\n" +
+	"\x0eITEM_VIEW_FULL\x10\x02B\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -325,20 +405,21 @@ func file_akin_v1_item_proto_rawDescGZIP() []byte {
 	return file_akin_v1_item_proto_rawDescData
 }
 
-var file_akin_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_akin_v1_item_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_akin_v1_item_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_akin_v1_item_proto_goTypes = []any{
 	(ItemState)(0),                // 0: akin.v1.ItemState
-	(*Item)(nil),                  // 1: akin.v1.Item
-	(*ItemResult)(nil),            // 2: akin.v1.ItemResult
-	(*structpb.Struct)(nil),       // 3: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(ItemView)(0),                 // 1: akin.v1.ItemView
+	(*Item)(nil),                  // 2: akin.v1.Item
+	(*ItemResult)(nil),            // 3: akin.v1.ItemResult
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_akin_v1_item_proto_depIdxs = []int32{
-	3, // 0: akin.v1.Item.attributes:type_name -> google.protobuf.Struct
-	4, // 1: akin.v1.Item.expire_time:type_name -> google.protobuf.Timestamp
+	4, // 0: akin.v1.Item.attributes:type_name -> google.protobuf.Struct
+	5, // 1: akin.v1.Item.expire_time:type_name -> google.protobuf.Timestamp
 	0, // 2: akin.v1.Item.state:type_name -> akin.v1.ItemState
-	4, // 3: akin.v1.Item.update_time:type_name -> google.protobuf.Timestamp
+	5, // 3: akin.v1.Item.update_time:type_name -> google.protobuf.Timestamp
 	0, // 4: akin.v1.ItemResult.state:type_name -> akin.v1.ItemState
 	5, // [5:5] is the sub-list for method output_type
 	5, // [5:5] is the sub-list for method input_type
@@ -357,7 +438,7 @@ func file_akin_v1_item_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_item_proto_rawDesc), len(file_akin_v1_item_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,

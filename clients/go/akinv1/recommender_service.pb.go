@@ -9,6 +9,7 @@ package akinv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,67 +22,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// How much of each recommended item to return.
-type ItemView int32
-
-const (
-	// Ids and scores only, which is fastest.
-	ItemView_ITEM_VIEW_UNSPECIFIED ItemView = 0
-	// The whole item. FAILED_PRECONDITION (ANSWER_TOO_LARGE) if the answer would exceed 16 MiB.
-	ItemView_ITEM_VIEW_FULL ItemView = 1
-)
-
-// Enum value maps for ItemView.
-var (
-	ItemView_name = map[int32]string{
-		0: "ITEM_VIEW_UNSPECIFIED",
-		1: "ITEM_VIEW_FULL",
-	}
-	ItemView_value = map[string]int32{
-		"ITEM_VIEW_UNSPECIFIED": 0,
-		"ITEM_VIEW_FULL":        1,
-	}
-)
-
-func (x ItemView) Enum() *ItemView {
-	p := new(ItemView)
-	*p = x
-	return p
-}
-
-func (x ItemView) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ItemView) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_recommender_service_proto_enumTypes[0].Descriptor()
-}
-
-func (ItemView) Type() protoreflect.EnumType {
-	return &file_akin_v1_recommender_service_proto_enumTypes[0]
-}
-
-func (x ItemView) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ItemView.Descriptor instead.
-func (ItemView) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{0}
-}
-
 // Request of UpsertItem.
 type UpsertItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The item. Required.
+	// Required. The item to store. Without it the call fails with INVALID_ARGUMENT.
 	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
-	// Fail and store nothing rather than keep the item as PENDING when its text cannot be embedded for
-	// now.
+	// If true, the call fails and stores nothing if the text cannot be embedded now. Default: false,
+	// the item is stored as pending.
 	RequireIndexed bool `protobuf:"varint,3,opt,name=require_indexed,json=requireIndexed,proto3" json:"require_indexed,omitempty"`
-	// Store only if the item's current sequence is this; 0 means only if there is no such item.
-	// ABORTED (SEQUENCE_MISMATCH) otherwise. Not negative (INVALID_ARGUMENT). Absent: store always.
+	// The sequence number that the stored item must have. 0 means that the item must not exist.
+	// Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+	// if the value is negative. Default: the call stores the item in any case.
 	ExpectedSequence *int64 `protobuf:"varint,4,opt,name=expected_sequence,json=expectedSequence,proto3,oneof" json:"expected_sequence,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -148,11 +101,12 @@ func (x *UpsertItemRequest) GetExpectedSequence() int64 {
 // Response of UpsertItem.
 type UpsertItemResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item as stored.
+	// The stored item.
 	Item *Item `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
-	// Whether this call had the text embedded; false if its vector was known already.
+	// True if this call embedded the text. False if the vectors of the text were known, or if the
+	// item is pending.
 	Embedded bool `protobuf:"varint,2,opt,name=embedded,proto3" json:"embedded,omitempty"`
-	// What embedding took.
+	// The embedding usage of the call.
 	Usage         *EmbeddingUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,18 +163,188 @@ func (x *UpsertItemResponse) GetUsage() *EmbeddingUsage {
 	return nil
 }
 
-// One message of the ImportItems request stream.
+// Request of UpdateItem.
+type UpdateItemRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The item_id of the item to change, and the new values of the fields in the mask.
+	// Fields outside of the mask are ignored. The changed item must keep the limits of Item.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
+	// The fields to change. A field in the mask that is not set in `item` is cleared, which is not
+	// possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
+	// The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
+	// more than 1,000 paths, or if a path is not one of the following.
+	//
+	// `text`: the text.
+	//
+	// `attributes`: all attributes. Attributes that `item` does not have are removed.
+	//
+	// `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
+	// removed if `item` does not have it. KEY is everything after the first dot and must not be
+	// empty, so that `attributes.size.width` is the key `size.width` and not a key inside `size`. The
+	// JSON form of a field mask can only express keys in snake_case; the binary form can express all
+	// keys.
+	//
+	// `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
+	//
+	// `*`: all of text, attributes and expire_time. It must be the only path.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
+	// no effect without a text in the mask. Default: false, the item is stored as pending.
+	RequireIndexed bool `protobuf:"varint,4,opt,name=require_indexed,json=requireIndexed,proto3" json:"require_indexed,omitempty"`
+	// The sequence number that the stored item must have. Otherwise the call fails with ABORTED
+	// (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+	// Default: the call changes the item in any case.
+	ExpectedSequence *int64 `protobuf:"varint,5,opt,name=expected_sequence,json=expectedSequence,proto3,oneof" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *UpdateItemRequest) Reset() {
+	*x = UpdateItemRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateItemRequest) ProtoMessage() {}
+
+func (x *UpdateItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateItemRequest.ProtoReflect.Descriptor instead.
+func (*UpdateItemRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *UpdateItemRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *UpdateItemRequest) GetItem() *Item {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *UpdateItemRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateItemRequest) GetRequireIndexed() bool {
+	if x != nil {
+		return x.RequireIndexed
+	}
+	return false
+}
+
+func (x *UpdateItemRequest) GetExpectedSequence() int64 {
+	if x != nil && x.ExpectedSequence != nil {
+		return *x.ExpectedSequence
+	}
+	return 0
+}
+
+// Response of UpdateItem.
+type UpdateItemResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole item as it is stored now.
+	Item *Item `protobuf:"bytes,1,opt,name=item,proto3" json:"item,omitempty"`
+	// True if this call embedded the text. False if the mask has no text, if the vectors of the text
+	// were known, or if the item is pending.
+	Embedded bool `protobuf:"varint,2,opt,name=embedded,proto3" json:"embedded,omitempty"`
+	// The embedding usage of the call.
+	Usage         *EmbeddingUsage `protobuf:"bytes,3,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateItemResponse) Reset() {
+	*x = UpdateItemResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateItemResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateItemResponse) ProtoMessage() {}
+
+func (x *UpdateItemResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateItemResponse.ProtoReflect.Descriptor instead.
+func (*UpdateItemResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UpdateItemResponse) GetItem() *Item {
+	if x != nil {
+		return x.Item
+	}
+	return nil
+}
+
+func (x *UpdateItemResponse) GetEmbedded() bool {
+	if x != nil {
+		return x.Embedded
+	}
+	return false
+}
+
+func (x *UpdateItemResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// One message of the request stream of ImportItems.
 type ImportItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The items, applied in order. At most 1,000 a message; the stream ends with INVALID_ARGUMENT
-	// otherwise.
+	// The items to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+	// with INVALID_ARGUMENT.
 	Items []*Item `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
-	// Refuse an item rather than keep it as PENDING when its text cannot be embedded for now.
+	// If true, items whose text cannot be embedded now are not stored. Default: false, they are
+	// stored as pending.
 	RequireIndexed bool `protobuf:"varint,3,opt,name=require_indexed,json=requireIndexed,proto3" json:"require_indexed,omitempty"`
-	// Only check the items and estimate what embedding them would take; store and embed nothing.
-	// Results then have no sequence and no state.
+	// If true, the call only validates the items and estimates the embedding usage. It embeds and
+	// stores nothing. Default: false.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,7 +352,7 @@ type ImportItemsRequest struct {
 
 func (x *ImportItemsRequest) Reset() {
 	*x = ImportItemsRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[2]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +364,7 @@ func (x *ImportItemsRequest) String() string {
 func (*ImportItemsRequest) ProtoMessage() {}
 
 func (x *ImportItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[2]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +377,7 @@ func (x *ImportItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportItemsRequest.ProtoReflect.Descriptor instead.
 func (*ImportItemsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ImportItemsRequest) GetCatalog() string {
@@ -284,12 +408,13 @@ func (x *ImportItemsRequest) GetValidateOnly() bool {
 	return false
 }
 
-// One message of the ImportItems response stream.
+// One message of the response stream of ImportItems.
 type ImportItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One result for each item of the request message, in order.
+	// The result of each item of the request message, in the same order. With validate_only, results
+	// have no sequence and no state.
 	Results []*ItemResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	// What embedding took; with validate_only an estimate of what it would take.
+	// The embedding usage of the request message. With validate_only, the estimated usage.
 	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,7 +422,7 @@ type ImportItemsResponse struct {
 
 func (x *ImportItemsResponse) Reset() {
 	*x = ImportItemsResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[3]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -309,7 +434,7 @@ func (x *ImportItemsResponse) String() string {
 func (*ImportItemsResponse) ProtoMessage() {}
 
 func (x *ImportItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[3]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -322,7 +447,7 @@ func (x *ImportItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportItemsResponse.ProtoReflect.Descriptor instead.
 func (*ImportItemsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ImportItemsResponse) GetResults() []*ItemResult {
@@ -342,17 +467,22 @@ func (x *ImportItemsResponse) GetUsage() *EmbeddingUsage {
 // Request of GetItem.
 type GetItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The item's id. Required.
-	ItemId        string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	// Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetItemRequest) Reset() {
 	*x = GetItemRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[4]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -364,7 +494,7 @@ func (x *GetItemRequest) String() string {
 func (*GetItemRequest) ProtoMessage() {}
 
 func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[4]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -377,7 +507,7 @@ func (x *GetItemRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemRequest.ProtoReflect.Descriptor instead.
 func (*GetItemRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetItemRequest) GetCatalog() string {
@@ -394,6 +524,13 @@ func (x *GetItemRequest) GetItemId() string {
 	return ""
 }
 
+func (x *GetItemRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of GetItem.
 type GetItemResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -405,7 +542,7 @@ type GetItemResponse struct {
 
 func (x *GetItemResponse) Reset() {
 	*x = GetItemResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[5]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +554,7 @@ func (x *GetItemResponse) String() string {
 func (*GetItemResponse) ProtoMessage() {}
 
 func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[5]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +567,7 @@ func (x *GetItemResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetItemResponse.ProtoReflect.Descriptor instead.
 func (*GetItemResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetItemResponse) GetItem() *Item {
@@ -440,34 +577,38 @@ func (x *GetItemResponse) GetItem() *Item {
 	return nil
 }
 
-// Request of DeleteItem.
-type DeleteItemRequest struct {
+// Request of BatchGetItems.
+type BatchGetItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The item's id. Required.
-	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// Reply OK if there is no such item.
-	AllowMissing  bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
+	// The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
+	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+	// INVALID_ARGUMENT.
+	ItemIds []string `protobuf:"bytes,2,rep,name=item_ids,json=itemIds,proto3" json:"item_ids,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *DeleteItemRequest) Reset() {
-	*x = DeleteItemRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[6]
+func (x *BatchGetItemsRequest) Reset() {
+	*x = BatchGetItemsRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeleteItemRequest) String() string {
+func (x *BatchGetItemsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeleteItemRequest) ProtoMessage() {}
+func (*BatchGetItemsRequest) ProtoMessage() {}
 
-func (x *DeleteItemRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[6]
+func (x *BatchGetItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -478,56 +619,58 @@ func (x *DeleteItemRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeleteItemRequest.ProtoReflect.Descriptor instead.
-func (*DeleteItemRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{6}
+// Deprecated: Use BatchGetItemsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetItemsRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *DeleteItemRequest) GetCatalog() string {
+func (x *BatchGetItemsRequest) GetCatalog() string {
 	if x != nil {
 		return x.Catalog
 	}
 	return ""
 }
 
-func (x *DeleteItemRequest) GetItemId() string {
+func (x *BatchGetItemsRequest) GetItemIds() []string {
 	if x != nil {
-		return x.ItemId
+		return x.ItemIds
 	}
-	return ""
+	return nil
 }
 
-func (x *DeleteItemRequest) GetAllowMissing() bool {
+func (x *BatchGetItemsRequest) GetMinSequence() int64 {
 	if x != nil {
-		return x.AllowMissing
+		return x.MinSequence
 	}
-	return false
+	return 0
 }
 
-// Response of DeleteItem.
-type DeleteItemResponse struct {
+// Response of BatchGetItems.
+type BatchGetItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The sequence number of the delete; 0 if there was nothing to delete.
-	Sequence      int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// The items that exist, in the order of the request.
+	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// The ids that have no item, in the order of the request.
+	MissingItemIds []string `protobuf:"bytes,2,rep,name=missing_item_ids,json=missingItemIds,proto3" json:"missing_item_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
-func (x *DeleteItemResponse) Reset() {
-	*x = DeleteItemResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[7]
+func (x *BatchGetItemsResponse) Reset() {
+	*x = BatchGetItemsResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *DeleteItemResponse) String() string {
+func (x *BatchGetItemsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*DeleteItemResponse) ProtoMessage() {}
+func (*BatchGetItemsResponse) ProtoMessage() {}
 
-func (x *DeleteItemResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[7]
+func (x *BatchGetItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,38 +681,50 @@ func (x *DeleteItemResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use DeleteItemResponse.ProtoReflect.Descriptor instead.
-func (*DeleteItemResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{7}
+// Deprecated: Use BatchGetItemsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetItemsResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *DeleteItemResponse) GetSequence() int64 {
+func (x *BatchGetItemsResponse) GetItems() []*Item {
 	if x != nil {
-		return x.Sequence
+		return x.Items
 	}
-	return 0
+	return nil
+}
+
+func (x *BatchGetItemsResponse) GetMissingItemIds() []string {
+	if x != nil {
+		return x.MissingItemIds
+	}
+	return nil
 }
 
 // Request of ListItems.
 type ListItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The most items to return; 0 means 100. At most 1,000 (INVALID_ARGUMENT). A page may hold fewer,
-	// so that it stays below 4 MiB; only an empty next_page_token means the end.
+	// The maximum number of items to return. It can be at most 1,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
+	// early, so that only an empty next_page_token marks the last page. Default: 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before; empty for the first. INVALID_ARGUMENT if it is not one, or
-	// belongs to another filter.
+	// The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+	// not valid or belongs to another catalog or filter. Default: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// List only items that pass. Absent: every item.
-	Filter        *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Only items that match this filter are considered. Default: all items.
+	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListItemsRequest) Reset() {
 	*x = ListItemsRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[8]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -581,7 +736,7 @@ func (x *ListItemsRequest) String() string {
 func (*ListItemsRequest) ProtoMessage() {}
 
 func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[8]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -594,7 +749,7 @@ func (x *ListItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsRequest.ProtoReflect.Descriptor instead.
 func (*ListItemsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{8}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListItemsRequest) GetCatalog() string {
@@ -625,14 +780,21 @@ func (x *ListItemsRequest) GetFilter() *Filter {
 	return nil
 }
 
+func (x *ListItemsRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of ListItems.
 type ListItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The items by ascending id, in byte order.
 	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// Give it as page_token to get the next page; empty on the last one.
+	// The page_token of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// How many items the catalog holds, or with a filter how many pass it.
+	// The total number of items over all pages.
 	TotalSize     int64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -640,7 +802,7 @@ type ListItemsResponse struct {
 
 func (x *ListItemsResponse) Reset() {
 	*x = ListItemsResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[9]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +814,7 @@ func (x *ListItemsResponse) String() string {
 func (*ListItemsResponse) ProtoMessage() {}
 
 func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[9]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +827,7 @@ func (x *ListItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListItemsResponse.ProtoReflect.Descriptor instead.
 func (*ListItemsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{9}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListItemsResponse) GetItems() []*Item {
@@ -689,20 +851,343 @@ func (x *ListItemsResponse) GetTotalSize() int64 {
 	return 0
 }
 
-// Request of UpsertUser.
-type UpsertUserRequest struct {
+// Request of DeleteItem.
+type DeleteItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The user. Required.
-	User          *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
+	// If true, deleting an item that does not exist succeeds. Default: false.
+	AllowMissing  bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *DeleteItemRequest) Reset() {
+	*x = DeleteItemRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteItemRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteItemRequest) ProtoMessage() {}
+
+func (x *DeleteItemRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteItemRequest.ProtoReflect.Descriptor instead.
+func (*DeleteItemRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DeleteItemRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *DeleteItemRequest) GetItemId() string {
+	if x != nil {
+		return x.ItemId
+	}
+	return ""
+}
+
+func (x *DeleteItemRequest) GetAllowMissing() bool {
+	if x != nil {
+		return x.AllowMissing
+	}
+	return false
+}
+
+// Response of DeleteItem.
+type DeleteItemResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sequence number of the deletion. 0 if the item did not exist.
+	Sequence      int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteItemResponse) Reset() {
+	*x = DeleteItemResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteItemResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteItemResponse) ProtoMessage() {}
+
+func (x *DeleteItemResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteItemResponse.ProtoReflect.Descriptor instead.
+func (*DeleteItemResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DeleteItemResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Request of BatchDeleteItems.
+type BatchDeleteItemsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The items to delete. Without it the call fails with INVALID_ARGUMENT.
+	//
+	// Types that are valid to be assigned to Selector:
+	//
+	//	*BatchDeleteItemsRequest_Ids
+	//	*BatchDeleteItemsRequest_Filter
+	Selector isBatchDeleteItemsRequest_Selector `protobuf_oneof:"selector"`
+	// If true, the call only counts the items that it would delete. Default: false.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteItemsRequest) Reset() {
+	*x = BatchDeleteItemsRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchDeleteItemsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchDeleteItemsRequest) ProtoMessage() {}
+
+func (x *BatchDeleteItemsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteItemsRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteItemsRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BatchDeleteItemsRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *BatchDeleteItemsRequest) GetSelector() isBatchDeleteItemsRequest_Selector {
+	if x != nil {
+		return x.Selector
+	}
+	return nil
+}
+
+func (x *BatchDeleteItemsRequest) GetIds() *ItemIds {
+	if x != nil {
+		if x, ok := x.Selector.(*BatchDeleteItemsRequest_Ids); ok {
+			return x.Ids
+		}
+	}
+	return nil
+}
+
+func (x *BatchDeleteItemsRequest) GetFilter() *Filter {
+	if x != nil {
+		if x, ok := x.Selector.(*BatchDeleteItemsRequest_Filter); ok {
+			return x.Filter
+		}
+	}
+	return nil
+}
+
+func (x *BatchDeleteItemsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type isBatchDeleteItemsRequest_Selector interface {
+	isBatchDeleteItemsRequest_Selector()
+}
+
+type BatchDeleteItemsRequest_Ids struct {
+	// Deletes the items with these ids.
+	Ids *ItemIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
+}
+
+type BatchDeleteItemsRequest_Filter struct {
+	// Deletes the items that match this filter, including pending items. A filter without
+	// conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
+}
+
+func (*BatchDeleteItemsRequest_Ids) isBatchDeleteItemsRequest_Selector() {}
+
+func (*BatchDeleteItemsRequest_Filter) isBatchDeleteItemsRequest_Selector() {}
+
+// A list of item ids.
+type ItemIds struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
+	// of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+	ItemIds       []string `protobuf:"bytes,1,rep,name=item_ids,json=itemIds,proto3" json:"item_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ItemIds) Reset() {
+	*x = ItemIds{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ItemIds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ItemIds) ProtoMessage() {}
+
+func (x *ItemIds) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ItemIds.ProtoReflect.Descriptor instead.
+func (*ItemIds) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ItemIds) GetItemIds() []string {
+	if x != nil {
+		return x.ItemIds
+	}
+	return nil
+}
+
+// Response of BatchDeleteItems.
+type BatchDeleteItemsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of deleted items. With validate_only, the number of items that would be deleted.
+	DeletedCount int64 `protobuf:"varint,1,opt,name=deleted_count,json=deletedCount,proto3" json:"deleted_count,omitempty"`
+	// The sequence number of the last deletion. 0 if nothing was deleted.
+	Sequence      int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteItemsResponse) Reset() {
+	*x = BatchDeleteItemsResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchDeleteItemsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchDeleteItemsResponse) ProtoMessage() {}
+
+func (x *BatchDeleteItemsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteItemsResponse.ProtoReflect.Descriptor instead.
+func (*BatchDeleteItemsResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *BatchDeleteItemsResponse) GetDeletedCount() int64 {
+	if x != nil {
+		return x.DeletedCount
+	}
+	return 0
+}
+
+func (x *BatchDeleteItemsResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Request of UpsertUser.
+type UpsertUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The user to store. Without it the call fails with INVALID_ARGUMENT.
+	User *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The sequence number that the stored user must have. 0 means that the user must not exist.
+	// Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+	// if the value is negative. Default: the call stores the user in any case.
+	ExpectedSequence *int64 `protobuf:"varint,3,opt,name=expected_sequence,json=expectedSequence,proto3,oneof" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
 func (x *UpsertUserRequest) Reset() {
 	*x = UpsertUserRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[10]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +1199,7 @@ func (x *UpsertUserRequest) String() string {
 func (*UpsertUserRequest) ProtoMessage() {}
 
 func (x *UpsertUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[10]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1212,7 @@ func (x *UpsertUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertUserRequest.ProtoReflect.Descriptor instead.
 func (*UpsertUserRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{10}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *UpsertUserRequest) GetCatalog() string {
@@ -744,12 +1229,19 @@ func (x *UpsertUserRequest) GetUser() *User {
 	return nil
 }
 
+func (x *UpsertUserRequest) GetExpectedSequence() int64 {
+	if x != nil && x.ExpectedSequence != nil {
+		return *x.ExpectedSequence
+	}
+	return 0
+}
+
 // Response of UpsertUser.
 type UpsertUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The user as stored.
+	// The stored user.
 	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	// What embedding the preferences took.
+	// The embedding usage of the call.
 	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -757,7 +1249,7 @@ type UpsertUserResponse struct {
 
 func (x *UpsertUserResponse) Reset() {
 	*x = UpsertUserResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[11]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +1261,7 @@ func (x *UpsertUserResponse) String() string {
 func (*UpsertUserResponse) ProtoMessage() {}
 
 func (x *UpsertUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[11]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +1274,7 @@ func (x *UpsertUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertUserResponse.ProtoReflect.Descriptor instead.
 func (*UpsertUserResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{11}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *UpsertUserResponse) GetUser() *User {
@@ -799,20 +1291,283 @@ func (x *UpsertUserResponse) GetUsage() *EmbeddingUsage {
 	return nil
 }
 
+// Request of UpdateUser.
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// Required. The user_id of the user to change, and the new values of the fields in the mask.
+	// Fields outside of the mask are ignored. The changed user must keep the limits of User.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	User *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
+	// `*` for both, which must be the only path. A list in the mask that is empty in `user` is
+	// cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
+	// if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+	// path.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// The sequence number that the stored user must have. Otherwise the call fails with ABORTED
+	// (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+	// Default: the call changes the user in any case.
+	ExpectedSequence *int64 `protobuf:"varint,4,opt,name=expected_sequence,json=expectedSequence,proto3,oneof" json:"expected_sequence,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UpdateUserRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+func (x *UpdateUserRequest) GetExpectedSequence() int64 {
+	if x != nil && x.ExpectedSequence != nil {
+		return *x.ExpectedSequence
+	}
+	return 0
+}
+
+// Response of UpdateUser.
+type UpdateUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The whole user as it is stored now.
+	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The embedding usage of the call.
+	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UpdateUserResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *UpdateUserResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// One message of the request stream of ImportUsers.
+type ImportUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The users to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+	// with INVALID_ARGUMENT.
+	Users []*User `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
+	// If true, the call only validates the users and estimates the embedding usage. It embeds and
+	// stores nothing. Default: false.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersRequest) Reset() {
+	*x = ImportUsersRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersRequest) ProtoMessage() {}
+
+func (x *ImportUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersRequest.ProtoReflect.Descriptor instead.
+func (*ImportUsersRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ImportUsersRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *ImportUsersRequest) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ImportUsersRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// One message of the response stream of ImportUsers.
+type ImportUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result of each user of the request message, in the same order. With validate_only, results
+	// have no sequence.
+	Results []*UserResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// The embedding usage of the request message. With validate_only, the estimated usage.
+	Usage         *EmbeddingUsage `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportUsersResponse) Reset() {
+	*x = ImportUsersResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportUsersResponse) ProtoMessage() {}
+
+func (x *ImportUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportUsersResponse.ProtoReflect.Descriptor instead.
+func (*ImportUsersResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ImportUsersResponse) GetResults() []*UserResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *ImportUsersResponse) GetUsage() *EmbeddingUsage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 // Request of GetUser.
 type GetUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The user's id. Required.
-	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[12]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +1579,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[12]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +1592,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{12}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetUserRequest) GetCatalog() string {
@@ -854,6 +1609,13 @@ func (x *GetUserRequest) GetUserId() string {
 	return ""
 }
 
+func (x *GetUserRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
 // Response of GetUser.
 type GetUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -865,7 +1627,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[13]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1639,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[13]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1652,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{13}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -900,20 +1662,165 @@ func (x *GetUserResponse) GetUser() *User {
 	return nil
 }
 
+// Request of ListUsers.
+type ListUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The maximum number of users to return. It can be at most 1,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
+	// early, so that only an empty next_page_token marks the last page. Default: 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+	// not valid or belongs to another catalog. Default: the first page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,4,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ListUsersRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUsersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
+}
+
+// Response of ListUsers.
+type ListUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The users by ascending id, in byte order.
+	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
+	// The page_token of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The total number of users over all pages.
+	TotalSize     int64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersResponse) Reset() {
+	*x = ListUsersResponse{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersResponse) ProtoMessage() {}
+
+func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
+func (*ListUsersResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListUsersResponse) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *ListUsersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListUsersResponse) GetTotalSize() int64 {
+	if x != nil {
+		return x.TotalSize
+	}
+	return 0
+}
+
 // Request of DeleteUser.
 type DeleteUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The user's id. Required.
-	UserId        string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+	// Otherwise the call fails with INVALID_ARGUMENT.
+	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// If true, deleting a user that does not exist succeeds. Default: false.
+	AllowMissing  bool `protobuf:"varint,3,opt,name=allow_missing,json=allowMissing,proto3" json:"allow_missing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[14]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1832,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[14]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1845,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{14}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteUserRequest) GetCatalog() string {
@@ -955,16 +1862,25 @@ func (x *DeleteUserRequest) GetUserId() string {
 	return ""
 }
 
+func (x *DeleteUserRequest) GetAllowMissing() bool {
+	if x != nil {
+		return x.AllowMissing
+	}
+	return false
+}
+
 // Response of DeleteUser.
 type DeleteUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sequence number of the deletion. 0 if the user did not exist.
+	Sequence      int64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[15]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1892,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[15]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,15 +1905,22 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{15}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DeleteUserResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
 }
 
 // Request of RecommendSimilar.
 type RecommendSimilarRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The catalog; empty means `default`.
+	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// What to find items for. Required.
+	// Required. The source to recommend items for. Without it the call fails with INVALID_ARGUMENT.
 	//
 	// Types that are valid to be assigned to Source:
 	//
@@ -1006,45 +1929,53 @@ type RecommendSimilarRequest struct {
 	//	*RecommendSimilarRequest_Text
 	//	*RecommendSimilarRequest_Examples
 	Source isRecommendSimilarRequest_Source `protobuf_oneof:"source"`
-	// The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT).
+	// The maximum number of recommendations to return. It can be at most 1,000 and must not be
+	// negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
 	Limit int32 `protobuf:"varint,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Return only items that pass. It is applied before the best are chosen, so the answer is full as
-	// long as enough items pass. Absent: every item.
+	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,7,opt,name=filter,proto3" json:"filter,omitempty"`
-	// Items that must not come back; ids that do not exist are fine. At most 10,000
-	// (INVALID_ARGUMENT).
+	// The ids of items that must not be recommended. They do not have to exist. There can be at most
+	// 10,000, and each must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: no items.
 	ExcludeItemIds []string `protobuf:"bytes,8,rep,name=exclude_item_ids,json=excludeItemIds,proto3" json:"exclude_item_ids,omitempty"`
-	// Return only items with at least this score. A finite number (INVALID_ARGUMENT). Absent: no
-	// bound.
+	// The minimum score of a recommendation. It must be finite. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: no minimum.
 	MinScore *float32 `protobuf:"fixed32,9,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
-	// How much the items shall differ from each other: 0 goes by the score alone, 1 takes after the
-	// best item what is least like those taken before, out of the best 100 (or 4 times the limit, if
-	// that is more; more still where max_similarity leaves some of them out). Items then come in the
-	// order in which they are taken. Between 0 and 1 (INVALID_ARGUMENT).
+	// How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
+	// score alone. 1 picks after the best item the items that are least similar to those picked
+	// before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
+	// returns items in the order in which it picks them. With max_similarity it picks from as many
+	// more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
+	// call fails with INVALID_ARGUMENT. Default: 0.
 	Diversity float32 `protobuf:"fixed32,10,opt,name=diversity,proto3" json:"diversity,omitempty"`
-	// Leave out an item that repeats a better one: the cosine of their vectors is at least this, and
-	// their texts are the same but for case and punctuation, or share at least 0.3 of the runs of
-	// three words that either has. Of long texts the first 5,000 characters, and the vector of the
-	// first passage, are compared. Others take its place, out of the best 4,096 at most. Between -1
-	// and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
+	// Excludes near-duplicates of better recommendations. An item is excluded if the cosine
+	// similarity of its vector to that of a better item is at least this value and the two texts are
+	// near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
+	// three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
+	// chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
+	// most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+	// near-duplicates are not excluded.
 	MaxSimilarity *float32 `protobuf:"fixed32,11,opt,name=max_similarity,json=maxSimilarity,proto3,oneof" json:"max_similarity,omitempty"`
-	// How much of each item to return.
-	View ItemView `protobuf:"varint,12,opt,name=view,proto3,enum=akin.v1.ItemView" json:"view,omitempty"`
-	// Answer only once the index has applied this write: the sequence of an earlier reply. Not
-	// negative and not beyond the last write (INVALID_ARGUMENT). 0: answer at once.
-	MinSequence int64 `protobuf:"varint,13,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// Score every item for a user or examples, rather than the nearest ones of each taste, where that
-	// differs.
+	// If true, each recommendation explains which parts of the source it is recommended for. Default:
+	// false.
+	Explain bool `protobuf:"varint,12,opt,name=explain,proto3" json:"explain,omitempty"`
+	// How much of each recommended item to return. For a value that is not listed in ItemView the
+	// call fails with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+	View ItemView `protobuf:"varint,13,opt,name=view,proto3,enum=akin.v1.ItemView" json:"view,omitempty"`
+	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
+	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,14,opt,name=exact,proto3" json:"exact,omitempty"`
-	// Tell for each item what it is recommended for, in reasons.
-	Explain       bool `protobuf:"varint,15,opt,name=explain,proto3" json:"explain,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does. It
+	// must not be negative or greater than that of the last write. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecommendSimilarRequest) Reset() {
 	*x = RecommendSimilarRequest{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[16]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1987,7 @@ func (x *RecommendSimilarRequest) String() string {
 func (*RecommendSimilarRequest) ProtoMessage() {}
 
 func (x *RecommendSimilarRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[16]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +2000,7 @@ func (x *RecommendSimilarRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendSimilarRequest.ProtoReflect.Descriptor instead.
 func (*RecommendSimilarRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{16}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RecommendSimilarRequest) GetCatalog() string {
@@ -1164,18 +2095,18 @@ func (x *RecommendSimilarRequest) GetMaxSimilarity() float32 {
 	return 0
 }
 
+func (x *RecommendSimilarRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 func (x *RecommendSimilarRequest) GetView() ItemView {
 	if x != nil {
 		return x.View
 	}
 	return ItemView_ITEM_VIEW_UNSPECIFIED
-}
-
-func (x *RecommendSimilarRequest) GetMinSequence() int64 {
-	if x != nil {
-		return x.MinSequence
-	}
-	return 0
 }
 
 func (x *RecommendSimilarRequest) GetExact() bool {
@@ -1185,11 +2116,11 @@ func (x *RecommendSimilarRequest) GetExact() bool {
 	return false
 }
 
-func (x *RecommendSimilarRequest) GetExplain() bool {
+func (x *RecommendSimilarRequest) GetMinSequence() int64 {
 	if x != nil {
-		return x.Explain
+		return x.MinSequence
 	}
-	return false
+	return 0
 }
 
 type isRecommendSimilarRequest_Source interface {
@@ -1197,23 +2128,25 @@ type isRecommendSimilarRequest_Source interface {
 }
 
 type RecommendSimilarRequest_ItemId struct {
-	// An item of the catalog; it never comes back itself.
+	// The id of an item. The item itself is never recommended.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_UserId struct {
-	// A user of the catalog; items the user liked never come back.
+	// The id of a user. Items that the user liked are never recommended.
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_Text struct {
-	// Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise. Of a text that is
-	// longer than 256 times what the model takes at once, evenly spread passages count.
+	// A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+	// with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
+	// at most 256 count, evenly spread over the text.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_Examples struct {
-	// Items and texts to be like, and others to be unlike; for someone who is no stored user.
+	// Items and texts that the recommendations should be like or unlike. Use it for someone who is
+	// not a stored user.
 	Examples *Examples `protobuf:"bytes,5,opt,name=examples,proto3,oneof"`
 }
 
@@ -1225,13 +2158,13 @@ func (*RecommendSimilarRequest_Text) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_Examples) isRecommendSimilarRequest_Source() {}
 
-// What to be like and what to be unlike. At most 100 in all, at least one (INVALID_ARGUMENT), with at
-// most 8 MiB of text.
+// Items and texts that recommendations should be like or unlike. There must be 1 to 100 examples in
+// total, with at most 8 MiB of text. Otherwise the call fails with INVALID_ARGUMENT.
 type Examples struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// To be like. Items among them never come back.
+	// The examples to be like. Items among them are never recommended.
 	Positive []*Example `protobuf:"bytes,1,rep,name=positive,proto3" json:"positive,omitempty"`
-	// To be unlike. Items among them never come back.
+	// The examples to be unlike. Items among them are never recommended.
 	Negative      []*Example `protobuf:"bytes,2,rep,name=negative,proto3" json:"negative,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1239,7 +2172,7 @@ type Examples struct {
 
 func (x *Examples) Reset() {
 	*x = Examples{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[17]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +2184,7 @@ func (x *Examples) String() string {
 func (*Examples) ProtoMessage() {}
 
 func (x *Examples) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[17]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +2197,7 @@ func (x *Examples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Examples.ProtoReflect.Descriptor instead.
 func (*Examples) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{17}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Examples) GetPositive() []*Example {
@@ -1281,18 +2214,18 @@ func (x *Examples) GetNegative() []*Example {
 	return nil
 }
 
-// One item or text.
+// One example.
 type Example struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Required.
+	// Required. The example. Without it the call fails with INVALID_ARGUMENT.
 	//
 	// Types that are valid to be assigned to Example:
 	//
 	//	*Example_ItemId
 	//	*Example_Text
 	Example isExample_Example `protobuf_oneof:"example"`
-	// How much it counts against the other examples. 0 means 1.0. Between 0 and 1000
-	// (INVALID_ARGUMENT).
+	// The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: 1.
 	Weight        float32 `protobuf:"fixed32,3,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1300,7 +2233,7 @@ type Example struct {
 
 func (x *Example) Reset() {
 	*x = Example{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[18]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +2245,7 @@ func (x *Example) String() string {
 func (*Example) ProtoMessage() {}
 
 func (x *Example) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[18]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +2258,7 @@ func (x *Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Example.ProtoReflect.Descriptor instead.
 func (*Example) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{18}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Example) GetExample() isExample_Example {
@@ -1365,13 +2298,15 @@ type isExample_Example interface {
 }
 
 type Example_ItemId struct {
-	// An item. One that the catalog does not have, or has no vector for yet, does not count and is
-	// named in missing_item_ids. 1 to 256 bytes of UTF-8, no control characters (INVALID_ARGUMENT).
+	// The id of an item. It must be 1 to 256 bytes of UTF-8 without control characters. Otherwise
+	// the call fails with INVALID_ARGUMENT. An item that does not exist or has no vector yet is
+	// ignored and listed in missing_item_ids.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 
 type Example_Text struct {
-	// Any text: 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT).
+	// A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+	// with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3,oneof"`
 }
 
@@ -1382,14 +2317,15 @@ func (*Example_Text) isExample_Example() {}
 // Response of RecommendSimilar.
 type RecommendSimilarResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Best first; equal scores by ascending item id. With diversity, in the order in which they were
-	// taken.
+	// The recommendations, best first. Equal scores are ordered by ascending item id. With diversity,
+	// the recommendations are in the order in which they were picked.
 	Recommendations []*Recommendation `protobuf:"bytes,1,rep,name=recommendations,proto3" json:"recommendations,omitempty"`
-	// Items the user liked, or examples, that are not in the index and so did not count.
+	// The ids of liked items or examples that were ignored because they do not exist or have no
+	// vector yet.
 	MissingItemIds []string `protobuf:"bytes,2,rep,name=missing_item_ids,json=missingItemIds,proto3" json:"missing_item_ids,omitempty"`
-	// The last write that the answer takes into account.
+	// The sequence number of the last write that the recommendations reflect.
 	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// What embedding the source took.
+	// The embedding usage of the call. Unset if the source has no text.
 	Usage         *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1397,7 +2333,7 @@ type RecommendSimilarResponse struct {
 
 func (x *RecommendSimilarResponse) Reset() {
 	*x = RecommendSimilarResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[19]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +2345,7 @@ func (x *RecommendSimilarResponse) String() string {
 func (*RecommendSimilarResponse) ProtoMessage() {}
 
 func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[19]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +2358,7 @@ func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendSimilarResponse.ProtoReflect.Descriptor instead.
 func (*RecommendSimilarResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{19}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RecommendSimilarResponse) GetRecommendations() []*Recommendation {
@@ -1456,16 +2392,18 @@ func (x *RecommendSimilarResponse) GetUsage() *EmbeddingUsage {
 // One recommended item.
 type Recommendation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id.
+	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// Similarity, higher is more similar. For an item or a text: the cosine of the two vectors, between
-	// -1 and 1. For a user or examples: a soft maximum of the cosines to each taste, with the catalog's
-	// mean vector taken out, less the same for dislikes; comparable within one answer only.
+	// The similarity to the source. A higher score is better. For an item or a text it is the cosine
+	// similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
+	// the cosine similarities to each liked part of the source, less the same for disliked parts,
+	// after the mean vector of the catalog is subtracted. Such scores are only comparable within one
+	// response.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
-	// With explain: what the item is recommended for, strongest first, at most 5. Dislikes are not
-	// told.
-	Reasons []*Reason `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// The item, if the view asks for it.
+	// The parts of the source that the item is recommended for, strongest first. There are at most 5,
+	// and none of them is a dislike. Empty unless `explain` is set.
+	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
+	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1473,7 +2411,7 @@ type Recommendation struct {
 
 func (x *Recommendation) Reset() {
 	*x = Recommendation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[20]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +2423,7 @@ func (x *Recommendation) String() string {
 func (*Recommendation) ProtoMessage() {}
 
 func (x *Recommendation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[20]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +2436,7 @@ func (x *Recommendation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recommendation.ProtoReflect.Descriptor instead.
 func (*Recommendation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{20}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Recommendation) GetItemId() string {
@@ -1515,9 +2453,9 @@ func (x *Recommendation) GetScore() float32 {
 	return 0
 }
 
-func (x *Recommendation) GetReasons() []*Reason {
+func (x *Recommendation) GetExplanations() []*Explanation {
 	if x != nil {
-		return x.Reasons
+		return x.Explanations
 	}
 	return nil
 }
@@ -1529,38 +2467,39 @@ func (x *Recommendation) GetItem() *Item {
 	return nil
 }
 
-// What an item is recommended for: one item or text of the source.
-type Reason struct {
+// One part of the source that an item is recommended for.
+type Explanation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always set.
+	// The part of the source. It is always set.
 	//
 	// Types that are valid to be assigned to Source:
 	//
-	//	*Reason_ItemId
-	//	*Reason_PreferenceText
-	Source isReason_Source `protobuf_oneof:"source"`
-	// The cosine between the recommended item and this, between -1 and 1. Where there are several
-	// sources, the catalog's mean vector is taken out of both.
+	//	*Explanation_ItemId
+	//	*Explanation_Text
+	Source isExplanation_Source `protobuf_oneof:"source"`
+	// The cosine similarity between the recommended item and this part of the source, between -1 and
+	// 1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
+	// first.
 	Similarity    float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Reason) Reset() {
-	*x = Reason{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[21]
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Reason) String() string {
+func (x *Explanation) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Reason) ProtoMessage() {}
+func (*Explanation) ProtoMessage() {}
 
-func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[21]
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,66 +2510,66 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Reason.ProtoReflect.Descriptor instead.
-func (*Reason) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{21}
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{34}
 }
 
-func (x *Reason) GetSource() isReason_Source {
+func (x *Explanation) GetSource() isExplanation_Source {
 	if x != nil {
 		return x.Source
 	}
 	return nil
 }
 
-func (x *Reason) GetItemId() string {
+func (x *Explanation) GetItemId() string {
 	if x != nil {
-		if x, ok := x.Source.(*Reason_ItemId); ok {
+		if x, ok := x.Source.(*Explanation_ItemId); ok {
 			return x.ItemId
 		}
 	}
 	return ""
 }
 
-func (x *Reason) GetPreferenceText() string {
+func (x *Explanation) GetText() string {
 	if x != nil {
-		if x, ok := x.Source.(*Reason_PreferenceText); ok {
-			return x.PreferenceText
+		if x, ok := x.Source.(*Explanation_Text); ok {
+			return x.Text
 		}
 	}
 	return ""
 }
 
-func (x *Reason) GetSimilarity() float32 {
+func (x *Explanation) GetSimilarity() float32 {
 	if x != nil {
 		return x.Similarity
 	}
 	return 0
 }
 
-type isReason_Source interface {
-	isReason_Source()
+type isExplanation_Source interface {
+	isExplanation_Source()
 }
 
-type Reason_ItemId struct {
-	// The item asked for, liked or given as an example.
+type Explanation_ItemId struct {
+	// The id of the source item, of a liked item or of an example.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 
-type Reason_PreferenceText struct {
-	// The text asked for, a taste in words or an example; cut after 200 characters.
-	PreferenceText string `protobuf:"bytes,2,opt,name=preference_text,json=preferenceText,proto3,oneof"`
+type Explanation_Text struct {
+	// The source text, a preference or an example, cut to 200 characters.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3,oneof"`
 }
 
-func (*Reason_ItemId) isReason_Source() {}
+func (*Explanation_ItemId) isExplanation_Source() {}
 
-func (*Reason_PreferenceText) isReason_Source() {}
+func (*Explanation_Text) isExplanation_Source() {}
 
 var File_akin_v1_recommender_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\n" +
-	"!akin/v1/recommender_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a\x12akin/v1/user.proto\"\xc1\x01\n" +
+	"!akin/v1/recommender_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a\x12akin/v1/user.proto\x1a google/protobuf/field_mask.proto\"\xc1\x01\n" +
 	"\x11UpsertItemRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
 	"\x04item\x18\x02 \x01(\v2\r.akin.v1.ItemR\x04item\x12'\n" +
@@ -1638,6 +2577,18 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\x11expected_sequence\x18\x04 \x01(\x03H\x00R\x10expectedSequence\x88\x01\x01B\x14\n" +
 	"\x12_expected_sequence\"\x82\x01\n" +
 	"\x12UpsertItemResponse\x12!\n" +
+	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\x12\x1a\n" +
+	"\bembedded\x18\x02 \x01(\bR\bembedded\x12-\n" +
+	"\x05usage\x18\x03 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\xfe\x01\n" +
+	"\x11UpdateItemRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
+	"\x04item\x18\x02 \x01(\v2\r.akin.v1.ItemR\x04item\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12'\n" +
+	"\x0frequire_indexed\x18\x04 \x01(\bR\x0erequireIndexed\x120\n" +
+	"\x11expected_sequence\x18\x05 \x01(\x03H\x00R\x10expectedSequence\x88\x01\x01B\x14\n" +
+	"\x12_expected_sequence\"\x82\x01\n" +
+	"\x12UpdateItemResponse\x12!\n" +
 	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\x12\x1a\n" +
 	"\bembedded\x18\x02 \x01(\bR\bembedded\x12-\n" +
 	"\x05usage\x18\x03 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\xa1\x01\n" +
@@ -1648,44 +2599,98 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"s\n" +
 	"\x13ImportItemsResponse\x12-\n" +
 	"\aresults\x18\x01 \x03(\v2\x13.akin.v1.ItemResultR\aresults\x12-\n" +
-	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"C\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"f\n" +
 	"\x0eGetItemRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
-	"\aitem_id\x18\x02 \x01(\tR\x06itemId\"4\n" +
+	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12!\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"4\n" +
 	"\x0fGetItemResponse\x12!\n" +
-	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"k\n" +
-	"\x11DeleteItemRequest\x12\x18\n" +
-	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
-	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12#\n" +
-	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
-	"\x12DeleteItemResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\x91\x01\n" +
+	"\x04item\x18\x01 \x01(\v2\r.akin.v1.ItemR\x04item\"n\n" +
+	"\x14BatchGetItemsRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
+	"\bitem_ids\x18\x02 \x03(\tR\aitemIds\x12!\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"f\n" +
+	"\x15BatchGetItemsResponse\x12#\n" +
+	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12(\n" +
+	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\"\xb4\x01\n" +
 	"\x10ListItemsRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\x12'\n" +
-	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\"\x7f\n" +
+	"\x06filter\x18\x04 \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12!\n" +
+	"\fmin_sequence\x18\x05 \x01(\x03R\vminSequence\"\x7f\n" +
 	"\x11ListItemsResponse\x12#\n" +
 	"\x05items\x18\x01 \x03(\v2\r.akin.v1.ItemR\x05items\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
 	"\n" +
-	"total_size\x18\x03 \x01(\x03R\ttotalSize\"P\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"k\n" +
+	"\x11DeleteItemRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
+	"\aitem_id\x18\x02 \x01(\tR\x06itemId\x12#\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
+	"\x12DeleteItemResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xb5\x01\n" +
+	"\x17BatchDeleteItemsRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12$\n" +
+	"\x03ids\x18\x02 \x01(\v2\x10.akin.v1.ItemIdsH\x00R\x03ids\x12)\n" +
+	"\x06filter\x18\x03 \x01(\v2\x0f.akin.v1.FilterH\x00R\x06filter\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnlyB\n" +
+	"\n" +
+	"\bselector\"$\n" +
+	"\aItemIds\x12\x19\n" +
+	"\bitem_ids\x18\x01 \x03(\tR\aitemIds\"[\n" +
+	"\x18BatchDeleteItemsResponse\x12#\n" +
+	"\rdeleted_count\x18\x01 \x01(\x03R\fdeletedCount\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\"\x98\x01\n" +
 	"\x11UpsertUserRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
-	"\x04user\x18\x02 \x01(\v2\r.akin.v1.UserR\x04user\"f\n" +
+	"\x04user\x18\x02 \x01(\v2\r.akin.v1.UserR\x04user\x120\n" +
+	"\x11expected_sequence\x18\x03 \x01(\x03H\x00R\x10expectedSequence\x88\x01\x01B\x14\n" +
+	"\x12_expected_sequence\"f\n" +
 	"\x12UpsertUserResponse\x12!\n" +
 	"\x04user\x18\x01 \x01(\v2\r.akin.v1.UserR\x04user\x12-\n" +
-	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"C\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\xd5\x01\n" +
+	"\x11UpdateUserRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
+	"\x04user\x18\x02 \x01(\v2\r.akin.v1.UserR\x04user\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x120\n" +
+	"\x11expected_sequence\x18\x04 \x01(\x03H\x00R\x10expectedSequence\x88\x01\x01B\x14\n" +
+	"\x12_expected_sequence\"f\n" +
+	"\x12UpdateUserResponse\x12!\n" +
+	"\x04user\x18\x01 \x01(\v2\r.akin.v1.UserR\x04user\x12-\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"x\n" +
+	"\x12ImportUsersRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12#\n" +
+	"\x05users\x18\x02 \x03(\v2\r.akin.v1.UserR\x05users\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"s\n" +
+	"\x13ImportUsersResponse\x12-\n" +
+	"\aresults\x18\x01 \x03(\v2\x13.akin.v1.UserResultR\aresults\x12-\n" +
+	"\x05usage\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"f\n" +
 	"\x0eGetUserRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
-	"\auser_id\x18\x02 \x01(\tR\x06userId\"4\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12!\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"4\n" +
 	"\x0fGetUserResponse\x12!\n" +
-	"\x04user\x18\x01 \x01(\v2\r.akin.v1.UserR\x04user\"F\n" +
+	"\x04user\x18\x01 \x01(\v2\r.akin.v1.UserR\x04user\"\x8b\x01\n" +
+	"\x10ListUsersRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
+	"\fmin_sequence\x18\x04 \x01(\x03R\vminSequence\"\x7f\n" +
+	"\x11ListUsersResponse\x12#\n" +
+	"\x05users\x18\x01 \x03(\v2\r.akin.v1.UserR\x05users\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1d\n" +
+	"\n" +
+	"total_size\x18\x03 \x01(\x03R\ttotalSize\"k\n" +
 	"\x11DeleteUserRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x17\n" +
-	"\auser_id\x18\x02 \x01(\tR\x06userId\"\x14\n" +
-	"\x12DeleteUserResponse\"\xaa\x04\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
+	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
+	"\x12DeleteUserResponse\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xaa\x04\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
@@ -1698,11 +2703,11 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\tmin_score\x18\t \x01(\x02H\x01R\bminScore\x88\x01\x01\x12\x1c\n" +
 	"\tdiversity\x18\n" +
 	" \x01(\x02R\tdiversity\x12*\n" +
-	"\x0emax_similarity\x18\v \x01(\x02H\x02R\rmaxSimilarity\x88\x01\x01\x12%\n" +
-	"\x04view\x18\f \x01(\x0e2\x11.akin.v1.ItemViewR\x04view\x12!\n" +
-	"\fmin_sequence\x18\r \x01(\x03R\vminSequence\x12\x14\n" +
-	"\x05exact\x18\x0e \x01(\bR\x05exact\x12\x18\n" +
-	"\aexplain\x18\x0f \x01(\bR\aexplainB\b\n" +
+	"\x0emax_similarity\x18\v \x01(\x02H\x02R\rmaxSimilarity\x88\x01\x01\x12\x18\n" +
+	"\aexplain\x18\f \x01(\bR\aexplain\x12%\n" +
+	"\x04view\x18\r \x01(\x0e2\x11.akin.v1.ItemViewR\x04view\x12\x14\n" +
+	"\x05exact\x18\x0e \x01(\bR\x05exact\x12!\n" +
+	"\fmin_sequence\x18\x0f \x01(\x03R\vminSequenceB\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
@@ -1719,33 +2724,38 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\x0frecommendations\x18\x01 \x03(\v2\x17.akin.v1.RecommendationR\x0frecommendations\x12(\n" +
 	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
-	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x8d\x01\n" +
+	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x9c\x01\n" +
 	"\x0eRecommendation\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x14\n" +
-	"\x05score\x18\x02 \x01(\x02R\x05score\x12)\n" +
-	"\areasons\x18\x03 \x03(\v2\x0f.akin.v1.ReasonR\areasons\x12!\n" +
-	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"x\n" +
-	"\x06Reason\x12\x19\n" +
-	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12)\n" +
-	"\x0fpreference_text\x18\x02 \x01(\tH\x00R\x0epreferenceText\x12\x1e\n" +
+	"\x05score\x18\x02 \x01(\x02R\x05score\x128\n" +
+	"\fexplanations\x18\x03 \x03(\v2\x14.akin.v1.ExplanationR\fexplanations\x12!\n" +
+	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"h\n" +
+	"\vExplanation\x12\x19\n" +
+	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12\x14\n" +
+	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x02R\n" +
 	"similarityB\b\n" +
-	"\x06source*9\n" +
-	"\bItemView\x12\x19\n" +
-	"\x15ITEM_VIEW_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eITEM_VIEW_FULL\x10\x012\x97\x05\n" +
+	"\x06source2\xe0\b\n" +
 	"\x12RecommenderService\x12E\n" +
 	"\n" +
-	"UpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12L\n" +
-	"\vImportItems\x12\x1b.akin.v1.ImportItemsRequest\x1a\x1c.akin.v1.ImportItemsResponse(\x010\x01\x12<\n" +
-	"\aGetItem\x12\x17.akin.v1.GetItemRequest\x1a\x18.akin.v1.GetItemResponse\x12E\n" +
+	"UpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12E\n" +
 	"\n" +
-	"DeleteItem\x12\x1a.akin.v1.DeleteItemRequest\x1a\x1b.akin.v1.DeleteItemResponse\x12B\n" +
+	"UpdateItem\x12\x1a.akin.v1.UpdateItemRequest\x1a\x1b.akin.v1.UpdateItemResponse\x12L\n" +
+	"\vImportItems\x12\x1b.akin.v1.ImportItemsRequest\x1a\x1c.akin.v1.ImportItemsResponse(\x010\x01\x12<\n" +
+	"\aGetItem\x12\x17.akin.v1.GetItemRequest\x1a\x18.akin.v1.GetItemResponse\x12N\n" +
+	"\rBatchGetItems\x12\x1d.akin.v1.BatchGetItemsRequest\x1a\x1e.akin.v1.BatchGetItemsResponse\x12B\n" +
 	"\tListItems\x12\x19.akin.v1.ListItemsRequest\x1a\x1a.akin.v1.ListItemsResponse\x12E\n" +
 	"\n" +
-	"UpsertUser\x12\x1a.akin.v1.UpsertUserRequest\x1a\x1b.akin.v1.UpsertUserResponse\x12<\n" +
-	"\aGetUser\x12\x17.akin.v1.GetUserRequest\x1a\x18.akin.v1.GetUserResponse\x12E\n" +
+	"DeleteItem\x12\x1a.akin.v1.DeleteItemRequest\x1a\x1b.akin.v1.DeleteItemResponse\x12W\n" +
+	"\x10BatchDeleteItems\x12 .akin.v1.BatchDeleteItemsRequest\x1a!.akin.v1.BatchDeleteItemsResponse\x12E\n" +
+	"\n" +
+	"UpsertUser\x12\x1a.akin.v1.UpsertUserRequest\x1a\x1b.akin.v1.UpsertUserResponse\x12E\n" +
+	"\n" +
+	"UpdateUser\x12\x1a.akin.v1.UpdateUserRequest\x1a\x1b.akin.v1.UpdateUserResponse\x12L\n" +
+	"\vImportUsers\x12\x1b.akin.v1.ImportUsersRequest\x1a\x1c.akin.v1.ImportUsersResponse(\x010\x01\x12<\n" +
+	"\aGetUser\x12\x17.akin.v1.GetUserRequest\x1a\x18.akin.v1.GetUserResponse\x12B\n" +
+	"\tListUsers\x12\x19.akin.v1.ListUsersRequest\x1a\x1a.akin.v1.ListUsersResponse\x12E\n" +
 	"\n" +
 	"DeleteUser\x12\x1a.akin.v1.DeleteUserRequest\x1a\x1b.akin.v1.DeleteUserResponse\x12W\n" +
 	"\x10RecommendSimilar\x12 .akin.v1.RecommendSimilarRequest\x1a!.akin.v1.RecommendSimilarResponseB\x1e\n" +
@@ -1764,84 +2774,125 @@ func file_akin_v1_recommender_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_recommender_service_proto_rawDescData
 }
 
-var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_akin_v1_recommender_service_proto_goTypes = []any{
-	(ItemView)(0),                    // 0: akin.v1.ItemView
-	(*UpsertItemRequest)(nil),        // 1: akin.v1.UpsertItemRequest
-	(*UpsertItemResponse)(nil),       // 2: akin.v1.UpsertItemResponse
-	(*ImportItemsRequest)(nil),       // 3: akin.v1.ImportItemsRequest
-	(*ImportItemsResponse)(nil),      // 4: akin.v1.ImportItemsResponse
-	(*GetItemRequest)(nil),           // 5: akin.v1.GetItemRequest
-	(*GetItemResponse)(nil),          // 6: akin.v1.GetItemResponse
-	(*DeleteItemRequest)(nil),        // 7: akin.v1.DeleteItemRequest
-	(*DeleteItemResponse)(nil),       // 8: akin.v1.DeleteItemResponse
-	(*ListItemsRequest)(nil),         // 9: akin.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),        // 10: akin.v1.ListItemsResponse
-	(*UpsertUserRequest)(nil),        // 11: akin.v1.UpsertUserRequest
-	(*UpsertUserResponse)(nil),       // 12: akin.v1.UpsertUserResponse
-	(*GetUserRequest)(nil),           // 13: akin.v1.GetUserRequest
-	(*GetUserResponse)(nil),          // 14: akin.v1.GetUserResponse
-	(*DeleteUserRequest)(nil),        // 15: akin.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),       // 16: akin.v1.DeleteUserResponse
-	(*RecommendSimilarRequest)(nil),  // 17: akin.v1.RecommendSimilarRequest
-	(*Examples)(nil),                 // 18: akin.v1.Examples
-	(*Example)(nil),                  // 19: akin.v1.Example
-	(*RecommendSimilarResponse)(nil), // 20: akin.v1.RecommendSimilarResponse
-	(*Recommendation)(nil),           // 21: akin.v1.Recommendation
-	(*Reason)(nil),                   // 22: akin.v1.Reason
-	(*Item)(nil),                     // 23: akin.v1.Item
-	(*EmbeddingUsage)(nil),           // 24: akin.v1.EmbeddingUsage
-	(*ItemResult)(nil),               // 25: akin.v1.ItemResult
-	(*Filter)(nil),                   // 26: akin.v1.Filter
-	(*User)(nil),                     // 27: akin.v1.User
+	(*UpsertItemRequest)(nil),        // 0: akin.v1.UpsertItemRequest
+	(*UpsertItemResponse)(nil),       // 1: akin.v1.UpsertItemResponse
+	(*UpdateItemRequest)(nil),        // 2: akin.v1.UpdateItemRequest
+	(*UpdateItemResponse)(nil),       // 3: akin.v1.UpdateItemResponse
+	(*ImportItemsRequest)(nil),       // 4: akin.v1.ImportItemsRequest
+	(*ImportItemsResponse)(nil),      // 5: akin.v1.ImportItemsResponse
+	(*GetItemRequest)(nil),           // 6: akin.v1.GetItemRequest
+	(*GetItemResponse)(nil),          // 7: akin.v1.GetItemResponse
+	(*BatchGetItemsRequest)(nil),     // 8: akin.v1.BatchGetItemsRequest
+	(*BatchGetItemsResponse)(nil),    // 9: akin.v1.BatchGetItemsResponse
+	(*ListItemsRequest)(nil),         // 10: akin.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),        // 11: akin.v1.ListItemsResponse
+	(*DeleteItemRequest)(nil),        // 12: akin.v1.DeleteItemRequest
+	(*DeleteItemResponse)(nil),       // 13: akin.v1.DeleteItemResponse
+	(*BatchDeleteItemsRequest)(nil),  // 14: akin.v1.BatchDeleteItemsRequest
+	(*ItemIds)(nil),                  // 15: akin.v1.ItemIds
+	(*BatchDeleteItemsResponse)(nil), // 16: akin.v1.BatchDeleteItemsResponse
+	(*UpsertUserRequest)(nil),        // 17: akin.v1.UpsertUserRequest
+	(*UpsertUserResponse)(nil),       // 18: akin.v1.UpsertUserResponse
+	(*UpdateUserRequest)(nil),        // 19: akin.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 20: akin.v1.UpdateUserResponse
+	(*ImportUsersRequest)(nil),       // 21: akin.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),      // 22: akin.v1.ImportUsersResponse
+	(*GetUserRequest)(nil),           // 23: akin.v1.GetUserRequest
+	(*GetUserResponse)(nil),          // 24: akin.v1.GetUserResponse
+	(*ListUsersRequest)(nil),         // 25: akin.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 26: akin.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),        // 27: akin.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),       // 28: akin.v1.DeleteUserResponse
+	(*RecommendSimilarRequest)(nil),  // 29: akin.v1.RecommendSimilarRequest
+	(*Examples)(nil),                 // 30: akin.v1.Examples
+	(*Example)(nil),                  // 31: akin.v1.Example
+	(*RecommendSimilarResponse)(nil), // 32: akin.v1.RecommendSimilarResponse
+	(*Recommendation)(nil),           // 33: akin.v1.Recommendation
+	(*Explanation)(nil),              // 34: akin.v1.Explanation
+	(*Item)(nil),                     // 35: akin.v1.Item
+	(*EmbeddingUsage)(nil),           // 36: akin.v1.EmbeddingUsage
+	(*fieldmaskpb.FieldMask)(nil),    // 37: google.protobuf.FieldMask
+	(*ItemResult)(nil),               // 38: akin.v1.ItemResult
+	(*Filter)(nil),                   // 39: akin.v1.Filter
+	(*User)(nil),                     // 40: akin.v1.User
+	(*UserResult)(nil),               // 41: akin.v1.UserResult
+	(ItemView)(0),                    // 42: akin.v1.ItemView
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
-	23, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
-	23, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
-	24, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	23, // 3: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
-	25, // 4: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
-	24, // 5: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	23, // 6: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
-	26, // 7: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
-	23, // 8: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
-	27, // 9: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
-	27, // 10: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
-	24, // 11: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	27, // 12: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
-	18, // 13: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
-	26, // 14: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	0,  // 15: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
-	19, // 16: akin.v1.Examples.positive:type_name -> akin.v1.Example
-	19, // 17: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	21, // 18: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	24, // 19: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	22, // 20: akin.v1.Recommendation.reasons:type_name -> akin.v1.Reason
-	23, // 21: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	1,  // 22: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	3,  // 23: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	5,  // 24: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	7,  // 25: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	9,  // 26: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	11, // 27: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	13, // 28: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	15, // 29: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	17, // 30: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	2,  // 31: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	4,  // 32: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	6,  // 33: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	8,  // 34: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	10, // 35: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	12, // 36: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	14, // 37: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	16, // 38: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	20, // 39: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	31, // [31:40] is the sub-list for method output_type
-	22, // [22:31] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	35, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
+	35, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
+	36, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	35, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
+	37, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
+	35, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
+	36, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	35, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
+	38, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
+	36, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	35, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
+	35, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
+	39, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
+	35, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
+	15, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
+	39, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
+	40, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
+	40, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
+	36, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	40, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
+	37, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	40, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
+	36, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	40, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
+	41, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
+	36, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	40, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
+	40, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
+	30, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
+	39, // 29: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	42, // 30: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	31, // 31: akin.v1.Examples.positive:type_name -> akin.v1.Example
+	31, // 32: akin.v1.Examples.negative:type_name -> akin.v1.Example
+	33, // 33: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	36, // 34: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	34, // 35: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	35, // 36: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	0,  // 37: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	2,  // 38: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	4,  // 39: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	6,  // 40: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	8,  // 41: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	10, // 42: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	12, // 43: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	14, // 44: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	17, // 45: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	19, // 46: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	21, // 47: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	23, // 48: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	25, // 49: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	27, // 50: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	29, // 51: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	1,  // 52: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	3,  // 53: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	5,  // 54: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	7,  // 55: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	9,  // 56: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	11, // 57: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	13, // 58: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	16, // 59: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	18, // 60: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	20, // 61: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	22, // 62: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	24, // 63: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	26, // 64: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	28, // 65: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	32, // 66: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	52, // [52:67] is the sub-list for method output_type
+	37, // [37:52] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -1854,33 +2905,39 @@ func file_akin_v1_recommender_service_proto_init() {
 	file_akin_v1_item_proto_init()
 	file_akin_v1_user_proto_init()
 	file_akin_v1_recommender_service_proto_msgTypes[0].OneofWrappers = []any{}
-	file_akin_v1_recommender_service_proto_msgTypes[16].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[2].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[14].OneofWrappers = []any{
+		(*BatchDeleteItemsRequest_Ids)(nil),
+		(*BatchDeleteItemsRequest_Filter)(nil),
+	}
+	file_akin_v1_recommender_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[19].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[29].OneofWrappers = []any{
 		(*RecommendSimilarRequest_ItemId)(nil),
 		(*RecommendSimilarRequest_UserId)(nil),
 		(*RecommendSimilarRequest_Text)(nil),
 		(*RecommendSimilarRequest_Examples)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{
 		(*Example_ItemId)(nil),
 		(*Example_Text)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[21].OneofWrappers = []any{
-		(*Reason_ItemId)(nil),
-		(*Reason_PreferenceText)(nil),
+	file_akin_v1_recommender_service_proto_msgTypes[34].OneofWrappers = []any{
+		(*Explanation_ItemId)(nil),
+		(*Explanation_Text)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_recommender_service_proto_rawDesc), len(file_akin_v1_recommender_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   22,
+			NumEnums:      0,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_akin_v1_recommender_service_proto_goTypes,
 		DependencyIndexes: file_akin_v1_recommender_service_proto_depIdxs,
-		EnumInfos:         file_akin_v1_recommender_service_proto_enumTypes,
 		MessageInfos:      file_akin_v1_recommender_service_proto_msgTypes,
 	}.Build()
 	File_akin_v1_recommender_service_proto = out.File

@@ -20,12 +20,18 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	RecommenderService_UpsertItem_FullMethodName       = "/akin.v1.RecommenderService/UpsertItem"
+	RecommenderService_UpdateItem_FullMethodName       = "/akin.v1.RecommenderService/UpdateItem"
 	RecommenderService_ImportItems_FullMethodName      = "/akin.v1.RecommenderService/ImportItems"
 	RecommenderService_GetItem_FullMethodName          = "/akin.v1.RecommenderService/GetItem"
-	RecommenderService_DeleteItem_FullMethodName       = "/akin.v1.RecommenderService/DeleteItem"
+	RecommenderService_BatchGetItems_FullMethodName    = "/akin.v1.RecommenderService/BatchGetItems"
 	RecommenderService_ListItems_FullMethodName        = "/akin.v1.RecommenderService/ListItems"
+	RecommenderService_DeleteItem_FullMethodName       = "/akin.v1.RecommenderService/DeleteItem"
+	RecommenderService_BatchDeleteItems_FullMethodName = "/akin.v1.RecommenderService/BatchDeleteItems"
 	RecommenderService_UpsertUser_FullMethodName       = "/akin.v1.RecommenderService/UpsertUser"
+	RecommenderService_UpdateUser_FullMethodName       = "/akin.v1.RecommenderService/UpdateUser"
+	RecommenderService_ImportUsers_FullMethodName      = "/akin.v1.RecommenderService/ImportUsers"
 	RecommenderService_GetUser_FullMethodName          = "/akin.v1.RecommenderService/GetUser"
+	RecommenderService_ListUsers_FullMethodName        = "/akin.v1.RecommenderService/ListUsers"
 	RecommenderService_DeleteUser_FullMethodName       = "/akin.v1.RecommenderService/DeleteUser"
 	RecommenderService_RecommendSimilar_FullMethodName = "/akin.v1.RecommenderService/RecommendSimilar"
 )
@@ -34,51 +40,115 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Texts in, recommendations out.
+// Stores items and users, and recommends items.
 //
-// Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-// A request message is at most 16 MiB (INVALID_ARGUMENT).
+// Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+// starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+// with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 //
-// A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-// see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+// Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+// write that fails has changed nothing, except where a method says otherwise. After a broken
+// connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+// a server share one increasing series of sequence numbers, and a write returns its own. To read it
+// from another process over the same data, pass that number as min_sequence.
 //
-// Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-// fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-// server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-// that the key is not good for with PERMISSION_DENIED.
+// Messages: a request or response message has at most 16 MiB. A larger request fails with
+// INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+// your client to accept responses of that size, because the default of gRPC is 4 MiB.
+//
+// Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+// comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+// comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+// error carries google.rpc.RetryInfo.
+//
+// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+// disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+// (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+// database is damaged (STORE_CORRUPTED).
+//
+// Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+// (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+// other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+// `read`, and all others need the scope `write`.
 type RecommenderServiceClient interface {
-	// Stores an item, replacing the one with the same id.
+	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
-	// If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-	// possible; until then recommendations go by the text it had before, if any. With require_indexed
-	// the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-	// item's.
+	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+	// background. Until then recommendations use the previous text of the item, if it had one. With
+	// require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+	// FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+	// the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+	// expected_sequence.
 	UpsertItem(ctx context.Context, in *UpsertItemRequest, opts ...grpc.CallOption) (*UpsertItemResponse, error)
-	// Stores many items: one reply for each request message, in order. One bad item fails alone, in
-	// its ItemResult. Send several messages ahead of their replies for speed.
-	ImportItems(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportItemsRequest, ImportItemsResponse], error)
-	// Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none.
-	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
-	// Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set.
-	DeleteItem(ctx context.Context, in *DeleteItemRequest, opts ...grpc.CallOption) (*DeleteItemResponse, error)
-	// Lists items by ascending id, a page at a time.
-	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (*ListItemsResponse, error)
-	// Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-	// preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-	// if the operator must do something about it first.
-	UpsertUser(ctx context.Context, in *UpsertUserRequest, opts ...grpc.CallOption) (*UpsertUserResponse, error)
-	// Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
-	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
-	// Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
-	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error)
-	// Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+	// Changes some fields of an item. The fields outside of the update mask keep their values, and
+	// concurrent updates of different fields do not overwrite each other. Every successful call is a
+	// write with a sequence number of its own, even if it changes no value.
 	//
-	// NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+	// text in the mask the item keeps its state, and nothing is embedded.
+	//
+	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+	// expected_sequence.
+	UpdateItem(ctx context.Context, in *UpdateItemRequest, opts ...grpc.CallOption) (*UpdateItemResponse, error)
+	// Stores many items, each like UpsertItem does. Each request message gets one response message,
+	// in order. An invalid item does not affect the others; its ItemResult contains the error. For
+	// speed, send several messages before you read their responses.
+	ImportItems(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportItemsRequest, ImportItemsResponse], error)
+	// Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist.
+	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
+	// Gets many items by their ids. Ids without an item are listed in the response and are not an
+	// error.
+	BatchGetItems(ctx context.Context, in *BatchGetItemsRequest, opts ...grpc.CallOption) (*BatchGetItemsResponse, error)
+	// Lists the items of a catalog by ascending id, page by page.
+	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (*ListItemsResponse, error)
+	// Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+	// unless allow_missing is set.
+	DeleteItem(ctx context.Context, in *DeleteItemRequest, opts ...grpc.CallOption) (*DeleteItemResponse, error)
+	// Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+	//
+	// A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+	// the items that match when it starts, except items that are written during the call. It deletes
+	// them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+	// again to delete the rest.
+	BatchDeleteItems(ctx context.Context, in *BatchDeleteItemsRequest, opts ...grpc.CallOption) (*BatchDeleteItemsResponse, error)
+	// Stores a user. It replaces the user with the same id, or creates the user.
+	//
+	// The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+	// preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+	// if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+	// a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+	// expected_sequence.
+	UpsertUser(ctx context.Context, in *UpsertUserRequest, opts ...grpc.CallOption) (*UpsertUserResponse, error)
+	// Changes some fields of a user. The fields outside of the update mask keep their values. Every
+	// successful call is a write with a sequence number of its own, even if it changes no value.
+	//
+	// Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+	// not possible. Unchanged preferences cost nothing, because their vectors are known.
+	//
+	// The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+	// expected_sequence.
+	UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error)
+	// Stores many users, each like UpsertUser does. Each request message gets one response message,
+	// in order. An invalid user does not affect the others; its UserResult contains the error. For
+	// speed, send several messages before you read their responses.
+	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
+	// Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
+	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
+	// Lists the users of a catalog by ascending id, page by page.
+	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
+	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+	// unless allow_missing is set.
+	DeleteUser(ctx context.Context, in *DeleteUserRequest, opts ...grpc.CallOption) (*DeleteUserResponse, error)
+	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
+	//
+	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+	// pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+	// BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+	// model rejects a text.
 	RecommendSimilar(ctx context.Context, in *RecommendSimilarRequest, opts ...grpc.CallOption) (*RecommendSimilarResponse, error)
 }
 
@@ -94,6 +164,16 @@ func (c *recommenderServiceClient) UpsertItem(ctx context.Context, in *UpsertIte
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpsertItemResponse)
 	err := c.cc.Invoke(ctx, RecommenderService_UpsertItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) UpdateItem(ctx context.Context, in *UpdateItemRequest, opts ...grpc.CallOption) (*UpdateItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateItemResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_UpdateItem_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -123,10 +203,10 @@ func (c *recommenderServiceClient) GetItem(ctx context.Context, in *GetItemReque
 	return out, nil
 }
 
-func (c *recommenderServiceClient) DeleteItem(ctx context.Context, in *DeleteItemRequest, opts ...grpc.CallOption) (*DeleteItemResponse, error) {
+func (c *recommenderServiceClient) BatchGetItems(ctx context.Context, in *BatchGetItemsRequest, opts ...grpc.CallOption) (*BatchGetItemsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(DeleteItemResponse)
-	err := c.cc.Invoke(ctx, RecommenderService_DeleteItem_FullMethodName, in, out, cOpts...)
+	out := new(BatchGetItemsResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_BatchGetItems_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +223,26 @@ func (c *recommenderServiceClient) ListItems(ctx context.Context, in *ListItemsR
 	return out, nil
 }
 
+func (c *recommenderServiceClient) DeleteItem(ctx context.Context, in *DeleteItemRequest, opts ...grpc.CallOption) (*DeleteItemResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteItemResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_DeleteItem_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) BatchDeleteItems(ctx context.Context, in *BatchDeleteItemsRequest, opts ...grpc.CallOption) (*BatchDeleteItemsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BatchDeleteItemsResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_BatchDeleteItems_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recommenderServiceClient) UpsertUser(ctx context.Context, in *UpsertUserRequest, opts ...grpc.CallOption) (*UpsertUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpsertUserResponse)
@@ -153,10 +253,43 @@ func (c *recommenderServiceClient) UpsertUser(ctx context.Context, in *UpsertUse
 	return out, nil
 }
 
+func (c *recommenderServiceClient) UpdateUser(ctx context.Context, in *UpdateUserRequest, opts ...grpc.CallOption) (*UpdateUserResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateUserResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_UpdateUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RecommenderService_ServiceDesc.Streams[1], RecommenderService_ImportUsers_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ImportUsersRequest, ImportUsersResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecommenderService_ImportUsersClient = grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse]
+
 func (c *recommenderServiceClient) GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetUserResponse)
 	err := c.cc.Invoke(ctx, RecommenderService_GetUser_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *recommenderServiceClient) ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListUsersResponse)
+	err := c.cc.Invoke(ctx, RecommenderService_ListUsers_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,51 +320,115 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 // All implementations must embed UnimplementedRecommenderServiceServer
 // for forward compatibility.
 //
-// Texts in, recommendations out.
+// Stores items and users, and recommends items.
 //
-// Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-// (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-// A request message is at most 16 MiB (INVALID_ARGUMENT).
+// Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+// starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+// with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 //
-// A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-// see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+// Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+// write that fails has changed nothing, except where a method says otherwise. After a broken
+// connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+// a server share one increasing series of sequence numbers, and a write returns its own. To read it
+// from another process over the same data, pass that number as min_sequence.
 //
-// Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-// fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-// the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-// server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-// that the key is not good for with PERMISSION_DENIED.
+// Messages: a request or response message has at most 16 MiB. A larger request fails with
+// INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+// your client to accept responses of that size, because the default of gRPC is 4 MiB.
+//
+// Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+// comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+// comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+// error carries google.rpc.RetryInfo.
+//
+// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+// disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+// (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+// database is damaged (STORE_CORRUPTED).
+//
+// Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+// (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+// other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+// `read`, and all others need the scope `write`.
 type RecommenderServiceServer interface {
-	// Stores an item, replacing the one with the same id.
+	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
-	// If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-	// possible; until then recommendations go by the text it had before, if any. With require_indexed
-	// the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-	// item's.
+	// If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+	// background. Until then recommendations use the previous text of the item, if it had one. With
+	// require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+	// FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+	// the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+	// expected_sequence.
 	UpsertItem(context.Context, *UpsertItemRequest) (*UpsertItemResponse, error)
-	// Stores many items: one reply for each request message, in order. One bad item fails alone, in
-	// its ItemResult. Send several messages ahead of their replies for speed.
-	ImportItems(grpc.BidiStreamingServer[ImportItemsRequest, ImportItemsResponse]) error
-	// Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none.
-	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
-	// Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set.
-	DeleteItem(context.Context, *DeleteItemRequest) (*DeleteItemResponse, error)
-	// Lists items by ascending id, a page at a time.
-	ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error)
-	// Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-	// preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-	// if the operator must do something about it first.
-	UpsertUser(context.Context, *UpsertUserRequest) (*UpsertUserResponse, error)
-	// Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
-	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
-	// Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
-	DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error)
-	// Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+	// Changes some fields of an item. The fields outside of the update mask keep their values, and
+	// concurrent updates of different fields do not overwrite each other. Every successful call is a
+	// write with a sequence number of its own, even if it changes no value.
 	//
-	// NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+	// text in the mask the item keeps its state, and nothing is embedded.
+	//
+	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+	// expected_sequence.
+	UpdateItem(context.Context, *UpdateItemRequest) (*UpdateItemResponse, error)
+	// Stores many items, each like UpsertItem does. Each request message gets one response message,
+	// in order. An invalid item does not affect the others; its ItemResult contains the error. For
+	// speed, send several messages before you read their responses.
+	ImportItems(grpc.BidiStreamingServer[ImportItemsRequest, ImportItemsResponse]) error
+	// Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist.
+	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
+	// Gets many items by their ids. Ids without an item are listed in the response and are not an
+	// error.
+	BatchGetItems(context.Context, *BatchGetItemsRequest) (*BatchGetItemsResponse, error)
+	// Lists the items of a catalog by ascending id, page by page.
+	ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error)
+	// Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+	// unless allow_missing is set.
+	DeleteItem(context.Context, *DeleteItemRequest) (*DeleteItemResponse, error)
+	// Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+	//
+	// A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+	// the items that match when it starts, except items that are written during the call. It deletes
+	// them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+	// again to delete the rest.
+	BatchDeleteItems(context.Context, *BatchDeleteItemsRequest) (*BatchDeleteItemsResponse, error)
+	// Stores a user. It replaces the user with the same id, or creates the user.
+	//
+	// The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+	// preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+	// if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+	// a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+	// expected_sequence.
+	UpsertUser(context.Context, *UpsertUserRequest) (*UpsertUserResponse, error)
+	// Changes some fields of a user. The fields outside of the update mask keep their values. Every
+	// successful call is a write with a sequence number of its own, even if it changes no value.
+	//
+	// Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+	// not possible. Unchanged preferences cost nothing, because their vectors are known.
+	//
+	// The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+	// expected_sequence.
+	UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error)
+	// Stores many users, each like UpsertUser does. Each request message gets one response message,
+	// in order. An invalid user does not affect the others; its UserResult contains the error. For
+	// speed, send several messages before you read their responses.
+	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
+	// Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
+	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
+	// Lists the users of a catalog by ascending id, page by page.
+	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
+	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+	// unless allow_missing is set.
+	DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error)
+	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
+	//
+	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+	// pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+	// BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+	// model rejects a text.
 	RecommendSimilar(context.Context, *RecommendSimilarRequest) (*RecommendSimilarResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }
@@ -246,23 +443,41 @@ type UnimplementedRecommenderServiceServer struct{}
 func (UnimplementedRecommenderServiceServer) UpsertItem(context.Context, *UpsertItemRequest) (*UpsertItemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpsertItem not implemented")
 }
+func (UnimplementedRecommenderServiceServer) UpdateItem(context.Context, *UpdateItemRequest) (*UpdateItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateItem not implemented")
+}
 func (UnimplementedRecommenderServiceServer) ImportItems(grpc.BidiStreamingServer[ImportItemsRequest, ImportItemsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportItems not implemented")
 }
 func (UnimplementedRecommenderServiceServer) GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetItem not implemented")
 }
-func (UnimplementedRecommenderServiceServer) DeleteItem(context.Context, *DeleteItemRequest) (*DeleteItemResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method DeleteItem not implemented")
+func (UnimplementedRecommenderServiceServer) BatchGetItems(context.Context, *BatchGetItemsRequest) (*BatchGetItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchGetItems not implemented")
 }
 func (UnimplementedRecommenderServiceServer) ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListItems not implemented")
 }
+func (UnimplementedRecommenderServiceServer) DeleteItem(context.Context, *DeleteItemRequest) (*DeleteItemResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteItem not implemented")
+}
+func (UnimplementedRecommenderServiceServer) BatchDeleteItems(context.Context, *BatchDeleteItemsRequest) (*BatchDeleteItemsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method BatchDeleteItems not implemented")
+}
 func (UnimplementedRecommenderServiceServer) UpsertUser(context.Context, *UpsertUserRequest) (*UpsertUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpsertUser not implemented")
 }
+func (UnimplementedRecommenderServiceServer) UpdateUser(context.Context, *UpdateUserRequest) (*UpdateUserResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateUser not implemented")
+}
+func (UnimplementedRecommenderServiceServer) ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error {
+	return status.Error(codes.Unimplemented, "method ImportUsers not implemented")
+}
 func (UnimplementedRecommenderServiceServer) GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetUser not implemented")
+}
+func (UnimplementedRecommenderServiceServer) ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListUsers not implemented")
 }
 func (UnimplementedRecommenderServiceServer) DeleteUser(context.Context, *DeleteUserRequest) (*DeleteUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteUser not implemented")
@@ -309,6 +524,24 @@ func _RecommenderService_UpsertItem_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_UpdateItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).UpdateItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_UpdateItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).UpdateItem(ctx, req.(*UpdateItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecommenderService_ImportItems_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(RecommenderServiceServer).ImportItems(&grpc.GenericServerStream[ImportItemsRequest, ImportItemsResponse]{ServerStream: stream})
 }
@@ -334,20 +567,20 @@ func _RecommenderService_GetItem_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
-func _RecommenderService_DeleteItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(DeleteItemRequest)
+func _RecommenderService_BatchGetItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchGetItemsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(RecommenderServiceServer).DeleteItem(ctx, in)
+		return srv.(RecommenderServiceServer).BatchGetItems(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: RecommenderService_DeleteItem_FullMethodName,
+		FullMethod: RecommenderService_BatchGetItems_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(RecommenderServiceServer).DeleteItem(ctx, req.(*DeleteItemRequest))
+		return srv.(RecommenderServiceServer).BatchGetItems(ctx, req.(*BatchGetItemsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -370,6 +603,42 @@ func _RecommenderService_ListItems_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_DeleteItem_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteItemRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).DeleteItem(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_DeleteItem_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).DeleteItem(ctx, req.(*DeleteItemRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_BatchDeleteItems_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BatchDeleteItemsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).BatchDeleteItems(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_BatchDeleteItems_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).BatchDeleteItems(ctx, req.(*BatchDeleteItemsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecommenderService_UpsertUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpsertUserRequest)
 	if err := dec(in); err != nil {
@@ -388,6 +657,31 @@ func _RecommenderService_UpsertUser_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RecommenderService_UpdateUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateUserRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).UpdateUser(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_UpdateUser_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).UpdateUser(ctx, req.(*UpdateUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_ImportUsers_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(RecommenderServiceServer).ImportUsers(&grpc.GenericServerStream[ImportUsersRequest, ImportUsersResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RecommenderService_ImportUsersServer = grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]
+
 func _RecommenderService_GetUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetUserRequest)
 	if err := dec(in); err != nil {
@@ -402,6 +696,24 @@ func _RecommenderService_GetUser_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RecommenderServiceServer).GetUser(ctx, req.(*GetUserRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RecommenderService_ListUsers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListUsersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecommenderServiceServer).ListUsers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecommenderService_ListUsers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecommenderServiceServer).ListUsers(ctx, req.(*ListUsersRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -454,24 +766,44 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RecommenderService_UpsertItem_Handler,
 		},
 		{
+			MethodName: "UpdateItem",
+			Handler:    _RecommenderService_UpdateItem_Handler,
+		},
+		{
 			MethodName: "GetItem",
 			Handler:    _RecommenderService_GetItem_Handler,
 		},
 		{
-			MethodName: "DeleteItem",
-			Handler:    _RecommenderService_DeleteItem_Handler,
+			MethodName: "BatchGetItems",
+			Handler:    _RecommenderService_BatchGetItems_Handler,
 		},
 		{
 			MethodName: "ListItems",
 			Handler:    _RecommenderService_ListItems_Handler,
 		},
 		{
+			MethodName: "DeleteItem",
+			Handler:    _RecommenderService_DeleteItem_Handler,
+		},
+		{
+			MethodName: "BatchDeleteItems",
+			Handler:    _RecommenderService_BatchDeleteItems_Handler,
+		},
+		{
 			MethodName: "UpsertUser",
 			Handler:    _RecommenderService_UpsertUser_Handler,
 		},
 		{
+			MethodName: "UpdateUser",
+			Handler:    _RecommenderService_UpdateUser_Handler,
+		},
+		{
 			MethodName: "GetUser",
 			Handler:    _RecommenderService_GetUser_Handler,
+		},
+		{
+			MethodName: "ListUsers",
+			Handler:    _RecommenderService_ListUsers_Handler,
 		},
 		{
 			MethodName: "DeleteUser",
@@ -486,6 +818,12 @@ var RecommenderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ImportItems",
 			Handler:       _RecommenderService_ImportItems_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "ImportUsers",
+			Handler:       _RecommenderService_ImportUsers_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

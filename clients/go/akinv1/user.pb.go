@@ -22,21 +22,30 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Someone to recommend to: tastes in words, and items they liked.
+// Someone to recommend items to, described by preferences in words and by the items they liked.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's name for the user. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-	// characters. INVALID_ARGUMENT otherwise.
+	// Required. The id of the user, chosen by the caller and unique within the catalog. It must be 1
+	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Tastes in words. At most 100, and 8 MiB of text in all. INVALID_ARGUMENT otherwise.
+	// The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
 	Preferences []*Preference `protobuf:"bytes,2,rep,name=preferences,proto3" json:"preferences,omitempty"`
-	// Items the user liked, oldest first. They need not exist yet, and never come back as
-	// recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise. 256
-	// less the number of preferences count when items are ranked: the heaviest, of those the latest.
-	// Of those that count, the oldest has a quarter of the weight of the latest.
+	// The items that the user liked, oldest first. They do not have to exist yet, and they are never
+	// recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
+	// fails with INVALID_ARGUMENT. Default: no liked items.
+	//
+	// A recommendation uses at most 256 preferences and liked items: all preferences, and then the
+	// liked items with the largest absolute weights, the latest first among equal weights. The
+	// weights of those items decline with age, down to a quarter for the oldest.
 	LikedItems []*LikedItem `protobuf:"bytes,3,rep,name=liked_items,json=likedItems,proto3" json:"liked_items,omitempty"`
-	// When the user was last written. Output only: ignored in requests.
-	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	// Output only. The sequence number of the write that stored this version of the user. Requests
+	// that set it are accepted, and the value is ignored.
+	Sequence int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Output only. The time at which this version of the user was written. Requests that set it are
+	// accepted, and the value is ignored.
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -92,6 +101,13 @@ func (x *User) GetLikedItems() []*LikedItem {
 	return nil
 }
 
+func (x *User) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
 func (x *User) GetUpdateTime() *timestamppb.Timestamp {
 	if x != nil {
 		return x.UpdateTime
@@ -99,13 +115,15 @@ func (x *User) GetUpdateTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// One taste in words.
+// One preference of a user in words.
 type Preference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the user likes or dislikes. 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise.
+	// Required. The text that describes what the user likes or dislikes. It must be 1 byte to 1 MiB
+	// of UTF-8 and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	// How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-	// Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+	// The weight relative to the other preferences and liked items of the user. A negative weight is
+	// a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+	// Default: 1.
 	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -155,13 +173,15 @@ func (x *Preference) GetWeight() float32 {
 	return 0
 }
 
-// One item the user liked.
+// One item that a user liked.
 type LikedItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The item's id. 1 to 256 bytes of UTF-8, no control characters. INVALID_ARGUMENT otherwise.
+	// Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+	// Otherwise the call fails with INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-	// Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+	// The weight relative to the other preferences and liked items of the user. A negative weight is
+	// a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+	// Default: 1.
 	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -211,17 +231,102 @@ func (x *LikedItem) GetWeight() float32 {
 	return 0
 }
 
+// The outcome for one user of an import.
+type UserResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user_id of the request, cut to 256 characters.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The sequence number of the write. 0 if the user was not stored.
+	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
+	// validate_only is set and the user is valid.
+	Code int32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
+	// The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0.
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The explanation of the error for people, which names every invalid field. Its wording can
+	// change. Empty if code is 0.
+	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserResult) Reset() {
+	*x = UserResult{}
+	mi := &file_akin_v1_user_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserResult) ProtoMessage() {}
+
+func (x *UserResult) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_user_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserResult.ProtoReflect.Descriptor instead.
+func (*UserResult) Descriptor() ([]byte, []int) {
+	return file_akin_v1_user_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UserResult) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UserResult) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *UserResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *UserResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *UserResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
 var File_akin_v1_user_proto protoreflect.FileDescriptor
 
 const file_akin_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x12akin/v1/user.proto\x12\aakin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
+	"\x12akin/v1/user.proto\x12\aakin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe4\x01\n" +
 	"\x04User\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x125\n" +
 	"\vpreferences\x18\x02 \x03(\v2\x13.akin.v1.PreferenceR\vpreferences\x123\n" +
 	"\vliked_items\x18\x03 \x03(\v2\x12.akin.v1.LikedItemR\n" +
-	"likedItems\x12;\n" +
-	"\vupdate_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"likedItems\x12\x1a\n" +
+	"\bsequence\x18\x04 \x01(\x03R\bsequence\x12;\n" +
+	"\vupdate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"updateTime\"8\n" +
 	"\n" +
 	"Preference\x12\x12\n" +
@@ -229,7 +334,14 @@ const file_akin_v1_user_proto_rawDesc = "" +
 	"\x06weight\x18\x02 \x01(\x02R\x06weight\"<\n" +
 	"\tLikedItem\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x16\n" +
-	"\x06weight\x18\x02 \x01(\x02R\x06weightB\x1e\n" +
+	"\x06weight\x18\x02 \x01(\x02R\x06weight\"\x87\x01\n" +
+	"\n" +
+	"UserResult\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessageB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 
@@ -245,17 +357,18 @@ func file_akin_v1_user_proto_rawDescGZIP() []byte {
 	return file_akin_v1_user_proto_rawDescData
 }
 
-var file_akin_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_akin_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_akin_v1_user_proto_goTypes = []any{
 	(*User)(nil),                  // 0: akin.v1.User
 	(*Preference)(nil),            // 1: akin.v1.Preference
 	(*LikedItem)(nil),             // 2: akin.v1.LikedItem
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*UserResult)(nil),            // 3: akin.v1.UserResult
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_akin_v1_user_proto_depIdxs = []int32{
 	1, // 0: akin.v1.User.preferences:type_name -> akin.v1.Preference
 	2, // 1: akin.v1.User.liked_items:type_name -> akin.v1.LikedItem
-	3, // 2: akin.v1.User.update_time:type_name -> google.protobuf.Timestamp
+	4, // 2: akin.v1.User.update_time:type_name -> google.protobuf.Timestamp
 	3, // [3:3] is the sub-list for method output_type
 	3, // [3:3] is the sub-list for method input_type
 	3, // [3:3] is the sub-list for extension type_name
@@ -274,7 +387,7 @@ func file_akin_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_user_proto_rawDesc), len(file_akin_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

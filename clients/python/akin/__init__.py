@@ -7,16 +7,16 @@
         for hit in client.recommend_similar(text="jogging in the rain").recommendations:
             print(hit.item_id, hit.score)
 
-`Client` blocks and `AsyncClient` is for asyncio; both have the same methods, deadlines, retries and
-errors. Methods return the messages of `akin.v1`; this package exports their types. `akin.options`
-documents the keyword options of the methods, `akin.filters` builds filters.
+`Client` blocks, and `AsyncClient` is for asyncio. Both have the same methods, deadlines, retries
+and errors. Methods return the messages of `akin.v1`, and this package exports their types.
+`akin.options` documents the keyword options of the methods, and `akin.filters` builds filters.
 """
 
 from akin import filters, options
 from akin._async.client import AsyncClient
 from akin._errors import AkinError, Violation
 from akin._policy import Tls
-from akin._requests import examples, item
+from akin._requests import examples, item, user
 from akin._sync.client import Client
 from akin.options import ModelOptions
 from akin.v1.analysis_service_pb2 import (
@@ -25,45 +25,73 @@ from akin.v1.analysis_service_pb2 import (
     ClusterItem,
     ClusterItemsResponse,
     ClusterPoint,
+    Coverage,
     DuplicateGroup,
+    DuplicateGroups,
     DuplicateItem,
-    Extent,
+    DuplicatesProgress,
     FindDuplicatesResponse,
     FindOutliersResponse,
     Label,
+    Neighbor,
     Outlier,
     Passage,
     SearchPassagesResponse,
-    Voter,
 )
 from akin.v1.catalog_service_pb2 import (
     Catalog,
+    DailyUsage,
     EmbeddingSpace,
     EstimateReembeddingResponse,
+    IndexStats,
+    PendingItems,
     Reembedding,
     ReembeddingState,
     VectorStorage,
 )
-from akin.v1.embedding_usage_pb2 import EmbeddingUsage
-from akin.v1.filter_pb2 import Condition, Filter, Range
-from akin.v1.item_pb2 import Item, ItemResult, ItemState
+from akin.v1.embedding_usage_pb2 import (
+    EmbeddingUsage,
+)
+from akin.v1.filter_pb2 import (
+    Condition,
+    Filter,
+    Range,
+)
+from akin.v1.item_pb2 import (
+    Item,
+    ItemResult,
+    ItemState,
+    ItemView,
+)
 from akin.v1.recommender_service_pb2 import (
+    BatchDeleteItemsResponse,
+    BatchGetItemsResponse,
     Example,
     Examples,
+    Explanation,
     ImportItemsResponse,
-    ItemView,
+    ImportUsersResponse,
     ListItemsResponse,
-    Reason,
+    ListUsersResponse,
     Recommendation,
     RecommendSimilarResponse,
+    UpdateItemResponse,
+    UpdateUserResponse,
     UpsertItemResponse,
     UpsertUserResponse,
 )
-from akin.v1.user_pb2 import LikedItem, Preference, User
+from akin.v1.user_pb2 import (
+    LikedItem,
+    Preference,
+    User,
+    UserResult,
+)
 
 __all__ = [
     "AkinError",
     "AsyncClient",
+    "BatchDeleteItemsResponse",
+    "BatchGetItemsResponse",
     "Catalog",
     "ClassifyTextResponse",
     "Client",
@@ -72,18 +100,24 @@ __all__ = [
     "ClusterItemsResponse",
     "ClusterPoint",
     "Condition",
+    "Coverage",
+    "DailyUsage",
     "DuplicateGroup",
+    "DuplicateGroups",
     "DuplicateItem",
+    "DuplicatesProgress",
     "EmbeddingSpace",
     "EmbeddingUsage",
     "EstimateReembeddingResponse",
     "Example",
     "Examples",
-    "Extent",
+    "Explanation",
     "Filter",
     "FindDuplicatesResponse",
     "FindOutliersResponse",
     "ImportItemsResponse",
+    "ImportUsersResponse",
+    "IndexStats",
     "Item",
     "ItemResult",
     "ItemState",
@@ -91,26 +125,31 @@ __all__ = [
     "Label",
     "LikedItem",
     "ListItemsResponse",
+    "ListUsersResponse",
     "ModelOptions",
+    "Neighbor",
     "Outlier",
     "Passage",
+    "PendingItems",
     "Preference",
     "Range",
-    "Reason",
     "RecommendSimilarResponse",
     "Recommendation",
     "Reembedding",
     "ReembeddingState",
     "SearchPassagesResponse",
     "Tls",
+    "UpdateItemResponse",
+    "UpdateUserResponse",
     "UpsertItemResponse",
     "UpsertUserResponse",
     "User",
+    "UserResult",
     "VectorStorage",
     "Violation",
-    "Voter",
     "examples",
     "filters",
     "item",
     "options",
+    "user",
 ]

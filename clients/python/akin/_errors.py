@@ -46,15 +46,15 @@ class AkinError(Exception):
 
 
 def decode(error: grpc.RpcError) -> AkinError:
-    """Converts the error of a gRPC call, asyncio or blocking, to an AkinError."""
+    """Convert the error of a gRPC call, asyncio or blocking, to an AkinError."""
     # Both kinds of call errors have these methods; their common base class does not.
     call: grpc.Call = error  # type: ignore[assignment]
-    decoded = AkinError(call.code(), call.details() or "")
+    akin_error = AkinError(call.code(), call.details() or "")
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
             with suppress(DecodeError):  # a proxy may have changed the bytes
-                _add_details(decoded, status_pb2.Status.FromString(value))
-    return decoded
+                _add_details(akin_error, status_pb2.Status.FromString(value))
+    return akin_error
 
 
 def _add_details(error: AkinError, status: status_pb2.Status) -> None:

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from threading import Lock
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
-# A message this small lets callers see progress, and is large enough for a shared commit.
-MESSAGE_RESOURCES = 250
-MESSAGE_BYTES = 4 * 1024 * 1024
+# Maximum number of items or users in a message: callers see progress, and commits are large enough.
+IMPORT_MESSAGE_RESOURCES = 250
+
+# Maximum size of a message with several items or users, well below the 16 MiB that servers accept.
+IMPORT_MESSAGE_BYTES = 4 * 1024 * 1024
+
+# Maximum time that the error of a call waits for an iterable that blocks, such as a queue.
+READ_SECONDS = 5.0
 
 Resource = TypeVar("Resource", bound=Message)
 Request = TypeVar("Request", bound=Message)
 
 
 def split(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
-    """Splits items or users into groups of one message each.
+    """Split items or users into groups of one message each.
 
-    A group has at most MESSAGE_RESOURCES resources and MESSAGE_BYTES bytes. A larger resource is a
-    group of its own.
+    A group has at most IMPORT_MESSAGE_RESOURCES resources and IMPORT_MESSAGE_BYTES bytes. A larger
+    resource is a group of its own.
     """
     group: list[Resource] = []
     group_bytes = 0
     for resource in resources:
         resource_bytes = resource.ByteSize()
-        if group and group_bytes + resource_bytes > MESSAGE_BYTES:
+        if group and group_bytes + resource_bytes > IMPORT_MESSAGE_BYTES:
             yield group
             group, group_bytes = [], 0
         group.append(resource)
         group_bytes += resource_bytes
-        if len(group) == MESSAGE_RESOURCES:
+        if len(group) == IMPORT_MESSAGE_RESOURCES:
             yield group
             group, group_bytes = [], 0
     if group:
@@ -38,22 +44,34 @@ def split(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
 
 
 class RequestStream(Iterator[Request]):
-    """Requests of a stream.
-
-    Attributes:
-        failure: the exception that making a request raised. gRPC does not pass it on.
-    """
+    """Requests of a stream. The stream ends early if the caller's iterable raises."""
 
     def __init__(self, requests: Iterable[Request]) -> None:
-        self.failure: Exception | None = None
         self._requests = iter(requests)
+        self._reading = Lock()
+        self._stopped = False
+        self._failure: Exception | None = None
 
     def __next__(self) -> Request:
-        """Returns the next request."""
-        try:
-            return next(self._requests)
-        except StopIteration:
-            raise
-        except Exception as exc:
-            self.failure = exc
-            raise
+        """Return the next request."""
+        with self._reading:
+            if self._stopped:
+                raise StopIteration
+            try:
+                return next(self._requests)
+            except StopIteration:
+                raise
+            except Exception as exc:
+                self._failure = exc
+                raise StopIteration from exc
+
+    def stop(self) -> Exception | None:
+        """Stop reading, and return the exception that the caller's iterable raised, if any.
+
+        Blocking gRPC reads in a thread of its own, so the call can end during a read. That read is
+        waited for, up to READ_SECONDS.
+        """
+        self._stopped = True
+        if self._reading.acquire(timeout=READ_SECONDS):
+            self._reading.release()
+        return self._failure

@@ -10,15 +10,16 @@ import grpc
 # Default deadline of a call, retries included.
 TIMEOUT_SECONDS = 10.0
 
-# Default deadline of a call that reads a whole catalog.
-ANALYSIS_TIMEOUT_SECONDS = 600.0
+# Default deadline of a call that can go through a whole catalog, retries included.
+CATALOG_TIMEOUT_SECONDS = 600.0
 
-# Maximum size of a request or response.
+# Maximum size of a request or response; servers send and accept up to 16 MiB.
 MESSAGE_BYTES = 64 * 1024 * 1024
 
 # Five attempts, gRPC's maximum, with pauses of about 0.5, 1, 2 and 4 s outlast a restart of the
 # server within the deadline. If the connection broke after a write was stored, the retry finds it
-# stored: DeleteItem returns NOT_FOUND, and a write with expected_sequence returns ABORTED.
+# stored: deletions, commits and rollbacks return NOT_FOUND, a write with expected_sequence returns
+# ABORTED, and BatchDeleteItems counts only the items that were left.
 # Streams are not retried: gRPC would buffer their messages, and a stream of the blocking client
 # does not end if the server dies before its first response.
 _SERVICE_CONFIG = (resources.files("akin") / "v1" / "service_config.json").read_text()
@@ -45,7 +46,7 @@ class Tls(NamedTuple):
 
 
 def credentials(api_key: str, tls: Tls | None) -> grpc.ChannelCredentials | None:
-    """Returns the credentials of a channel; None means a channel without TLS.
+    """Return the credentials of a channel; None means a channel without TLS.
 
     An API key is sent over TLS or to this machine; gRPC refuses to send it over a plain network.
     """

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, Unpack
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from akin.filters import all_of
-from akin.options import CreateCatalogOptions, ModelOptions, UpsertItemOptions
+from akin.options import (
+    BatchDeleteItemsOptions,
+    CreateCatalogOptions,
+    ModelOptions,
+    UpdateItemOptions,
+    UpdateUserOptions,
+    UpsertItemOptions,
+    Where,
+)
 from akin.v1 import catalog_service_pb2, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
@@ -18,19 +27,29 @@ SOURCES = ("item_id", "user_id", "text", "examples")
 Request = TypeVar("Request", bound=Message)
 
 
+def check_list(name: str, values: Iterable[object]) -> None:
+    """Check a list of strings or messages.
+
+    Raises:
+        ValueError: `values` is a single string, whose characters would become the values.
+    """
+    if isinstance(values, str):
+        raise ValueError(f"{name} must be a list, not the string {values!r}")  # noqa: TRY004  (one error for all)
+
+
 def item(
     item_id: str,
     text: str,
     attributes: Mapping[str, Any] | None = None,
     expire_time: datetime | None = None,
 ) -> item_pb2.Item:
-    """Returns an item to store.
+    """Return an item to store.
 
     Args:
         item_id: your id of the item.
         text: text that describes the item.
         attributes: JSON values to store with the item and to filter by.
-        expire_time: when the item stops being recommended; with a time zone.
+        expire_time: when the item expires; with a time zone.
 
     Raises:
         ValueError: an attribute is not a JSON value, or the time has no time zone.
@@ -50,7 +69,18 @@ def user(
     preferences: Iterable[str | user_pb2.Preference] = (),
     liked_items: Iterable[str | user_pb2.LikedItem] = (),
 ) -> user_pb2.User:
-    """Returns a user to store; a plain string has weight 1."""
+    """Return a user to store.
+
+    Args:
+        user_id: your id of the user.
+        preferences: texts that describe what the user likes; a plain string has weight 1.
+        liked_items: ids of items that the user liked, oldest first; a plain string has weight 1.
+
+    Raises:
+        ValueError: `preferences` or `liked_items` is a single string.
+    """
+    check_list("preferences", preferences)
+    check_list("liked_items", liked_items)
     return user_pb2.User(
         user_id=user_id,
         preferences=[
@@ -67,12 +97,17 @@ def user(
 def examples(
     positive: Iterable[str | pb.Example] = (), negative: Iterable[str | pb.Example] = ()
 ) -> pb.Examples:
-    """Returns examples to recommend by; a plain string is an item's id.
+    """Return examples to recommend items for; a plain string is an item's id.
 
     Args:
-        positive: items or texts to be similar to; use `akin.Example(text=...)` for a text.
-        negative: items or texts to be dissimilar to.
+        positive: items or texts to be like; use `akin.Example(text=...)` for a text.
+        negative: items or texts to be unlike.
+
+    Raises:
+        ValueError: `positive` or `negative` is a single string.
     """
+    check_list("positive", positive)
+    check_list("negative", negative)
     return pb.Examples(positive=map(_example, positive), negative=map(_example, negative))
 
 
@@ -80,56 +115,57 @@ def _example(example: str | pb.Example) -> pb.Example:
     return pb.Example(item_id=example) if isinstance(example, str) else example
 
 
-def check_options(known: type, options: Mapping[str, object]) -> None:
-    """Checks the keywords that a method received.
+def check_options(options_type: type, options: Mapping[str, object]) -> None:
+    """Check the keywords that a method received.
 
     Args:
-        known: TypedDict of the method's options.
+        options_type: TypedDict of the method's options.
         options: the keywords.
 
     Raises:
         TypeError: a keyword is not an option of the method.
     """
     for name in options:
-        if name not in known.__annotations__:
-            names = ", ".join(known.__annotations__)
+        if name not in options_type.__annotations__:
+            names = ", ".join(options_type.__annotations__)
             raise TypeError(f"unexpected keyword argument {name!r}; the options are {names}")
 
 
 def build(
-    request: Callable[..., Request], known: type, options: Mapping[str, Any], **fields: object
+    request: Callable[..., Request],
+    options_type: type,
+    options: Mapping[str, Any],
+    **fields: object,
 ) -> Request:
-    """Builds a request from fields and from a method's options.
+    """Build a request from fields and from a method's options.
 
     An option sets the request's field of the same name, except `where`, which sets `filter`, and
     `full`, which sets `view`.
 
     Args:
         request: class of the request.
-        known: TypedDict of the method's options.
+        options_type: TypedDict of the method's options.
         options: the options that the method received.
         **fields: fields of the request that are not options.
 
     Raises:
         TypeError: a keyword is not an option of the method.
     """
-    check_options(known, options)
+    check_options(options_type, options)
     values: dict[str, Any] = {**fields, **options}
     if "where" in values:
         values["filter"] = _filter(values.pop("where"))
     if values.pop("full", False):
-        values["view"] = pb.ITEM_VIEW_FULL
+        values["view"] = item_pb2.ITEM_VIEW_FULL
     return request(**values)
 
 
-def _filter(
-    where: filter_pb2.Filter | filter_pb2.Condition | None,
-) -> filter_pb2.Filter | None:
+def _filter(where: Where) -> filter_pb2.Filter | None:
     return all_of(where) if isinstance(where, filter_pb2.Condition) else where
 
 
 def check_source(options: Mapping[str, object]) -> None:
-    """Checks the source of recommendations.
+    """Check the source of recommendations.
 
     Raises:
         ValueError: the options do not have exactly one source.
@@ -145,21 +181,99 @@ def upsert_item(
     attributes: Mapping[str, Any] | None,
     **options: Unpack[UpsertItemOptions],
 ) -> pb.UpsertItemRequest:
-    """Builds a request to store an item.
+    """Build a request to store an item.
 
     Raises:
         TypeError: a keyword is not an option of the method.
         ValueError: an attribute is not a JSON value, or the time has no time zone.
     """
     expire_time = options.pop("expire_time", None)
-    stored = item(item_id, text, attributes, expire_time)
-    return build(pb.UpsertItemRequest, UpsertItemOptions, options, catalog=catalog, item=stored)
+    new_item = item(item_id, text, attributes, expire_time)
+    return build(pb.UpsertItemRequest, UpsertItemOptions, options, catalog=catalog, item=new_item)
+
+
+def update_item(
+    catalog: str, item_id: str, **options: Unpack[UpdateItemOptions]
+) -> pb.UpdateItemRequest:
+    """Build a request to change the fields of an item that are given, or those of the mask.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: an attribute is not a JSON value, the time has no time zone, or the mask is a
+            single string.
+    """
+    mask = _mask(options.pop("update_mask", None), options, ("text", "attributes", "expire_time"))
+    new_item = item(
+        item_id,
+        options.pop("text", ""),
+        options.pop("attributes", None),
+        options.pop("expire_time", None),
+    )
+    return build(
+        pb.UpdateItemRequest,
+        UpdateItemOptions,
+        options,
+        catalog=catalog,
+        item=new_item,
+        update_mask=mask,
+    )
+
+
+def batch_delete_items(
+    catalog: str, item_ids: Iterable[str] | None, **options: Unpack[BatchDeleteItemsOptions]
+) -> pb.BatchDeleteItemsRequest:
+    """Build a request to delete items by their ids or by a filter.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: not exactly one of ids and filter is given, or the ids are a single string.
+    """
+    check_options(BatchDeleteItemsOptions, options)
+    if (item_ids is None) == (options.get("where") is None):
+        raise ValueError("give exactly one of item_ids and where")
+    if item_ids is not None:
+        check_list("item_ids", item_ids)
+    ids = None if item_ids is None else pb.ItemIds(item_ids=item_ids)
+    return build(
+        pb.BatchDeleteItemsRequest, BatchDeleteItemsOptions, options, catalog=catalog, ids=ids
+    )
+
+
+def update_user(
+    catalog: str, user_id: str, **options: Unpack[UpdateUserOptions]
+) -> pb.UpdateUserRequest:
+    """Build a request to change the fields of a user that are given, or those of the mask.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: a list of the user or the mask is a single string.
+    """
+    mask = _mask(options.pop("update_mask", None), options, ("preferences", "liked_items"))
+    new_user = user(user_id, options.pop("preferences", ()), options.pop("liked_items", ()))
+    return build(
+        pb.UpdateUserRequest,
+        UpdateUserOptions,
+        options,
+        catalog=catalog,
+        user=new_user,
+        update_mask=mask,
+    )
+
+
+def _mask(
+    update_mask: Sequence[str] | None, options: Mapping[str, object], fields: Iterable[str]
+) -> FieldMask | None:
+    """Return the mask of an update: by default, the fields that are among the options."""
+    if update_mask is None:
+        update_mask = [name for name in fields if name in options]
+    check_list("update_mask", update_mask)
+    return FieldMask(paths=update_mask) if update_mask else None
 
 
 def create_catalog(
     catalog: str, **options: Unpack[CreateCatalogOptions]
 ) -> catalog_service_pb2.CreateCatalogRequest:
-    """Builds a request to create a catalog.
+    """Build a request to create a catalog.
 
     Raises:
         TypeError: a keyword is not an option of the method.
@@ -172,7 +286,7 @@ def create_catalog(
 
 
 def embedding_model(options: ModelOptions) -> catalog_service_pb2.EmbeddingModel | None:
-    """Returns the model to embed a catalog with; None leaves the choice to the server.
+    """Return the model to embed a catalog with; None leaves the choice to the server.
 
     Raises:
         TypeError: a keyword is not an option of the method.

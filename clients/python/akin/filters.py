@@ -23,7 +23,7 @@ from akin.v1.filter_pb2 import Condition, Filter, Range
 
 
 def equals(attribute: str, value: Any) -> Condition:  # noqa: ANN401  (any JSON value)
-    """Matches if the attribute equals a string, a number, a boolean, or a list of those.
+    """Return a condition: the attribute equals a string, a number, a boolean, or a list of those.
 
     Raises:
         ValueError: the value is not a JSON value.
@@ -32,7 +32,7 @@ def equals(attribute: str, value: Any) -> Condition:  # noqa: ANN401  (any JSON 
 
 
 def one_of(attribute: str, values: Iterable[Any]) -> Condition:
-    """Matches if the attribute equals one of several strings, numbers or booleans.
+    """Return a condition: the attribute equals one of several strings, numbers or booleans.
 
     Raises:
         ValueError: a value is not a JSON value, or `values` is a single string.
@@ -41,7 +41,7 @@ def one_of(attribute: str, values: Iterable[Any]) -> Condition:
 
 
 def contains_any(attribute: str, values: Iterable[Any]) -> Condition:
-    """Matches if the attribute is one of the values, or a list that contains at least one.
+    """Return a condition: the attribute is one of the values, or a list with at least one.
 
     Raises:
         ValueError: a value is not a JSON value, or `values` is a single string.
@@ -57,7 +57,7 @@ def between(
     lt: float | datetime | None = None,
     lte: float | datetime | None = None,
 ) -> Condition:
-    """Matches if the attribute lies in a range of numbers or of times.
+    """Return a condition: the attribute lies in a range of numbers or of times.
 
     Args:
         attribute: name of the attribute; dots lead into nested attributes.
@@ -74,17 +74,22 @@ def between(
 
 
 def exists(attribute: str, present: bool = True) -> Condition:
-    """Matches if the attribute exists and is not null; with `present=False`, if it does not."""
+    """Return a condition: the attribute exists and is not null.
+
+    Args:
+        attribute: name of the attribute; dots lead into nested attributes.
+        present: False inverts the condition.
+    """
     return Condition(attribute=attribute, exists=present)
 
 
 def all_of(*conditions: Condition | Filter) -> Filter:
-    """Matches if all conditions match; without conditions, every item matches."""
+    """Return a filter: all conditions match. Without conditions, every item matches."""
     return Filter(all=map(_condition, conditions))
 
 
 def any_of(*conditions: Condition | Filter) -> Filter:
-    """Matches if at least one condition matches.
+    """Return a filter: at least one condition matches.
 
     Raises:
         ValueError: there are no conditions; the server would match every item.
@@ -95,7 +100,7 @@ def any_of(*conditions: Condition | Filter) -> Filter:
 
 
 def none_of(*conditions: Condition | Filter) -> Filter:
-    """Matches if no condition matches, for example because the item lacks the attributes."""
+    """Return a filter: no condition matches, for example because the item lacks the attributes."""
     return Filter(none=map(_condition, conditions))
 
 
@@ -112,7 +117,7 @@ def _list(values: Iterable[Any]) -> ListValue:
 
 
 def _bound(bound: float | datetime | None) -> float | None:
-    """Returns a number as it is, and a time as seconds since 1970-01-01 UTC."""
+    """Return a number as it is, and a time as seconds since 1970-01-01 UTC."""
     if not isinstance(bound, datetime):
         return bound
     if bound.tzinfo is None:

@@ -1,24 +1,48 @@
 """Keyword options of the client's methods, one class for each set of options.
 
 Type checkers and editors read them from the signatures of the methods. A keyword that a method
-does not have raises TypeError; an option that is left out leaves the choice to the server.
+does not have raises TypeError. An option that is left out leaves the choice to the server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypeAlias, TypedDict
 
-from akin.v1 import catalog_service_pb2, filter_pb2
+from akin.v1 import catalog_service_pb2, filter_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
+
+Where: TypeAlias = filter_pb2.Filter | filter_pb2.Condition | None
+
+
+class ReadOptions(TypedDict, total=False):
+    """Options of `get_item`, `batch_get_items`, `get_user`, `list_users` and `get_catalog`.
+
+    Attributes:
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
+    """
+
+    min_sequence: int
+
+
+class ListItemsOptions(TypedDict, total=False):
+    """Options of `list_items`.
+
+    Attributes:
+        where: return only items that match (see `akin.filters`).
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
+    """
+
+    where: Where
+    min_sequence: int
 
 
 class UpsertItemOptions(TypedDict, total=False):
     """Options of `upsert_item`.
 
     Attributes:
-        expire_time: when the item stops being recommended; with a time zone.
+        expire_time: when the item expires; with a time zone.
         require_indexed: fail if the text cannot be embedded now, instead of storing a pending item.
         expected_sequence: store only if the item has this sequence; 0: only if it does not exist.
     """
@@ -28,8 +52,31 @@ class UpsertItemOptions(TypedDict, total=False):
     expected_sequence: int | None
 
 
+class UpdateItemOptions(TypedDict, total=False):
+    """Options of `update_item`: the new values, and how to store them.
+
+    Attributes:
+        text: new text.
+        attributes: new attributes, which replace all attributes of the item; None removes them.
+        expire_time: new time when the item expires, with a time zone; None removes it.
+        update_mask: fields to change: `text`, `attributes`, `expire_time`, `attributes.KEY` for one
+            attribute, or `*` alone for all fields. A field in the mask that has no new value is
+            cleared. By default, the fields that are given.
+        require_indexed: fail if a new text cannot be embedded now, instead of storing a pending
+            item.
+        expected_sequence: change the item only if it has this sequence.
+    """
+
+    text: str
+    attributes: Mapping[str, Any] | None
+    expire_time: datetime | None
+    update_mask: Sequence[str] | None
+    require_indexed: bool
+    expected_sequence: int | None
+
+
 class ImportItemsOptions(TypedDict, total=False):
-    """Options of `import_items` and `import_batches`.
+    """Options of `import_items` and `import_item_batches`.
 
     Attributes:
         require_indexed: reject an item whose text cannot be embedded now, instead of storing it as
@@ -42,7 +89,7 @@ class ImportItemsOptions(TypedDict, total=False):
 
 
 class DeleteOptions(TypedDict, total=False):
-    """Options of `delete_item` and `delete_catalog`.
+    """Options of `delete_item`, `delete_user` and `delete_catalog`.
 
     Attributes:
         allow_missing: succeed if the resource does not exist.
@@ -51,14 +98,56 @@ class DeleteOptions(TypedDict, total=False):
     allow_missing: bool
 
 
-class ListItemsOptions(TypedDict, total=False):
-    """Options of `list_items`.
+class BatchDeleteItemsOptions(TypedDict, total=False):
+    """Options of `batch_delete_items`.
 
     Attributes:
-        where: return only items that match (see `akin.filters`).
+        where: delete the items that match (see `akin.filters`), instead of items by id.
+        validate_only: count the items; delete nothing.
+        timeout_seconds: deadline of the call, retries included; 600 by default with `where`.
     """
 
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
+    validate_only: bool
+    timeout_seconds: float
+
+
+class UpsertUserOptions(TypedDict, total=False):
+    """Options of `upsert_user`.
+
+    Attributes:
+        expected_sequence: store only if the user has this sequence; 0: only if it does not exist.
+    """
+
+    expected_sequence: int | None
+
+
+class UpdateUserOptions(TypedDict, total=False):
+    """Options of `update_user`: the new values, and how to store them.
+
+    Attributes:
+        preferences: new preferences, which replace all of them; a plain string has weight 1.
+        liked_items: new liked items, oldest first, which replace all of them; a plain string is an
+            item's id with weight 1.
+        update_mask: fields to change: `preferences`, `liked_items`, or `*` alone for both. A field
+            in the mask that has no new value is cleared. By default, the fields that are given.
+        expected_sequence: change the user only if it has this sequence.
+    """
+
+    preferences: Iterable[str | user_pb2.Preference]
+    liked_items: Iterable[str | user_pb2.LikedItem]
+    update_mask: Sequence[str] | None
+    expected_sequence: int | None
+
+
+class ImportUsersOptions(TypedDict, total=False):
+    """Options of `import_users` and `import_user_batches`.
+
+    Attributes:
+        validate_only: check the users and estimate the embedding usage; store nothing.
+    """
+
+    validate_only: bool
 
 
 class RecommendSimilarOptions(TypedDict, total=False):
@@ -70,17 +159,16 @@ class RecommendSimilarOptions(TypedDict, total=False):
         text: source: any text.
         examples: source: positive and negative examples (see `akin.examples`).
         limit: maximum number of recommendations, up to 1,000; 0 means 10.
-        where: return only items that match (see `akin.filters`).
-        exclude_item_ids: items to leave out of the results.
+        where: consider only items that match (see `akin.filters`).
+        exclude_item_ids: items to exclude from the recommendations.
         min_score: return only items with at least this score.
-        diversity: how much the items should differ from each other, from 0 to 1.
-        max_similarity: omit near-duplicates of a better item whose cosine is at least this, from
-            -1 to 1.
-        full: return whole items, not only ids and scores.
-        min_sequence: wait until the index has applied this write, the `sequence` of a response.
-        exact: score every item for a user or examples, not only the nearest items of each query
-            vector.
-        explain: return the reasons for each recommendation.
+        diversity: how much the items differ from each other, from 0 to 1.
+        max_similarity: exclude near-duplicates of a better item whose cosine similarity is at least
+            this, from -1 to 1.
+        explain: return the parts of the source that each item is recommended for.
+        full: return whole items, not only their ids.
+        exact: compare vectors exhaustively, instead of approximately in large catalogs.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
 
     item_id: str | None
@@ -88,15 +176,15 @@ class RecommendSimilarOptions(TypedDict, total=False):
     text: str | None
     examples: pb.Examples | None
     limit: int
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
     exclude_item_ids: Sequence[str]
     min_score: float | None
     diversity: float
     max_similarity: float | None
-    full: bool
-    min_sequence: int
-    exact: bool
     explain: bool
+    full: bool
+    exact: bool
+    min_sequence: int
 
 
 class FindDuplicatesOptions(TypedDict, total=False):
@@ -104,15 +192,19 @@ class FindDuplicatesOptions(TypedDict, total=False):
 
     Attributes:
         item_id: find near-duplicates of this item only.
-        min_similarity: compare the texts of two items if their cosine is at least this, from -1
-            to 1.
-        where: compare only items that match (see `akin.filters`).
+        min_similarity: compare the texts of two items if their cosine similarity is at least this,
+            from -1 to 1.
+        where: consider only items that match (see `akin.filters`).
+        exact: compare vectors exhaustively, instead of approximately in large catalogs.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
         timeout_seconds: deadline of the call; 600 by default.
     """
 
     item_id: str
     min_similarity: float | None
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
+    exact: bool
+    min_sequence: int
     timeout_seconds: float
 
 
@@ -120,15 +212,19 @@ class FindOutliersOptions(TypedDict, total=False):
     """Options of `find_outliers`.
 
     Attributes:
-        limit: maximum number of items, up to 1,000; 0 means 20.
+        limit: maximum number of outliers, up to 1,000; 0 means 20.
         where: consider only items that match, also as neighbors (see `akin.filters`).
-        full: return whole items, not only ids and scores.
+        full: return whole items, not only their ids.
+        exact: compare vectors exhaustively, instead of approximately in large catalogs.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
         timeout_seconds: deadline of the call, retries included; 600 by default.
     """
 
     limit: int
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
     full: bool
+    exact: bool
+    min_sequence: int
     timeout_seconds: float
 
 
@@ -137,18 +233,20 @@ class ClusterItemsOptions(TypedDict, total=False):
 
     Attributes:
         cluster_count: number of clusters, up to 1,000; 0 lets the server choose.
-        where: cluster only items that match (see `akin.filters`).
+        where: consider only items that match (see `akin.filters`).
         representative_limit: maximum number of representative items of each cluster, up to 100;
             0 means 5.
         point_limit: maximum number of items to return with their cluster and map position, up to
             100,000; 0 means none.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
         timeout_seconds: deadline of the call, retries included; 600 by default.
     """
 
     cluster_count: int
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
     representative_limit: int
     point_limit: int
+    min_sequence: int
     timeout_seconds: float
 
 
@@ -156,33 +254,39 @@ class ClassifyTextOptions(TypedDict, total=False):
     """Options of `classify_text`.
 
     Attributes:
-        where: let only items vote that match (see `akin.filters`).
-        neighbor_count: number of items that vote, up to 1,000; 0 means 20.
+        where: consider only items that match (see `akin.filters`).
+        exclude_item_ids: items to ignore, such as the item that the text belongs to.
+        neighbor_count: number of items that determine the labels, up to 1,000; 0 means 20.
         limit: maximum number of labels, up to 1,000; 0 means 10.
-        exclude_item_ids: items that do not vote, such as the item the text belongs to.
+        exact: compare vectors exhaustively, instead of approximately in large catalogs.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
 
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    where: Where
+    exclude_item_ids: Sequence[str]
     neighbor_count: int
     limit: int
-    exclude_item_ids: Sequence[str]
+    exact: bool
+    min_sequence: int
 
 
 class SearchPassagesOptions(TypedDict, total=False):
     """Options of `search_passages`.
 
     Attributes:
-        limit: maximum number of passages; 0 means 10.
-        where: search only items that match (see `akin.filters`).
+        limit: maximum number of passages, up to 1,000; 0 means 10.
+        limit_per_item: maximum number of passages of one item; 0 means no maximum.
+        where: consider only items that match (see `akin.filters`).
         min_score: return only passages with at least this score.
-        passages_per_item: maximum number of passages of one item; 0 means no limit.
-        min_sequence: wait until the index has applied this write, the `sequence` of a response.
+        exact: compare vectors exhaustively, instead of approximately in large catalogs.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
     """
 
     limit: int
-    where: filter_pb2.Filter | filter_pb2.Condition | None
+    limit_per_item: int
+    where: Where
     min_score: float | None
-    passages_per_item: int
+    exact: bool
     min_sequence: int
 
 
@@ -193,10 +297,10 @@ class ModelOptions(TypedDict, total=False):
 
     Attributes:
         provider: embedding provider: `local`, or the one in the server's settings.
-        model: name of the model, as the provider calls it.
+        model: name of the model, as the provider spells it.
         dimensions: vector length to request from the model; 0 means the model's own.
         template: text to embed for an item; `{text}` in it stands for the item's text.
-        query_template: the same for query texts and user preferences.
+        query_template: text to embed for a query or a preference; `{text}` stands for its text.
     """
 
     provider: str
@@ -213,10 +317,10 @@ class CreateCatalogOptions(ModelOptions, total=False):
 
     Attributes:
         provider: embedding provider: `local`, or the one in the server's settings.
-        model: name of the model, as the provider calls it.
+        model: name of the model, as the provider spells it.
         dimensions: vector length to request from the model; 0 means the model's own.
         template: text to embed for an item; `{text}` in it stands for the item's text.
-        query_template: the same for query texts and user preferences.
+        query_template: text to embed for a query or a preference; `{text}` stands for its text.
         vector_storage: precision of the vectors in memory.
     """
 

@@ -1,4 +1,4 @@
-"""Stores three items and a user, and asks for recommendations.
+"""Stores three items and a user, and recommends items.
 
 python recommend.py [HOST:PORT]
 """
@@ -17,7 +17,7 @@ ITEMS = (
 
 
 def main(address: str) -> None:
-    """Runs the example against a server."""
+    """Run the example against a server."""
     with akin.Client(address) as client:
         for result in client.import_items(ITEMS):
             if result.code:
@@ -27,8 +27,9 @@ def main(address: str) -> None:
         client.upsert_user("ann", preferences=["cooking meat"], liked_items=["shoe-2"])
         for hit in client.recommend_similar(user_id="ann", full=True).recommendations:
             print(f"{hit.score:.3f} {hit.item.text}")
+        client.update_item("pan-1", attributes={"price": 39}, update_mask=["attributes.price"])
         try:
-            client.get_item("no such item")
+            client.get_item("missing")
         except akin.AkinError as error:
             print(error.code.name, error.reason)
 

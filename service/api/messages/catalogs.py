@@ -1,13 +1,19 @@
-"""Between wire messages and domain values, for catalogs."""
+"""Between the messages of catalogs and domain values."""
 
 from __future__ import annotations
 
-from akin.v1 import catalog_service_pb2 as pb
+from dataclasses import dataclass
 
-from service.api.messages.convert import Violations, timestamp
+from akin.v1 import catalog_service_pb2 as pb
+from google.protobuf import duration_pb2
+
+from service import errors
+from service.api.messages.fields import CatalogRequest, check_catalog, check_read, timestamp
 from service.catalog.reembedding import Estimate
+from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
 from service.domain.stats import CatalogStats, Reembedding, ReembeddingState
+from service.domain.validation import catalog_violations, model_violations
 from service.domain.violations import Violation
 
 _STORAGES = {
@@ -18,84 +24,152 @@ _STORAGES = {
 _STATES = {
     ReembeddingState.EMBEDDING: pb.REEMBEDDING_STATE_EMBEDDING,
     ReembeddingState.INDEXING: pb.REEMBEDDING_STATE_INDEXING,
-    ReembeddingState.SWITCHED: pb.REEMBEDDING_STATE_SWITCHED,
+    ReembeddingState.SERVING: pb.REEMBEDDING_STATE_SERVING,
 }
 
 
-def storage(value: int, found: Violations) -> VectorStorage:
-    """How vectors shall be kept; what is no such value is added to `found`."""
-    for known, number in _STORAGES.items():
-        if number == value:
-            return known
-    found.append(Violation("vector_storage", "must be a value of VectorStorage"))
-    return VectorStorage.UNSPECIFIED
+@dataclass(frozen=True, slots=True)
+class CatalogCreation:
+    """A catalog to create."""
+
+    name: str
+    model: ModelChoice
+    vector_storage: VectorStorage
 
 
-def choice(message: pb.EmbeddingModel) -> ModelChoice:
-    """What a caller wants to embed with."""
+def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
+    """Return the catalog to create.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    model = _read_model(request.embedding)
+    violations = [*catalog_violations(request.catalog), *model_violations(model)]
+    numbers = {number: storage for storage, number in _STORAGES.items()}
+    storage = numbers.get(request.vector_storage)
+    if storage is None:
+        violations.append(Violation("vector_storage", "must be a value of VectorStorage"))
+    errors.raise_if_invalid(violations)
+    return CatalogCreation(request.catalog, model, storage or VectorStorage.UNSPECIFIED)
+
+
+def parse_get_catalog(request: pb.GetCatalogRequest) -> None:
+    """Check the request.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    errors.raise_if_invalid(check_read(request))
+
+
+def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
+    """Return the name of the catalog.
+
+    Raises:
+        InvalidRequest: the name is invalid, or that of the default catalog.
+    """
+    violations = [*catalog_violations(request.catalog)]
+    if request.catalog == DEFAULT_CATALOG:
+        violations.append(Violation("catalog", f"must not be {DEFAULT_CATALOG}"))
+    errors.raise_if_invalid(violations)
+    return request.catalog
+
+
+def parse_model(
+    request: pb.StartReembeddingRequest | pb.EstimateReembeddingRequest,
+) -> ModelChoice:
+    """Return the model to re-embed with.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    model = _read_model(request.embedding)
+    errors.raise_if_invalid((*check_catalog(request), *model_violations(model)))
+    return model
+
+
+def parse_catalog(request: CatalogRequest) -> None:
+    """Check the name of the catalog.
+
+    Raises:
+        InvalidRequest: the name is invalid.
+    """
+    errors.raise_if_invalid(check_catalog(request))
+
+
+def catalog_message(stats: CatalogStats) -> pb.Catalog:
+    """Return the message of a catalog with its statistics."""
+    return pb.Catalog(
+        name=stats.name,
+        item_count=stats.item_count,
+        user_count=stats.user_count,
+        sequence=stats.sequence,
+        space=_space_message(stats.space),
+        vector_storage=_STORAGES[stats.vector_storage],
+        pending_items=(
+            pb.PendingItems(
+                reason=pending.reason, message=pending.message, item_count=pending.item_count
+            )
+            for pending in stats.pending
+        ),
+        daily_usage=(
+            pb.DailyUsage(
+                day=usage.day, prompt_token_count=usage.prompt_tokens, cost_usd=usage.cost_usd
+            )
+            for usage in stats.usage
+        ),
+        embedding_error_reason=stats.embedding_error_reason,
+        embedding_error_message=stats.embedding_error_message,
+        index=pb.IndexStats(
+            vector_count=stats.index.vectors,
+            graph_vector_count=stats.index.graph_vectors,
+            deleted_vector_count=stats.index.deleted_vectors,
+            neighbor_list_count=stats.index.neighbor_lists,
+            building=stats.index.building,
+            memory_bytes=stats.index.memory_bytes,
+        ),
+    )
+
+
+def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
+    """Return the message of an estimate."""
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(int(estimate.seconds * 1e9))
+    return pb.EstimateReembeddingResponse(
+        space=_space_message(estimate.space),
+        text_count=estimate.usage.text_count,
+        cached_text_count=estimate.usage.cached_text_count,
+        prompt_token_count=estimate.usage.prompt_tokens,
+        cost_usd=estimate.usage.cost_usd,
+        duration=duration,
+        sampled=estimate.sampled,
+    )
+
+
+def reembedding_message(reembedding: Reembedding) -> pb.Reembedding:
+    """Return the message of a re-embedding's progress."""
+    return pb.Reembedding(
+        state=_STATES[reembedding.state],
+        from_space=_space_message(reembedding.from_space),
+        to_space=_space_message(reembedding.to_space),
+        item_count=reembedding.item_count,
+        embedded_item_count=reembedding.embedded_item_count,
+        rejected_item_count=reembedding.rejected_item_count,
+        prompt_token_count=reembedding.prompt_tokens,
+        cost_usd=reembedding.cost_usd,
+        error_reason=reembedding.problem_reason,
+        error_message=reembedding.problem_message,
+        start_time=timestamp(reembedding.start_us),
+    )
+
+
+def _read_model(message: pb.EmbeddingModel) -> ModelChoice:
     return ModelChoice(
         message.provider,
         message.model,
         message.dimensions,
         message.template,
         message.query_template,
-    )
-
-
-def catalog_message(figures: CatalogStats) -> pb.Catalog:
-    """A catalog's figures."""
-    return pb.Catalog(
-        name=figures.name,
-        item_count=figures.item_count,
-        sequence=figures.sequence,
-        space=_space_message(figures.space),
-        pending=[
-            pb.PendingItems(reason=reason, count=count) for reason, count in figures.pending.items()
-        ],
-        usage=[
-            pb.DailyUsage(day=each.day, prompt_tokens=each.prompt_tokens, cost_usd=each.cost_usd)
-            for each in figures.usage
-        ],
-        embedding_problem=figures.embedding_problem,
-        index=pb.IndexFigures(
-            vector_count=figures.index.vectors,
-            graph_vector_count=figures.index.graph_vectors,
-            void_vector_count=figures.index.void_vectors,
-            listed_vector_count=figures.index.listed_vectors,
-            building=figures.index.building,
-            memory_bytes=figures.index.memory_bytes,
-        ),
-        user_count=figures.user_count,
-        vector_storage=_STORAGES[figures.vector_storage],
-    )
-
-
-def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
-    """What re-embedding would take."""
-    return pb.EstimateReembeddingResponse(
-        space=_space_message(estimate.space),
-        texts=estimate.usage.text_count,
-        cached_texts=estimate.usage.cached_text_count,
-        prompt_tokens=estimate.usage.prompt_tokens,
-        cost_usd=estimate.usage.cost_usd,
-        seconds=estimate.seconds,
-        sampled=estimate.sampled,
-    )
-
-
-def reembedding_message(figures: Reembedding) -> pb.Reembedding:
-    """How far a re-embedding is."""
-    return pb.Reembedding(
-        state=_STATES[figures.state],
-        from_space=_space_message(figures.from_space),
-        to_space=_space_message(figures.to_space),
-        item_count=figures.item_count,
-        embedded_item_count=figures.embedded_item_count,
-        rejected_item_count=figures.rejected_item_count,
-        prompt_tokens=figures.prompt_tokens,
-        cost_usd=figures.cost_usd,
-        problem=figures.problem,
-        start_time=timestamp(figures.start_us),
     )
 
 

@@ -1,9 +1,10 @@
-"""Filters from wire messages."""
+"""Reads filters from messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import count
+from typing import Literal, Protocol
 
 from akin.v1 import filter_pb2
 from google.protobuf import struct_pb2
@@ -21,51 +22,67 @@ from service.domain.filters import (
 from service.domain.items import JsonValue
 
 
-def filter_(message: filter_pb2.Filter) -> Filter:
-    """The filter a caller sent; what its types do not promise is left for the checks to find.
+class FilteredRequest(Protocol):
+    """A request that may have a filter."""
 
-    Of too many conditions or values only so many are read that the checks find them too many.
+    @property
+    def filter(self) -> filter_pb2.Filter:
+        """The filter; empty if the request has none."""
+
+    def HasField(self, field_name: Literal["filter"]) -> bool:  # noqa: N802  (as messages name it)
+        """Return whether the request has the field."""
+
+
+def read_optional_filter(request: FilteredRequest) -> Filter | None:
+    """Return the filter of a request; None if it has none."""
+    return read_filter(request.filter) if request.HasField("filter") else None
+
+
+def read_filter(message: filter_pb2.Filter) -> Filter:
+    """Return the filter of a message, not yet validated.
+
+    Of too many conditions or values, one too many is read, so that validation reports it.
     """
-    return _filter(message, count(1))
+    return _read_filter(message, count(1))
 
 
-def _filter(message: filter_pb2.Filter, numbers: Iterator[int]) -> Filter:
+def _read_filter(message: filter_pb2.Filter, numbers: Iterator[int]) -> Filter:
     return Filter(
-        tuple(_conditions(message.all, numbers)),
-        tuple(_conditions(message.any, numbers)),
-        tuple(_conditions(message.none, numbers)),
+        tuple(_read_conditions(message.all, numbers)),
+        tuple(_read_conditions(message.any, numbers)),
+        tuple(_read_conditions(message.none, numbers)),
     )
 
 
-def _conditions(
+def _read_conditions(
     messages: Iterable[filter_pb2.Condition], numbers: Iterator[int]
 ) -> Iterator[Condition]:
     for message in messages:
         if next(numbers) > limits.FILTER_CONDITIONS + 1:
             return
-        yield Condition(message.attribute, _test(message, numbers))
+        yield Condition(message.attribute, _read_test(message, numbers))
 
 
-def _test(
+def _read_test(
     message: filter_pb2.Condition, numbers: Iterator[int]
 ) -> Equals | OneOf | ContainsAny | Range | Exists | Filter | None:
     match message.WhichOneof("test"):
         case "equals":
-            return Equals(_value(message.equals))
+            return Equals(_read_value(message.equals))
         case "one_of":
-            return OneOf(_values(message.one_of))
+            return OneOf(_read_values(message.one_of))
         case "contains_any":
-            return ContainsAny(_values(message.contains_any))
+            return ContainsAny(_read_values(message.contains_any))
         case "range":
-            return _range(message.range)
+            return _read_range(message.range)
         case "exists":
             return Exists(message.exists)
         case "filter":
-            return _filter(message.filter, numbers)
+            return _read_filter(message.filter, numbers)
     return None
 
 
-def _range(message: filter_pb2.Range) -> Range:
+def _read_range(message: filter_pb2.Range) -> Range:
     return Range(
         message.gt if message.HasField("gt") else None,
         message.gte if message.HasField("gte") else None,
@@ -74,12 +91,12 @@ def _range(message: filter_pb2.Range) -> Range:
     )
 
 
-def _values(message: struct_pb2.ListValue) -> tuple[JsonValue, ...]:
-    return tuple(map(_value, message.values[: limits.FILTER_VALUES + 1]))
+def _read_values(message: struct_pb2.ListValue) -> tuple[JsonValue, ...]:
+    return tuple(map(_read_value, message.values[: limits.FILTER_VALUES + 1]))
 
 
-def _value(message: struct_pb2.Value) -> JsonValue:
-    """A value; objects and unset ones become None, which no test takes."""
+def _read_value(message: struct_pb2.Value) -> JsonValue:
+    """Return a value; objects and unset values become None, which no test accepts."""
     match message.WhichOneof("kind"):
         case "string_value":
             return message.string_value
@@ -88,5 +105,5 @@ def _value(message: struct_pb2.Value) -> JsonValue:
         case "bool_value":
             return message.bool_value
         case "list_value":
-            return _values(message.list_value)
+            return _read_values(message.list_value)
     return None

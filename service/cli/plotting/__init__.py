@@ -1,1 +1,41 @@
-"""Pictures: maps, charts and their labels."""
+"""Plots as PNG files. They need matplotlib, which is an extra and slow to import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class PlotError(Exception):
+    """A plot cannot be drawn or written; the message says why."""
+
+
+def require_plotting(path: Path) -> None:
+    """Check that a plot can be drawn and written, before the work whose result it shows.
+
+    Raises:
+        PlotError: matplotlib is not installed, or the folder of the file does not exist.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401, PLC0415  (an extra, and slow to import)
+    except ImportError as exc:
+        raise PlotError(
+            f"--plot needs matplotlib: pip install 'akin-service[plot]' ({exc})"
+        ) from exc
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise PlotError(f"--plot: cannot write the file {path}")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG file.
+
+    Raises:
+        PlotError: the file cannot be written.
+    """
+    try:
+        figure.savefig(path, format="png")
+    except OSError as exc:
+        raise PlotError(f"--plot: {exc}") from exc

@@ -1,4 +1,4 @@
-"""The map of a catalog: a point an item, colored by its group, and each group's words."""
+"""Map of a catalog: a point for each item, colored by cluster, and the keywords of clusters."""
 
 from __future__ import annotations
 
@@ -12,116 +12,137 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.cli import analysis_output
-from service.cli.plotting import labels, pictures
+from service.cli.plotting import labels, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-POINTS = 20_000
-"""Of more items a sample is drawn: more points only hide each other."""
+# More points only hide each other; of more items a sample is drawn.
+MAX_POINTS = 20_000
 
-SIZE_INCHES = (11.0, 10.0)
-DOTS_PER_INCH = 120
-FRAME = (0.0, 0.04, 1.0, 0.9)
+# 1,320 by 1,200 pixels.
+MAP_INCHES = (11.0, 10.0)
+MAP_DOTS_PER_INCH = 120
+
+# Left, bottom, width and height of the map as fractions of the figure: room for title and caption.
+MAP_RECTANGLE = (0.0, 0.04, 1.0, 0.9)
+
 MARGIN = 0.04
-PAPER, INK, GREY = "#fdfdfb", "#222222", "#666666"
+BACKGROUND, TITLE_COLOR, CAPTION_COLOR = "#fdfdfb", "#222222", "#666666"
 
-# Paul Tol's muted scheme and three of Okabe and Ito's: told apart by color-blind people too.
+# Paul Tol's muted scheme and three colors of Okabe and Ito: distinct for color-blind people too.
 COLORS = (
     *("#332288", "#44aa99", "#cc6677", "#88ccee", "#999933", "#882255"),
     *("#117733", "#e69f00", "#aa4499", "#0072b2", "#d55e00", "#c9b458"),
 )
+
+# With more clusters than colors, each further round of colors has the next shape.
 MARKERS = "o^sDvP"
-"""Where there are more groups than colors, the next shape begins."""
 
-INKED = 40_000.0
-"""Square points of ink for all items together, and the least and most for one."""
-LEAST_SIZE, MOST_SIZE = 5.0, 45.0
+# Area of all points together, in square points of ink: maps of any size look equally dense.
+TOTAL_POINT_AREA = 40_000.0
 
-WORDS = 3
-LINE_CHARACTERS = 16
+# Area of one point in a full map, in square points: smaller points are hard to see.
+MIN_POINT_AREA = 5.0
 
-Places = NDArray[np.float64]
-Groups = NDArray[np.int64]
+# Area of one point in a sparse map, in square points: larger points look like clusters.
+MAX_POINT_AREA = 45.0
+
+# Keywords of a cluster in its label.
+LABEL_KEYWORDS = 3
+
+LABEL_LINE_CHARACTERS = 16
+
+Positions = NDArray[np.float64]
+ClusterIndexes = NDArray[np.int64]
 
 
-def draw(path: Path, found: akin.ClusterItemsResponse) -> None:
-    """Writes the map as a PNG.
+def draw_map(path: Path, response: akin.ClusterItemsResponse) -> None:
+    """Write the map of a response as a PNG file.
 
     Raises:
-        CannotDraw: the file cannot be written.
+        PlotError: the file cannot be written.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  (an extra, and slow to load)
+    from matplotlib.figure import Figure  # noqa: PLC0415  (an extra, and slow to import)
 
-    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, facecolor=PAPER)
-    _head(figure, found)
-    axes = figure.add_axes(FRAME)
+    figure = Figure(figsize=MAP_INCHES, dpi=MAP_DOTS_PER_INCH, facecolor=BACKGROUND)
+    _add_title(figure, response)
+    axes = figure.add_axes(MAP_RECTANGLE)
     axes.set_axis_off()
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(MARGIN)
-    places = np.array([(each.x, each.y) for each in found.points]).reshape(-1, 2)
-    groups = np.array([each.cluster for each in found.points], np.int64)
-    middles = _middles(found, places, groups)
-    colors = _colors(middles)
-    _scatter(axes, places, groups, colors)
+    positions = np.array([(point.x, point.y) for point in response.points]).reshape(-1, 2)
+    cluster_indexes = np.array([point.cluster_index for point in response.points], np.int64)
+    centers = _compute_centers(response, positions, cluster_indexes)
+    colors = _choose_colors(centers)
+    _draw_points(axes, positions, cluster_indexes, colors)
     axes.apply_aspect()
-    words = [_words(place, each) for place, each in enumerate(found.clusters, start=1)]
-    labels.write(axes, words, middles, colors)
-    pictures.write(path, figure)
+    texts = [_label(number, cluster) for number, cluster in enumerate(response.clusters, start=1)]
+    labels.draw_labels(axes, texts, centers, colors)
+    save_figure(path, figure)
 
 
-def _head(figure: Figure, found: akin.ClusterItemsResponse) -> None:
-    """The title, and what it must be told of a sample."""
-    title = f"{found.extent.item_count:,} items in {analysis_output.groups(len(found.clusters))}"
-    figure.text(0.025, 0.955, title, size=18, weight="bold", color=INK)
-    drawn = len(found.points)
-    some = f"{drawn:,} items are drawn" if drawn < found.extent.examined_count else None
-    caption = analysis_output.caption(analysis_output.sample(found.extent), some)
-    figure.text(0.025, 0.02, caption or "", size=11, color=GREY)
+def _add_title(figure: Figure, response: akin.ClusterItemsResponse) -> None:
+    """Add the title, and a caption if the map shows only a sample."""
+    coverage = response.coverage
+    clusters = analysis_output.format_count(len(response.clusters), "cluster")
+    items = analysis_output.format_count(coverage.item_count, "item")
+    figure.text(0.025, 0.955, f"{items} in {clusters}", size=18, weight="bold", color=TITLE_COLOR)
+    points = len(response.points)
+    drawn = f"{points:,} items drawn" if points < coverage.examined_item_count else None
+    caption = analysis_output.join_captions(analysis_output.describe_sample(coverage), drawn)
+    figure.text(0.025, 0.02, caption or "", size=11, color=CAPTION_COLOR)
 
 
-def _middles(found: akin.ClusterItemsResponse, places: Places, groups: Groups) -> Places:
-    """Where most of each group's points are."""
-    middles = np.array([(each.x, each.y) for each in found.clusters]).reshape(-1, 2)
-    for group in np.unique(groups).tolist():
-        middles[group] = np.median(places[groups == group], axis=0)
-    return middles
+def _compute_centers(
+    response: akin.ClusterItemsResponse, positions: Positions, cluster_indexes: ClusterIndexes
+) -> Positions:
+    """Return the median position of each cluster's points, or its centroid if it has none."""
+    centers = np.array([(cluster.x, cluster.y) for cluster in response.clusters]).reshape(-1, 2)
+    for index in np.unique(cluster_indexes).tolist():
+        centers[index] = np.median(positions[cluster_indexes == index], axis=0)
+    return centers
 
 
-def _colors(middles: Places) -> list[str]:
-    """A color for each group, as different as can be from those of groups nearby."""
-    from matplotlib.colors import to_rgb  # noqa: PLC0415  (an extra, and slow to load)
+def _choose_colors(centers: Positions) -> list[str]:
+    """Return a color for each cluster, as different as possible from those of close clusters."""
+    from matplotlib.colors import to_rgb  # noqa: PLC0415  (an extra, and slow to import)
 
-    shades = np.array([to_rgb(each) for each in COLORS])
+    shades = np.array([to_rgb(color) for color in COLORS])
     chosen: list[int] = []
-    for group, middle in enumerate(middles):
-        of_this_shape = chosen[group - group % len(COLORS) :]
-        free = [each for each in range(len(COLORS)) if each not in of_this_shape]
-        gaps = np.linalg.norm(middles[:group] - middle, axis=1)
-        apart = np.linalg.norm(shades[free][:, None] - shades[chosen][None], axis=2) * gaps
-        chosen.append(free[int(apart.min(axis=1, initial=np.inf).argmax())])
-    return [COLORS[each] for each in chosen]
+    for index, center in enumerate(centers):
+        used = chosen[index - index % len(COLORS) :]
+        free = [color for color in range(len(COLORS)) if color not in used]
+        distances = np.linalg.norm(centers[:index] - center, axis=1)
+        differences = np.linalg.norm(shades[free][:, None] - shades[chosen][None], axis=2)
+        weakest = (differences * distances).min(axis=1, initial=np.inf)
+        chosen.append(free[int(weakest.argmax())])
+    return [COLORS[color] for color in chosen]
 
 
-def _scatter(axes: Axes, places: Places, groups: Groups, colors: Sequence[str]) -> None:
-    """All points of one shape at once, so that no group lies on top of all others."""
-    size = float(np.clip(INKED / max(len(places), 1), LEAST_SIZE, MOST_SIZE))
-    shapes = groups // len(COLORS)
+def _draw_points(
+    axes: Axes, positions: Positions, cluster_indexes: ClusterIndexes, colors: Sequence[str]
+) -> None:
+    """Draw all points of one shape at once, so that no cluster lies on top of all others."""
+    area = float(np.clip(TOTAL_POINT_AREA / max(len(positions), 1), MIN_POINT_AREA, MAX_POINT_AREA))
+    shapes = cluster_indexes // len(COLORS)
     for shape in np.unique(shapes).tolist():
         rows = shapes == shape
         axes.scatter(
-            places[rows, 0],
-            places[rows, 1],
-            s=size,
-            c=[colors[group] for group in groups[rows].tolist()],
+            positions[rows, 0],
+            positions[rows, 1],
+            s=area,
+            c=[colors[index] for index in cluster_indexes[rows].tolist()],
             marker=MARKERS[shape % len(MARKERS)],
             alpha=0.75,
-            edgecolors=PAPER,
+            edgecolors=BACKGROUND,
             linewidths=0.3,
         )
 
 
-def _words(place: int, cluster: akin.Cluster) -> str:
-    words = ", ".join(cluster.words[:WORDS]) or f"group {place}"
-    return textwrap.fill(words, LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False)
+def _label(number: int, cluster: akin.Cluster) -> str:
+    text = ", ".join(cluster.keywords[:LABEL_KEYWORDS]) or f"cluster {number}"
+    return textwrap.fill(
+        text, LABEL_LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,1 +1,1 @@
-"""The schema, one numbered step after the other; a step that was released never changes."""
+"""The schema as numbered steps. A released step never changes."""

@@ -18,24 +18,28 @@ from akin.v1 import analysis_service_pb2 as pb
 
 
 class AnalysisCalls(Connection):
-    """Analyzes a catalog.
+    """Calls that analyze a catalog.
 
-    `find_duplicates`, `find_outliers` and `cluster_items` read a whole catalog, which may take
-    minutes, and have a deadline of their own. Shortly before it the server returns the result for a
-    random sample, the items it has examined by then; `extent` in the response has the numbers.
+    `find_duplicates`, `find_outliers` and `cluster_items` examine a whole catalog, which can take
+    minutes, so they have a deadline of their own. Shortly before it, the server responds with the
+    results for the items examined so far. `coverage` in the response says how many items that was.
     """
 
     def find_duplicates(
         self, **options: Unpack[FindDuplicatesOptions]
     ) -> AsyncIterator[pb.FindDuplicatesResponse]:
-        """Yields progress, and then groups of near-duplicate items, largest first.
+        """Yield events: `progress`, and at the end `groups` of near-duplicates, largest first.
+
+            for event in client.find_duplicates():
+                for group in event.groups.groups:
+                    print([item.item_id for item in group.items])
 
         The call starts with the iteration and ends when the iterator is closed.
 
         Args:
             **options: see `akin.options.FindDuplicatesOptions`.
         """
-        timeout_seconds = options.pop("timeout_seconds", _policy.ANALYSIS_TIMEOUT_SECONDS)
+        timeout_seconds = options.pop("timeout_seconds", _policy.CATALOG_TIMEOUT_SECONDS)
         request = _requests.build(
             pb.FindDuplicatesRequest, FindDuplicatesOptions, options, catalog=self._catalog
         )
@@ -44,12 +48,12 @@ class AnalysisCalls(Connection):
     async def find_outliers(
         self, **options: Unpack[FindOutliersOptions]
     ) -> pb.FindOutliersResponse:
-        """Returns the items that are least similar to all others, least similar first.
+        """Return the items that are least similar to all others, strongest outlier first.
 
         Args:
             **options: see `akin.options.FindOutliersOptions`.
         """
-        timeout_seconds = options.pop("timeout_seconds", _policy.ANALYSIS_TIMEOUT_SECONDS)
+        timeout_seconds = options.pop("timeout_seconds", _policy.CATALOG_TIMEOUT_SECONDS)
         request = _requests.build(
             pb.FindOutliersRequest, FindOutliersOptions, options, catalog=self._catalog
         )
@@ -58,12 +62,12 @@ class AnalysisCalls(Connection):
     async def cluster_items(
         self, **options: Unpack[ClusterItemsOptions]
     ) -> pb.ClusterItemsResponse:
-        """Returns clusters of similar items, largest first, with keywords for each.
+        """Return clusters of similar items, largest first, with keywords for each.
 
         Args:
             **options: see `akin.options.ClusterItemsOptions`.
         """
-        timeout_seconds = options.pop("timeout_seconds", _policy.ANALYSIS_TIMEOUT_SECONDS)
+        timeout_seconds = options.pop("timeout_seconds", _policy.CATALOG_TIMEOUT_SECONDS)
         request = _requests.build(
             pb.ClusterItemsRequest, ClusterItemsOptions, options, catalog=self._catalog
         )
@@ -72,7 +76,7 @@ class AnalysisCalls(Connection):
     async def classify_text(
         self, text: str, attribute: str, **options: Unpack[ClassifyTextOptions]
     ) -> pb.ClassifyTextResponse:
-        """Returns the values of an attribute that items similar to a text have, likeliest first.
+        """Predict the values of an attribute for a text from similar items, most probable first.
 
         Args:
             text: text to classify.
@@ -92,7 +96,7 @@ class AnalysisCalls(Connection):
     async def search_passages(
         self, text: str, **options: Unpack[SearchPassagesOptions]
     ) -> pb.SearchPassagesResponse:
-        """Returns the passages of items' texts that are most similar to a text, best first.
+        """Return the passages of items' texts that are most similar to a text, best first.
 
         Args:
             text: text to search for.

@@ -7,7 +7,6 @@ the two together.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
@@ -24,7 +23,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Channel:
-    """Makes calls with a deadline; raises AkinError if one fails.
+    """Channel whose failed calls raise AkinError.
 
     Attributes:
         grpc_channel: the channel for stubs.
@@ -42,7 +41,7 @@ class Channel:
         self._timeout_seconds = timeout_seconds
 
     async def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         await self.grpc_channel.close()
 
     async def call(
@@ -51,7 +50,7 @@ class Channel:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
-        """Sends one request and returns its response."""
+        """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             return await method(request, timeout=timeout)
@@ -64,7 +63,7 @@ class Channel:
         request: Request,
         timeout_seconds: float,
     ) -> AsyncIterator[Response]:
-        """Sends one request and yields its responses."""
+        """Send one request, and yield its responses."""
         call = method(request, timeout=timeout_seconds)
         try:
             async for response in call:
@@ -79,21 +78,19 @@ class Channel:
         method: grpc.aio.StreamStreamMultiCallable[Request, Response],
         requests: Iterable[Request],
     ) -> AsyncIterator[Response]:
-        """Sends requests and yields their responses, without a deadline.
+        """Send requests, and yield their responses, without a deadline.
 
-        An exception from `requests` ends the call and reaches the caller.
+        An exception from `requests` ends the stream. It is raised after the responses to earlier
+        requests, or instead of the error of the call.
         """
-        sent = RequestStream(requests)
-        call = method(sent)
+        stream = RequestStream(requests)
+        call = method(stream)
         try:
             async for response in call:
                 yield response
         except grpc.RpcError as exc:
-            raise sent.failure or decode(exc) from exc
-        except asyncio.CancelledError:
-            # grpc.aio cancels a call whose request iterator raises.
-            if sent.failure is None:
-                raise
-            raise sent.failure from None
+            raise stream.stop() or decode(exc) from exc
         finally:
             call.cancel()
+        if (failure := stream.stop()) is not None:
+            raise failure

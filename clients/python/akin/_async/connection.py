@@ -49,11 +49,11 @@ class Connection:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         await self._channel.close()
 
     async def is_serving(self) -> bool:
-        """Returns the result of the server's health check: true if it is ready for calls."""
+        """Return the result of the server's health check: true if it is ready for calls."""
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
         response: health_pb2.HealthCheckResponse = await self._channel.call(
             check, health_pb2.HealthCheckRequest()

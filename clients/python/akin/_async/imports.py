@@ -1,28 +1,31 @@
-"""Calls that store many items in one stream."""
+"""Calls that store many items or users in one stream."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Unpack
+from typing import Protocol, TypeVar, Unpack
 
 from akin import _requests
 from akin._async.connection import Connection
 from akin._imports import split
-from akin.options import ImportItemsOptions
-from akin.v1 import item_pb2
+from akin.options import ImportItemsOptions, ImportUsersOptions
+from akin.v1 import item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
+
+Result_co = TypeVar("Result_co", covariant=True)
 
 
 class ImportCalls(Connection):
-    """Imports items. An import has no deadline and is not retried.
+    """Calls that import items and users. An import has no deadline and is not retried.
 
-    An exception from the caller's iterable ends the import and reaches the caller.
+    An exception from the caller's iterable ends the import. It is raised after the results of the
+    batches that were sent before.
     """
 
     def import_items(
         self, items: Iterable[item_pb2.Item], **options: Unpack[ImportItemsOptions]
     ) -> AsyncIterator[item_pb2.ItemResult]:
-        """Stores many items and yields one result for each, in order.
+        """Store many items, and yield one result for each, in order.
 
         Results arrive while the items are still being read.
 
@@ -30,12 +33,12 @@ class ImportCalls(Connection):
             items: the items (see `akin.item`).
             **options: see `akin.options.ImportItemsOptions`.
         """
-        return _results(self.import_batches(items, **options))
+        return _results(self.import_item_batches(items, **options))
 
-    def import_batches(
+    def import_item_batches(
         self, items: Iterable[item_pb2.Item], **options: Unpack[ImportItemsOptions]
     ) -> AsyncIterator[pb.ImportItemsResponse]:
-        """Stores many items and yields the results and the embedding usage of each batch.
+        """Store many items, and yield the results and the embedding usage of each batch.
 
         Args:
             items: the items (see `akin.item`).
@@ -48,10 +51,42 @@ class ImportCalls(Connection):
         )
         return self._channel.exchange(self._recommender.ImportItems, requests)
 
+    def import_users(
+        self, users: Iterable[user_pb2.User], **options: Unpack[ImportUsersOptions]
+    ) -> AsyncIterator[user_pb2.UserResult]:
+        """Store many users, and yield one result for each, in order.
 
-async def _results(
-    responses: AsyncIterator[pb.ImportItemsResponse],
-) -> AsyncIterator[item_pb2.ItemResult]:
-    async for response in responses:
-        for result in response.results:
+        Results arrive while the users are still being read.
+
+        Args:
+            users: the users (see `akin.user`).
+            **options: see `akin.options.ImportUsersOptions`.
+        """
+        return _results(self.import_user_batches(users, **options))
+
+    def import_user_batches(
+        self, users: Iterable[user_pb2.User], **options: Unpack[ImportUsersOptions]
+    ) -> AsyncIterator[pb.ImportUsersResponse]:
+        """Store many users, and yield the results and the embedding usage of each batch.
+
+        Args:
+            users: the users (see `akin.user`).
+            **options: see `akin.options.ImportUsersOptions`.
+        """
+        _requests.check_options(ImportUsersOptions, options)
+        requests = (
+            pb.ImportUsersRequest(catalog=self._catalog, users=group, **options)
+            for group in split(users)
+        )
+        return self._channel.exchange(self._recommender.ImportUsers, requests)
+
+
+class _Batch(Protocol[Result_co]):
+    @property
+    def results(self) -> Iterable[Result_co]: ...
+
+
+async def _results(batches: AsyncIterator[_Batch[Result_co]]) -> AsyncIterator[Result_co]:
+    async for batch in batches:
+        for result in batch.results:
             yield result

@@ -11,12 +11,12 @@ from akin.v1 import recommender_service_pb2 as pb
 
 
 class RecommendationCalls(Connection):
-    """Recommends items."""
+    """Calls that recommend items."""
 
     async def recommend_similar(
         self, **options: Unpack[RecommendSimilarOptions]
     ) -> pb.RecommendSimilarResponse:
-        """Returns the items that are most similar to one source, best first.
+        """Return the items that are most similar to one source, best first.
 
         Args:
             **options: the source (one of `item_id`, `user_id`, `text` and `examples`), and how to

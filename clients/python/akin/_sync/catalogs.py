@@ -8,18 +8,18 @@ from typing import Unpack
 
 from akin import _requests
 from akin._sync.connection import Connection
-from akin.options import CreateCatalogOptions, DeleteOptions, ModelOptions
+from akin.options import CreateCatalogOptions, DeleteOptions, ModelOptions, ReadOptions
 from akin.v1 import catalog_service_pb2 as pb
 
 
 class CatalogCalls(Connection):
-    """Creates, lists, deletes and re-embeds catalogs.
+    """Calls that create, list, delete and re-embed catalogs.
 
     A method without a `catalog` argument uses the client's catalog.
     """
 
     def create_catalog(self, catalog: str, **options: Unpack[CreateCatalogOptions]) -> pb.Catalog:
-        """Creates a catalog.
+        """Create a catalog.
 
         Args:
             catalog: name of the catalog, 1 to 63 characters of `[a-z0-9_-]`.
@@ -29,20 +29,27 @@ class CatalogCalls(Connection):
         response = self._channel.call(self._catalogs.CreateCatalog, request)
         return response.catalog
 
-    def get_catalog(self, catalog: str | None = None) -> pb.Catalog:
-        """Returns a catalog: its model, the number of items, the backlog and embedding usage."""
-        request = pb.GetCatalogRequest(catalog=self._resolve(catalog))
+    def get_catalog(self, catalog: str | None = None, **options: Unpack[ReadOptions]) -> pb.Catalog:
+        """Return a catalog with its statistics.
+
+        Args:
+            catalog: name of the catalog.
+            **options: see `akin.options.ReadOptions`.
+        """
+        request = _requests.build(
+            pb.GetCatalogRequest, ReadOptions, options, catalog=self._resolve(catalog)
+        )
         response = self._channel.call(self._catalogs.GetCatalog, request)
         return response.catalog
 
     def list_catalogs(self) -> list[pb.Catalog]:
-        """Returns all catalogs, sorted by name."""
+        """Return all catalogs with their statistics, by ascending name."""
         request = pb.ListCatalogsRequest()
         response = self._channel.call(self._catalogs.ListCatalogs, request)
         return list(response.catalogs)
 
     def delete_catalog(self, catalog: str, **options: Unpack[DeleteOptions]) -> None:
-        """Deletes a catalog with all its items and users. `default` cannot be deleted.
+        """Delete a catalog with all its items and users. `default` cannot be deleted.
 
         Args:
             catalog: name of the catalog.
@@ -54,7 +61,7 @@ class CatalogCalls(Connection):
     def estimate_reembedding(
         self, catalog: str | None = None, **options: Unpack[ModelOptions]
     ) -> pb.EstimateReembeddingResponse:
-        """Estimates the embedding usage of re-embedding a catalog.
+        """Estimate the embedding usage of re-embedding a catalog.
 
         The server sends one short request to the embedding provider.
 
@@ -70,7 +77,7 @@ class CatalogCalls(Connection):
     def start_reembedding(
         self, catalog: str | None = None, **options: Unpack[ModelOptions]
     ) -> pb.Reembedding:
-        """Starts to re-embed a catalog and returns the progress.
+        """Start to re-embed a catalog, and return the progress.
 
         The catalog serves its current vectors until the new ones are complete.
 
@@ -85,17 +92,22 @@ class CatalogCalls(Connection):
         return response.reembedding
 
     def get_reembedding(self, catalog: str | None = None) -> pb.Reembedding:
-        """Returns the progress of re-embedding a catalog."""
+        """Return the progress of the re-embedding of a catalog."""
         request = pb.GetReembeddingRequest(catalog=self._resolve(catalog))
         response = self._channel.call(self._catalogs.GetReembedding, request)
         return response.reembedding
 
     def cancel_reembedding(self, catalog: str | None = None) -> None:
-        """Cancels re-embedding; after the switch, the previous vectors serve again."""
+        """Cancel a re-embedding before the switch, and drop the next generation."""
         request = pb.CancelReembeddingRequest(catalog=self._resolve(catalog))
         self._channel.call(self._catalogs.CancelReembedding, request)
 
-    def finish_reembedding(self, catalog: str | None = None) -> None:
-        """Deletes the previous vectors of a catalog, after the switch."""
-        request = pb.FinishReembeddingRequest(catalog=self._resolve(catalog))
-        self._channel.call(self._catalogs.FinishReembedding, request)
+    def rollback_reembedding(self, catalog: str | None = None) -> None:
+        """Roll back a re-embedding after the switch: the previous generation serves again."""
+        request = pb.RollbackReembeddingRequest(catalog=self._resolve(catalog))
+        self._channel.call(self._catalogs.RollbackReembedding, request)
+
+    def commit_reembedding(self, catalog: str | None = None) -> None:
+        """Commit a re-embedding after the switch: drop the previous generation."""
+        request = pb.CommitReembeddingRequest(catalog=self._resolve(catalog))
+        self._channel.call(self._catalogs.CommitReembedding, request)

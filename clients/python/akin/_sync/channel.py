@@ -23,7 +23,7 @@ Response = TypeVar("Response", bound=Message)
 
 
 class Channel:
-    """Makes calls with a deadline; raises AkinError if one fails.
+    """Channel whose failed calls raise AkinError.
 
     Attributes:
         grpc_channel: the channel for stubs.
@@ -41,7 +41,7 @@ class Channel:
         self._timeout_seconds = timeout_seconds
 
     def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         self.grpc_channel.close()
 
     def call(
@@ -50,7 +50,7 @@ class Channel:
         request: Request,
         timeout_seconds: float | None = None,
     ) -> Response:
-        """Sends one request and returns its response."""
+        """Send one request, and return its response."""
         timeout = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         try:
             return method(request, timeout=timeout)
@@ -63,7 +63,7 @@ class Channel:
         request: Request,
         timeout_seconds: float,
     ) -> Iterator[Response]:
-        """Sends one request and yields its responses."""
+        """Send one request, and yield its responses."""
         call = method(request, timeout=timeout_seconds)
         try:
             yield from call
@@ -77,15 +77,18 @@ class Channel:
         method: grpc.StreamStreamMultiCallable[Request, Response],
         requests: Iterable[Request],
     ) -> Iterator[Response]:
-        """Sends requests and yields their responses, without a deadline.
+        """Send requests, and yield their responses, without a deadline.
 
-        An exception from `requests` ends the call and reaches the caller.
+        An exception from `requests` ends the stream. It is raised after the responses to earlier
+        requests, or instead of the error of the call.
         """
-        sent = RequestStream(requests)
-        call = method(sent)
+        stream = RequestStream(requests)
+        call = method(stream)
         try:
             yield from call
         except grpc.RpcError as exc:
-            raise sent.failure or decode(exc) from exc
+            raise stream.stop() or decode(exc) from exc
         finally:
             call.cancel()
+        if (failure := stream.stop()) is not None:
+            raise failure

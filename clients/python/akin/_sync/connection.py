@@ -51,11 +51,11 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection and cancels the calls in progress."""
+        """Close the connection, and cancel the calls in progress."""
         self._channel.close()
 
     def is_serving(self) -> bool:
-        """Returns the result of the server's health check: true if it is ready for calls."""
+        """Return the result of the server's health check: true if it is ready for calls."""
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
         response: health_pb2.HealthCheckResponse = self._channel.call(
             check, health_pb2.HealthCheckRequest()

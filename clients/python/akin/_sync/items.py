@@ -4,18 +4,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Unpack
 
-from akin import _requests
+from akin import _policy, _requests
 from akin._sync.connection import Connection
-from akin.options import DeleteOptions, ListItemsOptions, UpsertItemOptions
+from akin.options import (
+    BatchDeleteItemsOptions,
+    DeleteOptions,
+    ListItemsOptions,
+    ReadOptions,
+    UpdateItemOptions,
+    UpsertItemOptions,
+)
 from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 
 class ItemCalls(Connection):
-    """Stores, returns, lists and deletes items."""
+    """Calls that store, change, return, list and delete items."""
 
     def upsert_item(
         self,
@@ -24,7 +31,7 @@ class ItemCalls(Connection):
         attributes: Mapping[str, Any] | None = None,
         **options: Unpack[UpsertItemOptions],
     ) -> pb.UpsertItemResponse:
-        """Stores an item and replaces the one with the same id.
+        """Store an item, and replace the one with the same id.
 
         Args:
             item_id: your id of the item.
@@ -38,32 +45,68 @@ class ItemCalls(Connection):
         request = _requests.upsert_item(self._catalog, item_id, text, attributes, **options)
         return self._channel.call(self._recommender.UpsertItem, request)
 
-    def get_item(self, item_id: str) -> item_pb2.Item:
-        """Returns an item."""
-        request = pb.GetItemRequest(catalog=self._catalog, item_id=item_id)
-        response = self._channel.call(self._recommender.GetItem, request)
-        return response.item
+    def update_item(
+        self, item_id: str, **options: Unpack[UpdateItemOptions]
+    ) -> pb.UpdateItemResponse:
+        """Change some fields of an item, and keep the others.
 
-    def delete_item(self, item_id: str, **options: Unpack[DeleteOptions]) -> int:
-        """Deletes an item.
+            client.update_item("sku-1", text="Running shoes", expire_time=None)
+            client.update_item(
+                "sku-1", attributes={"price": 79}, update_mask=["attributes.price"]
+            )
+
+        The first call changes the two fields that are given. The second one changes one attribute.
 
         Args:
             item_id: your id of the item.
-            **options: see `akin.options.DeleteOptions`.
+            **options: the new values; see `akin.options.UpdateItemOptions`.
 
-        Returns:
-            The sequence of the write; 0 if there was no such item.
+        Raises:
+            ValueError: an attribute is not a JSON value, `expire_time` has no time zone, or
+                `update_mask` is a single string.
+        """
+        request = _requests.update_item(self._catalog, item_id, **options)
+        return self._channel.call(self._recommender.UpdateItem, request)
+
+    def get_item(self, item_id: str, **options: Unpack[ReadOptions]) -> item_pb2.Item:
+        """Return an item.
+
+        Args:
+            item_id: your id of the item.
+            **options: see `akin.options.ReadOptions`.
         """
         request = _requests.build(
-            pb.DeleteItemRequest, DeleteOptions, options, catalog=self._catalog, item_id=item_id
+            pb.GetItemRequest, ReadOptions, options, catalog=self._catalog, item_id=item_id
         )
-        response = self._channel.call(self._recommender.DeleteItem, request)
-        return response.sequence
+        response = self._channel.call(self._recommender.GetItem, request)
+        return response.item
+
+    def batch_get_items(
+        self, item_ids: Iterable[str], **options: Unpack[ReadOptions]
+    ) -> pb.BatchGetItemsResponse:
+        """Return the items with these ids, and the ids that have no item.
+
+        Args:
+            item_ids: ids of the items, up to 1,000.
+            **options: see `akin.options.ReadOptions`.
+
+        Raises:
+            ValueError: `item_ids` is a single string.
+        """
+        _requests.check_list("item_ids", item_ids)
+        request = _requests.build(
+            pb.BatchGetItemsRequest,
+            ReadOptions,
+            options,
+            catalog=self._catalog,
+            item_ids=item_ids,
+        )
+        return self._channel.call(self._recommender.BatchGetItems, request)
 
     def list_items(
         self, page_size: int = 0, page_token: str = "", **options: Unpack[ListItemsOptions]
     ) -> pb.ListItemsResponse:
-        """Returns one page of items, in ascending order of id.
+        """Return one page of items, by ascending id.
 
         Args:
             page_size: maximum number of items, up to 1,000; 0 means 100.
@@ -79,3 +122,42 @@ class ItemCalls(Connection):
             page_token=page_token,
         )
         return self._channel.call(self._recommender.ListItems, request)
+
+    def delete_item(self, item_id: str, **options: Unpack[DeleteOptions]) -> int:
+        """Delete an item.
+
+        Args:
+            item_id: your id of the item.
+            **options: see `akin.options.DeleteOptions`.
+
+        Returns:
+            The sequence number of the deletion; 0 if the item did not exist.
+        """
+        request = _requests.build(
+            pb.DeleteItemRequest, DeleteOptions, options, catalog=self._catalog, item_id=item_id
+        )
+        response = self._channel.call(self._recommender.DeleteItem, request)
+        return response.sequence
+
+    def batch_delete_items(
+        self,
+        item_ids: Iterable[str] | None = None,
+        **options: Unpack[BatchDeleteItemsOptions],
+    ) -> pb.BatchDeleteItemsResponse:
+        """Delete the items with these ids, or those that match a filter.
+
+        A call with `where` has a deadline of its own, because it can delete a whole catalog. If it
+        fails, some items can be deleted; call it again to delete the rest.
+
+        Args:
+            item_ids: ids of the items, up to 1,000; ids that have no item are ignored.
+            **options: see `akin.options.BatchDeleteItemsOptions`.
+
+        Raises:
+            ValueError: not exactly one of `item_ids` and `where` is given, or `item_ids` is a
+                single string.
+        """
+        default = None if options.get("where") is None else _policy.CATALOG_TIMEOUT_SECONDS
+        timeout_seconds = options.pop("timeout_seconds", default)
+        request = _requests.batch_delete_items(self._catalog, item_ids, **options)
+        return self._channel.call(self._recommender.BatchDeleteItems, request, timeout_seconds)

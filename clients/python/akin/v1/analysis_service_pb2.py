@@ -25,11 +25,10 @@ _sym_db = _symbol_database.Default()
 from akin.v1 import embedding_usage_pb2 as akin_dot_v1_dot_embedding__usage__pb2
 from akin.v1 import filter_pb2 as akin_dot_v1_dot_filter__pb2
 from akin.v1 import item_pb2 as akin_dot_v1_dot_item__pb2
-from akin.v1 import recommender_service_pb2 as akin_dot_v1_dot_recommender__service__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61kin/v1/analysis_service.proto\x12\x07\x61kin.v1\x1a\x1d\x61kin/v1/embedding_usage.proto\x1a\x14\x61kin/v1/filter.proto\x1a\x12\x61kin/v1/item.proto\x1a!akin/v1/recommender_service.proto\x1a\x1cgoogle/protobuf/struct.proto\"W\n\x06\x45xtent\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x16\n\x0e\x65xamined_count\x18\x02 \x01(\x03\x12\x0f\n\x07sampled\x18\x03 \x01(\x08\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\x8a\x01\n\x15\x46indDuplicatesRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x1b\n\x0emin_similarity\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.FilterB\x11\n\x0f_min_similarity\"b\n\x16\x46indDuplicatesResponse\x12\'\n\x06groups\x18\x01 \x03(\x0b\x32\x17.akin.v1.DuplicateGroup\x12\x1f\n\x06\x65xtent\x18\x02 \x01(\x0b\x32\x0f.akin.v1.Extent\"7\n\x0e\x44uplicateGroup\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.akin.v1.DuplicateItem\"4\n\rDuplicateItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"w\n\x13\x46indOutliersRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x1f\n\x04view\x18\x04 \x01(\x0e\x32\x11.akin.v1.ItemView\"[\n\x14\x46indOutliersResponse\x12\"\n\x08outliers\x18\x01 \x03(\x0b\x32\x10.akin.v1.Outlier\x12\x1f\n\x06\x65xtent\x18\x02 \x01(\x0b\x32\x0f.akin.v1.Extent\"_\n\x07Outlier\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x17\n\x0fnearest_item_id\x18\x03 \x01(\t\x12\x1b\n\x04item\x18\x04 \x01(\x0b\x32\r.akin.v1.Item\"\x91\x01\n\x13\x43lusterItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x15\n\rcluster_count\x18\x02 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x1c\n\x14representative_limit\x18\x04 \x01(\x05\x12\x13\n\x0bpoint_limit\x18\x05 \x01(\x05\"\x82\x01\n\x14\x43lusterItemsResponse\x12\"\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x10.akin.v1.Cluster\x12%\n\x06points\x18\x02 \x03(\x0b\x32\x15.akin.v1.ClusterPoint\x12\x1f\n\x06\x65xtent\x18\x03 \x01(\x0b\x32\x0f.akin.v1.Extent\"\x83\x01\n\x07\x43luster\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\r\n\x05words\x18\x02 \x03(\t\x12-\n\x0frepresentatives\x18\x03 \x03(\x0b\x32\x14.akin.v1.ClusterItem\x12\x10\n\x08\x63ohesion\x18\x04 \x01(\x02\x12\t\n\x01x\x18\x05 \x01(\x02\x12\t\n\x01y\x18\x06 \x01(\x02\"2\n\x0b\x43lusterItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"F\n\x0c\x43lusterPoint\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63luster\x18\x02 \x01(\x05\x12\t\n\x01x\x18\x03 \x01(\x02\x12\t\n\x01y\x18\x04 \x01(\x02\"\xa9\x01\n\x13\x43lassifyTextRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\tattribute\x18\x03 \x01(\t\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x16\n\x0eneighbor_count\x18\x05 \x01(\x05\x12\r\n\x05limit\x18\x06 \x01(\x05\x12\x18\n\x10\x65xclude_item_ids\x18\x07 \x03(\t\"\x90\x01\n\x14\x43lassifyTextResponse\x12\x1e\n\x06labels\x18\x01 \x03(\x0b\x32\x0e.akin.v1.Label\x12\x1e\n\x06voters\x18\x02 \x03(\x0b\x32\x0e.akin.v1.Voter\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"C\n\x05Label\x12%\n\x05value\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\",\n\x05Voter\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"\xbd\x01\n\x15SearchPassagesRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x16\n\tmin_score\x18\x05 \x01(\x02H\x00\x88\x01\x01\x12\x19\n\x11passages_per_item\x18\x06 \x01(\x05\x12\x14\n\x0cmin_sequence\x18\x07 \x01(\x03\x42\x0c\n\n_min_score\"v\n\x16SearchPassagesResponse\x12\"\n\x08passages\x18\x01 \x03(\x0b\x32\x10.akin.v1.Passage\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"a\n\x07Passage\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cstart_offset\x18\x03 \x01(\x03\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x12\r\n\x05score\x18\x05 \x01(\x02\x32\xa0\x03\n\x0f\x41nalysisService\x12S\n\x0e\x46indDuplicates\x12\x1e.akin.v1.FindDuplicatesRequest\x1a\x1f.akin.v1.FindDuplicatesResponse0\x01\x12K\n\x0c\x46indOutliers\x12\x1c.akin.v1.FindOutliersRequest\x1a\x1d.akin.v1.FindOutliersResponse\x12K\n\x0c\x43lusterItems\x12\x1c.akin.v1.ClusterItemsRequest\x1a\x1d.akin.v1.ClusterItemsResponse\x12K\n\x0c\x43lassifyText\x12\x1c.akin.v1.ClassifyTextRequest\x1a\x1d.akin.v1.ClassifyTextResponse\x12Q\n\x0eSearchPassages\x12\x1e.akin.v1.SearchPassagesRequest\x1a\x1f.akin.v1.SearchPassagesResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x61kin/v1/analysis_service.proto\x12\x07\x61kin.v1\x1a\x1d\x61kin/v1/embedding_usage.proto\x1a\x14\x61kin/v1/filter.proto\x1a\x12\x61kin/v1/item.proto\x1a\x1cgoogle/protobuf/struct.proto\"^\n\x08\x43overage\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x1b\n\x13\x65xamined_item_count\x18\x02 \x01(\x03\x12\x0f\n\x07sampled\x18\x03 \x01(\x08\x12\x10\n\x08sequence\x18\x04 \x01(\x03\"\xaf\x01\n\x15\x46indDuplicatesRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x1b\n\x0emin_similarity\x18\x03 \x01(\x02H\x00\x88\x01\x01\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x14\n\x0cmin_sequence\x18\x06 \x01(\x03\x42\x11\n\x0f_min_similarity\"~\n\x16\x46indDuplicatesResponse\x12/\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.akin.v1.DuplicatesProgressH\x00\x12*\n\x06groups\x18\x02 \x01(\x0b\x32\x18.akin.v1.DuplicateGroupsH\x00\x42\x07\n\x05\x65vent\"9\n\x12\x44uplicatesProgress\x12#\n\x08\x63overage\x18\x01 \x01(\x0b\x32\x11.akin.v1.Coverage\"_\n\x0f\x44uplicateGroups\x12\'\n\x06groups\x18\x01 \x03(\x0b\x32\x17.akin.v1.DuplicateGroup\x12#\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x11.akin.v1.Coverage\"J\n\x0e\x44uplicateGroup\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.akin.v1.DuplicateItem\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"4\n\rDuplicateItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"\x9c\x01\n\x13\x46indOutliersRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x1f\n\x04view\x18\x04 \x01(\x0e\x32\x11.akin.v1.ItemView\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x14\n\x0cmin_sequence\x18\x06 \x01(\x03\"_\n\x14\x46indOutliersResponse\x12\"\n\x08outliers\x18\x01 \x03(\x0b\x32\x10.akin.v1.Outlier\x12#\n\x08\x63overage\x18\x02 \x01(\x0b\x32\x11.akin.v1.Coverage\"i\n\x07Outlier\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x17\n\x0fmean_similarity\x18\x02 \x01(\x02\x12\x17\n\x0fnearest_item_id\x18\x03 \x01(\t\x12\x1b\n\x04item\x18\x04 \x01(\x0b\x32\r.akin.v1.Item\"\xa7\x01\n\x13\x43lusterItemsRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x15\n\rcluster_count\x18\x02 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x1c\n\x14representative_limit\x18\x04 \x01(\x05\x12\x13\n\x0bpoint_limit\x18\x05 \x01(\x05\x12\x14\n\x0cmin_sequence\x18\x06 \x01(\x03\"\x86\x01\n\x14\x43lusterItemsResponse\x12\"\n\x08\x63lusters\x18\x01 \x03(\x0b\x32\x10.akin.v1.Cluster\x12%\n\x06points\x18\x02 \x03(\x0b\x32\x15.akin.v1.ClusterPoint\x12#\n\x08\x63overage\x18\x03 \x01(\x0b\x32\x11.akin.v1.Coverage\"\x86\x01\n\x07\x43luster\x12\x12\n\nitem_count\x18\x01 \x01(\x03\x12\x10\n\x08keywords\x18\x02 \x03(\t\x12-\n\x0frepresentatives\x18\x03 \x03(\x0b\x32\x14.akin.v1.ClusterItem\x12\x10\n\x08\x63ohesion\x18\x04 \x01(\x02\x12\t\n\x01x\x18\x05 \x01(\x02\x12\t\n\x01y\x18\x06 \x01(\x02\"2\n\x0b\x43lusterItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"L\n\x0c\x43lusterPoint\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x15\n\rcluster_index\x18\x02 \x01(\x05\x12\t\n\x01x\x18\x03 \x01(\x02\x12\t\n\x01y\x18\x04 \x01(\x02\"\xce\x01\n\x13\x43lassifyTextRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x11\n\tattribute\x18\x03 \x01(\t\x12\x1f\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x18\n\x10\x65xclude_item_ids\x18\x05 \x03(\t\x12\x16\n\x0eneighbor_count\x18\x06 \x01(\x05\x12\r\n\x05limit\x18\x07 \x01(\x05\x12\r\n\x05\x65xact\x18\x08 \x01(\x08\x12\x14\n\x0cmin_sequence\x18\t \x01(\x03\"\x96\x01\n\x14\x43lassifyTextResponse\x12\x1e\n\x06labels\x18\x01 \x03(\x0b\x32\x0e.akin.v1.Label\x12$\n\tneighbors\x18\x02 \x03(\x0b\x32\x11.akin.v1.Neighbor\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12&\n\x05usage\x18\x04 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"C\n\x05Label\x12%\n\x05value\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\"/\n\x08Neighbor\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nsimilarity\x18\x02 \x01(\x02\"\xc9\x01\n\x15SearchPassagesRequest\x12\x0f\n\x07\x63\x61talog\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12\x16\n\x0elimit_per_item\x18\x04 \x01(\x05\x12\x1f\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x0f.akin.v1.Filter\x12\x16\n\tmin_score\x18\x06 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05\x65xact\x18\x07 \x01(\x08\x12\x14\n\x0cmin_sequence\x18\x08 \x01(\x03\x42\x0c\n\n_min_score\"v\n\x16SearchPassagesResponse\x12\"\n\x08passages\x18\x01 \x03(\x0b\x32\x10.akin.v1.Passage\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12&\n\x05usage\x18\x03 \x01(\x0b\x32\x17.akin.v1.EmbeddingUsage\"a\n\x07Passage\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x14\n\x0cstart_offset\x18\x03 \x01(\x03\x12\x12\n\nend_offset\x18\x04 \x01(\x03\x12\r\n\x05score\x18\x05 \x01(\x02\x32\xa0\x03\n\x0f\x41nalysisService\x12S\n\x0e\x46indDuplicates\x12\x1e.akin.v1.FindDuplicatesRequest\x1a\x1f.akin.v1.FindDuplicatesResponse0\x01\x12K\n\x0c\x46indOutliers\x12\x1c.akin.v1.FindOutliersRequest\x1a\x1d.akin.v1.FindOutliersResponse\x12K\n\x0c\x43lusterItems\x12\x1c.akin.v1.ClusterItemsRequest\x1a\x1d.akin.v1.ClusterItemsResponse\x12K\n\x0c\x43lassifyText\x12\x1c.akin.v1.ClassifyTextRequest\x1a\x1d.akin.v1.ClassifyTextResponse\x12Q\n\x0eSearchPassages\x12\x1e.akin.v1.SearchPassagesRequest\x1a\x1f.akin.v1.SearchPassagesResponseB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,46 +36,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'akin.v1.analysis_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
-  _globals['_EXTENT']._serialized_start=181
-  _globals['_EXTENT']._serialized_end=268
-  _globals['_FINDDUPLICATESREQUEST']._serialized_start=271
-  _globals['_FINDDUPLICATESREQUEST']._serialized_end=409
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=411
-  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=509
-  _globals['_DUPLICATEGROUP']._serialized_start=511
-  _globals['_DUPLICATEGROUP']._serialized_end=566
-  _globals['_DUPLICATEITEM']._serialized_start=568
-  _globals['_DUPLICATEITEM']._serialized_end=620
-  _globals['_FINDOUTLIERSREQUEST']._serialized_start=622
-  _globals['_FINDOUTLIERSREQUEST']._serialized_end=741
-  _globals['_FINDOUTLIERSRESPONSE']._serialized_start=743
-  _globals['_FINDOUTLIERSRESPONSE']._serialized_end=834
-  _globals['_OUTLIER']._serialized_start=836
-  _globals['_OUTLIER']._serialized_end=931
-  _globals['_CLUSTERITEMSREQUEST']._serialized_start=934
-  _globals['_CLUSTERITEMSREQUEST']._serialized_end=1079
-  _globals['_CLUSTERITEMSRESPONSE']._serialized_start=1082
-  _globals['_CLUSTERITEMSRESPONSE']._serialized_end=1212
-  _globals['_CLUSTER']._serialized_start=1215
-  _globals['_CLUSTER']._serialized_end=1346
-  _globals['_CLUSTERITEM']._serialized_start=1348
-  _globals['_CLUSTERITEM']._serialized_end=1398
-  _globals['_CLUSTERPOINT']._serialized_start=1400
-  _globals['_CLUSTERPOINT']._serialized_end=1470
-  _globals['_CLASSIFYTEXTREQUEST']._serialized_start=1473
-  _globals['_CLASSIFYTEXTREQUEST']._serialized_end=1642
-  _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=1645
-  _globals['_CLASSIFYTEXTRESPONSE']._serialized_end=1789
-  _globals['_LABEL']._serialized_start=1791
-  _globals['_LABEL']._serialized_end=1858
-  _globals['_VOTER']._serialized_start=1860
-  _globals['_VOTER']._serialized_end=1904
-  _globals['_SEARCHPASSAGESREQUEST']._serialized_start=1907
-  _globals['_SEARCHPASSAGESREQUEST']._serialized_end=2096
-  _globals['_SEARCHPASSAGESRESPONSE']._serialized_start=2098
-  _globals['_SEARCHPASSAGESRESPONSE']._serialized_end=2216
-  _globals['_PASSAGE']._serialized_start=2218
-  _globals['_PASSAGE']._serialized_end=2315
-  _globals['_ANALYSISSERVICE']._serialized_start=2318
-  _globals['_ANALYSISSERVICE']._serialized_end=2734
+  _globals['_COVERAGE']._serialized_start=146
+  _globals['_COVERAGE']._serialized_end=240
+  _globals['_FINDDUPLICATESREQUEST']._serialized_start=243
+  _globals['_FINDDUPLICATESREQUEST']._serialized_end=418
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_start=420
+  _globals['_FINDDUPLICATESRESPONSE']._serialized_end=546
+  _globals['_DUPLICATESPROGRESS']._serialized_start=548
+  _globals['_DUPLICATESPROGRESS']._serialized_end=605
+  _globals['_DUPLICATEGROUPS']._serialized_start=607
+  _globals['_DUPLICATEGROUPS']._serialized_end=702
+  _globals['_DUPLICATEGROUP']._serialized_start=704
+  _globals['_DUPLICATEGROUP']._serialized_end=778
+  _globals['_DUPLICATEITEM']._serialized_start=780
+  _globals['_DUPLICATEITEM']._serialized_end=832
+  _globals['_FINDOUTLIERSREQUEST']._serialized_start=835
+  _globals['_FINDOUTLIERSREQUEST']._serialized_end=991
+  _globals['_FINDOUTLIERSRESPONSE']._serialized_start=993
+  _globals['_FINDOUTLIERSRESPONSE']._serialized_end=1088
+  _globals['_OUTLIER']._serialized_start=1090
+  _globals['_OUTLIER']._serialized_end=1195
+  _globals['_CLUSTERITEMSREQUEST']._serialized_start=1198
+  _globals['_CLUSTERITEMSREQUEST']._serialized_end=1365
+  _globals['_CLUSTERITEMSRESPONSE']._serialized_start=1368
+  _globals['_CLUSTERITEMSRESPONSE']._serialized_end=1502
+  _globals['_CLUSTER']._serialized_start=1505
+  _globals['_CLUSTER']._serialized_end=1639
+  _globals['_CLUSTERITEM']._serialized_start=1641
+  _globals['_CLUSTERITEM']._serialized_end=1691
+  _globals['_CLUSTERPOINT']._serialized_start=1693
+  _globals['_CLUSTERPOINT']._serialized_end=1769
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_start=1772
+  _globals['_CLASSIFYTEXTREQUEST']._serialized_end=1978
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_start=1981
+  _globals['_CLASSIFYTEXTRESPONSE']._serialized_end=2131
+  _globals['_LABEL']._serialized_start=2133
+  _globals['_LABEL']._serialized_end=2200
+  _globals['_NEIGHBOR']._serialized_start=2202
+  _globals['_NEIGHBOR']._serialized_end=2249
+  _globals['_SEARCHPASSAGESREQUEST']._serialized_start=2252
+  _globals['_SEARCHPASSAGESREQUEST']._serialized_end=2453
+  _globals['_SEARCHPASSAGESRESPONSE']._serialized_start=2455
+  _globals['_SEARCHPASSAGESRESPONSE']._serialized_end=2573
+  _globals['_PASSAGE']._serialized_start=2575
+  _globals['_PASSAGE']._serialized_end=2672
+  _globals['_ANALYSISSERVICE']._serialized_start=2675
+  _globals['_ANALYSISSERVICE']._serialized_end=3091
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,6 @@ isort:skip_file
 from akin.v1 import embedding_usage_pb2 as _embedding_usage_pb2
 from akin.v1 import filter_pb2 as _filter_pb2
 from akin.v1 import item_pb2 as _item_pb2
-from akin.v1 import recommender_service_pb2 as _recommender_service_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -24,38 +23,38 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Extent(_message.Message):
-    """What of a catalog an answer was made from."""
+class Coverage(_message.Message):
+    """How much of a catalog an analysis examined."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
-    EXAMINED_COUNT_FIELD_NUMBER: _builtins.int
+    EXAMINED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
     SAMPLED_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
-    """How many items there are to look at: those that pass the filter and have their vectors."""
-    examined_count: _builtins.int
-    """How many of them were looked at."""
+    """The number of items to examine: those that match the filter and have vectors."""
+    examined_item_count: _builtins.int
+    """The number of items that were examined."""
     sampled: _builtins.bool
-    """Whether only a sample was looked at, for there are very many items, or for the deadline."""
+    """True if only a random sample was examined, because of the deadline or the number of items."""
     sequence: _builtins.int
-    """The last write that was taken in when it began."""
+    """The sequence number of the last write that the set of items to examine reflects."""
     def __init__(
         self,
         *,
         item_count: _builtins.int = ...,
-        examined_count: _builtins.int = ...,
+        examined_item_count: _builtins.int = ...,
         sampled: _builtins.bool = ...,
         sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["examined_count", b"examined_count", "item_count", b"item_count", "sampled", b"sampled", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examined_item_count", b"examined_item_count", "item_count", b"item_count", "sampled", b"sampled", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Extent: _TypeAlias = Extent  # noqa: Y015
+Global___Coverage: _TypeAlias = Coverage  # noqa: Y015
 
 @_typing.final
 class FindDuplicatesRequest(_message.Message):
@@ -67,18 +66,31 @@ class FindDuplicatesRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
-    """The item whose repetitions are wanted; empty means those of all items."""
+    """The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
+    control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+    all items.
+    """
     min_similarity: _builtins.float
-    """The least cosine of two items' vectors for their texts to be compared, -1 to 1 (INVALID_ARGUMENT
-    otherwise); by default a value that was measured (see docs/analysis.md). Two items repeat each
-    other if their texts share much of their wording, whatever the cosine beyond this.
+    """The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
+    1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
+    """
+    exact: _builtins.bool
+    """If true, the call compares vectors exhaustively. If false, it can search large catalogs
+    approximately, which is faster but can miss a few results. Default: false.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Only these items."""
+        """Only items that match this filter are considered. Default: all items."""
 
     def __init__(
         self,
@@ -87,10 +99,12 @@ class FindDuplicatesRequest(_message.Message):
         item_id: _builtins.str = ...,
         min_similarity: _builtins.float | None = ...,
         filter: _filter_pb2.Filter | None = ...,
+        exact: _builtins.bool = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "filter", b"filter", "min_similarity", b"min_similarity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "catalog", b"catalog", "filter", b"filter", "item_id", b"item_id", "min_similarity", b"min_similarity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity", "catalog", b"catalog", "exact", b"exact", "filter", b"filter", "item_id", b"item_id", "min_sequence", b"min_sequence", "min_similarity", b"min_similarity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_similarity: _TypeAlias = _typing.Literal["min_similarity"]  # noqa: Y015
     _WhichOneofArgType__min_similarity: _TypeAlias = _typing.Literal["_min_similarity", b"_min_similarity"]  # noqa: Y015
@@ -104,49 +118,113 @@ class FindDuplicatesResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROGRESS_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
-    EXTENT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateGroup]:
-        """Groups of two items or more; empty in a reply that only tells the progress."""
+    def progress(self) -> Global___DuplicatesProgress:
+        """The call has made progress."""
 
     @_builtins.property
-    def extent(self) -> Global___Extent:
-        """How far it has come."""
+    def groups(self) -> Global___DuplicateGroups:
+        """The call is complete, and these are the next groups."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___DuplicatesProgress | None = ...,
+        groups: Global___DuplicateGroups | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "groups", b"groups", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "groups", b"groups", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["progress", "groups"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y015
+
+@_typing.final
+class DuplicatesProgress(_message.Message):
+    """The progress of FindDuplicates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def coverage(self) -> Global___Coverage:
+        """How much of the catalog has been examined so far."""
+
+    def __init__(
+        self,
+        *,
+        coverage: Global___Coverage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicatesProgress: _TypeAlias = DuplicatesProgress  # noqa: Y015
+
+@_typing.final
+class DuplicateGroups(_message.Message):
+    """Some of the groups that FindDuplicates found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateGroup]:
+        """The groups, largest first. Empty if there are no near-duplicates."""
+
+    @_builtins.property
+    def coverage(self) -> Global___Coverage:
+        """How much of the catalog was examined in total."""
 
     def __init__(
         self,
         *,
         groups: _abc.Iterable[Global___DuplicateGroup] | None = ...,
-        extent: Global___Extent | None = ...,
+        coverage: Global___Coverage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent", "groups", b"groups"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "groups", b"groups"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FindDuplicatesResponse: _TypeAlias = FindDuplicatesResponse  # noqa: Y015
+Global___DuplicateGroups: _TypeAlias = DuplicateGroups  # noqa: Y015
 
 @_typing.final
 class DuplicateGroup(_message.Message):
-    """Items that repeat each other, or each another of the group."""
+    """A group of items that are near-duplicates directly or through other items of the group."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEMS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
+    nearest neighbors, which are all that are compared, do not reach the end of the group.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateItem]:
-        """The items; the first is the one that was written first."""
+        """The items: first the item that was stored first, and then the others by descending similarity
+        and ascending id. There are 2 to 10,000.
+        """
 
     def __init__(
         self,
         *,
         items: _abc.Iterable[Global___DuplicateItem] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,16 +232,16 @@ Global___DuplicateGroup: _TypeAlias = DuplicateGroup  # noqa: Y015
 
 @_typing.final
 class DuplicateItem(_message.Message):
-    """An item of a group."""
+    """One item of a group."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
+    """The id of the item."""
     similarity: _builtins.float
-    """The cosine of its vector and that of the group's first item."""
+    """The cosine similarity to the first item of the group, between -1 and 1."""
     def __init__(
         self,
         *,
@@ -188,15 +266,30 @@ class FindOutliersRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     limit: _builtins.int
-    """The most to return: 0 means 20, at most 1,000 (INVALID_ARGUMENT)."""
-    view: _recommender_service_pb2.ItemView.ValueType
-    """Whether to return the items themselves."""
+    """The maximum number of outliers to return. It can be at most 1,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
+    """
+    view: _item_pb2.ItemView.ValueType
+    """How much of each outlier to return. For a value that is not listed in ItemView the call fails
+    with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+    """
+    exact: _builtins.bool
+    """If true, the call compares vectors exhaustively. If false, it can search large catalogs
+    approximately, which is faster but can miss a few results. Default: false.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Only these items, also as neighbours."""
+        """Only items that match this filter are considered. Default: all items."""
 
     def __init__(
         self,
@@ -204,11 +297,13 @@ class FindOutliersRequest(_message.Message):
         catalog: _builtins.str = ...,
         limit: _builtins.int = ...,
         filter: _filter_pb2.Filter | None = ...,
-        view: _recommender_service_pb2.ItemView.ValueType = ...,
+        view: _item_pb2.ItemView.ValueType = ...,
+        exact: _builtins.bool = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "limit", b"limit", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "exact", b"exact", "filter", b"filter", "limit", b"limit", "min_sequence", b"min_sequence", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,24 +316,24 @@ class FindOutliersResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OUTLIERS_FIELD_NUMBER: _builtins.int
-    EXTENT_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def outliers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outlier]:
-        """The oddest items, oddest first; equal ones by id."""
+        """The outliers, strongest first. Equal ones are ordered by ascending item id."""
 
     @_builtins.property
-    def extent(self) -> Global___Extent:
-        """What they were chosen from."""
+    def coverage(self) -> Global___Coverage:
+        """How much of the catalog was examined."""
 
     def __init__(
         self,
         *,
         outliers: _abc.Iterable[Global___Outlier] | None = ...,
-        extent: Global___Extent | None = ...,
+        coverage: Global___Coverage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent", "outliers", b"outliers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "outliers", b"outliers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,37 +341,38 @@ Global___FindOutliersResponse: _TypeAlias = FindOutliersResponse  # noqa: Y015
 
 @_typing.final
 class Outlier(_message.Message):
-    """An item that is little like any other."""
+    """An item that is not similar to any other item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
-    SCORE_FIELD_NUMBER: _builtins.int
+    MEAN_SIMILARITY_FIELD_NUMBER: _builtins.int
     NEAREST_ITEM_ID_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
-    score: _builtins.float
-    """The mean cosine with its ten nearest neighbours: the lower, the odder. What is low depends on
-    the model; compare items of one catalog only.
+    """The id of the item."""
+    mean_similarity: _builtins.float
+    """The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
+    value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
+    compare them within one catalog only.
     """
     nearest_item_id: _builtins.str
-    """The item that is most like it."""
+    """The id of the nearest neighbor. Empty if the item has no neighbors."""
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item, with view = FULL."""
+        """The item. Unset with ITEM_VIEW_BASIC."""
 
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
-        score: _builtins.float = ...,
+        mean_similarity: _builtins.float = ...,
         nearest_item_id: _builtins.str = ...,
         item: _item_pb2.Item | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "item_id", b"item_id", "nearest_item_id", b"nearest_item_id", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "item_id", b"item_id", "mean_similarity", b"mean_similarity", "nearest_item_id", b"nearest_item_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -293,19 +389,30 @@ class ClusterItemsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     REPRESENTATIVE_LIMIT_FIELD_NUMBER: _builtins.int
     POINT_LIMIT_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     cluster_count: _builtins.int
-    """How many groups: 0 lets the service choose, at most 1,000 (INVALID_ARGUMENT)."""
+    """The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
+    fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
+    """
     representative_limit: _builtins.int
-    """The most representatives of each group: 0 means 5, at most 100 (INVALID_ARGUMENT)."""
+    """The maximum number of representative items of each cluster. It can be at most 100 and must not
+    be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 5.
+    """
     point_limit: _builtins.int
-    """The most items to return with their group and their place on a map: 0 means none, at most 100,000
-    (INVALID_ARGUMENT). Of more items a random sample is returned.
+    """The maximum number of points on the map to return. If there are more items, a random sample is
+    returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, no points.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Only these items."""
+        """Only items that match this filter are considered. Default: all items."""
 
     def __init__(
         self,
@@ -315,10 +422,11 @@ class ClusterItemsRequest(_message.Message):
         filter: _filter_pb2.Filter | None = ...,
         representative_limit: _builtins.int = ...,
         point_limit: _builtins.int = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "cluster_count", b"cluster_count", "filter", b"filter", "point_limit", b"point_limit", "representative_limit", b"representative_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "cluster_count", b"cluster_count", "filter", b"filter", "min_sequence", b"min_sequence", "point_limit", b"point_limit", "representative_limit", b"representative_limit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -332,29 +440,29 @@ class ClusterItemsResponse(_message.Message):
 
     CLUSTERS_FIELD_NUMBER: _builtins.int
     POINTS_FIELD_NUMBER: _builtins.int
-    EXTENT_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def clusters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cluster]:
-        """The groups, largest first."""
+        """The clusters, largest first. Empty clusters are left out, so there can be fewer than requested."""
 
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterPoint]:
-        """Items with their groups."""
+        """Items with their clusters and their places on the map."""
 
     @_builtins.property
-    def extent(self) -> Global___Extent:
-        """What the groups were made from."""
+    def coverage(self) -> Global___Coverage:
+        """How much of the catalog was examined."""
 
     def __init__(
         self,
         *,
         clusters: _abc.Iterable[Global___Cluster] | None = ...,
         points: _abc.Iterable[Global___ClusterPoint] | None = ...,
-        extent: Global___Extent | None = ...,
+        coverage: Global___Coverage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["extent", b"extent"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "extent", b"extent", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clusters", b"clusters", "coverage", b"coverage", "points", b"points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -362,37 +470,39 @@ Global___ClusterItemsResponse: _TypeAlias = ClusterItemsResponse  # noqa: Y015
 
 @_typing.final
 class Cluster(_message.Message):
-    """Items that are more like each other than like the rest."""
+    """A cluster of similar items."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
-    WORDS_FIELD_NUMBER: _builtins.int
+    KEYWORDS_FIELD_NUMBER: _builtins.int
     REPRESENTATIVES_FIELD_NUMBER: _builtins.int
     COHESION_FIELD_NUMBER: _builtins.int
     X_FIELD_NUMBER: _builtins.int
     Y_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
-    """How many items it holds; of a sample, scaled up."""
+    """The number of items in the cluster. If only a sample was examined, it is scaled up."""
     cohesion: _builtins.float
-    """The mean cosine of its items with its middle."""
+    """The mean cosine similarity of the items to the centroid, between -1 and 1."""
     x: _builtins.float
-    """Where its middle is on the map."""
+    """The horizontal position of the centroid on the map, from about -1 to 1."""
     y: _builtins.float
-    """See x."""
+    """The vertical position of the centroid on the map, from about -1 to 1."""
     @_builtins.property
-    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Words that are frequent in its items and rare in others, most distinctive first."""
+    def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The words that are frequent in the texts of the cluster and rare in those of other clusters,
+        most distinctive first.
+        """
 
     @_builtins.property
     def representatives(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterItem]:
-        """The items in its middle, nearest first."""
+        """The items that are nearest to the centroid of the cluster, nearest first."""
 
     def __init__(
         self,
         *,
         item_count: _builtins.int = ...,
-        words: _abc.Iterable[_builtins.str] | None = ...,
+        keywords: _abc.Iterable[_builtins.str] | None = ...,
         representatives: _abc.Iterable[Global___ClusterItem] | None = ...,
         cohesion: _builtins.float = ...,
         x: _builtins.float = ...,
@@ -400,7 +510,7 @@ class Cluster(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohesion", b"cohesion", "item_count", b"item_count", "representatives", b"representatives", "words", b"words", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cohesion", b"cohesion", "item_count", b"item_count", "keywords", b"keywords", "representatives", b"representatives", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,16 +518,16 @@ Global___Cluster: _TypeAlias = Cluster  # noqa: Y015
 
 @_typing.final
 class ClusterItem(_message.Message):
-    """An item in the middle of a group."""
+    """A representative item of a cluster."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
+    """The id of the item."""
     similarity: _builtins.float
-    """Its cosine with the group's middle."""
+    """The cosine similarity to the centroid of the cluster, between -1 and 1."""
     def __init__(
         self,
         *,
@@ -434,33 +544,33 @@ Global___ClusterItem: _TypeAlias = ClusterItem  # noqa: Y015
 
 @_typing.final
 class ClusterPoint(_message.Message):
-    """An item on the map."""
+    """An item on the map. Similar items are near each other."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
-    CLUSTER_FIELD_NUMBER: _builtins.int
+    CLUSTER_INDEX_FIELD_NUMBER: _builtins.int
     X_FIELD_NUMBER: _builtins.int
     Y_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
-    cluster: _builtins.int
-    """The place of its group in `clusters`, from 0."""
+    """The id of the item."""
+    cluster_index: _builtins.int
+    """The index of the item's cluster in `clusters`, from 0."""
     x: _builtins.float
-    """Where it is: items that are alike are near each other. Both from about -1 to 1."""
+    """The horizontal position of the item on the map, from about -1 to 1."""
     y: _builtins.float
-    """See x."""
+    """The vertical position of the item on the map, from about -1 to 1."""
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
-        cluster: _builtins.int = ...,
+        cluster_index: _builtins.int = ...,
         x: _builtins.float = ...,
         y: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster", b"cluster", "item_id", b"item_id", "x", b"x", "y", b"y"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_index", b"cluster_index", "item_id", b"item_id", "x", b"x", "y", b"y"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,31 +586,49 @@ class ClassifyTextRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
     NEIGHBOR_COUNT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
-    EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     text: _builtins.str
-    """The text to label, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT)."""
+    """Required. The text to classify. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
     attribute: _builtins.str
-    """The attribute whose values are the labels: strings, numbers or booleans, or lists of them, of which
-    each counts. Names within an attribute are joined by dots, as in a filter. Required
-    (INVALID_ARGUMENT).
+    """Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
+    labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
+    KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
     """
     neighbor_count: _builtins.int
-    """How many items vote: 0 means 20, at most 1,000 (INVALID_ARGUMENT). Items without the attribute do
-    not.
+    """The number of nearest items with the attribute that determine the labels. It can be at most
+    1,000 and must not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
     """
     limit: _builtins.int
-    """The most labels to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT)."""
+    """The maximum number of labels to return. It can be at most 1,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+    """
+    exact: _builtins.bool
+    """If true, the call compares vectors exhaustively. If false, it can search large catalogs
+    approximately, which is faster but can miss a few results. Default: false.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Only these items vote."""
+        """Only items that match this filter are considered. Default: all items."""
 
     @_builtins.property
     def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Items that do not vote, at most 10,000 (INVALID_ARGUMENT): such as the text's own."""
+        """The ids of items to ignore, such as the item that the text belongs to. They do not have to
+        exist. There can be at most 10,000, and each must be 1 to 256 bytes of UTF-8 without control
+        characters. Otherwise the call fails with INVALID_ARGUMENT. Default: no items.
+        """
 
     def __init__(
         self,
@@ -509,13 +637,15 @@ class ClassifyTextRequest(_message.Message):
         text: _builtins.str = ...,
         attribute: _builtins.str = ...,
         filter: _filter_pb2.Filter | None = ...,
+        exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         neighbor_count: _builtins.int = ...,
         limit: _builtins.int = ...,
-        exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        exact: _builtins.bool = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "catalog", b"catalog", "exclude_item_ids", b"exclude_item_ids", "filter", b"filter", "limit", b"limit", "neighbor_count", b"neighbor_count", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "catalog", b"catalog", "exact", b"exact", "exclude_item_ids", b"exclude_item_ids", "filter", b"filter", "limit", b"limit", "min_sequence", b"min_sequence", "neighbor_count", b"neighbor_count", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,34 +658,34 @@ class ClassifyTextResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LABELS_FIELD_NUMBER: _builtins.int
-    VOTERS_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
+    NEIGHBORS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The last write that was taken in."""
+    """The sequence number of the last write that the response reflects."""
     @_builtins.property
     def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
-        """The labels, likeliest first; none if no item with the attribute was found."""
+        """The labels, most probable first. Empty if no item has the attribute."""
 
     @_builtins.property
-    def voters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Voter]:
-        """The items that voted, nearest first."""
+    def neighbors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbor]:
+        """The items that determined the labels, nearest first."""
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding the text took."""
+        """The embedding usage of the call."""
 
     def __init__(
         self,
         *,
         labels: _abc.Iterable[Global___Label] | None = ...,
-        voters: _abc.Iterable[Global___Voter] | None = ...,
-        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+        neighbors: _abc.Iterable[Global___Neighbor] | None = ...,
         sequence: _builtins.int = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "sequence", b"sequence", "usage", b"usage", "voters", b"voters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "neighbors", b"neighbors", "sequence", b"sequence", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -563,19 +693,20 @@ Global___ClassifyTextResponse: _TypeAlias = ClassifyTextResponse  # noqa: Y015
 
 @_typing.final
 class Label(_message.Message):
-    """A value that the attribute may have for the text."""
+    """A predicted value of the attribute."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VALUE_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     probability: _builtins.float
-    """How likely the text has it, 0 to 1. Of an attribute with one value an item they add up to at most
-    1; the rest is for values that no neighbour has.
+    """The probability that the text has the value, between 0 and 1. If items have one value each, the
+    probabilities add up to less than 1. The rest is the probability of values that no neighbor
+    has.
     """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
-        """The value."""
+        """The value: a string, a number or a boolean."""
 
     def __init__(
         self,
@@ -592,17 +723,17 @@ class Label(_message.Message):
 Global___Label: _TypeAlias = Label  # noqa: Y015
 
 @_typing.final
-class Voter(_message.Message):
-    """An item that voted."""
+class Neighbor(_message.Message):
+    """An item that determined the labels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
+    """The id of the item."""
     similarity: _builtins.float
-    """The cosine of its vector and the text's."""
+    """The cosine similarity to the text, between -1 and 1."""
     def __init__(
         self,
         *,
@@ -615,7 +746,7 @@ class Voter(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Voter: _TypeAlias = Voter  # noqa: Y015
+Global___Neighbor: _TypeAlias = Neighbor  # noqa: Y015
 
 @_typing.final
 class SearchPassagesRequest(_message.Message):
@@ -626,25 +757,41 @@ class SearchPassagesRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    LIMIT_PER_ITEM_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
-    PASSAGES_PER_ITEM_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     text: _builtins.str
-    """What to look for, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT)."""
+    """Required. The text to search for. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
     limit: _builtins.int
-    """The most to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT)."""
+    """The maximum number of passages to return. It can be at most 1,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+    """
+    limit_per_item: _builtins.int
+    """The maximum number of passages of one item. It must not be negative. Otherwise the call fails
+    with INVALID_ARGUMENT. Default: no maximum.
+    """
     min_score: _builtins.float
-    """Only passages with at least this score."""
-    passages_per_item: _builtins.int
-    """The most passages of one item: 0 means any number."""
+    """The minimum score of a passage. It must be finite. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: no minimum.
+    """
+    exact: _builtins.bool
+    """If true, the call compares vectors exhaustively. If false, it can search large catalogs
+    approximately, which is faster but can miss a few results. Default: false.
+    """
     min_sequence: _builtins.int
-    """Waits until this write is taken in; a sequence that a write returned."""
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Only passages of these items."""
+        """Only items that match this filter are considered. Default: all items."""
 
     def __init__(
         self,
@@ -652,14 +799,15 @@ class SearchPassagesRequest(_message.Message):
         catalog: _builtins.str = ...,
         text: _builtins.str = ...,
         limit: _builtins.int = ...,
+        limit_per_item: _builtins.int = ...,
         filter: _filter_pb2.Filter | None = ...,
         min_score: _builtins.float | None = ...,
-        passages_per_item: _builtins.int = ...,
+        exact: _builtins.bool = ...,
         min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "filter", b"filter", "limit", b"limit", "min_score", b"min_score", "min_sequence", b"min_sequence", "passages_per_item", b"passages_per_item", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "catalog", b"catalog", "exact", b"exact", "filter", b"filter", "limit", b"limit", "limit_per_item", b"limit_per_item", "min_score", b"min_score", "min_sequence", b"min_sequence", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
@@ -677,14 +825,14 @@ class SearchPassagesResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The last write that was taken in."""
+    """The sequence number of the last write that the response reflects."""
     @_builtins.property
     def passages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Passage]:
-        """The passages, best first; equal ones by item id and offset."""
+        """The passages, best first. Equal scores are ordered by ascending item id and offset."""
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding the text took."""
+        """The embedding usage of the call."""
 
     def __init__(
         self,
@@ -703,8 +851,9 @@ Global___SearchPassagesResponse: _TypeAlias = SearchPassagesResponse  # noqa: Y0
 
 @_typing.final
 class Passage(_message.Message):
-    """A piece of an item's text, as it was embedded. A text is embedded in one piece where the model takes
-    it; AKIN_EMBEDDING_TEXT_TOKENS makes pieces smaller.
+    """A piece of an item's text that has a vector of its own. A text that fits the model is one
+    passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
+    embedded before this setting changed have no passages until they are written again.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -715,15 +864,15 @@ class Passage(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
+    """The id of the item."""
     text: _builtins.str
-    """The passage."""
+    """The text of the passage."""
     start_offset: _builtins.int
-    """Where it starts in the item's text, in bytes of UTF-8."""
+    """The offset of the first byte of the passage in the item's text, in bytes of UTF-8."""
     end_offset: _builtins.int
-    """Where it ends there, the first byte beyond it."""
+    """The offset of the first byte after the passage in the item's text, in bytes of UTF-8."""
     score: _builtins.float
-    """The cosine of its vector and the text's."""
+    """The cosine similarity between the passage and the text of the request, between -1 and 1."""
     def __init__(
         self,
         *,

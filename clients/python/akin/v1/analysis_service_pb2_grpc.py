@@ -26,12 +26,17 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub:
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     def __init__(self, channel):
@@ -68,47 +73,69 @@ class AnalysisServiceStub:
 
 
 class AnalysisServiceServicer:
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     def FindDuplicates(self, request, context):
-        """Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
-        around one item. Replies tell the progress, and the last ones hold the groups, largest first.
-        NOT_FOUND (ITEM_NOT_FOUND) if there is no item_id.
+        """Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
+        near-duplicates if their vectors are similar and their texts share many three-word sequences,
+        of which those that are rare in the catalog count most. A group contains items that are
+        near-duplicates directly or through other items.
+
+        The stream reports the progress about twice a second and ends with at least one event with
+        groups. Groups are ordered by size, largest first, over all events.
+
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
+        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindOutliers(self, request, context):
-        """Finds the items that are least like any others, oddest first.
+        """Finds the items that are least similar to all other items, strongest outlier first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClusterItems(self, request, context):
-        """Divides the items into groups of similar ones, with words that tell what each group is about.
-        FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than groups.
+        """Clusters the items by similarity, and describes each cluster with keywords. The call fails with
+        FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ClassifyText(self, request, context):
-        """Tells which values of an attribute items have that are like a text, as labels for it.
+        """Predicts the values of an attribute for a text from the most similar items that have the
+        attribute (nearest neighbor classification).
+
+        The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+        with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+        to act first, and with INVALID_ARGUMENT if the model rejects the text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SearchPassages(self, request, context):
-        """Finds the passages of items' texts that are most like a text, ready to be put into a prompt.
+        """Finds the passages of item texts that are most similar to a text, for example as context for a
+        language model.
+
+        The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+        with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+        to act first, and with INVALID_ARGUMENT if the model rejects the text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,12 +178,17 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService:
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     @staticmethod

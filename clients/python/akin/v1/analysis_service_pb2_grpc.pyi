@@ -27,12 +27,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AnalysisServiceStub:
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     @_typing.overload
@@ -40,55 +45,103 @@ class AnalysisServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AnalysisServiceAsyncStub: ...
     FindDuplicates: _grpc.UnaryStreamMultiCallable[_analysis_service_pb2.FindDuplicatesRequest, _analysis_service_pb2.FindDuplicatesResponse]
-    """Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
-    around one item. Replies tell the progress, and the last ones hold the groups, largest first.
-    NOT_FOUND (ITEM_NOT_FOUND) if there is no item_id.
+    """Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
+    near-duplicates if their vectors are similar and their texts share many three-word sequences,
+    of which those that are rare in the catalog count most. A group contains items that are
+    near-duplicates directly or through other items.
+
+    The stream reports the progress about twice a second and ends with at least one event with
+    groups. Groups are ordered by size, largest first, over all events.
+
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
+    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
     """
     FindOutliers: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.FindOutliersRequest, _analysis_service_pb2.FindOutliersResponse]
-    """Finds the items that are least like any others, oddest first."""
+    """Finds the items that are least similar to all other items, strongest outlier first."""
     ClusterItems: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ClusterItemsRequest, _analysis_service_pb2.ClusterItemsResponse]
-    """Divides the items into groups of similar ones, with words that tell what each group is about.
-    FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than groups.
+    """Clusters the items by similarity, and describes each cluster with keywords. The call fails with
+    FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
     """
     ClassifyText: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.ClassifyTextRequest, _analysis_service_pb2.ClassifyTextResponse]
-    """Tells which values of an attribute items have that are like a text, as labels for it."""
+    """Predicts the values of an attribute for a text from the most similar items that have the
+    attribute (nearest neighbor classification).
+
+    The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+    with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    """
     SearchPassages: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.SearchPassagesRequest, _analysis_service_pb2.SearchPassagesResponse]
-    """Finds the passages of items' texts that are most like a text, ready to be put into a prompt."""
+    """Finds the passages of item texts that are most similar to a text, for example as context for a
+    language model.
+
+    The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+    with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    """
 
 @_typing.type_check_only
 class AnalysisServiceAsyncStub(AnalysisServiceStub):
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     FindDuplicates: _aio.UnaryStreamMultiCallable[_analysis_service_pb2.FindDuplicatesRequest, _analysis_service_pb2.FindDuplicatesResponse]  # type: ignore[assignment]
-    """Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
-    around one item. Replies tell the progress, and the last ones hold the groups, largest first.
-    NOT_FOUND (ITEM_NOT_FOUND) if there is no item_id.
+    """Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
+    near-duplicates if their vectors are similar and their texts share many three-word sequences,
+    of which those that are rare in the catalog count most. A group contains items that are
+    near-duplicates directly or through other items.
+
+    The stream reports the progress about twice a second and ends with at least one event with
+    groups. Groups are ordered by size, largest first, over all events.
+
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
+    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
     """
     FindOutliers: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.FindOutliersRequest, _analysis_service_pb2.FindOutliersResponse]  # type: ignore[assignment]
-    """Finds the items that are least like any others, oddest first."""
+    """Finds the items that are least similar to all other items, strongest outlier first."""
     ClusterItems: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ClusterItemsRequest, _analysis_service_pb2.ClusterItemsResponse]  # type: ignore[assignment]
-    """Divides the items into groups of similar ones, with words that tell what each group is about.
-    FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than groups.
+    """Clusters the items by similarity, and describes each cluster with keywords. The call fails with
+    FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
     """
     ClassifyText: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.ClassifyTextRequest, _analysis_service_pb2.ClassifyTextResponse]  # type: ignore[assignment]
-    """Tells which values of an attribute items have that are like a text, as labels for it."""
+    """Predicts the values of an attribute for a text from the most similar items that have the
+    attribute (nearest neighbor classification).
+
+    The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+    with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    """
     SearchPassages: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.SearchPassagesRequest, _analysis_service_pb2.SearchPassagesResponse]  # type: ignore[assignment]
-    """Finds the passages of items' texts that are most like a text, ready to be put into a prompt."""
+    """Finds the passages of item texts that are most similar to a text, for example as context for a
+    language model.
+
+    The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+    with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+    """Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 
-    Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
-    vector take no part; one whose new text waits for its vector is looked at by its former one, but
-    repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
-    the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+    The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+    scope `read`.
+
+    Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+    previous text, but it is no near-duplicate, adds no keywords and has no passages.
+
+    FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+    second before the deadline of the call, or after 250,000 items, and respond with the results for
+    the items examined so far. The coverage in the response says how many items that was.
     """
 
     @_abc_1.abstractmethod
@@ -97,9 +150,16 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.FindDuplicatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_analysis_service_pb2.FindDuplicatesResponse], _abc.AsyncIterator[_analysis_service_pb2.FindDuplicatesResponse]]:
-        """Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
-        around one item. Replies tell the progress, and the last ones hold the groups, largest first.
-        NOT_FOUND (ITEM_NOT_FOUND) if there is no item_id.
+        """Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
+        near-duplicates if their vectors are similar and their texts share many three-word sequences,
+        of which those that are rare in the catalog count most. A group contains items that are
+        near-duplicates directly or through other items.
+
+        The stream reports the progress about twice a second and ends with at least one event with
+        groups. Groups are ordered by size, largest first, over all events.
+
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
+        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
         """
 
     @_abc_1.abstractmethod
@@ -108,7 +168,7 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.FindOutliersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.FindOutliersResponse, _abc.Awaitable[_analysis_service_pb2.FindOutliersResponse]]:
-        """Finds the items that are least like any others, oddest first."""
+        """Finds the items that are least similar to all other items, strongest outlier first."""
 
     @_abc_1.abstractmethod
     def ClusterItems(
@@ -116,8 +176,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.ClusterItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.ClusterItemsResponse, _abc.Awaitable[_analysis_service_pb2.ClusterItemsResponse]]:
-        """Divides the items into groups of similar ones, with words that tell what each group is about.
-        FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than groups.
+        """Clusters the items by similarity, and describes each cluster with keywords. The call fails with
+        FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
         """
 
     @_abc_1.abstractmethod
@@ -126,7 +186,13 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.ClassifyTextRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.ClassifyTextResponse, _abc.Awaitable[_analysis_service_pb2.ClassifyTextResponse]]:
-        """Tells which values of an attribute items have that are like a text, as labels for it."""
+        """Predicts the values of an attribute for a text from the most similar items that have the
+        attribute (nearest neighbor classification).
+
+        The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+        with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        """
 
     @_abc_1.abstractmethod
     def SearchPassages(
@@ -134,6 +200,12 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _analysis_service_pb2.SearchPassagesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_analysis_service_pb2.SearchPassagesResponse, _abc.Awaitable[_analysis_service_pb2.SearchPassagesResponse]]:
-        """Finds the passages of items' texts that are most like a text, ready to be put into a prompt."""
+        """Finds the passages of item texts that are most similar to a text, for example as context for a
+        language model.
+
+        The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+        with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

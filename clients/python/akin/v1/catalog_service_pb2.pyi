@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -27,21 +28,25 @@ class _VectorStorage:
 class _VectorStorageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorStorage.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VECTOR_STORAGE_UNSPECIFIED: _VectorStorage.ValueType  # 0
-    """As the server's setting AKIN_INDEX_VECTORS says."""
+    """The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
+    value.
+    """
     VECTOR_STORAGE_FLOAT32: _VectorStorage.ValueType  # 1
-    """In full."""
+    """Four bytes for each number of a vector."""
     VECTOR_STORAGE_FLOAT16: _VectorStorage.ValueType  # 2
-    """In half the memory, once the catalog is large; answers differ little."""
+    """Two bytes for each number of a vector, once the catalog is large. Scores differ slightly."""
 
 class VectorStorage(_VectorStorage, metaclass=_VectorStorageEnumTypeWrapper):
     """How an index keeps vectors in memory."""
 
 VECTOR_STORAGE_UNSPECIFIED: VectorStorage.ValueType  # 0
-"""As the server's setting AKIN_INDEX_VECTORS says."""
+"""The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
+value.
+"""
 VECTOR_STORAGE_FLOAT32: VectorStorage.ValueType  # 1
-"""In full."""
+"""Four bytes for each number of a vector."""
 VECTOR_STORAGE_FLOAT16: VectorStorage.ValueType  # 2
-"""In half the memory, once the catalog is large; answers differ little."""
+"""Two bytes for each number of a vector, once the catalog is large. Scores differ slightly."""
 Global___VectorStorage: _TypeAlias = VectorStorage  # noqa: Y015
 
 class _ReembeddingState:
@@ -51,30 +56,34 @@ class _ReembeddingState:
 class _ReembeddingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReembeddingState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REEMBEDDING_STATE_UNSPECIFIED: _ReembeddingState.ValueType  # 0
-    """Never returned."""
+    """The phase is not known. Responses never have this value."""
     REEMBEDDING_STATE_EMBEDDING: _ReembeddingState.ValueType  # 1
-    """Texts are embedded."""
+    """Akin embeds the texts of the catalog for the next generation."""
     REEMBEDDING_STATE_INDEXING: _ReembeddingState.ValueType  # 2
-    """All texts are embedded; the new vectors' index is built."""
-    REEMBEDDING_STATE_SWITCHED: _ReembeddingState.ValueType  # 3
-    """The new vectors serve, and the former ones are kept."""
+    """All texts are embedded, and Akin builds the index of the next generation."""
+    REEMBEDDING_STATE_SERVING: _ReembeddingState.ValueType  # 3
+    """The switch is done: the new generation serves, and the previous generation is kept until
+    CommitReembedding or RollbackReembedding.
+    """
 
 class ReembeddingState(_ReembeddingState, metaclass=_ReembeddingStateEnumTypeWrapper):
-    """How far a re-embedding has come."""
+    """The phase of a re-embedding."""
 
 REEMBEDDING_STATE_UNSPECIFIED: ReembeddingState.ValueType  # 0
-"""Never returned."""
+"""The phase is not known. Responses never have this value."""
 REEMBEDDING_STATE_EMBEDDING: ReembeddingState.ValueType  # 1
-"""Texts are embedded."""
+"""Akin embeds the texts of the catalog for the next generation."""
 REEMBEDDING_STATE_INDEXING: ReembeddingState.ValueType  # 2
-"""All texts are embedded; the new vectors' index is built."""
-REEMBEDDING_STATE_SWITCHED: ReembeddingState.ValueType  # 3
-"""The new vectors serve, and the former ones are kept."""
+"""All texts are embedded, and Akin builds the index of the next generation."""
+REEMBEDDING_STATE_SERVING: ReembeddingState.ValueType  # 3
+"""The switch is done: the new generation serves, and the previous generation is kept until
+CommitReembedding or RollbackReembedding.
+"""
 Global___ReembeddingState: _TypeAlias = ReembeddingState  # noqa: Y015
 
 @_typing.final
 class EmbeddingModel(_message.Message):
-    """What to embed with; what is left out is as in the server's settings."""
+    """The model that a catalog should use."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,17 +93,30 @@ class EmbeddingModel(_message.Message):
     TEMPLATE_FIELD_NUMBER: _builtins.int
     QUERY_TEMPLATE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise)."""
+    """The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
+    """
     model: _builtins.str
-    """The model, by the provider's name for it; none for local, which has one."""
+    """The name of the model, as the provider spells it. It can have at most 256 bytes of UTF-8
+    without control characters, and it must be empty for the provider `local`, which has one model.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: the model of the server's settings.
+    """
     dimensions: _builtins.int
-    """The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own."""
+    """The number of dimensions to request from the model. It can be at most 65,536 and must not be
+    negative. For the provider `local` it can only be the model's own number. Otherwise the call
+    fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
+    if `model` is empty too.
+    """
     template: _builtins.str
-    """What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
-    bytes; empty means what the model's family wants.
+    """The text to embed for an item, in which `{text}` stands for the item's text. It must contain
+    `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
+    if `model` is empty too.
     """
     query_template: _builtins.str
-    """The same for texts and tastes that items are looked for with."""
+    """The text to embed for a query or a preference, in which `{text}` stands for its text. The
+    limits and the default are those of `template`.
+    """
     def __init__(
         self,
         *,
@@ -122,12 +144,15 @@ class CreateCatalogRequest(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The new catalog's name; required (INVALID_ARGUMENT)."""
+    """Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT."""
     vector_storage: Global___VectorStorage.ValueType
-    """How to keep its vectors in memory."""
+    """How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
+    call fails with INVALID_ARGUMENT. Default: the value of the server's setting
+    AKIN_INDEX_VECTORS.
+    """
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
-        """What to embed its texts with."""
+        """The model of the new catalog. Default: the model of the server's settings."""
 
     def __init__(
         self,
@@ -153,7 +178,7 @@ class CreateCatalogResponse(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def catalog(self) -> Global___Catalog:
-        """The catalog."""
+        """The new catalog."""
 
     def __init__(
         self,
@@ -167,6 +192,59 @@ class CreateCatalogResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateCatalogResponse: _TypeAlias = CreateCatalogResponse  # noqa: Y015
+
+@_typing.final
+class GetCatalogRequest(_message.Message):
+    """Request of GetCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "min_sequence", b"min_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCatalogRequest: _TypeAlias = GetCatalogRequest  # noqa: Y015
+
+@_typing.final
+class GetCatalogResponse(_message.Message):
+    """Response of GetCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalog(self) -> Global___Catalog:
+        """The catalog."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Global___Catalog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCatalogResponse: _TypeAlias = GetCatalogResponse  # noqa: Y015
 
 @_typing.final
 class ListCatalogsRequest(_message.Message):
@@ -194,7 +272,7 @@ class ListCatalogsResponse(_message.Message):
     CATALOGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def catalogs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Catalog]:
-        """The catalogs, by name."""
+        """All catalogs, by ascending name. There are at most 100."""
 
     def __init__(
         self,
@@ -218,9 +296,9 @@ class DeleteCatalogRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; required (INVALID_ARGUMENT)."""
+    """Required. The name of the catalog. Without it the call fails with INVALID_ARGUMENT."""
     allow_missing: _builtins.bool
-    """Whether it is no error if there is none."""
+    """If true, deleting a catalog that does not exist succeeds. Default: false."""
     def __init__(
         self,
         *,
@@ -261,10 +339,10 @@ class EstimateReembeddingRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
-        """What to embed its texts with."""
+        """The new model. Default: the model of the server's settings."""
 
     def __init__(
         self,
@@ -287,44 +365,48 @@ class EstimateReembeddingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPACE_FIELD_NUMBER: _builtins.int
-    TEXTS_FIELD_NUMBER: _builtins.int
-    CACHED_TEXTS_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    CACHED_TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
-    SECONDS_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
     SAMPLED_FIELD_NUMBER: _builtins.int
-    texts: _builtins.int
-    """How many distinct texts, or passages of long ones, there are to embed."""
-    cached_texts: _builtins.int
-    """How many of them have such a vector already, and cost nothing."""
-    prompt_tokens: _builtins.int
-    """How many tokens the others have, estimated."""
+    text_count: _builtins.int
+    """The number of distinct texts in the catalog."""
+    cached_text_count: _builtins.int
+    """The number of those texts that already have vectors in the space. They cost nothing."""
+    prompt_token_count: _builtins.int
+    """The estimated number of tokens of the other texts."""
     cost_usd: _builtins.float
-    """What they cost in US dollars, at the provider's listed price; 0 if it lists none."""
-    seconds: _builtins.float
-    """How long it takes at best, in seconds: by the time one request took just now, and how many may
-    be under way at once.
+    """The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+    provider lists no price.
     """
     sampled: _builtins.bool
-    """Whether these are figures of a sample of 10,000 items, scaled up."""
+    """True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample."""
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
-        """What the vectors would be made with."""
+        """The embedding space of the new vectors."""
+
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """The shortest time that embedding can take. It is calculated from the duration of one request
+        and the maximum number of concurrent requests.
+        """
 
     def __init__(
         self,
         *,
         space: Global___EmbeddingSpace | None = ...,
-        texts: _builtins.int = ...,
-        cached_texts: _builtins.int = ...,
-        prompt_tokens: _builtins.int = ...,
+        text_count: _builtins.int = ...,
+        cached_text_count: _builtins.int = ...,
+        prompt_token_count: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
-        seconds: _builtins.float = ...,
+        duration: _duration_pb2.Duration | None = ...,
         sampled: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_texts", b"cached_texts", "cost_usd", b"cost_usd", "prompt_tokens", b"prompt_tokens", "sampled", b"sampled", "seconds", b"seconds", "space", b"space", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_text_count", b"cached_text_count", "cost_usd", b"cost_usd", "duration", b"duration", "prompt_token_count", b"prompt_token_count", "sampled", b"sampled", "space", b"space", "text_count", b"text_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -339,10 +421,10 @@ class StartReembeddingRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
-        """What to embed its texts with."""
+        """The new model. Default: the model of the server's settings."""
 
     def __init__(
         self,
@@ -367,7 +449,7 @@ class StartReembeddingResponse(_message.Message):
     REEMBEDDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reembedding(self) -> Global___Reembedding:
-        """How it stands."""
+        """The re-embedding."""
 
     def __init__(
         self,
@@ -390,7 +472,7 @@ class GetReembeddingRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     def __init__(
         self,
         *,
@@ -413,7 +495,7 @@ class GetReembeddingResponse(_message.Message):
     REEMBEDDING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reembedding(self) -> Global___Reembedding:
-        """How it stands."""
+        """The re-embedding."""
 
     def __init__(
         self,
@@ -436,7 +518,7 @@ class CancelReembeddingRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     def __init__(
         self,
         *,
@@ -468,14 +550,14 @@ class CancelReembeddingResponse(_message.Message):
 Global___CancelReembeddingResponse: _TypeAlias = CancelReembeddingResponse  # noqa: Y015
 
 @_typing.final
-class FinishReembeddingRequest(_message.Message):
-    """Request of FinishReembedding."""
+class RollbackReembeddingRequest(_message.Message):
+    """Request of RollbackReembedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CATALOG_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     def __init__(
         self,
         *,
@@ -487,11 +569,11 @@ class FinishReembeddingRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FinishReembeddingRequest: _TypeAlias = FinishReembeddingRequest  # noqa: Y015
+Global___RollbackReembeddingRequest: _TypeAlias = RollbackReembeddingRequest  # noqa: Y015
 
 @_typing.final
-class FinishReembeddingResponse(_message.Message):
-    """Response of FinishReembedding."""
+class RollbackReembeddingResponse(_message.Message):
+    """Response of RollbackReembedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -504,83 +586,17 @@ class FinishReembeddingResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FinishReembeddingResponse: _TypeAlias = FinishReembeddingResponse  # noqa: Y015
+Global___RollbackReembeddingResponse: _TypeAlias = RollbackReembeddingResponse  # noqa: Y015
 
 @_typing.final
-class Reembedding(_message.Message):
-    """A change of what a catalog is embedded with."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STATE_FIELD_NUMBER: _builtins.int
-    FROM_SPACE_FIELD_NUMBER: _builtins.int
-    TO_SPACE_FIELD_NUMBER: _builtins.int
-    ITEM_COUNT_FIELD_NUMBER: _builtins.int
-    EMBEDDED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
-    REJECTED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
-    COST_USD_FIELD_NUMBER: _builtins.int
-    PROBLEM_FIELD_NUMBER: _builtins.int
-    START_TIME_FIELD_NUMBER: _builtins.int
-    state: Global___ReembeddingState.ValueType
-    """How far it is."""
-    item_count: _builtins.int
-    """How many items the catalog holds."""
-    embedded_item_count: _builtins.int
-    """How many of them have their new vectors."""
-    rejected_item_count: _builtins.int
-    """How many of them the new model refuses for good; after the switch they are PENDING."""
-    prompt_tokens: _builtins.int
-    """The tokens the provider has counted so far for the new vectors of what was there already; those
-    of writes since are in `usage` of their replies.
-    """
-    cost_usd: _builtins.float
-    """What it has charged for them, in US dollars."""
-    problem: _builtins.str
-    """Why it does not get on for now; empty if it does."""
-    @_builtins.property
-    def from_space(self) -> Global___EmbeddingSpace:
-        """What served when it began."""
-
-    @_builtins.property
-    def to_space(self) -> Global___EmbeddingSpace:
-        """What is to serve, or serves."""
-
-    @_builtins.property
-    def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it began."""
-
-    def __init__(
-        self,
-        *,
-        state: Global___ReembeddingState.ValueType = ...,
-        from_space: Global___EmbeddingSpace | None = ...,
-        to_space: Global___EmbeddingSpace | None = ...,
-        item_count: _builtins.int = ...,
-        embedded_item_count: _builtins.int = ...,
-        rejected_item_count: _builtins.int = ...,
-        prompt_tokens: _builtins.int = ...,
-        cost_usd: _builtins.float = ...,
-        problem: _builtins.str = ...,
-        start_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["from_space", b"from_space", "start_time", b"start_time", "to_space", b"to_space"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "embedded_item_count", b"embedded_item_count", "from_space", b"from_space", "item_count", b"item_count", "problem", b"problem", "prompt_tokens", b"prompt_tokens", "rejected_item_count", b"rejected_item_count", "start_time", b"start_time", "state", b"state", "to_space", b"to_space"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Reembedding: _TypeAlias = Reembedding  # noqa: Y015
-
-@_typing.final
-class GetCatalogRequest(_message.Message):
-    """Request of GetCatalog."""
+class CommitReembeddingRequest(_message.Message):
+    """Request of CommitReembedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CATALOG_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     def __init__(
         self,
         *,
@@ -592,153 +608,230 @@ class GetCatalogRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetCatalogRequest: _TypeAlias = GetCatalogRequest  # noqa: Y015
+Global___CommitReembeddingRequest: _TypeAlias = CommitReembeddingRequest  # noqa: Y015
 
 @_typing.final
-class GetCatalogResponse(_message.Message):
-    """Response of GetCatalog."""
+class CommitReembeddingResponse(_message.Message):
+    """Response of CommitReembedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CATALOG_FIELD_NUMBER: _builtins.int
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitReembeddingResponse: _TypeAlias = CommitReembeddingResponse  # noqa: Y015
+
+@_typing.final
+class Reembedding(_message.Message):
+    """The re-embedding of a catalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    FROM_SPACE_FIELD_NUMBER: _builtins.int
+    TO_SPACE_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    EMBEDDED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    REJECTED_ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    COST_USD_FIELD_NUMBER: _builtins.int
+    ERROR_REASON_FIELD_NUMBER: _builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    state: Global___ReembeddingState.ValueType
+    """The phase of the re-embedding."""
+    item_count: _builtins.int
+    """The number of items in the catalog."""
+    embedded_item_count: _builtins.int
+    """The number of those items whose texts are embedded in to_space."""
+    rejected_item_count: _builtins.int
+    """The number of those items whose texts the new model rejects for good. They are pending after
+    the switch.
+    """
+    prompt_token_count: _builtins.int
+    """The number of tokens that the provider counted for background embedding in to_space. The tokens
+    of writes since the start are in the usage of those writes instead.
+    """
+    cost_usd: _builtins.float
+    """The amount that the provider charged for those tokens, in US dollars."""
+    error_reason: _builtins.str
+    """The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+    EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
+    making progress.
+    """
+    error_message: _builtins.str
+    """The explanation of error_reason for people. Its wording can change. Empty if error_reason is
+    empty.
+    """
     @_builtins.property
-    def catalog(self) -> Global___Catalog:
-        """The catalog."""
+    def from_space(self) -> Global___EmbeddingSpace:
+        """The embedding space that served when the re-embedding started."""
+
+    @_builtins.property
+    def to_space(self) -> Global___EmbeddingSpace:
+        """The embedding space that serves after the switch."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The time at which the re-embedding started."""
 
     def __init__(
         self,
         *,
-        catalog: Global___Catalog | None = ...,
+        state: Global___ReembeddingState.ValueType = ...,
+        from_space: Global___EmbeddingSpace | None = ...,
+        to_space: Global___EmbeddingSpace | None = ...,
+        item_count: _builtins.int = ...,
+        embedded_item_count: _builtins.int = ...,
+        rejected_item_count: _builtins.int = ...,
+        prompt_token_count: _builtins.int = ...,
+        cost_usd: _builtins.float = ...,
+        error_reason: _builtins.str = ...,
+        error_message: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from_space", b"from_space", "start_time", b"start_time", "to_space", b"to_space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "embedded_item_count", b"embedded_item_count", "error_message", b"error_message", "error_reason", b"error_reason", "from_space", b"from_space", "item_count", b"item_count", "prompt_token_count", b"prompt_token_count", "rejected_item_count", b"rejected_item_count", "start_time", b"start_time", "state", b"state", "to_space", b"to_space"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetCatalogResponse: _TypeAlias = GetCatalogResponse  # noqa: Y015
+Global___Reembedding: _TypeAlias = Reembedding  # noqa: Y015
 
 @_typing.final
 class Catalog(_message.Message):
-    """A set of items and users with one embedding space."""
+    """A catalog with its statistics."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    USER_COUNT_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SPACE_FIELD_NUMBER: _builtins.int
-    PENDING_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
-    EMBEDDING_PROBLEM_FIELD_NUMBER: _builtins.int
-    INDEX_FIELD_NUMBER: _builtins.int
-    USER_COUNT_FIELD_NUMBER: _builtins.int
     VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
+    PENDING_ITEMS_FIELD_NUMBER: _builtins.int
+    DAILY_USAGE_FIELD_NUMBER: _builtins.int
+    EMBEDDING_ERROR_REASON_FIELD_NUMBER: _builtins.int
+    EMBEDDING_ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The catalog's name."""
+    """The name of the catalog."""
     item_count: _builtins.int
-    """How many items it holds, those that wait for their vectors included."""
-    sequence: _builtins.int
-    """The number of the last write."""
-    embedding_problem: _builtins.str
-    """Why the last request to the embedding provider failed; empty if it did not. What needs no new
-    vector goes on all the same.
-    """
+    """The number of items in the catalog, including pending items."""
     user_count: _builtins.int
-    """How many users it holds."""
+    """The number of users in the catalog."""
+    sequence: _builtins.int
+    """The sequence number of the last write to any catalog."""
     vector_storage: Global___VectorStorage.ValueType
-    """How its vectors are kept in memory."""
+    """How the catalog keeps vectors in memory."""
+    embedding_error_reason: _builtins.str
+    """The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
+    as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
+    Empty if the request succeeded.
+    """
+    embedding_error_message: _builtins.str
+    """The explanation of embedding_error_reason for people. Its wording can change. Empty if
+    embedding_error_reason is empty.
+    """
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
-        """What its vectors are made with."""
+        """The embedding space of the serving generation."""
 
     @_builtins.property
-    def pending(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingItems]:
-        """Why items wait for their vectors, and how many for each reason, most first."""
+    def pending_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___PendingItems]:
+        """The pending items of the catalog, grouped by reason and message, largest group first."""
 
     @_builtins.property
-    def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyUsage]:
-        """What embedding took on the last 31 days on which it took anything, latest first, over all
-        catalogs.
-        """
+    def daily_usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyUsage]:
+        """The embedding usage of all catalogs on the last 31 days that had any, latest day first."""
 
     @_builtins.property
-    def index(self) -> Global___IndexFigures:
-        """What the vector index is made of."""
+    def index(self) -> Global___IndexStats:
+        """The statistics of the vector index of the serving generation."""
 
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         item_count: _builtins.int = ...,
+        user_count: _builtins.int = ...,
         sequence: _builtins.int = ...,
         space: Global___EmbeddingSpace | None = ...,
-        pending: _abc.Iterable[Global___PendingItems] | None = ...,
-        usage: _abc.Iterable[Global___DailyUsage] | None = ...,
-        embedding_problem: _builtins.str = ...,
-        index: Global___IndexFigures | None = ...,
-        user_count: _builtins.int = ...,
         vector_storage: Global___VectorStorage.ValueType = ...,
+        pending_items: _abc.Iterable[Global___PendingItems] | None = ...,
+        daily_usage: _abc.Iterable[Global___DailyUsage] | None = ...,
+        embedding_error_reason: _builtins.str = ...,
+        embedding_error_message: _builtins.str = ...,
+        index: Global___IndexStats | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedding_problem", b"embedding_problem", "index", b"index", "item_count", b"item_count", "name", b"name", "pending", b"pending", "sequence", b"sequence", "space", b"space", "usage", b"usage", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "space", b"space", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
 
 @_typing.final
-class IndexFigures(_message.Message):
-    """What the vector index is made of. A small catalog is searched by comparing with every vector; of a
-    large one most vectors are in graphs, and only what is new is compared one by one.
+class IndexStats(_message.Message):
+    """The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
+    search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VECTOR_COUNT_FIELD_NUMBER: _builtins.int
     GRAPH_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
-    VOID_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
-    LISTED_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    DELETED_VECTOR_COUNT_FIELD_NUMBER: _builtins.int
+    NEIGHBOR_LIST_COUNT_FIELD_NUMBER: _builtins.int
     BUILDING_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     vector_count: _builtins.int
-    """The vectors that can be found; items with long texts have several."""
+    """The number of vectors that can be found. A long text has several."""
     graph_vector_count: _builtins.int
-    """How many of them are in graphs."""
-    void_vector_count: _builtins.int
-    """Vectors in graphs that were replaced or deleted since; beyond a quarter a graph is built anew."""
-    listed_vector_count: _builtins.int
-    """Vectors in graphs whose nearest neighbours are listed, so that what is similar to their item
-    needs no search.
+    """The number of those vectors that are in graphs."""
+    deleted_vector_count: _builtins.int
+    """The number of vectors in graphs that have been replaced or deleted since. A graph with more
+    than a quarter of them is rebuilt.
+    """
+    neighbor_list_count: _builtins.int
+    """The number of vectors in graphs that have a neighbor list. Recommendations for their items need
+    no search.
     """
     building: _builtins.bool
-    """Whether a graph or lists are being made, in the background."""
+    """True if a graph or neighbor lists are being built in the background."""
     memory_bytes: _builtins.int
-    """About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
-    be shared or on disk only.
+    """The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
+    shared between processes or not be in memory.
     """
     def __init__(
         self,
         *,
         vector_count: _builtins.int = ...,
         graph_vector_count: _builtins.int = ...,
-        void_vector_count: _builtins.int = ...,
-        listed_vector_count: _builtins.int = ...,
+        deleted_vector_count: _builtins.int = ...,
+        neighbor_list_count: _builtins.int = ...,
         building: _builtins.bool = ...,
         memory_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "graph_vector_count", b"graph_vector_count", "listed_vector_count", b"listed_vector_count", "memory_bytes", b"memory_bytes", "vector_count", b"vector_count", "void_vector_count", b"void_vector_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["building", b"building", "deleted_vector_count", b"deleted_vector_count", "graph_vector_count", b"graph_vector_count", "memory_bytes", b"memory_bytes", "neighbor_list_count", b"neighbor_list_count", "vector_count", b"vector_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___IndexFigures: _TypeAlias = IndexFigures  # noqa: Y015
+Global___IndexStats: _TypeAlias = IndexStats  # noqa: Y015
 
 @_typing.final
 class EmbeddingSpace(_message.Message):
-    """What vectors are made with; vectors are compared only within one space."""
+    """The properties that vectors must share to be comparable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -748,15 +841,15 @@ class EmbeddingSpace(_message.Message):
     TEMPLATE_FIELD_NUMBER: _builtins.int
     QUERY_TEMPLATE_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """Who embeds: local, openrouter or openai."""
+    """The provider of the model: `local`, `openrouter` or `openai`."""
     model: _builtins.str
-    """The model."""
+    """The name of the model."""
     dimensions: _builtins.int
-    """The width of a vector."""
+    """The number of dimensions of a vector."""
     template: _builtins.str
-    """What goes around an item's text, which stands for `{text}` in it."""
+    """The text that is embedded for an item, in which `{text}` stands for the item's text."""
     query_template: _builtins.str
-    """The same for texts and tastes that items are looked for with."""
+    """The text that is embedded for a query or a preference, in which `{text}` stands for its text."""
     def __init__(
         self,
         *,
@@ -776,25 +869,29 @@ Global___EmbeddingSpace: _TypeAlias = EmbeddingSpace  # noqa: Y015
 
 @_typing.final
 class PendingItems(_message.Message):
-    """Items that wait for their vectors for one reason."""
+    """The pending items of a catalog that have the same reason and message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REASON_FIELD_NUMBER: _builtins.int
-    COUNT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why."""
-    count: _builtins.int
-    """How many."""
+    """The reason why the items are pending, as in Item.pending_reason."""
+    message: _builtins.str
+    """The explanation of the reason for people, as in Item.pending_message."""
+    item_count: _builtins.int
+    """The number of these items."""
     def __init__(
         self,
         *,
         reason: _builtins.str = ...,
-        count: _builtins.int = ...,
+        message: _builtins.str = ...,
+        item_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_count", b"item_count", "message", b"message", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -802,29 +899,29 @@ Global___PendingItems: _TypeAlias = PendingItems  # noqa: Y015
 
 @_typing.final
 class DailyUsage(_message.Message):
-    """What embedding took on one day."""
+    """The embedding usage of one day."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DAY_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     day: _builtins.str
-    """The day of UTC, as YYYY-MM-DD."""
-    prompt_tokens: _builtins.int
-    """The tokens the provider counted."""
+    """The day in UTC, as YYYY-MM-DD."""
+    prompt_token_count: _builtins.int
+    """The number of tokens that the provider counted."""
     cost_usd: _builtins.float
-    """What the provider charged, in US dollars."""
+    """The amount that the provider charged, in US dollars."""
     def __init__(
         self,
         *,
         day: _builtins.str = ...,
-        prompt_tokens: _builtins.int = ...,
+        prompt_token_count: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "day", b"day", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_usd", b"cost_usd", "day", b"day", "prompt_token_count", b"prompt_token_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

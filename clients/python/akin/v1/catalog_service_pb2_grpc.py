@@ -26,15 +26,23 @@ if _version_not_supported:
 
 
 class CatalogServiceStub:
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     def __init__(self, channel):
@@ -83,89 +91,134 @@ class CatalogServiceStub:
                 request_serializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingResponse.FromString,
                 _registered_method=True)
-        self.FinishReembedding = channel.unary_unary(
-                '/akin.v1.CatalogService/FinishReembedding',
-                request_serializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.SerializeToString,
-                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.FromString,
+        self.RollbackReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/RollbackReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingResponse.FromString,
+                _registered_method=True)
+        self.CommitReembedding = channel.unary_unary(
+                '/akin.v1.CatalogService/CommitReembedding',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.FromString,
                 _registered_method=True)
 
 
 class CatalogServiceServicer:
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     def CreateCatalog(self, request, context):
-        """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-        (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+        """Creates a catalog. It sends one short request to the embedding provider.
+
+        The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCatalog(self, request, context):
-        """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none.
+        """Gets a catalog with its statistics.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListCatalogs(self, request, context):
-        """Returns the figures of all catalogs, by name.
+        """Lists all catalogs with their statistics, by ascending name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCatalog(self, request, context):
-        """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-        unless allow_missing is set; INVALID_ARGUMENT for `default`.
+        """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+        (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+        INVALID_ARGUMENT for the catalog `default`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def EstimateReembedding(self, request, context):
-        """Estimates what re-embedding a catalog would take. Costs one short request to the provider.
+        """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+        the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+        provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+        the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartReembedding(self, request, context):
-        """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-        kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+        """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+
+        The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+        (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+        it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+        dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+        provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetReembedding(self, request, context):
-        """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+        (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelReembedding(self, request, context):
-        """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-        again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+        already has stay on disk, so that another StartReembedding with the same model does not pay for
+        them again.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def FinishReembedding(self, request, context):
-        """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-        re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    def RollbackReembedding(self, request, context):
+        """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+        the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+        the same model does not pay for them again.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommitReembedding(self, request, context):
+        """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+        vectors that no other catalog uses are deleted from disk.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,10 +267,15 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingRequest.FromString,
                     response_serializer=akin_dot_v1_dot_catalog__service__pb2.CancelReembeddingResponse.SerializeToString,
             ),
-            'FinishReembedding': grpc.unary_unary_rpc_method_handler(
-                    servicer.FinishReembedding,
-                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.FromString,
-                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.SerializeToString,
+            'RollbackReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingResponse.SerializeToString,
+            ),
+            'CommitReembedding': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommitReembedding,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -228,15 +286,23 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CatalogService:
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     @staticmethod
@@ -456,7 +522,7 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
-    def FinishReembedding(request,
+    def RollbackReembedding(request,
             target,
             options=(),
             channel_credentials=None,
@@ -469,9 +535,36 @@ class CatalogService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/akin.v1.CatalogService/FinishReembedding',
-            akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingRequest.SerializeToString,
-            akin_dot_v1_dot_catalog__service__pb2.FinishReembeddingResponse.FromString,
+            '/akin.v1.CatalogService/RollbackReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.RollbackReembeddingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommitReembedding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/CommitReembedding',
+            akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.CommitReembeddingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,15 +27,23 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class CatalogServiceStub:
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     @_typing.overload
@@ -43,89 +51,165 @@ class CatalogServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     CreateCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]
-    """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-    (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+    """Creates a catalog. It sends one short request to the embedding provider.
+
+    The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
-    """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+    """Gets a catalog with its statistics."""
     ListCatalogs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]
-    """Returns the figures of all catalogs, by name."""
+    """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]
-    """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-    unless allow_missing is set; INVALID_ARGUMENT for `default`.
+    """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+    INVALID_ARGUMENT for the catalog `default`.
     """
     EstimateReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]
-    """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+    """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+    the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+    provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+    the provider does not respond.
+    """
     StartReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]
-    """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-    kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+    """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+
+    The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+    (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+    it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+    dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+    provider does not respond.
     """
     GetReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]
-    """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
-    CancelReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]
-    """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-    again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+    """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+    (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
     """
-    FinishReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.FinishReembeddingRequest, _catalog_service_pb2.FinishReembeddingResponse]
-    """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-    re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    CancelReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]
+    """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+    already has stay on disk, so that another StartReembedding with the same model does not pay for
+    them again.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
+    """
+    RollbackReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackReembeddingRequest, _catalog_service_pb2.RollbackReembeddingResponse]
+    """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+    the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+    the same model does not pay for them again.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+    """
+    CommitReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]
+    """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+    vectors that no other catalog uses are deleted from disk.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]  # type: ignore[assignment]
-    """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-    (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+    """Creates a catalog. It sends one short request to the embedding provider.
+
+    The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
-    """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+    """Gets a catalog with its statistics."""
     ListCatalogs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]  # type: ignore[assignment]
-    """Returns the figures of all catalogs, by name."""
+    """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
-    """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-    unless allow_missing is set; INVALID_ARGUMENT for `default`.
+    """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+    INVALID_ARGUMENT for the catalog `default`.
     """
     EstimateReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]  # type: ignore[assignment]
-    """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+    """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+    the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+    provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+    the provider does not respond.
+    """
     StartReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]  # type: ignore[assignment]
-    """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-    kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+    """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+
+    The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+    (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+    it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+    dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+    provider does not respond.
     """
     GetReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]  # type: ignore[assignment]
-    """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
-    CancelReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]  # type: ignore[assignment]
-    """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-    again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+    """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+    (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
     """
-    FinishReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.FinishReembeddingRequest, _catalog_service_pb2.FinishReembeddingResponse]  # type: ignore[assignment]
-    """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-    re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    CancelReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]  # type: ignore[assignment]
+    """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+    already has stay on disk, so that another StartReembedding with the same model does not pay for
+    them again.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
+    """
+    RollbackReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackReembeddingRequest, _catalog_service_pb2.RollbackReembeddingResponse]  # type: ignore[assignment]
+    """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+    the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+    the same model does not pay for them again.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+    """
+    CommitReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]  # type: ignore[assignment]
+    """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+    vectors that no other catalog uses are deleted from disk.
+
+    The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+    previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+    """Manages catalogs and the embedding models of catalogs.
 
-    A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
-    is in the server's settings until it is re-embedded.
+    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+    exist, and for the same general reasons as those of RecommenderService.
 
-    Re-embedding fills a second set of vectors in the background while the first one goes on serving,
-    and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
-    first one is kept up to date for an immediate return, until FinishReembedding.
+    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+    set of all vectors of a catalog that one model made. StartReembedding creates the next
+    generation, and Akin fills it in the background. When it is complete, it becomes the serving
+    generation in one transaction, which is called the switch. The previous generation is kept up to
+    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+    switch, CancelReembedding drops the next generation instead.
+
+    Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+    methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     @_abc_1.abstractmethod
@@ -134,9 +218,12 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateCatalogResponse, _abc.Awaitable[_catalog_service_pb2.CreateCatalogResponse]]:
-        """Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-        (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+        """Creates a catalog. It sends one short request to the embedding provider.
+
+        The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -145,7 +232,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.GetCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetCatalogResponse, _abc.Awaitable[_catalog_service_pb2.GetCatalogResponse]]:
-        """Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none."""
+        """Gets a catalog with its statistics."""
 
     @_abc_1.abstractmethod
     def ListCatalogs(
@@ -153,7 +240,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListCatalogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListCatalogsResponse, _abc.Awaitable[_catalog_service_pb2.ListCatalogsResponse]]:
-        """Returns the figures of all catalogs, by name."""
+        """Lists all catalogs with their statistics, by ascending name."""
 
     @_abc_1.abstractmethod
     def DeleteCatalog(
@@ -161,8 +248,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteCatalogResponse, _abc.Awaitable[_catalog_service_pb2.DeleteCatalogResponse]]:
-        """Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-        unless allow_missing is set; INVALID_ARGUMENT for `default`.
+        """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+        (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+        INVALID_ARGUMENT for the catalog `default`.
         """
 
     @_abc_1.abstractmethod
@@ -171,7 +259,11 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.EstimateReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.EstimateReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.EstimateReembeddingResponse]]:
-        """Estimates what re-embedding a catalog would take. Costs one short request to the provider."""
+        """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+        the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+        provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+        the provider does not respond.
+        """
 
     @_abc_1.abstractmethod
     def StartReembedding(
@@ -179,8 +271,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.StartReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.StartReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.StartReembeddingResponse]]:
-        """Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-        kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+        """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+
+        The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+        (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+        it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+        dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+        provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -189,7 +286,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.GetReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.GetReembeddingResponse]]:
-        """Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none."""
+        """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+        (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
+        """
 
     @_abc_1.abstractmethod
     def CancelReembedding(
@@ -197,18 +296,39 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CancelReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CancelReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CancelReembeddingResponse]]:
-        """Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-        again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+        """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+        already has stay on disk, so that another StartReembedding with the same model does not pay for
+        them again.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
         """
 
     @_abc_1.abstractmethod
-    def FinishReembedding(
+    def RollbackReembedding(
         self,
-        request: _catalog_service_pb2.FinishReembeddingRequest,
+        request: _catalog_service_pb2.RollbackReembeddingRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_catalog_service_pb2.FinishReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.FinishReembeddingResponse]]:
-        """Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-        re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+    ) -> _typing.Union[_catalog_service_pb2.RollbackReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.RollbackReembeddingResponse]]:
+        """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+        the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+        the same model does not pay for them again.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+        """
+
+    @_abc_1.abstractmethod
+    def CommitReembedding(
+        self,
+        request: _catalog_service_pb2.CommitReembeddingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.CommitReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CommitReembeddingResponse]]:
+        """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+        vectors that no other catalog uses are deleted from disk.
+
+        The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+        previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,35 +18,35 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EmbeddingUsage(_message.Message):
-    """What embedding took in one call."""
+    """The texts, tokens and money that one call used for embedding."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TEXTS_FIELD_NUMBER: _builtins.int
-    CACHED_TEXTS_FIELD_NUMBER: _builtins.int
-    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    CACHED_TEXT_COUNT_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
-    texts: _builtins.int
-    """How many distinct texts the call needed vectors for."""
-    cached_texts: _builtins.int
-    """How many of them had a vector already."""
-    prompt_tokens: _builtins.int
-    """The tokens the embedding provider counted; 0 for the embedded model."""
+    text_count: _builtins.int
+    """The number of distinct texts that the call needed vectors for."""
+    cached_text_count: _builtins.int
+    """The number of those texts that already had vectors. They cost nothing."""
+    prompt_token_count: _builtins.int
+    """The number of tokens that the embedding provider counted. 0 for the local model."""
     cost_usd: _builtins.float
-    """What the embedding provider charged, in US dollars; 0 for the embedded model, and where the
-    provider does not tell.
+    """The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
+    the provider does not report its charges.
     """
     def __init__(
         self,
         *,
-        texts: _builtins.int = ...,
-        cached_texts: _builtins.int = ...,
-        prompt_tokens: _builtins.int = ...,
+        text_count: _builtins.int = ...,
+        cached_text_count: _builtins.int = ...,
+        prompt_token_count: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_texts", b"cached_texts", "cost_usd", b"cost_usd", "prompt_tokens", b"prompt_tokens", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_text_count", b"cached_text_count", "cost_usd", b"cost_usd", "prompt_token_count", b"prompt_token_count", "text_count", b"text_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -21,11 +21,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Filter(_message.Message):
-    """Which items count, by their attributes. An item passes if every condition of `all` is true, at
-    least one of `any` (if there are some), and none of `none`. An empty filter lets every item pass.
+    """A filter matches items by their attributes. An item matches if it meets every condition of `all`,
+    at least one of `any` (unless `any` is empty), and none of `none`. A filter without conditions
+    matches every item. A call applies its filter before it picks the best results, so it returns as
+    many results as requested if enough items match.
 
-    At most 100 conditions over all levels, 8 levels deep, with 1,000 values and 64 KiB of attributes
-    and strings in all. INVALID_ARGUMENT otherwise.
+    A filter can have at most 100 conditions and 1,000 values over all levels, 8 levels, and 64 KiB
+    of attribute paths and strings. Otherwise the call fails with INVALID_ARGUMENT.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -35,15 +37,15 @@ class Filter(_message.Message):
     NONE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def all(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """Conditions that must all be true."""
+        """The conditions that an item must all meet."""
 
     @_builtins.property
     def any(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """Conditions of which at least one must be true."""
+        """The conditions of which an item must meet at least one."""
 
     @_builtins.property
     def none(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
-        """Conditions of which none may be true."""
+        """The conditions that an item must not meet."""
 
     def __init__(
         self,
@@ -62,12 +64,12 @@ Global___Filter: _TypeAlias = Filter  # noqa: Y015
 
 @_typing.final
 class Condition(_message.Message):
-    """One thing that is true or false of an item.
+    """A condition tests one attribute of an item.
 
-    An item that lacks the attribute, or has null for it, makes every test false but `exists: false`;
-    so it passes where the condition stands under `none`. Values have types: the string "1", the
-    number 1 and the boolean true all differ, and a test on a value of another type is false, never
-    an error. Strings are compared byte by byte.
+    An item that lacks the attribute, or has null for it, meets no condition except `exists: false`.
+    Under `none`, every other condition lets such an item through. Values of different types are
+    never equal: the string "1", the number 1 and the boolean true all differ. A test of a value of
+    another type is false and not an error. Strings are compared byte by byte.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -75,46 +77,48 @@ class Condition(_message.Message):
     ATTRIBUTE_FIELD_NUMBER: _builtins.int
     EQUALS_FIELD_NUMBER: _builtins.int
     ONE_OF_FIELD_NUMBER: _builtins.int
+    CONTAINS_ANY_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_NUMBER: _builtins.int
     EXISTS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
-    CONTAINS_ANY_FIELD_NUMBER: _builtins.int
     attribute: _builtins.str
-    """The attribute's key. A key inside an object is reached with dots: `size.width`; a key that has
-    dots itself is found the same way, and where an item has both, either may make the test true.
-    Objects and lists inside lists are not looked into. 1 byte to 1 KiB for every test but `filter`,
-    which goes without. INVALID_ARGUMENT otherwise.
+    """The path of the attribute. Dots lead into objects, as in `size.width`. A key that contains dots
+    matches the same path. If an item has both, the condition is met if either value meets it.
+    Objects and lists inside lists are not searched. Required for every test except `filter`, where
+    it must be empty. It must be 1 byte to 1 KiB of UTF-8. Otherwise the call fails with
+    INVALID_ARGUMENT.
     """
     exists: _builtins.bool
-    """true: the item has the attribute, be it an empty list, object or string. false: it lacks it,
-    or has null for it.
+    """If true, the item must have the attribute, possibly as an empty list, object or string. If
+    false, the item must lack the attribute or have null for it.
     """
     @_builtins.property
     def equals(self) -> _struct_pb2.Value:
-        """The value is this: a string, a finite number, a boolean, or a list of those. A list equals a
-        list of the same values in the same order; it does not equal one of its values (see
-        contains_any). INVALID_ARGUMENT for null and objects.
+        """The attribute equals this value: a string, a finite number, a boolean, or a list of those. A
+        list equals a list with the same values in the same order, and no single value (see
+        contains_any). For null and objects the call fails with INVALID_ARGUMENT.
         """
 
     @_builtins.property
     def one_of(self) -> _struct_pb2.ListValue:
-        """The value equals one of these: strings, finite numbers, booleans. INVALID_ARGUMENT for others
-        and for none at all.
+        """The attribute equals one of these strings, finite numbers and booleans. For other values, and
+        for an empty list, the call fails with INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def contains_any(self) -> _struct_pb2.ListValue:
+        """The attribute is a list that contains at least one of these strings, finite numbers and
+        booleans, or it equals one of them. For other values, and for an empty list, the call fails
+        with INVALID_ARGUMENT.
         """
 
     @_builtins.property
     def range(self) -> Global___Range:
-        """The value lies in a range."""
+        """The attribute lies in this range."""
 
     @_builtins.property
     def filter(self) -> Global___Filter:
-        """Another filter, true if the item passes it."""
-
-    @_builtins.property
-    def contains_any(self) -> _struct_pb2.ListValue:
-        """The value is a list that has at least one of these, or is itself one of them: strings, finite
-        numbers, booleans. INVALID_ARGUMENT for others and for none at all.
-        """
+        """The item matches this nested filter."""
 
     def __init__(
         self,
@@ -122,16 +126,16 @@ class Condition(_message.Message):
         attribute: _builtins.str = ...,
         equals: _struct_pb2.Value | None = ...,
         one_of: _struct_pb2.ListValue | None = ...,
+        contains_any: _struct_pb2.ListValue | None = ...,
         range: Global___Range | None = ...,
         exists: _builtins.bool = ...,
         filter: Global___Filter | None = ...,
-        contains_any: _struct_pb2.ListValue | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["contains_any", b"contains_any", "equals", b"equals", "exists", b"exists", "filter", b"filter", "one_of", b"one_of", "range", b"range", "test", b"test"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["attribute", b"attribute", "contains_any", b"contains_any", "equals", b"equals", "exists", b"exists", "filter", b"filter", "one_of", b"one_of", "range", b"range", "test", b"test"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_test: _TypeAlias = _typing.Literal["equals", "one_of", "range", "exists", "filter", "contains_any"]  # noqa: Y015
+    _WhichOneofReturnType_test: _TypeAlias = _typing.Literal["equals", "one_of", "contains_any", "range", "exists", "filter"]  # noqa: Y015
     _WhichOneofArgType_test: _TypeAlias = _typing.Literal["test", b"test"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_test) -> _WhichOneofReturnType_test | None: ...
 
@@ -139,12 +143,13 @@ Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
 @_typing.final
 class Range(_message.Message):
-    """An interval. At least one bound, at most one below and one above, all finite (INVALID_ARGUMENT).
+    """A range of numbers or times. It needs at least one bound, at most one lower and one upper bound,
+    and all bounds must be finite. Otherwise the call fails with INVALID_ARGUMENT.
 
-    Numbers lie in it by their value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`)
-    or dates (`2026-05-04`, its midnight in UTC) lie in it by their seconds since 1970-01-01 UTC, with
-    fractions; those of the year 0 and of leap seconds are not understood. A list lies in it if one of
-    its numbers, timestamps or dates does. Everything else does not.
+    Numbers are compared by value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`) or
+    dates (`2026-05-04`, midnight UTC) are compared by their seconds since 1970-01-01 UTC, including
+    fractions. The year 0 and leap seconds are not supported. A list lies in a range if at least one
+    of its numbers, timestamps or dates does. Other values lie in no range.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -154,13 +159,13 @@ class Range(_message.Message):
     LT_FIELD_NUMBER: _builtins.int
     LTE_FIELD_NUMBER: _builtins.int
     gt: _builtins.float
-    """Greater than this."""
+    """The exclusive lower bound."""
     gte: _builtins.float
-    """Greater than or equal to this."""
+    """The inclusive lower bound."""
     lt: _builtins.float
-    """Less than this."""
+    """The exclusive upper bound."""
     lte: _builtins.float
-    """Less than or equal to this."""
+    """The inclusive upper bound."""
     def __init__(
         self,
         *,

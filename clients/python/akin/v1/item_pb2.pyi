@@ -26,26 +26,54 @@ class _ItemState:
 class _ItemStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ITEM_STATE_UNSPECIFIED: _ItemState.ValueType  # 0
-    """Not known."""
+    """The state is not known. Stored items never have this state."""
     ITEM_STATE_INDEXED: _ItemState.ValueType  # 1
-    """The item's text is embedded, and the item can be recommended."""
+    """The text is embedded, and the item can be recommended."""
     ITEM_STATE_PENDING: _ItemState.ValueType  # 2
-    """The item is stored and waits for its text to be embedded."""
+    """The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
+    then recommendations use the previous text of the item, if it had one.
+    """
 
 class ItemState(_ItemState, metaclass=_ItemStateEnumTypeWrapper):
-    """Whether an item takes part in recommendations."""
+    """Whether the text of an item is embedded."""
 
 ITEM_STATE_UNSPECIFIED: ItemState.ValueType  # 0
-"""Not known."""
+"""The state is not known. Stored items never have this state."""
 ITEM_STATE_INDEXED: ItemState.ValueType  # 1
-"""The item's text is embedded, and the item can be recommended."""
+"""The text is embedded, and the item can be recommended."""
 ITEM_STATE_PENDING: ItemState.ValueType  # 2
-"""The item is stored and waits for its text to be embedded."""
+"""The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
+then recommendations use the previous text of the item, if it had one.
+"""
 Global___ItemState: _TypeAlias = ItemState  # noqa: Y015
+
+class _ItemView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ItemViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ITEM_VIEW_UNSPECIFIED: _ItemView.ValueType  # 0
+    """The default. Each request with a view says what its default is."""
+    ITEM_VIEW_BASIC: _ItemView.ValueType  # 1
+    """The response contains the ids of items only. This view is the fastest."""
+    ITEM_VIEW_FULL: _ItemView.ValueType  # 2
+    """The response contains whole items."""
+
+class ItemView(_ItemView, metaclass=_ItemViewEnumTypeWrapper):
+    """How much of each item a response contains."""
+
+ITEM_VIEW_UNSPECIFIED: ItemView.ValueType  # 0
+"""The default. Each request with a view says what its default is."""
+ITEM_VIEW_BASIC: ItemView.ValueType  # 1
+"""The response contains the ids of items only. This view is the fastest."""
+ITEM_VIEW_FULL: ItemView.ValueType  # 2
+"""The response contains whole items."""
+Global___ItemView: _TypeAlias = ItemView  # noqa: Y015
 
 @_typing.final
 class Item(_message.Message):
-    """Something that can be recommended: a product, a film, an article."""
+    """Something that can be recommended, such as a product, a film or an article."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,35 +85,53 @@ class Item(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     PENDING_REASON_FIELD_NUMBER: _builtins.int
+    PENDING_MESSAGE_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The caller's name for the item. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-    characters. INVALID_ARGUMENT otherwise.
+    """Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
+    to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+    INVALID_ARGUMENT.
     """
     text: _builtins.str
-    """What the item is about, in the words a reader would use; this is what gets embedded. 1 byte to
-    1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise.
+    """Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
+    and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
     """
     state: Global___ItemState.ValueType
-    """Whether the item takes part in recommendations. Output only: ignored in requests."""
+    """Output only. Whether the text of the item is embedded. Requests that set it are accepted, and
+    the value is ignored.
+    """
     sequence: _builtins.int
-    """The sequence number of the write that made this version. Output only: ignored in requests."""
+    """Output only. The sequence number of the write that stored this version of the item. Requests
+    that set it are accepted, and the value is ignored.
+    """
     pending_reason: _builtins.str
-    """Why a PENDING item still waits for its vector; empty otherwise. Output only: ignored in requests."""
+    """Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
+    EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
+    item is not pending. Requests that set it are accepted, and the value is ignored.
+    """
+    pending_message: _builtins.str
+    """Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
+    item is not pending. Requests that set it are accepted, and the value is ignored.
+    """
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct:
-        """Facts about the item that come back with it. At most 64 KiB as JSON, 256 keys counted over all
-        levels, 4 levels deep; numbers are finite. INVALID_ARGUMENT otherwise.
+        """A JSON object with facts about the item, such as its price. Filters test them, and responses
+        return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
+        levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
+        Default: no attributes.
         """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """From this moment on the item is no longer returned by any call, and it is deleted soon after.
-        Must lie in the future when it is written (INVALID_ARGUMENT). Absent: the item stays.
+        """The time from which no call returns the item. Akin deletes the item soon after. It must lie in
+        the future when it is written, and before the year 10000. Otherwise the call fails with
+        INVALID_ARGUMENT. Default: the item does not expire.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When this version was written. Output only: ignored in requests."""
+        """Output only. The time at which this version of the item was written. Requests that set it are
+        accepted, and the value is ignored.
+        """
 
     def __init__(
         self,
@@ -98,10 +144,11 @@ class Item(_message.Message):
         sequence: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         pending_reason: _builtins.str = ...,
+        pending_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "expire_time", b"expire_time", "item_id", b"item_id", "pending_message", b"pending_message", "pending_reason", b"pending_reason", "sequence", b"sequence", "state", b"state", "text", b"text", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -117,20 +164,24 @@ class ItemResult(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
-    MESSAGE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The id as the request gave it."""
+    """The item_id of the request, cut to 256 characters."""
     sequence: _builtins.int
-    """The sequence number of the write; 0 if the item was refused."""
+    """The sequence number of the write. 0 if the item was not stored."""
     state: Global___ItemState.ValueType
-    """The state of the stored item; UNSPECIFIED if the item was refused."""
+    """The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored."""
     code: _builtins.int
-    """A google.rpc.Code: 0 (OK) if the item is on disk, otherwise why it is not."""
-    message: _builtins.str
-    """What is wrong, naming every field at fault; empty if the item is on disk."""
+    """The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
+    validate_only is set and the item is valid.
+    """
     reason: _builtins.str
-    """The google.rpc.ErrorInfo reason, such as INVALID_REQUEST; empty if the item is on disk."""
+    """The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0."""
+    message: _builtins.str
+    """The explanation of the error for people, which names every invalid field. Its wording can
+    change. Empty if code is 0.
+    """
     def __init__(
         self,
         *,
@@ -138,8 +189,8 @@ class ItemResult(_message.Message):
         sequence: _builtins.int = ...,
         state: Global___ItemState.ValueType = ...,
         code: _builtins.int = ...,
-        message: _builtins.str = ...,
         reason: _builtins.str = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

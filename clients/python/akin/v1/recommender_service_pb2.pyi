@@ -9,9 +9,9 @@ from akin.v1 import item_pb2 as _item_pb2
 from akin.v1 import user_pb2 as _user_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,26 +22,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _ItemView:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ItemViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemView.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ITEM_VIEW_UNSPECIFIED: _ItemView.ValueType  # 0
-    """Ids and scores only, which is fastest."""
-    ITEM_VIEW_FULL: _ItemView.ValueType  # 1
-    """The whole item. FAILED_PRECONDITION (ANSWER_TOO_LARGE) if the answer would exceed 16 MiB."""
-
-class ItemView(_ItemView, metaclass=_ItemViewEnumTypeWrapper):
-    """How much of each recommended item to return."""
-
-ITEM_VIEW_UNSPECIFIED: ItemView.ValueType  # 0
-"""Ids and scores only, which is fastest."""
-ITEM_VIEW_FULL: ItemView.ValueType  # 1
-"""The whole item. FAILED_PRECONDITION (ANSWER_TOO_LARGE) if the answer would exceed 16 MiB."""
-Global___ItemView: _TypeAlias = ItemView  # noqa: Y015
 
 @_typing.final
 class UpsertItemRequest(_message.Message):
@@ -54,18 +34,19 @@ class UpsertItemRequest(_message.Message):
     REQUIRE_INDEXED_FIELD_NUMBER: _builtins.int
     EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     require_indexed: _builtins.bool
-    """Fail and store nothing rather than keep the item as PENDING when its text cannot be embedded for
-    now.
+    """If true, the call fails and stores nothing if the text cannot be embedded now. Default: false,
+    the item is stored as pending.
     """
     expected_sequence: _builtins.int
-    """Store only if the item's current sequence is this; 0 means only if there is no such item.
-    ABORTED (SEQUENCE_MISMATCH) otherwise. Not negative (INVALID_ARGUMENT). Absent: store always.
+    """The sequence number that the stored item must have. 0 means that the item must not exist.
+    Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+    if the value is negative. Default: the call stores the item in any case.
     """
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item. Required."""
+        """Required. The item to store. Without it the call fails with INVALID_ARGUMENT."""
 
     def __init__(
         self,
@@ -95,14 +76,16 @@ class UpsertItemResponse(_message.Message):
     EMBEDDED_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     embedded: _builtins.bool
-    """Whether this call had the text embedded; false if its vector was known already."""
+    """True if this call embedded the text. False if the vectors of the text were known, or if the
+    item is pending.
+    """
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item as stored."""
+        """The stored item."""
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding took."""
+        """The embedding usage of the call."""
 
     def __init__(
         self,
@@ -120,8 +103,114 @@ class UpsertItemResponse(_message.Message):
 Global___UpsertItemResponse: _TypeAlias = UpsertItemResponse  # noqa: Y015
 
 @_typing.final
+class UpdateItemRequest(_message.Message):
+    """Request of UpdateItem."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUIRE_INDEXED_FIELD_NUMBER: _builtins.int
+    EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    require_indexed: _builtins.bool
+    """If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
+    no effect without a text in the mask. Default: false, the item is stored as pending.
+    """
+    expected_sequence: _builtins.int
+    """The sequence number that the stored item must have. Otherwise the call fails with ABORTED
+    (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+    Default: the call changes the item in any case.
+    """
+    @_builtins.property
+    def item(self) -> _item_pb2.Item:
+        """Required. The item_id of the item to change, and the new values of the fields in the mask.
+        Fields outside of the mask are ignored. The changed item must keep the limits of Item.
+        Otherwise the call fails with INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields to change. A field in the mask that is not set in `item` is cleared, which is not
+        possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
+        The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
+        more than 1,000 paths, or if a path is not one of the following.
+
+        `text`: the text.
+
+        `attributes`: all attributes. Attributes that `item` does not have are removed.
+
+        `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
+        removed if `item` does not have it. KEY is everything after the first dot and must not be
+        empty, so that `attributes.size.width` is the key `size.width` and not a key inside `size`. The
+        JSON form of a field mask can only express keys in snake_case; the binary form can express all
+        keys.
+
+        `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
+
+        `*`: all of text, attributes and expire_time. It must be the only path.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        item: _item_pb2.Item | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        require_indexed: _builtins.bool = ...,
+        expected_sequence: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "expected_sequence", b"expected_sequence", "item", b"item", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "catalog", b"catalog", "expected_sequence", b"expected_sequence", "item", b"item", "require_indexed", b"require_indexed", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
+    _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
+
+Global___UpdateItemRequest: _TypeAlias = UpdateItemRequest  # noqa: Y015
+
+@_typing.final
+class UpdateItemResponse(_message.Message):
+    """Response of UpdateItem."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    EMBEDDED_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    embedded: _builtins.bool
+    """True if this call embedded the text. False if the mask has no text, if the vectors of the text
+    were known, or if the item is pending.
+    """
+    @_builtins.property
+    def item(self) -> _item_pb2.Item:
+        """The whole item as it is stored now."""
+
+    @_builtins.property
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
+        """The embedding usage of the call."""
+
+    def __init__(
+        self,
+        *,
+        item: _item_pb2.Item | None = ...,
+        embedded: _builtins.bool = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["embedded", b"embedded", "item", b"item", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateItemResponse: _TypeAlias = UpdateItemResponse  # noqa: Y015
+
+@_typing.final
 class ImportItemsRequest(_message.Message):
-    """One message of the ImportItems request stream."""
+    """One message of the request stream of ImportItems."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,17 +219,19 @@ class ImportItemsRequest(_message.Message):
     REQUIRE_INDEXED_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     require_indexed: _builtins.bool
-    """Refuse an item rather than keep it as PENDING when its text cannot be embedded for now."""
+    """If true, items whose text cannot be embedded now are not stored. Default: false, they are
+    stored as pending.
+    """
     validate_only: _builtins.bool
-    """Only check the items and estimate what embedding them would take; store and embed nothing.
-    Results then have no sequence and no state.
+    """If true, the call only validates the items and estimates the embedding usage. It embeds and
+    stores nothing. Default: false.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
-        """The items, applied in order. At most 1,000 a message; the stream ends with INVALID_ARGUMENT
-        otherwise.
+        """The items to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+        with INVALID_ARGUMENT.
         """
 
     def __init__(
@@ -161,7 +252,7 @@ Global___ImportItemsRequest: _TypeAlias = ImportItemsRequest  # noqa: Y015
 
 @_typing.final
 class ImportItemsResponse(_message.Message):
-    """One message of the ImportItems response stream."""
+    """One message of the response stream of ImportItems."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -169,11 +260,13 @@ class ImportItemsResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.ItemResult]:
-        """One result for each item of the request message, in order."""
+        """The result of each item of the request message, in the same order. With validate_only, results
+        have no sequence and no state.
+        """
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding took; with validate_only an estimate of what it would take."""
+        """The embedding usage of the request message. With validate_only, the estimated usage."""
 
     def __init__(
         self,
@@ -197,19 +290,28 @@ class GetItemRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
-    """The item's id. Required."""
+    """Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         item_id: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "item_id", b"item_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "item_id", b"item_id", "min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -240,6 +342,154 @@ class GetItemResponse(_message.Message):
 Global___GetItemResponse: _TypeAlias = GetItemResponse  # noqa: Y015
 
 @_typing.final
+class BatchGetItemsRequest(_message.Message):
+    """Request of BatchGetItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
+        to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+        INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "item_ids", b"item_ids", "min_sequence", b"min_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetItemsRequest: _TypeAlias = BatchGetItemsRequest  # noqa: Y015
+
+@_typing.final
+class BatchGetItemsResponse(_message.Message):
+    """Response of BatchGetItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MISSING_ITEM_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
+        """The items that exist, in the order of the request."""
+
+    @_builtins.property
+    def missing_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids that have no item, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_item_pb2.Item] | None = ...,
+        missing_item_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "missing_item_ids", b"missing_item_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchGetItemsResponse: _TypeAlias = BatchGetItemsResponse  # noqa: Y015
+
+@_typing.final
+class ListItemsRequest(_message.Message):
+    """Request of ListItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    page_size: _builtins.int
+    """The maximum number of items to return. It can be at most 1,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
+    early, so that only an empty next_page_token marks the last page. Default: 100.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+    not valid or belongs to another catalog or filter. Default: the first page.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
+    @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only items that match this filter are considered. Default: all items."""
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _filter_pb2.Filter | None = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsRequest: _TypeAlias = ListItemsRequest  # noqa: Y015
+
+@_typing.final
+class ListItemsResponse(_message.Message):
+    """Response of ListItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The page_token of the next page. Empty on the last page."""
+    total_size: _builtins.int
+    """The total number of items over all pages."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
+        """The items by ascending id, in byte order."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_item_pb2.Item] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsResponse: _TypeAlias = ListItemsResponse  # noqa: Y015
+
+@_typing.final
 class DeleteItemRequest(_message.Message):
     """Request of DeleteItem."""
 
@@ -249,11 +499,13 @@ class DeleteItemRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
-    """The item's id. Required."""
+    """Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
     allow_missing: _builtins.bool
-    """Reply OK if there is no such item."""
+    """If true, deleting an item that does not exist succeeds. Default: false."""
     def __init__(
         self,
         *,
@@ -277,7 +529,7 @@ class DeleteItemResponse(_message.Message):
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The sequence number of the delete; 0 if there was nothing to delete."""
+    """The sequence number of the deletion. 0 if the item did not exist."""
     def __init__(
         self,
         *,
@@ -292,76 +544,98 @@ class DeleteItemResponse(_message.Message):
 Global___DeleteItemResponse: _TypeAlias = DeleteItemResponse  # noqa: Y015
 
 @_typing.final
-class ListItemsRequest(_message.Message):
-    """Request of ListItems."""
+class BatchDeleteItemsRequest(_message.Message):
+    """Request of BatchDeleteItems."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CATALOG_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
-    page_size: _builtins.int
-    """The most items to return; 0 means 100. At most 1,000 (INVALID_ARGUMENT). A page may hold fewer,
-    so that it stays below 4 MiB; only an empty next_page_token means the end.
-    """
-    page_token: _builtins.str
-    """The next_page_token of the page before; empty for the first. INVALID_ARGUMENT if it is not one, or
-    belongs to another filter.
-    """
+    """The name of the catalog. Default: `default`."""
+    validate_only: _builtins.bool
+    """If true, the call only counts the items that it would delete. Default: false."""
+    @_builtins.property
+    def ids(self) -> Global___ItemIds:
+        """Deletes the items with these ids."""
+
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """List only items that pass. Absent: every item."""
+        """Deletes the items that match this filter, including pending items. A filter without
+        conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
+        ids: Global___ItemIds | None = ...,
         filter: _filter_pb2.Filter | None = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "ids", b"ids", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "filter", b"filter", "ids", b"ids", "selector", b"selector", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_selector: _TypeAlias = _typing.Literal["ids", "filter"]  # noqa: Y015
+    _WhichOneofArgType_selector: _TypeAlias = _typing.Literal["selector", b"selector"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_selector) -> _WhichOneofReturnType_selector | None: ...
 
-Global___ListItemsRequest: _TypeAlias = ListItemsRequest  # noqa: Y015
+Global___BatchDeleteItemsRequest: _TypeAlias = BatchDeleteItemsRequest  # noqa: Y015
 
 @_typing.final
-class ListItemsResponse(_message.Message):
-    """Response of ListItems."""
+class ItemIds(_message.Message):
+    """A list of item ids."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ITEMS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """Give it as page_token to get the next page; empty on the last one."""
-    total_size: _builtins.int
-    """How many items the catalog holds, or with a filter how many pass it."""
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
-        """The items by ascending id, in byte order."""
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
+        of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
         *,
-        items: _abc.Iterable[_item_pb2.Item] | None = ...,
-        next_page_token: _builtins.str = ...,
-        total_size: _builtins.int = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_ids", b"item_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListItemsResponse: _TypeAlias = ListItemsResponse  # noqa: Y015
+Global___ItemIds: _TypeAlias = ItemIds  # noqa: Y015
+
+@_typing.final
+class BatchDeleteItemsResponse(_message.Message):
+    """Response of BatchDeleteItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    deleted_count: _builtins.int
+    """The number of deleted items. With validate_only, the number of items that would be deleted."""
+    sequence: _builtins.int
+    """The sequence number of the last deletion. 0 if nothing was deleted."""
+    def __init__(
+        self,
+        *,
+        deleted_count: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_count", b"deleted_count", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteItemsResponse: _TypeAlias = BatchDeleteItemsResponse  # noqa: Y015
 
 @_typing.final
 class UpsertUserRequest(_message.Message):
@@ -371,23 +645,32 @@ class UpsertUserRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
+    EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
+    expected_sequence: _builtins.int
+    """The sequence number that the stored user must have. 0 means that the user must not exist.
+    Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+    if the value is negative. Default: the call stores the user in any case.
+    """
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """The user. Required."""
+        """Required. The user to store. Without it the call fails with INVALID_ARGUMENT."""
 
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         user: _user_pb2.User | None = ...,
+        expected_sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["user", b"user"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "expected_sequence", b"expected_sequence", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "catalog", b"catalog", "expected_sequence", b"expected_sequence", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
+    _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
 
 Global___UpsertUserRequest: _TypeAlias = UpsertUserRequest  # noqa: Y015
 
@@ -401,11 +684,11 @@ class UpsertUserResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """The user as stored."""
+        """The stored user."""
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding the preferences took."""
+        """The embedding usage of the call."""
 
     def __init__(
         self,
@@ -422,6 +705,155 @@ class UpsertUserResponse(_message.Message):
 Global___UpsertUserResponse: _TypeAlias = UpsertUserResponse  # noqa: Y015
 
 @_typing.final
+class UpdateUserRequest(_message.Message):
+    """Request of UpdateUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    EXPECTED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    expected_sequence: _builtins.int
+    """The sequence number that the stored user must have. Otherwise the call fails with ABORTED
+    (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+    Default: the call changes the user in any case.
+    """
+    @_builtins.property
+    def user(self) -> _user_pb2.User:
+        """Required. The user_id of the user to change, and the new values of the fields in the mask.
+        Fields outside of the mask are ignored. The changed user must keep the limits of User.
+        Otherwise the call fails with INVALID_ARGUMENT.
+        """
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
+        `*` for both, which must be the only path. A list in the mask that is empty in `user` is
+        cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
+        if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+        path.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        user: _user_pb2.User | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        expected_sequence: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "expected_sequence", b"expected_sequence", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence", "catalog", b"catalog", "expected_sequence", b"expected_sequence", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_sequence: _TypeAlias = _typing.Literal["expected_sequence"]  # noqa: Y015
+    _WhichOneofArgType__expected_sequence: _TypeAlias = _typing.Literal["_expected_sequence", b"_expected_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_sequence) -> _WhichOneofReturnType__expected_sequence | None: ...
+
+Global___UpdateUserRequest: _TypeAlias = UpdateUserRequest  # noqa: Y015
+
+@_typing.final
+class UpdateUserResponse(_message.Message):
+    """Response of UpdateUser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def user(self) -> _user_pb2.User:
+        """The whole user as it is stored now."""
+
+    @_builtins.property
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
+        """The embedding usage of the call."""
+
+    def __init__(
+        self,
+        *,
+        user: _user_pb2.User | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateUserResponse: _TypeAlias = UpdateUserResponse  # noqa: Y015
+
+@_typing.final
+class ImportUsersRequest(_message.Message):
+    """One message of the request stream of ImportUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    validate_only: _builtins.bool
+    """If true, the call only validates the users and estimates the embedding usage. It embeds and
+    stores nothing. Default: false.
+    """
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
+        """The users to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+        with INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        users: _abc.Iterable[_user_pb2.User] | None = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "users", b"users", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportUsersRequest: _TypeAlias = ImportUsersRequest  # noqa: Y015
+
+@_typing.final
+class ImportUsersResponse(_message.Message):
+    """One message of the response stream of ImportUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.UserResult]:
+        """The result of each user of the request message, in the same order. With validate_only, results
+        have no sequence.
+        """
+
+    @_builtins.property
+    def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
+        """The embedding usage of the request message. With validate_only, the estimated usage."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[_user_pb2.UserResult] | None = ...,
+        usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportUsersResponse: _TypeAlias = ImportUsersResponse  # noqa: Y015
+
+@_typing.final
 class GetUserRequest(_message.Message):
     """Request of GetUser."""
 
@@ -429,19 +861,28 @@ class GetUserRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     user_id: _builtins.str
-    """The user's id. Required."""
+    """Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         user_id: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "min_sequence", b"min_sequence", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -472,6 +913,80 @@ class GetUserResponse(_message.Message):
 Global___GetUserResponse: _TypeAlias = GetUserResponse  # noqa: Y015
 
 @_typing.final
+class ListUsersRequest(_message.Message):
+    """Request of ListUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    page_size: _builtins.int
+    """The maximum number of users to return. It can be at most 1,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
+    early, so that only an empty next_page_token marks the last page. Default: 100.
+    """
+    page_token: _builtins.str
+    """The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+    not valid or belongs to another catalog. Default: the first page.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "min_sequence", b"min_sequence", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsersRequest: _TypeAlias = ListUsersRequest  # noqa: Y015
+
+@_typing.final
+class ListUsersResponse(_message.Message):
+    """Response of ListUsers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The page_token of the next page. Empty on the last page."""
+    total_size: _builtins.int
+    """The total number of users over all pages."""
+    @_builtins.property
+    def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
+        """The users by ascending id, in byte order."""
+
+    def __init__(
+        self,
+        *,
+        users: _abc.Iterable[_user_pb2.User] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "total_size", b"total_size", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUsersResponse: _TypeAlias = ListUsersResponse  # noqa: Y015
+
+@_typing.final
 class DeleteUserRequest(_message.Message):
     """Request of DeleteUser."""
 
@@ -479,19 +994,25 @@ class DeleteUserRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     USER_ID_FIELD_NUMBER: _builtins.int
+    ALLOW_MISSING_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     user_id: _builtins.str
-    """The user's id. Required."""
+    """Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
+    allow_missing: _builtins.bool
+    """If true, deleting a user that does not exist succeeds. Default: false."""
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
         user_id: _builtins.str = ...,
+        allow_missing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_missing", b"allow_missing", "catalog", b"catalog", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,12 +1024,17 @@ class DeleteUserResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The sequence number of the deletion. 0 if the user did not exist."""
     def __init__(
         self,
+        *,
+        sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -531,65 +1057,78 @@ class RecommendSimilarRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     DIVERSITY_FIELD_NUMBER: _builtins.int
     MAX_SIMILARITY_FIELD_NUMBER: _builtins.int
-    VIEW_FIELD_NUMBER: _builtins.int
-    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
-    EXACT_FIELD_NUMBER: _builtins.int
     EXPLAIN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
-    """The catalog; empty means `default`."""
+    """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
-    """An item of the catalog; it never comes back itself."""
+    """The id of an item. The item itself is never recommended."""
     user_id: _builtins.str
-    """A user of the catalog; items the user liked never come back."""
+    """The id of a user. Items that the user liked are never recommended."""
     text: _builtins.str
-    """Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise. Of a text that is
-    longer than 256 times what the model takes at once, evenly spread passages count.
+    """A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+    with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
+    at most 256 count, evenly spread over the text.
     """
     limit: _builtins.int
-    """The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT)."""
+    """The maximum number of recommendations to return. It can be at most 1,000 and must not be
+    negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+    """
     min_score: _builtins.float
-    """Return only items with at least this score. A finite number (INVALID_ARGUMENT). Absent: no
-    bound.
+    """The minimum score of a recommendation. It must be finite. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: no minimum.
     """
     diversity: _builtins.float
-    """How much the items shall differ from each other: 0 goes by the score alone, 1 takes after the
-    best item what is least like those taken before, out of the best 100 (or 4 times the limit, if
-    that is more; more still where max_similarity leaves some of them out). Items then come in the
-    order in which they are taken. Between 0 and 1 (INVALID_ARGUMENT).
+    """How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
+    score alone. 1 picks after the best item the items that are least similar to those picked
+    before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
+    returns items in the order in which it picks them. With max_similarity it picks from as many
+    more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
+    call fails with INVALID_ARGUMENT. Default: 0.
     """
     max_similarity: _builtins.float
-    """Leave out an item that repeats a better one: the cosine of their vectors is at least this, and
-    their texts are the same but for case and punctuation, or share at least 0.3 of the runs of
-    three words that either has. Of long texts the first 5,000 characters, and the vector of the
-    first passage, are compared. Others take its place, out of the best 4,096 at most. Between -1
-    and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
-    """
-    view: Global___ItemView.ValueType
-    """How much of each item to return."""
-    min_sequence: _builtins.int
-    """Answer only once the index has applied this write: the sequence of an earlier reply. Not
-    negative and not beyond the last write (INVALID_ARGUMENT). 0: answer at once.
-    """
-    exact: _builtins.bool
-    """Score every item for a user or examples, rather than the nearest ones of each taste, where that
-    differs.
+    """Excludes near-duplicates of better recommendations. An item is excluded if the cosine
+    similarity of its vector to that of a better item is at least this value and the two texts are
+    near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
+    three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
+    chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
+    most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+    near-duplicates are not excluded.
     """
     explain: _builtins.bool
-    """Tell for each item what it is recommended for, in reasons."""
+    """If true, each recommendation explains which parts of the source it is recommended for. Default:
+    false.
+    """
+    view: _item_pb2.ItemView.ValueType
+    """How much of each recommended item to return. For a value that is not listed in ItemView the
+    call fails with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+    """
+    exact: _builtins.bool
+    """If true, the call compares vectors exhaustively. If false, it can search large catalogs
+    approximately, which is faster but can miss a few results. Default: false.
+    """
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does. It
+    must not be negative or greater than that of the last write. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     @_builtins.property
     def examples(self) -> Global___Examples:
-        """Items and texts to be like, and others to be unlike; for someone who is no stored user."""
-
-    @_builtins.property
-    def filter(self) -> _filter_pb2.Filter:
-        """Return only items that pass. It is applied before the best are chosen, so the answer is full as
-        long as enough items pass. Absent: every item.
+        """Items and texts that the recommendations should be like or unlike. Use it for someone who is
+        not a stored user.
         """
 
     @_builtins.property
+    def filter(self) -> _filter_pb2.Filter:
+        """Only items that match this filter are considered. Default: all items."""
+
+    @_builtins.property
     def exclude_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Items that must not come back; ids that do not exist are fine. At most 10,000
-        (INVALID_ARGUMENT).
+        """The ids of items that must not be recommended. They do not have to exist. There can be at most
+        10,000, and each must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call
+        fails with INVALID_ARGUMENT. Default: no items.
         """
 
     def __init__(
@@ -606,10 +1145,10 @@ class RecommendSimilarRequest(_message.Message):
         min_score: _builtins.float | None = ...,
         diversity: _builtins.float = ...,
         max_similarity: _builtins.float | None = ...,
-        view: Global___ItemView.ValueType = ...,
-        min_sequence: _builtins.int = ...,
-        exact: _builtins.bool = ...,
         explain: _builtins.bool = ...,
+        view: _item_pb2.ItemView.ValueType = ...,
+        exact: _builtins.bool = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "examples", b"examples", "filter", b"filter", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -632,8 +1171,8 @@ Global___RecommendSimilarRequest: _TypeAlias = RecommendSimilarRequest  # noqa: 
 
 @_typing.final
 class Examples(_message.Message):
-    """What to be like and what to be unlike. At most 100 in all, at least one (INVALID_ARGUMENT), with at
-    most 8 MiB of text.
+    """Items and texts that recommendations should be like or unlike. There must be 1 to 100 examples in
+    total, with at most 8 MiB of text. Otherwise the call fails with INVALID_ARGUMENT.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -642,11 +1181,11 @@ class Examples(_message.Message):
     NEGATIVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def positive(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """To be like. Items among them never come back."""
+        """The examples to be like. Items among them are never recommended."""
 
     @_builtins.property
     def negative(self) -> _containers.RepeatedCompositeFieldContainer[Global___Example]:
-        """To be unlike. Items among them never come back."""
+        """The examples to be unlike. Items among them are never recommended."""
 
     def __init__(
         self,
@@ -664,7 +1203,7 @@ Global___Examples: _TypeAlias = Examples  # noqa: Y015
 
 @_typing.final
 class Example(_message.Message):
-    """One item or text."""
+    """One example."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -672,14 +1211,17 @@ class Example(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """An item. One that the catalog does not have, or has no vector for yet, does not count and is
-    named in missing_item_ids. 1 to 256 bytes of UTF-8, no control characters (INVALID_ARGUMENT).
+    """The id of an item. It must be 1 to 256 bytes of UTF-8 without control characters. Otherwise
+    the call fails with INVALID_ARGUMENT. An item that does not exist or has no vector yet is
+    ignored and listed in missing_item_ids.
     """
     text: _builtins.str
-    """Any text: 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT)."""
+    """A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+    with INVALID_ARGUMENT.
+    """
     weight: _builtins.float
-    """How much it counts against the other examples. 0 means 1.0. Between 0 and 1000
-    (INVALID_ARGUMENT).
+    """The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
+    fails with INVALID_ARGUMENT. Default: 1.
     """
     def __init__(
         self,
@@ -709,20 +1251,22 @@ class RecommendSimilarResponse(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """The last write that the answer takes into account."""
+    """The sequence number of the last write that the recommendations reflect."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
-        """Best first; equal scores by ascending item id. With diversity, in the order in which they were
-        taken.
+        """The recommendations, best first. Equal scores are ordered by ascending item id. With diversity,
+        the recommendations are in the order in which they were picked.
         """
 
     @_builtins.property
     def missing_item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Items the user liked, or examples, that are not in the index and so did not count."""
+        """The ids of liked items or examples that were ignored because they do not exist or have no
+        vector yet.
+        """
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """What embedding the source took."""
+        """The embedding usage of the call. Unset if the source has no text."""
 
     def __init__(
         self,
@@ -748,71 +1292,74 @@ class Recommendation(_message.Message):
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
-    REASONS_FIELD_NUMBER: _builtins.int
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
     ITEM_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id."""
+    """The id of the item."""
     score: _builtins.float
-    """Similarity, higher is more similar. For an item or a text: the cosine of the two vectors, between
-    -1 and 1. For a user or examples: a soft maximum of the cosines to each taste, with the catalog's
-    mean vector taken out, less the same for dislikes; comparable within one answer only.
+    """The similarity to the source. A higher score is better. For an item or a text it is the cosine
+    similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
+    the cosine similarities to each liked part of the source, less the same for disliked parts,
+    after the mean vector of the catalog is subtracted. Such scores are only comparable within one
+    response.
     """
     @_builtins.property
-    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """With explain: what the item is recommended for, strongest first, at most 5. Dislikes are not
-        told.
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
+        """The parts of the source that the item is recommended for, strongest first. There are at most 5,
+        and none of them is a dislike. Empty unless `explain` is set.
         """
 
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item, if the view asks for it."""
+        """The item. Unset with ITEM_VIEW_BASIC."""
 
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
         score: _builtins.float = ...,
-        reasons: _abc.Iterable[Global___Reason] | None = ...,
+        explanations: _abc.Iterable[Global___Explanation] | None = ...,
         item: _item_pb2.Item | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "item_id", b"item_id", "reasons", b"reasons", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanations", b"explanations", "item", b"item", "item_id", b"item_id", "score", b"score"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
 
 @_typing.final
-class Reason(_message.Message):
-    """What an item is recommended for: one item or text of the source."""
+class Explanation(_message.Message):
+    """One part of the source that an item is recommended for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
-    PREFERENCE_TEXT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item asked for, liked or given as an example."""
-    preference_text: _builtins.str
-    """The text asked for, a taste in words or an example; cut after 200 characters."""
+    """The id of the source item, of a liked item or of an example."""
+    text: _builtins.str
+    """The source text, a preference or an example, cut to 200 characters."""
     similarity: _builtins.float
-    """The cosine between the recommended item and this, between -1 and 1. Where there are several
-    sources, the catalog's mean vector is taken out of both.
+    """The cosine similarity between the recommended item and this part of the source, between -1 and
+    1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
+    first.
     """
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
-        preference_text: _builtins.str = ...,
+        text: _builtins.str = ...,
         similarity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "preference_text", b"preference_text", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "source", b"source", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "preference_text", b"preference_text", "similarity", b"similarity", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "similarity", b"similarity", "source", b"source", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "preference_text"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "text"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
-Global___Reason: _TypeAlias = Reason  # noqa: Y015
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015

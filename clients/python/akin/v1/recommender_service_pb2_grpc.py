@@ -26,20 +26,36 @@ if _version_not_supported:
 
 
 class RecommenderServiceStub:
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     def __init__(self, channel):
@@ -53,6 +69,11 @@ class RecommenderServiceStub:
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.UpsertItemRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpsertItemResponse.FromString,
                 _registered_method=True)
+        self.UpdateItem = channel.unary_unary(
+                '/akin.v1.RecommenderService/UpdateItem',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.UpdateItemRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpdateItemResponse.FromString,
+                _registered_method=True)
         self.ImportItems = channel.stream_stream(
                 '/akin.v1.RecommenderService/ImportItems',
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.ImportItemsRequest.SerializeToString,
@@ -63,25 +84,50 @@ class RecommenderServiceStub:
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.GetItemRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.GetItemResponse.FromString,
                 _registered_method=True)
-        self.DeleteItem = channel.unary_unary(
-                '/akin.v1.RecommenderService/DeleteItem',
-                request_serializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.SerializeToString,
-                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.FromString,
+        self.BatchGetItems = channel.unary_unary(
+                '/akin.v1.RecommenderService/BatchGetItems',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsResponse.FromString,
                 _registered_method=True)
         self.ListItems = channel.unary_unary(
                 '/akin.v1.RecommenderService/ListItems',
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.ListItemsRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.ListItemsResponse.FromString,
                 _registered_method=True)
+        self.DeleteItem = channel.unary_unary(
+                '/akin.v1.RecommenderService/DeleteItem',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteItems = channel.unary_unary(
+                '/akin.v1.RecommenderService/BatchDeleteItems',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsResponse.FromString,
+                _registered_method=True)
         self.UpsertUser = channel.unary_unary(
                 '/akin.v1.RecommenderService/UpsertUser',
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.UpsertUserRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpsertUserResponse.FromString,
                 _registered_method=True)
+        self.UpdateUser = channel.unary_unary(
+                '/akin.v1.RecommenderService/UpdateUser',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.UpdateUserRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpdateUserResponse.FromString,
+                _registered_method=True)
+        self.ImportUsers = channel.stream_stream(
+                '/akin.v1.RecommenderService/ImportUsers',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.ImportUsersRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.ImportUsersResponse.FromString,
+                _registered_method=True)
         self.GetUser = channel.unary_unary(
                 '/akin.v1.RecommenderService/GetUser',
                 request_serializer=akin_dot_v1_dot_recommender__service__pb2.GetUserRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_recommender__service__pb2.GetUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/akin.v1.RecommenderService/ListUsers',
+                request_serializer=akin_dot_v1_dot_recommender__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_recommender__service__pb2.ListUsersResponse.FromString,
                 _registered_method=True)
         self.DeleteUser = channel.unary_unary(
                 '/akin.v1.RecommenderService/DeleteUser',
@@ -96,93 +142,187 @@ class RecommenderServiceStub:
 
 
 class RecommenderServiceServicer:
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     def UpsertItem(self, request, context):
-        """Stores an item, replacing the one with the same id.
+        """Stores an item. It replaces the item with the same id, or creates the item.
 
-        If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-        possible; until then recommendations go by the text it had before, if any. With require_indexed
-        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-        item's.
+        If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+        background. Until then recommendations use the previous text of the item, if it had one. With
+        require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+        the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+        expected_sequence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateItem(self, request, context):
+        """Changes some fields of an item. The fields outside of the update mask keep their values, and
+        concurrent updates of different fields do not overwrite each other. Every successful call is a
+        write with a sequence number of its own, even if it changes no value.
+
+        Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+        known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+        text in the mask the item keeps its state, and nothing is embedded.
+
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+        create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+        expected_sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ImportItems(self, request_iterator, context):
-        """Stores many items: one reply for each request message, in order. One bad item fails alone, in
-        its ItemResult. Send several messages ahead of their replies for speed.
+        """Stores many items, each like UpsertItem does. Each request message gets one response message,
+        in order. An invalid item does not affect the others; its ItemResult contains the error. For
+        speed, send several messages before you read their responses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetItem(self, request, context):
-        """Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none.
+        """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DeleteItem(self, request, context):
-        """Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set.
+    def BatchGetItems(self, request, context):
+        """Gets many items by their ids. Ids without an item are listed in the response and are not an
+        error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListItems(self, request, context):
-        """Lists items by ascending id, a page at a time.
+        """Lists the items of a catalog by ascending id, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteItem(self, request, context):
+        """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+        unless allow_missing is set.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteItems(self, request, context):
+        """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+
+        A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+        the items that match when it starts, except items that are written during the call. It deletes
+        them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+        again to delete the rest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertUser(self, request, context):
-        """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-        preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-        if the operator must do something about it first.
+        """Stores a user. It replaces the user with the same id, or creates the user.
+
+        The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+        preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+        if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+        a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        expected_sequence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateUser(self, request, context):
+        """Changes some fields of a user. The fields outside of the update mask keep their values. Every
+        successful call is a write with a sequence number of its own, even if it changes no value.
+
+        Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+        not possible. Unchanged preferences cost nothing, because their vectors are known.
+
+        The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+        create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        expected_sequence.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportUsers(self, request_iterator, context):
+        """Stores many users, each like UpsertUser does. Each request message gets one response message,
+        in order. An invalid user does not affect the others; its UserResult contains the error. For
+        speed, send several messages before you read their responses.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetUser(self, request, context):
-        """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
+        """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """Lists the users of a catalog by ascending id, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteUser(self, request, context):
-        """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none.
+        """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+        unless allow_missing is set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecommendSimilar(self, request, context):
-        """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+        """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
-        NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+        fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+        pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+        BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+        model rejects a text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +336,11 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpsertItemRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.UpsertItemResponse.SerializeToString,
             ),
+            'UpdateItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateItem,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpdateItemRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.UpdateItemResponse.SerializeToString,
+            ),
             'ImportItems': grpc.stream_stream_rpc_method_handler(
                     servicer.ImportItems,
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.ImportItemsRequest.FromString,
@@ -206,25 +351,50 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.GetItemRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.GetItemResponse.SerializeToString,
             ),
-            'DeleteItem': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteItem,
-                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.FromString,
-                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.SerializeToString,
+            'BatchGetItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetItems,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsResponse.SerializeToString,
             ),
             'ListItems': grpc.unary_unary_rpc_method_handler(
                     servicer.ListItems,
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.ListItemsRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.ListItemsResponse.SerializeToString,
             ),
+            'DeleteItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteItem,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.SerializeToString,
+            ),
+            'BatchDeleteItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteItems,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsResponse.SerializeToString,
+            ),
             'UpsertUser': grpc.unary_unary_rpc_method_handler(
                     servicer.UpsertUser,
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpsertUserRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.UpsertUserResponse.SerializeToString,
             ),
+            'UpdateUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateUser,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.UpdateUserRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.UpdateUserResponse.SerializeToString,
+            ),
+            'ImportUsers': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportUsers,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.ImportUsersRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.ImportUsersResponse.SerializeToString,
+            ),
             'GetUser': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUser,
                     request_deserializer=akin_dot_v1_dot_recommender__service__pb2.GetUserRequest.FromString,
                     response_serializer=akin_dot_v1_dot_recommender__service__pb2.GetUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=akin_dot_v1_dot_recommender__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_recommender__service__pb2.ListUsersResponse.SerializeToString,
             ),
             'DeleteUser': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteUser,
@@ -245,20 +415,36 @@ def add_RecommenderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecommenderService:
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     @staticmethod
@@ -278,6 +464,33 @@ class RecommenderService:
             '/akin.v1.RecommenderService/UpsertItem',
             akin_dot_v1_dot_recommender__service__pb2.UpsertItemRequest.SerializeToString,
             akin_dot_v1_dot_recommender__service__pb2.UpsertItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/UpdateItem',
+            akin_dot_v1_dot_recommender__service__pb2.UpdateItemRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.UpdateItemResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -343,7 +556,7 @@ class RecommenderService:
             _registered_method=True)
 
     @staticmethod
-    def DeleteItem(request,
+    def BatchGetItems(request,
             target,
             options=(),
             channel_credentials=None,
@@ -356,9 +569,9 @@ class RecommenderService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/akin.v1.RecommenderService/DeleteItem',
-            akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.SerializeToString,
-            akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.FromString,
+            '/akin.v1.RecommenderService/BatchGetItems',
+            akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.BatchGetItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -397,6 +610,60 @@ class RecommenderService:
             _registered_method=True)
 
     @staticmethod
+    def DeleteItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/DeleteItem',
+            akin_dot_v1_dot_recommender__service__pb2.DeleteItemRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.DeleteItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/BatchDeleteItems',
+            akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.BatchDeleteItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def UpsertUser(request,
             target,
             options=(),
@@ -424,6 +691,60 @@ class RecommenderService:
             _registered_method=True)
 
     @staticmethod
+    def UpdateUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/UpdateUser',
+            akin_dot_v1_dot_recommender__service__pb2.UpdateUserRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.UpdateUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportUsers(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/akin.v1.RecommenderService/ImportUsers',
+            akin_dot_v1_dot_recommender__service__pb2.ImportUsersRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.ImportUsersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetUser(request,
             target,
             options=(),
@@ -440,6 +761,33 @@ class RecommenderService:
             '/akin.v1.RecommenderService/GetUser',
             akin_dot_v1_dot_recommender__service__pb2.GetUserRequest.SerializeToString,
             akin_dot_v1_dot_recommender__service__pb2.GetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.RecommenderService/ListUsers',
+            akin_dot_v1_dot_recommender__service__pb2.ListUsersRequest.SerializeToString,
+            akin_dot_v1_dot_recommender__service__pb2.ListUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

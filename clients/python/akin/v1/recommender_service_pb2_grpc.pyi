@@ -27,20 +27,36 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecommenderServiceStub:
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     @_typing.overload
@@ -48,111 +64,253 @@ class RecommenderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecommenderServiceAsyncStub: ...
     UpsertItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertItemRequest, _recommender_service_pb2.UpsertItemResponse]
-    """Stores an item, replacing the one with the same id.
+    """Stores an item. It replaces the item with the same id, or creates the item.
 
-    If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-    possible; until then recommendations go by the text it had before, if any. With require_indexed
-    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-    item's.
+    If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+    background. Until then recommendations use the previous text of the item, if it had one. With
+    require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+    the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+    expected_sequence.
+    """
+    UpdateItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateItemRequest, _recommender_service_pb2.UpdateItemResponse]
+    """Changes some fields of an item. The fields outside of the update mask keep their values, and
+    concurrent updates of different fields do not overwrite each other. Every successful call is a
+    write with a sequence number of its own, even if it changes no value.
+
+    Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+    known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+    text in the mask the item keeps its state, and nothing is embedded.
+
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+    create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+    expected_sequence.
     """
     ImportItems: _grpc.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]
-    """Stores many items: one reply for each request message, in order. One bad item fails alone, in
-    its ItemResult. Send several messages ahead of their replies for speed.
+    """Stores many items, each like UpsertItem does. Each request message gets one response message,
+    in order. An invalid item does not affect the others; its ItemResult contains the error. For
+    speed, send several messages before you read their responses.
     """
     GetItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetItemRequest, _recommender_service_pb2.GetItemResponse]
-    """Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none."""
-    DeleteItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]
-    """Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set."""
+    """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist."""
+    BatchGetItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchGetItemsRequest, _recommender_service_pb2.BatchGetItemsResponse]
+    """Gets many items by their ids. Ids without an item are listed in the response and are not an
+    error.
+    """
     ListItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.ListItemsRequest, _recommender_service_pb2.ListItemsResponse]
-    """Lists items by ascending id, a page at a time."""
+    """Lists the items of a catalog by ascending id, page by page."""
+    DeleteItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]
+    """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+    unless allow_missing is set.
+    """
+    BatchDeleteItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchDeleteItemsRequest, _recommender_service_pb2.BatchDeleteItemsResponse]
+    """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+
+    A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+    the items that match when it starts, except items that are written during the call. It deletes
+    them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+    again to delete the rest.
+    """
     UpsertUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]
-    """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-    preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-    if the operator must do something about it first.
+    """Stores a user. It replaces the user with the same id, or creates the user.
+
+    The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+    preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+    if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+    a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    expected_sequence.
+    """
+    UpdateUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateUserRequest, _recommender_service_pb2.UpdateUserResponse]
+    """Changes some fields of a user. The fields outside of the update mask keep their values. Every
+    successful call is a write with a sequence number of its own, even if it changes no value.
+
+    Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+    not possible. Unchanged preferences cost nothing, because their vectors are known.
+
+    The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+    create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    expected_sequence.
+    """
+    ImportUsers: _grpc.StreamStreamMultiCallable[_recommender_service_pb2.ImportUsersRequest, _recommender_service_pb2.ImportUsersResponse]
+    """Stores many users, each like UpsertUser does. Each request message gets one response message,
+    in order. An invalid user does not affect the others; its UserResult contains the error. For
+    speed, send several messages before you read their responses.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]
-    """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+    """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
+    ListUsers: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.ListUsersRequest, _recommender_service_pb2.ListUsersResponse]
+    """Lists the users of a catalog by ascending id, page by page."""
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]
-    """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+    """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+    unless allow_missing is set.
+    """
     RecommendSimilar: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]
-    """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+    """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
-    NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+    pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+    BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+    model rejects a text.
     """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UpsertItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertItemRequest, _recommender_service_pb2.UpsertItemResponse]  # type: ignore[assignment]
-    """Stores an item, replacing the one with the same id.
+    """Stores an item. It replaces the item with the same id, or creates the item.
 
-    If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-    possible; until then recommendations go by the text it had before, if any. With require_indexed
-    the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-    item's.
+    If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+    background. Until then recommendations use the previous text of the item, if it had one. With
+    require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+    the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+    expected_sequence.
+    """
+    UpdateItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateItemRequest, _recommender_service_pb2.UpdateItemResponse]  # type: ignore[assignment]
+    """Changes some fields of an item. The fields outside of the update mask keep their values, and
+    concurrent updates of different fields do not overwrite each other. Every successful call is a
+    write with a sequence number of its own, even if it changes no value.
+
+    Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+    known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+    text in the mask the item keeps its state, and nothing is embedded.
+
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+    create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+    expected_sequence.
     """
     ImportItems: _aio.StreamStreamMultiCallable[_recommender_service_pb2.ImportItemsRequest, _recommender_service_pb2.ImportItemsResponse]  # type: ignore[assignment]
-    """Stores many items: one reply for each request message, in order. One bad item fails alone, in
-    its ItemResult. Send several messages ahead of their replies for speed.
+    """Stores many items, each like UpsertItem does. Each request message gets one response message,
+    in order. An invalid item does not affect the others; its ItemResult contains the error. For
+    speed, send several messages before you read their responses.
     """
     GetItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetItemRequest, _recommender_service_pb2.GetItemResponse]  # type: ignore[assignment]
-    """Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none."""
-    DeleteItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]  # type: ignore[assignment]
-    """Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set."""
+    """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist."""
+    BatchGetItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchGetItemsRequest, _recommender_service_pb2.BatchGetItemsResponse]  # type: ignore[assignment]
+    """Gets many items by their ids. Ids without an item are listed in the response and are not an
+    error.
+    """
     ListItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.ListItemsRequest, _recommender_service_pb2.ListItemsResponse]  # type: ignore[assignment]
-    """Lists items by ascending id, a page at a time."""
+    """Lists the items of a catalog by ascending id, page by page."""
+    DeleteItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]  # type: ignore[assignment]
+    """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+    unless allow_missing is set.
+    """
+    BatchDeleteItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchDeleteItemsRequest, _recommender_service_pb2.BatchDeleteItemsResponse]  # type: ignore[assignment]
+    """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+
+    A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+    the items that match when it starts, except items that are written during the call. It deletes
+    them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+    again to delete the rest.
+    """
     UpsertUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]  # type: ignore[assignment]
-    """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-    preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-    if the operator must do something about it first.
+    """Stores a user. It replaces the user with the same id, or creates the user.
+
+    The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+    preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+    if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+    a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    expected_sequence.
+    """
+    UpdateUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateUserRequest, _recommender_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
+    """Changes some fields of a user. The fields outside of the update mask keep their values. Every
+    successful call is a write with a sequence number of its own, even if it changes no value.
+
+    Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+    not possible. Unchanged preferences cost nothing, because their vectors are known.
+
+    The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+    create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    expected_sequence.
+    """
+    ImportUsers: _aio.StreamStreamMultiCallable[_recommender_service_pb2.ImportUsersRequest, _recommender_service_pb2.ImportUsersResponse]  # type: ignore[assignment]
+    """Stores many users, each like UpsertUser does. Each request message gets one response message,
+    in order. An invalid user does not affect the others; its UserResult contains the error. For
+    speed, send several messages before you read their responses.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]  # type: ignore[assignment]
-    """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+    """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
+    ListUsers: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.ListUsersRequest, _recommender_service_pb2.ListUsersResponse]  # type: ignore[assignment]
+    """Lists the users of a catalog by ascending id, page by page."""
     DeleteUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
-    """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+    """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+    unless allow_missing is set.
+    """
     RecommendSimilar: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.RecommendSimilarRequest, _recommender_service_pb2.RecommendSimilarResponse]  # type: ignore[assignment]
-    """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+    """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
-    NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+    The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+    pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+    BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+    model rejects a text.
     """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Texts in, recommendations out.
+    """Stores items and users, and recommends items.
 
-    Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
-    (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
-    A request message is at most 16 MiB (INVALID_ARGUMENT).
+    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
 
-    A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
-    see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+    write that fails has changed nothing, except where a method says otherwise. After a broken
+    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+    a server share one increasing series of sequence numbers, and a write returns its own. To read it
+    from another process over the same data, pass that number as min_sequence.
 
-    Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
-    fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
-    the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
-    server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
-    that the key is not good for with PERMISSION_DENIED.
+    Messages: a request or response message has at most 16 MiB. A larger request fails with
+    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+
+    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+    error carries google.rpc.RetryInfo.
+
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    database is damaged (STORE_CORRUPTED).
+
+    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+    `read`, and all others need the scope `write`.
     """
 
     @_abc_1.abstractmethod
@@ -161,13 +319,33 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.UpsertItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.UpsertItemResponse, _abc.Awaitable[_recommender_service_pb2.UpsertItemResponse]]:
-        """Stores an item, replacing the one with the same id.
+        """Stores an item. It replaces the item with the same id, or creates the item.
 
-        If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-        possible; until then recommendations go by the text it had before, if any. With require_indexed
-        the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-        item's.
+        If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+        background. Until then recommendations use the previous text of the item, if it had one. With
+        require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+        the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+        expected_sequence.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateItem(
+        self,
+        request: _recommender_service_pb2.UpdateItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.UpdateItemResponse, _abc.Awaitable[_recommender_service_pb2.UpdateItemResponse]]:
+        """Changes some fields of an item. The fields outside of the update mask keep their values, and
+        concurrent updates of different fields do not overwrite each other. Every successful call is a
+        write with a sequence number of its own, even if it changes no value.
+
+        Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+        known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+        text in the mask the item keeps its state, and nothing is embedded.
+
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+        create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+        expected_sequence.
         """
 
     @_abc_1.abstractmethod
@@ -176,8 +354,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_recommender_service_pb2.ImportItemsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_recommender_service_pb2.ImportItemsResponse], _abc.AsyncIterator[_recommender_service_pb2.ImportItemsResponse]]:
-        """Stores many items: one reply for each request message, in order. One bad item fails alone, in
-        its ItemResult. Send several messages ahead of their replies for speed.
+        """Stores many items, each like UpsertItem does. Each request message gets one response message,
+        in order. An invalid item does not affect the others; its ItemResult contains the error. For
+        speed, send several messages before you read their responses.
         """
 
     @_abc_1.abstractmethod
@@ -186,15 +365,17 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.GetItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.GetItemResponse, _abc.Awaitable[_recommender_service_pb2.GetItemResponse]]:
-        """Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none."""
+        """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist."""
 
     @_abc_1.abstractmethod
-    def DeleteItem(
+    def BatchGetItems(
         self,
-        request: _recommender_service_pb2.DeleteItemRequest,
+        request: _recommender_service_pb2.BatchGetItemsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_recommender_service_pb2.DeleteItemResponse, _abc.Awaitable[_recommender_service_pb2.DeleteItemResponse]]:
-        """Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set."""
+    ) -> _typing.Union[_recommender_service_pb2.BatchGetItemsResponse, _abc.Awaitable[_recommender_service_pb2.BatchGetItemsResponse]]:
+        """Gets many items by their ids. Ids without an item are listed in the response and are not an
+        error.
+        """
 
     @_abc_1.abstractmethod
     def ListItems(
@@ -202,7 +383,31 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.ListItemsResponse, _abc.Awaitable[_recommender_service_pb2.ListItemsResponse]]:
-        """Lists items by ascending id, a page at a time."""
+        """Lists the items of a catalog by ascending id, page by page."""
+
+    @_abc_1.abstractmethod
+    def DeleteItem(
+        self,
+        request: _recommender_service_pb2.DeleteItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.DeleteItemResponse, _abc.Awaitable[_recommender_service_pb2.DeleteItemResponse]]:
+        """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+        unless allow_missing is set.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteItems(
+        self,
+        request: _recommender_service_pb2.BatchDeleteItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.BatchDeleteItemsResponse, _abc.Awaitable[_recommender_service_pb2.BatchDeleteItemsResponse]]:
+        """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+
+        A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+        the items that match when it starts, except items that are written during the call. It deletes
+        them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+        again to delete the rest.
+        """
 
     @_abc_1.abstractmethod
     def UpsertUser(
@@ -210,9 +415,41 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.UpsertUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.UpsertUserResponse, _abc.Awaitable[_recommender_service_pb2.UpsertUserResponse]]:
-        """Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-        preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-        if the operator must do something about it first.
+        """Stores a user. It replaces the user with the same id, or creates the user.
+
+        The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+        preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+        if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+        a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        expected_sequence.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateUser(
+        self,
+        request: _recommender_service_pb2.UpdateUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.UpdateUserResponse, _abc.Awaitable[_recommender_service_pb2.UpdateUserResponse]]:
+        """Changes some fields of a user. The fields outside of the update mask keep their values. Every
+        successful call is a write with a sequence number of its own, even if it changes no value.
+
+        Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+        not possible. Unchanged preferences cost nothing, because their vectors are known.
+
+        The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+        create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        expected_sequence.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportUsers(
+        self,
+        request_iterator: _MaybeAsyncIterator[_recommender_service_pb2.ImportUsersRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recommender_service_pb2.ImportUsersResponse], _abc.AsyncIterator[_recommender_service_pb2.ImportUsersResponse]]:
+        """Stores many users, each like UpsertUser does. Each request message gets one response message,
+        in order. An invalid user does not affect the others; its UserResult contains the error. For
+        speed, send several messages before you read their responses.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +458,15 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.GetUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.GetUserResponse, _abc.Awaitable[_recommender_service_pb2.GetUserResponse]]:
-        """Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+        """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _recommender_service_pb2.ListUsersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommender_service_pb2.ListUsersResponse, _abc.Awaitable[_recommender_service_pb2.ListUsersResponse]]:
+        """Lists the users of a catalog by ascending id, page by page."""
 
     @_abc_1.abstractmethod
     def DeleteUser(
@@ -229,7 +474,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.DeleteUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.DeleteUserResponse, _abc.Awaitable[_recommender_service_pb2.DeleteUserResponse]]:
-        """Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none."""
+        """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+        unless allow_missing is set.
+        """
 
     @_abc_1.abstractmethod
     def RecommendSimilar(
@@ -237,11 +484,13 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.RecommendSimilarRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.RecommendSimilarResponse, _abc.Awaitable[_recommender_service_pb2.RecommendSimilarResponse]]:
-        """Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+        """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
-        NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+        The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+        fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+        pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+        BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+        model rejects a text.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

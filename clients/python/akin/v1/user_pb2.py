@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61kin/v1/user.proto\x12\x07\x61kin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12(\n\x0bpreferences\x18\x02 \x03(\x0b\x32\x13.akin.v1.Preference\x12\'\n\x0bliked_items\x18\x03 \x03(\x0b\x32\x12.akin.v1.LikedItem\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\nPreference\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\",\n\tLikedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\x42\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12\x61kin/v1/user.proto\x12\x07\x61kin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12(\n\x0bpreferences\x18\x02 \x03(\x0b\x32\x13.akin.v1.Preference\x12\'\n\x0bliked_items\x18\x03 \x03(\x0b\x32\x12.akin.v1.LikedItem\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\nPreference\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\",\n\tLikedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"^\n\nUserResult\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\tB\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
   _globals['_USER']._serialized_start=65
-  _globals['_USER']._serialized_end=220
-  _globals['_PREFERENCE']._serialized_start=222
-  _globals['_PREFERENCE']._serialized_end=264
-  _globals['_LIKEDITEM']._serialized_start=266
-  _globals['_LIKEDITEM']._serialized_end=310
+  _globals['_USER']._serialized_end=238
+  _globals['_PREFERENCE']._serialized_start=240
+  _globals['_PREFERENCE']._serialized_end=282
+  _globals['_LIKEDITEM']._serialized_start=284
+  _globals['_LIKEDITEM']._serialized_end=328
+  _globals['_USERRESULT']._serialized_start=330
+  _globals['_USERRESULT']._serialized_end=424
 # @@protoc_insertion_point(module_scope)

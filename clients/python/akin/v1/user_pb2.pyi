@@ -21,33 +21,46 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class User(_message.Message):
-    """Someone to recommend to: tastes in words, and items they liked."""
+    """Someone to recommend items to, described by preferences in words and by the items they liked."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     USER_ID_FIELD_NUMBER: _builtins.int
     PREFERENCES_FIELD_NUMBER: _builtins.int
     LIKED_ITEMS_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """The caller's name for the user. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-    characters. INVALID_ARGUMENT otherwise.
+    """Required. The id of the user, chosen by the caller and unique within the catalog. It must be 1
+    to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+    INVALID_ARGUMENT.
+    """
+    sequence: _builtins.int
+    """Output only. The sequence number of the write that stored this version of the user. Requests
+    that set it are accepted, and the value is ignored.
     """
     @_builtins.property
     def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
-        """Tastes in words. At most 100, and 8 MiB of text in all. INVALID_ARGUMENT otherwise."""
+        """The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
+        Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
+        """
 
     @_builtins.property
     def liked_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikedItem]:
-        """Items the user liked, oldest first. They need not exist yet, and never come back as
-        recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise. 256
-        less the number of preferences count when items are ranked: the heaviest, of those the latest.
-        Of those that count, the oldest has a quarter of the weight of the latest.
+        """The items that the user liked, oldest first. They do not have to exist yet, and they are never
+        recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
+        fails with INVALID_ARGUMENT. Default: no liked items.
+
+        A recommendation uses at most 256 preferences and liked items: all preferences, and then the
+        liked items with the largest absolute weights, the latest first among equal weights. The
+        weights of those items decline with age, down to a quarter for the oldest.
         """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the user was last written. Output only: ignored in requests."""
+        """Output only. The time at which this version of the user was written. Requests that set it are
+        accepted, and the value is ignored.
+        """
 
     def __init__(
         self,
@@ -55,11 +68,12 @@ class User(_message.Message):
         user_id: _builtins.str = ...,
         preferences: _abc.Iterable[Global___Preference] | None = ...,
         liked_items: _abc.Iterable[Global___LikedItem] | None = ...,
+        sequence: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["liked_items", b"liked_items", "preferences", b"preferences", "update_time", b"update_time", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["liked_items", b"liked_items", "preferences", b"preferences", "sequence", b"sequence", "update_time", b"update_time", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -67,17 +81,20 @@ Global___User: _TypeAlias = User  # noqa: Y015
 
 @_typing.final
 class Preference(_message.Message):
-    """One taste in words."""
+    """One preference of a user in words."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What the user likes or dislikes. 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise."""
+    """Required. The text that describes what the user likes or dislikes. It must be 1 byte to 1 MiB
+    of UTF-8 and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
+    """
     weight: _builtins.float
-    """How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-    Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+    """The weight relative to the other preferences and liked items of the user. A negative weight is
+    a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+    Default: 1.
     """
     def __init__(
         self,
@@ -95,17 +112,20 @@ Global___Preference: _TypeAlias = Preference  # noqa: Y015
 
 @_typing.final
 class LikedItem(_message.Message):
-    """One item the user liked."""
+    """One item that a user liked."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_ID_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """The item's id. 1 to 256 bytes of UTF-8, no control characters. INVALID_ARGUMENT otherwise."""
+    """Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+    Otherwise the call fails with INVALID_ARGUMENT.
+    """
     weight: _builtins.float
-    """How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-    Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+    """The weight relative to the other preferences and liked items of the user. A negative weight is
+    a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+    Default: 1.
     """
     def __init__(
         self,
@@ -120,3 +140,45 @@ class LikedItem(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LikedItem: _TypeAlias = LikedItem  # noqa: Y015
+
+@_typing.final
+class UserResult(_message.Message):
+    """The outcome for one user of an import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """The user_id of the request, cut to 256 characters."""
+    sequence: _builtins.int
+    """The sequence number of the write. 0 if the user was not stored."""
+    code: _builtins.int
+    """The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
+    validate_only is set and the user is valid.
+    """
+    reason: _builtins.str
+    """The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0."""
+    message: _builtins.str
+    """The explanation of the error for people, which names every invalid field. Its wording can
+    change. Empty if code is 0.
+    """
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "reason", b"reason", "sequence", b"sequence", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserResult: _TypeAlias = UserResult  # noqa: Y015

@@ -1,4 +1,4 @@
-// Made from protos/akin/v1/service_config.json. DO NOT EDIT.
+// Generated from protos/akin/v1/service_config.json. DO NOT EDIT.
 
 export const serviceConfig = {
   "methodConfig": [
@@ -16,13 +16,19 @@ export const serviceConfig = {
         {"service": "akin.v1.CatalogService", "method": "StartReembedding"},
         {"service": "akin.v1.CatalogService", "method": "GetReembedding"},
         {"service": "akin.v1.CatalogService", "method": "CancelReembedding"},
-        {"service": "akin.v1.CatalogService", "method": "FinishReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "RollbackReembedding"},
+        {"service": "akin.v1.CatalogService", "method": "CommitReembedding"},
         {"service": "akin.v1.RecommenderService", "method": "UpsertItem"},
+        {"service": "akin.v1.RecommenderService", "method": "UpdateItem"},
         {"service": "akin.v1.RecommenderService", "method": "GetItem"},
-        {"service": "akin.v1.RecommenderService", "method": "DeleteItem"},
+        {"service": "akin.v1.RecommenderService", "method": "BatchGetItems"},
         {"service": "akin.v1.RecommenderService", "method": "ListItems"},
+        {"service": "akin.v1.RecommenderService", "method": "DeleteItem"},
+        {"service": "akin.v1.RecommenderService", "method": "BatchDeleteItems"},
         {"service": "akin.v1.RecommenderService", "method": "UpsertUser"},
+        {"service": "akin.v1.RecommenderService", "method": "UpdateUser"},
         {"service": "akin.v1.RecommenderService", "method": "GetUser"},
+        {"service": "akin.v1.RecommenderService", "method": "ListUsers"},
         {"service": "akin.v1.RecommenderService", "method": "DeleteUser"},
         {"service": "akin.v1.RecommenderService", "method": "RecommendSimilar"}
       ],

@@ -6,285 +6,400 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Value } from "../../google/protobuf/struct.js";
 import { EmbeddingUsage } from "./embedding_usage.js";
 import { Filter } from "./filter.js";
-import { Item } from "./item.js";
-import { ItemView, itemViewFromJSON, itemViewToJSON } from "./recommender_service.js";
+import { Item, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
 
-/** What of a catalog an answer was made from. */
-export interface Extent {
-  /** How many items there are to look at: those that pass the filter and have their vectors. */
+/** How much of a catalog an analysis examined. */
+export interface Coverage {
+  /** The number of items to examine: those that match the filter and have vectors. */
   itemCount: string;
-  /** How many of them were looked at. */
-  examinedCount: string;
-  /** Whether only a sample was looked at, for there are very many items, or for the deadline. */
+  /** The number of items that were examined. */
+  examinedItemCount: string;
+  /** True if only a random sample was examined, because of the deadline or the number of items. */
   sampled: boolean;
-  /** The last write that was taken in when it began. */
+  /** The sequence number of the last write that the set of items to examine reflects. */
   sequence: string;
 }
 
 /** Request of FindDuplicates. */
 export interface FindDuplicatesRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The item whose repetitions are wanted; empty means those of all items. */
+  /**
+   * The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
+   * control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+   * all items.
+   */
   itemId: string;
   /**
-   * The least cosine of two items' vectors for their texts to be compared, -1 to 1 (INVALID_ARGUMENT
-   * otherwise); by default a value that was measured (see docs/analysis.md). Two items repeat each
-   * other if their texts share much of their wording, whatever the cosine beyond this.
+   * The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
+   * 1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
    */
   minSimilarity?:
     | number
     | undefined;
-  /** Only these items. */
-  filter?: Filter | undefined;
+  /** Only items that match this filter are considered. Default: all items. */
+  filter?:
+    | Filter
+    | undefined;
+  /**
+   * If true, the call compares vectors exhaustively. If false, it can search large catalogs
+   * approximately, which is faster but can miss a few results. Default: false.
+   */
+  exact: boolean;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of FindDuplicates. */
 export interface FindDuplicatesResponse {
-  /** Groups of two items or more; empty in a reply that only tells the progress. */
+  /** The call has made progress. */
+  progress?:
+    | DuplicatesProgress
+    | undefined;
+  /** The call is complete, and these are the next groups. */
+  groups?: DuplicateGroups | undefined;
+}
+
+/** The progress of FindDuplicates. */
+export interface DuplicatesProgress {
+  /** How much of the catalog has been examined so far. */
+  coverage?: Coverage | undefined;
+}
+
+/** Some of the groups that FindDuplicates found. */
+export interface DuplicateGroups {
+  /** The groups, largest first. Empty if there are no near-duplicates. */
   groups: DuplicateGroup[];
-  /** How far it has come. */
-  extent?: Extent | undefined;
+  /** How much of the catalog was examined in total. */
+  coverage?: Coverage | undefined;
 }
 
-/** Items that repeat each other, or each another of the group. */
+/** A group of items that are near-duplicates directly or through other items of the group. */
 export interface DuplicateGroup {
-  /** The items; the first is the one that was written first. */
+  /**
+   * The items: first the item that was stored first, and then the others by descending similarity
+   * and ascending id. There are 2 to 10,000.
+   */
   items: DuplicateItem[];
+  /**
+   * True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
+   * nearest neighbors, which are all that are compared, do not reach the end of the group.
+   */
+  truncated: boolean;
 }
 
-/** An item of a group. */
+/** One item of a group. */
 export interface DuplicateItem {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
-  /** The cosine of its vector and that of the group's first item. */
+  /** The cosine similarity to the first item of the group, between -1 and 1. */
   similarity: number;
 }
 
 /** Request of FindOutliers. */
 export interface FindOutliersRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The most to return: 0 means 20, at most 1,000 (INVALID_ARGUMENT). */
+  /**
+   * The maximum number of outliers to return. It can be at most 1,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
+   */
   limit: number;
-  /** Only these items, also as neighbours. */
+  /** Only items that match this filter are considered. Default: all items. */
   filter?:
     | Filter
     | undefined;
-  /** Whether to return the items themselves. */
+  /**
+   * How much of each outlier to return. For a value that is not listed in ItemView the call fails
+   * with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+   */
   view: ItemView;
+  /**
+   * If true, the call compares vectors exhaustively. If false, it can search large catalogs
+   * approximately, which is faster but can miss a few results. Default: false.
+   */
+  exact: boolean;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of FindOutliers. */
 export interface FindOutliersResponse {
-  /** The oddest items, oddest first; equal ones by id. */
+  /** The outliers, strongest first. Equal ones are ordered by ascending item id. */
   outliers: Outlier[];
-  /** What they were chosen from. */
-  extent?: Extent | undefined;
+  /** How much of the catalog was examined. */
+  coverage?: Coverage | undefined;
 }
 
-/** An item that is little like any other. */
+/** An item that is not similar to any other item. */
 export interface Outlier {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
   /**
-   * The mean cosine with its ten nearest neighbours: the lower, the odder. What is low depends on
-   * the model; compare items of one catalog only.
+   * The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
+   * value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
+   * compare them within one catalog only.
    */
-  score: number;
-  /** The item that is most like it. */
+  meanSimilarity: number;
+  /** The id of the nearest neighbor. Empty if the item has no neighbors. */
   nearestItemId: string;
-  /** The item, with view = FULL. */
+  /** The item. Unset with ITEM_VIEW_BASIC. */
   item?: Item | undefined;
 }
 
 /** Request of ClusterItems. */
 export interface ClusterItemsRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** How many groups: 0 lets the service choose, at most 1,000 (INVALID_ARGUMENT). */
+  /**
+   * The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
+   */
   clusterCount: number;
-  /** Only these items. */
+  /** Only items that match this filter are considered. Default: all items. */
   filter?:
     | Filter
     | undefined;
-  /** The most representatives of each group: 0 means 5, at most 100 (INVALID_ARGUMENT). */
+  /**
+   * The maximum number of representative items of each cluster. It can be at most 100 and must not
+   * be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 5.
+   */
   representativeLimit: number;
   /**
-   * The most items to return with their group and their place on a map: 0 means none, at most 100,000
-   * (INVALID_ARGUMENT). Of more items a random sample is returned.
+   * The maximum number of points on the map to return. If there are more items, a random sample is
+   * returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, no points.
    */
   pointLimit: number;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of ClusterItems. */
 export interface ClusterItemsResponse {
-  /** The groups, largest first. */
+  /** The clusters, largest first. Empty clusters are left out, so there can be fewer than requested. */
   clusters: Cluster[];
-  /** Items with their groups. */
+  /** Items with their clusters and their places on the map. */
   points: ClusterPoint[];
-  /** What the groups were made from. */
-  extent?: Extent | undefined;
+  /** How much of the catalog was examined. */
+  coverage?: Coverage | undefined;
 }
 
-/** Items that are more like each other than like the rest. */
+/** A cluster of similar items. */
 export interface Cluster {
-  /** How many items it holds; of a sample, scaled up. */
+  /** The number of items in the cluster. If only a sample was examined, it is scaled up. */
   itemCount: string;
-  /** Words that are frequent in its items and rare in others, most distinctive first. */
-  words: string[];
-  /** The items in its middle, nearest first. */
+  /**
+   * The words that are frequent in the texts of the cluster and rare in those of other clusters,
+   * most distinctive first.
+   */
+  keywords: string[];
+  /** The items that are nearest to the centroid of the cluster, nearest first. */
   representatives: ClusterItem[];
-  /** The mean cosine of its items with its middle. */
+  /** The mean cosine similarity of the items to the centroid, between -1 and 1. */
   cohesion: number;
-  /** Where its middle is on the map. */
+  /** The horizontal position of the centroid on the map, from about -1 to 1. */
   x: number;
-  /** See x. */
+  /** The vertical position of the centroid on the map, from about -1 to 1. */
   y: number;
 }
 
-/** An item in the middle of a group. */
+/** A representative item of a cluster. */
 export interface ClusterItem {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
-  /** Its cosine with the group's middle. */
+  /** The cosine similarity to the centroid of the cluster, between -1 and 1. */
   similarity: number;
 }
 
-/** An item on the map. */
+/** An item on the map. Similar items are near each other. */
 export interface ClusterPoint {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
-  /** The place of its group in `clusters`, from 0. */
-  cluster: number;
-  /** Where it is: items that are alike are near each other. Both from about -1 to 1. */
+  /** The index of the item's cluster in `clusters`, from 0. */
+  clusterIndex: number;
+  /** The horizontal position of the item on the map, from about -1 to 1. */
   x: number;
-  /** See x. */
+  /** The vertical position of the item on the map, from about -1 to 1. */
   y: number;
 }
 
 /** Request of ClassifyText. */
 export interface ClassifyTextRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The text to label, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT). */
+  /**
+   * Required. The text to classify. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   text: string;
   /**
-   * The attribute whose values are the labels: strings, numbers or booleans, or lists of them, of which
-   * each counts. Names within an attribute are joined by dots, as in a filter. Required
-   * (INVALID_ARGUMENT).
+   * Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
+   * labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
+   * KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
    */
   attribute: string;
-  /** Only these items vote. */
+  /** Only items that match this filter are considered. Default: all items. */
   filter?:
     | Filter
     | undefined;
   /**
-   * How many items vote: 0 means 20, at most 1,000 (INVALID_ARGUMENT). Items without the attribute do
-   * not.
+   * The ids of items to ignore, such as the item that the text belongs to. They do not have to
+   * exist. There can be at most 10,000, and each must be 1 to 256 bytes of UTF-8 without control
+   * characters. Otherwise the call fails with INVALID_ARGUMENT. Default: no items.
+   */
+  excludeItemIds: string[];
+  /**
+   * The number of nearest items with the attribute that determine the labels. It can be at most
+   * 1,000 and must not be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 20.
    */
   neighborCount: number;
-  /** The most labels to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT). */
+  /**
+   * The maximum number of labels to return. It can be at most 1,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+   */
   limit: number;
-  /** Items that do not vote, at most 10,000 (INVALID_ARGUMENT): such as the text's own. */
-  excludeItemIds: string[];
+  /**
+   * If true, the call compares vectors exhaustively. If false, it can search large catalogs
+   * approximately, which is faster but can miss a few results. Default: false.
+   */
+  exact: boolean;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of ClassifyText. */
 export interface ClassifyTextResponse {
-  /** The labels, likeliest first; none if no item with the attribute was found. */
+  /** The labels, most probable first. Empty if no item has the attribute. */
   labels: Label[];
-  /** The items that voted, nearest first. */
-  voters: Voter[];
-  /** What embedding the text took. */
-  usage?:
-    | EmbeddingUsage
-    | undefined;
-  /** The last write that was taken in. */
+  /** The items that determined the labels, nearest first. */
+  neighbors: Neighbor[];
+  /** The sequence number of the last write that the response reflects. */
   sequence: string;
+  /** The embedding usage of the call. */
+  usage?: EmbeddingUsage | undefined;
 }
 
-/** A value that the attribute may have for the text. */
+/** A predicted value of the attribute. */
 export interface Label {
-  /** The value. */
+  /** The value: a string, a number or a boolean. */
   value?:
     | any
     | undefined;
   /**
-   * How likely the text has it, 0 to 1. Of an attribute with one value an item they add up to at most
-   * 1; the rest is for values that no neighbour has.
+   * The probability that the text has the value, between 0 and 1. If items have one value each, the
+   * probabilities add up to less than 1. The rest is the probability of values that no neighbor
+   * has.
    */
   probability: number;
 }
 
-/** An item that voted. */
-export interface Voter {
-  /** The item's id. */
+/** An item that determined the labels. */
+export interface Neighbor {
+  /** The id of the item. */
   itemId: string;
-  /** The cosine of its vector and the text's. */
+  /** The cosine similarity to the text, between -1 and 1. */
   similarity: number;
 }
 
 /** Request of SearchPassages. */
 export interface SearchPassagesRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** What to look for, 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT). */
+  /**
+   * Required. The text to search for. It must be 1 byte to 1 MiB of UTF-8 and must not be blank.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   text: string;
-  /** The most to return: 0 means 10, at most 1,000 (INVALID_ARGUMENT). */
+  /**
+   * The maximum number of passages to return. It can be at most 1,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
+   */
   limit: number;
-  /** Only passages of these items. */
+  /**
+   * The maximum number of passages of one item. It must not be negative. Otherwise the call fails
+   * with INVALID_ARGUMENT. Default: no maximum.
+   */
+  limitPerItem: number;
+  /** Only items that match this filter are considered. Default: all items. */
   filter?:
     | Filter
     | undefined;
-  /** Only passages with at least this score. */
+  /**
+   * The minimum score of a passage. It must be finite. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: no minimum.
+   */
   minScore?:
     | number
     | undefined;
-  /** The most passages of one item: 0 means any number. */
-  passagesPerItem: number;
-  /** Waits until this write is taken in; a sequence that a write returned. */
+  /**
+   * If true, the call compares vectors exhaustively. If false, it can search large catalogs
+   * approximately, which is faster but can miss a few results. Default: false.
+   */
+  exact: boolean;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
   minSequence: string;
 }
 
 /** Response of SearchPassages. */
 export interface SearchPassagesResponse {
-  /** The passages, best first; equal ones by item id and offset. */
+  /** The passages, best first. Equal scores are ordered by ascending item id and offset. */
   passages: Passage[];
-  /** The last write that was taken in. */
+  /** The sequence number of the last write that the response reflects. */
   sequence: string;
-  /** What embedding the text took. */
+  /** The embedding usage of the call. */
   usage?: EmbeddingUsage | undefined;
 }
 
 /**
- * A piece of an item's text, as it was embedded. A text is embedded in one piece where the model takes
- * it; AKIN_EMBEDDING_TEXT_TOKENS makes pieces smaller.
+ * A piece of an item's text that has a vector of its own. A text that fits the model is one
+ * passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
+ * embedded before this setting changed have no passages until they are written again.
  */
 export interface Passage {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
-  /** The passage. */
+  /** The text of the passage. */
   text: string;
-  /** Where it starts in the item's text, in bytes of UTF-8. */
+  /** The offset of the first byte of the passage in the item's text, in bytes of UTF-8. */
   startOffset: string;
-  /** Where it ends there, the first byte beyond it. */
+  /** The offset of the first byte after the passage in the item's text, in bytes of UTF-8. */
   endOffset: string;
-  /** The cosine of its vector and the text's. */
+  /** The cosine similarity between the passage and the text of the request, between -1 and 1. */
   score: number;
 }
 
-function createBaseExtent(): Extent {
-  return { itemCount: "0", examinedCount: "0", sampled: false, sequence: "0" };
+function createBaseCoverage(): Coverage {
+  return { itemCount: "0", examinedItemCount: "0", sampled: false, sequence: "0" };
 }
 
-export const Extent: MessageFns<Extent> = {
-  encode(message: Extent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const Coverage: MessageFns<Coverage> = {
+  encode(message: Coverage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.itemCount !== "0") {
       writer.uint32(8).int64(message.itemCount);
     }
-    if (message.examinedCount !== "0") {
-      writer.uint32(16).int64(message.examinedCount);
+    if (message.examinedItemCount !== "0") {
+      writer.uint32(16).int64(message.examinedItemCount);
     }
     if (message.sampled !== false) {
       writer.uint32(24).bool(message.sampled);
@@ -295,7 +410,7 @@ export const Extent: MessageFns<Extent> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Extent {
+  decode(input: BinaryReader | Uint8Array, length?: number): Coverage {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -304,7 +419,7 @@ export const Extent: MessageFns<Extent> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseExtent();
+      const message = createBaseCoverage();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -321,7 +436,7 @@ export const Extent: MessageFns<Extent> = {
               break;
             }
 
-            message.examinedCount = reader.int64().toString();
+            message.examinedItemCount = reader.int64().toString();
             continue;
           }
           case 3: {
@@ -352,30 +467,30 @@ export const Extent: MessageFns<Extent> = {
     }
   },
 
-  fromJSON(object: any): Extent {
+  fromJSON(object: any): Coverage {
     return {
       itemCount: isSet(object.itemCount)
         ? globalThis.String(object.itemCount)
         : isSet(object.item_count)
         ? globalThis.String(object.item_count)
         : "0",
-      examinedCount: isSet(object.examinedCount)
-        ? globalThis.String(object.examinedCount)
-        : isSet(object.examined_count)
-        ? globalThis.String(object.examined_count)
+      examinedItemCount: isSet(object.examinedItemCount)
+        ? globalThis.String(object.examinedItemCount)
+        : isSet(object.examined_item_count)
+        ? globalThis.String(object.examined_item_count)
         : "0",
       sampled: isSet(object.sampled) ? globalThis.Boolean(object.sampled) : false,
       sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
     };
   },
 
-  toJSON(message: Extent): unknown {
+  toJSON(message: Coverage): unknown {
     const obj: any = {};
     if (message.itemCount !== "0") {
       obj.itemCount = message.itemCount;
     }
-    if (message.examinedCount !== "0") {
-      obj.examinedCount = message.examinedCount;
+    if (message.examinedItemCount !== "0") {
+      obj.examinedItemCount = message.examinedItemCount;
     }
     if (message.sampled !== false) {
       obj.sampled = message.sampled;
@@ -386,13 +501,13 @@ export const Extent: MessageFns<Extent> = {
     return obj;
   },
 
-  create(base?: DeepPartial<Extent>): Extent {
-    return Extent.fromPartial(base ?? {});
+  create(base?: DeepPartial<Coverage>): Coverage {
+    return Coverage.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Extent>): Extent {
-    const message = createBaseExtent();
+  fromPartial(object: DeepPartial<Coverage>): Coverage {
+    const message = createBaseCoverage();
     message.itemCount = object.itemCount ?? "0";
-    message.examinedCount = object.examinedCount ?? "0";
+    message.examinedItemCount = object.examinedItemCount ?? "0";
     message.sampled = object.sampled ?? false;
     message.sequence = object.sequence ?? "0";
     return message;
@@ -400,7 +515,7 @@ export const Extent: MessageFns<Extent> = {
 };
 
 function createBaseFindDuplicatesRequest(): FindDuplicatesRequest {
-  return { catalog: "", itemId: "", minSimilarity: undefined, filter: undefined };
+  return { catalog: "", itemId: "", minSimilarity: undefined, filter: undefined, exact: false, minSequence: "0" };
 }
 
 export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
@@ -416,6 +531,12 @@ export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
     }
     if (message.filter !== undefined) {
       Filter.encode(message.filter, writer.uint32(34).fork()).join();
+    }
+    if (message.exact !== false) {
+      writer.uint32(40).bool(message.exact);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(48).int64(message.minSequence);
     }
     return writer;
   },
@@ -465,6 +586,22 @@ export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
             message.filter = Filter.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.exact = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -491,6 +628,12 @@ export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
         ? globalThis.Number(object.min_similarity)
         : undefined,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
+      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -508,6 +651,12 @@ export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
     if (message.filter !== undefined) {
       obj.filter = Filter.toJSON(message.filter);
     }
+    if (message.exact !== false) {
+      obj.exact = message.exact;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
@@ -522,21 +671,23 @@ export const FindDuplicatesRequest: MessageFns<FindDuplicatesRequest> = {
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
       : undefined;
+    message.exact = object.exact ?? false;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
 
 function createBaseFindDuplicatesResponse(): FindDuplicatesResponse {
-  return { groups: [], extent: undefined };
+  return { progress: undefined, groups: undefined };
 }
 
 export const FindDuplicatesResponse: MessageFns<FindDuplicatesResponse> = {
   encode(message: FindDuplicatesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.groups) {
-      DuplicateGroup.encode(v!, writer.uint32(10).fork()).join();
+    if (message.progress !== undefined) {
+      DuplicatesProgress.encode(message.progress, writer.uint32(10).fork()).join();
     }
-    if (message.extent !== undefined) {
-      Extent.encode(message.extent, writer.uint32(18).fork()).join();
+    if (message.groups !== undefined) {
+      DuplicateGroups.encode(message.groups, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -559,7 +710,7 @@ export const FindDuplicatesResponse: MessageFns<FindDuplicatesResponse> = {
               break;
             }
 
-            message.groups.push(DuplicateGroup.decode(reader, reader.uint32()));
+            message.progress = DuplicatesProgress.decode(reader, reader.uint32());
             continue;
           }
           case 2: {
@@ -567,7 +718,7 @@ export const FindDuplicatesResponse: MessageFns<FindDuplicatesResponse> = {
               break;
             }
 
-            message.extent = Extent.decode(reader, reader.uint32());
+            message.groups = DuplicateGroups.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -584,18 +735,18 @@ export const FindDuplicatesResponse: MessageFns<FindDuplicatesResponse> = {
 
   fromJSON(object: any): FindDuplicatesResponse {
     return {
-      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => DuplicateGroup.fromJSON(e)) : [],
-      extent: isSet(object.extent) ? Extent.fromJSON(object.extent) : undefined,
+      progress: isSet(object.progress) ? DuplicatesProgress.fromJSON(object.progress) : undefined,
+      groups: isSet(object.groups) ? DuplicateGroups.fromJSON(object.groups) : undefined,
     };
   },
 
   toJSON(message: FindDuplicatesResponse): unknown {
     const obj: any = {};
-    if (message.groups?.length) {
-      obj.groups = message.groups.map((e) => DuplicateGroup.toJSON(e));
+    if (message.progress !== undefined) {
+      obj.progress = DuplicatesProgress.toJSON(message.progress);
     }
-    if (message.extent !== undefined) {
-      obj.extent = Extent.toJSON(message.extent);
+    if (message.groups !== undefined) {
+      obj.groups = DuplicateGroups.toJSON(message.groups);
     }
     return obj;
   },
@@ -605,22 +756,183 @@ export const FindDuplicatesResponse: MessageFns<FindDuplicatesResponse> = {
   },
   fromPartial(object: DeepPartial<FindDuplicatesResponse>): FindDuplicatesResponse {
     const message = createBaseFindDuplicatesResponse();
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? DuplicatesProgress.fromPartial(object.progress)
+      : undefined;
+    message.groups = (object.groups !== undefined && object.groups !== null)
+      ? DuplicateGroups.fromPartial(object.groups)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDuplicatesProgress(): DuplicatesProgress {
+  return { coverage: undefined };
+}
+
+export const DuplicatesProgress: MessageFns<DuplicatesProgress> = {
+  encode(message: DuplicatesProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.coverage !== undefined) {
+      Coverage.encode(message.coverage, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DuplicatesProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDuplicatesProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.coverage = Coverage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DuplicatesProgress {
+    return { coverage: isSet(object.coverage) ? Coverage.fromJSON(object.coverage) : undefined };
+  },
+
+  toJSON(message: DuplicatesProgress): unknown {
+    const obj: any = {};
+    if (message.coverage !== undefined) {
+      obj.coverage = Coverage.toJSON(message.coverage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DuplicatesProgress>): DuplicatesProgress {
+    return DuplicatesProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DuplicatesProgress>): DuplicatesProgress {
+    const message = createBaseDuplicatesProgress();
+    message.coverage = (object.coverage !== undefined && object.coverage !== null)
+      ? Coverage.fromPartial(object.coverage)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDuplicateGroups(): DuplicateGroups {
+  return { groups: [], coverage: undefined };
+}
+
+export const DuplicateGroups: MessageFns<DuplicateGroups> = {
+  encode(message: DuplicateGroups, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.groups) {
+      DuplicateGroup.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.coverage !== undefined) {
+      Coverage.encode(message.coverage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DuplicateGroups {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDuplicateGroups();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groups.push(DuplicateGroup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.coverage = Coverage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DuplicateGroups {
+    return {
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => DuplicateGroup.fromJSON(e)) : [],
+      coverage: isSet(object.coverage) ? Coverage.fromJSON(object.coverage) : undefined,
+    };
+  },
+
+  toJSON(message: DuplicateGroups): unknown {
+    const obj: any = {};
+    if (message.groups?.length) {
+      obj.groups = message.groups.map((e) => DuplicateGroup.toJSON(e));
+    }
+    if (message.coverage !== undefined) {
+      obj.coverage = Coverage.toJSON(message.coverage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DuplicateGroups>): DuplicateGroups {
+    return DuplicateGroups.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DuplicateGroups>): DuplicateGroups {
+    const message = createBaseDuplicateGroups();
     message.groups = object.groups?.map((e) => DuplicateGroup.fromPartial(e)) || [];
-    message.extent = (object.extent !== undefined && object.extent !== null)
-      ? Extent.fromPartial(object.extent)
+    message.coverage = (object.coverage !== undefined && object.coverage !== null)
+      ? Coverage.fromPartial(object.coverage)
       : undefined;
     return message;
   },
 };
 
 function createBaseDuplicateGroup(): DuplicateGroup {
-  return { items: [] };
+  return { items: [], truncated: false };
 }
 
 export const DuplicateGroup: MessageFns<DuplicateGroup> = {
   encode(message: DuplicateGroup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.items) {
       DuplicateItem.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.truncated !== false) {
+      writer.uint32(16).bool(message.truncated);
     }
     return writer;
   },
@@ -646,6 +958,14 @@ export const DuplicateGroup: MessageFns<DuplicateGroup> = {
             message.items.push(DuplicateItem.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.truncated = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -661,6 +981,7 @@ export const DuplicateGroup: MessageFns<DuplicateGroup> = {
   fromJSON(object: any): DuplicateGroup {
     return {
       items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => DuplicateItem.fromJSON(e)) : [],
+      truncated: isSet(object.truncated) ? globalThis.Boolean(object.truncated) : false,
     };
   },
 
@@ -668,6 +989,9 @@ export const DuplicateGroup: MessageFns<DuplicateGroup> = {
     const obj: any = {};
     if (message.items?.length) {
       obj.items = message.items.map((e) => DuplicateItem.toJSON(e));
+    }
+    if (message.truncated !== false) {
+      obj.truncated = message.truncated;
     }
     return obj;
   },
@@ -678,6 +1002,7 @@ export const DuplicateGroup: MessageFns<DuplicateGroup> = {
   fromPartial(object: DeepPartial<DuplicateGroup>): DuplicateGroup {
     const message = createBaseDuplicateGroup();
     message.items = object.items?.map((e) => DuplicateItem.fromPartial(e)) || [];
+    message.truncated = object.truncated ?? false;
     return message;
   },
 };
@@ -772,7 +1097,7 @@ export const DuplicateItem: MessageFns<DuplicateItem> = {
 };
 
 function createBaseFindOutliersRequest(): FindOutliersRequest {
-  return { catalog: "", limit: 0, filter: undefined, view: 0 };
+  return { catalog: "", limit: 0, filter: undefined, view: 0, exact: false, minSequence: "0" };
 }
 
 export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
@@ -788,6 +1113,12 @@ export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
     }
     if (message.view !== 0) {
       writer.uint32(32).int32(message.view);
+    }
+    if (message.exact !== false) {
+      writer.uint32(40).bool(message.exact);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(48).int64(message.minSequence);
     }
     return writer;
   },
@@ -837,6 +1168,22 @@ export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
             message.view = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.exact = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -855,6 +1202,12 @@ export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
       view: isSet(object.view) ? itemViewFromJSON(object.view) : 0,
+      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -872,6 +1225,12 @@ export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
     if (message.view !== 0) {
       obj.view = itemViewToJSON(message.view);
     }
+    if (message.exact !== false) {
+      obj.exact = message.exact;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
@@ -886,12 +1245,14 @@ export const FindOutliersRequest: MessageFns<FindOutliersRequest> = {
       ? Filter.fromPartial(object.filter)
       : undefined;
     message.view = object.view ?? 0;
+    message.exact = object.exact ?? false;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
 
 function createBaseFindOutliersResponse(): FindOutliersResponse {
-  return { outliers: [], extent: undefined };
+  return { outliers: [], coverage: undefined };
 }
 
 export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
@@ -899,8 +1260,8 @@ export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
     for (const v of message.outliers) {
       Outlier.encode(v!, writer.uint32(10).fork()).join();
     }
-    if (message.extent !== undefined) {
-      Extent.encode(message.extent, writer.uint32(18).fork()).join();
+    if (message.coverage !== undefined) {
+      Coverage.encode(message.coverage, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -931,7 +1292,7 @@ export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
               break;
             }
 
-            message.extent = Extent.decode(reader, reader.uint32());
+            message.coverage = Coverage.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -949,7 +1310,7 @@ export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
   fromJSON(object: any): FindOutliersResponse {
     return {
       outliers: globalThis.Array.isArray(object?.outliers) ? object.outliers.map((e: any) => Outlier.fromJSON(e)) : [],
-      extent: isSet(object.extent) ? Extent.fromJSON(object.extent) : undefined,
+      coverage: isSet(object.coverage) ? Coverage.fromJSON(object.coverage) : undefined,
     };
   },
 
@@ -958,8 +1319,8 @@ export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
     if (message.outliers?.length) {
       obj.outliers = message.outliers.map((e) => Outlier.toJSON(e));
     }
-    if (message.extent !== undefined) {
-      obj.extent = Extent.toJSON(message.extent);
+    if (message.coverage !== undefined) {
+      obj.coverage = Coverage.toJSON(message.coverage);
     }
     return obj;
   },
@@ -970,15 +1331,15 @@ export const FindOutliersResponse: MessageFns<FindOutliersResponse> = {
   fromPartial(object: DeepPartial<FindOutliersResponse>): FindOutliersResponse {
     const message = createBaseFindOutliersResponse();
     message.outliers = object.outliers?.map((e) => Outlier.fromPartial(e)) || [];
-    message.extent = (object.extent !== undefined && object.extent !== null)
-      ? Extent.fromPartial(object.extent)
+    message.coverage = (object.coverage !== undefined && object.coverage !== null)
+      ? Coverage.fromPartial(object.coverage)
       : undefined;
     return message;
   },
 };
 
 function createBaseOutlier(): Outlier {
-  return { itemId: "", score: 0, nearestItemId: "", item: undefined };
+  return { itemId: "", meanSimilarity: 0, nearestItemId: "", item: undefined };
 }
 
 export const Outlier: MessageFns<Outlier> = {
@@ -986,8 +1347,8 @@ export const Outlier: MessageFns<Outlier> = {
     if (message.itemId !== "") {
       writer.uint32(10).string(message.itemId);
     }
-    if (message.score !== 0) {
-      writer.uint32(21).float(message.score);
+    if (message.meanSimilarity !== 0) {
+      writer.uint32(21).float(message.meanSimilarity);
     }
     if (message.nearestItemId !== "") {
       writer.uint32(26).string(message.nearestItemId);
@@ -1024,7 +1385,7 @@ export const Outlier: MessageFns<Outlier> = {
               break;
             }
 
-            message.score = reader.float();
+            message.meanSimilarity = reader.float();
             continue;
           }
           case 3: {
@@ -1062,7 +1423,11 @@ export const Outlier: MessageFns<Outlier> = {
         : isSet(object.item_id)
         ? globalThis.String(object.item_id)
         : "",
-      score: isSet(object.score) ? globalThis.Number(object.score) : 0,
+      meanSimilarity: isSet(object.meanSimilarity)
+        ? globalThis.Number(object.meanSimilarity)
+        : isSet(object.mean_similarity)
+        ? globalThis.Number(object.mean_similarity)
+        : 0,
       nearestItemId: isSet(object.nearestItemId)
         ? globalThis.String(object.nearestItemId)
         : isSet(object.nearest_item_id)
@@ -1077,8 +1442,8 @@ export const Outlier: MessageFns<Outlier> = {
     if (message.itemId !== "") {
       obj.itemId = message.itemId;
     }
-    if (message.score !== 0) {
-      obj.score = floatToJson(message.score);
+    if (message.meanSimilarity !== 0) {
+      obj.meanSimilarity = floatToJson(message.meanSimilarity);
     }
     if (message.nearestItemId !== "") {
       obj.nearestItemId = message.nearestItemId;
@@ -1095,7 +1460,7 @@ export const Outlier: MessageFns<Outlier> = {
   fromPartial(object: DeepPartial<Outlier>): Outlier {
     const message = createBaseOutlier();
     message.itemId = object.itemId ?? "";
-    message.score = object.score ?? 0;
+    message.meanSimilarity = object.meanSimilarity ?? 0;
     message.nearestItemId = object.nearestItemId ?? "";
     message.item = (object.item !== undefined && object.item !== null) ? Item.fromPartial(object.item) : undefined;
     return message;
@@ -1103,7 +1468,7 @@ export const Outlier: MessageFns<Outlier> = {
 };
 
 function createBaseClusterItemsRequest(): ClusterItemsRequest {
-  return { catalog: "", clusterCount: 0, filter: undefined, representativeLimit: 0, pointLimit: 0 };
+  return { catalog: "", clusterCount: 0, filter: undefined, representativeLimit: 0, pointLimit: 0, minSequence: "0" };
 }
 
 export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
@@ -1122,6 +1487,9 @@ export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
     }
     if (message.pointLimit !== 0) {
       writer.uint32(40).int32(message.pointLimit);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(48).int64(message.minSequence);
     }
     return writer;
   },
@@ -1179,6 +1547,14 @@ export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
             message.pointLimit = reader.int32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1210,6 +1586,11 @@ export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
         : isSet(object.point_limit)
         ? globalThis.Number(object.point_limit)
         : 0,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -1230,6 +1611,9 @@ export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
     if (message.pointLimit !== 0) {
       obj.pointLimit = Math.round(message.pointLimit);
     }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
@@ -1245,12 +1629,13 @@ export const ClusterItemsRequest: MessageFns<ClusterItemsRequest> = {
       : undefined;
     message.representativeLimit = object.representativeLimit ?? 0;
     message.pointLimit = object.pointLimit ?? 0;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
 
 function createBaseClusterItemsResponse(): ClusterItemsResponse {
-  return { clusters: [], points: [], extent: undefined };
+  return { clusters: [], points: [], coverage: undefined };
 }
 
 export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
@@ -1261,8 +1646,8 @@ export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
     for (const v of message.points) {
       ClusterPoint.encode(v!, writer.uint32(18).fork()).join();
     }
-    if (message.extent !== undefined) {
-      Extent.encode(message.extent, writer.uint32(26).fork()).join();
+    if (message.coverage !== undefined) {
+      Coverage.encode(message.coverage, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1301,7 +1686,7 @@ export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
               break;
             }
 
-            message.extent = Extent.decode(reader, reader.uint32());
+            message.coverage = Coverage.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1320,7 +1705,7 @@ export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
     return {
       clusters: globalThis.Array.isArray(object?.clusters) ? object.clusters.map((e: any) => Cluster.fromJSON(e)) : [],
       points: globalThis.Array.isArray(object?.points) ? object.points.map((e: any) => ClusterPoint.fromJSON(e)) : [],
-      extent: isSet(object.extent) ? Extent.fromJSON(object.extent) : undefined,
+      coverage: isSet(object.coverage) ? Coverage.fromJSON(object.coverage) : undefined,
     };
   },
 
@@ -1332,8 +1717,8 @@ export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
     if (message.points?.length) {
       obj.points = message.points.map((e) => ClusterPoint.toJSON(e));
     }
-    if (message.extent !== undefined) {
-      obj.extent = Extent.toJSON(message.extent);
+    if (message.coverage !== undefined) {
+      obj.coverage = Coverage.toJSON(message.coverage);
     }
     return obj;
   },
@@ -1345,15 +1730,15 @@ export const ClusterItemsResponse: MessageFns<ClusterItemsResponse> = {
     const message = createBaseClusterItemsResponse();
     message.clusters = object.clusters?.map((e) => Cluster.fromPartial(e)) || [];
     message.points = object.points?.map((e) => ClusterPoint.fromPartial(e)) || [];
-    message.extent = (object.extent !== undefined && object.extent !== null)
-      ? Extent.fromPartial(object.extent)
+    message.coverage = (object.coverage !== undefined && object.coverage !== null)
+      ? Coverage.fromPartial(object.coverage)
       : undefined;
     return message;
   },
 };
 
 function createBaseCluster(): Cluster {
-  return { itemCount: "0", words: [], representatives: [], cohesion: 0, x: 0, y: 0 };
+  return { itemCount: "0", keywords: [], representatives: [], cohesion: 0, x: 0, y: 0 };
 }
 
 export const Cluster: MessageFns<Cluster> = {
@@ -1361,7 +1746,7 @@ export const Cluster: MessageFns<Cluster> = {
     if (message.itemCount !== "0") {
       writer.uint32(8).int64(message.itemCount);
     }
-    for (const v of message.words) {
+    for (const v of message.keywords) {
       writer.uint32(18).string(v!);
     }
     for (const v of message.representatives) {
@@ -1405,7 +1790,7 @@ export const Cluster: MessageFns<Cluster> = {
               break;
             }
 
-            message.words.push(reader.string());
+            message.keywords.push(reader.string());
             continue;
           }
           case 3: {
@@ -1459,7 +1844,7 @@ export const Cluster: MessageFns<Cluster> = {
         : isSet(object.item_count)
         ? globalThis.String(object.item_count)
         : "0",
-      words: globalThis.Array.isArray(object?.words) ? object.words.map((e: any) => globalThis.String(e)) : [],
+      keywords: globalThis.Array.isArray(object?.keywords) ? object.keywords.map((e: any) => globalThis.String(e)) : [],
       representatives: globalThis.Array.isArray(object?.representatives)
         ? object.representatives.map((e: any) => ClusterItem.fromJSON(e))
         : [],
@@ -1474,8 +1859,8 @@ export const Cluster: MessageFns<Cluster> = {
     if (message.itemCount !== "0") {
       obj.itemCount = message.itemCount;
     }
-    if (message.words?.length) {
-      obj.words = message.words;
+    if (message.keywords?.length) {
+      obj.keywords = message.keywords;
     }
     if (message.representatives?.length) {
       obj.representatives = message.representatives.map((e) => ClusterItem.toJSON(e));
@@ -1498,7 +1883,7 @@ export const Cluster: MessageFns<Cluster> = {
   fromPartial(object: DeepPartial<Cluster>): Cluster {
     const message = createBaseCluster();
     message.itemCount = object.itemCount ?? "0";
-    message.words = object.words?.map((e) => e) || [];
+    message.keywords = object.keywords?.map((e) => e) || [];
     message.representatives = object.representatives?.map((e) => ClusterItem.fromPartial(e)) || [];
     message.cohesion = object.cohesion ?? 0;
     message.x = object.x ?? 0;
@@ -1597,7 +1982,7 @@ export const ClusterItem: MessageFns<ClusterItem> = {
 };
 
 function createBaseClusterPoint(): ClusterPoint {
-  return { itemId: "", cluster: 0, x: 0, y: 0 };
+  return { itemId: "", clusterIndex: 0, x: 0, y: 0 };
 }
 
 export const ClusterPoint: MessageFns<ClusterPoint> = {
@@ -1605,8 +1990,8 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
     if (message.itemId !== "") {
       writer.uint32(10).string(message.itemId);
     }
-    if (message.cluster !== 0) {
-      writer.uint32(16).int32(message.cluster);
+    if (message.clusterIndex !== 0) {
+      writer.uint32(16).int32(message.clusterIndex);
     }
     if (message.x !== 0) {
       writer.uint32(29).float(message.x);
@@ -1643,7 +2028,7 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
               break;
             }
 
-            message.cluster = reader.int32();
+            message.clusterIndex = reader.int32();
             continue;
           }
           case 3: {
@@ -1681,7 +2066,11 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
         : isSet(object.item_id)
         ? globalThis.String(object.item_id)
         : "",
-      cluster: isSet(object.cluster) ? globalThis.Number(object.cluster) : 0,
+      clusterIndex: isSet(object.clusterIndex)
+        ? globalThis.Number(object.clusterIndex)
+        : isSet(object.cluster_index)
+        ? globalThis.Number(object.cluster_index)
+        : 0,
       x: isSet(object.x) ? globalThis.Number(object.x) : 0,
       y: isSet(object.y) ? globalThis.Number(object.y) : 0,
     };
@@ -1692,8 +2081,8 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
     if (message.itemId !== "") {
       obj.itemId = message.itemId;
     }
-    if (message.cluster !== 0) {
-      obj.cluster = Math.round(message.cluster);
+    if (message.clusterIndex !== 0) {
+      obj.clusterIndex = Math.round(message.clusterIndex);
     }
     if (message.x !== 0) {
       obj.x = floatToJson(message.x);
@@ -1710,7 +2099,7 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
   fromPartial(object: DeepPartial<ClusterPoint>): ClusterPoint {
     const message = createBaseClusterPoint();
     message.itemId = object.itemId ?? "";
-    message.cluster = object.cluster ?? 0;
+    message.clusterIndex = object.clusterIndex ?? 0;
     message.x = object.x ?? 0;
     message.y = object.y ?? 0;
     return message;
@@ -1718,7 +2107,17 @@ export const ClusterPoint: MessageFns<ClusterPoint> = {
 };
 
 function createBaseClassifyTextRequest(): ClassifyTextRequest {
-  return { catalog: "", text: "", attribute: "", filter: undefined, neighborCount: 0, limit: 0, excludeItemIds: [] };
+  return {
+    catalog: "",
+    text: "",
+    attribute: "",
+    filter: undefined,
+    excludeItemIds: [],
+    neighborCount: 0,
+    limit: 0,
+    exact: false,
+    minSequence: "0",
+  };
 }
 
 export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
@@ -1735,14 +2134,20 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
     if (message.filter !== undefined) {
       Filter.encode(message.filter, writer.uint32(34).fork()).join();
     }
+    for (const v of message.excludeItemIds) {
+      writer.uint32(42).string(v!);
+    }
     if (message.neighborCount !== 0) {
-      writer.uint32(40).int32(message.neighborCount);
+      writer.uint32(48).int32(message.neighborCount);
     }
     if (message.limit !== 0) {
-      writer.uint32(48).int32(message.limit);
+      writer.uint32(56).int32(message.limit);
     }
-    for (const v of message.excludeItemIds) {
-      writer.uint32(58).string(v!);
+    if (message.exact !== false) {
+      writer.uint32(64).bool(message.exact);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(72).int64(message.minSequence);
     }
     return writer;
   },
@@ -1793,11 +2198,11 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
             continue;
           }
           case 5: {
-            if (tag !== 40) {
+            if (tag !== 42) {
               break;
             }
 
-            message.neighborCount = reader.int32();
+            message.excludeItemIds.push(reader.string());
             continue;
           }
           case 6: {
@@ -1805,15 +2210,31 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
               break;
             }
 
-            message.limit = reader.int32();
+            message.neighborCount = reader.int32();
             continue;
           }
           case 7: {
-            if (tag !== 58) {
+            if (tag !== 56) {
               break;
             }
 
-            message.excludeItemIds.push(reader.string());
+            message.limit = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.exact = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
             continue;
           }
         }
@@ -1834,17 +2255,23 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
       text: isSet(object.text) ? globalThis.String(object.text) : "",
       attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
+      excludeItemIds: globalThis.Array.isArray(object?.excludeItemIds)
+        ? object.excludeItemIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.exclude_item_ids)
+        ? object.exclude_item_ids.map((e: any) => globalThis.String(e))
+        : [],
       neighborCount: isSet(object.neighborCount)
         ? globalThis.Number(object.neighborCount)
         : isSet(object.neighbor_count)
         ? globalThis.Number(object.neighbor_count)
         : 0,
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
-      excludeItemIds: globalThis.Array.isArray(object?.excludeItemIds)
-        ? object.excludeItemIds.map((e: any) => globalThis.String(e))
-        : globalThis.Array.isArray(object?.exclude_item_ids)
-        ? object.exclude_item_ids.map((e: any) => globalThis.String(e))
-        : [],
+      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -1862,14 +2289,20 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
     if (message.filter !== undefined) {
       obj.filter = Filter.toJSON(message.filter);
     }
+    if (message.excludeItemIds?.length) {
+      obj.excludeItemIds = message.excludeItemIds;
+    }
     if (message.neighborCount !== 0) {
       obj.neighborCount = Math.round(message.neighborCount);
     }
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
     }
-    if (message.excludeItemIds?.length) {
-      obj.excludeItemIds = message.excludeItemIds;
+    if (message.exact !== false) {
+      obj.exact = message.exact;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
     }
     return obj;
   },
@@ -1885,15 +2318,17 @@ export const ClassifyTextRequest: MessageFns<ClassifyTextRequest> = {
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
       : undefined;
+    message.excludeItemIds = object.excludeItemIds?.map((e) => e) || [];
     message.neighborCount = object.neighborCount ?? 0;
     message.limit = object.limit ?? 0;
-    message.excludeItemIds = object.excludeItemIds?.map((e) => e) || [];
+    message.exact = object.exact ?? false;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
 
 function createBaseClassifyTextResponse(): ClassifyTextResponse {
-  return { labels: [], voters: [], usage: undefined, sequence: "0" };
+  return { labels: [], neighbors: [], sequence: "0", usage: undefined };
 }
 
 export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
@@ -1901,14 +2336,14 @@ export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
     for (const v of message.labels) {
       Label.encode(v!, writer.uint32(10).fork()).join();
     }
-    for (const v of message.voters) {
-      Voter.encode(v!, writer.uint32(18).fork()).join();
-    }
-    if (message.usage !== undefined) {
-      EmbeddingUsage.encode(message.usage, writer.uint32(26).fork()).join();
+    for (const v of message.neighbors) {
+      Neighbor.encode(v!, writer.uint32(18).fork()).join();
     }
     if (message.sequence !== "0") {
-      writer.uint32(32).int64(message.sequence);
+      writer.uint32(24).int64(message.sequence);
+    }
+    if (message.usage !== undefined) {
+      EmbeddingUsage.encode(message.usage, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1939,23 +2374,23 @@ export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
               break;
             }
 
-            message.voters.push(Voter.decode(reader, reader.uint32()));
+            message.neighbors.push(Neighbor.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
+            if (tag !== 24) {
               break;
             }
 
             message.sequence = reader.int64().toString();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1973,9 +2408,11 @@ export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
   fromJSON(object: any): ClassifyTextResponse {
     return {
       labels: globalThis.Array.isArray(object?.labels) ? object.labels.map((e: any) => Label.fromJSON(e)) : [],
-      voters: globalThis.Array.isArray(object?.voters) ? object.voters.map((e: any) => Voter.fromJSON(e)) : [],
-      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+      neighbors: globalThis.Array.isArray(object?.neighbors)
+        ? object.neighbors.map((e: any) => Neighbor.fromJSON(e))
+        : [],
       sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
+      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
     };
   },
 
@@ -1984,14 +2421,14 @@ export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
     if (message.labels?.length) {
       obj.labels = message.labels.map((e) => Label.toJSON(e));
     }
-    if (message.voters?.length) {
-      obj.voters = message.voters.map((e) => Voter.toJSON(e));
-    }
-    if (message.usage !== undefined) {
-      obj.usage = EmbeddingUsage.toJSON(message.usage);
+    if (message.neighbors?.length) {
+      obj.neighbors = message.neighbors.map((e) => Neighbor.toJSON(e));
     }
     if (message.sequence !== "0") {
       obj.sequence = message.sequence;
+    }
+    if (message.usage !== undefined) {
+      obj.usage = EmbeddingUsage.toJSON(message.usage);
     }
     return obj;
   },
@@ -2002,11 +2439,11 @@ export const ClassifyTextResponse: MessageFns<ClassifyTextResponse> = {
   fromPartial(object: DeepPartial<ClassifyTextResponse>): ClassifyTextResponse {
     const message = createBaseClassifyTextResponse();
     message.labels = object.labels?.map((e) => Label.fromPartial(e)) || [];
-    message.voters = object.voters?.map((e) => Voter.fromPartial(e)) || [];
+    message.neighbors = object.neighbors?.map((e) => Neighbor.fromPartial(e)) || [];
+    message.sequence = object.sequence ?? "0";
     message.usage = (object.usage !== undefined && object.usage !== null)
       ? EmbeddingUsage.fromPartial(object.usage)
       : undefined;
-    message.sequence = object.sequence ?? "0";
     return message;
   },
 };
@@ -2096,12 +2533,12 @@ export const Label: MessageFns<Label> = {
   },
 };
 
-function createBaseVoter(): Voter {
+function createBaseNeighbor(): Neighbor {
   return { itemId: "", similarity: 0 };
 }
 
-export const Voter: MessageFns<Voter> = {
-  encode(message: Voter, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const Neighbor: MessageFns<Neighbor> = {
+  encode(message: Neighbor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.itemId !== "") {
       writer.uint32(10).string(message.itemId);
     }
@@ -2111,7 +2548,7 @@ export const Voter: MessageFns<Voter> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Voter {
+  decode(input: BinaryReader | Uint8Array, length?: number): Neighbor {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2120,7 +2557,7 @@ export const Voter: MessageFns<Voter> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseVoter();
+      const message = createBaseNeighbor();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2152,7 +2589,7 @@ export const Voter: MessageFns<Voter> = {
     }
   },
 
-  fromJSON(object: any): Voter {
+  fromJSON(object: any): Neighbor {
     return {
       itemId: isSet(object.itemId)
         ? globalThis.String(object.itemId)
@@ -2163,7 +2600,7 @@ export const Voter: MessageFns<Voter> = {
     };
   },
 
-  toJSON(message: Voter): unknown {
+  toJSON(message: Neighbor): unknown {
     const obj: any = {};
     if (message.itemId !== "") {
       obj.itemId = message.itemId;
@@ -2174,11 +2611,11 @@ export const Voter: MessageFns<Voter> = {
     return obj;
   },
 
-  create(base?: DeepPartial<Voter>): Voter {
-    return Voter.fromPartial(base ?? {});
+  create(base?: DeepPartial<Neighbor>): Neighbor {
+    return Neighbor.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Voter>): Voter {
-    const message = createBaseVoter();
+  fromPartial(object: DeepPartial<Neighbor>): Neighbor {
+    const message = createBaseNeighbor();
     message.itemId = object.itemId ?? "";
     message.similarity = object.similarity ?? 0;
     return message;
@@ -2190,9 +2627,10 @@ function createBaseSearchPassagesRequest(): SearchPassagesRequest {
     catalog: "",
     text: "",
     limit: 0,
+    limitPerItem: 0,
     filter: undefined,
     minScore: undefined,
-    passagesPerItem: 0,
+    exact: false,
     minSequence: "0",
   };
 }
@@ -2208,17 +2646,20 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     if (message.limit !== 0) {
       writer.uint32(24).int32(message.limit);
     }
+    if (message.limitPerItem !== 0) {
+      writer.uint32(32).int32(message.limitPerItem);
+    }
     if (message.filter !== undefined) {
-      Filter.encode(message.filter, writer.uint32(34).fork()).join();
+      Filter.encode(message.filter, writer.uint32(42).fork()).join();
     }
     if (message.minScore !== undefined) {
-      writer.uint32(45).float(message.minScore);
+      writer.uint32(53).float(message.minScore);
     }
-    if (message.passagesPerItem !== 0) {
-      writer.uint32(48).int32(message.passagesPerItem);
+    if (message.exact !== false) {
+      writer.uint32(56).bool(message.exact);
     }
     if (message.minSequence !== "0") {
-      writer.uint32(56).int64(message.minSequence);
+      writer.uint32(64).int64(message.minSequence);
     }
     return writer;
   },
@@ -2261,31 +2702,39 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
             continue;
           }
           case 4: {
-            if (tag !== 34) {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limitPerItem = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
               break;
             }
 
             message.filter = Filter.decode(reader, reader.uint32());
             continue;
           }
-          case 5: {
-            if (tag !== 45) {
+          case 6: {
+            if (tag !== 53) {
               break;
             }
 
             message.minScore = reader.float();
             continue;
           }
-          case 6: {
-            if (tag !== 48) {
+          case 7: {
+            if (tag !== 56) {
               break;
             }
 
-            message.passagesPerItem = reader.int32();
+            message.exact = reader.bool();
             continue;
           }
-          case 7: {
-            if (tag !== 56) {
+          case 8: {
+            if (tag !== 64) {
               break;
             }
 
@@ -2309,17 +2758,18 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
       catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
       text: isSet(object.text) ? globalThis.String(object.text) : "",
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      limitPerItem: isSet(object.limitPerItem)
+        ? globalThis.Number(object.limitPerItem)
+        : isSet(object.limit_per_item)
+        ? globalThis.Number(object.limit_per_item)
+        : 0,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
       minScore: isSet(object.minScore)
         ? globalThis.Number(object.minScore)
         : isSet(object.min_score)
         ? globalThis.Number(object.min_score)
         : undefined,
-      passagesPerItem: isSet(object.passagesPerItem)
-        ? globalThis.Number(object.passagesPerItem)
-        : isSet(object.passages_per_item)
-        ? globalThis.Number(object.passages_per_item)
-        : 0,
+      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
       minSequence: isSet(object.minSequence)
         ? globalThis.String(object.minSequence)
         : isSet(object.min_sequence)
@@ -2339,14 +2789,17 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
     }
+    if (message.limitPerItem !== 0) {
+      obj.limitPerItem = Math.round(message.limitPerItem);
+    }
     if (message.filter !== undefined) {
       obj.filter = Filter.toJSON(message.filter);
     }
     if (message.minScore !== undefined) {
       obj.minScore = floatToJson(message.minScore);
     }
-    if (message.passagesPerItem !== 0) {
-      obj.passagesPerItem = Math.round(message.passagesPerItem);
+    if (message.exact !== false) {
+      obj.exact = message.exact;
     }
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
@@ -2362,11 +2815,12 @@ export const SearchPassagesRequest: MessageFns<SearchPassagesRequest> = {
     message.catalog = object.catalog ?? "";
     message.text = object.text ?? "";
     message.limit = object.limit ?? 0;
+    message.limitPerItem = object.limitPerItem ?? 0;
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
       : undefined;
     message.minScore = object.minScore ?? undefined;
-    message.passagesPerItem = object.passagesPerItem ?? 0;
+    message.exact = object.exact ?? false;
     message.minSequence = object.minSequence ?? "0";
     return message;
   },
@@ -2621,12 +3075,17 @@ export const Passage: MessageFns<Passage> = {
 };
 
 /**
- * What else the vectors of a catalog tell: repetitions, oddities, groups, labels, passages.
+ * Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
  *
- * Requests name a catalog as those of RecommenderService do, and fail as those do. Items without a
- * vector take no part; one whose new text waits for its vector is looked at by its former one, but
- * repeats nothing and has no passages meanwhile. What goes through a whole catalog works until half a second before
- * the call's deadline and then answers from what it has looked at, a random sample; `extent` tells.
+ * The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
+ * scope `read`.
+ *
+ * Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
+ * previous text, but it is no near-duplicate, adds no keywords and has no passages.
+ *
+ * FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
+ * second before the deadline of the call, or after 250,000 items, and respond with the results for
+ * the items examined so far. The coverage in the response says how many items that was.
  */
 export type AnalysisServiceDefinition = typeof AnalysisServiceDefinition;
 export const AnalysisServiceDefinition = {
@@ -2634,9 +3093,16 @@ export const AnalysisServiceDefinition = {
   fullName: "akin.v1.AnalysisService",
   methods: {
     /**
-     * Finds groups of items whose texts say the same in nearly the same words, over the whole catalog or
-     * around one item. Replies tell the progress, and the last ones hold the groups, largest first.
-     * NOT_FOUND (ITEM_NOT_FOUND) if there is no item_id.
+     * Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
+     * near-duplicates if their vectors are similar and their texts share many three-word sequences,
+     * of which those that are rare in the catalog count most. A group contains items that are
+     * near-duplicates directly or through other items.
+     *
+     * The stream reports the progress about twice a second and ends with at least one event with
+     * groups. Groups are ordered by size, largest first, over all events.
+     *
+     * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
+     * and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
      */
     findDuplicates: {
       name: "FindDuplicates",
@@ -2646,7 +3112,7 @@ export const AnalysisServiceDefinition = {
       responseStream: true,
       options: {},
     },
-    /** Finds the items that are least like any others, oddest first. */
+    /** Finds the items that are least similar to all other items, strongest outlier first. */
     findOutliers: {
       name: "FindOutliers",
       requestType: FindOutliersRequest as typeof FindOutliersRequest,
@@ -2656,8 +3122,8 @@ export const AnalysisServiceDefinition = {
       options: {},
     },
     /**
-     * Divides the items into groups of similar ones, with words that tell what each group is about.
-     * FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than groups.
+     * Clusters the items by similarity, and describes each cluster with keywords. The call fails with
+     * FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
      */
     clusterItems: {
       name: "ClusterItems",
@@ -2667,7 +3133,14 @@ export const AnalysisServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Tells which values of an attribute items have that are like a text, as labels for it. */
+    /**
+     * Predicts the values of an attribute for a text from the most similar items that have the
+     * attribute (nearest neighbor classification).
+     *
+     * The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+     * with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+     * to act first, and with INVALID_ARGUMENT if the model rejects the text.
+     */
     classifyText: {
       name: "ClassifyText",
       requestType: ClassifyTextRequest as typeof ClassifyTextRequest,
@@ -2676,7 +3149,14 @@ export const AnalysisServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Finds the passages of items' texts that are most like a text, ready to be put into a prompt. */
+    /**
+     * Finds the passages of item texts that are most similar to a text, for example as context for a
+     * language model.
+     *
+     * The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
+     * with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
+     * to act first, and with INVALID_ARGUMENT if the model rejects the text.
+     */
     searchPassages: {
       name: "SearchPassages",
       requestType: SearchPassagesRequest as typeof SearchPassagesRequest,

@@ -3,15 +3,19 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Duration } from "../../google/protobuf/duration.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 /** How an index keeps vectors in memory. */
 export enum VectorStorage {
-  /** UNSPECIFIED - As the server's setting AKIN_INDEX_VECTORS says. */
+  /**
+   * UNSPECIFIED - The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
+   * value.
+   */
   UNSPECIFIED = 0,
-  /** FLOAT32 - In full. */
+  /** FLOAT32 - Four bytes for each number of a vector. */
   FLOAT32 = 1,
-  /** FLOAT16 - In half the memory, once the catalog is large; answers differ little. */
+  /** FLOAT16 - Two bytes for each number of a vector, once the catalog is large. Scores differ slightly. */
   FLOAT16 = 2,
   UNRECOGNIZED = -1,
 }
@@ -48,16 +52,19 @@ export function vectorStorageToJSON(object: VectorStorage): string {
   }
 }
 
-/** How far a re-embedding has come. */
+/** The phase of a re-embedding. */
 export enum ReembeddingState {
-  /** UNSPECIFIED - Never returned. */
+  /** UNSPECIFIED - The phase is not known. Responses never have this value. */
   UNSPECIFIED = 0,
-  /** EMBEDDING - Texts are embedded. */
+  /** EMBEDDING - Akin embeds the texts of the catalog for the next generation. */
   EMBEDDING = 1,
-  /** INDEXING - All texts are embedded; the new vectors' index is built. */
+  /** INDEXING - All texts are embedded, and Akin builds the index of the next generation. */
   INDEXING = 2,
-  /** SWITCHED - The new vectors serve, and the former ones are kept. */
-  SWITCHED = 3,
+  /**
+   * SERVING - The switch is done: the new generation serves, and the previous generation is kept until
+   * CommitReembedding or RollbackReembedding.
+   */
+  SERVING = 3,
   UNRECOGNIZED = -1,
 }
 
@@ -73,8 +80,8 @@ export function reembeddingStateFromJSON(object: any): ReembeddingState {
     case "REEMBEDDING_STATE_INDEXING":
       return ReembeddingState.INDEXING;
     case 3:
-    case "REEMBEDDING_STATE_SWITCHED":
-      return ReembeddingState.SWITCHED;
+    case "REEMBEDDING_STATE_SERVING":
+      return ReembeddingState.SERVING;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -90,45 +97,84 @@ export function reembeddingStateToJSON(object: ReembeddingState): string {
       return "REEMBEDDING_STATE_EMBEDDING";
     case ReembeddingState.INDEXING:
       return "REEMBEDDING_STATE_INDEXING";
-    case ReembeddingState.SWITCHED:
-      return "REEMBEDDING_STATE_SWITCHED";
+    case ReembeddingState.SERVING:
+      return "REEMBEDDING_STATE_SERVING";
     case ReembeddingState.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
   }
 }
 
-/** What to embed with; what is left out is as in the server's settings. */
+/** The model that a catalog should use. */
 export interface EmbeddingModel {
-  /** Who embeds: local, or what AKIN_EMBEDDER says (INVALID_ARGUMENT otherwise). */
+  /**
+   * The provider of the model: `local`, or the provider of the server's setting AKIN_EMBEDDER.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: the provider of the setting.
+   */
   provider: string;
-  /** The model, by the provider's name for it; none for local, which has one. */
+  /**
+   * The name of the model, as the provider spells it. It can have at most 256 bytes of UTF-8
+   * without control characters, and it must be empty for the provider `local`, which has one model.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: the model of the server's settings.
+   */
   model: string;
-  /** The width to ask the model for, at most 65,536 (INVALID_ARGUMENT); 0 means its own. */
+  /**
+   * The number of dimensions to request from the model. It can be at most 65,536 and must not be
+   * negative. For the provider `local` it can only be the model's own number. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
+   * if `model` is empty too.
+   */
   dimensions: number;
   /**
-   * What goes around an item's text, with `{text}` in it (INVALID_ARGUMENT otherwise), at most 4,096
-   * bytes; empty means what the model's family wants.
+   * The text to embed for an item, in which `{text}` stands for the item's text. It must contain
+   * `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
+   * if `model` is empty too.
    */
   template: string;
-  /** The same for texts and tastes that items are looked for with. */
+  /**
+   * The text to embed for a query or a preference, in which `{text}` stands for its text. The
+   * limits and the default are those of `template`.
+   */
   queryTemplate: string;
 }
 
 /** Request of CreateCatalog. */
 export interface CreateCatalogRequest {
-  /** The new catalog's name; required (INVALID_ARGUMENT). */
+  /** Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT. */
   catalog: string;
-  /** What to embed its texts with. */
+  /** The model of the new catalog. Default: the model of the server's settings. */
   embedding?:
     | EmbeddingModel
     | undefined;
-  /** How to keep its vectors in memory. */
+  /**
+   * How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
+   * call fails with INVALID_ARGUMENT. Default: the value of the server's setting
+   * AKIN_INDEX_VECTORS.
+   */
   vectorStorage: VectorStorage;
 }
 
 /** Response of CreateCatalog. */
 export interface CreateCatalogResponse {
+  /** The new catalog. */
+  catalog?: Catalog | undefined;
+}
+
+/** Request of GetCatalog. */
+export interface GetCatalogRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
+}
+
+/** Response of GetCatalog. */
+export interface GetCatalogResponse {
   /** The catalog. */
   catalog?: Catalog | undefined;
 }
@@ -139,15 +185,15 @@ export interface ListCatalogsRequest {
 
 /** Response of ListCatalogs. */
 export interface ListCatalogsResponse {
-  /** The catalogs, by name. */
+  /** All catalogs, by ascending name. There are at most 100. */
   catalogs: Catalog[];
 }
 
 /** Request of DeleteCatalog. */
 export interface DeleteCatalogRequest {
-  /** The catalog; required (INVALID_ARGUMENT). */
+  /** Required. The name of the catalog. Without it the call fails with INVALID_ARGUMENT. */
   catalog: string;
-  /** Whether it is no error if there is none. */
+  /** If true, deleting a catalog that does not exist succeeds. Default: false. */
   allowMissing: boolean;
 }
 
@@ -157,64 +203,69 @@ export interface DeleteCatalogResponse {
 
 /** Request of EstimateReembedding. */
 export interface EstimateReembeddingRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** What to embed its texts with. */
+  /** The new model. Default: the model of the server's settings. */
   embedding?: EmbeddingModel | undefined;
 }
 
 /** Response of EstimateReembedding. */
 export interface EstimateReembeddingResponse {
-  /** What the vectors would be made with. */
+  /** The embedding space of the new vectors. */
   space?:
     | EmbeddingSpace
     | undefined;
-  /** How many distinct texts, or passages of long ones, there are to embed. */
-  texts: string;
-  /** How many of them have such a vector already, and cost nothing. */
-  cachedTexts: string;
-  /** How many tokens the others have, estimated. */
-  promptTokens: string;
-  /** What they cost in US dollars, at the provider's listed price; 0 if it lists none. */
+  /** The number of distinct texts in the catalog. */
+  textCount: string;
+  /** The number of those texts that already have vectors in the space. They cost nothing. */
+  cachedTextCount: string;
+  /** The estimated number of tokens of the other texts. */
+  promptTokenCount: string;
+  /**
+   * The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+   * provider lists no price.
+   */
   costUsd: number;
   /**
-   * How long it takes at best, in seconds: by the time one request took just now, and how many may
-   * be under way at once.
+   * The shortest time that embedding can take. It is calculated from the duration of one request
+   * and the maximum number of concurrent requests.
    */
-  seconds: number;
-  /** Whether these are figures of a sample of 10,000 items, scaled up. */
+  duration?:
+    | Duration
+    | undefined;
+  /** True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample. */
   sampled: boolean;
 }
 
 /** Request of StartReembedding. */
 export interface StartReembeddingRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** What to embed its texts with. */
+  /** The new model. Default: the model of the server's settings. */
   embedding?: EmbeddingModel | undefined;
 }
 
 /** Response of StartReembedding. */
 export interface StartReembeddingResponse {
-  /** How it stands. */
+  /** The re-embedding. */
   reembedding?: Reembedding | undefined;
 }
 
 /** Request of GetReembedding. */
 export interface GetReembeddingRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
 }
 
 /** Response of GetReembedding. */
 export interface GetReembeddingResponse {
-  /** How it stands. */
+  /** The re-embedding. */
   reembedding?: Reembedding | undefined;
 }
 
 /** Request of CancelReembedding. */
 export interface CancelReembeddingRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
 }
 
@@ -222,147 +273,163 @@ export interface CancelReembeddingRequest {
 export interface CancelReembeddingResponse {
 }
 
-/** Request of FinishReembedding. */
-export interface FinishReembeddingRequest {
-  /** The catalog; empty means `default`. */
+/** Request of RollbackReembedding. */
+export interface RollbackReembeddingRequest {
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
 }
 
-/** Response of FinishReembedding. */
-export interface FinishReembeddingResponse {
+/** Response of RollbackReembedding. */
+export interface RollbackReembeddingResponse {
 }
 
-/** A change of what a catalog is embedded with. */
+/** Request of CommitReembedding. */
+export interface CommitReembeddingRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+}
+
+/** Response of CommitReembedding. */
+export interface CommitReembeddingResponse {
+}
+
+/** The re-embedding of a catalog. */
 export interface Reembedding {
-  /** How far it is. */
+  /** The phase of the re-embedding. */
   state: ReembeddingState;
-  /** What served when it began. */
+  /** The embedding space that served when the re-embedding started. */
   fromSpace?:
     | EmbeddingSpace
     | undefined;
-  /** What is to serve, or serves. */
+  /** The embedding space that serves after the switch. */
   toSpace?:
     | EmbeddingSpace
     | undefined;
-  /** How many items the catalog holds. */
+  /** The number of items in the catalog. */
   itemCount: string;
-  /** How many of them have their new vectors. */
+  /** The number of those items whose texts are embedded in to_space. */
   embeddedItemCount: string;
-  /** How many of them the new model refuses for good; after the switch they are PENDING. */
+  /**
+   * The number of those items whose texts the new model rejects for good. They are pending after
+   * the switch.
+   */
   rejectedItemCount: string;
   /**
-   * The tokens the provider has counted so far for the new vectors of what was there already; those
-   * of writes since are in `usage` of their replies.
+   * The number of tokens that the provider counted for background embedding in to_space. The tokens
+   * of writes since the start are in the usage of those writes instead.
    */
-  promptTokens: string;
-  /** What it has charged for them, in US dollars. */
+  promptTokenCount: string;
+  /** The amount that the provider charged for those tokens, in US dollars. */
   costUsd: number;
-  /** Why it does not get on for now; empty if it does. */
-  problem: string;
-  /** When it began. */
+  /**
+   * The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+   * EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
+   * making progress.
+   */
+  errorReason: string;
+  /**
+   * The explanation of error_reason for people. Its wording can change. Empty if error_reason is
+   * empty.
+   */
+  errorMessage: string;
+  /** The time at which the re-embedding started. */
   startTime?: Date | undefined;
 }
 
-/** Request of GetCatalog. */
-export interface GetCatalogRequest {
-  /** The catalog; empty means `default`. */
-  catalog: string;
-}
-
-/** Response of GetCatalog. */
-export interface GetCatalogResponse {
-  /** The catalog. */
-  catalog?: Catalog | undefined;
-}
-
-/** A set of items and users with one embedding space. */
+/** A catalog with its statistics. */
 export interface Catalog {
-  /** The catalog's name. */
+  /** The name of the catalog. */
   name: string;
-  /** How many items it holds, those that wait for their vectors included. */
+  /** The number of items in the catalog, including pending items. */
   itemCount: string;
-  /** The number of the last write. */
+  /** The number of users in the catalog. */
+  userCount: string;
+  /** The sequence number of the last write to any catalog. */
   sequence: string;
-  /** What its vectors are made with. */
+  /** The embedding space of the serving generation. */
   space?:
     | EmbeddingSpace
     | undefined;
-  /** Why items wait for their vectors, and how many for each reason, most first. */
-  pending: PendingItems[];
-  /**
-   * What embedding took on the last 31 days on which it took anything, latest first, over all
-   * catalogs.
-   */
-  usage: DailyUsage[];
-  /**
-   * Why the last request to the embedding provider failed; empty if it did not. What needs no new
-   * vector goes on all the same.
-   */
-  embeddingProblem: string;
-  /** What the vector index is made of. */
-  index?:
-    | IndexFigures
-    | undefined;
-  /** How many users it holds. */
-  userCount: string;
-  /** How its vectors are kept in memory. */
+  /** How the catalog keeps vectors in memory. */
   vectorStorage: VectorStorage;
+  /** The pending items of the catalog, grouped by reason and message, largest group first. */
+  pendingItems: PendingItems[];
+  /** The embedding usage of all catalogs on the last 31 days that had any, latest day first. */
+  dailyUsage: DailyUsage[];
+  /**
+   * The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
+   * as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
+   * Empty if the request succeeded.
+   */
+  embeddingErrorReason: string;
+  /**
+   * The explanation of embedding_error_reason for people. Its wording can change. Empty if
+   * embedding_error_reason is empty.
+   */
+  embeddingErrorMessage: string;
+  /** The statistics of the vector index of the serving generation. */
+  index?: IndexStats | undefined;
 }
 
 /**
- * What the vector index is made of. A small catalog is searched by comparing with every vector; of a
- * large one most vectors are in graphs, and only what is new is compared one by one.
+ * The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
+ * search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
  */
-export interface IndexFigures {
-  /** The vectors that can be found; items with long texts have several. */
+export interface IndexStats {
+  /** The number of vectors that can be found. A long text has several. */
   vectorCount: string;
-  /** How many of them are in graphs. */
+  /** The number of those vectors that are in graphs. */
   graphVectorCount: string;
-  /** Vectors in graphs that were replaced or deleted since; beyond a quarter a graph is built anew. */
-  voidVectorCount: string;
   /**
-   * Vectors in graphs whose nearest neighbours are listed, so that what is similar to their item
-   * needs no search.
+   * The number of vectors in graphs that have been replaced or deleted since. A graph with more
+   * than a quarter of them is rebuilt.
    */
-  listedVectorCount: string;
-  /** Whether a graph or lists are being made, in the background. */
+  deletedVectorCount: string;
+  /**
+   * The number of vectors in graphs that have a neighbor list. Recommendations for their items need
+   * no search.
+   */
+  neighborListCount: string;
+  /** True if a graph or neighbor lists are being built in the background. */
   building: boolean;
   /**
-   * About the memory that vectors and graphs take, in bytes, of which what is mapped from a file may
-   * be shared or on disk only.
+   * The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
+   * shared between processes or not be in memory.
    */
   memoryBytes: string;
 }
 
-/** What vectors are made with; vectors are compared only within one space. */
+/** The properties that vectors must share to be comparable. */
 export interface EmbeddingSpace {
-  /** Who embeds: local, openrouter or openai. */
+  /** The provider of the model: `local`, `openrouter` or `openai`. */
   provider: string;
-  /** The model. */
+  /** The name of the model. */
   model: string;
-  /** The width of a vector. */
+  /** The number of dimensions of a vector. */
   dimensions: number;
-  /** What goes around an item's text, which stands for `{text}` in it. */
+  /** The text that is embedded for an item, in which `{text}` stands for the item's text. */
   template: string;
-  /** The same for texts and tastes that items are looked for with. */
+  /** The text that is embedded for a query or a preference, in which `{text}` stands for its text. */
   queryTemplate: string;
 }
 
-/** Items that wait for their vectors for one reason. */
+/** The pending items of a catalog that have the same reason and message. */
 export interface PendingItems {
-  /** Why. */
+  /** The reason why the items are pending, as in Item.pending_reason. */
   reason: string;
-  /** How many. */
-  count: string;
+  /** The explanation of the reason for people, as in Item.pending_message. */
+  message: string;
+  /** The number of these items. */
+  itemCount: string;
 }
 
-/** What embedding took on one day. */
+/** The embedding usage of one day. */
 export interface DailyUsage {
-  /** The day of UTC, as YYYY-MM-DD. */
+  /** The day in UTC, as YYYY-MM-DD. */
   day: string;
-  /** The tokens the provider counted. */
-  promptTokens: string;
-  /** What the provider charged, in US dollars. */
+  /** The number of tokens that the provider counted. */
+  promptTokenCount: string;
+  /** The amount that the provider charged, in US dollars. */
   costUsd: number;
 }
 
@@ -672,6 +739,164 @@ export const CreateCatalogResponse: MessageFns<CreateCatalogResponse> = {
   },
   fromPartial(object: DeepPartial<CreateCatalogResponse>): CreateCatalogResponse {
     const message = createBaseCreateCatalogResponse();
+    message.catalog = (object.catalog !== undefined && object.catalog !== null)
+      ? Catalog.fromPartial(object.catalog)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetCatalogRequest(): GetCatalogRequest {
+  return { catalog: "", minSequence: "0" };
+}
+
+export const GetCatalogRequest: MessageFns<GetCatalogRequest> = {
+  encode(message: GetCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(16).int64(message.minSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCatalogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCatalogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCatalogRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
+  },
+
+  toJSON(message: GetCatalogRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCatalogRequest>): GetCatalogRequest {
+    return GetCatalogRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCatalogRequest>): GetCatalogRequest {
+    const message = createBaseGetCatalogRequest();
+    message.catalog = object.catalog ?? "";
+    message.minSequence = object.minSequence ?? "0";
+    return message;
+  },
+};
+
+function createBaseGetCatalogResponse(): GetCatalogResponse {
+  return { catalog: undefined };
+}
+
+export const GetCatalogResponse: MessageFns<GetCatalogResponse> = {
+  encode(message: GetCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== undefined) {
+      Catalog.encode(message.catalog, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetCatalogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetCatalogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = Catalog.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetCatalogResponse {
+    return { catalog: isSet(object.catalog) ? Catalog.fromJSON(object.catalog) : undefined };
+  },
+
+  toJSON(message: GetCatalogResponse): unknown {
+    const obj: any = {};
+    if (message.catalog !== undefined) {
+      obj.catalog = Catalog.toJSON(message.catalog);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetCatalogResponse>): GetCatalogResponse {
+    return GetCatalogResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetCatalogResponse>): GetCatalogResponse {
+    const message = createBaseGetCatalogResponse();
     message.catalog = (object.catalog !== undefined && object.catalog !== null)
       ? Catalog.fromPartial(object.catalog)
       : undefined;
@@ -1029,7 +1254,15 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
 };
 
 function createBaseEstimateReembeddingResponse(): EstimateReembeddingResponse {
-  return { space: undefined, texts: "0", cachedTexts: "0", promptTokens: "0", costUsd: 0, seconds: 0, sampled: false };
+  return {
+    space: undefined,
+    textCount: "0",
+    cachedTextCount: "0",
+    promptTokenCount: "0",
+    costUsd: 0,
+    duration: undefined,
+    sampled: false,
+  };
 }
 
 export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse> = {
@@ -1037,20 +1270,20 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
     if (message.space !== undefined) {
       EmbeddingSpace.encode(message.space, writer.uint32(10).fork()).join();
     }
-    if (message.texts !== "0") {
-      writer.uint32(16).int64(message.texts);
+    if (message.textCount !== "0") {
+      writer.uint32(16).int64(message.textCount);
     }
-    if (message.cachedTexts !== "0") {
-      writer.uint32(24).int64(message.cachedTexts);
+    if (message.cachedTextCount !== "0") {
+      writer.uint32(24).int64(message.cachedTextCount);
     }
-    if (message.promptTokens !== "0") {
-      writer.uint32(32).int64(message.promptTokens);
+    if (message.promptTokenCount !== "0") {
+      writer.uint32(32).int64(message.promptTokenCount);
     }
     if (message.costUsd !== 0) {
       writer.uint32(41).double(message.costUsd);
     }
-    if (message.seconds !== 0) {
-      writer.uint32(49).double(message.seconds);
+    if (message.duration !== undefined) {
+      Duration.encode(message.duration, writer.uint32(50).fork()).join();
     }
     if (message.sampled !== false) {
       writer.uint32(56).bool(message.sampled);
@@ -1084,7 +1317,7 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
               break;
             }
 
-            message.texts = reader.int64().toString();
+            message.textCount = reader.int64().toString();
             continue;
           }
           case 3: {
@@ -1092,7 +1325,7 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
               break;
             }
 
-            message.cachedTexts = reader.int64().toString();
+            message.cachedTextCount = reader.int64().toString();
             continue;
           }
           case 4: {
@@ -1100,7 +1333,7 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
               break;
             }
 
-            message.promptTokens = reader.int64().toString();
+            message.promptTokenCount = reader.int64().toString();
             continue;
           }
           case 5: {
@@ -1112,11 +1345,11 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
             continue;
           }
           case 6: {
-            if (tag !== 49) {
+            if (tag !== 50) {
               break;
             }
 
-            message.seconds = reader.double();
+            message.duration = Duration.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -1142,23 +1375,27 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
   fromJSON(object: any): EstimateReembeddingResponse {
     return {
       space: isSet(object.space) ? EmbeddingSpace.fromJSON(object.space) : undefined,
-      texts: isSet(object.texts) ? globalThis.String(object.texts) : "0",
-      cachedTexts: isSet(object.cachedTexts)
-        ? globalThis.String(object.cachedTexts)
-        : isSet(object.cached_texts)
-        ? globalThis.String(object.cached_texts)
+      textCount: isSet(object.textCount)
+        ? globalThis.String(object.textCount)
+        : isSet(object.text_count)
+        ? globalThis.String(object.text_count)
         : "0",
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.String(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.String(object.prompt_tokens)
+      cachedTextCount: isSet(object.cachedTextCount)
+        ? globalThis.String(object.cachedTextCount)
+        : isSet(object.cached_text_count)
+        ? globalThis.String(object.cached_text_count)
+        : "0",
+      promptTokenCount: isSet(object.promptTokenCount)
+        ? globalThis.String(object.promptTokenCount)
+        : isSet(object.prompt_token_count)
+        ? globalThis.String(object.prompt_token_count)
         : "0",
       costUsd: isSet(object.costUsd)
         ? globalThis.Number(object.costUsd)
         : isSet(object.cost_usd)
         ? globalThis.Number(object.cost_usd)
         : 0,
-      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      duration: isSet(object.duration) ? Duration.fromJSON(object.duration) : undefined,
       sampled: isSet(object.sampled) ? globalThis.Boolean(object.sampled) : false,
     };
   },
@@ -1168,20 +1405,20 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
     if (message.space !== undefined) {
       obj.space = EmbeddingSpace.toJSON(message.space);
     }
-    if (message.texts !== "0") {
-      obj.texts = message.texts;
+    if (message.textCount !== "0") {
+      obj.textCount = message.textCount;
     }
-    if (message.cachedTexts !== "0") {
-      obj.cachedTexts = message.cachedTexts;
+    if (message.cachedTextCount !== "0") {
+      obj.cachedTextCount = message.cachedTextCount;
     }
-    if (message.promptTokens !== "0") {
-      obj.promptTokens = message.promptTokens;
+    if (message.promptTokenCount !== "0") {
+      obj.promptTokenCount = message.promptTokenCount;
     }
     if (message.costUsd !== 0) {
       obj.costUsd = floatToJson(message.costUsd);
     }
-    if (message.seconds !== 0) {
-      obj.seconds = floatToJson(message.seconds);
+    if (message.duration !== undefined) {
+      obj.duration = Duration.toJSON(message.duration);
     }
     if (message.sampled !== false) {
       obj.sampled = message.sampled;
@@ -1197,11 +1434,13 @@ export const EstimateReembeddingResponse: MessageFns<EstimateReembeddingResponse
     message.space = (object.space !== undefined && object.space !== null)
       ? EmbeddingSpace.fromPartial(object.space)
       : undefined;
-    message.texts = object.texts ?? "0";
-    message.cachedTexts = object.cachedTexts ?? "0";
-    message.promptTokens = object.promptTokens ?? "0";
+    message.textCount = object.textCount ?? "0";
+    message.cachedTextCount = object.cachedTextCount ?? "0";
+    message.promptTokenCount = object.promptTokenCount ?? "0";
     message.costUsd = object.costUsd ?? 0;
-    message.seconds = object.seconds ?? 0;
+    message.duration = (object.duration !== undefined && object.duration !== null)
+      ? Duration.fromPartial(object.duration)
+      : undefined;
     message.sampled = object.sampled ?? false;
     return message;
   },
@@ -1618,19 +1857,19 @@ export const CancelReembeddingResponse: MessageFns<CancelReembeddingResponse> = 
   },
 };
 
-function createBaseFinishReembeddingRequest(): FinishReembeddingRequest {
+function createBaseRollbackReembeddingRequest(): RollbackReembeddingRequest {
   return { catalog: "" };
 }
 
-export const FinishReembeddingRequest: MessageFns<FinishReembeddingRequest> = {
-  encode(message: FinishReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const RollbackReembeddingRequest: MessageFns<RollbackReembeddingRequest> = {
+  encode(message: RollbackReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.catalog !== "") {
       writer.uint32(10).string(message.catalog);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): FinishReembeddingRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackReembeddingRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1639,7 +1878,7 @@ export const FinishReembeddingRequest: MessageFns<FinishReembeddingRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseFinishReembeddingRequest();
+      const message = createBaseRollbackReembeddingRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1663,11 +1902,11 @@ export const FinishReembeddingRequest: MessageFns<FinishReembeddingRequest> = {
     }
   },
 
-  fromJSON(object: any): FinishReembeddingRequest {
+  fromJSON(object: any): RollbackReembeddingRequest {
     return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
   },
 
-  toJSON(message: FinishReembeddingRequest): unknown {
+  toJSON(message: RollbackReembeddingRequest): unknown {
     const obj: any = {};
     if (message.catalog !== "") {
       obj.catalog = message.catalog;
@@ -1675,26 +1914,26 @@ export const FinishReembeddingRequest: MessageFns<FinishReembeddingRequest> = {
     return obj;
   },
 
-  create(base?: DeepPartial<FinishReembeddingRequest>): FinishReembeddingRequest {
-    return FinishReembeddingRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<RollbackReembeddingRequest>): RollbackReembeddingRequest {
+    return RollbackReembeddingRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<FinishReembeddingRequest>): FinishReembeddingRequest {
-    const message = createBaseFinishReembeddingRequest();
+  fromPartial(object: DeepPartial<RollbackReembeddingRequest>): RollbackReembeddingRequest {
+    const message = createBaseRollbackReembeddingRequest();
     message.catalog = object.catalog ?? "";
     return message;
   },
 };
 
-function createBaseFinishReembeddingResponse(): FinishReembeddingResponse {
+function createBaseRollbackReembeddingResponse(): RollbackReembeddingResponse {
   return {};
 }
 
-export const FinishReembeddingResponse: MessageFns<FinishReembeddingResponse> = {
-  encode(_: FinishReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const RollbackReembeddingResponse: MessageFns<RollbackReembeddingResponse> = {
+  encode(_: RollbackReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): FinishReembeddingResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): RollbackReembeddingResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1703,7 +1942,7 @@ export const FinishReembeddingResponse: MessageFns<FinishReembeddingResponse> = 
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseFinishReembeddingResponse();
+      const message = createBaseRollbackReembeddingResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1719,20 +1958,139 @@ export const FinishReembeddingResponse: MessageFns<FinishReembeddingResponse> = 
     }
   },
 
-  fromJSON(_: any): FinishReembeddingResponse {
+  fromJSON(_: any): RollbackReembeddingResponse {
     return {};
   },
 
-  toJSON(_: FinishReembeddingResponse): unknown {
+  toJSON(_: RollbackReembeddingResponse): unknown {
     const obj: any = {};
     return obj;
   },
 
-  create(base?: DeepPartial<FinishReembeddingResponse>): FinishReembeddingResponse {
-    return FinishReembeddingResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<RollbackReembeddingResponse>): RollbackReembeddingResponse {
+    return RollbackReembeddingResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<FinishReembeddingResponse>): FinishReembeddingResponse {
-    const message = createBaseFinishReembeddingResponse();
+  fromPartial(_: DeepPartial<RollbackReembeddingResponse>): RollbackReembeddingResponse {
+    const message = createBaseRollbackReembeddingResponse();
+    return message;
+  },
+};
+
+function createBaseCommitReembeddingRequest(): CommitReembeddingRequest {
+  return { catalog: "" };
+}
+
+export const CommitReembeddingRequest: MessageFns<CommitReembeddingRequest> = {
+  encode(message: CommitReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommitReembeddingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommitReembeddingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CommitReembeddingRequest {
+    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
+  },
+
+  toJSON(message: CommitReembeddingRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CommitReembeddingRequest>): CommitReembeddingRequest {
+    return CommitReembeddingRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommitReembeddingRequest>): CommitReembeddingRequest {
+    const message = createBaseCommitReembeddingRequest();
+    message.catalog = object.catalog ?? "";
+    return message;
+  },
+};
+
+function createBaseCommitReembeddingResponse(): CommitReembeddingResponse {
+  return {};
+}
+
+export const CommitReembeddingResponse: MessageFns<CommitReembeddingResponse> = {
+  encode(_: CommitReembeddingResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommitReembeddingResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommitReembeddingResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): CommitReembeddingResponse {
+    return {};
+  },
+
+  toJSON(_: CommitReembeddingResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<CommitReembeddingResponse>): CommitReembeddingResponse {
+    return CommitReembeddingResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CommitReembeddingResponse>): CommitReembeddingResponse {
+    const message = createBaseCommitReembeddingResponse();
     return message;
   },
 };
@@ -1745,9 +2103,10 @@ function createBaseReembedding(): Reembedding {
     itemCount: "0",
     embeddedItemCount: "0",
     rejectedItemCount: "0",
-    promptTokens: "0",
+    promptTokenCount: "0",
     costUsd: 0,
-    problem: "",
+    errorReason: "",
+    errorMessage: "",
     startTime: undefined,
   };
 }
@@ -1772,17 +2131,20 @@ export const Reembedding: MessageFns<Reembedding> = {
     if (message.rejectedItemCount !== "0") {
       writer.uint32(48).int64(message.rejectedItemCount);
     }
-    if (message.promptTokens !== "0") {
-      writer.uint32(56).int64(message.promptTokens);
+    if (message.promptTokenCount !== "0") {
+      writer.uint32(56).int64(message.promptTokenCount);
     }
     if (message.costUsd !== 0) {
       writer.uint32(65).double(message.costUsd);
     }
-    if (message.problem !== "") {
-      writer.uint32(74).string(message.problem);
+    if (message.errorReason !== "") {
+      writer.uint32(74).string(message.errorReason);
+    }
+    if (message.errorMessage !== "") {
+      writer.uint32(82).string(message.errorMessage);
     }
     if (message.startTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(82).fork()).join();
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1853,7 +2215,7 @@ export const Reembedding: MessageFns<Reembedding> = {
               break;
             }
 
-            message.promptTokens = reader.int64().toString();
+            message.promptTokenCount = reader.int64().toString();
             continue;
           }
           case 8: {
@@ -1869,11 +2231,19 @@ export const Reembedding: MessageFns<Reembedding> = {
               break;
             }
 
-            message.problem = reader.string();
+            message.errorReason = reader.string();
             continue;
           }
           case 10: {
             if (tag !== 82) {
+              break;
+            }
+
+            message.errorMessage = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
               break;
             }
 
@@ -1920,17 +2290,26 @@ export const Reembedding: MessageFns<Reembedding> = {
         : isSet(object.rejected_item_count)
         ? globalThis.String(object.rejected_item_count)
         : "0",
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.String(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.String(object.prompt_tokens)
+      promptTokenCount: isSet(object.promptTokenCount)
+        ? globalThis.String(object.promptTokenCount)
+        : isSet(object.prompt_token_count)
+        ? globalThis.String(object.prompt_token_count)
         : "0",
       costUsd: isSet(object.costUsd)
         ? globalThis.Number(object.costUsd)
         : isSet(object.cost_usd)
         ? globalThis.Number(object.cost_usd)
         : 0,
-      problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      errorReason: isSet(object.errorReason)
+        ? globalThis.String(object.errorReason)
+        : isSet(object.error_reason)
+        ? globalThis.String(object.error_reason)
+        : "",
+      errorMessage: isSet(object.errorMessage)
+        ? globalThis.String(object.errorMessage)
+        : isSet(object.error_message)
+        ? globalThis.String(object.error_message)
+        : "",
       startTime: isSet(object.startTime)
         ? fromJsonTimestamp(object.startTime)
         : isSet(object.start_time)
@@ -1959,14 +2338,17 @@ export const Reembedding: MessageFns<Reembedding> = {
     if (message.rejectedItemCount !== "0") {
       obj.rejectedItemCount = message.rejectedItemCount;
     }
-    if (message.promptTokens !== "0") {
-      obj.promptTokens = message.promptTokens;
+    if (message.promptTokenCount !== "0") {
+      obj.promptTokenCount = message.promptTokenCount;
     }
     if (message.costUsd !== 0) {
       obj.costUsd = floatToJson(message.costUsd);
     }
-    if (message.problem !== "") {
-      obj.problem = message.problem;
+    if (message.errorReason !== "") {
+      obj.errorReason = message.errorReason;
+    }
+    if (message.errorMessage !== "") {
+      obj.errorMessage = message.errorMessage;
     }
     if (message.startTime !== undefined) {
       obj.startTime = message.startTime.toISOString();
@@ -1989,146 +2371,11 @@ export const Reembedding: MessageFns<Reembedding> = {
     message.itemCount = object.itemCount ?? "0";
     message.embeddedItemCount = object.embeddedItemCount ?? "0";
     message.rejectedItemCount = object.rejectedItemCount ?? "0";
-    message.promptTokens = object.promptTokens ?? "0";
+    message.promptTokenCount = object.promptTokenCount ?? "0";
     message.costUsd = object.costUsd ?? 0;
-    message.problem = object.problem ?? "";
+    message.errorReason = object.errorReason ?? "";
+    message.errorMessage = object.errorMessage ?? "";
     message.startTime = object.startTime ?? undefined;
-    return message;
-  },
-};
-
-function createBaseGetCatalogRequest(): GetCatalogRequest {
-  return { catalog: "" };
-}
-
-export const GetCatalogRequest: MessageFns<GetCatalogRequest> = {
-  encode(message: GetCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.catalog !== "") {
-      writer.uint32(10).string(message.catalog);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): GetCatalogRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseGetCatalogRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.catalog = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): GetCatalogRequest {
-    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
-  },
-
-  toJSON(message: GetCatalogRequest): unknown {
-    const obj: any = {};
-    if (message.catalog !== "") {
-      obj.catalog = message.catalog;
-    }
-    return obj;
-  },
-
-  create(base?: DeepPartial<GetCatalogRequest>): GetCatalogRequest {
-    return GetCatalogRequest.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GetCatalogRequest>): GetCatalogRequest {
-    const message = createBaseGetCatalogRequest();
-    message.catalog = object.catalog ?? "";
-    return message;
-  },
-};
-
-function createBaseGetCatalogResponse(): GetCatalogResponse {
-  return { catalog: undefined };
-}
-
-export const GetCatalogResponse: MessageFns<GetCatalogResponse> = {
-  encode(message: GetCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.catalog !== undefined) {
-      Catalog.encode(message.catalog, writer.uint32(10).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): GetCatalogResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseGetCatalogResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.catalog = Catalog.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  fromJSON(object: any): GetCatalogResponse {
-    return { catalog: isSet(object.catalog) ? Catalog.fromJSON(object.catalog) : undefined };
-  },
-
-  toJSON(message: GetCatalogResponse): unknown {
-    const obj: any = {};
-    if (message.catalog !== undefined) {
-      obj.catalog = Catalog.toJSON(message.catalog);
-    }
-    return obj;
-  },
-
-  create(base?: DeepPartial<GetCatalogResponse>): GetCatalogResponse {
-    return GetCatalogResponse.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<GetCatalogResponse>): GetCatalogResponse {
-    const message = createBaseGetCatalogResponse();
-    message.catalog = (object.catalog !== undefined && object.catalog !== null)
-      ? Catalog.fromPartial(object.catalog)
-      : undefined;
     return message;
   },
 };
@@ -2137,14 +2384,15 @@ function createBaseCatalog(): Catalog {
   return {
     name: "",
     itemCount: "0",
+    userCount: "0",
     sequence: "0",
     space: undefined,
-    pending: [],
-    usage: [],
-    embeddingProblem: "",
-    index: undefined,
-    userCount: "0",
     vectorStorage: 0,
+    pendingItems: [],
+    dailyUsage: [],
+    embeddingErrorReason: "",
+    embeddingErrorMessage: "",
+    index: undefined,
   };
 }
 
@@ -2156,29 +2404,32 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.itemCount !== "0") {
       writer.uint32(16).int64(message.itemCount);
     }
+    if (message.userCount !== "0") {
+      writer.uint32(24).int64(message.userCount);
+    }
     if (message.sequence !== "0") {
-      writer.uint32(24).int64(message.sequence);
+      writer.uint32(32).int64(message.sequence);
     }
     if (message.space !== undefined) {
-      EmbeddingSpace.encode(message.space, writer.uint32(34).fork()).join();
-    }
-    for (const v of message.pending) {
-      PendingItems.encode(v!, writer.uint32(42).fork()).join();
-    }
-    for (const v of message.usage) {
-      DailyUsage.encode(v!, writer.uint32(50).fork()).join();
-    }
-    if (message.embeddingProblem !== "") {
-      writer.uint32(58).string(message.embeddingProblem);
-    }
-    if (message.index !== undefined) {
-      IndexFigures.encode(message.index, writer.uint32(66).fork()).join();
-    }
-    if (message.userCount !== "0") {
-      writer.uint32(72).int64(message.userCount);
+      EmbeddingSpace.encode(message.space, writer.uint32(42).fork()).join();
     }
     if (message.vectorStorage !== 0) {
-      writer.uint32(80).int32(message.vectorStorage);
+      writer.uint32(48).int32(message.vectorStorage);
+    }
+    for (const v of message.pendingItems) {
+      PendingItems.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.dailyUsage) {
+      DailyUsage.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.embeddingErrorReason !== "") {
+      writer.uint32(74).string(message.embeddingErrorReason);
+    }
+    if (message.embeddingErrorMessage !== "") {
+      writer.uint32(82).string(message.embeddingErrorMessage);
+    }
+    if (message.index !== undefined) {
+      IndexStats.encode(message.index, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -2217,15 +2468,15 @@ export const Catalog: MessageFns<Catalog> = {
               break;
             }
 
-            message.sequence = reader.int64().toString();
+            message.userCount = reader.int64().toString();
             continue;
           }
           case 4: {
-            if (tag !== 34) {
+            if (tag !== 32) {
               break;
             }
 
-            message.space = EmbeddingSpace.decode(reader, reader.uint32());
+            message.sequence = reader.int64().toString();
             continue;
           }
           case 5: {
@@ -2233,15 +2484,15 @@ export const Catalog: MessageFns<Catalog> = {
               break;
             }
 
-            message.pending.push(PendingItems.decode(reader, reader.uint32()));
+            message.space = EmbeddingSpace.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
-            if (tag !== 50) {
+            if (tag !== 48) {
               break;
             }
 
-            message.usage.push(DailyUsage.decode(reader, reader.uint32()));
+            message.vectorStorage = reader.int32() as any;
             continue;
           }
           case 7: {
@@ -2249,7 +2500,7 @@ export const Catalog: MessageFns<Catalog> = {
               break;
             }
 
-            message.embeddingProblem = reader.string();
+            message.pendingItems.push(PendingItems.decode(reader, reader.uint32()));
             continue;
           }
           case 8: {
@@ -2257,23 +2508,31 @@ export const Catalog: MessageFns<Catalog> = {
               break;
             }
 
-            message.index = IndexFigures.decode(reader, reader.uint32());
+            message.dailyUsage.push(DailyUsage.decode(reader, reader.uint32()));
             continue;
           }
           case 9: {
-            if (tag !== 72) {
+            if (tag !== 74) {
               break;
             }
 
-            message.userCount = reader.int64().toString();
+            message.embeddingErrorReason = reader.string();
             continue;
           }
           case 10: {
-            if (tag !== 80) {
+            if (tag !== 82) {
               break;
             }
 
-            message.vectorStorage = reader.int32() as any;
+            message.embeddingErrorMessage = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.index = IndexStats.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -2296,28 +2555,39 @@ export const Catalog: MessageFns<Catalog> = {
         : isSet(object.item_count)
         ? globalThis.String(object.item_count)
         : "0",
-      sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
-      space: isSet(object.space) ? EmbeddingSpace.fromJSON(object.space) : undefined,
-      pending: globalThis.Array.isArray(object?.pending)
-        ? object.pending.map((e: any) => PendingItems.fromJSON(e))
-        : [],
-      usage: globalThis.Array.isArray(object?.usage) ? object.usage.map((e: any) => DailyUsage.fromJSON(e)) : [],
-      embeddingProblem: isSet(object.embeddingProblem)
-        ? globalThis.String(object.embeddingProblem)
-        : isSet(object.embedding_problem)
-        ? globalThis.String(object.embedding_problem)
-        : "",
-      index: isSet(object.index) ? IndexFigures.fromJSON(object.index) : undefined,
       userCount: isSet(object.userCount)
         ? globalThis.String(object.userCount)
         : isSet(object.user_count)
         ? globalThis.String(object.user_count)
         : "0",
+      sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
+      space: isSet(object.space) ? EmbeddingSpace.fromJSON(object.space) : undefined,
       vectorStorage: isSet(object.vectorStorage)
         ? vectorStorageFromJSON(object.vectorStorage)
         : isSet(object.vector_storage)
         ? vectorStorageFromJSON(object.vector_storage)
         : 0,
+      pendingItems: globalThis.Array.isArray(object?.pendingItems)
+        ? object.pendingItems.map((e: any) => PendingItems.fromJSON(e))
+        : globalThis.Array.isArray(object?.pending_items)
+        ? object.pending_items.map((e: any) => PendingItems.fromJSON(e))
+        : [],
+      dailyUsage: globalThis.Array.isArray(object?.dailyUsage)
+        ? object.dailyUsage.map((e: any) => DailyUsage.fromJSON(e))
+        : globalThis.Array.isArray(object?.daily_usage)
+        ? object.daily_usage.map((e: any) => DailyUsage.fromJSON(e))
+        : [],
+      embeddingErrorReason: isSet(object.embeddingErrorReason)
+        ? globalThis.String(object.embeddingErrorReason)
+        : isSet(object.embedding_error_reason)
+        ? globalThis.String(object.embedding_error_reason)
+        : "",
+      embeddingErrorMessage: isSet(object.embeddingErrorMessage)
+        ? globalThis.String(object.embeddingErrorMessage)
+        : isSet(object.embedding_error_message)
+        ? globalThis.String(object.embedding_error_message)
+        : "",
+      index: isSet(object.index) ? IndexStats.fromJSON(object.index) : undefined,
     };
   },
 
@@ -2329,29 +2599,32 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.itemCount !== "0") {
       obj.itemCount = message.itemCount;
     }
+    if (message.userCount !== "0") {
+      obj.userCount = message.userCount;
+    }
     if (message.sequence !== "0") {
       obj.sequence = message.sequence;
     }
     if (message.space !== undefined) {
       obj.space = EmbeddingSpace.toJSON(message.space);
     }
-    if (message.pending?.length) {
-      obj.pending = message.pending.map((e) => PendingItems.toJSON(e));
-    }
-    if (message.usage?.length) {
-      obj.usage = message.usage.map((e) => DailyUsage.toJSON(e));
-    }
-    if (message.embeddingProblem !== "") {
-      obj.embeddingProblem = message.embeddingProblem;
-    }
-    if (message.index !== undefined) {
-      obj.index = IndexFigures.toJSON(message.index);
-    }
-    if (message.userCount !== "0") {
-      obj.userCount = message.userCount;
-    }
     if (message.vectorStorage !== 0) {
       obj.vectorStorage = vectorStorageToJSON(message.vectorStorage);
+    }
+    if (message.pendingItems?.length) {
+      obj.pendingItems = message.pendingItems.map((e) => PendingItems.toJSON(e));
+    }
+    if (message.dailyUsage?.length) {
+      obj.dailyUsage = message.dailyUsage.map((e) => DailyUsage.toJSON(e));
+    }
+    if (message.embeddingErrorReason !== "") {
+      obj.embeddingErrorReason = message.embeddingErrorReason;
+    }
+    if (message.embeddingErrorMessage !== "") {
+      obj.embeddingErrorMessage = message.embeddingErrorMessage;
+    }
+    if (message.index !== undefined) {
+      obj.index = IndexStats.toJSON(message.index);
     }
     return obj;
   },
@@ -2363,46 +2636,47 @@ export const Catalog: MessageFns<Catalog> = {
     const message = createBaseCatalog();
     message.name = object.name ?? "";
     message.itemCount = object.itemCount ?? "0";
+    message.userCount = object.userCount ?? "0";
     message.sequence = object.sequence ?? "0";
     message.space = (object.space !== undefined && object.space !== null)
       ? EmbeddingSpace.fromPartial(object.space)
       : undefined;
-    message.pending = object.pending?.map((e) => PendingItems.fromPartial(e)) || [];
-    message.usage = object.usage?.map((e) => DailyUsage.fromPartial(e)) || [];
-    message.embeddingProblem = object.embeddingProblem ?? "";
-    message.index = (object.index !== undefined && object.index !== null)
-      ? IndexFigures.fromPartial(object.index)
-      : undefined;
-    message.userCount = object.userCount ?? "0";
     message.vectorStorage = object.vectorStorage ?? 0;
+    message.pendingItems = object.pendingItems?.map((e) => PendingItems.fromPartial(e)) || [];
+    message.dailyUsage = object.dailyUsage?.map((e) => DailyUsage.fromPartial(e)) || [];
+    message.embeddingErrorReason = object.embeddingErrorReason ?? "";
+    message.embeddingErrorMessage = object.embeddingErrorMessage ?? "";
+    message.index = (object.index !== undefined && object.index !== null)
+      ? IndexStats.fromPartial(object.index)
+      : undefined;
     return message;
   },
 };
 
-function createBaseIndexFigures(): IndexFigures {
+function createBaseIndexStats(): IndexStats {
   return {
     vectorCount: "0",
     graphVectorCount: "0",
-    voidVectorCount: "0",
-    listedVectorCount: "0",
+    deletedVectorCount: "0",
+    neighborListCount: "0",
     building: false,
     memoryBytes: "0",
   };
 }
 
-export const IndexFigures: MessageFns<IndexFigures> = {
-  encode(message: IndexFigures, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const IndexStats: MessageFns<IndexStats> = {
+  encode(message: IndexStats, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.vectorCount !== "0") {
       writer.uint32(8).int64(message.vectorCount);
     }
     if (message.graphVectorCount !== "0") {
       writer.uint32(16).int64(message.graphVectorCount);
     }
-    if (message.voidVectorCount !== "0") {
-      writer.uint32(24).int64(message.voidVectorCount);
+    if (message.deletedVectorCount !== "0") {
+      writer.uint32(24).int64(message.deletedVectorCount);
     }
-    if (message.listedVectorCount !== "0") {
-      writer.uint32(32).int64(message.listedVectorCount);
+    if (message.neighborListCount !== "0") {
+      writer.uint32(32).int64(message.neighborListCount);
     }
     if (message.building !== false) {
       writer.uint32(40).bool(message.building);
@@ -2413,7 +2687,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): IndexFigures {
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexStats {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2422,7 +2696,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseIndexFigures();
+      const message = createBaseIndexStats();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2447,7 +2721,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
               break;
             }
 
-            message.voidVectorCount = reader.int64().toString();
+            message.deletedVectorCount = reader.int64().toString();
             continue;
           }
           case 4: {
@@ -2455,7 +2729,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
               break;
             }
 
-            message.listedVectorCount = reader.int64().toString();
+            message.neighborListCount = reader.int64().toString();
             continue;
           }
           case 5: {
@@ -2486,7 +2760,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     }
   },
 
-  fromJSON(object: any): IndexFigures {
+  fromJSON(object: any): IndexStats {
     return {
       vectorCount: isSet(object.vectorCount)
         ? globalThis.String(object.vectorCount)
@@ -2498,15 +2772,15 @@ export const IndexFigures: MessageFns<IndexFigures> = {
         : isSet(object.graph_vector_count)
         ? globalThis.String(object.graph_vector_count)
         : "0",
-      voidVectorCount: isSet(object.voidVectorCount)
-        ? globalThis.String(object.voidVectorCount)
-        : isSet(object.void_vector_count)
-        ? globalThis.String(object.void_vector_count)
+      deletedVectorCount: isSet(object.deletedVectorCount)
+        ? globalThis.String(object.deletedVectorCount)
+        : isSet(object.deleted_vector_count)
+        ? globalThis.String(object.deleted_vector_count)
         : "0",
-      listedVectorCount: isSet(object.listedVectorCount)
-        ? globalThis.String(object.listedVectorCount)
-        : isSet(object.listed_vector_count)
-        ? globalThis.String(object.listed_vector_count)
+      neighborListCount: isSet(object.neighborListCount)
+        ? globalThis.String(object.neighborListCount)
+        : isSet(object.neighbor_list_count)
+        ? globalThis.String(object.neighbor_list_count)
         : "0",
       building: isSet(object.building) ? globalThis.Boolean(object.building) : false,
       memoryBytes: isSet(object.memoryBytes)
@@ -2517,7 +2791,7 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     };
   },
 
-  toJSON(message: IndexFigures): unknown {
+  toJSON(message: IndexStats): unknown {
     const obj: any = {};
     if (message.vectorCount !== "0") {
       obj.vectorCount = message.vectorCount;
@@ -2525,11 +2799,11 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     if (message.graphVectorCount !== "0") {
       obj.graphVectorCount = message.graphVectorCount;
     }
-    if (message.voidVectorCount !== "0") {
-      obj.voidVectorCount = message.voidVectorCount;
+    if (message.deletedVectorCount !== "0") {
+      obj.deletedVectorCount = message.deletedVectorCount;
     }
-    if (message.listedVectorCount !== "0") {
-      obj.listedVectorCount = message.listedVectorCount;
+    if (message.neighborListCount !== "0") {
+      obj.neighborListCount = message.neighborListCount;
     }
     if (message.building !== false) {
       obj.building = message.building;
@@ -2540,15 +2814,15 @@ export const IndexFigures: MessageFns<IndexFigures> = {
     return obj;
   },
 
-  create(base?: DeepPartial<IndexFigures>): IndexFigures {
-    return IndexFigures.fromPartial(base ?? {});
+  create(base?: DeepPartial<IndexStats>): IndexStats {
+    return IndexStats.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<IndexFigures>): IndexFigures {
-    const message = createBaseIndexFigures();
+  fromPartial(object: DeepPartial<IndexStats>): IndexStats {
+    const message = createBaseIndexStats();
     message.vectorCount = object.vectorCount ?? "0";
     message.graphVectorCount = object.graphVectorCount ?? "0";
-    message.voidVectorCount = object.voidVectorCount ?? "0";
-    message.listedVectorCount = object.listedVectorCount ?? "0";
+    message.deletedVectorCount = object.deletedVectorCount ?? "0";
+    message.neighborListCount = object.neighborListCount ?? "0";
     message.building = object.building ?? false;
     message.memoryBytes = object.memoryBytes ?? "0";
     return message;
@@ -2693,7 +2967,7 @@ export const EmbeddingSpace: MessageFns<EmbeddingSpace> = {
 };
 
 function createBasePendingItems(): PendingItems {
-  return { reason: "", count: "0" };
+  return { reason: "", message: "", itemCount: "0" };
 }
 
 export const PendingItems: MessageFns<PendingItems> = {
@@ -2701,8 +2975,11 @@ export const PendingItems: MessageFns<PendingItems> = {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
     }
-    if (message.count !== "0") {
-      writer.uint32(16).int64(message.count);
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    if (message.itemCount !== "0") {
+      writer.uint32(24).int64(message.itemCount);
     }
     return writer;
   },
@@ -2729,11 +3006,19 @@ export const PendingItems: MessageFns<PendingItems> = {
             continue;
           }
           case 2: {
-            if (tag !== 16) {
+            if (tag !== 18) {
               break;
             }
 
-            message.count = reader.int64().toString();
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.itemCount = reader.int64().toString();
             continue;
           }
         }
@@ -2751,7 +3036,12 @@ export const PendingItems: MessageFns<PendingItems> = {
   fromJSON(object: any): PendingItems {
     return {
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
-      count: isSet(object.count) ? globalThis.String(object.count) : "0",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      itemCount: isSet(object.itemCount)
+        ? globalThis.String(object.itemCount)
+        : isSet(object.item_count)
+        ? globalThis.String(object.item_count)
+        : "0",
     };
   },
 
@@ -2760,8 +3050,11 @@ export const PendingItems: MessageFns<PendingItems> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
-    if (message.count !== "0") {
-      obj.count = message.count;
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.itemCount !== "0") {
+      obj.itemCount = message.itemCount;
     }
     return obj;
   },
@@ -2772,13 +3065,14 @@ export const PendingItems: MessageFns<PendingItems> = {
   fromPartial(object: DeepPartial<PendingItems>): PendingItems {
     const message = createBasePendingItems();
     message.reason = object.reason ?? "";
-    message.count = object.count ?? "0";
+    message.message = object.message ?? "";
+    message.itemCount = object.itemCount ?? "0";
     return message;
   },
 };
 
 function createBaseDailyUsage(): DailyUsage {
-  return { day: "", promptTokens: "0", costUsd: 0 };
+  return { day: "", promptTokenCount: "0", costUsd: 0 };
 }
 
 export const DailyUsage: MessageFns<DailyUsage> = {
@@ -2786,8 +3080,8 @@ export const DailyUsage: MessageFns<DailyUsage> = {
     if (message.day !== "") {
       writer.uint32(10).string(message.day);
     }
-    if (message.promptTokens !== "0") {
-      writer.uint32(16).int64(message.promptTokens);
+    if (message.promptTokenCount !== "0") {
+      writer.uint32(16).int64(message.promptTokenCount);
     }
     if (message.costUsd !== 0) {
       writer.uint32(25).double(message.costUsd);
@@ -2821,7 +3115,7 @@ export const DailyUsage: MessageFns<DailyUsage> = {
               break;
             }
 
-            message.promptTokens = reader.int64().toString();
+            message.promptTokenCount = reader.int64().toString();
             continue;
           }
           case 3: {
@@ -2847,10 +3141,10 @@ export const DailyUsage: MessageFns<DailyUsage> = {
   fromJSON(object: any): DailyUsage {
     return {
       day: isSet(object.day) ? globalThis.String(object.day) : "",
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.String(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.String(object.prompt_tokens)
+      promptTokenCount: isSet(object.promptTokenCount)
+        ? globalThis.String(object.promptTokenCount)
+        : isSet(object.prompt_token_count)
+        ? globalThis.String(object.prompt_token_count)
         : "0",
       costUsd: isSet(object.costUsd)
         ? globalThis.Number(object.costUsd)
@@ -2865,8 +3159,8 @@ export const DailyUsage: MessageFns<DailyUsage> = {
     if (message.day !== "") {
       obj.day = message.day;
     }
-    if (message.promptTokens !== "0") {
-      obj.promptTokens = message.promptTokens;
+    if (message.promptTokenCount !== "0") {
+      obj.promptTokenCount = message.promptTokenCount;
     }
     if (message.costUsd !== 0) {
       obj.costUsd = floatToJson(message.costUsd);
@@ -2880,22 +3174,30 @@ export const DailyUsage: MessageFns<DailyUsage> = {
   fromPartial(object: DeepPartial<DailyUsage>): DailyUsage {
     const message = createBaseDailyUsage();
     message.day = object.day ?? "";
-    message.promptTokens = object.promptTokens ?? "0";
+    message.promptTokenCount = object.promptTokenCount ?? "0";
     message.costUsd = object.costUsd ?? 0;
     return message;
   },
 };
 
 /**
- * Catalogs, which have nothing in common but the server, and the change of a catalog's model.
+ * Manages catalogs and the embedding models of catalogs.
  *
- * A catalog's name is 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
- * (INVALID_ARGUMENT otherwise). The catalog `default` is there from the start; what it is embedded with
- * is in the server's settings until it is re-embedded.
+ * A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+ * characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
+ * INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
+ * until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
+ * exist, and for the same general reasons as those of RecommenderService.
  *
- * Re-embedding fills a second set of vectors in the background while the first one goes on serving,
- * and writes go to both. Once it is complete it serves instead, from one moment to the next, and the
- * first one is kept up to date for an immediate return, until FinishReembedding.
+ * Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
+ * set of all vectors of a catalog that one model made. StartReembedding creates the next
+ * generation, and Akin fills it in the background. When it is complete, it becomes the serving
+ * generation in one transaction, which is called the switch. The previous generation is kept up to
+ * date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
+ * switch, CancelReembedding drops the next generation instead.
+ *
+ * Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
+ * methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
  */
 export type CatalogServiceDefinition = typeof CatalogServiceDefinition;
 export const CatalogServiceDefinition = {
@@ -2903,9 +3205,12 @@ export const CatalogServiceDefinition = {
   fullName: "akin.v1.CatalogService",
   methods: {
     /**
-     * Makes a catalog. ALREADY_EXISTS (CATALOG_EXISTS) if there is one of that name, FAILED_PRECONDITION
-     * (EMBEDDING_REJECTED) if the provider does not embed as is asked for, UNAVAILABLE
-     * (EMBEDDING_UNAVAILABLE) if it does not answer, RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) beyond 100.
+     * Creates a catalog. It sends one short request to the embedding provider.
+     *
+     * The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
+     * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
+     * (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
      */
     createCatalog: {
       name: "CreateCatalog",
@@ -2915,7 +3220,7 @@ export const CatalogServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Returns a catalog's figures. NOT_FOUND (CATALOG_NOT_FOUND) if there is none. */
+    /** Gets a catalog with its statistics. */
     getCatalog: {
       name: "GetCatalog",
       requestType: GetCatalogRequest as typeof GetCatalogRequest,
@@ -2924,7 +3229,7 @@ export const CatalogServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Returns the figures of all catalogs, by name. */
+    /** Lists all catalogs with their statistics, by ascending name. */
     listCatalogs: {
       name: "ListCatalogs",
       requestType: ListCatalogsRequest as typeof ListCatalogsRequest,
@@ -2934,8 +3239,9 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Deletes a catalog with all its items and users. NOT_FOUND (CATALOG_NOT_FOUND) if there is none,
-     * unless allow_missing is set; INVALID_ARGUMENT for `default`.
+     * Deletes a catalog with all its items and users. The call fails with NOT_FOUND
+     * (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
+     * INVALID_ARGUMENT for the catalog `default`.
      */
     deleteCatalog: {
       name: "DeleteCatalog",
@@ -2945,7 +3251,12 @@ export const CatalogServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Estimates what re-embedding a catalog would take. Costs one short request to the provider. */
+    /**
+     * Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
+     * the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
+     * provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
+     * the provider does not respond.
+     */
     estimateReembedding: {
       name: "EstimateReembedding",
       requestType: EstimateReembeddingRequest as typeof EstimateReembeddingRequest,
@@ -2955,8 +3266,13 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Starts to re-embed a catalog. FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if one is under way or
-     * kept, or the catalog is embedded like that already (ALREADY_EMBEDDED); else as CreateCatalog.
+     * Starts to re-embed a catalog. It sends one short request to the embedding provider.
+     *
+     * The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
+     * (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
+     * it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
+     * dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
+     * provider does not respond.
      */
     startReembedding: {
       name: "StartReembedding",
@@ -2966,7 +3282,10 @@ export const CatalogServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Tells how far re-embedding has come. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none. */
+    /**
+     * Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
+     * (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
+     */
     getReembedding: {
       name: "GetReembedding",
       requestType: GetReembeddingRequest as typeof GetReembeddingRequest,
@@ -2976,8 +3295,12 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Ends re-embedding: before the switch nothing changes for callers, after it the former vectors serve
-     * again at once. The new ones are dropped. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is none.
+     * Cancels a re-embedding before the switch and drops the next generation. The vectors that it
+     * already has stay on disk, so that another StartReembedding with the same model does not pay for
+     * them again.
+     *
+     * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+     * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
      */
     cancelReembedding: {
       name: "CancelReembedding",
@@ -2988,14 +3311,33 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Drops the former vectors, after the switch. NOT_FOUND (REEMBEDDING_NOT_FOUND) if there is no
-     * re-embedding, FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) if it has not switched yet.
+     * Rolls back a re-embedding after the switch: the previous generation serves again at once, and
+     * the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
+     * the same model does not pay for them again.
+     *
+     * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+     * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
      */
-    finishReembedding: {
-      name: "FinishReembedding",
-      requestType: FinishReembeddingRequest as typeof FinishReembeddingRequest,
+    rollbackReembedding: {
+      name: "RollbackReembedding",
+      requestType: RollbackReembeddingRequest as typeof RollbackReembeddingRequest,
       requestStream: false,
-      responseType: FinishReembeddingResponse as typeof FinishReembeddingResponse,
+      responseType: RollbackReembeddingResponse as typeof RollbackReembeddingResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Commits a re-embedding after the switch: the previous generation is dropped. Those of its
+     * vectors that no other catalog uses are deleted from disk.
+     *
+     * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
+     * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
+     */
+    commitReembedding: {
+      name: "CommitReembedding",
+      requestType: CommitReembeddingRequest as typeof CommitReembeddingRequest,
+      requestStream: false,
+      responseType: CommitReembeddingResponse as typeof CommitReembeddingResponse,
       responseStream: false,
       options: {},
     },

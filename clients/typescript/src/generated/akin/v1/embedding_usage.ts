@@ -4,35 +4,35 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 
-/** What embedding took in one call. */
+/** The texts, tokens and money that one call used for embedding. */
 export interface EmbeddingUsage {
-  /** How many distinct texts the call needed vectors for. */
-  texts: number;
-  /** How many of them had a vector already. */
-  cachedTexts: number;
-  /** The tokens the embedding provider counted; 0 for the embedded model. */
-  promptTokens: string;
+  /** The number of distinct texts that the call needed vectors for. */
+  textCount: number;
+  /** The number of those texts that already had vectors. They cost nothing. */
+  cachedTextCount: number;
+  /** The number of tokens that the embedding provider counted. 0 for the local model. */
+  promptTokenCount: string;
   /**
-   * What the embedding provider charged, in US dollars; 0 for the embedded model, and where the
-   * provider does not tell.
+   * The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
+   * the provider does not report its charges.
    */
   costUsd: number;
 }
 
 function createBaseEmbeddingUsage(): EmbeddingUsage {
-  return { texts: 0, cachedTexts: 0, promptTokens: "0", costUsd: 0 };
+  return { textCount: 0, cachedTextCount: 0, promptTokenCount: "0", costUsd: 0 };
 }
 
 export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
   encode(message: EmbeddingUsage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.texts !== 0) {
-      writer.uint32(8).int32(message.texts);
+    if (message.textCount !== 0) {
+      writer.uint32(8).int32(message.textCount);
     }
-    if (message.cachedTexts !== 0) {
-      writer.uint32(16).int32(message.cachedTexts);
+    if (message.cachedTextCount !== 0) {
+      writer.uint32(16).int32(message.cachedTextCount);
     }
-    if (message.promptTokens !== "0") {
-      writer.uint32(24).int64(message.promptTokens);
+    if (message.promptTokenCount !== "0") {
+      writer.uint32(24).int64(message.promptTokenCount);
     }
     if (message.costUsd !== 0) {
       writer.uint32(33).double(message.costUsd);
@@ -58,7 +58,7 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
               break;
             }
 
-            message.texts = reader.int32();
+            message.textCount = reader.int32();
             continue;
           }
           case 2: {
@@ -66,7 +66,7 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
               break;
             }
 
-            message.cachedTexts = reader.int32();
+            message.cachedTextCount = reader.int32();
             continue;
           }
           case 3: {
@@ -74,7 +74,7 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
               break;
             }
 
-            message.promptTokens = reader.int64().toString();
+            message.promptTokenCount = reader.int64().toString();
             continue;
           }
           case 4: {
@@ -99,16 +99,20 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
 
   fromJSON(object: any): EmbeddingUsage {
     return {
-      texts: isSet(object.texts) ? globalThis.Number(object.texts) : 0,
-      cachedTexts: isSet(object.cachedTexts)
-        ? globalThis.Number(object.cachedTexts)
-        : isSet(object.cached_texts)
-        ? globalThis.Number(object.cached_texts)
+      textCount: isSet(object.textCount)
+        ? globalThis.Number(object.textCount)
+        : isSet(object.text_count)
+        ? globalThis.Number(object.text_count)
         : 0,
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.String(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.String(object.prompt_tokens)
+      cachedTextCount: isSet(object.cachedTextCount)
+        ? globalThis.Number(object.cachedTextCount)
+        : isSet(object.cached_text_count)
+        ? globalThis.Number(object.cached_text_count)
+        : 0,
+      promptTokenCount: isSet(object.promptTokenCount)
+        ? globalThis.String(object.promptTokenCount)
+        : isSet(object.prompt_token_count)
+        ? globalThis.String(object.prompt_token_count)
         : "0",
       costUsd: isSet(object.costUsd)
         ? globalThis.Number(object.costUsd)
@@ -120,14 +124,14 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
 
   toJSON(message: EmbeddingUsage): unknown {
     const obj: any = {};
-    if (message.texts !== 0) {
-      obj.texts = Math.round(message.texts);
+    if (message.textCount !== 0) {
+      obj.textCount = Math.round(message.textCount);
     }
-    if (message.cachedTexts !== 0) {
-      obj.cachedTexts = Math.round(message.cachedTexts);
+    if (message.cachedTextCount !== 0) {
+      obj.cachedTextCount = Math.round(message.cachedTextCount);
     }
-    if (message.promptTokens !== "0") {
-      obj.promptTokens = message.promptTokens;
+    if (message.promptTokenCount !== "0") {
+      obj.promptTokenCount = message.promptTokenCount;
     }
     if (message.costUsd !== 0) {
       obj.costUsd = floatToJson(message.costUsd);
@@ -140,9 +144,9 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
   },
   fromPartial(object: DeepPartial<EmbeddingUsage>): EmbeddingUsage {
     const message = createBaseEmbeddingUsage();
-    message.texts = object.texts ?? 0;
-    message.cachedTexts = object.cachedTexts ?? 0;
-    message.promptTokens = object.promptTokens ?? "0";
+    message.textCount = object.textCount ?? 0;
+    message.cachedTextCount = object.cachedTextCount ?? 0;
+    message.promptTokenCount = object.promptTokenCount ?? "0";
     message.costUsd = object.costUsd ?? 0;
     return message;
   },

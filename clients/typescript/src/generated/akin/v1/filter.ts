@@ -6,96 +6,101 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { ListValue, Value } from "../../google/protobuf/struct.js";
 
 /**
- * Which items count, by their attributes. An item passes if every condition of `all` is true, at
- * least one of `any` (if there are some), and none of `none`. An empty filter lets every item pass.
+ * A filter matches items by their attributes. An item matches if it meets every condition of `all`,
+ * at least one of `any` (unless `any` is empty), and none of `none`. A filter without conditions
+ * matches every item. A call applies its filter before it picks the best results, so it returns as
+ * many results as requested if enough items match.
  *
- * At most 100 conditions over all levels, 8 levels deep, with 1,000 values and 64 KiB of attributes
- * and strings in all. INVALID_ARGUMENT otherwise.
+ * A filter can have at most 100 conditions and 1,000 values over all levels, 8 levels, and 64 KiB
+ * of attribute paths and strings. Otherwise the call fails with INVALID_ARGUMENT.
  */
 export interface Filter {
-  /** Conditions that must all be true. */
+  /** The conditions that an item must all meet. */
   all: Condition[];
-  /** Conditions of which at least one must be true. */
+  /** The conditions of which an item must meet at least one. */
   any: Condition[];
-  /** Conditions of which none may be true. */
+  /** The conditions that an item must not meet. */
   none: Condition[];
 }
 
 /**
- * One thing that is true or false of an item.
+ * A condition tests one attribute of an item.
  *
- * An item that lacks the attribute, or has null for it, makes every test false but `exists: false`;
- * so it passes where the condition stands under `none`. Values have types: the string "1", the
- * number 1 and the boolean true all differ, and a test on a value of another type is false, never
- * an error. Strings are compared byte by byte.
+ * An item that lacks the attribute, or has null for it, meets no condition except `exists: false`.
+ * Under `none`, every other condition lets such an item through. Values of different types are
+ * never equal: the string "1", the number 1 and the boolean true all differ. A test of a value of
+ * another type is false and not an error. Strings are compared byte by byte.
  */
 export interface Condition {
   /**
-   * The attribute's key. A key inside an object is reached with dots: `size.width`; a key that has
-   * dots itself is found the same way, and where an item has both, either may make the test true.
-   * Objects and lists inside lists are not looked into. 1 byte to 1 KiB for every test but `filter`,
-   * which goes without. INVALID_ARGUMENT otherwise.
+   * The path of the attribute. Dots lead into objects, as in `size.width`. A key that contains dots
+   * matches the same path. If an item has both, the condition is met if either value meets it.
+   * Objects and lists inside lists are not searched. Required for every test except `filter`, where
+   * it must be empty. It must be 1 byte to 1 KiB of UTF-8. Otherwise the call fails with
+   * INVALID_ARGUMENT.
    */
   attribute: string;
   /**
-   * The value is this: a string, a finite number, a boolean, or a list of those. A list equals a
-   * list of the same values in the same order; it does not equal one of its values (see
-   * contains_any). INVALID_ARGUMENT for null and objects.
+   * The attribute equals this value: a string, a finite number, a boolean, or a list of those. A
+   * list equals a list with the same values in the same order, and no single value (see
+   * contains_any). For null and objects the call fails with INVALID_ARGUMENT.
    */
   equals?:
     | any
     | undefined;
   /**
-   * The value equals one of these: strings, finite numbers, booleans. INVALID_ARGUMENT for others
-   * and for none at all.
+   * The attribute equals one of these strings, finite numbers and booleans. For other values, and
+   * for an empty list, the call fails with INVALID_ARGUMENT.
    */
   oneOf?:
     | Array<any>
     | undefined;
-  /** The value lies in a range. */
+  /**
+   * The attribute is a list that contains at least one of these strings, finite numbers and
+   * booleans, or it equals one of them. For other values, and for an empty list, the call fails
+   * with INVALID_ARGUMENT.
+   */
+  containsAny?:
+    | Array<any>
+    | undefined;
+  /** The attribute lies in this range. */
   range?:
     | Range
     | undefined;
   /**
-   * true: the item has the attribute, be it an empty list, object or string. false: it lacks it,
-   * or has null for it.
+   * If true, the item must have the attribute, possibly as an empty list, object or string. If
+   * false, the item must lack the attribute or have null for it.
    */
   exists?:
     | boolean
     | undefined;
-  /** Another filter, true if the item passes it. */
-  filter?:
-    | Filter
-    | undefined;
-  /**
-   * The value is a list that has at least one of these, or is itself one of them: strings, finite
-   * numbers, booleans. INVALID_ARGUMENT for others and for none at all.
-   */
-  containsAny?: Array<any> | undefined;
+  /** The item matches this nested filter. */
+  filter?: Filter | undefined;
 }
 
 /**
- * An interval. At least one bound, at most one below and one above, all finite (INVALID_ARGUMENT).
+ * A range of numbers or times. It needs at least one bound, at most one lower and one upper bound,
+ * and all bounds must be finite. Otherwise the call fails with INVALID_ARGUMENT.
  *
- * Numbers lie in it by their value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`)
- * or dates (`2026-05-04`, its midnight in UTC) lie in it by their seconds since 1970-01-01 UTC, with
- * fractions; those of the year 0 and of leap seconds are not understood. A list lies in it if one of
- * its numbers, timestamps or dates does. Everything else does not.
+ * Numbers are compared by value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`) or
+ * dates (`2026-05-04`, midnight UTC) are compared by their seconds since 1970-01-01 UTC, including
+ * fractions. The year 0 and leap seconds are not supported. A list lies in a range if at least one
+ * of its numbers, timestamps or dates does. Other values lie in no range.
  */
 export interface Range {
-  /** Greater than this. */
+  /** The exclusive lower bound. */
   gt?:
     | number
     | undefined;
-  /** Greater than or equal to this. */
+  /** The inclusive lower bound. */
   gte?:
     | number
     | undefined;
-  /** Less than this. */
+  /** The exclusive upper bound. */
   lt?:
     | number
     | undefined;
-  /** Less than or equal to this. */
+  /** The inclusive upper bound. */
   lte?: number | undefined;
 }
 
@@ -205,10 +210,10 @@ function createBaseCondition(): Condition {
     attribute: "",
     equals: undefined,
     oneOf: undefined,
+    containsAny: undefined,
     range: undefined,
     exists: undefined,
     filter: undefined,
-    containsAny: undefined,
   };
 }
 
@@ -223,17 +228,17 @@ export const Condition: MessageFns<Condition> = {
     if (message.oneOf !== undefined) {
       ListValue.encode(ListValue.wrap(message.oneOf), writer.uint32(26).fork()).join();
     }
+    if (message.containsAny !== undefined) {
+      ListValue.encode(ListValue.wrap(message.containsAny), writer.uint32(34).fork()).join();
+    }
     if (message.range !== undefined) {
-      Range.encode(message.range, writer.uint32(34).fork()).join();
+      Range.encode(message.range, writer.uint32(42).fork()).join();
     }
     if (message.exists !== undefined) {
-      writer.uint32(40).bool(message.exists);
+      writer.uint32(48).bool(message.exists);
     }
     if (message.filter !== undefined) {
-      Filter.encode(message.filter, writer.uint32(50).fork()).join();
-    }
-    if (message.containsAny !== undefined) {
-      ListValue.encode(ListValue.wrap(message.containsAny), writer.uint32(58).fork()).join();
+      Filter.encode(message.filter, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -280,23 +285,23 @@ export const Condition: MessageFns<Condition> = {
               break;
             }
 
-            message.range = Range.decode(reader, reader.uint32());
+            message.containsAny = ListValue.unwrap(ListValue.decode(reader, reader.uint32()));
             continue;
           }
           case 5: {
-            if (tag !== 40) {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.range = Range.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
               break;
             }
 
             message.exists = reader.bool();
-            continue;
-          }
-          case 6: {
-            if (tag !== 50) {
-              break;
-            }
-
-            message.filter = Filter.decode(reader, reader.uint32());
             continue;
           }
           case 7: {
@@ -304,7 +309,7 @@ export const Condition: MessageFns<Condition> = {
               break;
             }
 
-            message.containsAny = ListValue.unwrap(ListValue.decode(reader, reader.uint32()));
+            message.filter = Filter.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -328,14 +333,14 @@ export const Condition: MessageFns<Condition> = {
         : globalThis.Array.isArray(object.one_of)
         ? [...object.one_of]
         : undefined,
-      range: isSet(object.range) ? Range.fromJSON(object.range) : undefined,
-      exists: isSet(object.exists) ? globalThis.Boolean(object.exists) : undefined,
-      filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
       containsAny: globalThis.Array.isArray(object.containsAny)
         ? [...object.containsAny]
         : globalThis.Array.isArray(object.contains_any)
         ? [...object.contains_any]
         : undefined,
+      range: isSet(object.range) ? Range.fromJSON(object.range) : undefined,
+      exists: isSet(object.exists) ? globalThis.Boolean(object.exists) : undefined,
+      filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
     };
   },
 
@@ -350,6 +355,9 @@ export const Condition: MessageFns<Condition> = {
     if (message.oneOf !== undefined) {
       obj.oneOf = message.oneOf;
     }
+    if (message.containsAny !== undefined) {
+      obj.containsAny = message.containsAny;
+    }
     if (message.range !== undefined) {
       obj.range = Range.toJSON(message.range);
     }
@@ -358,9 +366,6 @@ export const Condition: MessageFns<Condition> = {
     }
     if (message.filter !== undefined) {
       obj.filter = Filter.toJSON(message.filter);
-    }
-    if (message.containsAny !== undefined) {
-      obj.containsAny = message.containsAny;
     }
     return obj;
   },
@@ -373,12 +378,12 @@ export const Condition: MessageFns<Condition> = {
     message.attribute = object.attribute ?? "";
     message.equals = object.equals === undefined ? undefined : object.equals;
     message.oneOf = object.oneOf ?? undefined;
+    message.containsAny = object.containsAny ?? undefined;
     message.range = (object.range !== undefined && object.range !== null) ? Range.fromPartial(object.range) : undefined;
     message.exists = object.exists ?? undefined;
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
       : undefined;
-    message.containsAny = object.containsAny ?? undefined;
     return message;
   },
 };

@@ -6,13 +6,16 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Struct } from "../../google/protobuf/struct.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
-/** Whether an item takes part in recommendations. */
+/** Whether the text of an item is embedded. */
 export enum ItemState {
-  /** UNSPECIFIED - Not known. */
+  /** UNSPECIFIED - The state is not known. Stored items never have this state. */
   UNSPECIFIED = 0,
-  /** INDEXED - The item's text is embedded, and the item can be recommended. */
+  /** INDEXED - The text is embedded, and the item can be recommended. */
   INDEXED = 1,
-  /** PENDING - The item is stored and waits for its text to be embedded. */
+  /**
+   * PENDING - The item is stored, but its text is not embedded yet. Akin embeds it in the background. Until
+   * then recommendations use the previous text of the item, if it had one.
+   */
   PENDING = 2,
   UNRECOGNIZED = -1,
 }
@@ -49,58 +52,129 @@ export function itemStateToJSON(object: ItemState): string {
   }
 }
 
-/** Something that can be recommended: a product, a film, an article. */
+/** How much of each item a response contains. */
+export enum ItemView {
+  /** UNSPECIFIED - The default. Each request with a view says what its default is. */
+  UNSPECIFIED = 0,
+  /** BASIC - The response contains the ids of items only. This view is the fastest. */
+  BASIC = 1,
+  /** FULL - The response contains whole items. */
+  FULL = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function itemViewFromJSON(object: any): ItemView {
+  switch (object) {
+    case 0:
+    case "ITEM_VIEW_UNSPECIFIED":
+      return ItemView.UNSPECIFIED;
+    case 1:
+    case "ITEM_VIEW_BASIC":
+      return ItemView.BASIC;
+    case 2:
+    case "ITEM_VIEW_FULL":
+      return ItemView.FULL;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return ItemView.UNRECOGNIZED;
+  }
+}
+
+export function itemViewToJSON(object: ItemView): string {
+  switch (object) {
+    case ItemView.UNSPECIFIED:
+      return "ITEM_VIEW_UNSPECIFIED";
+    case ItemView.BASIC:
+      return "ITEM_VIEW_BASIC";
+    case ItemView.FULL:
+      return "ITEM_VIEW_FULL";
+    case ItemView.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** Something that can be recommended, such as a product, a film or an article. */
 export interface Item {
   /**
-   * The caller's name for the item. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-   * characters. INVALID_ARGUMENT otherwise.
+   * Required. The id of the item, chosen by the caller and unique within the catalog. It must be 1
+   * to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+   * INVALID_ARGUMENT.
    */
   itemId: string;
   /**
-   * What the item is about, in the words a reader would use; this is what gets embedded. 1 byte to
-   * 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise.
+   * Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
+   * and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
    */
   text: string;
   /**
-   * Facts about the item that come back with it. At most 64 KiB as JSON, 256 keys counted over all
-   * levels, 4 levels deep; numbers are finite. INVALID_ARGUMENT otherwise.
+   * A JSON object with facts about the item, such as its price. Filters test them, and responses
+   * return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
+   * levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
+   * Default: no attributes.
    */
   attributes?:
     | { [key: string]: any }
     | undefined;
   /**
-   * From this moment on the item is no longer returned by any call, and it is deleted soon after.
-   * Must lie in the future when it is written (INVALID_ARGUMENT). Absent: the item stays.
+   * The time from which no call returns the item. Akin deletes the item soon after. It must lie in
+   * the future when it is written, and before the year 10000. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: the item does not expire.
    */
   expireTime?:
     | Date
     | undefined;
-  /** Whether the item takes part in recommendations. Output only: ignored in requests. */
+  /**
+   * Output only. Whether the text of the item is embedded. Requests that set it are accepted, and
+   * the value is ignored.
+   */
   state: ItemState;
-  /** The sequence number of the write that made this version. Output only: ignored in requests. */
+  /**
+   * Output only. The sequence number of the write that stored this version of the item. Requests
+   * that set it are accepted, and the value is ignored.
+   */
   sequence: string;
-  /** When this version was written. Output only: ignored in requests. */
+  /**
+   * Output only. The time at which this version of the item was written. Requests that set it are
+   * accepted, and the value is ignored.
+   */
   updateTime?:
     | Date
     | undefined;
-  /** Why a PENDING item still waits for its vector; empty otherwise. Output only: ignored in requests. */
+  /**
+   * Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
+   * EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
+   * item is not pending. Requests that set it are accepted, and the value is ignored.
+   */
   pendingReason: string;
+  /**
+   * Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
+   * item is not pending. Requests that set it are accepted, and the value is ignored.
+   */
+  pendingMessage: string;
 }
 
 /** The outcome for one item of an import. */
 export interface ItemResult {
-  /** The id as the request gave it. */
+  /** The item_id of the request, cut to 256 characters. */
   itemId: string;
-  /** The sequence number of the write; 0 if the item was refused. */
+  /** The sequence number of the write. 0 if the item was not stored. */
   sequence: string;
-  /** The state of the stored item; UNSPECIFIED if the item was refused. */
+  /** The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored. */
   state: ItemState;
-  /** A google.rpc.Code: 0 (OK) if the item is on disk, otherwise why it is not. */
+  /**
+   * The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
+   * validate_only is set and the item is valid.
+   */
   code: number;
-  /** What is wrong, naming every field at fault; empty if the item is on disk. */
-  message: string;
-  /** The google.rpc.ErrorInfo reason, such as INVALID_REQUEST; empty if the item is on disk. */
+  /** The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0. */
   reason: string;
+  /**
+   * The explanation of the error for people, which names every invalid field. Its wording can
+   * change. Empty if code is 0.
+   */
+  message: string;
 }
 
 function createBaseItem(): Item {
@@ -113,6 +187,7 @@ function createBaseItem(): Item {
     sequence: "0",
     updateTime: undefined,
     pendingReason: "",
+    pendingMessage: "",
   };
 }
 
@@ -141,6 +216,9 @@ export const Item: MessageFns<Item> = {
     }
     if (message.pendingReason !== "") {
       writer.uint32(66).string(message.pendingReason);
+    }
+    if (message.pendingMessage !== "") {
+      writer.uint32(74).string(message.pendingMessage);
     }
     return writer;
   },
@@ -222,6 +300,14 @@ export const Item: MessageFns<Item> = {
             message.pendingReason = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.pendingMessage = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -260,6 +346,11 @@ export const Item: MessageFns<Item> = {
         : isSet(object.pending_reason)
         ? globalThis.String(object.pending_reason)
         : "",
+      pendingMessage: isSet(object.pendingMessage)
+        ? globalThis.String(object.pendingMessage)
+        : isSet(object.pending_message)
+        ? globalThis.String(object.pending_message)
+        : "",
     };
   },
 
@@ -289,6 +380,9 @@ export const Item: MessageFns<Item> = {
     if (message.pendingReason !== "") {
       obj.pendingReason = message.pendingReason;
     }
+    if (message.pendingMessage !== "") {
+      obj.pendingMessage = message.pendingMessage;
+    }
     return obj;
   },
 
@@ -305,12 +399,13 @@ export const Item: MessageFns<Item> = {
     message.sequence = object.sequence ?? "0";
     message.updateTime = object.updateTime ?? undefined;
     message.pendingReason = object.pendingReason ?? "";
+    message.pendingMessage = object.pendingMessage ?? "";
     return message;
   },
 };
 
 function createBaseItemResult(): ItemResult {
-  return { itemId: "", sequence: "0", state: 0, code: 0, message: "", reason: "" };
+  return { itemId: "", sequence: "0", state: 0, code: 0, reason: "", message: "" };
 }
 
 export const ItemResult: MessageFns<ItemResult> = {
@@ -327,11 +422,11 @@ export const ItemResult: MessageFns<ItemResult> = {
     if (message.code !== 0) {
       writer.uint32(32).int32(message.code);
     }
-    if (message.message !== "") {
-      writer.uint32(42).string(message.message);
-    }
     if (message.reason !== "") {
-      writer.uint32(50).string(message.reason);
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
     }
     return writer;
   },
@@ -386,7 +481,7 @@ export const ItemResult: MessageFns<ItemResult> = {
               break;
             }
 
-            message.message = reader.string();
+            message.reason = reader.string();
             continue;
           }
           case 6: {
@@ -394,7 +489,7 @@ export const ItemResult: MessageFns<ItemResult> = {
               break;
             }
 
-            message.reason = reader.string();
+            message.message = reader.string();
             continue;
           }
         }
@@ -419,8 +514,8 @@ export const ItemResult: MessageFns<ItemResult> = {
       sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
       state: isSet(object.state) ? itemStateFromJSON(object.state) : 0,
       code: isSet(object.code) ? globalThis.Number(object.code) : 0,
-      message: isSet(object.message) ? globalThis.String(object.message) : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
     };
   },
 
@@ -438,11 +533,11 @@ export const ItemResult: MessageFns<ItemResult> = {
     if (message.code !== 0) {
       obj.code = Math.round(message.code);
     }
-    if (message.message !== "") {
-      obj.message = message.message;
-    }
     if (message.reason !== "") {
       obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
     }
     return obj;
   },
@@ -456,8 +551,8 @@ export const ItemResult: MessageFns<ItemResult> = {
     message.sequence = object.sequence ?? "0";
     message.state = object.state ?? 0;
     message.code = object.code ?? 0;
-    message.message = object.message ?? "";
     message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };

@@ -3,111 +3,158 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { EmbeddingUsage } from "./embedding_usage.js";
 import { Filter } from "./filter.js";
-import { Item, ItemResult } from "./item.js";
-import { User } from "./user.js";
-
-/** How much of each recommended item to return. */
-export enum ItemView {
-  /** UNSPECIFIED - Ids and scores only, which is fastest. */
-  UNSPECIFIED = 0,
-  /** FULL - The whole item. FAILED_PRECONDITION (ANSWER_TOO_LARGE) if the answer would exceed 16 MiB. */
-  FULL = 1,
-  UNRECOGNIZED = -1,
-}
-
-export function itemViewFromJSON(object: any): ItemView {
-  switch (object) {
-    case 0:
-    case "ITEM_VIEW_UNSPECIFIED":
-      return ItemView.UNSPECIFIED;
-    case 1:
-    case "ITEM_VIEW_FULL":
-      return ItemView.FULL;
-    case -1:
-    case "UNRECOGNIZED":
-    default:
-      return ItemView.UNRECOGNIZED;
-  }
-}
-
-export function itemViewToJSON(object: ItemView): string {
-  switch (object) {
-    case ItemView.UNSPECIFIED:
-      return "ITEM_VIEW_UNSPECIFIED";
-    case ItemView.FULL:
-      return "ITEM_VIEW_FULL";
-    case ItemView.UNRECOGNIZED:
-    default:
-      return "UNRECOGNIZED";
-  }
-}
+import { Item, ItemResult, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
+import { User, UserResult } from "./user.js";
 
 /** Request of UpsertItem. */
 export interface UpsertItemRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The item. Required. */
+  /** Required. The item to store. Without it the call fails with INVALID_ARGUMENT. */
   item?:
     | Item
     | undefined;
   /**
-   * Fail and store nothing rather than keep the item as PENDING when its text cannot be embedded for
-   * now.
+   * If true, the call fails and stores nothing if the text cannot be embedded now. Default: false,
+   * the item is stored as pending.
    */
   requireIndexed: boolean;
   /**
-   * Store only if the item's current sequence is this; 0 means only if there is no such item.
-   * ABORTED (SEQUENCE_MISMATCH) otherwise. Not negative (INVALID_ARGUMENT). Absent: store always.
+   * The sequence number that the stored item must have. 0 means that the item must not exist.
+   * Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+   * if the value is negative. Default: the call stores the item in any case.
    */
   expectedSequence?: string | undefined;
 }
 
 /** Response of UpsertItem. */
 export interface UpsertItemResponse {
-  /** The item as stored. */
+  /** The stored item. */
   item?:
     | Item
     | undefined;
-  /** Whether this call had the text embedded; false if its vector was known already. */
+  /**
+   * True if this call embedded the text. False if the vectors of the text were known, or if the
+   * item is pending.
+   */
   embedded: boolean;
-  /** What embedding took. */
+  /** The embedding usage of the call. */
   usage?: EmbeddingUsage | undefined;
 }
 
-/** One message of the ImportItems request stream. */
-export interface ImportItemsRequest {
-  /** The catalog; empty means `default`. */
+/** Request of UpdateItem. */
+export interface UpdateItemRequest {
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
   /**
-   * The items, applied in order. At most 1,000 a message; the stream ends with INVALID_ARGUMENT
-   * otherwise.
+   * Required. The item_id of the item to change, and the new values of the fields in the mask.
+   * Fields outside of the mask are ignored. The changed item must keep the limits of Item.
+   * Otherwise the call fails with INVALID_ARGUMENT.
    */
-  items: Item[];
-  /** Refuse an item rather than keep it as PENDING when its text cannot be embedded for now. */
+  item?:
+    | Item
+    | undefined;
+  /**
+   * The fields to change. A field in the mask that is not set in `item` is cleared, which is not
+   * possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
+   * The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
+   * more than 1,000 paths, or if a path is not one of the following.
+   *
+   * `text`: the text.
+   *
+   * `attributes`: all attributes. Attributes that `item` does not have are removed.
+   *
+   * `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
+   * removed if `item` does not have it. KEY is everything after the first dot and must not be
+   * empty, so that `attributes.size.width` is the key `size.width` and not a key inside `size`. The
+   * JSON form of a field mask can only express keys in snake_case; the binary form can express all
+   * keys.
+   *
+   * `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
+   *
+   * `*`: all of text, attributes and expire_time. It must be the only path.
+   */
+  updateMask?:
+    | string[]
+    | undefined;
+  /**
+   * If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
+   * no effect without a text in the mask. Default: false, the item is stored as pending.
+   */
   requireIndexed: boolean;
   /**
-   * Only check the items and estimate what embedding them would take; store and embed nothing.
-   * Results then have no sequence and no state.
+   * The sequence number that the stored item must have. Otherwise the call fails with ABORTED
+   * (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+   * Default: the call changes the item in any case.
+   */
+  expectedSequence?: string | undefined;
+}
+
+/** Response of UpdateItem. */
+export interface UpdateItemResponse {
+  /** The whole item as it is stored now. */
+  item?:
+    | Item
+    | undefined;
+  /**
+   * True if this call embedded the text. False if the mask has no text, if the vectors of the text
+   * were known, or if the item is pending.
+   */
+  embedded: boolean;
+  /** The embedding usage of the call. */
+  usage?: EmbeddingUsage | undefined;
+}
+
+/** One message of the request stream of ImportItems. */
+export interface ImportItemsRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * The items to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+   * with INVALID_ARGUMENT.
+   */
+  items: Item[];
+  /**
+   * If true, items whose text cannot be embedded now are not stored. Default: false, they are
+   * stored as pending.
+   */
+  requireIndexed: boolean;
+  /**
+   * If true, the call only validates the items and estimates the embedding usage. It embeds and
+   * stores nothing. Default: false.
    */
   validateOnly: boolean;
 }
 
-/** One message of the ImportItems response stream. */
+/** One message of the response stream of ImportItems. */
 export interface ImportItemsResponse {
-  /** One result for each item of the request message, in order. */
+  /**
+   * The result of each item of the request message, in the same order. With validate_only, results
+   * have no sequence and no state.
+   */
   results: ItemResult[];
-  /** What embedding took; with validate_only an estimate of what it would take. */
+  /** The embedding usage of the request message. With validate_only, the estimated usage. */
   usage?: EmbeddingUsage | undefined;
 }
 
 /** Request of GetItem. */
 export interface GetItemRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The item's id. Required. */
+  /**
+   * Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   itemId: string;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of GetItem. */
@@ -116,74 +163,232 @@ export interface GetItemResponse {
   item?: Item | undefined;
 }
 
-/** Request of DeleteItem. */
-export interface DeleteItemRequest {
-  /** The catalog; empty means `default`. */
+/** Request of BatchGetItems. */
+export interface BatchGetItemsRequest {
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The item's id. Required. */
-  itemId: string;
-  /** Reply OK if there is no such item. */
-  allowMissing: boolean;
+  /**
+   * The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
+   * to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+   * INVALID_ARGUMENT.
+   */
+  itemIds: string[];
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
-/** Response of DeleteItem. */
-export interface DeleteItemResponse {
-  /** The sequence number of the delete; 0 if there was nothing to delete. */
-  sequence: string;
+/** Response of BatchGetItems. */
+export interface BatchGetItemsResponse {
+  /** The items that exist, in the order of the request. */
+  items: Item[];
+  /** The ids that have no item, in the order of the request. */
+  missingItemIds: string[];
 }
 
 /** Request of ListItems. */
 export interface ListItemsRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
   /**
-   * The most items to return; 0 means 100. At most 1,000 (INVALID_ARGUMENT). A page may hold fewer,
-   * so that it stays below 4 MiB; only an empty next_page_token means the end.
+   * The maximum number of items to return. It can be at most 1,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
+   * early, so that only an empty next_page_token marks the last page. Default: 100.
    */
   pageSize: number;
   /**
-   * The next_page_token of the page before; empty for the first. INVALID_ARGUMENT if it is not one, or
-   * belongs to another filter.
+   * The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+   * not valid or belongs to another catalog or filter. Default: the first page.
    */
   pageToken: string;
-  /** List only items that pass. Absent: every item. */
-  filter?: Filter | undefined;
+  /** Only items that match this filter are considered. Default: all items. */
+  filter?:
+    | Filter
+    | undefined;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of ListItems. */
 export interface ListItemsResponse {
   /** The items by ascending id, in byte order. */
   items: Item[];
-  /** Give it as page_token to get the next page; empty on the last one. */
+  /** The page_token of the next page. Empty on the last page. */
   nextPageToken: string;
-  /** How many items the catalog holds, or with a filter how many pass it. */
+  /** The total number of items over all pages. */
   totalSize: string;
+}
+
+/** Request of DeleteItem. */
+export interface DeleteItemRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  itemId: string;
+  /** If true, deleting an item that does not exist succeeds. Default: false. */
+  allowMissing: boolean;
+}
+
+/** Response of DeleteItem. */
+export interface DeleteItemResponse {
+  /** The sequence number of the deletion. 0 if the item did not exist. */
+  sequence: string;
+}
+
+/** Request of BatchDeleteItems. */
+export interface BatchDeleteItemsRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /** Deletes the items with these ids. */
+  ids?:
+    | ItemIds
+    | undefined;
+  /**
+   * Deletes the items that match this filter, including pending items. A filter without
+   * conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+   */
+  filter?:
+    | Filter
+    | undefined;
+  /** If true, the call only counts the items that it would delete. Default: false. */
+  validateOnly: boolean;
+}
+
+/** A list of item ids. */
+export interface ItemIds {
+  /**
+   * The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
+   * of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  itemIds: string[];
+}
+
+/** Response of BatchDeleteItems. */
+export interface BatchDeleteItemsResponse {
+  /** The number of deleted items. With validate_only, the number of items that would be deleted. */
+  deletedCount: string;
+  /** The sequence number of the last deletion. 0 if nothing was deleted. */
+  sequence: string;
 }
 
 /** Request of UpsertUser. */
 export interface UpsertUserRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The user. Required. */
-  user?: User | undefined;
+  /** Required. The user to store. Without it the call fails with INVALID_ARGUMENT. */
+  user?:
+    | User
+    | undefined;
+  /**
+   * The sequence number that the stored user must have. 0 means that the user must not exist.
+   * Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
+   * if the value is negative. Default: the call stores the user in any case.
+   */
+  expectedSequence?: string | undefined;
 }
 
 /** Response of UpsertUser. */
 export interface UpsertUserResponse {
-  /** The user as stored. */
+  /** The stored user. */
   user?:
     | User
     | undefined;
-  /** What embedding the preferences took. */
+  /** The embedding usage of the call. */
+  usage?: EmbeddingUsage | undefined;
+}
+
+/** Request of UpdateUser. */
+export interface UpdateUserRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * Required. The user_id of the user to change, and the new values of the fields in the mask.
+   * Fields outside of the mask are ignored. The changed user must keep the limits of User.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  user?:
+    | User
+    | undefined;
+  /**
+   * The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
+   * `*` for both, which must be the only path. A list in the mask that is empty in `user` is
+   * cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
+   * if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+   * path.
+   */
+  updateMask?:
+    | string[]
+    | undefined;
+  /**
+   * The sequence number that the stored user must have. Otherwise the call fails with ABORTED
+   * (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT if the value is not positive.
+   * Default: the call changes the user in any case.
+   */
+  expectedSequence?: string | undefined;
+}
+
+/** Response of UpdateUser. */
+export interface UpdateUserResponse {
+  /** The whole user as it is stored now. */
+  user?:
+    | User
+    | undefined;
+  /** The embedding usage of the call. */
+  usage?: EmbeddingUsage | undefined;
+}
+
+/** One message of the request stream of ImportUsers. */
+export interface ImportUsersRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * The users to store, in this order. A message can have at most 1,000. Otherwise the stream ends
+   * with INVALID_ARGUMENT.
+   */
+  users: User[];
+  /**
+   * If true, the call only validates the users and estimates the embedding usage. It embeds and
+   * stores nothing. Default: false.
+   */
+  validateOnly: boolean;
+}
+
+/** One message of the response stream of ImportUsers. */
+export interface ImportUsersResponse {
+  /**
+   * The result of each user of the request message, in the same order. With validate_only, results
+   * have no sequence.
+   */
+  results: UserResult[];
+  /** The embedding usage of the request message. With validate_only, the estimated usage. */
   usage?: EmbeddingUsage | undefined;
 }
 
 /** Request of GetUser. */
 export interface GetUserRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The user's id. Required. */
+  /**
+   * Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   userId: string;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of GetUser. */
@@ -192,122 +397,182 @@ export interface GetUserResponse {
   user?: User | undefined;
 }
 
+/** Request of ListUsers. */
+export interface ListUsersRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /**
+   * The maximum number of users to return. It can be at most 1,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
+   * early, so that only an empty next_page_token marks the last page. Default: 100.
+   */
+  pageSize: number;
+  /**
+   * The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
+   * not valid or belongs to another catalog. Default: the first page.
+   */
+  pageToken: string;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
+}
+
+/** Response of ListUsers. */
+export interface ListUsersResponse {
+  /** The users by ascending id, in byte order. */
+  users: User[];
+  /** The page_token of the next page. Empty on the last page. */
+  nextPageToken: string;
+  /** The total number of users over all pages. */
+  totalSize: string;
+}
+
 /** Request of DeleteUser. */
 export interface DeleteUserRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The user's id. Required. */
+  /**
+   * Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   userId: string;
+  /** If true, deleting a user that does not exist succeeds. Default: false. */
+  allowMissing: boolean;
 }
 
 /** Response of DeleteUser. */
 export interface DeleteUserResponse {
+  /** The sequence number of the deletion. 0 if the user did not exist. */
+  sequence: string;
 }
 
 /** Request of RecommendSimilar. */
 export interface RecommendSimilarRequest {
-  /** The catalog; empty means `default`. */
+  /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** An item of the catalog; it never comes back itself. */
+  /** The id of an item. The item itself is never recommended. */
   itemId?:
     | string
     | undefined;
-  /** A user of the catalog; items the user liked never come back. */
+  /** The id of a user. Items that the user liked are never recommended. */
   userId?:
     | string
     | undefined;
   /**
-   * Any text: 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise. Of a text that is
-   * longer than 256 times what the model takes at once, evenly spread passages count.
+   * A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+   * with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
+   * at most 256 count, evenly spread over the text.
    */
   text?:
     | string
     | undefined;
-  /** Items and texts to be like, and others to be unlike; for someone who is no stored user. */
+  /**
+   * Items and texts that the recommendations should be like or unlike. Use it for someone who is
+   * not a stored user.
+   */
   examples?:
     | Examples
     | undefined;
-  /** The most recommendations to return; 0 means 10. At most 1,000 (INVALID_ARGUMENT). */
-  limit: number;
   /**
-   * Return only items that pass. It is applied before the best are chosen, so the answer is full as
-   * long as enough items pass. Absent: every item.
+   * The maximum number of recommendations to return. It can be at most 1,000 and must not be
+   * negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
    */
+  limit: number;
+  /** Only items that match this filter are considered. Default: all items. */
   filter?:
     | Filter
     | undefined;
   /**
-   * Items that must not come back; ids that do not exist are fine. At most 10,000
-   * (INVALID_ARGUMENT).
+   * The ids of items that must not be recommended. They do not have to exist. There can be at most
+   * 10,000, and each must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: no items.
    */
   excludeItemIds: string[];
   /**
-   * Return only items with at least this score. A finite number (INVALID_ARGUMENT). Absent: no
-   * bound.
+   * The minimum score of a recommendation. It must be finite. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: no minimum.
    */
   minScore?:
     | number
     | undefined;
   /**
-   * How much the items shall differ from each other: 0 goes by the score alone, 1 takes after the
-   * best item what is least like those taken before, out of the best 100 (or 4 times the limit, if
-   * that is more; more still where max_similarity leaves some of them out). Items then come in the
-   * order in which they are taken. Between 0 and 1 (INVALID_ARGUMENT).
+   * How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
+   * score alone. 1 picks after the best item the items that are least similar to those picked
+   * before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
+   * returns items in the order in which it picks them. With max_similarity it picks from as many
+   * more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
+   * call fails with INVALID_ARGUMENT. Default: 0.
    */
   diversity: number;
   /**
-   * Leave out an item that repeats a better one: the cosine of their vectors is at least this, and
-   * their texts are the same but for case and punctuation, or share at least 0.3 of the runs of
-   * three words that either has. Of long texts the first 5,000 characters, and the vector of the
-   * first passage, are compared. Others take its place, out of the best 4,096 at most. Between -1
-   * and 1 (INVALID_ARGUMENT). Absent: repetitions stay.
+   * Excludes near-duplicates of better recommendations. An item is excluded if the cosine
+   * similarity of its vector to that of a better item is at least this value and the two texts are
+   * near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
+   * three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
+   * chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
+   * most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+   * near-duplicates are not excluded.
    */
   maxSimilarity?:
     | number
     | undefined;
-  /** How much of each item to return. */
+  /**
+   * If true, each recommendation explains which parts of the source it is recommended for. Default:
+   * false.
+   */
+  explain: boolean;
+  /**
+   * How much of each recommended item to return. For a value that is not listed in ItemView the
+   * call fails with INVALID_ARGUMENT. Default: ITEM_VIEW_BASIC.
+   */
   view: ItemView;
   /**
-   * Answer only once the index has applied this write: the sequence of an earlier reply. Not
-   * negative and not beyond the last write (INVALID_ARGUMENT). 0: answer at once.
-   */
-  minSequence: string;
-  /**
-   * Score every item for a user or examples, rather than the nearest ones of each taste, where that
-   * differs.
+   * If true, the call compares vectors exhaustively. If false, it can search large catalogs
+   * approximately, which is faster but can miss a few results. Default: false.
    */
   exact: boolean;
-  /** Tell for each item what it is recommended for, in reasons. */
-  explain: boolean;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does. It
+   * must not be negative or greater than that of the last write. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /**
- * What to be like and what to be unlike. At most 100 in all, at least one (INVALID_ARGUMENT), with at
- * most 8 MiB of text.
+ * Items and texts that recommendations should be like or unlike. There must be 1 to 100 examples in
+ * total, with at most 8 MiB of text. Otherwise the call fails with INVALID_ARGUMENT.
  */
 export interface Examples {
-  /** To be like. Items among them never come back. */
+  /** The examples to be like. Items among them are never recommended. */
   positive: Example[];
-  /** To be unlike. Items among them never come back. */
+  /** The examples to be unlike. Items among them are never recommended. */
   negative: Example[];
 }
 
-/** One item or text. */
+/** One example. */
 export interface Example {
   /**
-   * An item. One that the catalog does not have, or has no vector for yet, does not count and is
-   * named in missing_item_ids. 1 to 256 bytes of UTF-8, no control characters (INVALID_ARGUMENT).
+   * The id of an item. It must be 1 to 256 bytes of UTF-8 without control characters. Otherwise
+   * the call fails with INVALID_ARGUMENT. An item that does not exist or has no vector yet is
+   * ignored and listed in missing_item_ids.
    */
   itemId?:
     | string
     | undefined;
-  /** Any text: 1 byte to 1 MiB of UTF-8, not blank (INVALID_ARGUMENT). */
+  /**
+   * A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
+   * with INVALID_ARGUMENT.
+   */
   text?:
     | string
     | undefined;
   /**
-   * How much it counts against the other examples. 0 means 1.0. Between 0 and 1000
-   * (INVALID_ARGUMENT).
+   * The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: 1.
    */
   weight: number;
 }
@@ -315,50 +580,56 @@ export interface Example {
 /** Response of RecommendSimilar. */
 export interface RecommendSimilarResponse {
   /**
-   * Best first; equal scores by ascending item id. With diversity, in the order in which they were
-   * taken.
+   * The recommendations, best first. Equal scores are ordered by ascending item id. With diversity,
+   * the recommendations are in the order in which they were picked.
    */
   recommendations: Recommendation[];
-  /** Items the user liked, or examples, that are not in the index and so did not count. */
+  /**
+   * The ids of liked items or examples that were ignored because they do not exist or have no
+   * vector yet.
+   */
   missingItemIds: string[];
-  /** The last write that the answer takes into account. */
+  /** The sequence number of the last write that the recommendations reflect. */
   sequence: string;
-  /** What embedding the source took. */
+  /** The embedding usage of the call. Unset if the source has no text. */
   usage?: EmbeddingUsage | undefined;
 }
 
 /** One recommended item. */
 export interface Recommendation {
-  /** The item's id. */
+  /** The id of the item. */
   itemId: string;
   /**
-   * Similarity, higher is more similar. For an item or a text: the cosine of the two vectors, between
-   * -1 and 1. For a user or examples: a soft maximum of the cosines to each taste, with the catalog's
-   * mean vector taken out, less the same for dislikes; comparable within one answer only.
+   * The similarity to the source. A higher score is better. For an item or a text it is the cosine
+   * similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
+   * the cosine similarities to each liked part of the source, less the same for disliked parts,
+   * after the mean vector of the catalog is subtracted. Such scores are only comparable within one
+   * response.
    */
   score: number;
   /**
-   * With explain: what the item is recommended for, strongest first, at most 5. Dislikes are not
-   * told.
+   * The parts of the source that the item is recommended for, strongest first. There are at most 5,
+   * and none of them is a dislike. Empty unless `explain` is set.
    */
-  reasons: Reason[];
-  /** The item, if the view asks for it. */
+  explanations: Explanation[];
+  /** The item. Unset with ITEM_VIEW_BASIC. */
   item?: Item | undefined;
 }
 
-/** What an item is recommended for: one item or text of the source. */
-export interface Reason {
-  /** The item asked for, liked or given as an example. */
+/** One part of the source that an item is recommended for. */
+export interface Explanation {
+  /** The id of the source item, of a liked item or of an example. */
   itemId?:
     | string
     | undefined;
-  /** The text asked for, a taste in words or an example; cut after 200 characters. */
-  preferenceText?:
+  /** The source text, a preference or an example, cut to 200 characters. */
+  text?:
     | string
     | undefined;
   /**
-   * The cosine between the recommended item and this, between -1 and 1. Where there are several
-   * sources, the catalog's mean vector is taken out of both.
+   * The cosine similarity between the recommended item and this part of the source, between -1 and
+   * 1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
+   * first.
    */
   similarity: number;
 }
@@ -591,6 +862,254 @@ export const UpsertItemResponse: MessageFns<UpsertItemResponse> = {
   },
 };
 
+function createBaseUpdateItemRequest(): UpdateItemRequest {
+  return { catalog: "", item: undefined, updateMask: undefined, requireIndexed: false, expectedSequence: undefined };
+}
+
+export const UpdateItemRequest: MessageFns<UpdateItemRequest> = {
+  encode(message: UpdateItemRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.item !== undefined) {
+      Item.encode(message.item, writer.uint32(18).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(26).fork()).join();
+    }
+    if (message.requireIndexed !== false) {
+      writer.uint32(32).bool(message.requireIndexed);
+    }
+    if (message.expectedSequence !== undefined) {
+      writer.uint32(40).int64(message.expectedSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateItemRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateItemRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.item = Item.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.requireIndexed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.expectedSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateItemRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      item: isSet(object.item) ? Item.fromJSON(object.item) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      requireIndexed: isSet(object.requireIndexed)
+        ? globalThis.Boolean(object.requireIndexed)
+        : isSet(object.require_indexed)
+        ? globalThis.Boolean(object.require_indexed)
+        : false,
+      expectedSequence: isSet(object.expectedSequence)
+        ? globalThis.String(object.expectedSequence)
+        : isSet(object.expected_sequence)
+        ? globalThis.String(object.expected_sequence)
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateItemRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.item !== undefined) {
+      obj.item = Item.toJSON(message.item);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.requireIndexed !== false) {
+      obj.requireIndexed = message.requireIndexed;
+    }
+    if (message.expectedSequence !== undefined) {
+      obj.expectedSequence = message.expectedSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateItemRequest>): UpdateItemRequest {
+    return UpdateItemRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateItemRequest>): UpdateItemRequest {
+    const message = createBaseUpdateItemRequest();
+    message.catalog = object.catalog ?? "";
+    message.item = (object.item !== undefined && object.item !== null) ? Item.fromPartial(object.item) : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.requireIndexed = object.requireIndexed ?? false;
+    message.expectedSequence = object.expectedSequence ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateItemResponse(): UpdateItemResponse {
+  return { item: undefined, embedded: false, usage: undefined };
+}
+
+export const UpdateItemResponse: MessageFns<UpdateItemResponse> = {
+  encode(message: UpdateItemResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.item !== undefined) {
+      Item.encode(message.item, writer.uint32(10).fork()).join();
+    }
+    if (message.embedded !== false) {
+      writer.uint32(16).bool(message.embedded);
+    }
+    if (message.usage !== undefined) {
+      EmbeddingUsage.encode(message.usage, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateItemResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateItemResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.item = Item.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.embedded = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateItemResponse {
+    return {
+      item: isSet(object.item) ? Item.fromJSON(object.item) : undefined,
+      embedded: isSet(object.embedded) ? globalThis.Boolean(object.embedded) : false,
+      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateItemResponse): unknown {
+    const obj: any = {};
+    if (message.item !== undefined) {
+      obj.item = Item.toJSON(message.item);
+    }
+    if (message.embedded !== false) {
+      obj.embedded = message.embedded;
+    }
+    if (message.usage !== undefined) {
+      obj.usage = EmbeddingUsage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateItemResponse>): UpdateItemResponse {
+    return UpdateItemResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateItemResponse>): UpdateItemResponse {
+    const message = createBaseUpdateItemResponse();
+    message.item = (object.item !== undefined && object.item !== null) ? Item.fromPartial(object.item) : undefined;
+    message.embedded = object.embedded ?? false;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? EmbeddingUsage.fromPartial(object.usage)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseImportItemsRequest(): ImportItemsRequest {
   return { catalog: "", items: [], requireIndexed: false, validateOnly: false };
 }
@@ -804,7 +1323,7 @@ export const ImportItemsResponse: MessageFns<ImportItemsResponse> = {
 };
 
 function createBaseGetItemRequest(): GetItemRequest {
-  return { catalog: "", itemId: "" };
+  return { catalog: "", itemId: "", minSequence: "0" };
 }
 
 export const GetItemRequest: MessageFns<GetItemRequest> = {
@@ -814,6 +1333,9 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     }
     if (message.itemId !== "") {
       writer.uint32(18).string(message.itemId);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(24).int64(message.minSequence);
     }
     return writer;
   },
@@ -847,6 +1369,14 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
             message.itemId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -867,6 +1397,11 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
         : isSet(object.item_id)
         ? globalThis.String(object.item_id)
         : "",
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -878,6 +1413,9 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     if (message.itemId !== "") {
       obj.itemId = message.itemId;
     }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
@@ -888,6 +1426,7 @@ export const GetItemRequest: MessageFns<GetItemRequest> = {
     const message = createBaseGetItemRequest();
     message.catalog = object.catalog ?? "";
     message.itemId = object.itemId ?? "";
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
@@ -955,6 +1494,460 @@ export const GetItemResponse: MessageFns<GetItemResponse> = {
   fromPartial(object: DeepPartial<GetItemResponse>): GetItemResponse {
     const message = createBaseGetItemResponse();
     message.item = (object.item !== undefined && object.item !== null) ? Item.fromPartial(object.item) : undefined;
+    return message;
+  },
+};
+
+function createBaseBatchGetItemsRequest(): BatchGetItemsRequest {
+  return { catalog: "", itemIds: [], minSequence: "0" };
+}
+
+export const BatchGetItemsRequest: MessageFns<BatchGetItemsRequest> = {
+  encode(message: BatchGetItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    for (const v of message.itemIds) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(24).int64(message.minSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetItemsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetItemsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.itemIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchGetItemsRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      itemIds: globalThis.Array.isArray(object?.itemIds)
+        ? object.itemIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.item_ids)
+        ? object.item_ids.map((e: any) => globalThis.String(e))
+        : [],
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
+  },
+
+  toJSON(message: BatchGetItemsRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.itemIds?.length) {
+      obj.itemIds = message.itemIds;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchGetItemsRequest>): BatchGetItemsRequest {
+    return BatchGetItemsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchGetItemsRequest>): BatchGetItemsRequest {
+    const message = createBaseBatchGetItemsRequest();
+    message.catalog = object.catalog ?? "";
+    message.itemIds = object.itemIds?.map((e) => e) || [];
+    message.minSequence = object.minSequence ?? "0";
+    return message;
+  },
+};
+
+function createBaseBatchGetItemsResponse(): BatchGetItemsResponse {
+  return { items: [], missingItemIds: [] };
+}
+
+export const BatchGetItemsResponse: MessageFns<BatchGetItemsResponse> = {
+  encode(message: BatchGetItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Item.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.missingItemIds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetItemsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetItemsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.missingItemIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchGetItemsResponse {
+    return {
+      items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => Item.fromJSON(e)) : [],
+      missingItemIds: globalThis.Array.isArray(object?.missingItemIds)
+        ? object.missingItemIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.missing_item_ids)
+        ? object.missing_item_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchGetItemsResponse): unknown {
+    const obj: any = {};
+    if (message.items?.length) {
+      obj.items = message.items.map((e) => Item.toJSON(e));
+    }
+    if (message.missingItemIds?.length) {
+      obj.missingItemIds = message.missingItemIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchGetItemsResponse>): BatchGetItemsResponse {
+    return BatchGetItemsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchGetItemsResponse>): BatchGetItemsResponse {
+    const message = createBaseBatchGetItemsResponse();
+    message.items = object.items?.map((e) => Item.fromPartial(e)) || [];
+    message.missingItemIds = object.missingItemIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListItemsRequest(): ListItemsRequest {
+  return { catalog: "", pageSize: 0, pageToken: "", filter: undefined, minSequence: "0" };
+}
+
+export const ListItemsRequest: MessageFns<ListItemsRequest> = {
+  encode(message: ListItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.filter !== undefined) {
+      Filter.encode(message.filter, writer.uint32(34).fork()).join();
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(40).int64(message.minSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListItemsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListItemsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.filter = Filter.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListItemsRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+      filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
+  },
+
+  toJSON(message: ListItemsRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.filter !== undefined) {
+      obj.filter = Filter.toJSON(message.filter);
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListItemsRequest>): ListItemsRequest {
+    return ListItemsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListItemsRequest>): ListItemsRequest {
+    const message = createBaseListItemsRequest();
+    message.catalog = object.catalog ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.filter = (object.filter !== undefined && object.filter !== null)
+      ? Filter.fromPartial(object.filter)
+      : undefined;
+    message.minSequence = object.minSequence ?? "0";
+    return message;
+  },
+};
+
+function createBaseListItemsResponse(): ListItemsResponse {
+  return { items: [], nextPageToken: "", totalSize: "0" };
+}
+
+export const ListItemsResponse: MessageFns<ListItemsResponse> = {
+  encode(message: ListItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      Item.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.totalSize !== "0") {
+      writer.uint32(24).int64(message.totalSize);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListItemsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListItemsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(Item.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.totalSize = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListItemsResponse {
+    return {
+      items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => Item.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      totalSize: isSet(object.totalSize)
+        ? globalThis.String(object.totalSize)
+        : isSet(object.total_size)
+        ? globalThis.String(object.total_size)
+        : "0",
+    };
+  },
+
+  toJSON(message: ListItemsResponse): unknown {
+    const obj: any = {};
+    if (message.items?.length) {
+      obj.items = message.items.map((e) => Item.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.totalSize !== "0") {
+      obj.totalSize = message.totalSize;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListItemsResponse>): ListItemsResponse {
+    return ListItemsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListItemsResponse>): ListItemsResponse {
+    const message = createBaseListItemsResponse();
+    message.items = object.items?.map((e) => Item.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.totalSize = object.totalSize ?? "0";
     return message;
   },
 };
@@ -1135,28 +2128,28 @@ export const DeleteItemResponse: MessageFns<DeleteItemResponse> = {
   },
 };
 
-function createBaseListItemsRequest(): ListItemsRequest {
-  return { catalog: "", pageSize: 0, pageToken: "", filter: undefined };
+function createBaseBatchDeleteItemsRequest(): BatchDeleteItemsRequest {
+  return { catalog: "", ids: undefined, filter: undefined, validateOnly: false };
 }
 
-export const ListItemsRequest: MessageFns<ListItemsRequest> = {
-  encode(message: ListItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const BatchDeleteItemsRequest: MessageFns<BatchDeleteItemsRequest> = {
+  encode(message: BatchDeleteItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.catalog !== "") {
       writer.uint32(10).string(message.catalog);
     }
-    if (message.pageSize !== 0) {
-      writer.uint32(16).int32(message.pageSize);
-    }
-    if (message.pageToken !== "") {
-      writer.uint32(26).string(message.pageToken);
+    if (message.ids !== undefined) {
+      ItemIds.encode(message.ids, writer.uint32(18).fork()).join();
     }
     if (message.filter !== undefined) {
-      Filter.encode(message.filter, writer.uint32(34).fork()).join();
+      Filter.encode(message.filter, writer.uint32(26).fork()).join();
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(32).bool(message.validateOnly);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ListItemsRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteItemsRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1165,7 +2158,7 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListItemsRequest();
+      const message = createBaseBatchDeleteItemsRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1178,11 +2171,11 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
             continue;
           }
           case 2: {
-            if (tag !== 16) {
+            if (tag !== 18) {
               break;
             }
 
-            message.pageSize = reader.int32();
+            message.ids = ItemIds.decode(reader, reader.uint32());
             continue;
           }
           case 3: {
@@ -1190,15 +2183,15 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
               break;
             }
 
-            message.pageToken = reader.string();
+            message.filter = Filter.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
-            if (tag !== 34) {
+            if (tag !== 32) {
               break;
             }
 
-            message.filter = Filter.decode(reader, reader.uint32());
+            message.validateOnly = reader.bool();
             continue;
           }
         }
@@ -1213,74 +2206,64 @@ export const ListItemsRequest: MessageFns<ListItemsRequest> = {
     }
   },
 
-  fromJSON(object: any): ListItemsRequest {
+  fromJSON(object: any): BatchDeleteItemsRequest {
     return {
       catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
-      pageSize: isSet(object.pageSize)
-        ? globalThis.Number(object.pageSize)
-        : isSet(object.page_size)
-        ? globalThis.Number(object.page_size)
-        : 0,
-      pageToken: isSet(object.pageToken)
-        ? globalThis.String(object.pageToken)
-        : isSet(object.page_token)
-        ? globalThis.String(object.page_token)
-        : "",
+      ids: isSet(object.ids) ? ItemIds.fromJSON(object.ids) : undefined,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
+      validateOnly: isSet(object.validateOnly)
+        ? globalThis.Boolean(object.validateOnly)
+        : isSet(object.validate_only)
+        ? globalThis.Boolean(object.validate_only)
+        : false,
     };
   },
 
-  toJSON(message: ListItemsRequest): unknown {
+  toJSON(message: BatchDeleteItemsRequest): unknown {
     const obj: any = {};
     if (message.catalog !== "") {
       obj.catalog = message.catalog;
     }
-    if (message.pageSize !== 0) {
-      obj.pageSize = Math.round(message.pageSize);
-    }
-    if (message.pageToken !== "") {
-      obj.pageToken = message.pageToken;
+    if (message.ids !== undefined) {
+      obj.ids = ItemIds.toJSON(message.ids);
     }
     if (message.filter !== undefined) {
       obj.filter = Filter.toJSON(message.filter);
     }
+    if (message.validateOnly !== false) {
+      obj.validateOnly = message.validateOnly;
+    }
     return obj;
   },
 
-  create(base?: DeepPartial<ListItemsRequest>): ListItemsRequest {
-    return ListItemsRequest.fromPartial(base ?? {});
+  create(base?: DeepPartial<BatchDeleteItemsRequest>): BatchDeleteItemsRequest {
+    return BatchDeleteItemsRequest.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<ListItemsRequest>): ListItemsRequest {
-    const message = createBaseListItemsRequest();
+  fromPartial(object: DeepPartial<BatchDeleteItemsRequest>): BatchDeleteItemsRequest {
+    const message = createBaseBatchDeleteItemsRequest();
     message.catalog = object.catalog ?? "";
-    message.pageSize = object.pageSize ?? 0;
-    message.pageToken = object.pageToken ?? "";
+    message.ids = (object.ids !== undefined && object.ids !== null) ? ItemIds.fromPartial(object.ids) : undefined;
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
       : undefined;
+    message.validateOnly = object.validateOnly ?? false;
     return message;
   },
 };
 
-function createBaseListItemsResponse(): ListItemsResponse {
-  return { items: [], nextPageToken: "", totalSize: "0" };
+function createBaseItemIds(): ItemIds {
+  return { itemIds: [] };
 }
 
-export const ListItemsResponse: MessageFns<ListItemsResponse> = {
-  encode(message: ListItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    for (const v of message.items) {
-      Item.encode(v!, writer.uint32(10).fork()).join();
-    }
-    if (message.nextPageToken !== "") {
-      writer.uint32(18).string(message.nextPageToken);
-    }
-    if (message.totalSize !== "0") {
-      writer.uint32(24).int64(message.totalSize);
+export const ItemIds: MessageFns<ItemIds> = {
+  encode(message: ItemIds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.itemIds) {
+      writer.uint32(10).string(v!);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ListItemsResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): ItemIds {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -1289,7 +2272,7 @@ export const ListItemsResponse: MessageFns<ListItemsResponse> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseListItemsResponse();
+      const message = createBaseItemIds();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -1298,23 +2281,7 @@ export const ListItemsResponse: MessageFns<ListItemsResponse> = {
               break;
             }
 
-            message.items.push(Item.decode(reader, reader.uint32()));
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.nextPageToken = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.totalSize = reader.int64().toString();
+            message.itemIds.push(reader.string());
             continue;
           }
         }
@@ -1329,50 +2296,125 @@ export const ListItemsResponse: MessageFns<ListItemsResponse> = {
     }
   },
 
-  fromJSON(object: any): ListItemsResponse {
+  fromJSON(object: any): ItemIds {
     return {
-      items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => Item.fromJSON(e)) : [],
-      nextPageToken: isSet(object.nextPageToken)
-        ? globalThis.String(object.nextPageToken)
-        : isSet(object.next_page_token)
-        ? globalThis.String(object.next_page_token)
-        : "",
-      totalSize: isSet(object.totalSize)
-        ? globalThis.String(object.totalSize)
-        : isSet(object.total_size)
-        ? globalThis.String(object.total_size)
-        : "0",
+      itemIds: globalThis.Array.isArray(object?.itemIds)
+        ? object.itemIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.item_ids)
+        ? object.item_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
-  toJSON(message: ListItemsResponse): unknown {
+  toJSON(message: ItemIds): unknown {
     const obj: any = {};
-    if (message.items?.length) {
-      obj.items = message.items.map((e) => Item.toJSON(e));
-    }
-    if (message.nextPageToken !== "") {
-      obj.nextPageToken = message.nextPageToken;
-    }
-    if (message.totalSize !== "0") {
-      obj.totalSize = message.totalSize;
+    if (message.itemIds?.length) {
+      obj.itemIds = message.itemIds;
     }
     return obj;
   },
 
-  create(base?: DeepPartial<ListItemsResponse>): ListItemsResponse {
-    return ListItemsResponse.fromPartial(base ?? {});
+  create(base?: DeepPartial<ItemIds>): ItemIds {
+    return ItemIds.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<ListItemsResponse>): ListItemsResponse {
-    const message = createBaseListItemsResponse();
-    message.items = object.items?.map((e) => Item.fromPartial(e)) || [];
-    message.nextPageToken = object.nextPageToken ?? "";
-    message.totalSize = object.totalSize ?? "0";
+  fromPartial(object: DeepPartial<ItemIds>): ItemIds {
+    const message = createBaseItemIds();
+    message.itemIds = object.itemIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseBatchDeleteItemsResponse(): BatchDeleteItemsResponse {
+  return { deletedCount: "0", sequence: "0" };
+}
+
+export const BatchDeleteItemsResponse: MessageFns<BatchDeleteItemsResponse> = {
+  encode(message: BatchDeleteItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deletedCount !== "0") {
+      writer.uint32(8).int64(message.deletedCount);
+    }
+    if (message.sequence !== "0") {
+      writer.uint32(16).int64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteItemsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteItemsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.deletedCount = reader.int64().toString();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchDeleteItemsResponse {
+    return {
+      deletedCount: isSet(object.deletedCount)
+        ? globalThis.String(object.deletedCount)
+        : isSet(object.deleted_count)
+        ? globalThis.String(object.deleted_count)
+        : "0",
+      sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
+    };
+  },
+
+  toJSON(message: BatchDeleteItemsResponse): unknown {
+    const obj: any = {};
+    if (message.deletedCount !== "0") {
+      obj.deletedCount = message.deletedCount;
+    }
+    if (message.sequence !== "0") {
+      obj.sequence = message.sequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BatchDeleteItemsResponse>): BatchDeleteItemsResponse {
+    return BatchDeleteItemsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BatchDeleteItemsResponse>): BatchDeleteItemsResponse {
+    const message = createBaseBatchDeleteItemsResponse();
+    message.deletedCount = object.deletedCount ?? "0";
+    message.sequence = object.sequence ?? "0";
     return message;
   },
 };
 
 function createBaseUpsertUserRequest(): UpsertUserRequest {
-  return { catalog: "", user: undefined };
+  return { catalog: "", user: undefined, expectedSequence: undefined };
 }
 
 export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
@@ -1382,6 +2424,9 @@ export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
     }
     if (message.user !== undefined) {
       User.encode(message.user, writer.uint32(18).fork()).join();
+    }
+    if (message.expectedSequence !== undefined) {
+      writer.uint32(24).int64(message.expectedSequence);
     }
     return writer;
   },
@@ -1415,6 +2460,14 @@ export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
             message.user = User.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.expectedSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1431,6 +2484,11 @@ export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
     return {
       catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
       user: isSet(object.user) ? User.fromJSON(object.user) : undefined,
+      expectedSequence: isSet(object.expectedSequence)
+        ? globalThis.String(object.expectedSequence)
+        : isSet(object.expected_sequence)
+        ? globalThis.String(object.expected_sequence)
+        : undefined,
     };
   },
 
@@ -1442,6 +2500,9 @@ export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
     if (message.user !== undefined) {
       obj.user = User.toJSON(message.user);
     }
+    if (message.expectedSequence !== undefined) {
+      obj.expectedSequence = message.expectedSequence;
+    }
     return obj;
   },
 
@@ -1452,6 +2513,7 @@ export const UpsertUserRequest: MessageFns<UpsertUserRequest> = {
     const message = createBaseUpsertUserRequest();
     message.catalog = object.catalog ?? "";
     message.user = (object.user !== undefined && object.user !== null) ? User.fromPartial(object.user) : undefined;
+    message.expectedSequence = object.expectedSequence ?? undefined;
     return message;
   },
 };
@@ -1543,8 +2605,412 @@ export const UpsertUserResponse: MessageFns<UpsertUserResponse> = {
   },
 };
 
+function createBaseUpdateUserRequest(): UpdateUserRequest {
+  return { catalog: "", user: undefined, updateMask: undefined, expectedSequence: undefined };
+}
+
+export const UpdateUserRequest: MessageFns<UpdateUserRequest> = {
+  encode(message: UpdateUserRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.user !== undefined) {
+      User.encode(message.user, writer.uint32(18).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(26).fork()).join();
+    }
+    if (message.expectedSequence !== undefined) {
+      writer.uint32(32).int64(message.expectedSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateUserRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateUserRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.user = User.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expectedSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateUserRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      user: isSet(object.user) ? User.fromJSON(object.user) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+      expectedSequence: isSet(object.expectedSequence)
+        ? globalThis.String(object.expectedSequence)
+        : isSet(object.expected_sequence)
+        ? globalThis.String(object.expected_sequence)
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateUserRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.user !== undefined) {
+      obj.user = User.toJSON(message.user);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    if (message.expectedSequence !== undefined) {
+      obj.expectedSequence = message.expectedSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateUserRequest>): UpdateUserRequest {
+    return UpdateUserRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateUserRequest>): UpdateUserRequest {
+    const message = createBaseUpdateUserRequest();
+    message.catalog = object.catalog ?? "";
+    message.user = (object.user !== undefined && object.user !== null) ? User.fromPartial(object.user) : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    message.expectedSequence = object.expectedSequence ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateUserResponse(): UpdateUserResponse {
+  return { user: undefined, usage: undefined };
+}
+
+export const UpdateUserResponse: MessageFns<UpdateUserResponse> = {
+  encode(message: UpdateUserResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.user !== undefined) {
+      User.encode(message.user, writer.uint32(10).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      EmbeddingUsage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateUserResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateUserResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.user = User.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateUserResponse {
+    return {
+      user: isSet(object.user) ? User.fromJSON(object.user) : undefined,
+      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateUserResponse): unknown {
+    const obj: any = {};
+    if (message.user !== undefined) {
+      obj.user = User.toJSON(message.user);
+    }
+    if (message.usage !== undefined) {
+      obj.usage = EmbeddingUsage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateUserResponse>): UpdateUserResponse {
+    return UpdateUserResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateUserResponse>): UpdateUserResponse {
+    const message = createBaseUpdateUserResponse();
+    message.user = (object.user !== undefined && object.user !== null) ? User.fromPartial(object.user) : undefined;
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? EmbeddingUsage.fromPartial(object.usage)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseImportUsersRequest(): ImportUsersRequest {
+  return { catalog: "", users: [], validateOnly: false };
+}
+
+export const ImportUsersRequest: MessageFns<ImportUsersRequest> = {
+  encode(message: ImportUsersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    for (const v of message.users) {
+      User.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(24).bool(message.validateOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportUsersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportUsersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.users.push(User.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.validateOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportUsersRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      users: globalThis.Array.isArray(object?.users) ? object.users.map((e: any) => User.fromJSON(e)) : [],
+      validateOnly: isSet(object.validateOnly)
+        ? globalThis.Boolean(object.validateOnly)
+        : isSet(object.validate_only)
+        ? globalThis.Boolean(object.validate_only)
+        : false,
+    };
+  },
+
+  toJSON(message: ImportUsersRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.users?.length) {
+      obj.users = message.users.map((e) => User.toJSON(e));
+    }
+    if (message.validateOnly !== false) {
+      obj.validateOnly = message.validateOnly;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportUsersRequest>): ImportUsersRequest {
+    return ImportUsersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportUsersRequest>): ImportUsersRequest {
+    const message = createBaseImportUsersRequest();
+    message.catalog = object.catalog ?? "";
+    message.users = object.users?.map((e) => User.fromPartial(e)) || [];
+    message.validateOnly = object.validateOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseImportUsersResponse(): ImportUsersResponse {
+  return { results: [], usage: undefined };
+}
+
+export const ImportUsersResponse: MessageFns<ImportUsersResponse> = {
+  encode(message: ImportUsersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      UserResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.usage !== undefined) {
+      EmbeddingUsage.encode(message.usage, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportUsersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportUsersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(UserResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.usage = EmbeddingUsage.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportUsersResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results) ? object.results.map((e: any) => UserResult.fromJSON(e)) : [],
+      usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+    };
+  },
+
+  toJSON(message: ImportUsersResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => UserResult.toJSON(e));
+    }
+    if (message.usage !== undefined) {
+      obj.usage = EmbeddingUsage.toJSON(message.usage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportUsersResponse>): ImportUsersResponse {
+    return ImportUsersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportUsersResponse>): ImportUsersResponse {
+    const message = createBaseImportUsersResponse();
+    message.results = object.results?.map((e) => UserResult.fromPartial(e)) || [];
+    message.usage = (object.usage !== undefined && object.usage !== null)
+      ? EmbeddingUsage.fromPartial(object.usage)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseGetUserRequest(): GetUserRequest {
-  return { catalog: "", userId: "" };
+  return { catalog: "", userId: "", minSequence: "0" };
 }
 
 export const GetUserRequest: MessageFns<GetUserRequest> = {
@@ -1554,6 +3020,9 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
     }
     if (message.userId !== "") {
       writer.uint32(18).string(message.userId);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(24).int64(message.minSequence);
     }
     return writer;
   },
@@ -1587,6 +3056,14 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
             message.userId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1607,6 +3084,11 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
         : isSet(object.user_id)
         ? globalThis.String(object.user_id)
         : "",
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -1618,6 +3100,9 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
     if (message.userId !== "") {
       obj.userId = message.userId;
     }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
@@ -1628,6 +3113,7 @@ export const GetUserRequest: MessageFns<GetUserRequest> = {
     const message = createBaseGetUserRequest();
     message.catalog = object.catalog ?? "";
     message.userId = object.userId ?? "";
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
@@ -1699,8 +3185,246 @@ export const GetUserResponse: MessageFns<GetUserResponse> = {
   },
 };
 
+function createBaseListUsersRequest(): ListUsersRequest {
+  return { catalog: "", pageSize: 0, pageToken: "", minSequence: "0" };
+}
+
+export const ListUsersRequest: MessageFns<ListUsersRequest> = {
+  encode(message: ListUsersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(32).int64(message.minSequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListUsersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListUsersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListUsersRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
+  },
+
+  toJSON(message: ListUsersRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListUsersRequest>): ListUsersRequest {
+    return ListUsersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListUsersRequest>): ListUsersRequest {
+    const message = createBaseListUsersRequest();
+    message.catalog = object.catalog ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.minSequence = object.minSequence ?? "0";
+    return message;
+  },
+};
+
+function createBaseListUsersResponse(): ListUsersResponse {
+  return { users: [], nextPageToken: "", totalSize: "0" };
+}
+
+export const ListUsersResponse: MessageFns<ListUsersResponse> = {
+  encode(message: ListUsersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.users) {
+      User.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.totalSize !== "0") {
+      writer.uint32(24).int64(message.totalSize);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListUsersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListUsersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.users.push(User.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.totalSize = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListUsersResponse {
+    return {
+      users: globalThis.Array.isArray(object?.users) ? object.users.map((e: any) => User.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      totalSize: isSet(object.totalSize)
+        ? globalThis.String(object.totalSize)
+        : isSet(object.total_size)
+        ? globalThis.String(object.total_size)
+        : "0",
+    };
+  },
+
+  toJSON(message: ListUsersResponse): unknown {
+    const obj: any = {};
+    if (message.users?.length) {
+      obj.users = message.users.map((e) => User.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.totalSize !== "0") {
+      obj.totalSize = message.totalSize;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListUsersResponse>): ListUsersResponse {
+    return ListUsersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListUsersResponse>): ListUsersResponse {
+    const message = createBaseListUsersResponse();
+    message.users = object.users?.map((e) => User.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.totalSize = object.totalSize ?? "0";
+    return message;
+  },
+};
+
 function createBaseDeleteUserRequest(): DeleteUserRequest {
-  return { catalog: "", userId: "" };
+  return { catalog: "", userId: "", allowMissing: false };
 }
 
 export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
@@ -1710,6 +3434,9 @@ export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
     }
     if (message.userId !== "") {
       writer.uint32(18).string(message.userId);
+    }
+    if (message.allowMissing !== false) {
+      writer.uint32(24).bool(message.allowMissing);
     }
     return writer;
   },
@@ -1743,6 +3470,14 @@ export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
             message.userId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.allowMissing = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1763,6 +3498,11 @@ export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
         : isSet(object.user_id)
         ? globalThis.String(object.user_id)
         : "",
+      allowMissing: isSet(object.allowMissing)
+        ? globalThis.Boolean(object.allowMissing)
+        : isSet(object.allow_missing)
+        ? globalThis.Boolean(object.allow_missing)
+        : false,
     };
   },
 
@@ -1774,6 +3514,9 @@ export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
     if (message.userId !== "") {
       obj.userId = message.userId;
     }
+    if (message.allowMissing !== false) {
+      obj.allowMissing = message.allowMissing;
+    }
     return obj;
   },
 
@@ -1784,16 +3527,20 @@ export const DeleteUserRequest: MessageFns<DeleteUserRequest> = {
     const message = createBaseDeleteUserRequest();
     message.catalog = object.catalog ?? "";
     message.userId = object.userId ?? "";
+    message.allowMissing = object.allowMissing ?? false;
     return message;
   },
 };
 
 function createBaseDeleteUserResponse(): DeleteUserResponse {
-  return {};
+  return { sequence: "0" };
 }
 
 export const DeleteUserResponse: MessageFns<DeleteUserResponse> = {
-  encode(_: DeleteUserResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: DeleteUserResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== "0") {
+      writer.uint32(8).int64(message.sequence);
+    }
     return writer;
   },
 
@@ -1810,6 +3557,14 @@ export const DeleteUserResponse: MessageFns<DeleteUserResponse> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1822,20 +3577,24 @@ export const DeleteUserResponse: MessageFns<DeleteUserResponse> = {
     }
   },
 
-  fromJSON(_: any): DeleteUserResponse {
-    return {};
+  fromJSON(object: any): DeleteUserResponse {
+    return { sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0" };
   },
 
-  toJSON(_: DeleteUserResponse): unknown {
+  toJSON(message: DeleteUserResponse): unknown {
     const obj: any = {};
+    if (message.sequence !== "0") {
+      obj.sequence = message.sequence;
+    }
     return obj;
   },
 
   create(base?: DeepPartial<DeleteUserResponse>): DeleteUserResponse {
     return DeleteUserResponse.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<DeleteUserResponse>): DeleteUserResponse {
+  fromPartial(object: DeepPartial<DeleteUserResponse>): DeleteUserResponse {
     const message = createBaseDeleteUserResponse();
+    message.sequence = object.sequence ?? "0";
     return message;
   },
 };
@@ -1853,10 +3612,10 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     minScore: undefined,
     diversity: 0,
     maxSimilarity: undefined,
-    view: 0,
-    minSequence: "0",
-    exact: false,
     explain: false,
+    view: 0,
+    exact: false,
+    minSequence: "0",
   };
 }
 
@@ -1895,17 +3654,17 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.maxSimilarity !== undefined) {
       writer.uint32(93).float(message.maxSimilarity);
     }
-    if (message.view !== 0) {
-      writer.uint32(96).int32(message.view);
+    if (message.explain !== false) {
+      writer.uint32(96).bool(message.explain);
     }
-    if (message.minSequence !== "0") {
-      writer.uint32(104).int64(message.minSequence);
+    if (message.view !== 0) {
+      writer.uint32(104).int32(message.view);
     }
     if (message.exact !== false) {
       writer.uint32(112).bool(message.exact);
     }
-    if (message.explain !== false) {
-      writer.uint32(120).bool(message.explain);
+    if (message.minSequence !== "0") {
+      writer.uint32(120).int64(message.minSequence);
     }
     return writer;
   },
@@ -2016,7 +3775,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
               break;
             }
 
-            message.view = reader.int32() as any;
+            message.explain = reader.bool();
             continue;
           }
           case 13: {
@@ -2024,7 +3783,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
               break;
             }
 
-            message.minSequence = reader.int64().toString();
+            message.view = reader.int32() as any;
             continue;
           }
           case 14: {
@@ -2040,7 +3799,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
               break;
             }
 
-            message.explain = reader.bool();
+            message.minSequence = reader.int64().toString();
             continue;
           }
         }
@@ -2088,14 +3847,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         : isSet(object.max_similarity)
         ? globalThis.Number(object.max_similarity)
         : undefined,
+      explain: isSet(object.explain) ? globalThis.Boolean(object.explain) : false,
       view: isSet(object.view) ? itemViewFromJSON(object.view) : 0,
+      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
       minSequence: isSet(object.minSequence)
         ? globalThis.String(object.minSequence)
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
-      exact: isSet(object.exact) ? globalThis.Boolean(object.exact) : false,
-      explain: isSet(object.explain) ? globalThis.Boolean(object.explain) : false,
     };
   },
 
@@ -2134,17 +3893,17 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.maxSimilarity !== undefined) {
       obj.maxSimilarity = floatToJson(message.maxSimilarity);
     }
+    if (message.explain !== false) {
+      obj.explain = message.explain;
+    }
     if (message.view !== 0) {
       obj.view = itemViewToJSON(message.view);
-    }
-    if (message.minSequence !== "0") {
-      obj.minSequence = message.minSequence;
     }
     if (message.exact !== false) {
       obj.exact = message.exact;
     }
-    if (message.explain !== false) {
-      obj.explain = message.explain;
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
     }
     return obj;
   },
@@ -2169,10 +3928,10 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     message.minScore = object.minScore ?? undefined;
     message.diversity = object.diversity ?? 0;
     message.maxSimilarity = object.maxSimilarity ?? undefined;
-    message.view = object.view ?? 0;
-    message.minSequence = object.minSequence ?? "0";
-    message.exact = object.exact ?? false;
     message.explain = object.explain ?? false;
+    message.view = object.view ?? 0;
+    message.exact = object.exact ?? false;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
@@ -2493,7 +4252,7 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
 };
 
 function createBaseRecommendation(): Recommendation {
-  return { itemId: "", score: 0, reasons: [], item: undefined };
+  return { itemId: "", score: 0, explanations: [], item: undefined };
 }
 
 export const Recommendation: MessageFns<Recommendation> = {
@@ -2504,8 +4263,8 @@ export const Recommendation: MessageFns<Recommendation> = {
     if (message.score !== 0) {
       writer.uint32(21).float(message.score);
     }
-    for (const v of message.reasons) {
-      Reason.encode(v!, writer.uint32(26).fork()).join();
+    for (const v of message.explanations) {
+      Explanation.encode(v!, writer.uint32(26).fork()).join();
     }
     if (message.item !== undefined) {
       Item.encode(message.item, writer.uint32(34).fork()).join();
@@ -2547,7 +4306,7 @@ export const Recommendation: MessageFns<Recommendation> = {
               break;
             }
 
-            message.reasons.push(Reason.decode(reader, reader.uint32()));
+            message.explanations.push(Explanation.decode(reader, reader.uint32()));
             continue;
           }
           case 4: {
@@ -2578,7 +4337,9 @@ export const Recommendation: MessageFns<Recommendation> = {
         ? globalThis.String(object.item_id)
         : "",
       score: isSet(object.score) ? globalThis.Number(object.score) : 0,
-      reasons: globalThis.Array.isArray(object?.reasons) ? object.reasons.map((e: any) => Reason.fromJSON(e)) : [],
+      explanations: globalThis.Array.isArray(object?.explanations)
+        ? object.explanations.map((e: any) => Explanation.fromJSON(e))
+        : [],
       item: isSet(object.item) ? Item.fromJSON(object.item) : undefined,
     };
   },
@@ -2591,8 +4352,8 @@ export const Recommendation: MessageFns<Recommendation> = {
     if (message.score !== 0) {
       obj.score = floatToJson(message.score);
     }
-    if (message.reasons?.length) {
-      obj.reasons = message.reasons.map((e) => Reason.toJSON(e));
+    if (message.explanations?.length) {
+      obj.explanations = message.explanations.map((e) => Explanation.toJSON(e));
     }
     if (message.item !== undefined) {
       obj.item = Item.toJSON(message.item);
@@ -2607,23 +4368,23 @@ export const Recommendation: MessageFns<Recommendation> = {
     const message = createBaseRecommendation();
     message.itemId = object.itemId ?? "";
     message.score = object.score ?? 0;
-    message.reasons = object.reasons?.map((e) => Reason.fromPartial(e)) || [];
+    message.explanations = object.explanations?.map((e) => Explanation.fromPartial(e)) || [];
     message.item = (object.item !== undefined && object.item !== null) ? Item.fromPartial(object.item) : undefined;
     return message;
   },
 };
 
-function createBaseReason(): Reason {
-  return { itemId: undefined, preferenceText: undefined, similarity: 0 };
+function createBaseExplanation(): Explanation {
+  return { itemId: undefined, text: undefined, similarity: 0 };
 }
 
-export const Reason: MessageFns<Reason> = {
-  encode(message: Reason, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const Explanation: MessageFns<Explanation> = {
+  encode(message: Explanation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.itemId !== undefined) {
       writer.uint32(10).string(message.itemId);
     }
-    if (message.preferenceText !== undefined) {
-      writer.uint32(18).string(message.preferenceText);
+    if (message.text !== undefined) {
+      writer.uint32(18).string(message.text);
     }
     if (message.similarity !== 0) {
       writer.uint32(29).float(message.similarity);
@@ -2631,7 +4392,7 @@ export const Reason: MessageFns<Reason> = {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Reason {
+  decode(input: BinaryReader | Uint8Array, length?: number): Explanation {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2640,7 +4401,7 @@ export const Reason: MessageFns<Reason> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseReason();
+      const message = createBaseExplanation();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2657,7 +4418,7 @@ export const Reason: MessageFns<Reason> = {
               break;
             }
 
-            message.preferenceText = reader.string();
+            message.text = reader.string();
             continue;
           }
           case 3: {
@@ -2680,29 +4441,25 @@ export const Reason: MessageFns<Reason> = {
     }
   },
 
-  fromJSON(object: any): Reason {
+  fromJSON(object: any): Explanation {
     return {
       itemId: isSet(object.itemId)
         ? globalThis.String(object.itemId)
         : isSet(object.item_id)
         ? globalThis.String(object.item_id)
         : undefined,
-      preferenceText: isSet(object.preferenceText)
-        ? globalThis.String(object.preferenceText)
-        : isSet(object.preference_text)
-        ? globalThis.String(object.preference_text)
-        : undefined,
+      text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       similarity: isSet(object.similarity) ? globalThis.Number(object.similarity) : 0,
     };
   },
 
-  toJSON(message: Reason): unknown {
+  toJSON(message: Explanation): unknown {
     const obj: any = {};
     if (message.itemId !== undefined) {
       obj.itemId = message.itemId;
     }
-    if (message.preferenceText !== undefined) {
-      obj.preferenceText = message.preferenceText;
+    if (message.text !== undefined) {
+      obj.text = message.text;
     }
     if (message.similarity !== 0) {
       obj.similarity = floatToJson(message.similarity);
@@ -2710,33 +4467,49 @@ export const Reason: MessageFns<Reason> = {
     return obj;
   },
 
-  create(base?: DeepPartial<Reason>): Reason {
-    return Reason.fromPartial(base ?? {});
+  create(base?: DeepPartial<Explanation>): Explanation {
+    return Explanation.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Reason>): Reason {
-    const message = createBaseReason();
+  fromPartial(object: DeepPartial<Explanation>): Explanation {
+    const message = createBaseExplanation();
     message.itemId = object.itemId ?? undefined;
-    message.preferenceText = object.preferenceText ?? undefined;
+    message.text = object.text ?? undefined;
     message.similarity = object.similarity ?? 0;
     return message;
   },
 };
 
 /**
- * Texts in, recommendations out.
+ * Stores items and users, and recommends items.
  *
- * Every request names a catalog: 1 to 63 characters of `[a-z0-9_-]`, starting with a letter or digit
- * (INVALID_ARGUMENT otherwise); empty means `default`; NOT_FOUND if there is no such catalog.
- * A request message is at most 16 MiB (INVALID_ARGUMENT).
+ * Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
+ * starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
+ * with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
  *
- * A reply of OK to a write means that it is on disk, and that recommendations asked for afterwards
- * see it. An error means that nothing was stored. All writes share one growing sequence of numbers.
+ * Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
+ * write that fails has changed nothing, except where a method says otherwise. After a broken
+ * connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
+ * a server share one increasing series of sequence numbers, and a write returns its own. To read it
+ * from another process over the same data, pass that number as min_sequence.
  *
- * Errors carry google.rpc.ErrorInfo (domain `akin`), google.rpc.BadRequest with every field at
- * fault, and google.rpc.RetryInfo where trying again helps. Any call may fail with UNAVAILABLE while
- * the service starts or stops, and with RESOURCE_EXHAUSTED while it has too much to do. Where the
- * server knows its callers by keys, a call without a known one ends with UNAUTHENTICATED, and one
- * that the key is not good for with PERMISSION_DENIED.
+ * Messages: a request or response message has at most 16 MiB. A larger request fails with
+ * INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
+ * your client to accept responses of that size, because the default of gRPC is 4 MiB.
+ *
+ * Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
+ * comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
+ * comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
+ * error carries google.rpc.RetryInfo.
+ *
+ * Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
+ * disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
+ * (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+ * database is damaged (STORE_CORRUPTED).
+ *
+ * Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
+ * (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
+ * other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
+ * `read`, and all others need the scope `write`.
  */
 export type RecommenderServiceDefinition = typeof RecommenderServiceDefinition;
 export const RecommenderServiceDefinition = {
@@ -2744,13 +4517,14 @@ export const RecommenderServiceDefinition = {
   fullName: "akin.v1.RecommenderService",
   methods: {
     /**
-     * Stores an item, replacing the one with the same id.
+     * Stores an item. It replaces the item with the same id, or creates the item.
      *
-     * If the text cannot be embedded for now, the item is stored as PENDING and embedded as soon as
-     * possible; until then recommendations go by the text it had before, if any. With require_indexed
-     * the call fails instead: UNAVAILABLE (EMBEDDING_UNAVAILABLE), or FAILED_PRECONDITION
-     * (EMBEDDING_REJECTED, BUDGET_SPENT). ABORTED (SEQUENCE_MISMATCH) if expected_sequence is not the
-     * item's.
+     * If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
+     * background. Until then recommendations use the previous text of the item, if it had one. With
+     * require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
+     * FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
+     * the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+     * expected_sequence.
      */
     upsertItem: {
       name: "UpsertItem",
@@ -2761,8 +4535,30 @@ export const RecommenderServiceDefinition = {
       options: {},
     },
     /**
-     * Stores many items: one reply for each request message, in order. One bad item fails alone, in
-     * its ItemResult. Send several messages ahead of their replies for speed.
+     * Changes some fields of an item. The fields outside of the update mask keep their values, and
+     * concurrent updates of different fields do not overwrite each other. Every successful call is a
+     * write with a sequence number of its own, even if it changes no value.
+     *
+     * Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
+     * known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
+     * text in the mask the item keeps its state, and nothing is embedded.
+     *
+     * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
+     * create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
+     * expected_sequence.
+     */
+    updateItem: {
+      name: "UpdateItem",
+      requestType: UpdateItemRequest as typeof UpdateItemRequest,
+      requestStream: false,
+      responseType: UpdateItemResponse as typeof UpdateItemResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Stores many items, each like UpsertItem does. Each request message gets one response message,
+     * in order. An invalid item does not affect the others; its ItemResult contains the error. For
+     * speed, send several messages before you read their responses.
      */
     importItems: {
       name: "ImportItems",
@@ -2772,7 +4568,7 @@ export const RecommenderServiceDefinition = {
       responseStream: true,
       options: {},
     },
-    /** Returns one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none. */
+    /** Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist. */
     getItem: {
       name: "GetItem",
       requestType: GetItemRequest as typeof GetItemRequest,
@@ -2781,16 +4577,19 @@ export const RecommenderServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Deletes one item. NOT_FOUND (ITEM_NOT_FOUND) if there is none, unless allow_missing is set. */
-    deleteItem: {
-      name: "DeleteItem",
-      requestType: DeleteItemRequest as typeof DeleteItemRequest,
+    /**
+     * Gets many items by their ids. Ids without an item are listed in the response and are not an
+     * error.
+     */
+    batchGetItems: {
+      name: "BatchGetItems",
+      requestType: BatchGetItemsRequest as typeof BatchGetItemsRequest,
       requestStream: false,
-      responseType: DeleteItemResponse as typeof DeleteItemResponse,
+      responseType: BatchGetItemsResponse as typeof BatchGetItemsResponse,
       responseStream: false,
       options: {},
     },
-    /** Lists items by ascending id, a page at a time. */
+    /** Lists the items of a catalog by ascending id, page by page. */
     listItems: {
       name: "ListItems",
       requestType: ListItemsRequest as typeof ListItemsRequest,
@@ -2800,9 +4599,41 @@ export const RecommenderServiceDefinition = {
       options: {},
     },
     /**
-     * Stores a user, replacing the one with the same id. UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
-     * preference cannot be embedded for now, FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-     * if the operator must do something about it first.
+     * Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
+     * unless allow_missing is set.
+     */
+    deleteItem: {
+      name: "DeleteItem",
+      requestType: DeleteItemRequest as typeof DeleteItemRequest,
+      requestStream: false,
+      responseType: DeleteItemResponse as typeof DeleteItemResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Deletes many items, by their ids or by a filter. Ids without an item are ignored.
+     *
+     * A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
+     * the items that match when it starts, except items that are written during the call. It deletes
+     * them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
+     * again to delete the rest.
+     */
+    batchDeleteItems: {
+      name: "BatchDeleteItems",
+      requestType: BatchDeleteItemsRequest as typeof BatchDeleteItemsRequest,
+      requestStream: false,
+      responseType: BatchDeleteItemsResponse as typeof BatchDeleteItemsResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Stores a user. It replaces the user with the same id, or creates the user.
+     *
+     * The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
+     * preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
+     * if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
+     * a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+     * expected_sequence.
      */
     upsertUser: {
       name: "UpsertUser",
@@ -2812,7 +4643,39 @@ export const RecommenderServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Returns one user. NOT_FOUND (USER_NOT_FOUND) if there is none. */
+    /**
+     * Changes some fields of a user. The fields outside of the update mask keep their values. Every
+     * successful call is a write with a sequence number of its own, even if it changes no value.
+     *
+     * Only preferences in the mask are embedded, and the call then fails like UpsertUser if that is
+     * not possible. Unchanged preferences cost nothing, because their vectors are known.
+     *
+     * The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist; use UpsertUser to
+     * create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+     * expected_sequence.
+     */
+    updateUser: {
+      name: "UpdateUser",
+      requestType: UpdateUserRequest as typeof UpdateUserRequest,
+      requestStream: false,
+      responseType: UpdateUserResponse as typeof UpdateUserResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Stores many users, each like UpsertUser does. Each request message gets one response message,
+     * in order. An invalid user does not affect the others; its UserResult contains the error. For
+     * speed, send several messages before you read their responses.
+     */
+    importUsers: {
+      name: "ImportUsers",
+      requestType: ImportUsersRequest as typeof ImportUsersRequest,
+      requestStream: true,
+      responseType: ImportUsersResponse as typeof ImportUsersResponse,
+      responseStream: true,
+      options: {},
+    },
+    /** Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist. */
     getUser: {
       name: "GetUser",
       requestType: GetUserRequest as typeof GetUserRequest,
@@ -2821,7 +4684,19 @@ export const RecommenderServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Deletes one user. NOT_FOUND (USER_NOT_FOUND) if there is none. */
+    /** Lists the users of a catalog by ascending id, page by page. */
+    listUsers: {
+      name: "ListUsers",
+      requestType: ListUsersRequest as typeof ListUsersRequest,
+      requestStream: false,
+      responseType: ListUsersResponse as typeof ListUsersResponse,
+      responseStream: false,
+      options: {},
+    },
+    /**
+     * Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
+     * unless allow_missing is set.
+     */
     deleteUser: {
       name: "DeleteUser",
       requestType: DeleteUserRequest as typeof DeleteUserRequest,
@@ -2831,11 +4706,13 @@ export const RecommenderServiceDefinition = {
       options: {},
     },
     /**
-     * Returns the items most similar to an item, a text, examples or a user's tastes, best first.
+     * Recommends the items that are most similar to an item, a user, a text or examples, best first.
      *
-     * NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. UNAVAILABLE
-     * (EMBEDDING_UNAVAILABLE) if a text cannot be embedded for now, FAILED_PRECONDITION
-     * (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator must do something about it first.
+     * The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
+     * fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
+     * pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
+     * BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
+     * model rejects a text.
      */
     recommendSimilar: {
       name: "RecommendSimilar",

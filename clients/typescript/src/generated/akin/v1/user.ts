@@ -5,50 +5,93 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
-/** Someone to recommend to: tastes in words, and items they liked. */
+/** Someone to recommend items to, described by preferences in words and by the items they liked. */
 export interface User {
   /**
-   * The caller's name for the user. Unique within its catalog, 1 to 256 bytes of UTF-8, no control
-   * characters. INVALID_ARGUMENT otherwise.
+   * Required. The id of the user, chosen by the caller and unique within the catalog. It must be 1
+   * to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+   * INVALID_ARGUMENT.
    */
   userId: string;
-  /** Tastes in words. At most 100, and 8 MiB of text in all. INVALID_ARGUMENT otherwise. */
+  /**
+   * The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
+   */
   preferences: Preference[];
   /**
-   * Items the user liked, oldest first. They need not exist yet, and never come back as
-   * recommendations to this user. At most 10,000, each id once. INVALID_ARGUMENT otherwise. 256
-   * less the number of preferences count when items are ranked: the heaviest, of those the latest.
-   * Of those that count, the oldest has a quarter of the weight of the latest.
+   * The items that the user liked, oldest first. They do not have to exist yet, and they are never
+   * recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
+   * fails with INVALID_ARGUMENT. Default: no liked items.
+   *
+   * A recommendation uses at most 256 preferences and liked items: all preferences, and then the
+   * liked items with the largest absolute weights, the latest first among equal weights. The
+   * weights of those items decline with age, down to a quarter for the oldest.
    */
   likedItems: LikedItem[];
-  /** When the user was last written. Output only: ignored in requests. */
+  /**
+   * Output only. The sequence number of the write that stored this version of the user. Requests
+   * that set it are accepted, and the value is ignored.
+   */
+  sequence: string;
+  /**
+   * Output only. The time at which this version of the user was written. Requests that set it are
+   * accepted, and the value is ignored.
+   */
   updateTime?: Date | undefined;
 }
 
-/** One taste in words. */
+/** One preference of a user in words. */
 export interface Preference {
-  /** What the user likes or dislikes. 1 byte to 1 MiB of UTF-8, not blank. INVALID_ARGUMENT otherwise. */
+  /**
+   * Required. The text that describes what the user likes or dislikes. It must be 1 byte to 1 MiB
+   * of UTF-8 and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
+   */
   text: string;
   /**
-   * How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-   * Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+   * The weight relative to the other preferences and liked items of the user. A negative weight is
+   * a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+   * Default: 1.
    */
   weight: number;
 }
 
-/** One item the user liked. */
+/** One item that a user liked. */
 export interface LikedItem {
-  /** The item's id. 1 to 256 bytes of UTF-8, no control characters. INVALID_ARGUMENT otherwise. */
+  /**
+   * Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
+   * Otherwise the call fails with INVALID_ARGUMENT.
+   */
   itemId: string;
   /**
-   * How much it counts against the user's other tastes; negative is a dislike. 0 means 1.0.
-   * Between -1000 and 1000. INVALID_ARGUMENT otherwise.
+   * The weight relative to the other preferences and liked items of the user. A negative weight is
+   * a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
+   * Default: 1.
    */
   weight: number;
+}
+
+/** The outcome for one user of an import. */
+export interface UserResult {
+  /** The user_id of the request, cut to 256 characters. */
+  userId: string;
+  /** The sequence number of the write. 0 if the user was not stored. */
+  sequence: string;
+  /**
+   * The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
+   * validate_only is set and the user is valid.
+   */
+  code: number;
+  /** The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0. */
+  reason: string;
+  /**
+   * The explanation of the error for people, which names every invalid field. Its wording can
+   * change. Empty if code is 0.
+   */
+  message: string;
 }
 
 function createBaseUser(): User {
-  return { userId: "", preferences: [], likedItems: [], updateTime: undefined };
+  return { userId: "", preferences: [], likedItems: [], sequence: "0", updateTime: undefined };
 }
 
 export const User: MessageFns<User> = {
@@ -62,8 +105,11 @@ export const User: MessageFns<User> = {
     for (const v of message.likedItems) {
       LikedItem.encode(v!, writer.uint32(26).fork()).join();
     }
+    if (message.sequence !== "0") {
+      writer.uint32(32).int64(message.sequence);
+    }
     if (message.updateTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.updateTime), writer.uint32(34).fork()).join();
+      Timestamp.encode(toTimestamp(message.updateTime), writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -106,7 +152,15 @@ export const User: MessageFns<User> = {
             continue;
           }
           case 4: {
-            if (tag !== 34) {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sequence = reader.int64().toString();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
               break;
             }
 
@@ -140,6 +194,7 @@ export const User: MessageFns<User> = {
         : globalThis.Array.isArray(object?.liked_items)
         ? object.liked_items.map((e: any) => LikedItem.fromJSON(e))
         : [],
+      sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
       updateTime: isSet(object.updateTime)
         ? fromJsonTimestamp(object.updateTime)
         : isSet(object.update_time)
@@ -159,6 +214,9 @@ export const User: MessageFns<User> = {
     if (message.likedItems?.length) {
       obj.likedItems = message.likedItems.map((e) => LikedItem.toJSON(e));
     }
+    if (message.sequence !== "0") {
+      obj.sequence = message.sequence;
+    }
     if (message.updateTime !== undefined) {
       obj.updateTime = message.updateTime.toISOString();
     }
@@ -173,6 +231,7 @@ export const User: MessageFns<User> = {
     message.userId = object.userId ?? "";
     message.preferences = object.preferences?.map((e) => Preference.fromPartial(e)) || [];
     message.likedItems = object.likedItems?.map((e) => LikedItem.fromPartial(e)) || [];
+    message.sequence = object.sequence ?? "0";
     message.updateTime = object.updateTime ?? undefined;
     return message;
   },
@@ -348,6 +407,143 @@ export const LikedItem: MessageFns<LikedItem> = {
     const message = createBaseLikedItem();
     message.itemId = object.itemId ?? "";
     message.weight = object.weight ?? 0;
+    return message;
+  },
+};
+
+function createBaseUserResult(): UserResult {
+  return { userId: "", sequence: "0", code: 0, reason: "", message: "" };
+}
+
+export const UserResult: MessageFns<UserResult> = {
+  encode(message: UserResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    if (message.sequence !== "0") {
+      writer.uint32(16).int64(message.sequence);
+    }
+    if (message.code !== 0) {
+      writer.uint32(24).int32(message.code);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(42).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UserResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUserResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = reader.int64().toString();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.code = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UserResult {
+    return {
+      userId: isSet(object.userId)
+        ? globalThis.String(object.userId)
+        : isSet(object.user_id)
+        ? globalThis.String(object.user_id)
+        : "",
+      sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
+      code: isSet(object.code) ? globalThis.Number(object.code) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: UserResult): unknown {
+    const obj: any = {};
+    if (message.userId !== "") {
+      obj.userId = message.userId;
+    }
+    if (message.sequence !== "0") {
+      obj.sequence = message.sequence;
+    }
+    if (message.code !== 0) {
+      obj.code = Math.round(message.code);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UserResult>): UserResult {
+    return UserResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UserResult>): UserResult {
+    const message = createBaseUserResult();
+    message.userId = object.userId ?? "";
+    message.sequence = object.sequence ?? "0";
+    message.code = object.code ?? 0;
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
     return message;
   },
 };

@@ -1,0 +1,58 @@
+"""Imports: requests are prepared ahead while earlier ones are stored, and answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+# Requests of one import that are prepared while an earlier one is stored.
+PREPARED_AHEAD = 2
+
+Request = TypeVar("Request")
+Prepared = TypeVar("Prepared")
+Response = TypeVar("Response")
+
+
+async def run_import(
+    requests: AsyncIterator[Request],
+    prepare: Callable[[Request], Awaitable[Prepared]],
+    store: Callable[[Prepared], Awaitable[Response]],
+) -> AsyncIterator[Response]:
+    """Yield the response to each request, in order.
+
+    Args:
+        requests: the stream of requests.
+        prepare: validates and embeds a request; several run at the same time.
+        store: stores a prepared request; runs one at a time, in the order of the requests.
+
+    Raises:
+        AkinError: the first failure of `prepare` or `store`; earlier requests are stored.
+    """
+    reading: asyncio.Task[Request | None] | None = asyncio.create_task(_read_next(requests))
+    preparing: deque[asyncio.Task[Prepared]] = deque()
+    try:
+        while reading is not None or preparing:
+            waiting: set[asyncio.Task[Any]] = set(list(preparing)[:1])
+            if reading is not None and len(preparing) <= PREPARED_AHEAD:
+                waiting.add(reading)
+            finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if reading is not None and reading in finished:
+                request = reading.result()
+                reading = None
+                if request is not None:
+                    preparing.append(asyncio.ensure_future(prepare(request)))
+                    reading = asyncio.create_task(_read_next(requests))
+            else:
+                yield await store(await preparing.popleft())
+    finally:
+        tasks = [task for task in (reading, *preparing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _read_next(requests: AsyncIterator[Request]) -> Request | None:
+    """Return the next request; None at the end of the stream."""
+    return await anext(requests, None)

@@ -1,0 +1,103 @@
+"""Between the messages of recommendations and domain values."""
+
+from __future__ import annotations
+
+from akin.v1 import recommender_service_pb2 as pb
+
+from service import errors
+from service.api.messages.fields import check_read, read_full_view, usage_message
+from service.api.messages.filters import read_optional_filter
+from service.api.messages.items import item_message
+from service.domain import limits
+from service.domain.recommendations import (
+    Example,
+    ExamplesSource,
+    Explanation,
+    ItemSource,
+    Query,
+    Recommendations,
+    Source,
+    TextSource,
+    UserSource,
+)
+from service.domain.validation import query_violations
+
+
+def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
+    """Return the query.
+
+    Of lists that are too long, one entry too many is read, so that validation reports it.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    violations = [*check_read(request)]
+    query = Query(
+        source=_read_source(request),
+        limit=request.limit or limits.RECOMMENDATIONS_DEFAULT,
+        exclude_item_ids=tuple(request.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
+        min_score=request.min_score if request.HasField("min_score") else None,
+        full=read_full_view(request.view, violations),
+        exact=request.exact,
+        filter=read_optional_filter(request),
+        diversity=request.diversity,
+        max_similarity=request.max_similarity if request.HasField("max_similarity") else None,
+        explain=request.explain,
+    )
+    violations += query_violations(query)
+    errors.raise_if_invalid(violations)
+    return query
+
+
+def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarResponse:
+    """Return the response to a query."""
+    message = pb.RecommendSimilarResponse(
+        missing_item_ids=answer.missing_item_ids,
+        sequence=answer.sequence,
+    )
+    if answer.usage.text_count:
+        message.usage.CopyFrom(usage_message(answer.usage))
+    add = message.recommendations.add
+    for recommendation in answer.recommendations:
+        added = add(item_id=recommendation.item_id, score=recommendation.score)
+        if recommendation.item is not None:
+            added.item.CopyFrom(item_message(recommendation.item))
+        if recommendation.explanations:
+            added.explanations.extend(map(_explanation_message, recommendation.explanations))
+    return message
+
+
+def _read_source(request: pb.RecommendSimilarRequest) -> Source | None:
+    match request.WhichOneof("source"):
+        case "item_id":
+            return ItemSource(request.item_id)
+        case "user_id":
+            return UserSource(request.user_id)
+        case "text":
+            return TextSource(request.text)
+        case "examples":
+            return ExamplesSource(
+                tuple(map(_read_example, request.examples.positive[: limits.EXAMPLES + 1])),
+                tuple(map(_read_example, request.examples.negative[: limits.EXAMPLES + 1])),
+            )
+        case _:
+            return None
+
+
+def _read_example(message: pb.Example) -> Example:
+    weight = message.weight or 1.0
+    match message.WhichOneof("example"):
+        case "item_id":
+            return Example(ItemSource(message.item_id), weight)
+        case "text":
+            return Example(TextSource(message.text), weight)
+    return Example(None, weight)
+
+
+def _explanation_message(reason: Explanation) -> pb.Explanation:
+    message = pb.Explanation(similarity=reason.similarity)
+    if isinstance(reason.source, ItemSource):
+        message.item_id = reason.source.item_id
+    else:
+        message.text = reason.source.text
+    return message

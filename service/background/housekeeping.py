@@ -1,0 +1,82 @@
+"""Loops that keep a process up to date and clean when nobody calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from service import errors
+from service.catalog.open_catalogs import OpenCatalogs
+from service.domain.stats import CatalogStats
+from service.storage.database import Database
+from service.storage.stores import Stores
+
+# Items that expire are hidden at once; their rows are deleted at this interval.
+CLEANING_SECONDS = 30.0
+
+# Expired items that are deleted in one transaction, so that other writes do not wait long.
+EXPIRED_ITEMS_AT_ONCE = 1_000
+
+# The interval of metrics and of the embedding health check.
+REPORT_SECONDS = 2.0
+
+# The longest delay before a process sees the writes of another one.
+REFRESH_SECONDS = 0.05
+
+
+class EmbeddingHealth(Protocol):
+    """Reports whether texts can be embedded."""
+
+    async def __call__(self, *, healthy: bool) -> None:
+        """Report it."""
+
+
+async def clean(stores: Stores) -> None:
+    """Delete expired items and the rows of dropped generations, until cancelled."""
+    while True:
+        try:
+            while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).deleted_count:
+                pass
+            while await stores.removal.remove_rows():
+                pass
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("cleaning_failed", reason=exc.reason)
+        await asyncio.sleep(CLEANING_SECONDS)
+
+
+async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> None:
+    """Apply the writes of other processes over the same data, until cancelled."""
+    while True:
+        try:
+            before = database.last_sequence
+            if await database.refresh() > before:
+                await catalogs.update()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("refresh_failed", reason=exc.reason)
+        await asyncio.sleep(REFRESH_SECONDS)
+
+
+async def report_stats(
+    catalogs: OpenCatalogs,
+    show_stats: Callable[[list[CatalogStats]], None],
+    set_embedding_health: EmbeddingHealth,
+) -> None:
+    """Report the statistics of all catalogs, and whether texts can be embedded, until cancelled.
+
+    Args:
+        catalogs: the open catalogs.
+        show_stats: updates the metrics.
+        set_embedding_health: receives whether every catalog's provider answers.
+    """
+    while True:
+        try:
+            stats = await catalogs.read_stats()
+            show_stats(stats)
+            healthy = not any(catalog.embedding_error_reason for catalog in stats)
+            await set_embedding_health(healthy=healthy)
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("report_failed", reason=exc.reason)
+        await asyncio.sleep(REPORT_SECONDS)

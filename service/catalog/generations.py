@@ -1,0 +1,142 @@
+"""The generations of a catalog in this process: where writes are embedded, and when they show."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from service import errors
+from service.domain.generations import Generation
+from service.domain.spaces import VectorStorage
+from service.domain.usage import EmbeddingUsage
+from service.domain.vectors import Chunk
+from service.embedding.text_embedder import TextEmbedder, TextVectors
+from service.index.follower import Follower
+
+# Longest wait of a write for its vectors in a generation that does not serve; without them, the
+# item is pending in that generation.
+OTHER_GENERATION_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationWriter:
+    """A generation that texts are embedded for, and the price of a token in US dollars."""
+
+    generation: Generation
+    text_embedder: TextEmbedder
+    usd_per_token: Callable[[], Awaitable[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenGeneration(GenerationWriter):
+    """A generation that a follower keeps current, so that it can serve."""
+
+    follower: Follower
+    storage: VectorStorage
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTexts:
+    """The vectors of texts in `generation`, which serves, and in others by their ids."""
+
+    generation: Generation
+    outcome: TextVectors
+    others: Mapping[int, TextVectors]
+
+    @property
+    def usage(self) -> EmbeddingUsage:
+        """The usage in all generations; a text counts once."""
+        outcomes = (self.outcome, *self.others.values())
+        return EmbeddingUsage(
+            self.outcome.usage.text_count,
+            self.outcome.usage.cached_text_count,
+            sum(outcome.usage.prompt_tokens for outcome in outcomes),
+            sum(outcome.usage.cost_usd for outcome in outcomes),
+        )
+
+    def other_chunks(self, text: str) -> dict[int, Sequence[Chunk]]:
+        """Return the chunks of a text in those other generations that have them, by id."""
+        return {
+            generation_id: outcome.chunks[text]
+            for generation_id, outcome in self.others.items()
+            if text in outcome.chunks
+        }
+
+
+@dataclass(slots=True)
+class WriteBarrier:
+    """Waits until a write shows in every generation that serves, or may at any moment.
+
+    It is the only part of a catalog that changes while calls use it: a write that began before a
+    switch must show in the generation that serves after it.
+    """
+
+    followers: tuple[Follower, ...] = field(default=())
+
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until every follower has applied a write.
+
+        Raises:
+            NotReady: the service shuts down first.
+        """
+        while lagging := [item for item in self.followers if item.sequence < sequence]:
+            await lagging[0].wait_for(sequence)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogGenerations:
+    """The serving generation, and the next or previous one if there is a re-embedding."""
+
+    serving: OpenGeneration
+    other: GenerationWriter | None
+    barrier: WriteBarrier
+
+    async def embed_documents(
+        self, texts: Collection[str], *, low_priority: bool = False
+    ) -> EmbeddedTexts:
+        """Return vectors for texts of items, in every generation.
+
+        Args:
+            texts: the texts.
+            low_priority: wait behind the texts of other calls.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+        """
+        return await self._embed(
+            lambda embedder: embedder.embed_documents(texts, low_priority=low_priority)
+        )
+
+    async def embed_queries(self, texts: Collection[str]) -> EmbeddedTexts:
+        """Return vectors for query texts and preferences, in every generation.
+
+        Raises:
+            Overloaded: the embedding queue is full.
+        """
+        return await self._embed(lambda embedder: embedder.embed_queries(texts))
+
+    async def _embed(
+        self, embed: Callable[[TextEmbedder], Awaitable[TextVectors]]
+    ) -> EmbeddedTexts:
+        serving, other = self.serving, self.other
+        if other is None:
+            outcome = await embed(serving.text_embedder)
+            return EmbeddedTexts(serving.generation, outcome, {})
+        embedding_other = asyncio.ensure_future(_embed_in_time(embed(other.text_embedder)))
+        try:
+            outcome = await embed(serving.text_embedder)
+            other_outcome = await embedding_other
+        finally:
+            embedding_other.cancel()
+        others = {other.generation.generation_id: other_outcome} if other_outcome else {}
+        return EmbeddedTexts(serving.generation, outcome, others)
+
+
+async def _embed_in_time(embedding: Awaitable[TextVectors]) -> TextVectors | None:
+    """Return the vectors if they come in time; otherwise the background task embeds the texts."""
+    try:
+        async with asyncio.timeout(OTHER_GENERATION_SECONDS):
+            return await embedding
+    except (TimeoutError, errors.AkinError):
+        return None

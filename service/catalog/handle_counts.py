@@ -1,0 +1,98 @@
+"""Counts the calls that use a handle, and the handles that use a generation.
+
+A generation that the store has dropped is closed when no handle uses it, so that a call which began
+before ends with the generation with which it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from service.catalog.factory import CatalogFactory
+from service.catalog.generations import GenerationWriter
+from service.catalog.handle import CatalogHandle
+from service.domain.generations import GenerationState
+from service.embedding.pool import Spawn
+
+
+@dataclass(slots=True)
+class TrackedGeneration:
+    """A generation with its tasks; `handles` counts the handles that use it."""
+
+    writer: GenerationWriter
+    state: GenerationState | None = None
+    has_caught_up: bool = False
+    handles: int = 0
+    is_dropped: bool = False
+    following: list[asyncio.Task[None]] = field(default_factory=list)
+    background: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def stop_background(self) -> None:
+        """End the background tasks."""
+        for task in self.background:
+            task.cancel()
+        self.background.clear()
+
+
+@dataclass(slots=True)
+class CountedHandle:
+    """A handle, the calls that use it, and the generations that it uses."""
+
+    handle: CatalogHandle
+    generations: tuple[TrackedGeneration, ...]
+    users: int = 0
+    is_replaced: bool = False
+
+
+class HandleCounts:
+    """Closes generations when their last handle is returned.
+
+    Args:
+        factory: removes the files of closed generations.
+        spawn: starts the tasks that close them.
+    """
+
+    def __init__(self, factory: CatalogFactory, spawn: Spawn) -> None:
+        self._factory = factory
+        self._spawn = spawn
+
+    def count(
+        self, handle: CatalogHandle, generations: tuple[TrackedGeneration, ...]
+    ) -> CountedHandle:
+        """Return a new handle, counted as a user of its generations."""
+        for tracked in generations:
+            tracked.handles += 1
+        return CountedHandle(handle, generations)
+
+    def release(self, counted: CountedHandle) -> None:
+        """End a call's use of a handle."""
+        counted.users -= 1
+        if counted.is_replaced and not counted.users:
+            self._free(counted)
+
+    def retire(self, counted: CountedHandle) -> None:
+        """Note that no further call will use a handle."""
+        counted.is_replaced = True
+        if not counted.users:
+            self._free(counted)
+
+    def drop(self, tracked: TrackedGeneration) -> None:
+        """Close a generation once no handle uses it."""
+        tracked.stop_background()
+        tracked.is_dropped = True
+        if not tracked.handles:
+            self._spawn(self._close(tracked))
+
+    def _free(self, counted: CountedHandle) -> None:
+        """Close the generations that only this handle used."""
+        for tracked in counted.generations:
+            tracked.handles -= 1
+            if tracked.is_dropped and not tracked.handles:
+                self._spawn(self._close(tracked))
+
+    async def _close(self, tracked: TrackedGeneration) -> None:
+        for task in tracked.following:
+            task.cancel()
+        await asyncio.gather(*tracked.following, return_exceptions=True)
+        await self._factory.remove_files(tracked.writer.generation)

@@ -1,0 +1,73 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import akin
+import typer
+from google.protobuf.json_format import Parse, ParseError
+
+from service.cli import console
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+AddressOption = Annotated[str, typer.Option(help="Address of the server, as host:port.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+FilterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        help="Filter that items must match, as a Filter message in JSON. Default: all items.",
+    ),
+]
+LimitOption = Annotated[int, typer.Option(help="Maximum number of results.")]
+MinScoreOption = Annotated[
+    float | None, typer.Option(help="Minimum score of a result. Default: no minimum.")
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", dir_okay=False, help="PNG file to draw the result in. Default: no file."
+    ),
+]
+DataDirOption = Annotated[
+    Path | None, typer.Option(help="Data folder. Default: the folder in the settings.")
+]
+
+ProviderOption = Annotated[
+    str,
+    typer.Option(
+        help="Provider of the model: local, or the one in the server's settings, which is the "
+        "default."
+    ),
+]
+ModelOption = Annotated[str, typer.Option(help="Name of the model. Default: the server's setting.")]
+DimensionsOption = Annotated[
+    int, typer.Option(help="Number of dimensions to request. 0: the model's own number.")
+]
+TemplateOption = Annotated[
+    str,
+    typer.Option(
+        help="Text to embed for an item; {text} stands for the item's text. "
+        "Default: the template that suits the model."
+    ),
+]
+QueryTemplateOption = Annotated[
+    str,
+    typer.Option(
+        help="Text to embed for a query or a preference; {text} stands for its text. "
+        "Default: the template that suits the model."
+    ),
+]
+
+
+def parse_filter(text: str | None) -> akin.Filter | None:
+    """Return the filter of --filter, None if it is unset; exit with status 2 if it is invalid."""
+    if text is None:
+        return None
+    try:
+        return Parse(text, akin.Filter())
+    except ParseError as exc:
+        console.exit_with_error(f"--filter: {' '.join(str(exc).split())}", status=2)

@@ -1,0 +1,145 @@
+"""How catalogs and generations are written and read as rows, inside transactions of the stores."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from service import errors
+from service.domain.generations import (
+    CatalogRecord,
+    Generation,
+    GenerationRecord,
+    GenerationState,
+    LiveGeneration,
+)
+from service.domain.spaces import Model, Space, VectorStorage
+from service.domain.usage import TokenUsage
+from service.storage.writer import Transaction
+
+# The states of generations whose rows are being removed.
+REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
+
+
+def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
+    """Return all catalogs with their generations, by name."""
+    rows = connection.execute(
+        f"""SELECT catalog_id, name, vector_storage, own_model, generation_id, space_id, state,
+                   fingerprint, dimensions_asked, start_us, prompt_tokens, cost_usd,
+                   problem_reason, problem_message
+            FROM catalogs JOIN generations USING (catalog_id) JOIN spaces USING (space_id)
+            WHERE name IS NOT NULL AND state NOT IN {REMOVED_STATES}
+            ORDER BY name, generation_id"""
+    )
+    catalogs: dict[str, CatalogRecord] = {}
+    for catalog_id, name, storage, own_model, *columns in rows.fetchall():
+        generations = catalogs[name].generations if name in catalogs else ()
+        generation = _generation_record(catalog_id, name, *columns)
+        catalogs[name] = CatalogRecord(
+            catalog_id, name, VectorStorage(storage), bool(own_model), (*generations, generation)
+        )
+    return catalogs
+
+
+def _generation_record(catalog_id: int, name: str, *columns: Any) -> GenerationRecord:  # noqa: ANN401
+    generation_id, space_id, state, fingerprint, dimensions, start_us, *progress = columns
+    prompt_tokens, cost_usd, problem_reason, problem_message = progress
+    return GenerationRecord(
+        Generation(catalog_id, name, generation_id, space_id),
+        GenerationState(state),
+        Model(Space(**json.loads(fingerprint)), dimensions or None),
+        start_us,
+        TokenUsage(prompt_tokens, cost_usd),
+        problem_reason,
+        problem_message,
+    )
+
+
+def read_catalog_again(connection: sqlite3.Connection, catalog: CatalogRecord) -> CatalogRecord:
+    """Return a catalog as it is now.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    record = read_catalogs(connection).get(catalog.name)
+    if record is None or record.catalog_id != catalog.catalog_id:
+        raise errors.CatalogNotFound("there is no such catalog")
+    return record
+
+
+def read_live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
+    """Return the generations that writes to a catalog go to.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    rows = connection.execute(
+        f"""SELECT generation_id, space_id, state FROM generations
+            WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
+        (catalog_id,),
+    ).fetchall()
+    if not rows:
+        raise errors.CatalogNotFound("there is no such catalog")
+    return [
+        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
+        for generation_id, space_id, state in rows
+    ]
+
+
+def serving_generation(live_generations: Sequence[LiveGeneration]) -> Generation:
+    """Return the generation that serves."""
+    return next(
+        live.generation for live in live_generations if live.state is GenerationState.SERVING
+    )
+
+
+def insert_catalog(
+    transaction: Transaction, name: str, model: Model, storage: VectorStorage, *, own_model: bool
+) -> CatalogRecord:
+    """Insert a catalog with a serving generation."""
+    (catalog_id,) = transaction.connection.execute(
+        "INSERT INTO catalogs (name, vector_storage, own_model) VALUES (?, ?, ?) "
+        "RETURNING catalog_id",
+        (name, storage.value, int(own_model)),
+    ).fetchone()
+    insert_generation(transaction, catalog_id, model, GenerationState.SERVING)
+    return read_catalogs(transaction.connection)[name]
+
+
+def insert_generation(
+    transaction: Transaction, catalog_id: int, model: Model, state: GenerationState
+) -> None:
+    """Insert a generation of a catalog, and its space if it is new."""
+    connection, fingerprint = transaction.connection, model.space.fingerprint
+    connection.execute(
+        "INSERT INTO spaces (fingerprint) VALUES (?) ON CONFLICT DO NOTHING", (fingerprint,)
+    )
+    connection.execute(
+        """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+           SELECT ?, space_id, ?, ?, ? FROM spaces WHERE fingerprint = ?""",
+        (
+            catalog_id,
+            model.requested_dimensions or 0,
+            state.value,
+            transaction.now_us,
+            fingerprint,
+        ),
+    )
+
+
+def set_state(transaction: Transaction, generation: Generation, state: GenerationState) -> None:
+    """Set the state of a generation, unless it is being removed."""
+    transaction.connection.execute(
+        f"""UPDATE generations SET state = ?
+            WHERE generation_id = ? AND state NOT IN {REMOVED_STATES}""",
+        (state.value, generation.generation_id),
+    )
+    note_change(transaction)
+
+
+def note_change(transaction: Transaction) -> None:
+    """Count a change of catalogs, which every process sees that follows the sequence."""
+    transaction.next_sequence()
+    transaction.connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'catalogs'")

@@ -1,0 +1,187 @@
+"""How the next generation of a catalog gets its vectors.
+
+What has no vectors in the generation is still to be embedded; no other progress is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+from service.domain.generations import Generation
+from service.domain.usage import TokenUsage
+from service.domain.vectors import Chunk
+from service.storage.database import Database
+from service.storage.records import NEVER_US, FillProgress, UnembeddedItem
+from service.storage.vectors import insert_vectors, set_item_vectors
+from service.storage.writer import Transaction
+
+
+class ReembeddingStore:
+    """The items and preferences that a next generation needs vectors for.
+
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_unfilled(
+        self, generation: Generation, after: int, limit: int
+    ) -> list[UnembeddedItem]:
+        """Return items with keys after `after` that are not filled, by ascending key.
+
+        Such an item has no vectors in the generation and is not pending there.
+        """
+        values = {
+            "after": after,
+            "catalog_id": generation.catalog_id,
+            "generation_id": generation.generation_id,
+            "limit": limit,
+        }
+
+        def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
+            rows = connection.execute(
+                """SELECT item_key, text FROM items
+                   WHERE item_key > :after AND catalog_id = :catalog_id AND NOT deleted
+                   AND NOT EXISTS (SELECT 1 FROM item_vectors
+                       WHERE generation_id = :generation_id
+                       AND item_vectors.item_key = items.item_key)
+                   AND NOT EXISTS (SELECT 1 FROM pending WHERE generation_id = :generation_id
+                       AND pending.item_key = items.item_key)
+                   ORDER BY item_key LIMIT :limit""",
+                values,
+            )
+            return [UnembeddedItem(*row) for row in rows]
+
+        return await self._database.read(query)
+
+    async def fill(
+        self,
+        generation: Generation,
+        items: Sequence[tuple[UnembeddedItem, Sequence[Chunk]]],
+        usage: TokenUsage,
+    ) -> None:
+        """Give items whose text did not change their vectors, and add to the generation's usage.
+
+        The change sequence of the items stays, since nothing follows this generation yet, and the
+        followers of the serving one would read every item again.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            connection = transaction.connection
+            for item, chunks in items:
+                if _is_current(connection, generation, item):
+                    set_item_vectors(connection, generation, item.item_key, chunks)
+                else:
+                    insert_vectors(connection, generation.space_id, chunks)
+            _add_usage(connection, generation, usage)
+
+        await self._database.write(operation)
+
+    async def reject(
+        self, generation: Generation, item: UnembeddedItem, reason: str, message: str
+    ) -> None:
+        """Mark an item as pending because the model rejected its text, unless the text changed.
+
+        Args:
+            generation: the generation.
+            item: the item.
+            reason: the reason code of the error.
+            message: the explanation of the error.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            if _is_current(transaction.connection, generation, item):
+                transaction.connection.execute(
+                    """INSERT INTO pending
+                           (generation_id, item_key, reason, message, attempts, next_attempt_us)
+                       VALUES (?, ?, ?, ?, 1, ?) ON CONFLICT DO NOTHING""",
+                    (
+                        generation.generation_id,
+                        item.item_key,
+                        reason,
+                        message,
+                        transaction.now_us,
+                    ),
+                )
+
+        await self._database.write(operation)
+
+    async def list_preferences(
+        self, generation: Generation, after: int, limit: int
+    ) -> tuple[list[str], int | None]:
+        """Return the preference texts of up to `limit` users with keys after `after`.
+
+        Returns:
+            The texts, and the last user's key; None if there are no more users.
+        """
+
+        def query(connection: sqlite3.Connection) -> tuple[list[str], int | None]:
+            rows = connection.execute(
+                """SELECT user_key, preferences FROM users WHERE catalog_id = ? AND user_key > ?
+                   ORDER BY user_key LIMIT ?""",
+                (generation.catalog_id, after, limit),
+            ).fetchall()
+            texts = [text for _, preferences in rows for text, _ in json.loads(preferences)]
+            return texts, rows[-1][0] if rows else None
+
+        return await self._database.read(query)
+
+    async def add_vectors(
+        self, generation: Generation, chunks: Sequence[Chunk], usage: TokenUsage
+    ) -> None:
+        """Store vectors of the generation's space that belong to no item, and add to its usage."""
+
+        def operation(transaction: Transaction) -> None:
+            insert_vectors(transaction.connection, generation.space_id, chunks)
+            _add_usage(transaction.connection, generation, usage)
+
+        await self._database.write(operation)
+
+    async def get_progress(self, generation: Generation) -> FillProgress:
+        """Return how many items of the catalog have vectors in a generation, or are rejected.
+
+        Items that expired a moment ago still count.
+        """
+
+        def query(connection: sqlite3.Connection) -> FillProgress:
+            (item_count,) = connection.execute(
+                "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted",
+                (generation.catalog_id,),
+            ).fetchone()
+            (embedded,) = connection.execute(
+                """SELECT count(*) FROM item_vectors
+                   WHERE generation_id = :generation_id AND position = 0 AND item_key NOT IN
+                       (SELECT item_key FROM pending WHERE generation_id = :generation_id)""",
+                {"generation_id": generation.generation_id},
+            ).fetchone()
+            (rejected,) = connection.execute(
+                "SELECT count(*) FROM pending WHERE generation_id = ? AND next_attempt_us >= ?",
+                (generation.generation_id, NEVER_US),
+            ).fetchone()
+            return FillProgress(item_count, embedded, rejected)
+
+        return await self._database.read(query)
+
+
+def _is_current(
+    connection: sqlite3.Connection, generation: Generation, item: UnembeddedItem
+) -> bool:
+    """Return whether an item still has its text, and the generation is still being filled."""
+    row = connection.execute(
+        """SELECT 1 FROM items JOIN generations USING (catalog_id)
+           WHERE item_key = ? AND text = ? AND generation_id = ? AND state = 'embedding'""",
+        (item.item_key, item.text, generation.generation_id),
+    ).fetchone()
+    return row is not None
+
+
+def _add_usage(connection: sqlite3.Connection, generation: Generation, usage: TokenUsage) -> None:
+    connection.execute(
+        """UPDATE generations SET prompt_tokens = prompt_tokens + ?, cost_usd = cost_usd + ?
+           WHERE generation_id = ?""",
+        (usage.prompt_tokens, usage.cost_usd, generation.generation_id),
+    )

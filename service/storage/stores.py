@@ -1,0 +1,58 @@
+"""All stores over one database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from service.storage.database import Database
+from service.storage.generations import GenerationStore
+from service.storage.items import ItemStore
+from service.storage.pending import PendingStore
+from service.storage.reembedding import ReembeddingStore
+from service.storage.removal import RemovalStore
+from service.storage.usage import UsageStore
+from service.storage.users import UserStore
+from service.storage.vectors import VectorStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one process. Close their database to end them."""
+
+    database: Database
+    items: ItemStore
+    users: UserStore
+    vectors: VectorStore
+    generations: GenerationStore
+    reembedding: ReembeddingStore
+    pending: PendingStore
+    usage: UsageStore
+    removal: RemovalStore
+
+    @classmethod
+    async def open(cls, folder: Path, clock_us: Callable[[], int]) -> Self:
+        """Open the database in a data folder, and create both if they are missing.
+
+        Args:
+            folder: the data folder; `lock_folder` keeps it to the processes of one server.
+            clock_us: returns the time in microseconds since 1970 UTC.
+
+        Raises:
+            StoreUnavailable: the folder cannot be used.
+            StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
+        """
+        database = await Database.open(folder, clock_us)
+        return cls(
+            database,
+            ItemStore(database),
+            UserStore(database),
+            VectorStore(database),
+            GenerationStore(database),
+            ReembeddingStore(database),
+            PendingStore(database),
+            UsageStore(database),
+            RemovalStore(database),
+        )

@@ -1,0 +1,151 @@
+import json
+from typing import Any
+
+import akin
+import grpc
+import pytest
+from akin.v1 import recommender_service_pb2 as pb
+from google.protobuf.message import Message
+from support.recording import RecordingServer
+from support.scripted import Failure
+from typer.testing import CliRunner, Result
+
+from service.cli.import_stream import MAX_WAITING_RESOURCES
+from service.cli.main import app
+
+INVALID_ARGUMENT = 3
+ITEMS_STORED: list[Message] = [
+    pb.ImportItemsResponse(
+        results=[
+            akin.ItemResult(sequence=1),
+            akin.ItemResult(
+                code=INVALID_ARGUMENT,
+                reason="INVALID_REQUEST",
+                message="item.text must not be blank",
+            ),
+        ],
+        usage=akin.EmbeddingUsage(text_count=2, prompt_token_count=10, cost_usd=0.5),
+    )
+]
+USERS_STORED: list[Message] = [
+    pb.ImportUsersResponse(
+        results=[
+            akin.UserResult(
+                code=INVALID_ARGUMENT, reason="INVALID_REQUEST", message="user.user_id is too long"
+            ),
+            akin.UserResult(sequence=2),
+        ],
+        usage=akin.EmbeddingUsage(
+            text_count=3, cached_text_count=1, prompt_token_count=5, cost_usd=0.25
+        ),
+    )
+]
+RESPONSES = {"ImportItems": ITEMS_STORED, "ImportUsers": USERS_STORED}
+LINES = [
+    {"user_id": "ann", "preferences": [{"text": "sea"}, {"text": "ghosts", "weight": -1}]},
+    {"id": "a", "text": "green tea"},
+    {"id": 7},
+    {"user_id": "bob", "liked": ["a", "b"]},
+    {"id": "b", "text": " "},
+]
+USERS = [
+    akin.User(
+        user_id="ann",
+        preferences=[
+            akin.Preference(text="sea", weight=1),
+            akin.Preference(text="ghosts", weight=-1),
+        ],
+    ),
+    akin.User(
+        user_id="bob", liked_items=[akin.LikedItem(item_id="a"), akin.LikedItem(item_id="b")]
+    ),
+]
+
+
+def run(server: RecordingServer, lines: list[Any], *words: str) -> Result:
+    """Return the result of `akin import` with these lines as standard input."""
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    words = ("import", "-", *words, "--address", server.address)
+    return CliRunner().invoke(app, words, input=text)
+
+
+def get_requests(server: RecordingServer, kind: type[Message]) -> list[Message]:
+    return [request for request in server.requests if isinstance(request, kind)]
+
+
+def test_items_and_users_have_a_stream_each() -> None:
+    """Items are sent in the order of their lines, and so are users."""
+    with RecordingServer(RESPONSES) as server:
+        run(server, LINES)
+    items = [akin.item("a", "green tea"), akin.item("b", " ")]
+    assert [pb.ImportItemsRequest(items=items)] == get_requests(server, pb.ImportItemsRequest)
+    assert [pb.ImportUsersRequest(users=USERS)] == get_requests(server, pb.ImportUsersRequest)
+
+
+def test_failures_have_line_numbers() -> None:
+    """Lines that the command or the server rejects are reported in order; the status is 1."""
+    with RecordingServer(RESPONSES) as server:
+        result = run(server, LINES)
+    assert 1 == result.exit_code
+    first, second, third = result.stderr.splitlines()
+    assert "line 1: INVALID_REQUEST: user.user_id is too long" == first
+    assert second.startswith("line 3: INVALID_LINE: id: ")
+    assert "line 5: INVALID_REQUEST: item.text must not be blank" == third
+    assert "1 items and 1 users stored in " in result.stdout
+    assert "; 3 lines failed\n" in result.stdout
+
+
+def test_json_has_the_usage_of_both_streams() -> None:
+    """JSON adds up the usage of items and users, and has the failures with their reasons."""
+    with RecordingServer(RESPONSES) as server:
+        summary = json.loads(run(server, LINES, "--json").stdout)
+    assert (4, 15, 0.75) == tuple(
+        summary[name] for name in ("new_texts", "prompt_tokens", "cost_usd")
+    )
+    assert [(1, "INVALID_REQUEST"), (3, "INVALID_LINE"), (5, "INVALID_REQUEST")] == [
+        (failure["line"], failure["reason"]) for failure in summary["failures"]
+    ]
+
+
+def test_a_dry_run_only_validates() -> None:
+    """In a dry run both streams only validate, and the estimate is printed."""
+    with RecordingServer(RESPONSES) as server:
+        result = run(server, LINES, "--dry-run")
+    (items,) = get_requests(server, pb.ImportItemsRequest)
+    (users,) = get_requests(server, pb.ImportUsersRequest)
+    assert isinstance(items, pb.ImportItemsRequest)
+    assert isinstance(users, pb.ImportUsersRequest)
+    assert (True, True) == (items.validate_only, users.validate_only)
+    assert "1 items and 1 users are valid; 3 lines failed\n" in result.stdout
+    assert "4 new texts: about 15 tokens, 0.7500 US dollars" in result.stdout
+
+
+def test_nothing_is_sent_without_valid_lines() -> None:
+    """Blank and invalid lines cause no call."""
+    with RecordingServer() as server:
+        result = run(server, [3, {}])
+    assert (1, []) == (result.exit_code, server.requests)
+
+
+@pytest.mark.parametrize(
+    "line", [{"id": "a", "text": "green tea"}, {"user_id": "ann", "liked": ["a"]}]
+)
+def test_a_failed_stream_ends_the_command(line: Any) -> None:
+    """If a stream fails, the command ends with its error, however many lines are left."""
+    failure = Failure(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+    with RecordingServer(failure=failure) as server:
+        result = run(server, [line] * 20 * MAX_WAITING_RESOURCES)
+    assert 1 == result.exit_code
+    assert "akin: UNAVAILABLE: the server is shutting down\n" == result.stderr
+
+
+def test_a_missing_file_is_a_usage_error() -> None:
+    """A file that does not exist ends the command with status 2."""
+    result = CliRunner().invoke(app, ["import", "none.jsonl", "--address", "127.0.0.1:1"])
+    assert (2, "akin: the file none.jsonl does not exist\n") == (result.exit_code, result.stderr)
+
+
+def test_help_shows_whole_lines() -> None:
+    """The help has the JSON of items and users as it is, with the brackets of lists."""
+    help_ = " ".join(CliRunner().invoke(app, ["import", "--help"]).stdout.split())
+    assert '"preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}' in help_
