@@ -1,4 +1,4 @@
-"""Labels a text by the values of an attribute that items like it have."""
+"""Classification a text by the values of an attribute that items like it have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from service.domain.analyses import Label, Labels, LabelsQuery, Voter
+from service.domain.analyses import Classification, ClassificationQuery, Label, LabelNeighbor
 from service.domain.filters import Condition, Exists, Filter
 from service.domain.generations import Generation
 from service.domain.items import JsonValue
@@ -33,7 +33,7 @@ ROUNDS = 3
 
 
 class TextClassifier:
-    """Labels texts by the items of one catalog."""
+    """Classification texts by the items of one catalog."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class TextClassifier:
         self._follower = follower
         self._text_embedder = text_embedder
 
-    async def classify(self, query: LabelsQuery) -> Labels:
+    async def classify(self, query: ClassificationQuery) -> Classification:
         """The values of the attribute that the nearest items with it have.
 
         Raises:
             InvalidRequest, EmbeddingUnavailable: the text cannot be embedded.
         """
-        vectors, usage = await self._text_embedder.query(query.text, "text")
+        vectors, usage = await self._text_embedder.embed_query(query.text, "text")
         for last in reversed(range(ROUNDS)):
             voters, sequence = await self._voters(query, vectors)
             ids = [each.item_id for each in voters]
@@ -69,14 +69,16 @@ class TextClassifier:
         attributes = {each.item_id: written[each.item_id].attributes for each in current}
         return _answer(query, current, attributes, usage, sequence)
 
-    async def _voters(self, query: LabelsQuery, vectors: Vector) -> tuple[list[Voter], int]:
+    async def _voters(
+        self, query: ClassificationQuery, vectors: Vector
+    ) -> tuple[list[LabelNeighbor], int]:
         """The nearest items that have the attribute, and the last write this reflects."""
         conditions = [Condition(query.attribute, Exists(present=True))]
         if query.filter is not None:
             conditions.append(Condition("", query.filter))
         wanted = Filter(all=tuple(conditions))
 
-        def work(item_index: ItemIndex) -> tuple[list[Voter], int]:
+        def work(item_index: ItemIndex) -> tuple[list[LabelNeighbor], int]:
             exclude, allowed = item_index.restrict_search(
                 wanted, item_index.find_keys(query.exclude_item_ids)
             )
@@ -86,7 +88,9 @@ class TextClassifier:
                 )
             )
             ranked = item_index.rank_hits(hits, query.neighbor_count)
-            return [Voter(item_id, score) for item_id, score, _ in ranked], item_index.sequence
+            return [
+                LabelNeighbor(item_id, score) for item_id, score, _ in ranked
+            ], item_index.sequence
 
         return await self._follower.read(
             work, len(vectors), self._follower.count_conditions(wanted)
@@ -94,12 +98,12 @@ class TextClassifier:
 
 
 def _answer(
-    query: LabelsQuery,
-    voters: Sequence[Voter],
+    query: ClassificationQuery,
+    voters: Sequence[LabelNeighbor],
     attributes: Mapping[str, str],
     usage: EmbeddingUsage,
     sequence: int,
-) -> Labels:
+) -> Classification:
     votes = [
         (
             each.similarity,
@@ -107,7 +111,7 @@ def _answer(
         )
         for each in voters
     ]
-    return Labels(probabilities(votes)[: query.limit], voters, usage, sequence)
+    return Classification(probabilities(votes)[: query.limit], voters, usage, sequence)
 
 
 def probabilities(votes: Sequence[tuple[float, Sequence[JsonValue]]]) -> list[Label]:

@@ -15,7 +15,7 @@ from service.analysis.neighbors import MOST, neighbors
 from service.analysis.sampling import Sample
 from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 from service.index.follower import Follower
 from service.storage.items import ItemStore
 
@@ -84,7 +84,7 @@ class NearDuplicateSearch:
         self._survey = sample
         # Whether an item may have more near-duplicates than the neighbors that were compared.
         self.reached_limit = False
-        self._rarity = Rarity(())
+        self._rarity = ShingleRarity(())
         self._first_with: dict[bytes, str] = {}
         self._wordings: dict[str, Shingles] = {}
 
@@ -92,7 +92,7 @@ class NearDuplicateSearch:
         """Learns from a sample which wording is common."""
         texts = (await self._texts(item_ids)).values()
         loop = asyncio.get_running_loop()
-        self._rarity = await loop.run_in_executor(None, lambda: Rarity(map(Shingles, texts)))
+        self._rarity = await loop.run_in_executor(None, lambda: ShingleRarity(map(Shingles, texts)))
 
     async def examine(self, item_ids: Sequence[str]) -> None:
         """Finds what repeats each of some items, until there is no time left."""
@@ -165,7 +165,7 @@ class NearDuplicateSearch:
         if self._query.item_id or len(near) >= MOST:
             return len(near) < MOST
         known = (self._wordings.get(name) for name in near)
-        return len({each.whole for each in known if each is not None}) < FIRST
+        return len({each.words_hash for each in known if each is not None}) < FIRST
 
     def _repeated(
         self, near: Mapping[str, Sequence[str]], texts: Mapping[str, str]
@@ -179,7 +179,9 @@ class NearDuplicateSearch:
                 name for name in some if name in known and not self.groups.together(item_id, name)
             ]
             if item_id in known:
-                same = self._rarity.repeated(known[item_id], [known[name] for name in others])
+                same = self._rarity.are_near_duplicates(
+                    known[item_id], [known[name] for name in others]
+                )
                 repeated[item_id] = [name for name, yes in zip(others, same, strict=True) if yes]
         for name in list(islice(known, max(0, len(known) - REMEMBERED))):
             del known[name]
@@ -187,7 +189,7 @@ class NearDuplicateSearch:
 
     async def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """The beginnings of texts, in the order of `item_ids`; none of items that wait."""
-        written = await self._store.excerpts(self._generation, item_ids, TEXT_CHARACTERS)
+        written = await self._store.excerpts(self._generation, item_ids, COMPARED_CHARACTERS)
         return {
             item_id: each.text
             for item_id in item_ids

@@ -14,8 +14,9 @@ from service.analysis.sampling import Sample, passing, population
 from service.domain.analyses import (
     Coverage,
     DuplicateGroup,
+    DuplicateGroups,
     DuplicateItem,
-    Duplicates,
+    DuplicatesProgress,
     DuplicatesQuery,
 )
 from service.domain.generations import Generation
@@ -43,7 +44,9 @@ class DuplicateSearch:
         self._generation = generation
         self._follower = follower
 
-    async def find(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
+    async def find(
+        self, query: DuplicatesQuery
+    ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
         """Tells the progress, and at the end the groups, largest first.
 
         Raises:
@@ -67,12 +70,12 @@ class DuplicateSearch:
                 await found.examine(some)
                 if time.monotonic() >= told + PROGRESS_SECONDS:
                     told = time.monotonic()
-                    yield Duplicates(None, sample.coverage)
+                    yield DuplicatesProgress(sample.coverage)
             coverage = sample.coverage
         groups = await self._compared(await self._ordered(found.groups.several()), query)
         is_cut = bool(query.item_id) and found.reached_limit
         for some_groups in _messages(groups, is_cut=is_cut):
-            yield Duplicates(some_groups, coverage)
+            yield DuplicateGroups(some_groups, coverage)
 
     async def _require(self, item_id: str) -> None:
         """Checks that there is an item, with its vector."""

@@ -32,7 +32,7 @@ class OutlierSearch:
         for some in sample.some(batch_size(self._follower)):
             near = await neighbors(self._follower, some, NEIGHBORS, query.filter, exact=query.exact)
             scored += [_outlier(item_id, each) for item_id, each in near.items()]
-        scored.sort(key=lambda each: (each.score, each.item_id))
+        scored.sort(key=lambda each: (each.mean_similarity, each.item_id))
         return Outliers(await self._still_there(scored, query), sample.coverage)
 
     async def _still_there(

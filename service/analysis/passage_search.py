@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.domain.analyses import FoundPassage, Passages, PassagesQuery
+from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.embedding.embedder import Vector
@@ -54,7 +54,7 @@ class PassageSearch:
         Raises:
             InvalidRequest, EmbeddingUnavailable: the text cannot be embedded.
         """
-        vectors, usage = await self._text_embedder.query(query.text, "text")
+        vectors, usage = await self._text_embedder.embed_query(query.text, "text")
         dropped: set[str] = set()
         for final in (*[False] * (ROUNDS - 1), True):
             scored, sequence = await self._scored(query, vectors, dropped)
@@ -102,13 +102,13 @@ class PassageSearch:
 
     async def _worded(
         self, scored: Sequence[_Scored], sequence: int
-    ) -> tuple[list[FoundPassage], set[str]]:
+    ) -> tuple[list[Passage], set[str]]:
         """The passages of items that are as they were embedded; and items that are newer."""
         places: dict[str, list[_Scored]] = {}
         for each in scored:
             places.setdefault(each.item_id, []).append(each)
         loop = asyncio.get_running_loop()
-        worded: list[FoundPassage] = []
+        worded: list[Passage] = []
         late: set[str] = set()
         ids = list(places)
         for start in range(0, len(ids), TEXTS_AT_ONCE):
@@ -128,9 +128,9 @@ class PassageSearch:
 
     def _located(
         self, scored: Sequence[_Scored], text: str, hashes: Sequence[bytes]
-    ) -> list[FoundPassage]:
+    ) -> list[Passage]:
         """The passages of one item; none if it was not embedded as it would be today."""
-        spans = self._text_embedder.chunks(text)
+        spans = self._text_embedder.split_into_chunks(text)
         if [each.text_hash for each in spans] != list(hashes):
             return []
         return [_passage(each, text, spans[each.place]) for each in scored]
@@ -150,7 +150,7 @@ def _cut(scored: Sequence[_Scored], query: PassagesQuery) -> Iterator[_Scored]:
             yield each
 
 
-def _passage(scored: _Scored, text: str, span: ChunkSpan) -> FoundPassage:
+def _passage(scored: _Scored, text: str, span: ChunkSpan) -> Passage:
     passage = text[span.start : span.end]
     start = len(text[: span.start].encode())
-    return FoundPassage(scored.item_id, passage, start, start + len(passage.encode()), scored.score)
+    return Passage(scored.item_id, passage, start, start + len(passage.encode()), scored.score)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.domain import limits
-from service.domain.recommendations import ItemSource, Reason, TextSource
+from service.domain.recommendations import Explanation, ItemSource, TextSource
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 from service.recommend.profile import QueryVectors
@@ -24,7 +24,7 @@ def reasons(
     corpus_statistics: CorpusStatistics,
     keys: Sequence[int],
     here: QueryVectors,
-) -> list[tuple[Reason, ...]]:
+) -> list[tuple[Explanation, ...]]:
     """For each key the likes that it is recommended for, strongest first.
 
     Args:
@@ -49,17 +49,17 @@ def reasons(
     return [_strongest(origins, *each) for each in zip(cosines, strengths, strict=True)]
 
 
-def only(origin: Origin, similarity: float) -> tuple[Reason]:
+def only(origin: Origin, similarity: float) -> tuple[Explanation]:
     """The reason where there is one source."""
     if isinstance(origin, TextSource):
-        origin = TextSource(origin.text[: limits.REASON_CHARACTERS])
-    return (Reason(origin, similarity),)
+        origin = TextSource(origin.text[: limits.EXPLANATION_CHARACTERS])
+    return (Explanation(origin, similarity),)
 
 
 def _strongest(
     origins: Sequence[Origin], cosines: Vectors, strengths: Vectors
-) -> tuple[Reason, ...]:
-    order = np.argsort(-strengths, kind="stable")[: limits.REASONS].tolist()
+) -> tuple[Explanation, ...]:
+    order = np.argsort(-strengths, kind="stable")[: limits.EXPLANATIONS].tolist()
     least = LEAST_SHARE * strengths[order[0]]
     return tuple(
         reason

@@ -20,7 +20,7 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
-from service.embedding.text_embedder import TextEmbedder, at_field
+from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.index.item_index import ItemIndex
 from service.index.vector_index import OwnedVectors, Vectors
 from service.recommend.pooled_retrieval import SOURCES
@@ -200,11 +200,13 @@ class ProfileReader:
         """Texts, weights and the fields they came in, with their vectors."""
         if not wanted:
             return [], EmbeddingUsage()
-        outcome = await self._text_embedder.queries(text for text, _, _ in wanted)
+        outcome = await self._text_embedder.embed_queries(text for text, _, _ in wanted)
         for text, _, path in wanted:
             if text in outcome.failures:
-                raise at_field(outcome.failures[text], path)
-        texts = [ProfileText(text, weight, outcome.vectors(text)) for text, weight, _ in wanted]
+                raise to_field_error(outcome.failures[text], path)
+        texts = [
+            ProfileText(text, weight, outcome.stack_vectors(text)) for text, weight, _ in wanted
+        ]
         return texts, outcome.usage
 
 

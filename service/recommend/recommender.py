@@ -12,14 +12,14 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
-    Answer,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
     Recommendation,
+    Recommendations,
     TextSource,
 )
-from service.domain.shingles import TEXT_CHARACTERS, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.recommend.explanation import only, reasons
@@ -62,7 +62,7 @@ class Recommender:
         self._profile = profile
         self._retriever = retriever
 
-    async def recommend(self, query: Query) -> Answer:
+    async def recommend(self, query: Query) -> Recommendations:
         """Return the items most similar to the source of a valid query, best first.
 
         Raises:
@@ -88,14 +88,14 @@ class Recommender:
             for item_id, score in ranked
             if item_id in items or not query.full
         ]
-        return Answer(
+        return Recommendations(
             recommendations, candidates.sequence, candidates.missing_item_ids, profile.usage
         )
 
     async def _chosen(self, query: Query, profile: Profile) -> tuple[Candidates, Sequence[int]]:
         """The candidates, and the positions of those that make the answer."""
         size = query.limit
-        if query.chooses:
+        if query.needs_reranking:
             size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
         while True:
             candidates = await self._candidates(query, profile, size)
@@ -105,7 +105,7 @@ class Recommender:
             if (
                 len(kept) >= query.limit
                 or len(candidates.ranked) < size
-                or (size >= CHOICE_MOST and query.chooses)
+                or (size >= CHOICE_MOST and query.needs_reranking)
             ):
                 break
             size = min(2 * size, CHOICE_MOST)
@@ -141,7 +141,7 @@ class Recommender:
         near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
         close = sorted({*near, *(better for each in near.values() for better in each)})
         ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._item_store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
+        texts = await self._item_store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
         by_position = {
             position: texts[item_id]
             for position, item_id in zip(close, ids, strict=True)
@@ -152,14 +152,14 @@ class Recommender:
 
     async def _reasons(
         self, query: Query, candidates: Candidates, chosen: Sequence[int]
-    ) -> Mapping[str, tuple[Reason, ...]]:
+    ) -> Mapping[str, tuple[Explanation, ...]]:
         """What each chosen item is recommended for; nothing for one that has just gone."""
         ranked = [candidates.ranked[position] for position in chosen]
         profile = candidates.profile
         if isinstance(query.source, ItemSource | TextSource):
             return {item_id: only(query.source, score) for item_id, score, _ in ranked}
 
-        def work(item_index: ItemIndex) -> Mapping[str, tuple[Reason, ...]]:
+        def work(item_index: ItemIndex) -> Mapping[str, tuple[Explanation, ...]]:
             ids = [item_id for item_id, _, _ in ranked if item_index.find_key(item_id) is not None]
             if profile is None or not ids:
                 return {}
@@ -197,9 +197,9 @@ def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) ->
     for position in sorted(texts):
         shingles = wordings[position] = Shingles(texts[position])
         better = (wordings[each] for each in near.get(position, ()) if each in wordings)
-        if shingles.whole in seen or any(map(shingles.repeats, better)):
+        if shingles.words_hash in seen or any(map(shingles.is_near_duplicate_of, better)):
             found.add(position)
-        seen.add(shingles.whole)
+        seen.add(shingles.words_hash)
     return found
 
 

@@ -107,7 +107,7 @@ def _candidates(
     if query.min_score is not None:
         ranked = [each for each in ranked if each[1] >= query.min_score]
     vectors = NO_VECTORS
-    if query.chooses and ranked:
+    if query.needs_reranking and ranked:
         owned = item_index.vectors.get([key for _, _, key in ranked])
         vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
     return Candidates(ranked, item_index.sequence, vectors, profile)

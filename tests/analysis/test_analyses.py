@@ -23,9 +23,9 @@ from support.texts import distinct
 
 from service import errors
 from service.domain.analyses import (
+    ClassificationQuery,
     ClustersQuery,
     DuplicatesQuery,
-    LabelsQuery,
     OutliersQuery,
     PassagesQuery,
 )
@@ -90,7 +90,7 @@ async def test_copies_are_grouped(tmp_path: Path) -> None:
         assert {"z-first", "a-capital", "b-longer", "c-equal"} == set(group)
         assert (64, 64, False) == (
             answers[-1].coverage.item_count,
-            answers[-1].coverage.examined_count,
+            answers[-1].coverage.examined_item_count,
             answers[-1].coverage.sampled,
         )
         strict = groups(await find_duplicates(catalog, DuplicatesQuery(min_similarity=1.0)))
@@ -144,8 +144,8 @@ async def test_what_waits_or_expired_takes_no_part(tmp_path: Path) -> None:
         clusters = await cluster_items(catalog, ClustersQuery(2, point_limit=10))
         assert {"r1", "r2", "r3"} == {each.item_id for each in clusters.points}
         assert 3 == sum(each.item_count for each in clusters.clusters)
-        labels = await classify_text(catalog, LabelsQuery(STORY, "colour"))
-        assert {"r1", "r2", "r3"} == {each.item_id for each in labels.voters}
+        labels = await classify_text(catalog, ClassificationQuery(STORY, "colour"))
+        assert {"r1", "r2", "r3"} == {each.item_id for each in labels.neighbors}
         passages = await search_passages(catalog, PassagesQuery(STORY))
         assert ["r1", "r2", "r3"] == [each.item_id for each in passages.passages]
 
@@ -164,11 +164,11 @@ async def test_outliers_agree_with_all_cosines(tmp_path: Path, wanted: Filter | 
         expected = dict(zip(ids, means.tolist(), strict=True))
         assert set(ids) == {each.item_id for each in answer.outliers}
         for each in answer.outliers:
-            assert pytest.approx(expected[each.item_id], abs=1e-5) == each.score
-        scores = [(each.score, each.item_id) for each in answer.outliers]
+            assert pytest.approx(expected[each.item_id], abs=1e-5) == each.mean_similarity
+        scores = [(each.mean_similarity, each.item_id) for each in answer.outliers]
         assert sorted(scores) == scores
         few = await find_outliers(catalog, OutliersQuery(3, wanted, full=True))
-        assert scores[:3] == [(each.score, each.item_id) for each in few.outliers]
+        assert scores[:3] == [(each.mean_similarity, each.item_id) for each in few.outliers]
         for each in few.outliers:
             assert each.item is not None
             assert texts[each.item_id] == each.item.item.text
@@ -191,7 +191,11 @@ async def test_near_the_deadline_a_sample_answers(tmp_path: Path) -> None:
             outliers = await find_outliers(catalog, OutliersQuery())
             clusters = await cluster_items(catalog, ClustersQuery(3))
         for coverage in (answers[-1].coverage, outliers.coverage, clusters.coverage):
-            assert (30, 0, True) == (coverage.item_count, coverage.examined_count, coverage.sampled)
+            assert (30, 0, True) == (
+                coverage.item_count,
+                coverage.examined_item_count,
+                coverage.sampled,
+            )
         assert [] == [*groups(answers), *outliers.outliers, *clusters.clusters]
 
 
@@ -224,9 +228,9 @@ async def test_clusters_follow_the_subjects(tmp_path: Path) -> None:
             (subject,) = {
                 point.item_id.rstrip("0123456789")
                 for point in answer.points
-                if point.cluster == number
+                if point.cluster_index == number
             }
-            assert set(each.words) <= set(subjects[subject].split())
+            assert set(each.keywords) <= set(subjects[subject].split())
             assert 4 == len(each.representatives)
             assert {subject} == {one.item_id.rstrip("0123456789") for one in each.representatives}
             near = [one.similarity for one in each.representatives]
@@ -242,20 +246,21 @@ async def test_labels_count_each_value(tmp_path: Path) -> None:
     async with filled(tmp_path, texts) as catalog:
         await catalog.put("bare", "jazz trumpet club")
         answer = await classify_text(
-            catalog, LabelsQuery("jazz trumpet club", "tags", neighbor_count=2)
+            catalog, ClassificationQuery("jazz trumpet club", "tags", neighbor_count=2)
         )
-        assert ["r1", "r2"] == [each.item_id for each in answer.voters]
+        assert ["r1", "r2"] == [each.item_id for each in answer.neighbors]
         assert {"red", "jazz"} == {each.value for each in answer.labels}
         assert answer.labels[0].probability == answer.labels[1].probability
         assert ["jazz", "red"] == [each.value for each in answer.labels]
         other = await classify_text(
-            catalog, LabelsQuery("jazz trumpet club", "colour", exclude_item_ids=("r1", "r2"))
+            catalog,
+            ClassificationQuery("jazz trumpet club", "colour", exclude_item_ids=("r1", "r2")),
         )
         assert ["blue"] == [each.value for each in other.labels]
-        red = await classify_text(catalog, LabelsQuery("wolves hunt", "colour", RED))
-        assert {"r1", "r2"} == {each.item_id for each in red.voters}
-        nothing = await classify_text(catalog, LabelsQuery("jazz", "no.such.attribute"))
-        assert ([], []) == (list(nothing.labels), list(nothing.voters))
+        red = await classify_text(catalog, ClassificationQuery("wolves hunt", "colour", RED))
+        assert {"r1", "r2"} == {each.item_id for each in red.neighbors}
+        nothing = await classify_text(catalog, ClassificationQuery("jazz", "no.such.attribute"))
+        assert ([], []) == (list(nothing.labels), list(nothing.neighbors))
 
 
 class SmallEmbedder(WordEmbedder):
@@ -284,7 +289,7 @@ async def test_passages_agree_with_all_cosines(tmp_path: Path) -> None:
             (
                 (-float(unit_vector(text[span.start : span.end]) @ query), item_id, span.start)
                 for item_id, text in texts.items()
-                for span in catalog.text_embedder.chunks(text)
+                for span in catalog.text_embedder.split_into_chunks(text)
             ),
         )
         answer = await search_passages(catalog, PassagesQuery("violinist in Norway", limit=25))

@@ -15,12 +15,13 @@ from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
 from service.domain.analyses import (
+    Classification,
+    ClassificationQuery,
     Clusters,
     ClustersQuery,
-    Duplicates,
+    DuplicateGroups,
+    DuplicatesProgress,
     DuplicatesQuery,
-    Labels,
-    LabelsQuery,
     Outliers,
     OutliersQuery,
     Passages,
@@ -30,7 +31,9 @@ from support.catalogs import Catalog
 from support.rejections import OPTIONS
 
 
-async def find_duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:
+async def find_duplicates(
+    catalog: Catalog, query: DuplicatesQuery
+) -> list[DuplicatesProgress | DuplicateGroups]:
     """Return every event of a search for near-duplicates."""
     search = DuplicateSearch(catalog.stores.items, catalog.row, catalog.follower)
     return [event async for event in search.find(query)]
@@ -46,7 +49,7 @@ async def cluster_items(catalog: Catalog, query: ClustersQuery) -> Clusters:
     return await Clusterer(catalog.stores.items, catalog.row, catalog.follower).find(query)
 
 
-async def classify_text(catalog: Catalog, query: LabelsQuery) -> Labels:
+async def classify_text(catalog: Catalog, query: ClassificationQuery) -> Classification:
     """Return the labels of a text."""
     classifier = TextClassifier(
         catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder
@@ -62,10 +65,13 @@ async def search_passages(catalog: Catalog, query: PassagesQuery) -> Passages:
     return await search.search(query)
 
 
-def groups(events: list[Duplicates]) -> list[list[str]]:
+def groups(events: list[DuplicatesProgress | DuplicateGroups]) -> list[list[str]]:
     """Return the groups of all events, as ids."""
     return [
-        [item.item_id for item in group.items] for event in events for group in event.groups or ()
+        [item.item_id for item in group.items]
+        for event in events
+        if isinstance(event, DuplicateGroups)
+        for group in event.groups
     ]
 
 
