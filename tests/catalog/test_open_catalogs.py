@@ -34,7 +34,7 @@ async def start_reembedding(factory: WordCatalogs) -> None:
         writer = catalog.generations.other
         assert writer is not None
         items = await factory.stores.reembedding.list_unfilled(writer.generation, 0, 1_000)
-        vectors = await writer.text_embedder.documents([item.text for item in items])
+        vectors = await writer.text_embedder.embed_documents([item.text for item in items])
         filled = [(item, vectors.chunks[item.text]) for item in items]
         await factory.stores.reembedding.fill(writer.generation, filled, NO_TOKENS)
         await factory.stores.generations.start_indexing(writer.generation)
