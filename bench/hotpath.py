@@ -24,7 +24,7 @@ from service.domain.items import Change
 from service.domain.recommendations import Answer, ItemSource, Query, Recommendation
 from service.domain.users import LikedItem
 from service.embedding.local import LocalEmbedder
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 from service.recommend.profile import Profile
@@ -46,16 +46,16 @@ def vectors_of(found: Sequence[str]) -> Vectors:
 def filled(items: Sequence[dict[str, object]]) -> ItemIndex:
     """An item index that has built all it has to build."""
     vectors = vectors_of([str(each["text"]) for each in items])
-    item_index = ItemIndex(TieredIndex(vectors.shape[1]), lambda: 0)
+    item_index = ItemIndex(SegmentedIndex(vectors.shape[1]), lambda: 0)
     for start in range(0, len(items), BATCH):
         changes = [
             Change(str(each["id"]), json.dumps(each["attributes"]), (vector.tobytes(),), None)
             for each, vector in zip(items[start : start + BATCH], vectors[start:], strict=False)
         ]
         item_index.apply(changes, start + BATCH)
-    while (build := item_index.index.due(quiet=True)) is not None:
+    while (build := item_index.maintenance.start_build(quiet=True)) is not None:
         build.run()
-        item_index.index.adopt(build)
+        item_index.maintenance.finish_build(build)
     return item_index
 
 
@@ -86,24 +86,26 @@ def main() -> None:
         assert found is not None
         ranked = [Recommendation(item_id, score) for item_id, score, _ in found.ranked]
         answers.append(Answer(ranked, item_index.sequence))
-    keys = item_index.keys(ids)
-    own = [item_index.index.vectors([key]).vectors for key in keys]
-    hits = [item_index.index.nearest(key, LIMIT) for key in keys]
+    keys = item_index.find_keys(ids)
+    own = [item_index.vectors.get([key]).vectors for key in keys]
+    hits = [item_index.vectors.search_by_key(key, LIMIT) for key in keys]
     stages: dict[str, Callable[[int], object]] = {
         "parse and validate the request": lambda n: parse_recommend_similar(
             pb.RecommendSimilarRequest.FromString(wire[n])
         ),
-        "neighbours from the list": lambda n: item_index.index.nearest(keys[n], LIMIT),
-        "ids, in order": lambda n: item_index.best(hits[n], LIMIT),
+        "neighbours from the list": lambda n: item_index.vectors.search_by_key(keys[n], LIMIT),
+        "ids, in order": lambda n: item_index.rank_hits(hits[n], LIMIT),
         "word and serialise the reply": lambda n: recommend_similar_response(
             answers[n]
         ).SerializeToString(),
-        "instead of the list: a walk": lambda n: item_index.index.search(own[n], LIMIT, {keys[n]}),
-        "instead of the list: compare all": lambda n: item_index.index.search(
+        "instead of the list: a walk": lambda n: item_index.vectors.search(
+            own[n], LIMIT, {keys[n]}
+        ),
+        "instead of the list: compare all": lambda n: item_index.vectors.search(
             own[n % 50], LIMIT, exact=True
         ),
     }
-    print(f"{len(items)} items, {item_index.index.stats()}")
+    print(f"{len(items)} items, {item_index.maintenance.collect_stats()}")
     for name, stage in stages.items():
         print(f"{name:36}{microseconds(stage):>10.1f} us")
 

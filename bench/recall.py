@@ -23,8 +23,8 @@ import numpy as np
 import texts
 from threadpoolctl import threadpool_limits
 
-from service.index.faiss_graph import GraphPart
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_graph_segment import GraphSegment
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 
@@ -37,11 +37,11 @@ Result = dict[str, Any]
 Search = Callable[[int], Vectors]
 
 
-def graph_of(item_index: ItemIndex) -> GraphPart:
+def graph_of(item_index: ItemIndex) -> GraphSegment:
     """The one graph that a settled item index has."""
-    assert isinstance(item_index.index, TieredIndex)
-    (part,) = item_index.index._parts.values()
-    return part
+    assert isinstance(item_index.vectors, SegmentedIndex)
+    (segment,) = item_index.vectors._graphs.values()
+    return segment
 
 
 def measured(search: Search, rows: list[int], expected: list[float]) -> Result:
@@ -63,15 +63,16 @@ def measured(search: Search, rows: list[int], expected: list[float]) -> Result:
 
 def ways(item_index: ItemIndex) -> Iterator[tuple[str, Search]]:
     """Each way of searching, by name; each gives the scores of ten items and maybe more."""
-    part, index = graph_of(item_index), item_index.index
-    keys = part.keys.tolist()
+    segment, index = graph_of(item_index), item_index.vectors
+    rows_of = segment.row_search
+    keys = segment.keys.tolist()
 
     def walk(breadth: int) -> Search:
         parameters = faiss.SearchParametersHNSW(efSearch=breadth)
 
         def search(row: int) -> Vectors:
-            query = part.vectors(slice(row, row + 1))
-            scores, rows = part.graph.search(query, LIMIT + 1, params=parameters)
+            query = rows_of.get_vectors(slice(row, row + 1))
+            scores, rows = rows_of.graph.search(query, LIMIT + 1, params=parameters)
             found: Vectors = scores[0][rows[0] != row]
             return found
 
@@ -80,14 +81,17 @@ def ways(item_index: ItemIndex) -> Iterator[tuple[str, Search]]:
     for breadth in BREADTHS:
         yield f"walk {breadth}", walk(breadth)
     everything = np.ones(max(keys) + 1, np.bool_)
-    yield "list", lambda row: index.nearest(keys[row], LIMIT).scores
-    yield "codes", lambda row: _by_codes(part, row, everything)
-    yield "scan", lambda row: index.nearest(keys[row], LIMIT, exact=True).scores
+    yield "list", lambda row: index.search_by_key(keys[row], LIMIT).scores
+    yield "codes", lambda row: _by_codes(segment, row, everything)
+    yield "scan", lambda row: index.search_by_key(keys[row], LIMIT, exact=True).scores
 
 
-def _by_codes(part: GraphPart, row: int, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> Vectors:
-    query = part.vectors(slice(row, row + 1))
-    scores, rows = part._by_codes(query, LIMIT + 1, part._findable(mask))
+def _by_codes(
+    segment: GraphSegment, row: int, mask: np.ndarray[Any, np.dtype[np.bool_]]
+) -> Vectors:
+    query = segment.row_search.get_vectors(slice(row, row + 1))
+    allowed = segment.select_rows(mask)
+    scores, rows = segment.row_search.search_pq_codes(query, LIMIT + 1, allowed)
     found: Vectors = scores[0][rows[0] != row]
     return found
 
@@ -104,17 +108,18 @@ def main() -> None:
     threadpool_limits(1, user_api="blas")
     faiss.omp_set_num_threads(1)
     item_index = hotpath.filled(texts.items(options.items))
-    part = graph_of(item_index)
-    rows = random.Random(1).sample(range(len(part.keys)), QUERIES)
+    segment = graph_of(item_index)
+    rows = random.Random(1).sample(range(len(segment.keys)), QUERIES)
     exact = [
-        item_index.index.nearest(int(part.keys[row]), LIMIT, exact=True).scores for row in rows
+        item_index.vectors.search_by_key(int(segment.keys[row]), LIMIT, exact=True).scores
+        for row in rows
     ]
     expected = [float(np.sort(scores)[::-1][LIMIT - 1]) for scores in exact]
     found = {name: measured(search, rows, expected) for name, search in ways(item_index)}
-    print(f"{len(part.keys):,} items\n{'':12}{'recall@10':>10}{'queries/s':>12}")
+    print(f"{len(segment.keys):,} items\n{'':12}{'recall@10':>10}{'queries/s':>12}")
     for name, each in found.items():
         print(f"{name:12}{each['recall_at_10']:>10}{each['queries_per_second']:>12,}")
-    result = {"items": len(part.keys), "ways": found}
+    result = {"items": len(segment.keys), "ways": found}
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     if options.plot:

@@ -15,7 +15,7 @@ from service.embedding.embedder import Vector
 from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import merged
+from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
 WIDTH = 0.1
@@ -65,7 +65,7 @@ class TextClassifier:
             ]
             if len(current) == len(voters) or last == 0:
                 break
-            await self._follower.reached(await self._store.refresh())
+            await self._follower.wait_for(await self._store.refresh())
         attributes = {each.item_id: written[each.item_id].attributes for each in current}
         return _answer(query, current, attributes, usage, sequence)
 
@@ -77,16 +77,20 @@ class TextClassifier:
         wanted = Filter(all=tuple(conditions))
 
         def work(item_index: ItemIndex) -> tuple[list[Voter], int]:
-            exclude, allowed = item_index.selection(wanted, item_index.keys(query.exclude_item_ids))
-            hits = merged(
-                item_index.index.search(
+            exclude, allowed = item_index.restrict_search(
+                wanted, item_index.find_keys(query.exclude_item_ids)
+            )
+            hits = merge_hits(
+                item_index.vectors.search(
                     vectors, query.neighbor_count, exclude, allowed, exact=query.exact
                 )
             )
-            ranked = item_index.best(hits, query.neighbor_count)
+            ranked = item_index.rank_hits(hits, query.neighbor_count)
             return [Voter(item_id, score) for item_id, score, _ in ranked], item_index.sequence
 
-        return await self._follower.read(work, len(vectors), self._follower.conditions(wanted))
+        return await self._follower.read(
+            work, len(vectors), self._follower.count_conditions(wanted)
+        )
 
 
 def _answer(

@@ -14,7 +14,7 @@ from service.analysis.sampling import Sample, passing, population, present
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
-from service.index.faiss_clusters import ATTEMPTS, ROUNDS
+from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.storage.items import ItemStore
@@ -73,7 +73,12 @@ class Clusterer:
         for batch in some:
             read.append(await self._read(batch, query.filter))
             number += len(read[-1].item_ids)
-            cost = read[-1].vectors.shape[1] * ROUNDS * ATTEMPTS * max(query.cluster_count, 1)
+            cost = (
+                read[-1].vectors.shape[1]
+                * KMEANS_ROUNDS
+                * KMEANS_ATTEMPTS
+                * max(query.cluster_count, 1)
+            )
             least = TRAINED_ON_PER_CENTER * query.cluster_count
             enough = max(least, min(TRAINED_ON, TRAINING_COST // max(cost, 1)))
             if number >= enough:
@@ -85,10 +90,10 @@ class Clusterer:
 
         def work(item_index: ItemIndex) -> Items:
             keys = passing(item_index, item_ids, wanted)
-            owned = item_index.index.vectors(list(keys.values()))
+            owned = item_index.vectors.get(list(keys.values()))
             return Items(list(keys), means(owned.vectors, owned.owners, len(keys)))
 
-        return await self._follower.read_aside(work)
+        return await self._follower.read_in_worker(work)
 
     async def _worded(self, tally: Tally, sample: Sample, query: ClustersQuery) -> Clusters:
         """The answer: what the tally has of items that are still there."""

@@ -76,7 +76,10 @@ class DuplicateSearch:
 
     async def _require(self, item_id: str) -> None:
         """Checks that there is an item, with its vector."""
-        if await self._follower.read_aside(lambda item_index: item_index.key(item_id)) is not None:
+        if (
+            await self._follower.read_in_worker(lambda item_index: item_index.find_key(item_id))
+            is not None
+        ):
             return
         if item_id in await self._store.excerpts(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
@@ -115,7 +118,7 @@ class DuplicateSearch:
                     for each in some
                 ]
 
-            compared += await self._follower.read_aside(work)
+            compared += await self._follower.read_in_worker(work)
         return compared
 
 
@@ -136,7 +139,7 @@ def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Sequence[Duplica
     """Items with their cosines with the first, which leads; the others by that."""
     if not keys:
         return ()
-    owned = item_index.index.vectors(list(keys.values()))
+    owned = item_index.vectors.get(list(keys.values()))
     cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
     best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
     first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from service.analysis.map_layout import Layout, Places, laid_out
 from service.domain.analyses import ClustersQuery
-from service.index.faiss_clusters import centers
+from service.index.faiss_kmeans import compute_centers
 from service.index.vector_index import Keys, Vectors
 
 Groups = NDArray[np.int64]
@@ -93,7 +93,7 @@ def divided(sample: Items, query: ClustersQuery, items: int) -> Tally:
     """Divides a sample of `items` items; the others can then be taken in."""
     vectors = sample.vectors
     number = query.cluster_count or chosen_number(vectors, items)
-    middles = centers(vectors, min(number, len(vectors)))
+    middles = compute_centers(vectors, min(number, len(vectors)))
     groups, _ = assigned(vectors, middles)
     # Where vectors are equal some centers have none.
     used = np.unique(groups)
@@ -121,7 +121,7 @@ def chosen_number(vectors: Vectors, items: int) -> int:
     some = vectors[:TRIED_ON]
     # Groups of one or two are always clear.
     tried = [number for number in TRIED if number**2 <= len(some)]
-    scored = [(_silhouette(some, centers(some, number)), -number) for number in tried]
+    scored = [(_silhouette(some, compute_centers(some, number)), -number) for number in tried]
     best, number = max(scored, default=(0.0, -1))
     if best >= CLEAR:
         return -number

@@ -16,14 +16,14 @@ from service.analysis.sampling import passing
 from service.domain.filters import Filter
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Mask, VectorIndex, Vectors
+from service.index.vector_index import Hits, Mask, Vectors, VectorSearch
 
 BATCH_COST = 300_000_000
 """Multiply-adds of one piece of work on the item index: about 15 ms in matrix products."""
 
 BATCH_LEAST, BATCH_MOST = 16, 128
 PRODUCT_SHARE = 0.5
-"""What a multiply-add takes in a product, of what `VectorIndex.cost` counts."""
+"""What a multiply-add takes in a product, of what `VectorSearch.estimate_cost` counts."""
 
 BLOCK = 8_192
 ANY = float(np.finfo(np.float32).min)
@@ -62,14 +62,14 @@ async def neighbors(
 
     def work(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
         keys = passing(item_index, item_ids, wanted)
-        mask = None if wanted is None else item_index.attributes.matching(wanted)
+        mask = None if wanted is None else item_index.attributes.compute_mask(wanted)
         found = _hits(item_index, list(keys.values()), number, mask, least, exact=exact)
         return {
-            item_id: [Neighbor(name, score) for name, score, _ in item_index.best(hits, MOST)]
+            item_id: [Neighbor(name, score) for name, score, _ in item_index.rank_hits(hits, MOST)]
             for item_id, hits in zip(keys, found, strict=True)
         }
 
-    return await follower.read_aside(work)
+    return await follower.read_in_worker(work)
 
 
 def _hits(
@@ -81,19 +81,21 @@ def _hits(
     *,
     exact: bool,
 ) -> list[Hits]:
-    index = item_index.index
-    vectors = index.stats().vectors
+    index = item_index.vectors
+    vectors = index.vector_count
     product = PRODUCT_SHARE * vectors * index.dimensions
-    if vectors > len(index) or product > index.cost(1):
-        return [_near(index.nearest(key, number, (), mask, exact=exact), least) for key in keys]
+    if vectors > len(index) or product > index.estimate_cost(1):
+        return [
+            _near(index.search_by_key(key, number, (), mask, exact=exact), least) for key in keys
+        ]
     # Each finds itself as well.
-    queries = index.vectors(keys).vectors
+    queries = index.get(keys).vectors
     found = compared(index, queries, number + 1, mask, least)
     return [_others(key, hits, number) for key, hits in zip(keys, found, strict=True)]
 
 
 def compared(
-    index: VectorIndex, queries: Vectors, number: int, mask: Mask | None, least: float = ANY
+    index: VectorSearch, queries: Vectors, number: int, mask: Mask | None, least: float = ANY
 ) -> list[Hits]:
     """The `number` nearest vectors to each query and what ties with the last, by comparing all.
 
@@ -105,7 +107,7 @@ def compared(
         least: a score below which nothing is wanted.
     """
     found = [Hits(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-    for keys, vectors in index.blocks(BLOCK):
+    for keys, vectors in index.iterate_blocks(BLOCK):
         scores = queries @ vectors.T
         if mask is not None:
             scores[:, ~mask[keys]] = -np.inf

@@ -15,7 +15,7 @@ from service.embedding.embedder import Vector
 from service.embedding.text_embedder import ChunkSpan, TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import merged
+from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
 TEXTS_AT_ONCE = 20
@@ -65,7 +65,7 @@ class PassageSearch:
             # What was written meanwhile is worth another look; what waits, or was embedded under
             # other settings, stays as it is.
             dropped |= unworded - late
-            await self._follower.reached(await self._store.refresh())
+            await self._follower.wait_for(await self._store.refresh())
         passages.sort(key=lambda each: (-each.score, each.item_id, each.start_offset))
         return Passages(passages, sequence, usage)
 
@@ -75,13 +75,15 @@ class PassageSearch:
         """The best passages by score, and the last write that they reflect."""
 
         def work(item_index: ItemIndex) -> tuple[list[_Scored], int]:
-            exclude, allowed = item_index.selection(query.filter, item_index.keys(dropped))
-            # The best passages are in the items with the best passages.
-            hits = merged(
-                item_index.index.search(vectors, query.limit, exclude, allowed, exact=query.exact)
+            exclude, allowed = item_index.restrict_search(
+                query.filter, item_index.find_keys(dropped)
             )
-            best = item_index.best(hits, query.limit)
-            owned = item_index.index.vectors([key for _, _, key in best])
+            # The best passages are in the items with the best passages.
+            hits = merge_hits(
+                item_index.vectors.search(vectors, query.limit, exclude, allowed, exact=query.exact)
+            )
+            best = item_index.rank_hits(hits, query.limit)
+            owned = item_index.vectors.get([key for _, _, key in best])
             scores = (owned.vectors @ vectors.T).max(axis=1, initial=-np.inf)
             firsts = np.searchsorted(owned.owners, owned.owners)
             places = (np.arange(len(scores)) - firsts).tolist()
@@ -94,7 +96,7 @@ class PassageSearch:
             return scored, item_index.sequence
 
         queries = len(vectors)
-        conditions = self._follower.conditions(query.filter)
+        conditions = self._follower.count_conditions(query.filter)
         scored, sequence = await self._follower.read(work, queries, conditions)
         return list(_cut(scored, query)), sequence
 

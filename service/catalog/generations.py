@@ -81,7 +81,7 @@ class WriteBarrier:
             NotReady: the service shuts down first.
         """
         while lagging := [item for item in self.followers if item.sequence < sequence]:
-            await lagging[0].reached(sequence)
+            await lagging[0].wait_for(sequence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class CatalogItems:
             items = [item for item in read if item.sequence <= sequence]
             if len(items) == len(page_ids) or (is_cut and len(items) == len(read)):
                 break
-            await self._follower.reached(await self._store.refresh())
+            await self._follower.wait_for(await self._store.refresh())
         if is_cut:
             return ListedItems(items, read[-1].item.item_id, total)
         return ListedItems(items, page_ids[-1] if len(item_ids) > page_size else "", total)
@@ -204,7 +204,7 @@ class CatalogItems:
         return await self._follower.read(
             lambda item_index: (
                 item_index.sequence,
-                *item_index.passing(filter_, after, limit),
+                *item_index.list_ids(filter_, after, limit),
             ),
             queries=1,
             conditions=size(filter_),
@@ -230,11 +230,13 @@ class CatalogItems:
         """
         if deletion.filter is None:
             return await self._delete_ids(deletion)
-        await self._follower.reached(await self._store.refresh())
+        await self._follower.wait_for(await self._store.refresh())
         if deletion.validate_only:
             _, _, total = await self._find_matching(deletion.filter, "", 0)
             return Deletion(total, 0)
-        sequence, item_ids, _ = await self._find_matching(deletion.filter, "", self._follower.items)
+        sequence, item_ids, _ = await self._find_matching(
+            deletion.filter, "", self._follower.item_count
+        )
         count = last_sequence = 0
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]

@@ -107,7 +107,7 @@ class OpenCatalogs:
         if sequence > last:
             rule = f"must be between 0 and the last write, {last}"
             raise errors.invalid("min_sequence", rule)
-        await handle.generations.serving.follower.reached(sequence)
+        await handle.generations.serving.follower.wait_for(sequence)
 
     async def read_stats(self) -> list[CatalogStats]:
         """Return the statistics of all open catalogs, by ascending name."""
@@ -121,14 +121,14 @@ class OpenCatalogs:
     def count_items(self) -> int:
         """Return the number of items that can be recommended, in all catalogs."""
         handles = [catalog.current.handle for catalog in self._open.values() if catalog.current]
-        return sum(handle.generations.serving.follower.items for handle in handles)
+        return sum(handle.generations.serving.follower.item_count for handle in handles)
 
     async def wait_until_caught_up(self) -> None:
         """Wait until every catalog reflects all writes so far."""
         last = self._database.last_sequence
         for name in self.names():
             async with self.use(name) as catalog:
-                await catalog.generations.serving.follower.reached(last)
+                await catalog.generations.serving.follower.wait_for(last)
 
     async def update(self) -> None:
         """Apply changes of catalogs and generations by this process or another one."""
@@ -185,7 +185,7 @@ class OpenCatalogs:
     async def _wait_until_current(self, generation: OpenGeneration) -> None:
         """Wait until a generation has every write; no write may be missing once it serves."""
         while generation.follower.sequence < self._database.last_sequence:
-            await generation.follower.reached(self._database.last_sequence)
+            await generation.follower.wait_for(self._database.last_sequence)
 
     def _replace_handle(
         self, catalog: _OpenCatalog, tracked: tuple[TrackedGeneration, ...]

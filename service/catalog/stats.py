@@ -50,6 +50,6 @@ class StatsReader:
             ],
             embedding_error_reason=problem and "EMBEDDING_UNAVAILABLE",
             embedding_error_message=problem,
-            index=serving.follower.stats(),
+            index=serving.follower.collect_stats(),
             vector_storage=serving.storage,
         )

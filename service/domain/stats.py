@@ -12,12 +12,12 @@ from service.domain.usage import DailyUsage
 
 
 class IndexStats(NamedTuple):
-    """How many vectors can be found; of them in graphs, void ones there, those with lists."""
+    """What a vector index consists of."""
 
-    vectors: int
-    graph_vectors: int = 0
-    void_vectors: int = 0
-    listed_vectors: int = 0
+    vectors: int  # that searches can find
+    graph_vectors: int = 0  # of them, those in graphs
+    deleted_vectors: int = 0  # in graphs, and beside `vectors`
+    neighbor_lists: int = 0
     building: bool = False
     memory_bytes: int = 0
 

@@ -1,1 +1,1 @@
-"""Where nearest vectors are found: int64 keys and unit vectors in, keys and cosines out."""
+"""The index of items: unit vectors and attributes in, keys and cosines out."""

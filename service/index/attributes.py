@@ -1,9 +1,9 @@
-"""Columns of the items' attributes: which keys pass a filter, without looking at the items.
+"""Evaluates filters: which keys pass, from columns of attributes and without looking at the items.
 
 Each attribute has a column of entries, (version, hash of the value, its number), that only grows. A
-version stands for one state of one key: replacing or deleting an item makes its entries void by
-forgetting their version, and once most are void the columns are made anew. Equal values are found
-by a hash of 64 bits, so that two different ones pass for equal once in 10^19 comparisons.
+version is one state of one key: replacing or deleting an item forgets its version, which makes its
+entries stale, and once most versions are stale the columns are compacted. Equal values are found by
+a hash of 64 bits: two different values pass for equal once in 10^19 comparisons.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Condition, Exists, Filter
 from service.domain.items import JsonValue
-from service.index.columns import NO_NUMBER, NOTHING, Column, flat
+from service.index.columns import EMPTY_COLUMN, NO_NUMBER, Column, flatten
 from service.index.vector_index import Mask
 
-VOID_VERSIONS = 1_024
-"""So many void versions, and as many as there are live ones, are kept before columns are remade."""
+# Stale versions that are tolerated, beside as many as there are live ones, before columns are
+# compacted.
+MAX_STALE_VERSIONS = 1_024
 
-MASKS = 16
-"""The masks of so many filters are kept until the next write: making one takes 1 ms at 100,000
-items."""
+# Filters whose masks are cached until the next write: computing one takes 1 ms at 100,000 items.
+MAX_CACHED_MASKS = 16
 
 _FIELDS = ("versions", "hashes", "numbers")
 
 
 class Attributes:
-    """The attributes of items by key. Not for several threads at once.
+    """The attributes of items by key. Not thread-safe.
 
-    Keys are small non-negative ints: masks by key are as long as the largest one demands.
+    Keys are small non-negative integers: masks by key are as long as the largest one requires.
     """
 
     def __init__(self) -> None:
@@ -42,15 +42,16 @@ class Attributes:
         self._version_of = array("i")
         self._key_of = array("i")
         self._live = 0
-        self._masks: dict[str, Mask] = {}
+        self._cached_masks: dict[str, Mask] = {}
 
     def __len__(self) -> int:
+        """Return the number of keys."""
         return self._live
 
     def upsert(self, keys: Sequence[int], attributes: Sequence[Mapping[str, JsonValue]]) -> None:
-        """Replaces all attributes of each key; each key comes once."""
+        """Replace all attributes of each key; a key occurs once."""
         self.delete(keys)
-        self._masks.clear()
+        self._cached_masks.clear()
         columns = self._columns
         for key, values in zip(keys, attributes, strict=True):
             version = len(self._key_of)
@@ -58,60 +59,61 @@ class Attributes:
             if key >= len(self._version_of):
                 self._version_of.extend([-1] * (key + 1 - len(self._version_of)))
             self._version_of[key] = version
-            for path, value in flat(values):
+            for path, value in flatten(values):
                 column = columns.get(path)
                 if column is None:
                     column = columns[path] = Column()
                 column.append(version, value)
         self._live += len(keys)
-        if len(self._key_of) > 2 * self._live + VOID_VERSIONS:
-            self._remake()
+        if len(self._key_of) > 2 * self._live + MAX_STALE_VERSIONS:
+            self._compact()
 
     def delete(self, keys: Iterable[int]) -> None:
-        """Forgets keys; those that are not there are no error."""
-        self._masks.clear()
+        """Remove keys; a key that has no attributes is no error."""
+        self._cached_masks.clear()
         for key in keys:
             if key < len(self._version_of) and self._version_of[key] >= 0:
                 self._key_of[self._version_of[key]] = -1
                 self._version_of[key] = -1
                 self._live -= 1
 
-    def matching(self, wanted: Filter) -> Mask:
-        """Which keys pass: a mask by key, False also where there is no key; not to be changed."""
-        # As text, for Python takes True and 1.0 for equal.
-        name = repr(wanted)
-        mask = self._masks.get(name)
+    def compute_mask(self, filter_: Filter) -> Mask:
+        """Return a mask by key of those that pass; it is cached, so do not change it."""
+        # As text, since Python takes True and 1.0 for equal.
+        name = repr(filter_)
+        mask = self._cached_masks.get(name)
         if mask is None:
-            if len(self._masks) == MASKS:
-                del self._masks[next(iter(self._masks))]
-            mask = self._masks[name] = self._matching(wanted)
+            if len(self._cached_masks) == MAX_CACHED_MASKS:
+                del self._cached_masks[next(iter(self._cached_masks))]
+            mask = self._cached_masks[name] = self._evaluate(filter_)
         return mask
 
-    def knows(self, wanted: Filter | None) -> bool:
-        """Whether the mask of a filter is at hand."""
-        return wanted is None or repr(wanted) in self._masks
+    def has_cached_mask(self, filter_: Filter) -> bool:
+        """Return whether `compute_mask` has the mask of a filter without computing it."""
+        return repr(filter_) in self._cached_masks
 
-    def _matching(self, wanted: Filter) -> Mask:
-        passing = self._all()
-        for condition in wanted.all:
-            passing &= self._true(condition)
-        if wanted.any:
-            passing &= np.logical_or.reduce([self._true(each) for each in wanted.any])
-        for condition in wanted.none:
-            passing &= ~self._true(condition)
+    def _evaluate(self, filter_: Filter) -> Mask:
+        passing = self._get_live_keys()
+        for condition in filter_.all:
+            passing &= self._evaluate_condition(condition)
+        if filter_.any:
+            masks = [self._evaluate_condition(condition) for condition in filter_.any]
+            passing &= np.logical_or.reduce(masks)
+        for condition in filter_.none:
+            passing &= ~self._evaluate_condition(condition)
         return passing
 
-    def numbers(self, attribute: str) -> NDArray[np.float64]:
-        """By key, the attribute's number or its timestamp in seconds since 1970, NaN without."""
+    def get_numbers(self, attribute: str) -> NDArray[np.float64]:
+        """Return an attribute's numbers by key, timestamps in seconds since 1970, else NaN."""
         numbers = np.full(len(self._version_of), NO_NUMBER)
-        column = self._columns.get(attribute, NOTHING)
+        column = self._columns.get(attribute, EMPTY_COLUMN)
         if column.whole.numbers:
-            keys = self._keys(np.asarray(column.whole.versions))
+            keys = self._get_keys(np.asarray(column.whole.versions))
             numbers[keys[keys >= 0]] = np.asarray(column.whole.numbers)[keys >= 0]
         return numbers
 
     def capture(self) -> dict[str, NDArray[Any]]:
-        """All columns as arrays by name, for a snapshot; nothing in it changes any more."""
+        """Return all columns as arrays by name, for a snapshot; later writes do not change them."""
         names = json.dumps(list(self._columns)).encode()
         arrays: dict[str, NDArray[Any]] = {
             "names": np.frombuffer(names, np.uint8),
@@ -125,10 +127,11 @@ class Attributes:
         return arrays
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Fills empty columns from what `capture` gave.
+        """Fill empty columns from captured arrays.
 
         Raises:
-            KeyError, ValueError: it is not what was captured.
+            KeyError: an array is missing.
+            ValueError: the arrays do not belong together.
         """
         self._key_of = array("i", arrays["key_of"].tobytes())
         self._version_of = array("i", arrays["version_of"].tobytes())
@@ -137,43 +140,45 @@ class Attributes:
             column = self._columns[name] = Column()
             for kind, entries in (("whole", column.whole), ("elements", column.elements)):
                 for field in _FIELDS:
-                    held = getattr(entries, field)
-                    held.frombytes(arrays[f"{number}/{kind}/{field}"].tobytes())
+                    values = getattr(entries, field)
+                    values.frombytes(arrays[f"{number}/{kind}/{field}"].tobytes())
 
-    def _true(self, condition: Condition) -> Mask:
-        """For which keys a condition is true, by key."""
+    def _evaluate_condition(self, condition: Condition) -> Mask:
         test = condition.test
         if isinstance(test, Filter):
-            return self._matching(test)
-        column = self._columns.get(condition.attribute, NOTHING)
+            return self._evaluate(test)
+        column = self._columns.get(condition.attribute, EMPTY_COLUMN)
         if isinstance(test, Exists):
-            having = self._mask([np.asarray(column.whole.versions)])
-            return having if test.present else self._all() & ~having
-        return self._mask(column.passing(test))
+            having = self._to_mask([np.asarray(column.whole.versions)])
+            return having if test.present else self._get_live_keys() & ~having
+        return self._to_mask(column.find_versions(test))
 
-    def _all(self) -> Mask:
-        everything: Mask = np.asarray(self._version_of) >= 0
-        return everything
+    def _get_live_keys(self) -> Mask:
+        """Return a new mask of all keys that have attributes, even empty ones."""
+        live: Mask = np.asarray(self._version_of) >= 0
+        return live
 
-    def _keys(self, versions: NDArray[np.int32]) -> NDArray[np.int32]:
-        """The keys of versions, -1 for void ones."""
+    def _get_keys(self, versions: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the keys of versions, -1 for stale ones."""
         keys: NDArray[np.int32] = np.asarray(self._key_of)[versions]
         return keys
 
-    def _mask(self, versions: Iterable[NDArray[np.int32]]) -> Mask:
+    def _to_mask(self, versions: Iterable[NDArray[np.int32]]) -> Mask:
         mask = np.zeros(len(self._version_of), np.bool_)
-        for some in versions:
-            keys = self._keys(some)
+        for part in versions:
+            keys = self._get_keys(part)
             mask[keys[keys >= 0]] = True
         return mask
 
-    def _remake(self) -> None:
-        """Drops the void entries and numbers the live versions anew."""
-        alive = np.asarray(self._key_of) >= 0
-        renumbered = (np.cumsum(alive) - 1).astype(np.int32)
+    def _compact(self) -> None:
+        """Drop stale entries and renumber the live versions."""
+        live = np.asarray(self._key_of) >= 0
+        new_versions = (np.cumsum(live) - 1).astype(np.int32)
         for column in self._columns.values():
-            column.keep(alive, renumbered)
-        self._columns = {path: each for path, each in self._columns.items() if each.whole.versions}
-        self._key_of = array("i", np.asarray(self._key_of)[alive].tobytes())
+            column.compact(live, new_versions)
+        self._columns = {
+            path: column for path, column in self._columns.items() if column.whole.versions
+        }
+        self._key_of = array("i", np.asarray(self._key_of)[live].tobytes())
         for version, key in enumerate(self._key_of):
             self._version_of[key] = version

@@ -1,4 +1,4 @@
-"""The columns of attributes: values as hashes and numbers, and which of them pass a test."""
+"""Columns of attributes: values as hashes and numbers, and which of them pass a test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ from service.domain.filters import ContainsAny, Equals, OneOf, Range
 from service.domain.items import JsonValue
 from service.index.vector_index import Mask
 
-REMEMBERED_VALUES = 65_536
-REMEMBERED_CHARACTERS = 64
-"""The hashes of so many values, none longer than this, are kept: up to about 20 MB."""
+# Values whose hashes are cached: up to about 20 MB.
+MAX_CACHED_HASHES = 65_536
 
+# Longer strings are not cached.
+MAX_CACHED_CHARACTERS = 64
+
+# The number of a value that is neither a number nor a timestamp.
 NO_NUMBER = math.nan
-_OTHER = b"o"
+
+# What is hashed for every object; no value of a test has this hash.
+_OBJECT = b"o"
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d))?",
     re.ASCII,
@@ -38,38 +43,38 @@ class Column:
         self.elements = Entries()
 
     def append(self, version: int, value: JsonValue) -> None:
-        """Takes in the value that a version has."""
+        """Add the value of a version."""
         if isinstance(value, str | bool | float | int):
-            self.whole.append(version, *_scalar(value))
+            self.whole.append(version, *_convert_scalar(value))
             return
-        self.whole.append(version, _hash(value), NO_NUMBER)
+        self.whole.append(version, _hash_value(value), NO_NUMBER)
         if isinstance(value, Sequence):
-            for each in value:
-                if isinstance(each, str | bool | float | int):
-                    self.elements.append(version, *_scalar(each))
+            for element in value:
+                if isinstance(element, str | bool | float | int):
+                    self.elements.append(version, *_convert_scalar(element))
 
-    def passing(self, test: object) -> list[NDArray[np.int32]]:
-        """The versions with a value for which the test is true."""
+    def find_versions(self, test: object) -> list[NDArray[np.int32]]:
+        """Return the versions with a value for which a test is true, in one array or more."""
         match test:
             case Equals(value):
-                return [self.whole.equal([_hash(value)])]
+                return [self.whole.find_equal([_hash_value(value)])]
             case OneOf(values):
-                return [self.whole.equal(map(_hash, values))]
+                return [self.whole.find_equal(map(_hash_value, values))]
             case ContainsAny(values):
-                hashes = [_hash(value) for value in values]
-                return [self.whole.equal(hashes), self.elements.equal(hashes)]
+                hashes = [_hash_value(value) for value in values]
+                return [self.whole.find_equal(hashes), self.elements.find_equal(hashes)]
             case Range():
-                return [self.whole.within(test), self.elements.within(test)]
+                return [self.whole.find_within(test), self.elements.find_within(test)]
         raise AssertionError("a condition without a test breaks the contract")
 
-    def keep(self, alive: Mask, renumbered: NDArray[np.int32]) -> None:
-        """Drops the entries of versions that are not alive and renumbers the others."""
-        self.whole.keep(alive, renumbered)
-        self.elements.keep(alive, renumbered)
+    def compact(self, live: Mask, new_versions: NDArray[np.int32]) -> None:
+        """Drop the entries of versions that are not live and renumber the others."""
+        self.whole.compact(live, new_versions)
+        self.elements.compact(live, new_versions)
 
 
 class Entries:
-    """Parallel arrays; `numbers` stays empty until there is the first number."""
+    """Parallel arrays of values; `numbers` stays empty until the first number."""
 
     def __init__(self) -> None:
         self.versions = array("i")
@@ -77,7 +82,7 @@ class Entries:
         self.numbers = array("d")
 
     def append(self, version: int, value_hash: int, number: float) -> None:
-        """Takes in one value; the number is NaN where it is none."""
+        """Add a value; its number is NaN if it has none."""
         if self.numbers or not math.isnan(number):
             missing = len(self.versions) - len(self.numbers)
             if missing:
@@ -86,94 +91,94 @@ class Entries:
         self.versions.append(version)
         self.hashes.append(value_hash)
 
-    def equal(self, hashes: Iterable[int]) -> NDArray[np.int32]:
-        """The versions of entries with one of these hashes."""
-        wanted = np.fromiter(hashes, np.uint64)
-        mine = np.asarray(self.hashes)
+    def find_equal(self, hashes: Iterable[int]) -> NDArray[np.int32]:
+        """Return the versions of entries with one of these hashes."""
+        targets = np.fromiter(hashes, np.uint64)
+        stored = np.asarray(self.hashes)
         # numpy.isin sorts, which takes ten times as long as one comparison.
-        same = mine == wanted[0] if len(wanted) == 1 else np.isin(mine, wanted)
-        found: NDArray[np.int32] = np.asarray(self.versions)[same]
-        return found
+        is_equal = stored == targets[0] if len(targets) == 1 else np.isin(stored, targets)
+        versions: NDArray[np.int32] = np.asarray(self.versions)[is_equal]
+        return versions
 
-    def within(self, wanted: Range) -> NDArray[np.int32]:
-        """The versions of entries whose number lies in the range."""
+    def find_within(self, range_: Range) -> NDArray[np.int32]:
+        """Return the versions of entries whose number lies in a range."""
         if not self.numbers:
             return np.empty(0, np.int32)
         numbers = np.asarray(self.numbers)
-        inside = ~np.isnan(numbers)
-        if wanted.gt is not None:
-            inside &= numbers > wanted.gt
-        if wanted.gte is not None:
-            inside &= numbers >= wanted.gte
-        if wanted.lt is not None:
-            inside &= numbers < wanted.lt
-        if wanted.lte is not None:
-            inside &= numbers <= wanted.lte
-        found: NDArray[np.int32] = np.asarray(self.versions)[inside]
-        return found
+        is_inside = ~np.isnan(numbers)
+        if range_.gt is not None:
+            is_inside &= numbers > range_.gt
+        if range_.gte is not None:
+            is_inside &= numbers >= range_.gte
+        if range_.lt is not None:
+            is_inside &= numbers < range_.lt
+        if range_.lte is not None:
+            is_inside &= numbers <= range_.lte
+        versions: NDArray[np.int32] = np.asarray(self.versions)[is_inside]
+        return versions
 
-    def keep(self, alive: Mask, renumbered: NDArray[np.int32]) -> None:
-        """Drops the entries of versions that are not alive and renumbers the others."""
+    def compact(self, live: Mask, new_versions: NDArray[np.int32]) -> None:
+        """Drop the entries of versions that are not live and renumber the others."""
         versions = np.asarray(self.versions)
-        kept = alive[versions]
-        self.hashes = array("Q", np.asarray(self.hashes)[kept].tobytes())
+        is_live = live[versions]
+        self.hashes = array("Q", np.asarray(self.hashes)[is_live].tobytes())
         if self.numbers:
-            self.numbers = array("d", np.asarray(self.numbers)[kept].tobytes())
-        self.versions = array("i", renumbered[versions[kept]].tobytes())
+            self.numbers = array("d", np.asarray(self.numbers)[is_live].tobytes())
+        self.versions = array("i", new_versions[versions[is_live]].tobytes())
 
 
-NOTHING = Column()
-"""What stands for an attribute that no item has."""
+# The column of an attribute that no item has.
+EMPTY_COLUMN = Column()
 
 
-def flat(attributes: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
-    """The values that are not null, objects and what is in them, by path."""
+def flatten(attributes: Mapping[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
+    """Yield path and value of all that is not null: of objects and of what they contain."""
     for key, value in attributes.items():
         if value is None:
             continue
         yield key, value
         if isinstance(value, Mapping):
-            for path, inner in flat(value):
+            for path, inner in flatten(value):
                 yield f"{key}.{path}", inner
 
 
-def _scalar(value: str | bool | float) -> tuple[int, float]:
-    """The hash and the number of a string, boolean or number."""
-    if isinstance(value, str) and len(value) > REMEMBERED_CHARACTERS:
-        return _described(value)
-    return _remembered(value)
+def _convert_scalar(value: str | bool | float) -> tuple[int, float]:
+    """Return the hash and the number of a string, boolean or number."""
+    if isinstance(value, str) and len(value) > MAX_CACHED_CHARACTERS:
+        return _compute_scalar(value)
+    return _get_cached_scalar(value)
 
 
-@lru_cache(REMEMBERED_VALUES, typed=True)
-def _remembered(value: str | bool | float) -> tuple[int, float]:
-    return _described(value)
+@lru_cache(MAX_CACHED_HASHES, typed=True)
+def _get_cached_scalar(value: str | bool | float) -> tuple[int, float]:
+    return _compute_scalar(value)
 
 
-def _described(value: str | bool | float) -> tuple[int, float]:
+def _compute_scalar(value: str | bool | float) -> tuple[int, float]:
     if isinstance(value, str):
-        return _digest(b"s" + value.encode()), _seconds(value)
+        return _digest(b"s" + value.encode()), _parse_seconds(value)
     if isinstance(value, bool):
         return _digest(b"t" if value else b"f"), NO_NUMBER
-    number = float(value) + 0.0  # of the two zeros only the positive one
+    number = float(value) + 0.0  # turns a negative zero into the positive one
     return _digest(b"n" + struct.pack("<d", number)), number
 
 
-def _hash(value: JsonValue) -> int:
-    """The hash of a whole value; all objects have one, which equals nothing that can be asked."""
+def _hash_value(value: JsonValue) -> int:
+    """Return the hash of a whole value; all objects share one, which no test asks for."""
     if isinstance(value, str | bool | float | int):
-        return _scalar(value)[0]
+        return _convert_scalar(value)[0]
     if isinstance(value, Sequence):
-        hashes = (0 if each is None else _hash(each) for each in value)
-        return _digest(b"l" + b"".join(each.to_bytes(8) for each in hashes))
-    return _digest(_OTHER)
+        hashes = (0 if element is None else _hash_value(element) for element in value)
+        return _digest(b"l" + b"".join(element_hash.to_bytes(8) for element_hash in hashes))
+    return _digest(_OBJECT)
 
 
 def _digest(value: bytes) -> int:
     return int.from_bytes(blake2b(value, digest_size=8).digest())
 
 
-def _seconds(value: str) -> float:
-    """An RFC 3339 timestamp or date as seconds since 1970-01-01 UTC; NaN for other strings."""
+def _parse_seconds(value: str) -> float:
+    """Return the seconds from 1970 to an RFC 3339 timestamp or date; NaN for other strings."""
     match = _TIMESTAMP.fullmatch(value)
     if match is None:
         return NO_NUMBER

@@ -1,6 +1,6 @@
 """Exact search: FAISS compares the query with every vector.
 
-Rows stay dense: a removed row's place is taken by the last one, so there are no tombstones.
+Rows stay dense: the last row takes the place of a removed one, so there are no tombstones.
 """
 
 from __future__ import annotations
@@ -13,18 +13,31 @@ import faiss
 import numpy as np
 
 from service.domain.stats import IndexStats
-from service.index.vector_index import Build, Hits, IndexState, Keys, Mask, Owned, Vectors, merged
+from service.index.vector_index import (
+    Build,
+    Hits,
+    IndexState,
+    Keys,
+    Mask,
+    OwnedVectors,
+    Vectors,
+    merge_hits,
+)
 
-# One query runs 3 to 11 times slower on two threads than on one (measured on a two-core machine).
+# One query takes 3 to 11 times as long on two threads as on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
 
-OVERFETCH = 64
-"""Up to so many excluded keys are searched along and dropped afterwards; beyond, a bitmap of rows
-leaves them out (15 microseconds more at 3,000 rows, 5 more per million multiply-adds)."""
+# Up to this number of excluded rows, they are searched and dropped afterwards. Beyond it a bitmap
+# of rows leaves them out (15 microseconds more at 3,000 rows, 5 more per million multiply-adds).
+MAX_DROPPED_ROWS = 64
 
 
 class ExactIndex:
-    """A VectorIndex that compares with every vector."""
+    """A VectorIndex that compares with every vector; also a segment of a SegmentedIndex.
+
+    Args:
+        dimensions: the width of every vector.
+    """
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
@@ -36,64 +49,75 @@ class ExactIndex:
         self._keys: Keys = np.empty(0, np.int64)
         self.sum = np.zeros(dimensions, np.float64)
 
+    @property
+    def vector_count(self) -> int:
+        """The number of vectors."""
+        return self._size
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory of the vectors and their keys."""
+        return self._size * (4 * self.dimensions + 8)
+
     def __len__(self) -> int:
+        """Return the number of keys."""
         return len(self._rows)
 
     def __contains__(self, key: int) -> bool:
-        """Whether it holds a key."""
+        """Return whether the index has a key."""
         return key in self._rows
 
     def keys(self) -> Keys:
-        """All keys, each once."""
+        """Return all keys, each once."""
         return np.fromiter(self._rows, np.int64, len(self._rows))
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Replaces all vectors of each key; a key comes once for each of its vectors."""
-        several = {key for key, number in Counter(keys).items() if number > 1}
-        self.delete(several | (self._more_rows.keys() & set(keys)))
-        known = [position for position, key in enumerate(keys) if key in self._rows]
-        if known:
-            rows = [self._rows[keys[position]] for position in known]
+        """Replace all vectors of each key; a key occurs once for each of its vectors."""
+        chunked = {key for key, number in Counter(keys).items() if number > 1}
+        self.delete(chunked | (self._more_rows.keys() & set(keys)))
+        replaced = [position for position, key in enumerate(keys) if key in self._rows]
+        if replaced:
+            rows = [self._rows[keys[position]] for position in replaced]
             self.sum -= self._matrix[rows].sum(axis=0, dtype=np.float64)
-            self.sum += vectors[known].sum(axis=0, dtype=np.float64)
-            self._matrix[rows] = vectors[known]
+            self.sum += vectors[replaced].sum(axis=0, dtype=np.float64)
+            self._matrix[rows] = vectors[replaced]
         new = [position for position, key in enumerate(keys) if key not in self._rows]
         if new:
             self._append([keys[position] for position in new], vectors[new])
 
     def delete(self, keys: Collection[int]) -> None:
-        """Removes keys; those that are not there are no error."""
+        """Remove keys; a key that is not in the index is no error."""
         before = self._size
         for key in keys:
             first = self._rows.pop(key, None)
             if first is not None:
-                # From the back, so that the row that fills a gap is never one of this key's.
+                # Backwards, so that the row that fills a gap is never one of this key's.
                 for row in sorted([first, *self._more_rows.pop(key, ())], reverse=True):
-                    self._remove(row)
+                    self._remove_row(row)
         if not self._rows:
-            self.sum[:] = 0.0  # what rounding left behind
+            self.sum[:] = 0.0  # instead of rounding errors
         if self._size < before:
             self._index.remove_ids(faiss.IDSelectorRange(self._size, before))
             self._map_rows()
 
-    def vectors(self, keys: Sequence[int]) -> Owned:
-        """A copy of the vectors of keys that are there.
+    def get(self, keys: Sequence[int]) -> OwnedVectors:
+        """Return a copy of the keys' vectors.
 
         Raises:
-            KeyError: a key is not there.
+            KeyError: a key is not in the index.
         """
         if len(keys) == 1 and keys[0] not in self._more_rows:
             row = self._rows[keys[0]]
-            return Owned(self._matrix[row : row + 1].copy(), np.zeros(1, np.int64))
+            return OwnedVectors(self._matrix[row : row + 1].copy(), np.zeros(1, np.int64))
         if self._more_rows.keys().isdisjoint(keys):
             rows = [self._rows[key] for key in keys]
-            return Owned(self._matrix[rows], np.arange(len(rows)))
-        owners = [n for n, key in enumerate(keys) for _ in self._rows_of(key)]
-        rows = [row for key in keys for row in self._rows_of(key)]
-        return Owned(self._matrix[rows], np.array(owners, np.int64))
+            return OwnedVectors(self._matrix[rows], np.arange(len(rows)))
+        owners = [position for position, key in enumerate(keys) for _ in self._get_rows(key)]
+        rows = [row for key in keys for row in self._get_rows(key)]
+        return OwnedVectors(self._matrix[rows], np.array(owners, np.int64))
 
-    def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
-        """All keys and vectors, `rows` at a time; not copies, so not to be kept or changed."""
+    def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
+        """Yield all keys and vectors, up to `rows` at a time; no copies."""
         if 0 < self._size <= rows:
             yield self._keys[: self._size], self._matrix
             return
@@ -102,11 +126,11 @@ class ExactIndex:
             yield self._keys[start:end], self._matrix[start:end]
 
     def mean(self) -> Vectors:
-        """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
+        """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
         return (self.sum / max(self._size, 1)).astype(np.float32)
 
     def sample(self, rows: int) -> Vectors:
-        """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
+        """Return up to `rows` evenly spread vectors; no copies."""
         return self._matrix if self._size <= rows else self._matrix[:: -(-self._size // rows)]
 
     def search(
@@ -118,31 +142,30 @@ class ExactIndex:
         *,
         exact: bool = False,
     ) -> list[Hits]:
-        """The `limit` nearest keys to each of float32 [q, dimensions]; always exact."""
+        """Return the `limit` nearest keys to each query, float32 [queries, dimensions]."""
         del exact
         present = {key for key in exclude if key in self._rows}
-        excluded = {row for key in present for row in self._rows_of(key)}
+        excluded = {row for key in present for row in self._get_rows(key)}
         available = len(self) - len(present)
         parameters = None
-        if allowed is not None or len(excluded) > OVERFETCH:
-            rows = self._selected(excluded, allowed)
+        if allowed is not None or len(excluded) > MAX_DROPPED_ROWS:
+            rows = self._select_rows(excluded, allowed)
             if allowed is not None:
                 available = len(np.unique(self._keys[: self._size][rows]))
-            parameters = faiss.SearchParameters(sel=_bitmap(rows))
+            parameters = faiss.SearchParameters(sel=_to_bitmap(rows))
             excluded = set()
         if available == 0 or limit == 0:
-            empty = Hits(np.empty(0, np.int64), np.empty(0, np.float32))
-            return [empty] * len(queries)
-        # One hit more than asked tells whether the last place is tied.
+            return [Hits.empty()] * len(queries)
+        # One row more than the limit shows whether the last place is tied.
         fetch = min(limit + 1 + len(excluded), self._size)
         scores, rows = self._index.search(queries, fetch, params=parameters)
-        wanted = min(limit, available)
+        limit = min(limit, available)
         return [
-            self._best(query, scores[n], rows[n], wanted, excluded, parameters)
-            for n, query in enumerate(queries)
+            self._collect_hits(*result, limit, excluded, parameters)
+            for result in zip(queries, scores, rows, strict=True)
         ]
 
-    def nearest(
+    def search_by_key(
         self,
         key: int,
         limit: int,
@@ -151,30 +174,31 @@ class ExactIndex:
         *,
         exact: bool = False,
     ) -> Hits:
-        """The `limit` nearest keys to any vector of a key that is there, itself left out."""
-        own = self.vectors([key]).vectors
-        hits = self.search(own, limit, {key, *exclude}, allowed, exact=exact)
-        return hits[0] if len(hits) == 1 else merged(hits)
+        """Return the `limit` nearest other keys to any vector of a key."""
+        queries = self.get([key]).vectors
+        hits = self.search(queries, limit, {key, *exclude}, allowed, exact=exact)
+        return hits[0] if len(hits) == 1 else merge_hits(hits)
 
-    def cost(self, queries: int) -> int:
-        """The multiply-adds a search with so many queries takes."""
+    def estimate_cost(self, queries: int) -> int:
+        """Return the multiply-adds of a search with so many queries."""
         return queries * self._size * self.dimensions
 
-    def due(self, *, quiet: bool) -> None:
-        """Nothing: rows are dense."""
+    def start_build(self, *, quiet: bool) -> None:
+        """Return None: there is nothing to build."""
         del quiet
 
-    def adopt(self, build: Build) -> None:
-        """Nothing: nothing was due."""
+    def finish_build(self, build: Build) -> None:
+        """Raise AssertionError: no build was started."""
         del build
+        raise AssertionError("the build was not started by this index")
 
     def capture(self) -> IndexState:
-        """All keys and vectors, the vectors of one key in their order."""
-        keys, vectors = self.in_order()
+        """Return all keys and vectors, those of one key in their order."""
+        keys, vectors = self.copy_in_key_order()
         return IndexState({"keys": keys, "vectors": vectors}, {})
 
-    def in_order(self) -> tuple[Keys, Vectors]:
-        """A copy of all keys, ascending, and vectors, those of one key as they were upserted."""
+    def copy_in_key_order(self) -> tuple[Keys, Vectors]:
+        """Return a copy of all keys, ascending, and vectors, those of one key as in its upsert."""
         # Rows that filled gaps are no longer in their order.
         places = np.zeros(self._size, np.int64)
         for rows in self._more_rows.values():
@@ -183,55 +207,59 @@ class ExactIndex:
         return self._keys[order], self._matrix[order]
 
     def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
-        """Takes in the keys and vectors."""
+        """Add the captured keys and vectors.
+
+        Raises:
+            KeyError: an array is missing.
+        """
         del files
         self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
-    def stats(self) -> IndexStats:
-        """How many vectors there are."""
-        return IndexStats(self._size, memory_bytes=self._size * (4 * self.dimensions + 8))
+    def collect_stats(self) -> IndexStats:
+        """Return the number of vectors and their memory."""
+        return IndexStats(self.vector_count, memory_bytes=self.memory_bytes)
 
-    def _best(
+    def _collect_hits(
         self,
         query: Vectors,
         scores: Vectors,
         rows: Keys,
-        wanted: int,
+        limit: int,
         excluded: set[int],
         parameters: faiss.SearchParameters | None,
     ) -> Hits:
-        """The `wanted` best keys and what ties with the last, searching wider until they are in."""
+        """Return the best keys and all that tie with the last, searching again until complete."""
         while True:
-            hits = self._hits(scores, rows, excluded)
-            exhausted = len(scores) >= self._size or int(rows[-1]) < 0
-            found = len(hits.scores)
-            if exhausted or (found > wanted and hits.scores[-1] < hits.scores[wanted - 1]):
+            hits = self._to_hits(scores, rows, excluded)
+            is_exhausted = len(scores) >= self._size or int(rows[-1]) < 0
+            count = len(hits.scores)
+            if is_exhausted or (count > limit and hits.scores[-1] < hits.scores[limit - 1]):
                 break
             fetch = min(2 * len(scores), self._size)
-            wider = self._index.search(query[None], fetch, params=parameters)
-            scores, rows = wider[0][0], wider[1][0]
-        if found <= wanted:
+            all_scores, all_rows = self._index.search(query[None], fetch, params=parameters)
+            scores, rows = all_scores[0], all_rows[0]
+        if count <= limit:
             return hits
-        tied = wanted
-        while tied < found and hits.scores[tied] >= hits.scores[wanted - 1]:
-            tied += 1
-        return Hits(hits.keys[:tied], hits.scores[:tied])
+        end = limit
+        while end < count and hits.scores[end] >= hits.scores[limit - 1]:
+            end += 1
+        return Hits(hits.keys[:end], hits.scores[:end])
 
-    def _hits(self, scores: Vectors, rows: Keys, excluded: set[int]) -> Hits:
-        """Rows as keys, each key once, without the excluded rows and FAISS's fillers."""
+    def _to_hits(self, scores: Vectors, rows: Keys, excluded: set[int]) -> Hits:
+        """Turn rows into keys, each once, without the excluded rows and FAISS's fillers."""
         if len(excluded) == 1 and int(rows[-1]) >= 0:
-            kept = rows != next(iter(excluded))  # the source item: by far the most frequent case
-            scores, rows = scores[kept], rows[kept]
+            passes = rows != next(iter(excluded))  # the source item: by far the most frequent case
+            scores, rows = scores[passes], rows[passes]
         elif excluded or int(rows[-1]) < 0:
-            kept = np.array([row >= 0 and row not in excluded for row in rows.tolist()])
-            scores, rows = scores[kept], rows[kept]
+            passes = np.array([row >= 0 and row not in excluded for row in rows.tolist()])
+            scores, rows = scores[passes], rows[passes]
         keys = self._keys[rows]
         if self._more_rows and len(set(keys.tolist())) < len(keys):
-            first = np.sort(np.unique(keys, return_index=True)[1])
-            keys, scores = keys[first], scores[first]
+            first_places = np.sort(np.unique(keys, return_index=True)[1])
+            keys, scores = keys[first_places], scores[first_places]
         return Hits(keys, scores)
 
-    def _rows_of(self, key: int) -> list[int]:
+    def _get_rows(self, key: int) -> list[int]:
         return [self._rows[key], *self._more_rows.get(key, ())]
 
     def _append(self, keys: Sequence[int], vectors: Vectors) -> None:
@@ -252,8 +280,8 @@ class ExactIndex:
         self._map_rows()
         self.sum += added.sum(axis=0, dtype=np.float64)
 
-    def _remove(self, row: int) -> None:
-        """Fills a row with the last one."""
+    def _remove_row(self, row: int) -> None:
+        """Remove a row by moving the last one to its place."""
         self._size -= 1
         last = self._size
         self.sum -= self._matrix[row]
@@ -268,8 +296,8 @@ class ExactIndex:
             more = self._more_rows[moved]
             more[more.index(last)] = row
 
-    def _selected(self, excluded: set[int], allowed: Mask | None) -> Mask:
-        """Which rows may be found."""
+    def _select_rows(self, excluded: set[int], allowed: Mask | None) -> Mask:
+        """Return a mask of the rows that may be hits."""
         if allowed is None:
             rows: Mask = np.ones(self._size, np.bool_)
         else:
@@ -278,7 +306,7 @@ class ExactIndex:
         return rows
 
     def _map_rows(self) -> None:
-        """Maps FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
+        """Map FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
         if self._size:
             memory = faiss.rev_swig_ptr(self._index.get_xb(), self._size * self.dimensions)
             self._matrix = memory.reshape(self._size, self.dimensions)
@@ -286,5 +314,5 @@ class ExactIndex:
             self._matrix = np.empty((0, self.dimensions), np.float32)
 
 
-def _bitmap(rows: Mask) -> faiss.IDSelectorBitmap:
+def _to_bitmap(rows: Mask) -> faiss.IDSelectorBitmap:
     return faiss.IDSelectorBitmap(np.packbits(rows, bitorder="little"))

@@ -1,7 +1,7 @@
-"""Follows the store's sequence into the item index: start-up, live and crash recovery are one loop.
+"""Applies the store's changes to the item index, at start-up, live and after a crash alike.
 
-Reads and changes run on the event loop while they are cheaper than a hand-off to a thread, and in
-one worker thread otherwise; the item index's lock keeps the two apart.
+Reads and changes run on the event loop while they are cheaper than the hand-off to a thread, and in
+one worker thread otherwise. The item index's lock keeps the two apart.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from service.domain.filters import size as filter_size
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexStats
-from service.index.item_index import ItemIndex
+from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.vector_index import Build
 from service.telemetry import call_context
 
 T = TypeVar("T")
 
+# Changes that are applied together: with 256-dimensional vectors they hold the lock for about 3 ms.
 CHANGES_PER_ROUND = 1_000
-"""A round of so many 256-dimensional vectors holds the item index for about 3 ms."""
 
-INLINE_COST = 4_000_000
-"""Multiply-adds a search may take on the event loop: about 0.4 ms at 10 per nanosecond, some four
-times the hand-off to a thread. Measured with bench/smoke.py."""
+# Multiply-adds that a search may take on the event loop: about 0.4 ms at 10 per nanosecond, some
+# four times the hand-off to a thread. Measured with bench/smoke.py.
+MAX_INLINE_COST = 4_000_000
 
+# Evaluating one condition for one item takes 10 ns, as long as so many multiply-adds.
 CONDITION_COST = 100
-"""Judging one item by one condition takes 10 ns, as long as so many multiply-adds."""
 
-RETRY_SECONDS = 1.0
+# Pause after the store could not be read.
+FOLLOW_RETRY_SECONDS = 1.0
 
 
 class ChangeFeed(Protocol):
@@ -65,33 +67,39 @@ class ChangeFeed(Protocol):
 
 
 class Follower:
-    """Keeps one generation's item index up to date while `run` runs."""
+    """Keeps one generation's item index up to date while `run` runs.
+
+    Args:
+        feed: where the changes come from.
+        generation: the generation whose vectors to follow.
+        item_index: empty, or from a snapshot.
+    """
 
     def __init__(self, feed: ChangeFeed, generation: Generation, item_index: ItemIndex) -> None:
         self._feed = feed
         self._generation = generation
         self._item_index = item_index
-        self._news = asyncio.Event()
+        self._has_news = asyncio.Event()
         self._following = asyncio.Lock()
-        self._changed = time.monotonic()
+        self._last_change = time.monotonic()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="akin-index")
         feed.listen(self._wake)
 
     async def run(self) -> None:
-        """Follows until cancelled; then whoever still waits gets NotReady."""
+        """Follow until cancelled; every pending `wait_for` then raises NotReady."""
         log = structlog.get_logger()
         try:
             while True:
-                self._news.clear()
+                self._has_news.clear()
                 try:
                     async with self._following:
-                        more = await self._round()
-                    if not more:
-                        await self._news.wait()
+                        may_have_more = await self._apply_next_changes()
+                    if not may_have_more:
+                        await self._has_news.wait()
                 except errors.AkinError as exc:
                     log.exception("index_follow_failed", reason=exc.reason)
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await asyncio.sleep(FOLLOW_RETRY_SECONDS)
         finally:
             self._feed.unlisten(self._wake)
             for _, waiter in self._waiters:
@@ -99,36 +107,38 @@ class Follower:
                     waiter.set_exception(errors.NotReady("the service is shutting down"))
             self._worker.shutdown()
 
-    def conditions(self, wanted: Filter | None) -> int:
-        """How many conditions would have to be judged for a filter, for `read`."""
-        return 0 if self._item_index.attributes.knows(wanted) else filter_size(wanted)
+    def count_conditions(self, filter_: Filter | None) -> int:
+        """Return the number of conditions to evaluate for a filter, an argument of `read`."""
+        if filter_ is None or self._item_index.attributes.has_cached_mask(filter_):
+            return 0
+        return filter_size(filter_)
 
-    def stats(self) -> IndexStats:
-        """What the index is made of now."""
-        return self._item_index.index.stats()
+    def collect_stats(self) -> IndexStats:
+        """Return what the vector index consists of."""
+        return self._item_index.maintenance.collect_stats()
 
     @property
     def sequence(self) -> int:
-        """The last write that the item index has taken in."""
+        """The sequence number up to which the item index has applied writes."""
         return self._item_index.sequence
 
     @property
     def quiet_seconds(self) -> float:
-        """How long nothing has changed."""
-        return time.monotonic() - self._changed
+        """The time since the last change."""
+        return time.monotonic() - self._last_change
 
     @property
     def search_cost(self) -> int:
-        """The multiply-adds that one search takes."""
-        return self._item_index.index.cost(1)
+        """The estimated multiply-adds of one search."""
+        return self._item_index.vectors.estimate_cost(1)
 
     @property
-    def items(self) -> int:
-        """How many items can be recommended."""
+    def item_count(self) -> int:
+        """The number of searchable items."""
         return len(self._item_index)
 
-    async def reached(self, sequence: int) -> None:
-        """Waits until the item index has taken in the write `sequence`.
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until the item index has applied the write `sequence`.
 
         Raises:
             NotReady: the service shuts down first.
@@ -139,70 +149,75 @@ class Follower:
         self._waiters.append((sequence, waiter))
         await waiter
 
-    async def adopt(self, item_index: ItemIndex) -> None:
-        """Replace the item index by one that was made elsewhere, once it is as new."""
-        while self._item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
-            await self._taken_in(item_index)
-        async with self._following:
-            while item_index.sequence < self._item_index.sequence:
-                await self._taken_in(item_index)
-            self._item_index = item_index
-
     async def read(self, work: Callable[[ItemIndex], T], queries: int, conditions: int = 0) -> T:
-        """Runs `work` on the item index, nothing else touching it, nothing expired in it.
+        """Run `work` on the item index, without expired items and while nothing changes it.
 
         Args:
-            work: must not block or await.
-            queries: how many searches it makes, to decide where it runs.
-            conditions: how many conditions of filters it judges all items by, for the same.
+            work: must neither block nor await, nor change the item index.
+            queries: the number of its searches, which decides where it runs.
+            conditions: the number of conditions that it evaluates for all items, likewise.
         """
+        item_index = self._item_index
+        search_cost = item_index.vectors.estimate_cost(queries)
+        cost = search_cost + CONDITION_COST * conditions * len(item_index)
         with call_context.Stage(call_context.SEARCH):
-            return await self._read(work, queries, conditions)
+            return await self._run_exclusively(work, cost)
 
-    async def _read(self, work: Callable[[ItemIndex], T], queries: int, conditions: int) -> T:
-        item_index = self._item_index
-        # Where the worker holds the item index, the loop must not wait for it.
-        cost = item_index.index.cost(queries) + CONDITION_COST * conditions * self.items
-        if cost <= INLINE_COST and item_index.lock.acquire(blocking=False):
-            try:
-                item_index.expire()
-                return work(item_index)
-            finally:
-                item_index.lock.release()
-        return await self._aside(self._locked, work)
+    async def read_in_worker(self, work: Callable[[ItemIndex], T]) -> T:
+        """Run long `work` in the worker thread; otherwise like `read`."""
+        return await self._run_in_worker(self._run_locked, work)
 
-    async def read_aside(self, work: Callable[[ItemIndex], T]) -> T:
-        """Runs long work on the item index in a thread, nothing else touching it."""
-        return await self._aside(self._locked, work)
+    async def start_build(self, *, quiet: bool) -> Build | None:
+        """Start the build that searches need most, None if they need none.
 
-    async def _aside(self, function: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+        Args:
+            quiet: nothing is being written, so that there is time to build more.
+        """
+        return await self._run_exclusively(
+            lambda item_index: item_index.maintenance.start_build(quiet=quiet), self.search_cost
+        )
 
-    def _locked(self, work: Callable[[ItemIndex], T]) -> T:
-        item_index = self._item_index
-        with item_index.lock:
-            item_index.expire()
-            return work(item_index)
+    async def finish_build(self, build: Build) -> None:
+        """Put the result of a build that has run into use."""
+        await self._run_in_worker(
+            self._run_locked, lambda item_index: item_index.maintenance.finish_build(build)
+        )
 
-    async def _taken_in(self, item_index: ItemIndex) -> None:
-        """Has an item index that nobody reads yet take in what is new."""
+    async def capture(self) -> ItemIndexState:
+        """Return the content of the item index for a snapshot."""
+        return await self._run_in_worker(self._run_locked, ItemIndex.capture)
+
+    async def replace_index(self, item_index: ItemIndex) -> None:
+        """Replace the item index by a restored one, once that has applied as many writes."""
+        while self._item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
+            await self._catch_up(item_index)
+        async with self._following:
+            while item_index.sequence < self._item_index.sequence:
+                await self._catch_up(item_index)
+            self._item_index = item_index
+
+    async def _catch_up(self, item_index: ItemIndex) -> None:
+        """Apply a round of changes to an item index that nobody reads yet."""
         changes, reached = await self._feed.changes(
             self._generation, item_index.sequence, CHANGES_PER_ROUND
         )
-        await self._aside(item_index.apply, changes, reached)
+        await self._run_in_worker(item_index.apply, changes, reached)
 
-    def _wake(self, _sequence: int) -> None:
-        self._news.set()
-
-    async def _round(self) -> bool:
-        """Takes in what is new; True if there may be more."""
+    async def _apply_next_changes(self) -> bool:
+        """Apply a round of changes; return whether there may be more."""
         changes, reached = await self._feed.changes(
             self._generation, self._item_index.sequence, CHANGES_PER_ROUND
         )
-        # A whole round costs about as much as a search over as many rows, and never returns less.
-        await self.read(lambda item_index: item_index.apply(changes, reached), queries=1)
+        # Applying a full round takes about as long as a search over as many rows.
+        await self._run_exclusively(
+            lambda item_index: item_index.apply(changes, reached), self.search_cost
+        )
         if changes:
-            self._changed = time.monotonic()
+            self._last_change = time.monotonic()
+        self._release_waiters(reached)
+        return len(changes) == CHANGES_PER_ROUND
+
+    def _release_waiters(self, reached: int) -> None:
         waiting = []
         for sequence, waiter in self._waiters:
             if sequence > reached:
@@ -210,4 +225,27 @@ class Follower:
             elif not waiter.done():
                 waiter.set_result(None)
         self._waiters = waiting
-        return len(changes) == CHANGES_PER_ROUND
+
+    async def _run_exclusively(self, work: Callable[[ItemIndex], T], cost: int) -> T:
+        """Drop expired items and run `work`, on the event loop if it is cheap."""
+        item_index = self._item_index
+        # While the worker holds the lock, the event loop must not wait for it.
+        if cost <= MAX_INLINE_COST and item_index.lock.acquire(blocking=False):
+            try:
+                item_index.drop_expired()
+                return work(item_index)
+            finally:
+                item_index.lock.release()
+        return await self._run_in_worker(self._run_locked, work)
+
+    def _run_locked(self, work: Callable[[ItemIndex], T]) -> T:
+        item_index = self._item_index
+        with item_index.lock:
+            item_index.drop_expired()
+            return work(item_index)
+
+    async def _run_in_worker(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+    def _wake(self, _sequence: int) -> None:
+        self._has_news.set()

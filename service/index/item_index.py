@@ -1,7 +1,7 @@
-"""What recommendations are made from: items' vectors and attributes, and which key is which item.
+"""The index of a catalog's items: their vectors and attributes, and which key is which item.
 
-The item index holds the live items; the index in it exactly those that can be recommended now.
-Whoever reads or changes it holds its lock for the whole of one consistent piece of work.
+It holds the live items; its vector index holds exactly those that are searchable: pending items
+have no vectors yet. Whoever reads or changes it holds its lock for one consistent piece of work.
 """
 
 from __future__ import annotations
@@ -19,14 +19,25 @@ from numpy.typing import NDArray
 from service.domain.filters import Filter
 from service.domain.items import Change
 from service.index.attributes import Attributes
-from service.index.vector_index import Hits, IndexState, Keys, Mask, VectorIndex
+from service.index.vector_index import (
+    Hits,
+    IndexState,
+    Keys,
+    Mask,
+    VectorIndex,
+    VectorMaintenance,
+    VectorSearch,
+)
 
-EXCLUDED_APART = 64
-"""More excluded keys than these are taken out of a filter's mask, which costs a copy."""
+# More excluded keys than these are removed from a filter's mask, which costs a copy of the mask.
+MAX_SEPARATE_EXCLUSIONS = 64
+
+# Outdated entries of the expiry queue that are tolerated, beside as many as there are valid ones.
+MAX_OUTDATED_EXPIRIES = 1_000
 
 
 class ItemIndexState(NamedTuple):
-    """What an item index holds as of `sequence`: arrays, and how to write each file."""
+    """The content of an item index as of `sequence`: arrays, and a writer for each file."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
@@ -37,140 +48,150 @@ class ItemIndex:
     """The live items of one catalog, as of `sequence`.
 
     It gives each item a key of its own, a small number that is free again once the item is gone.
+    `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
+    describes that index, and `attributes` has the attributes of all live items by key.
+
+    Args:
+        index: an empty vector index.
+        clock_us: returns the time in microseconds since 1970.
     """
 
     def __init__(self, index: VectorIndex, clock_us: Callable[[], int]) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
-        self.index = index
+        self.vectors: VectorSearch = index
+        self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
         self._clock_us = clock_us
         self._keys: dict[str, int] = {}
         self._ids: list[str] = []
-        self._free: list[int] = []
-        self._expiries: dict[int, int] = {}
-        self._due: list[tuple[int, int]] = []
+        self._free_keys: list[int] = []
+        self._expire_times_us: dict[int, int] = {}
+        self._expiry_queue: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
-        """How many items can be recommended."""
-        return len(self.index)
+        """Return the number of searchable items."""
+        return len(self.vectors)
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
-        """Takes in changes, oldest first, of distinct items, that lead up to `sequence`."""
-        gone = [change.item_id for change in changes if change.attributes is None]
-        self._remove(key for item_id in gone if (key := self._keys.get(item_id)) is not None)
-        kept = [change for change in changes if change.attributes is not None]
-        keys = [self._key(change.item_id) for change in kept]
-        self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in kept])
-        self._index(keys, kept)
-        for key, change in zip(keys, kept, strict=True):
-            self._schedule(key, change.expire_time_us)
+        """Apply changes of distinct items, oldest first, that lead up to `sequence`."""
+        deleted_ids = [change.item_id for change in changes if change.attributes is None]
+        self._remove(key for item_id in deleted_ids if (key := self._keys.get(item_id)) is not None)
+        upserts = [change for change in changes if change.attributes is not None]
+        keys = [self._assign_key(change.item_id) for change in upserts]
+        self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
+        self._write_vectors(keys, upserts)
+        for key, change in zip(keys, upserts, strict=True):
+            self._schedule_expiry(key, change.expire_time_us)
         self.sequence = sequence
 
+    def drop_expired(self) -> None:
+        """Remove the items whose expire time has come."""
+        if not self._expiry_queue or self._expiry_queue[0][0] > self._clock_us():
+            return
+        now_us = self._clock_us()
+        expired = []
+        while self._expiry_queue and self._expiry_queue[0][0] <= now_us:
+            time_us, key = heapq.heappop(self._expiry_queue)
+            if self._expire_times_us.get(key) == time_us:
+                expired.append(key)
+        self._remove(expired)
+
     def capture(self) -> ItemIndexState:
-        """All it holds, for a snapshot; nothing in it changes any more."""
-        index = self.index.capture()
+        """Return the whole content for a snapshot; later writes do not change it."""
+        index = self.maintenance.capture()
         ids = "\n".join(self._ids).encode()
         arrays: dict[str, NDArray[Any]] = {
             "ids": np.frombuffer(ids, np.uint8),
-            "expiring": np.fromiter(self._expiries, np.int64),
-            "expire_times_us": np.fromiter(self._expiries.values(), np.int64),
-            **{f"index/{name}": each for name, each in index.arrays.items()},
-            **{f"attributes/{name}": each for name, each in self.attributes.capture().items()},
+            "expiring": np.fromiter(self._expire_times_us, np.int64),
+            "expire_times_us": np.fromiter(self._expire_times_us.values(), np.int64),
+            **{f"index/{name}": array for name, array in index.arrays.items()},
+            **{f"attributes/{name}": array for name, array in self.attributes.capture().items()},
         }
         return ItemIndexState(self.sequence, arrays, index.files)
 
     def restore(self, state: ItemIndexState, files: Mapping[str, Path]) -> None:
-        """Fills an empty item index from what `capture` gave, with the files that were written.
+        """Fill an empty item index from a captured state and the files that were written for it.
+
+        After an error the item index must not be used.
 
         Raises:
-            KeyError, ValueError: it is not what was captured; the item index is of no use then.
+            KeyError: an array or a file is missing.
+            ValueError: the arrays and files do not belong together.
         """
         arrays = state.arrays
-        self.index.restore(IndexState(_below(arrays, "index/"), {}), files)
-        self.attributes.restore(_below(arrays, "attributes/"))
+        self.maintenance.restore(IndexState(_select(arrays, "index/"), {}), files)
+        self.attributes.restore(_select(arrays, "attributes/"))
         text = arrays["ids"].tobytes().decode()
         self._ids = text.split("\n") if text else []
         self._keys = {item_id: key for key, item_id in enumerate(self._ids) if item_id}
-        self._free = [key for key, item_id in enumerate(self._ids) if not item_id]
+        self._free_keys = [key for key, item_id in enumerate(self._ids) if not item_id]
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:
-            self._schedule(key, time_us)
+            self._schedule_expiry(key, time_us)
         self.sequence = state.sequence
 
-    def expire(self) -> None:
-        """Drops the items whose time has come; call it before reading."""
-        if not self._due or self._due[0][0] > self._clock_us():
-            return
-        now_us = self._clock_us()
-        expired = []
-        while self._due and self._due[0][0] <= now_us:
-            time_us, key = heapq.heappop(self._due)
-            if self._expiries.get(key) == time_us:
-                expired.append(key)
-        self._remove(expired)
-
-    def key(self, item_id: str) -> int | None:
-        """The index's key of an item, if it can be recommended."""
+    def find_key(self, item_id: str) -> int | None:
+        """Return the key of an item, None if it is not searchable."""
         key = self._keys.get(item_id)
-        return key if key is not None and key in self.index else None
+        return key if key is not None and key in self.vectors else None
 
-    def keys(self, item_ids: Iterable[str]) -> list[int]:
-        """The index's keys of those items that can be recommended."""
-        return [key for item_id in item_ids if (key := self.key(item_id)) is not None]
+    def find_keys(self, item_ids: Iterable[str]) -> list[int]:
+        """Return the keys of those items that are searchable."""
+        return [key for item_id in item_ids if (key := self.find_key(item_id)) is not None]
 
-    def ids(self, keys: Iterable[int]) -> list[str]:
-        """The ids of keys that are there."""
+    def get_ids(self, keys: Iterable[int]) -> list[str]:
+        """Return the item ids of keys."""
         ids = self._ids
         return [ids[key] for key in keys]
 
-    def findable(self, wanted: Filter | None) -> Keys:
-        """The keys of all items that can be recommended and pass, in no particular order."""
-        keys = self.index.keys()
-        return keys if wanted is None else keys[self.attributes.matching(wanted)[keys]]
+    def list_keys(self, filter_: Filter | None) -> Keys:
+        """Return the keys of all searchable items that pass a filter, in no particular order."""
+        keys = self.vectors.keys()
+        return keys if filter_ is None else keys[self.attributes.compute_mask(filter_)[keys]]
 
-    def allowed(self, wanted: Filter, exclude: Collection[int]) -> Mask:
-        """Which keys pass a filter and are not excluded, as a mask by key."""
-        mask = self.attributes.matching(wanted).copy()
+    def list_ids(self, filter_: Filter, after: str, limit: int) -> tuple[list[str], int]:
+        """Return the first `limit` ids beyond `after` of items that pass, and how many pass in all.
+
+        Pending items are included.
+        """
+        keys = np.flatnonzero(self.attributes.compute_mask(filter_)).tolist()
+        ids = self._ids
+        ids_beyond = (item_id for key in keys if (item_id := ids[key]) > after)
+        return heapq.nsmallest(limit, ids_beyond), len(keys)
+
+    def compute_mask(self, filter_: Filter, exclude: Collection[int]) -> Mask:
+        """Return a mask by key of what passes a filter and is not excluded."""
+        mask = self.attributes.compute_mask(filter_).copy()
         mask[list(exclude)] = False
         return mask
 
-    def selection(
-        self, wanted: Filter | None, exclude: Collection[int]
+    def restrict_search(
+        self, filter_: Filter | None, exclude: Collection[int]
     ) -> tuple[Collection[int], Mask | None]:
-        """What to leave out and what to allow in a search, for keys to exclude and a filter."""
-        if wanted is None:
+        """Return `exclude` and `allowed` for a search with a filter and keys to leave out."""
+        if filter_ is None:
             return exclude, None
-        if len(exclude) > EXCLUDED_APART:
-            return (), self.allowed(wanted, exclude)
-        return exclude, self.attributes.matching(wanted)
+        if len(exclude) > MAX_SEPARATE_EXCLUSIONS:
+            return (), self.compute_mask(filter_, exclude)
+        return exclude, self.attributes.compute_mask(filter_)
 
-    def best(self, hits: Hits, limit: int) -> list[tuple[str, float, int]]:
-        """Ids, scores and keys of the best `limit` hits: highest first, equal ones by id."""
+    def rank_hits(self, hits: Hits, limit: int) -> list[tuple[str, float, int]]:
+        """Return ids, scores and keys of the best `limit` hits: highest first, equal ones by id."""
         ids = self._ids
-        named = [
+        ranked = [
             (-score, ids[key], key)
             for key, score in zip(hits.keys.tolist(), hits.scores.tolist(), strict=True)
         ]
-        named.sort()
-        return [(item_id, -score, key) for score, item_id, key in named[:limit]]
+        ranked.sort()
+        return [(item_id, -score, key) for score, item_id, key in ranked[:limit]]
 
-    def passing(self, wanted: Filter, after: str, limit: int) -> tuple[list[str], int]:
-        """The first `limit` ids beyond `after` of items that pass, and how many pass in all.
-
-        Items that wait for their vectors are among them.
-        """
-        keys = np.flatnonzero(self.attributes.matching(wanted)).tolist()
-        ids = self._ids
-        beyond = (item_id for key in keys if (item_id := ids[key]) > after)
-        return heapq.nsmallest(limit, beyond), len(keys)
-
-    def _key(self, item_id: str) -> int:
-        """The item's key, a new one if need be."""
+    def _assign_key(self, item_id: str) -> int:
+        """Return the item's key, a new one for a new item."""
         key = self._keys.get(item_id)
         if key is None:
-            if self._free:
-                key = self._free.pop()
+            if self._free_keys:
+                key = self._free_keys.pop()
                 self._ids[key] = item_id
             else:
                 key = len(self._ids)
@@ -178,44 +199,47 @@ class ItemIndex:
             self._keys[item_id] = key
         return key
 
-    def _index(self, keys: Sequence[int], changes: Sequence[Change]) -> None:
-        """Brings the vectors of changed items into the index."""
-        self.index.delete([k for k, each in zip(keys, changes, strict=True) if not each.vectors])
-        several = [
-            (key, vector)
-            for key, change in zip(keys, changes, strict=True)
-            for vector in change.vectors
+    def _write_vectors(self, keys: Sequence[int], changes: Sequence[Change]) -> None:
+        """Write the vectors of changed items to the vector index."""
+        keyed_changes = list(zip(keys, changes, strict=True))
+        self.maintenance.delete([key for key, change in keyed_changes if not change.vectors])
+        keyed_vectors = [
+            (key, vector) for key, change in keyed_changes for vector in change.vectors
         ]
-        if several:
-            vectors = np.frombuffer(b"".join(vector for _, vector in several), "<f4")
-            self.index.upsert(
-                [key for key, _ in several], vectors.reshape(-1, self.index.dimensions)
+        if keyed_vectors:
+            vectors = np.frombuffer(b"".join(vector for _, vector in keyed_vectors), "<f4")
+            self.maintenance.upsert(
+                [key for key, _ in keyed_vectors], vectors.reshape(-1, self.vectors.dimensions)
             )
 
-    def _schedule(self, key: int, expire_time_us: int | None) -> None:
+    def _schedule_expiry(self, key: int, expire_time_us: int | None) -> None:
+        times_us = self._expire_times_us
         if expire_time_us is None:
-            self._expiries.pop(key, None)
-        elif self._expiries.get(key) != expire_time_us:
-            self._expiries[key] = expire_time_us
-            heapq.heappush(self._due, (expire_time_us, key))
-            if len(self._due) > 2 * len(self._expiries) + 1_000:
-                # Mostly outdated: items that keep moving their time must not fill the memory.
-                self._due = [(time_us, key) for key, time_us in self._expiries.items()]
-                heapq.heapify(self._due)
+            times_us.pop(key, None)
+        elif times_us.get(key) != expire_time_us:
+            times_us[key] = expire_time_us
+            heapq.heappush(self._expiry_queue, (expire_time_us, key))
+            if len(self._expiry_queue) > 2 * len(times_us) + MAX_OUTDATED_EXPIRIES:
+                # Items whose time is moved often must not fill the memory.
+                self._expiry_queue = [(time_us, key) for key, time_us in times_us.items()]
+                heapq.heapify(self._expiry_queue)
 
     def _remove(self, keys: Iterable[int]) -> None:
-        # A time that was moved away and back is due twice.
-        known = set(keys)
-        self.index.delete(known)
-        self.attributes.delete(known)
-        for key in known:
+        # A key whose time was moved away and back is in the expiry queue twice.
+        distinct = set(keys)
+        self.maintenance.delete(distinct)
+        self.attributes.delete(distinct)
+        for key in distinct:
             del self._keys[self._ids[key]]
             self._ids[key] = ""
-            self._expiries.pop(key, None)
-        self._free.extend(known)
+            self._expire_times_us.pop(key, None)
+        self._free_keys.extend(distinct)
 
 
-def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+def _select(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays whose names begin with a prefix, without the prefix."""
     return {
-        name.removeprefix(prefix): each for name, each in arrays.items() if name.startswith(prefix)
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
     }

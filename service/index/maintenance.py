@@ -1,7 +1,7 @@
-"""What is done aside for a catalog's index: graphs, lists and snapshots, by one process.
+"""Background maintenance of a generation's index: builds and snapshots, by one process.
 
-Others over the same data take the snapshots over: so the work is done once, and those who map the
-same file of a graph share its pages.
+Other processes over the same data load its snapshots: so the work is done once, and processes that
+map the same graph file share its pages.
 """
 
 from __future__ import annotations
@@ -20,59 +20,65 @@ from service.index.follower import ChangeFeed, Follower
 from service.index.item_index import ItemIndex
 from service.index.snapshots import Snapshots
 
+# Added to the niceness of building threads: builds can wait, calls cannot.
 BUILD_NICENESS = 10
-PAUSE_SECONDS = 0.2
-QUIET_SECONDS = 3.0
-RETRY_SECONDS = 30.0
 
-SNAPSHOT_CHANGES = 10_000
-SNAPSHOT_SHARE = 0.02
-"""So many changes, and so many of the items, are followed anew at a start at most: 0.2 s, or a
-fiftieth of the whole."""
+# Pause between two looks for something to do.
+MAINTENANCE_PAUSE_SECONDS = 0.2
+
+# Without writes for this long there is time to build more, and to write snapshots.
+QUIET_SECONDS = 3.0
+
+# Pause after a snapshot could not be written, as on a full disk.
+SNAPSHOT_RETRY_SECONDS = 30.0
+
+# The changes since the last snapshot from which on a new one is due. They are what a start has to
+# apply at most: 0.2 s.
+MIN_SNAPSHOT_CHANGES = 10_000
+
+# The same as a share of the items, for large catalogs: a start takes a fiftieth longer at most.
+MIN_SNAPSHOT_CHANGE_SHARE = 0.02
 
 
 class IndexBuilder:
-    """Builds what is due as the index grows, and writes snapshots. Works while `run` runs.
+    """Builds graphs and neighbor lists as an index grows, and saves snapshots.
+
+    `settled_sequence` is the last write that was in the index when nothing was left to build.
 
     Args:
-        follower: whose item index to keep.
-        snapshots: where to write.
-        shared: whether other processes wait for the snapshots; these are then written as soon as
-            there is something new to take over.
-
-    `settled_sequence` is the last write that was in the index when nothing was left to be built.
+        follower: has the item index.
+        snapshots: where to save.
+        shared: other processes wait for the snapshots; they are then saved as soon as there is
+            a new graph to load.
     """
 
     def __init__(self, follower: Follower, snapshots: Snapshots, *, shared: bool) -> None:
         self._follower = follower
         self._snapshots = snapshots
         self._shared = shared
-        self._saved = follower.sequence
-        self._unsaved_builds = False
-        self._retry = 0.0
+        self._saved_sequence = follower.sequence
+        self._has_unsaved_builds = False
+        self._retry_time = 0.0
         self.settled_sequence = -1
 
     async def run(self) -> None:
-        """Works until cancelled."""
-        with ThreadPoolExecutor(1, "akin-build", _yield_to_others) as thread:
+        """Build and save until cancelled."""
+        with ThreadPoolExecutor(1, "akin-build", _lower_priority) as thread:
             while True:
-                vectors = self._follower.stats().graph_vectors
+                graph_vectors = self._follower.collect_stats().graph_vectors
                 sequence = self._follower.sequence
-                built = await self._build(thread)
-                if not built:
+                has_built = await self._build(thread)
+                if not has_built:
                     self.settled_sequence = sequence
-                grown = vectors != self._follower.stats().graph_vectors
-                if self._due(idle=not built, grown=grown):
-                    await self._save(thread)
-                if not built:
-                    await asyncio.sleep(PAUSE_SECONDS)
+                has_grown = graph_vectors != self._follower.collect_stats().graph_vectors
+                if self._needs_snapshot(is_settled=not has_built, has_grown=has_grown):
+                    await self._save_snapshot(thread)
+                if not has_built:
+                    await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
 
     async def _build(self, thread: ThreadPoolExecutor) -> bool:
-        """Builds what is due; False if nothing is."""
-        quiet = self._follower.quiet_seconds > QUIET_SECONDS
-        build = await self._follower.read(
-            lambda item_index: item_index.index.due(quiet=quiet), queries=1
-        )
+        """Run the next build; return False if none is needed."""
+        build = await self._follower.start_build(quiet=self._follower.quiet_seconds > QUIET_SECONDS)
         if build is None:
             return False
         try:
@@ -80,65 +86,82 @@ class IndexBuilder:
         except asyncio.CancelledError:
             build.stop()  # or the thread would go on
             raise
-        await self._follower.read_aside(lambda item_index: item_index.index.adopt(build))
-        self._unsaved_builds = True
+        await self._follower.finish_build(build)
+        self._has_unsaved_builds = True
         return True
 
-    def _due(self, *, idle: bool, grown: bool) -> bool:
-        """Whether a snapshot shall be written now."""
-        if time.monotonic() < self._retry:
-            return False
-        if self._shared and self._unsaved_builds and (idle or grown):
-            return True
-        changes = self._follower.sequence - self._saved
-        enough = changes >= max(SNAPSHOT_CHANGES, SNAPSHOT_SHARE * self._follower.items)
-        return idle and enough and self._follower.quiet_seconds > QUIET_SECONDS
+    def _needs_snapshot(self, *, is_settled: bool, has_grown: bool) -> bool:
+        """Return whether to save a snapshot now.
 
-    async def _save(self, thread: ThreadPoolExecutor) -> None:
-        state = await self._follower.read_aside(lambda item_index: item_index.capture())
+        Args:
+            is_settled: nothing is left to build.
+            has_grown: the last build changed the number of vectors in graphs.
+        """
+        if time.monotonic() < self._retry_time:
+            return False
+        if self._shared and self._has_unsaved_builds and (is_settled or has_grown):
+            return True
+        changes = self._follower.sequence - self._saved_sequence
+        item_share = MIN_SNAPSHOT_CHANGE_SHARE * self._follower.item_count
+        has_enough_changes = changes >= max(MIN_SNAPSHOT_CHANGES, item_share)
+        is_quiet = self._follower.quiet_seconds > QUIET_SECONDS
+        return is_settled and has_enough_changes and is_quiet
+
+    async def _save_snapshot(self, thread: ThreadPoolExecutor) -> None:
+        state = await self._follower.capture()
         log = structlog.get_logger()
         try:
             await asyncio.get_running_loop().run_in_executor(thread, self._snapshots.save, state)
         except OSError as exc:
             log.warning("snapshot_failed", reason=str(exc))
-            self._retry = time.monotonic() + RETRY_SECONDS
+            self._retry_time = time.monotonic() + SNAPSHOT_RETRY_SECONDS
         else:
             log.info("snapshot_saved", sequence=state.sequence)
-            self._saved, self._unsaved_builds = state.sequence, False
+            self._saved_sequence, self._has_unsaved_builds = state.sequence, False
 
 
-class SnapshotAdopter:
-    """Takes over the snapshots that another process writes. Works while `run` runs."""
+class SnapshotLoader:
+    """Loads the snapshots that another process saves.
+
+    Args:
+        feed: the store, which knows its last sequence number.
+        follower: has the item index to replace.
+        snapshots: where to load from.
+        create_item_index: returns an empty item index.
+    """
 
     def __init__(
         self,
         feed: ChangeFeed,
         follower: Follower,
         snapshots: Snapshots,
-        empty_item_index: Callable[[], ItemIndex],
+        create_item_index: Callable[[], ItemIndex],
     ) -> None:
         self._feed = feed
         self._follower = follower
         self._snapshots = snapshots
-        self._empty_item_index = empty_item_index
+        self._create_item_index = create_item_index
 
     async def run(self) -> None:
-        """Works until cancelled."""
-        with ThreadPoolExecutor(1, "akin-adopt", _yield_to_others) as thread:
-            loop = asyncio.get_running_loop()
+        """Load new snapshots until cancelled."""
+        with ThreadPoolExecutor(1, "akin-snapshot", _lower_priority) as thread:
             while True:
                 try:
-                    if self._snapshots.is_new():
-                        item_index, last = self._empty_item_index(), await self._feed.refresh()
-                        if await loop.run_in_executor(
-                            thread, self._snapshots.load, item_index, last
-                        ):
-                            await self._follower.adopt(item_index)
+                    if self._snapshots.has_new():
+                        await self._load_snapshot(thread)
                 except errors.AkinError as exc:
-                    structlog.get_logger().warning("adopt_failed", reason=exc.reason)
-                await asyncio.sleep(PAUSE_SECONDS)
+                    structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)
+                await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
+
+    async def _load_snapshot(self, thread: ThreadPoolExecutor) -> None:
+        item_index, last_sequence = self._create_item_index(), await self._feed.refresh()
+        is_loaded = await asyncio.get_running_loop().run_in_executor(
+            thread, self._snapshots.load, item_index, last_sequence
+        )
+        if is_loaded:
+            await self._follower.replace_index(item_index)
 
 
-def _yield_to_others() -> None:
-    """Has this thread run while no other wants the processor: it can wait, calls cannot."""
+def _lower_priority() -> None:
+    """Give this thread the processor only while no other wants it."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BUILD_NICENESS)

@@ -1,9 +1,9 @@
-"""How to search one graph: walk it, or compare with what may be found, by codes or in full.
+"""Chooses how to search one graph segment: through the graph, by PQ codes, or by a full scan.
 
-A walk finds what is near to the query, whether or not it may be found: no help where a filter keeps
-other subjects than the query's. With a filter for one Debian section, a tenth of 100,000 package
-descriptions, walking only over what passes found 0.4 of the ten best at ten times the breadth. So
-what is filtered is compared: in full where it is little, by short codes first where it is much.
+A graph search finds what is near the query, whether or not it may be a hit. That does not help if a
+filter keeps other topics than the query's. With a filter for one Debian section, a tenth of 100,000
+package descriptions, a graph search restricted to allowed rows found 0.4 of the ten best at ten
+times the breadth. So filtered rows are compared: few of them in full, many by PQ codes first.
 """
 
 from __future__ import annotations
@@ -11,84 +11,94 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
-BREADTH = 100
-"""Candidates a walk keeps (efSearch). With M=16 and efConstruction=200, 100,000 package
-descriptions and 256 dimensions: recall@10 by score 0.981 with 64, 0.988 with 128, at 0.2 to 0.4
-ms."""
+# Candidates that a graph search keeps (efSearch). With M=16 and efConstruction=200, 100,000 package
+# descriptions and 256 dimensions: recall@10 by score 0.981 with 64, 0.988 with 128, at 0.2 to 0.4
+# ms.
+GRAPH_BREADTH = 100
 
-BREADTH_PER_RESULT = 2
-WALKED_SHARE = 0.95
-"""Where at least this share may be found, a walk that passes through the others finds it."""
+# A larger limit needs more candidates than hits.
+GRAPH_BREADTH_PER_RESULT = 2
 
-STEP_NS = 2_500
-"""A walk per candidate kept: 32 neighbors, most of them seen before."""
+# If at least this share of the rows is allowed, a graph search that passes through the others finds
+# the hits.
+MIN_SHARE_FOR_GRAPH_SEARCH = 0.95
 
-COMPARE_NS = 0.8
-"""Fetching and comparing one number of one vector: 1.4 ms for 6,600 of 63,000 vectors, 3.1 ms for
-12,600."""
+# Time of a graph search per candidate: 32 neighbors, most of them seen before.
+GRAPH_CANDIDATE_NS = 2_500
 
-CHECK_NS = 2.0
-"""Telling of one row whether it may be found."""
+# Fetching and comparing one number of one vector: 1.4 ms for 6,600 of 63,000 vectors, 3.1 ms for
+# 12,600.
+COMPARE_NUMBER_NS = 0.8
 
-CODE_NS = 0.03
-"""Comparing one number's share of one code: 0.75 ms for 100,000 rows of 256 dimensions."""
+# Checking whether one row is allowed.
+CHECK_ROW_NS = 2.0
 
-CODES_START_NS = 250_000
-"""What a comparison by codes takes however little it reads."""
+# Comparing one dimension's share of one PQ code: 0.75 ms for 100,000 rows of 256 dimensions.
+COMPARE_CODE_NS = 0.03
 
-COMPARED = 600
-COMPARED_PER_RESULT = 10
-"""So many rows, the best by code, are compared in full."""
+# Fixed time of a comparison by PQ codes, however few it reads.
+START_CODES_NS = 250_000
 
-SEEN_SHARE = 0.4
-SEEN_PER_COMPARED = (4, 100)
-"""This share of the rows that may be found is compared by code, list by list, nearest first; at
-least and at most so many times as many as are then compared in full. With 100,000 package
-descriptions, of which a random filter keeps all, a half, a fifth and a tenth, the recall@10 is
-0.984, 0.993, 0.997 and 0.999; comparing 400, and half as many by code, 0.973 for all."""
+# Rows with the best codes that are compared in full, whatever the limit. With 100,000 package
+# descriptions the recall@10 was 0.973 with 400 and half as many codes as below.
+COMPARED_ROWS = 600
+
+# Further rows that are compared in full, for each result.
+COMPARED_ROWS_PER_RESULT = 10
+
+# The share of allowed rows that are compared by code, nearest list first. With 100,000 package
+# descriptions, of which a random filter keeps all, a half, a fifth and a tenth, the recall@10 is
+# 0.984, 0.993, 0.997 and 0.999.
+CODES_SHARE = 0.4
+
+# The fewest and the most codes compared for each row that is then compared in full.
+CODES_PER_COMPARED_ROW = (4, 100)
 
 
-class Way(Enum):
-    """How to find the nearest."""
+class SearchMethod(Enum):
+    """A way to find the nearest rows of a graph segment."""
 
-    WALK = auto()
-    CODES = auto()
+    GRAPH = auto()
+    PQ_CODES = auto()
     SCAN = auto()
 
 
-class Plan(NamedTuple):
-    """How to search, and what it costs.
+class SearchPlan(NamedTuple):
+    """A search method and its estimated time.
 
-    A walk keeps `depth` candidates; of codes the best `depth` are compared in full.
+    `depth` is the number of candidates that a graph search keeps, or the number of rows with the
+    best codes that are compared in full.
     """
 
-    way: Way
+    method: SearchMethod
     cost_ns: float
     depth: int = 0
 
 
-def plan(rows: int, allowed: int, limit: int, dimensions: int, *, exact: bool) -> Plan:
-    """The cheapest way to find the `limit` nearest of the `allowed` ones among `rows` vectors."""
-    scan = Plan(Way.SCAN, rows * CHECK_NS + allowed * dimensions * COMPARE_NS)
+def plan_search(rows: int, allowed: int, limit: int, dimensions: int, *, exact: bool) -> SearchPlan:
+    """Choose the cheapest way to find the `limit` nearest of `allowed` ones among `rows` rows."""
+    scan = SearchPlan(
+        SearchMethod.SCAN, rows * CHECK_ROW_NS + allowed * dimensions * COMPARE_NUMBER_NS
+    )
     if exact or not allowed:
         return scan
-    ways = [scan, by_codes(rows, allowed, limit, dimensions)]
-    if allowed >= WALKED_SHARE * rows:
-        breadth = max(BREADTH, BREADTH_PER_RESULT * limit)
-        ways.append(Plan(Way.WALK, breadth * STEP_NS, breadth))
-    return min(ways, key=lambda each: each.cost_ns)
+    plans = [scan, plan_pq_search(rows, allowed, limit, dimensions)]
+    if allowed >= MIN_SHARE_FOR_GRAPH_SEARCH * rows:
+        breadth = max(GRAPH_BREADTH, GRAPH_BREADTH_PER_RESULT * limit)
+        plans.append(SearchPlan(SearchMethod.GRAPH, breadth * GRAPH_CANDIDATE_NS, breadth))
+    return min(plans, key=lambda plan: plan.cost_ns)
 
 
-def by_codes(rows: int, allowed: int, limit: int, dimensions: int) -> Plan:
-    """A comparison by codes with the nearest lists, and in full with the best of them."""
-    depth = COMPARED + COMPARED_PER_RESULT * limit
-    share = min(1.0, enough(allowed, depth) / allowed)
-    read_ns = rows * share * dimensions * CODE_NS
-    compared_ns = depth * dimensions * COMPARE_NS
-    return Plan(Way.CODES, CODES_START_NS + read_ns + compared_ns, depth)
+def plan_pq_search(rows: int, allowed: int, limit: int, dimensions: int) -> SearchPlan:
+    """Plan to compare the codes of the nearest lists, and in full the rows with the best codes."""
+    depth = COMPARED_ROWS + COMPARED_ROWS_PER_RESULT * limit
+    share = min(1.0, limit_compared_codes(allowed, depth) / allowed)
+    codes_ns = rows * share * dimensions * COMPARE_CODE_NS
+    rows_ns = depth * dimensions * COMPARE_NUMBER_NS
+    return SearchPlan(SearchMethod.PQ_CODES, START_CODES_NS + codes_ns + rows_ns, depth)
 
 
-def enough(allowed: int, depth: int) -> float:
-    """How many of the `allowed` rows to compare by code, for `depth` to compare in full."""
-    least, most = SEEN_PER_COMPARED
-    return min(max(SEEN_SHARE * allowed, least * depth), most * depth)
+def limit_compared_codes(allowed: int, depth: int) -> float:
+    """Return how many of the `allowed` rows to compare by code, to compare `depth` in full."""
+    fewest_per_row, most_per_row = CODES_PER_COMPARED_ROW
+    return min(max(CODES_SHARE * allowed, fewest_per_row * depth), most_per_row * depth)

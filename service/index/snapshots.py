@@ -1,9 +1,9 @@
-"""Keeps what an item index is made of on disk, so that a start need not build it again.
+"""Keeps the content of an item index on disk, so that a start need not build it again.
 
-A snapshot is derived: it stands for one sequence number of one store, from which on the follower
-follows as ever, and one that is torn, foreign or newer than the store is dropped. Graphs do not
-change once built and are written once; the manifest, renamed into place last, makes a snapshot
-valid.
+A snapshot is derived data: it belongs to one sequence number of one store, from which on the
+follower applies changes as ever. A snapshot that is torn, foreign or newer than the store is
+dropped. Graphs never change and are written once; the manifest, renamed into place last, makes a
+snapshot valid.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 import numpy as np
@@ -24,17 +23,23 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.index.item_index import ItemIndex, ItemIndexState
 
-FORMAT = 3
-MANIFEST = "manifest.json"
-READ_BYTES = 4 * 1024 * 1024
+# Must increase when files or arrays change: a snapshot of another format is dropped, and the index
+# is built again.
+SNAPSHOT_FORMAT = 3
+
+# The file that names all others of a snapshot.
+MANIFEST_FILE = "manifest.json"
+
+# Bytes that are read together for a checksum.
+CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
 
 
-class Unusable(Exception):
-    """A snapshot must not be used; the message says why."""
+class _UnusableSnapshotError(Exception):
+    """The snapshot must not be used; the message says why."""
 
 
-class File(BaseModel):
-    """A file of a snapshot."""
+class FileChecksum(BaseModel):
+    """The size and checksum of a file of a snapshot."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -43,7 +48,7 @@ class File(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What a snapshot stands for, and its files by name."""
+    """The store and sequence number of a snapshot, and its files by name."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -52,11 +57,11 @@ class Manifest(BaseModel):
     fingerprint: str
     sequence: int
     arrays: str
-    files: dict[str, File]
+    files: dict[str, FileChecksum]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SnapshotOrigin:
     """The store, and the space within it, that a snapshot must come from."""
 
     store_id: str
@@ -64,126 +69,126 @@ class Origin:
 
 
 class Snapshots:
-    """The snapshots of one catalog in a folder of its own; there is one at a time.
+    """The snapshots of one generation in a folder of its own; there is one at a time.
 
     Args:
-        folder: where they are.
+        folder: has the files.
         origin: where they must come from.
-        owner: whether this process saves them, and removes those that cannot be used.
+        owner: this process saves them, and removes those that cannot be used.
     """
 
-    def __init__(self, folder: Path, origin: Origin, *, owner: bool = True) -> None:
+    def __init__(self, folder: Path, origin: SnapshotOrigin, *, owner: bool = True) -> None:
         self._folder = folder
         self._origin = origin
         self._owner = owner
-        self._written: dict[str, File] = {}
-        self._seen = 0
+        self._saved_files: dict[str, FileChecksum] = {}
+        self._last_seen = 0
 
     def save(self, state: ItemIndexState) -> None:
-        """Writes a snapshot and removes the files of the former one.
+        """Write a snapshot and remove the files of the previous one.
 
         Raises:
-            OSError: the disk does not take it; the former snapshot stays.
+            OSError: it cannot be written; the previous snapshot stays.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         arrays = f"arrays-{uuid4().hex}.npz"
-        files = {}
+        files: dict[str, FileChecksum] = {}
         for name, write in state.files.items():
-            if name not in self._written or not (self._folder / name).exists():
-                with _replaced(self._folder / name) as path:
+            if name not in self._saved_files or not (self._folder / name).exists():
+                with _replace_file(self._folder / name) as path:
                     write(path)
-                self._written[name] = _described(self._folder / name)
-            files[name] = self._written[name]
-        with _replaced(self._folder / arrays) as path, path.open("wb") as file:
+                self._saved_files[name] = _compute_checksum(self._folder / name)
+            files[name] = self._saved_files[name]
+        with _replace_file(self._folder / arrays) as path, path.open("wb") as file:
             np.savez(file, allow_pickle=False, **state.arrays)
-        files[arrays] = _described(self._folder / arrays)
+        files[arrays] = _compute_checksum(self._folder / arrays)
         manifest = Manifest(
-            format=FORMAT,
+            format=SNAPSHOT_FORMAT,
             store_id=self._origin.store_id,
             fingerprint=self._origin.fingerprint,
             sequence=state.sequence,
             arrays=arrays,
             files=files,
         )
-        with _replaced(self._folder / MANIFEST) as path:
+        with _replace_file(self._folder / MANIFEST_FILE) as path:
             path.write_text(manifest.model_dump_json())
-        self._remove_but(files)
+        self._remove_files_except({*files, MANIFEST_FILE})
 
-    def is_new(self) -> bool:
-        """Whether there is a snapshot that was not there at the last `load`."""
-        return self._manifest_number() not in {0, self._seen}
+    def has_new(self) -> bool:
+        """Return whether there is a snapshot that was not there at the last `load`."""
+        return self._get_manifest_time() not in {0, self._last_seen}
 
     def load(self, item_index: ItemIndex, last_sequence: int) -> bool:
-        """Fills an empty item index from the snapshot; False if there is none that can be used.
+        """Fill an empty item index from the snapshot; return False if none can be used.
 
         Args:
-            item_index: is of no use where the result is False.
-            last_sequence: of the store; a snapshot beyond it is of another past.
+            item_index: must not be used if the result is False.
+            last_sequence: that of the store; a snapshot beyond it is from another past.
         """
         log = structlog.get_logger()
-        self._seen = self._manifest_number()
+        self._last_seen = self._get_manifest_time()
         try:
-            manifest = self._manifest(last_sequence)
+            manifest = self._read_manifest()
             if manifest is None:
                 return False
-            self._check(manifest)
+            self._check_sequence(manifest, last_sequence)
+            self._check_files(manifest)
             paths = {
                 name: self._folder / name for name in manifest.files if name != manifest.arrays
             }
             with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
                 item_index.restore(ItemIndexState(manifest.sequence, dict(arrays), {}), paths)
-            self._written = dict(manifest.files)
-        except (Unusable, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
+            self._saved_files = dict(manifest.files)
+        except (_UnusableSnapshotError, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
             log.warning("snapshot_dropped", reason=str(exc))
             if self._owner:
-                self._remove_but(())
+                self._remove_files_except(frozenset())
             return False
         log.info("snapshot_loaded", sequence=manifest.sequence, items=len(item_index))
         return True
 
-    def _manifest_number(self) -> int:
-        """Another one for each manifest, 0 if there is none."""
+    def _get_manifest_time(self) -> int:
+        """Return the manifest's modification time in nanoseconds, 0 if there is none."""
         try:
-            return (self._folder / MANIFEST).stat().st_mtime_ns
+            return (self._folder / MANIFEST_FILE).stat().st_mtime_ns
         except OSError:
             return 0
 
-    def _manifest(self, last_sequence: int) -> Manifest | None:
+    def _read_manifest(self) -> Manifest | None:
         try:
-            text = (self._folder / MANIFEST).read_text()
+            text = (self._folder / MANIFEST_FILE).read_text()
         except FileNotFoundError:
             return None
         try:
             manifest = Manifest.model_validate_json(text)
         except ValidationError:
-            raise Unusable("the manifest is damaged") from None
-        if manifest.format != FORMAT:
-            raise Unusable("another version of Akin wrote it")
-        if (manifest.store_id, manifest.fingerprint) != (
-            self._origin.store_id,
-            self._origin.fingerprint,
-        ):
-            raise Unusable("it is of another store or embedding space")
-        if manifest.sequence > last_sequence:
-            self._seen = 0  # maybe only the number that was compared with is old
-            raise Unusable("the store is older than the snapshot")
+            raise _UnusableSnapshotError("the manifest is damaged") from None
+        if manifest.format != SNAPSHOT_FORMAT:
+            raise _UnusableSnapshotError("another version of Akin wrote it")
+        origin = SnapshotOrigin(manifest.store_id, manifest.fingerprint)
+        if origin != self._origin:
+            raise _UnusableSnapshotError("it is from another store or embedding space")
         return manifest
 
-    def _check(self, manifest: Manifest) -> None:
-        for name, file in manifest.files.items():
-            if _described(self._folder / name) != file:
-                raise Unusable(f"{name} is damaged")
+    def _check_sequence(self, manifest: Manifest, last_sequence: int) -> None:
+        if manifest.sequence > last_sequence:
+            self._last_seen = 0  # the caller's number may be outdated: `has_new` stays true
+            raise _UnusableSnapshotError("the store is older than the snapshot")
 
-    def _remove_but(self, names: Mapping[str, File] | tuple[()]) -> None:
-        kept = {*names, MANIFEST} if names else set()
+    def _check_files(self, manifest: Manifest) -> None:
+        for name, checksum in manifest.files.items():
+            if _compute_checksum(self._folder / name) != checksum:
+                raise _UnusableSnapshotError(f"{name} is damaged")
+
+    def _remove_files_except(self, names: Collection[str]) -> None:
         for path in self._folder.glob("*"):
-            if path.name not in kept:
+            if path.name not in names:
                 path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there at the end takes the place of `path`, all or nothing."""
+def _replace_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; at the end that file replaces `path`, all or nothing."""
     temporary = path.with_name(path.name + ".tmp")
     yield temporary
     with temporary.open("rb") as file:
@@ -196,13 +201,9 @@ def _replaced(path: Path) -> Iterator[Path]:
         os.close(folder)
 
 
-def _described(path: Path) -> File:
-    with path.open("rb") as file:
-        return File(bytes=path.stat().st_size, crc32=_crc32(file))
-
-
-def _crc32(file: BinaryIO) -> int:
+def _compute_checksum(path: Path) -> FileChecksum:
     checksum = 0
-    while some := file.read(READ_BYTES):
-        checksum = zlib.crc32(some, checksum)
-    return checksum
+    with path.open("rb") as file:
+        while block := file.read(CHECKSUM_BLOCK_BYTES):
+            checksum = zlib.crc32(block, checksum)
+        return FileChecksum(bytes=path.stat().st_size, crc32=checksum)

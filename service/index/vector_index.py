@@ -1,4 +1,4 @@
-"""What the layers above ask of an index, whichever library stands behind it."""
+"""Ports of a vector index: what searches ask of it, and what its maintenance asks of it."""
 
 from __future__ import annotations
 
@@ -19,79 +19,98 @@ Mask = NDArray[np.bool_]
 class Hits(NamedTuple):
     """The nearest keys to one query, best first.
 
-    There may be more than were asked for: all that tie with the last place are there, so that the
-    caller, who knows the items' ids, decides which of them stay.
+    There may be more than the limit: all keys that tie with the last place are included, so that
+    the caller, who knows the item ids, decides which of them to keep.
     """
 
     keys: Keys  # [hits]
     scores: Vectors  # [hits], cosine
 
+    @classmethod
+    def empty(cls) -> Hits:
+        """Return no hits."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32))
 
-def merged(hits: Sequence[Hits]) -> Hits:
-    """The hits of several queries as one list, each key with its best score, best first."""
-    keys = np.concatenate([each.keys for each in hits])
-    scores = np.concatenate([each.scores for each in hits])
+
+def merge_hits(hits: Sequence[Hits]) -> Hits:
+    """Return the hits of several queries as one list: each key once, with its best score."""
+    keys = np.concatenate([query_hits.keys for query_hits in hits])
+    scores = np.concatenate([query_hits.scores for query_hits in hits])
     order = np.argsort(-scores, kind="stable")
-    _, first = np.unique(keys[order], return_index=True)
-    kept = order[np.sort(first)]
-    return Hits(keys[kept], scores[kept])
+    _, first_places = np.unique(keys[order], return_index=True)
+    best = order[np.sort(first_places)]
+    return Hits(keys[best], scores[best])
 
 
-class Owned(NamedTuple):
-    """The vectors of several keys, and for each vector the position of its key."""
+class OwnedVectors(NamedTuple):
+    """The vectors of several keys, and for each vector the position of the key that owns it."""
 
     vectors: Vectors  # [vectors, dimensions]
     owners: Keys  # [vectors], ascending
 
 
 class IndexState(NamedTuple):
-    """What an index holds: arrays by name, and how to write each of its files."""
+    """The content of an index: arrays by name, and for each file a function that writes it."""
 
     arrays: Mapping[str, NDArray[Any]]
     files: Mapping[str, Callable[[Path], None]]
 
 
-class VectorIndex(Protocol):
-    """Unit vectors by key, one or several for each. Not for several threads at once.
+class Build(Protocol):
+    """Building work for another thread; it touches nothing that searches use."""
 
-    Keys are chosen by the caller, small and not negative; vectors are float32 [n, dimensions] of
-    unit length. A mask says by key, in its place, whether a key may be found.
+    def run(self) -> None:
+        """Build; this may take minutes."""
+
+    def stop(self) -> None:
+        """Make `run` return within a second; its result must not be used then."""
+
+
+class VectorSearch(Protocol):
+    """Searches among unit vectors by key; a key has one or several. Not thread-safe.
+
+    Keys are small non-negative integers. A mask is indexed by key: True means that the key may be
+    a hit. It is at least as long as the largest key requires.
     """
 
     @property
     def dimensions(self) -> int:
         """The width of every vector."""
 
+    @property
+    def vector_count(self) -> int:
+        """The number of vectors; at least the number of keys."""
+
     def __len__(self) -> int:
-        """How many keys it holds."""
+        """Return the number of keys."""
 
     def __contains__(self, key: int) -> bool:
-        """Whether it holds a key."""
+        """Return whether the index has a key."""
 
     def keys(self) -> Keys:
-        """All keys, each once, in no particular order; a copy."""
+        """Return a copy of all keys, each once, in no particular order."""
 
-    def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Replaces all vectors of each key; a key comes once for each of its vectors."""
-
-    def delete(self, keys: Collection[int]) -> None:
-        """Removes keys; those that are not there are no error."""
-
-    def vectors(self, keys: Sequence[int]) -> Owned:
-        """A copy of the vectors of keys that are there, those of one key as they were upserted.
+    def get(self, keys: Sequence[int]) -> OwnedVectors:
+        """Return a copy of the keys' vectors; those of one key in the order of its upsert.
 
         Raises:
-            KeyError: a key is not there.
+            KeyError: a key is not in the index.
         """
 
-    def blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
-        """All keys and vectors, `rows` at a time; not copies, so not to be kept or changed."""
+    def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
+        """Yield all keys and vectors, up to `rows` at a time.
+
+        The arrays are not copies: do not change them, nor use them after the next write.
+        """
 
     def mean(self) -> Vectors:
-        """The mean of all vectors, float32 [dimensions]; zeros while it is empty."""
+        """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
 
     def sample(self, rows: int) -> Vectors:
-        """Up to `rows` vectors, evenly spread; not copies, so not to be kept or changed."""
+        """Return up to `rows` evenly spread vectors.
+
+        The array is not a copy: do not change it, nor use it after the next write.
+        """
 
     def search(
         self,
@@ -102,22 +121,21 @@ class VectorIndex(Protocol):
         *,
         exact: bool = False,
     ) -> list[Hits]:
-        """The `limit` nearest keys to each of float32 [q, dimensions].
+        """Return the `limit` nearest keys to each query.
 
-        A key's score is that of its best vector, and it comes once. Fewer hits come back only when
-        there are fewer keys. Queries need not be of unit length;
-        the scores are inner products.
+        A key's score is that of its best vector, and a key occurs once. There are fewer hits than
+        `limit` only if there are fewer keys. Queries need not have unit length; the scores are
+        inner products.
 
         Args:
-            queries: what to look for.
-            limit: how many hits each may have.
+            queries: float32 [queries, dimensions].
+            limit: the number of hits for each query.
             exclude: keys to leave out.
-            allowed: a mask as long as the largest key demands, which nobody changes any more; None
-                allows every key.
-            exact: compare with every vector, where the index would else save time.
+            allowed: a mask that nobody changes any more; None allows every key.
+            exact: compare with every vector instead of saving time.
         """
 
-    def nearest(
+    def search_by_key(
         self,
         key: int,
         limit: int,
@@ -126,43 +144,59 @@ class VectorIndex(Protocol):
         *,
         exact: bool = False,
     ) -> Hits:
-        """The `limit` nearest keys to any vector of a key that is there, itself left out.
+        """Return the `limit` nearest other keys to any vector of a key.
 
-        The arguments are those of `search`; where many ask for one key it may be faster.
-        """
-
-    def cost(self, queries: int) -> int:
-        """The multiply-adds a search with so many queries takes, to plan where to run it."""
-
-    def due(self, *, quiet: bool) -> Build | None:
-        """What should be built aside to keep searches fast, if anything; one at a time.
-
-        Args:
-            quiet: whether nothing is being written, so that there is time to build more.
-        """
-
-    def adopt(self, build: Build) -> None:
-        """Takes in what `due` asked for, once it has run."""
-
-    def capture(self) -> IndexState:
-        """All it holds, for a snapshot; nothing in it changes any more."""
-
-    def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
-        """Fills an empty index from what `capture` gave, with the files that were written.
+        The arguments are those of `search`. It may be faster than a search for the key's vectors.
 
         Raises:
-            KeyError, ValueError: it is not what was captured.
+            KeyError: the key is not in the index.
         """
 
-    def stats(self) -> IndexStats:
-        """What the index is made of."""
+    def estimate_cost(self, queries: int) -> int:
+        """Estimate the multiply-adds of a search with so many queries."""
 
 
-class Build(Protocol):
-    """Work for another thread; it touches nothing that searches use."""
+class VectorMaintenance(Protocol):
+    """Writes to an index, builds that keep its searches fast, and its snapshots."""
 
-    def run(self) -> None:
-        """Builds; may take minutes."""
+    def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
+        """Replace all vectors of each key; a key occurs once for each of its vectors.
 
-    def stop(self) -> None:
-        """Has `run` end within a second; what it made is not to be adopted then."""
+        Args:
+            keys: [vectors].
+            vectors: float32 [vectors, dimensions], unit length.
+        """
+
+    def delete(self, keys: Collection[int]) -> None:
+        """Remove keys; a key that is not in the index is no error."""
+
+    def start_build(self, *, quiet: bool) -> Build | None:
+        """Start the build that is needed most to keep searches fast; None if none is needed.
+
+        The caller runs it in another thread and passes it to `finish_build`; there is one at a
+        time.
+
+        Args:
+            quiet: nothing is being written, so that there is time to build more.
+        """
+
+    def finish_build(self, build: Build) -> None:
+        """Put the result of a build that `start_build` returned and that has run into use."""
+
+    def capture(self) -> IndexState:
+        """Return the whole content for a snapshot; later writes do not change it."""
+
+    def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
+        """Fill an empty index from a captured state and the files that were written for it.
+
+        Raises:
+            KeyError: an array or a file is missing.
+            ValueError: the arrays and files do not belong together.
+        """
+
+    def collect_stats(self) -> IndexStats:
+        """Return the numbers of vectors by where they are, and the memory they take."""
+
+
+class VectorIndex(VectorSearch, VectorMaintenance, Protocol):
+    """An index as its adapters implement it: both ports over the same vectors."""

@@ -41,7 +41,7 @@ class AttributePrior:
         if item_index.sequence == self._sequence:
             return
         self._sequence = item_index.sequence
-        self._numbers = item_index.attributes.numbers(self._attribute)
+        self._numbers = item_index.attributes.get_numbers(self._attribute)
         if self._placed < 0 or item_index.sequence - self._placed > STALE_SHARE * len(item_index):
             known = self._numbers[~np.isnan(self._numbers)]
             shares = np.linspace(0.0, 1.0, PLACES)

@@ -36,7 +36,7 @@ def reasons(
     liked = here.sources.weights > 0
     if not keys or not liked.any():
         return [()] * len(keys)
-    owned = item_index.index.vectors(keys)
+    owned = item_index.vectors.get(keys)
     cosines = CenteredCosines(here.sources.vectors[liked], corpus_statistics).cosines(owned.vectors)
     # Of several chunks, on either side, the nearest ones count.
     items = np.searchsorted(owned.owners, np.arange(len(keys)))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Keys, Mask, Vectors, merged
+from service.index.vector_index import Hits, Keys, Mask, Vectors, merge_hits
 from service.recommend.scoring import CorpusStatistics, Scorer
 
 Lift = Callable[[Keys], Vectors]
@@ -33,7 +33,7 @@ SAMPLE = 4_096
 def corpus_statistics(item_index: ItemIndex) -> CorpusStatistics:
     """What the item index's vectors are like."""
     return CorpusStatistics(
-        len(item_index), item_index.index.mean(), item_index.index.sample(SAMPLE)
+        len(item_index), item_index.vectors.mean(), item_index.vectors.sample(SAMPLE)
     )
 
 
@@ -66,7 +66,8 @@ def pooled(
     queries = len(scorer.queries)
     if (
         exact
-        or item_index.index.cost(queries) >= len(item_index) * item_index.index.dimensions * queries
+        or item_index.vectors.estimate_cost(queries)
+        >= len(item_index) * item_index.vectors.dimensions * queries
     ):
         scored, vectors, items = *_scanned(item_index, scorer, allowed), len(item_index)
     else:
@@ -83,7 +84,7 @@ def _scanned(item_index: ItemIndex, scorer: Scorer, allowed: Mask) -> tuple[list
     """Every allowed vector with its score, and how many vectors there are."""
     scored = [Hits(np.empty(0, np.int64), np.empty(0, np.float32))]
     number = 0
-    for keys, vectors in item_index.index.blocks(ROWS_AT_ONCE):
+    for keys, vectors in item_index.vectors.iterate_blocks(ROWS_AT_ONCE):
         number += len(keys)
         kept = allowed[keys]
         if 2 * np.count_nonzero(kept) < len(kept):
@@ -99,9 +100,9 @@ def _searched(
     item_index: ItemIndex, scorer: Scorer, fetch: int, allowed: Mask
 ) -> tuple[list[Hits], int, int]:
     """The vectors of each query's `fetch` nearest items with scores; how many vectors and items."""
-    hits = item_index.index.search(scorer.queries, fetch, allowed=allowed)
+    hits = item_index.vectors.search(scorer.queries, fetch, allowed=allowed)
     candidates: Keys = np.unique(np.concatenate([each.keys for each in hits]))
-    owned = item_index.index.vectors(candidates.tolist())
+    owned = item_index.vectors.get(candidates.tolist())
     scored = Hits(candidates[owned.owners], scorer.scores(owned.vectors))
     return [scored], len(owned.vectors), len(candidates)
 
@@ -114,7 +115,7 @@ def _best(scored: Sequence[Hits], wanted: int) -> Hits:
         least = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
         kept = scores >= least - ROUNDING
         keys, scores = keys[kept], scores[kept]
-    return merged([Hits(keys, scores)])
+    return merge_hits([Hits(keys, scores)])
 
 
 def _rescored(item_index: ItemIndex, scorer: Scorer, hits: Hits, lift: Lift | None) -> Hits:
@@ -124,7 +125,7 @@ def _rescored(item_index: ItemIndex, scorer: Scorer, hits: Hits, lift: Lift | No
     """
     if not len(hits.keys):
         return hits
-    owned = item_index.index.vectors(hits.keys.tolist())
+    owned = item_index.vectors.get(hits.keys.tolist())
     rows = owned.vectors.view(np.dtype((np.void, owned.vectors.strides[0]))).ravel()
     _, first, same = np.unique(rows, return_index=True, return_inverse=True)
     scores = scorer.scores(owned.vectors[first])[same.ravel()]

@@ -22,7 +22,7 @@ from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
 from service.embedding.text_embedder import TextEmbedder, at_field
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Owned, Vectors
+from service.index.vector_index import OwnedVectors, Vectors
 from service.recommend.pooled_retrieval import SOURCES
 from service.recommend.scoring import Sources
 from service.storage.users import UserStore
@@ -79,12 +79,12 @@ def present(profile: Profile, item_index: ItemIndex) -> QueryVectors:
     here: list[LikedItem] = []
     missing: list[LikedItem] = []
     for each in profile.items:
-        (missing if item_index.key(each.item_id) is None else here).append(each)
+        (missing if item_index.find_key(each.item_id) is None else here).append(each)
     counting = _strongest(here, SOURCES - len(profile.texts))
     found = [
         *(each.vectors for each in profile.texts),
         *_split(
-            item_index.index.vectors(item_index.keys(each.item_id for each in counting)),
+            item_index.vectors.get(item_index.find_keys(each.item_id for each in counting)),
             len(counting),
         ),
     ]
@@ -95,7 +95,7 @@ def present(profile: Profile, item_index: ItemIndex) -> QueryVectors:
         ],
         sources=_sources(profile, counting, chunks := _spread(found)),
         owners=np.repeat(np.arange(len(chunks)), [len(each) for each in chunks]),
-        own_keys=item_index.keys(each.item_id for each in here),
+        own_keys=item_index.find_keys(each.item_id for each in here),
         missing_item_ids=tuple(dict.fromkeys(each.item_id for each in missing)),
     )
 
@@ -126,7 +126,7 @@ def _spread(chunks: Sequence[Vectors]) -> list[Vectors]:
     ]
 
 
-def _split(owned: Owned, number: int) -> list[Vectors]:
+def _split(owned: OwnedVectors, number: int) -> list[Vectors]:
     """The vectors of each of `number` items."""
     if not number:
         return []

@@ -79,7 +79,7 @@ class Recommender:
                 items = await self._items(query, candidates, chosen)
                 if len(items) == len(chosen):
                     break
-                await self._follower.reached(await self._item_store.refresh())
+                await self._follower.wait_for(await self._item_store.refresh())
                 candidates, chosen = await self._chosen(query, profile)
         because = await self._reasons(query, candidates, chosen) if query.explain else {}
         ranked = [candidates.ranked[position][:2] for position in chosen]
@@ -127,7 +127,7 @@ class Recommender:
         found = await self._follower.read(
             lambda item_index: self._retriever.found(item_index, query, profile, size),
             queries=profile.number,
-            conditions=self._follower.conditions(query.filter),
+            conditions=self._follower.count_conditions(query.filter),
         )
         if found is None:
             raise await self._without_vector(profile.items[0].item_id)
@@ -160,10 +160,12 @@ class Recommender:
             return {item_id: only(query.source, score) for item_id, score, _ in ranked}
 
         def work(item_index: ItemIndex) -> Mapping[str, tuple[Reason, ...]]:
-            ids = [item_id for item_id, _, _ in ranked if item_index.key(item_id) is not None]
+            ids = [item_id for item_id, _, _ in ranked if item_index.find_key(item_id) is not None]
             if profile is None or not ids:
                 return {}
-            told = reasons(item_index, corpus_statistics(item_index), item_index.keys(ids), profile)
+            told = reasons(
+                item_index, corpus_statistics(item_index), item_index.find_keys(ids), profile
+            )
             return dict(zip(ids, told, strict=True))
 
         return await self._follower.read(work, queries=1)

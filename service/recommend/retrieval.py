@@ -10,7 +10,7 @@ import numpy as np
 from service.domain.filters import Filter
 from service.domain.recommendations import ItemSource, Query
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Vectors, merged
+from service.index.vector_index import Hits, Vectors, merge_hits
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.pooled_retrieval import corpus_statistics, pooled
 from service.recommend.profile import Profile, QueryVectors, present
@@ -58,7 +58,7 @@ class Retriever:
         here = present(profile, item_index)
         if not len(here.origins) or not len(item_index):
             return Candidates([], item_index.sequence, profile=here)
-        exclude = {*here.own_keys, *item_index.keys(query.exclude_item_ids)}
+        exclude = {*here.own_keys, *item_index.find_keys(query.exclude_item_ids)}
         if profile.alone:
             hits = _nearest(item_index, here.sources.vectors, query, size, exclude)
         else:
@@ -74,7 +74,7 @@ class Retriever:
             item_index,
             self._ranking(here.sources, corpus_statistics(item_index)),
             size,
-            item_index.allowed(query.filter or Filter(), exclude),
+            item_index.compute_mask(query.filter or Filter(), exclude),
             None if prior is None else lambda keys: prior.lift(item_index, keys),
             exact=query.exact,
         )
@@ -82,30 +82,32 @@ class Retriever:
 
 def _around(item_index: ItemIndex, query: Query, source: ItemSource, size: int) -> Hits | None:
     """The items nearest to one item."""
-    key = item_index.key(source.item_id)
+    key = item_index.find_key(source.item_id)
     if key is None:
         return None
-    exclude, allowed = item_index.selection(query.filter, item_index.keys(query.exclude_item_ids))
-    return item_index.index.nearest(key, size, exclude, allowed, exact=query.exact)
+    exclude, allowed = item_index.restrict_search(
+        query.filter, item_index.find_keys(query.exclude_item_ids)
+    )
+    return item_index.vectors.search_by_key(key, size, exclude, allowed, exact=query.exact)
 
 
 def _nearest(
     item_index: ItemIndex, vectors: Vectors, query: Query, size: int, exclude: set[int]
 ) -> Hits:
     """The items nearest to any of one text's chunks."""
-    left_out, allowed = item_index.selection(query.filter, exclude)
-    hits = item_index.index.search(vectors, size, left_out, allowed, exact=query.exact)
-    return hits[0] if len(hits) == 1 else merged(hits)
+    left_out, allowed = item_index.restrict_search(query.filter, exclude)
+    hits = item_index.vectors.search(vectors, size, left_out, allowed, exact=query.exact)
+    return hits[0] if len(hits) == 1 else merge_hits(hits)
 
 
 def _candidates(
     item_index: ItemIndex, hits: Hits, query: Query, size: int, profile: QueryVectors | None = None
 ) -> Candidates:
-    ranked = item_index.best(hits, size)
+    ranked = item_index.rank_hits(hits, size)
     if query.min_score is not None:
         ranked = [each for each in ranked if each[1] >= query.min_score]
     vectors = NO_VECTORS
     if query.chooses and ranked:
-        owned = item_index.index.vectors([key for _, _, key in ranked])
+        owned = item_index.vectors.get([key for _, _, key in ranked])
         vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
     return Candidates(ranked, item_index.sequence, vectors, profile)

@@ -41,11 +41,11 @@ from service.domain.spaces import ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, Spawn
 from service.embedding.providers import Asked, asked_model
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotAdopter
-from service.index.snapshots import Origin, Snapshots
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile import ProfileReader
 from service.recommend.recommender import Recommender
@@ -150,22 +150,24 @@ class Wiring:
             storage = VectorStorage(self._settings.index_vectors)
 
         def make_item_index() -> ItemIndex:
-            half = storage is VectorStorage.FLOAT16
-            return ItemIndex(TieredIndex(space.dimensions, half=half), clock_us)
+            float16 = storage is VectorStorage.FLOAT16
+            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), clock_us)
 
         items = self._stores.items
-        origin = Origin(self._stores.database.store_id, f"{space.fingerprint} {storage.value}")
+        origin = SnapshotOrigin(
+            self._stores.database.store_id, f"{space.fingerprint} {storage.value}"
+        )
         snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
         item_index = make_item_index()
         if not snapshots.load(item_index, items.last_sequence):
             item_index = make_item_index()
         follower = Follower(items, generation, item_index)
-        maintenance: IndexBuilder | SnapshotAdopter
+        maintenance: IndexBuilder | SnapshotLoader
         if self._worker.leads:
             maintenance = IndexBuilder(follower, snapshots, shared=not self._worker.is_alone)
             self._index_builders[generation.generation_id] = maintenance
         else:
-            maintenance = SnapshotAdopter(items, follower, snapshots, make_item_index)
+            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
         opened = OpenGeneration(
             generation, writer.text_embedder, writer.usd_per_token, follower, storage
         )

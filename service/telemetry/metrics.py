@@ -108,7 +108,7 @@ class Metrics:
             "akin_embedding_problem": 1 if stats.embedding_error_reason else 0,
             "akin_index_vectors": index.vectors,
             "akin_index_graph_vectors": index.graph_vectors,
-            "akin_index_void_vectors": index.void_vectors,
+            "akin_index_void_vectors": index.deleted_vectors,
             "akin_index_building": int(index.building),
             "akin_index_lag": lag,
             "akin_queued_texts": depths.texts,

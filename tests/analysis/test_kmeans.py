@@ -3,7 +3,7 @@ import pytest
 
 from service.analysis.kmeans import Items, assigned, chosen_number, divided, means
 from service.domain.analyses import ClustersQuery
-from service.index.faiss_clusters import centers
+from service.index.faiss_kmeans import compute_centers
 from service.index.vector_index import Vectors
 
 DIMENSIONS = 64
@@ -23,7 +23,7 @@ def test_clear_groups_are_counted(number: int) -> None:
     """Where vectors lie in clouds, their number is the one that is chosen, and the clouds found."""
     vectors = clouds(number)
     assert number == chosen_number(vectors, len(vectors))
-    groups, cosines = assigned(vectors, centers(vectors, number))
+    groups, cosines = assigned(vectors, compute_centers(vectors, number))
     for own in groups.reshape(number, -1):
         assert 1 == len(set(own.tolist()))
     assert (cosines > 0.8).all()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.analysis.neighbors import compared
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import Mask, Vectors
 
 
@@ -18,12 +18,12 @@ def units(count: int) -> Vectors:
 def test_products_find_what_a_search_finds(number: int, share: float | None) -> None:
     """Comparing all in products gives the best keys with their scores, and ties of the last."""
     vectors = units(3_000)
-    index = TieredIndex(6, graph_from=1_000)
+    index = SegmentedIndex(6, first_graph_vectors=1_000)
     index.upsert(list(range(2_000)), vectors[:2_000])
-    build = index.due(quiet=True)
+    build = index.start_build(quiet=True)
     assert build is not None
     build.run()
-    index.adopt(build)
+    index.finish_build(build)
     index.upsert(list(range(2_000, 3_000)), vectors[2_000:])
     mask: Mask | None = None
     if share is not None:

@@ -161,7 +161,7 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
         rounds = [await catalog.pending.run_round() for _ in range(3)]
         assert [ITEMS_PER_ROUND, 1, 0] == rounds
         await catalog.caught_up()
-        assert len(items) == catalog.follower.items
+        assert len(items) == catalog.follower.item_count
 
 
 async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path: Path) -> None:

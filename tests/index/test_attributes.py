@@ -28,31 +28,31 @@ WHOLE, HALF = 1_777_888_800.0, 1_777_888_800.5
 DATE = "2026-05-04"
 
 
-def masked(columns: Attributes, wanted: Filter) -> list[int]:
-    """The keys that pass; the mask covers at least every key held."""
-    mask = columns.matching(wanted)
+def matching_keys(columns: Attributes, filter_: Filter) -> list[int]:
+    """Return the keys that pass."""
+    mask = columns.compute_mask(filter_)
     assert np.bool_ == mask.dtype
     return list(map(int, np.flatnonzero(mask)))
 
 
-def check(columns: Attributes, held: dict[int, Facts], filters: Iterable[Filter]) -> None:
-    assert len(held) == len(columns)
-    for wanted in filters:
-        expected = sorted(key for key, facts in held.items() if passes(wanted, facts))
-        assert expected == masked(columns, wanted), wanted
-        assert len(columns.matching(wanted)) > max(held, default=-1)
+def check(columns: Attributes, stored: dict[int, Facts], filters: Iterable[Filter]) -> None:
+    assert len(stored) == len(columns)
+    for filter_ in filters:
+        expected = sorted(key for key, facts in stored.items() if passes(filter_, facts))
+        assert expected == matching_keys(columns, filter_), filter_
+        assert len(columns.compute_mask(filter_)) > max(stored, default=-1)
     for path in PATHS:
-        drawn = columns.numbers(path)
+        drawn = columns.get_numbers(path)
         assert np.float64 == drawn.dtype
-        there = {key: oracle.number(oracle.reached(held[key], path)) for key in sorted(held)}
-        numbers = {key: each for key, each in there.items() if each is not None}
+        there = {key: oracle.number(oracle.reached(stored[key], path)) for key in sorted(stored)}
+        numbers = {key: number for key, number in there.items() if number is not None}
         assert list(numbers) == np.flatnonzero(~np.isnan(drawn)).tolist()
         assert list(numbers.values()) == drawn[list(numbers)].tolist()
 
 
-def apply(columns: Attributes, held: dict[int, Facts], upserts: dict[int, Facts]) -> None:
+def apply(columns: Attributes, stored: dict[int, Facts], upserts: dict[int, Facts]) -> None:
     columns.upsert(list(upserts), list(upserts.values()))
-    held.update(upserts)
+    stored.update(upserts)
 
 
 @settings(max_examples=150, deadline=None)
@@ -60,37 +60,37 @@ def apply(columns: Attributes, held: dict[int, Facts], upserts: dict[int, Facts]
 def test_any_sequence_of_writes(
     steps: list[dict[int, Facts] | frozenset[int]], filters: list[Filter]
 ) -> None:
-    """After any upserts and deletes exactly the keys whose attributes pass match each filter."""
+    """After any upserts and deletes, the mask of a filter has exactly the keys that pass."""
     columns = Attributes()
-    held: dict[int, Facts] = {}
+    stored: dict[int, Facts] = {}
     for step in steps:
         if isinstance(step, dict):
-            apply(columns, held, step)
+            apply(columns, stored, step)
         else:
             columns.delete(step)
-            held = {key: facts for key, facts in held.items() if key not in step}
-        check(columns, held, filters)
+            stored = {key: facts for key, facts in stored.items() if key not in step}
+        check(columns, stored, filters)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_thousands_of_replacements(seed: int) -> None:
-    """However often attributes are replaced, deleted and set again, no answer goes stale."""
+    """Masks stay correct however often attributes are replaced, deleted and set again."""
     random = Random(seed)
     columns = Attributes()
-    held: dict[int, Facts] = {}
+    stored: dict[int, Facts] = {}
     filters = [oracle.random_filter(random) for _ in range(30)]
     for turn in range(CHURN // 50):
         keys = random.sample(range(400), 50)
-        apply(columns, held, {key: oracle.random_attributes(random) for key in keys})
-        for key in random.sample(sorted(held), random.choice((0, 3, 20))):
+        apply(columns, stored, {key: oracle.random_attributes(random) for key in keys})
+        for key in random.sample(sorted(stored), random.choice((0, 3, 20))):
             columns.delete([key, key, 1_000_000])
-            del held[key]
+            del stored[key]
         if turn % 10 == 9:
-            check(columns, held, filters)
+            check(columns, stored, filters)
 
 
 def test_distinct_values_come_and_go() -> None:
-    """Thousands of values and keys that nobody else has had leave nothing behind them."""
+    """Thousands of values and attribute names that occurred once leave no trace."""
     columns = Attributes()
     for turn in range(CHURN):
         columns.upsert([turn % 7], [{f"own {turn % 400}": f"value {turn}", "turn": float(turn)}])
@@ -98,53 +98,55 @@ def test_distinct_values_come_and_go() -> None:
     assert 7 == len(columns)
     for turn in last:
         is_this = Condition(f"own {turn % 400}", Equals(f"value {turn}"))
-        assert [turn % 7] == masked(columns, Filter(all=(is_this,)))
-    assert sorted(map(float, last)) == sorted(columns.numbers("turn").tolist())
-    assert [] == masked(columns, Filter(all=(Condition("turn", Range(lt=CHURN - 7.0)),)))
-    assert [] == masked(columns, Filter(all=(Condition(f"own {last[0] % 400 - 1}", Exists(True)),)))
+        assert [turn % 7] == matching_keys(columns, Filter(all=(is_this,)))
+    assert sorted(map(float, last)) == sorted(columns.get_numbers("turn").tolist())
+    assert [] == matching_keys(columns, Filter(all=(Condition("turn", Range(lt=CHURN - 7.0)),)))
+    assert [] == matching_keys(
+        columns, Filter(all=(Condition(f"own {last[0] % 400 - 1}", Exists(True)),))
+    )
 
 
 def test_an_empty_index() -> None:
-    """Without keys nothing passes, and nothing is no error."""
+    """Without keys nothing passes, and empty writes are no error."""
     columns = Attributes()
     columns.delete([3])
     columns.upsert([], [])
     assert 0 == len(columns)
-    assert [] == masked(columns, Filter())
-    assert not np.isfinite(columns.numbers("a")).any()
+    assert [] == matching_keys(columns, Filter())
+    assert not np.isfinite(columns.get_numbers("a")).any()
 
 
 def test_keys_not_held_do_not_pass() -> None:
-    """A key that was never set, or is deleted, passes no filter, be it one of `none`."""
+    """A key that was never set or is deleted passes no filter, not even one with `none`."""
     columns = Attributes()
     columns.upsert([9, 2, 5], [{}, {"a": 1.0}, {}])
     columns.delete([5, 7])
-    for wanted, expected in (
+    for filter_, expected in (
         (Filter(), [2, 9]),
         (Filter(none=(Condition("a", Equals(1.0)),)), [9]),
         (Filter(all=(Condition("a", Exists(False)),)), [9]),
     ):
-        assert expected == masked(columns, wanted)
+        assert expected == matching_keys(columns, filter_)
 
 
 def test_an_upsert_replaces_all_attributes() -> None:
-    """What a key had before counts no more, and a reused key has its new attributes alone."""
+    """Replaced attributes no longer count, and a reused key has only its new attributes."""
     columns = Attributes()
     columns.upsert([1, 2], [{"a": 1.0, "b": "x"}, {"a": 1.0}])
     columns.upsert([1], [{"a": 2.0}])
     columns.delete([2])
     columns.upsert([2], [{"b": "y"}])
-    assert [2] == masked(columns, Filter(all=(Condition("b", Exists(True)),)))
-    assert [] == masked(columns, Filter(all=(Condition("b", Equals("x")),)))
-    assert [1] == masked(columns, Filter(all=(Condition("a", Range(gte=0.0)),)))
-    np.testing.assert_array_equal([2.0, np.nan], columns.numbers("a")[1:])
+    assert [2] == matching_keys(columns, Filter(all=(Condition("b", Exists(True)),)))
+    assert [] == matching_keys(columns, Filter(all=(Condition("b", Equals("x")),)))
+    assert [1] == matching_keys(columns, Filter(all=(Condition("a", Range(gte=0.0)),)))
+    np.testing.assert_array_equal([2.0, np.nan], columns.get_numbers("a")[1:])
 
 
-def judge(facts: Facts, wanted: Filter, expected: bool) -> None:
+def judge(facts: Facts, filter_: Filter, expected: bool) -> None:
     columns = Attributes()
     columns.upsert([4], [facts])
-    assert [4] * expected == masked(columns, wanted)
-    assert expected == passes(wanted, facts)
+    assert [4] * expected == matching_keys(columns, filter_)
+    assert expected == passes(filter_, facts)
 
 
 def judge_test(facts: Facts, path: str, test: Test, expected: bool) -> None:
@@ -171,10 +173,10 @@ COMBINATIONS: list[tuple[Facts, Filter, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "wanted", "expected"), COMBINATIONS)
-def test_combinations(facts: Facts, wanted: Filter, expected: bool) -> None:
-    """All of `all`, one of `any` if there are some, and none of `none`, on every level."""
-    judge(facts, wanted, expected)
+@pytest.mark.parametrize(("facts", "filter_", "expected"), COMBINATIONS)
+def test_combinations(facts: Facts, filter_: Filter, expected: bool) -> None:
+    """A filter passes if all of `all`, one of `any` (if given) and none of `none` are true."""
+    judge(facts, filter_, expected)
 
 
 TESTS: list[Test] = [
@@ -186,8 +188,8 @@ LACKING: list[Facts] = [{}, {"a": None}, {"b": 1.0}, {"a.c": 1.0}, {"A": "a"}, {
 
 @pytest.mark.parametrize("test", TESTS)
 @pytest.mark.parametrize("facts", LACKING)
-def test_what_is_not_there_is_false(facts: Facts, test: Test) -> None:
-    """A lacking attribute and null make every test false, so that `none` lets them pass."""
+def test_a_missing_attribute_makes_tests_false(facts: Facts, test: Test) -> None:
+    """A missing attribute or null makes every test false, so that `none` passes."""
     judge_test(facts, "a", test, NO)
     judge(facts, Filter(none=(Condition("a", test),)), YES)
     judge_test(facts, "a", Exists(False), YES)
@@ -235,7 +237,7 @@ VALUES: list[tuple[Test, list[JsonValue], list[JsonValue]]] = [
 
 @pytest.mark.parametrize(("test", "true_of", "false_of"), VALUES)
 def test_values(test: Test, true_of: list[JsonValue], false_of: list[JsonValue]) -> None:
-    """A test is true of values of its own type and meaning, and false, no error, of others."""
+    """A test is true for values of its own type and meaning, and false for all others."""
     for value in true_of:
         judge_test({"a": value}, "a", test, YES)
     for value in false_of:
@@ -258,7 +260,7 @@ OF_1: list[Test] = [Exists(True), Equals(1.0), OneOf((1.0,)), ContainsAny((1.0,)
 @pytest.mark.parametrize("test", OF_1)
 @pytest.mark.parametrize(("path", "there", "not_there"), PLACES)
 def test_places(path: str, there: list[Facts], not_there: list[Facts], test: Test) -> None:
-    """Dots reach into objects and are part of keys; objects inside lists are not looked into."""
+    """Dots reach into objects and are part of names; objects inside lists are not searched."""
     for facts in there:
         judge_test(facts, path, test, YES)
     for facts in not_there:
@@ -281,18 +283,18 @@ NO_NUMBERS: list[JsonValue] = [True, None, "", "1", [1.0], [DATE], {"a": 1.0}, {
 
 @pytest.mark.parametrize(("value", "expected"), NUMBERS)
 def test_numbers(value: JsonValue, expected: float) -> None:
-    """Numbers stand for themselves, timestamps and dates for their seconds."""
+    """A number is itself; a timestamp or date is its seconds since 1970."""
     columns = Attributes()
     columns.upsert([3, 5], [{"a": {"b": value}}, {}])
-    assert [3] == np.flatnonzero(~np.isnan(columns.numbers("a.b"))).tolist()
-    assert expected == columns.numbers("a.b")[3]
+    assert [3] == np.flatnonzero(~np.isnan(columns.get_numbers("a.b"))).tolist()
+    assert expected == columns.get_numbers("a.b")[3]
     assert expected == oracle.number(value)
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS)
 def test_no_numbers(value: JsonValue) -> None:
-    """What is neither a number nor a timestamp has no oracle.number, lists of those neither."""
+    """A value that is neither a number nor a timestamp has no number, and neither has a list."""
     columns = Attributes()
     columns.upsert([3, 5], [{"a": value}, {"a": 1.0}])
-    assert [5] == np.flatnonzero(~np.isnan(columns.numbers("a"))).tolist()
+    assert [5] == np.flatnonzero(~np.isnan(columns.get_numbers("a"))).tolist()
     assert oracle.number(value) is None

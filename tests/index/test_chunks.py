@@ -2,23 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.item_indexes import run_builds
 
 from service.index.faiss_exact import ExactIndex
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import IndexState, VectorIndex, Vectors
 
 DIMENSIONS = 8
 KEYS = 40
 
 
-def settled(index: VectorIndex) -> None:
-    while (build := index.due(quiet=True)) is not None:
-        build.run()
-        index.adopt(build)
-
-
-def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
-    """What an index's snapshot becomes."""
+def reopen(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
+    """Return an index restored from another one's captured state."""
     state = index.capture()
     paths = {name: folder / name for name in state.files}
     for name, write in state.files.items():
@@ -29,18 +24,18 @@ def reopened(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorInde
 
 def check(index: VectorIndex, expected: dict[int, Vectors]) -> None:
     assert sorted(expected) == sorted(index.keys().tolist())
-    owned = index.vectors(list(expected))
+    owned = index.get(list(expected))
     for place, chunks in enumerate(expected.values()):
         assert chunks.tolist() == owned.vectors[owned.owners == place].tolist()
 
 
-@pytest.mark.parametrize("tiered", [False, True])
-def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
-    """A key's vectors come back as they were put, after churn, builds and snapshots."""
+@pytest.mark.parametrize("segmented", [False, True])
+def test_chunks_keep_their_order(tmp_path: Path, *, segmented: bool) -> None:
+    """A key's vectors keep the order of its upsert through churn, builds and snapshots."""
 
     def empty() -> VectorIndex:
-        if tiered:
-            return TieredIndex(DIMENSIONS, graph_from=30, fresh=30)
+        if segmented:
+            return SegmentedIndex(DIMENSIONS, first_graph_vectors=30, next_graph_vectors=30)
         return ExactIndex(DIMENSIONS)
 
     drawn = np.random.default_rng(1)
@@ -60,7 +55,7 @@ def test_chunks_keep_their_order(tmp_path: Path, *, tiered: bool) -> None:
             check(index, expected)
             folder = tmp_path / str(step)
             folder.mkdir()
-            index = reopened(index, empty(), folder)
+            index = reopen(index, empty(), folder)
             check(index, expected)
-            settled(index)
+            run_builds(index)
             check(index, expected)

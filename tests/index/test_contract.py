@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.item_indexes import run_builds
 
-from service.index.faiss_exact import OVERFETCH, ExactIndex
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_exact import MAX_DROPPED_ROWS, ExactIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import Build, Hits, VectorIndex, Vectors
 
 pytestmark = pytest.mark.slow
@@ -15,40 +16,38 @@ pytestmark = pytest.mark.slow
 Factory = Callable[[int], VectorIndex]
 
 
-class SettledIndex(TieredIndex):
-    """Tiers that put everything into graphs at once."""
+class SettledIndex(SegmentedIndex):
+    """A segmented index that builds everything into graphs at once."""
 
     def __init__(self, dimensions: int) -> None:
-        super().__init__(dimensions, graph_from=1, fresh=1)
+        super().__init__(dimensions, first_graph_vectors=1, next_graph_vectors=1)
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Writes, and builds until nothing is due."""
+        """Write, and run all builds."""
         super().upsert(keys, vectors)
-        while (build := self.due(quiet=True)) is not None:
-            build.run()
-            self.adopt(build)
+        run_builds(self)
 
 
-class BuildingIndex(TieredIndex):
-    """Tiers with a build always under way, of what was written before the last write."""
+class BuildingIndex(SegmentedIndex):
+    """A segmented index with a build always running over all but the last write."""
 
     def __init__(self, dimensions: int) -> None:
-        super().__init__(dimensions, graph_from=1, fresh=1)
-        self._under_way: Build | None = None
+        super().__init__(dimensions, first_graph_vectors=1, next_graph_vectors=1)
+        self._running_build: Build | None = None
 
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
-        """Writes while a build is under way, ends that, and starts the next."""
+        """Write during a build, finish it, and start the next one."""
         super().upsert(keys, vectors)
-        if self._under_way is not None:
-            self._under_way.run()
-            self.adopt(self._under_way)
-        self._under_way = self.due(quiet=False)
+        if self._running_build is not None:
+            self._running_build.run()
+            self.finish_build(self._running_build)
+        self._running_build = self.start_build(quiet=False)
 
 
-FACTORIES: list[Factory] = [ExactIndex, TieredIndex, SettledIndex, BuildingIndex]
+FACTORIES: list[Factory] = [ExactIndex, SegmentedIndex, SettledIndex, BuildingIndex]
 
+# The 16 unit vectors of a 4-dimensional cube: their products are exact, and many are ties.
 SIGNS: Vectors = np.array(list(product((-0.5, 0.5), repeat=4)), np.float32)
-"""The 16 unit vectors of a 4-dimensional cube: their products are exact, and many are ties."""
 
 Steps = list[tuple[dict[int, int], list[int]]]
 
@@ -56,7 +55,7 @@ every_index = pytest.mark.parametrize("factory", FACTORIES)
 
 
 class BruteForce:
-    """What an index should hold and find."""
+    """The model of an index: a dictionary and a full comparison."""
 
     def __init__(self, vectors: dict[int, Vectors] | None = None) -> None:
         self.vectors = vectors or {}
@@ -98,25 +97,25 @@ def keys_of(count: int) -> list[int]:
     return [10 * number + 7 for number in range(count)]
 
 
-def found(hits: Hits) -> list[tuple[int, float]]:
+def pairs_of(hits: Hits) -> list[tuple[int, float]]:
     assert np.all(np.diff(hits.scores) <= 0)
     return sorted(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
 
 
 @every_index
 def test_an_empty_index_finds_nothing(factory: Factory) -> None:
-    """An empty index answers every query with nothing and has a mean of zeros."""
+    """An empty index has no hits for any query and a mean of zeros."""
     index = factory(4)
     assert 0 == len(index)
     assert 4 == index.dimensions
-    assert [[], []] == [found(hits) for hits in index.search(SIGNS[:2], 5, {1})]
+    assert [[], []] == [pairs_of(hits) for hits in index.search(SIGNS[:2], 5, {1})]
     np.testing.assert_array_equal(np.zeros(4, np.float32), index.mean())
     index.delete([1])
 
 
 @every_index
 def test_an_empty_upsert_and_delete_change_nothing(factory: Factory) -> None:
-    """Nothing to do is no error, whether the index is empty or not."""
+    """Empty writes are no error, whether the index is empty or not."""
     index = factory(4)
     for size in (0, 16):
         index.upsert([], np.empty((0, 4), np.float32))
@@ -128,15 +127,15 @@ def test_an_empty_upsert_and_delete_change_nothing(factory: Factory) -> None:
 @every_index
 @pytest.mark.parametrize("limit", [0, 1, 10, 999, 1_000, 1_001, 5_000])
 def test_the_nearest_are_found(factory: Factory, limit: int) -> None:
-    """The best keys come back best first with their cosines, all of them beyond the size."""
+    """The nearest keys come back best first with their cosines, all keys if the limit is larger."""
     vectors = units(1, 1_000, 24)
     index = filled(factory, vectors)
     oracle = BruteForce(dict(zip(keys_of(1_000), vectors, strict=True)))
     query = units(2, 1, 24)
     (hits,) = index.search(query, limit)
     expected = oracle.best(query[0], limit, ())
-    assert [key for key, _ in expected] == [key for key, _ in found(hits)]
-    scores = [score for _, score in found(hits)]
+    assert [key for key, _ in expected] == [key for key, _ in pairs_of(hits)]
+    scores = [score for _, score in pairs_of(hits)]
     np.testing.assert_allclose([score for _, score in expected], scores, atol=1e-6)
 
 
@@ -146,17 +145,19 @@ def test_a_batch_finds_what_each_query_finds(factory: Factory, queries: int) -> 
     """A batch of queries gives each its own hits, in order."""
     index = filled(factory, units(3, 500, 24))
     batch = units(4, queries, 24)
-    expected = [found(index.search(query[None], 10)[0]) for query in batch]
+    expected = [pairs_of(index.search(query[None], 10)[0]) for query in batch]
     for alone, together in zip(expected, index.search(batch, 10), strict=True):
-        assert [key for key, _ in alone] == [key for key, _ in found(together)]
-        scores = [score for _, score in found(together)]
+        assert [key for key, _ in alone] == [key for key, _ in pairs_of(together)]
+        scores = [score for _, score in pairs_of(together)]
         np.testing.assert_allclose([score for _, score in alone], scores, atol=1e-6)
 
 
 @every_index
-@pytest.mark.parametrize("count", [1, OVERFETCH - 1, OVERFETCH, OVERFETCH + 1, 290, 300])
+@pytest.mark.parametrize(
+    "count", [1, MAX_DROPPED_ROWS - 1, MAX_DROPPED_ROWS, MAX_DROPPED_ROWS + 1, 290, 300]
+)
 def test_excluded_keys_leave_their_places_to_others(factory: Factory, count: int) -> None:
-    """However many of the nearest keys are excluded, the next nearest come back instead."""
+    """The next nearest keys replace excluded ones, however many are excluded."""
     vectors = units(5, 300, 24)
     index = filled(factory, vectors)
     oracle = BruteForce(dict(zip(keys_of(300), vectors, strict=True)))
@@ -165,28 +166,28 @@ def test_excluded_keys_leave_their_places_to_others(factory: Factory, count: int
     exclude = set(nearest_first[:count])
     (hits,) = index.search(query, 10, exclude)
     expected = [key for key, _ in oracle.best(query[0], 10, exclude)]
-    assert expected == [key for key, _ in found(hits)]
+    assert expected == [key for key, _ in pairs_of(hits)]
     assert min(10, 300 - count) == len(hits.keys)
 
 
 @every_index
-@pytest.mark.parametrize("strangers", [3, 10 * OVERFETCH])
-def test_excluded_keys_that_are_not_there_do_not_matter(factory: Factory, strangers: int) -> None:
-    """Excluding keys the index does not hold changes nothing."""
+@pytest.mark.parametrize("strangers", [3, 10 * MAX_DROPPED_ROWS])
+def test_excluding_missing_keys_changes_nothing(factory: Factory, strangers: int) -> None:
+    """Excluding keys that the index does not have changes nothing."""
     index = filled(factory, units(7, 50, 24))
     query = units(8, 1, 24)
     (expected,) = index.search(query, 5)
     (hits,) = index.search(query, 5, list(range(1_000_000, 1_000_000 + strangers)))
-    assert found(expected) == found(hits)
+    assert pairs_of(expected) == pairs_of(hits)
 
 
 @every_index
-@pytest.mark.parametrize("excluded", [0, 5, OVERFETCH + 5])
+@pytest.mark.parametrize("excluded", [0, 5, MAX_DROPPED_ROWS + 5])
 @pytest.mark.parametrize("queries", [1, 32])
 def test_all_ties_of_the_last_place_come_back(
     factory: Factory, excluded: int, queries: int
 ) -> None:
-    """Where many keys have one vector, either all of them come back or none."""
+    """If many keys share one vector, either all of them are hits or none."""
     vectors = units(9, 400, 24)
     vectors[100:300] = units(10, 1, 24)
     index = filled(factory, vectors)
@@ -215,47 +216,47 @@ def test_queries_of_any_length_are_ranked_alike(factory: Factory) -> None:
 
 @every_index
 def test_vectors_come_back_in_the_order_asked_for(factory: Factory) -> None:
-    """The vectors of keys are those that were set, in any order, as often as asked for."""
+    """The vectors of keys come back in the order of the request, with repeated keys repeated."""
     index = filled(factory, SIGNS)
-    np.testing.assert_array_equal(SIGNS[[3, 0, 3]], index.vectors([37, 7, 37]).vectors)
-    assert (0, 4) == index.vectors([]).vectors.shape
+    np.testing.assert_array_equal(SIGNS[[3, 0, 3]], index.get([37, 7, 37]).vectors)
+    assert (0, 4) == index.get([]).vectors.shape
 
 
 @every_index
-def test_vectors_given_out_are_copies(factory: Factory) -> None:
-    """Neither changing what was given out nor what was put in changes the index."""
+def test_returned_vectors_are_copies(factory: Factory) -> None:
+    """Changing returned vectors, or vectors after their upsert, does not change the index."""
     put_in = SIGNS.copy()
     index = filled(factory, put_in)
-    index.vectors([7]).vectors[:] = 9
+    index.get([7]).vectors[:] = 9
     put_in[:] = 9
-    np.testing.assert_array_equal(SIGNS, index.vectors(keys_of(16)).vectors)
+    np.testing.assert_array_equal(SIGNS, index.get(keys_of(16)).vectors)
 
 
 @every_index
-def test_missing_keys_are_told(factory: Factory) -> None:
-    """Asking for the vector of a key that is not, or no longer, there raises KeyError."""
+def test_missing_keys_are_errors(factory: Factory) -> None:
+    """Getting the vector of a missing or deleted key raises KeyError."""
     index = filled(factory, SIGNS)
     index.delete([17])
     for missing in (17, 8):
         with pytest.raises(KeyError):
-            index.vectors([7, missing])
+            index.get([7, missing])
 
 
 @every_index
 def test_the_mean_survives_churn(factory: Factory) -> None:
-    """After thousands of changes the mean is that of what is there, and zeros once it is empty."""
+    """After thousands of changes the mean is exact, and zeros once the index is empty."""
     index, oracle = factory(24), BruteForce()
     random = np.random.default_rng(14)
-    # Numbers of so different sizes that their sums must be rounded.
+    # Numbers of very different sizes, whose sums must be rounded.
     vectors = units(13, 4_000, 24) * (10.0 ** random.integers(-12, 1, (4_000, 24)))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     for step in range(400):
-        some = vectors[10 * step : 10 * step + 10]
+        batch = vectors[10 * step : 10 * step + 10]
         keys = random.choice(60, 10, replace=False).tolist()
         gone = random.choice(60, 4, replace=False).tolist()
-        index.upsert(keys, some)
+        index.upsert(keys, batch)
         index.delete(gone)
-        oracle.vectors.update(zip(keys, some, strict=True))
+        oracle.vectors.update(zip(keys, batch, strict=True))
         for key in gone:
             oracle.vectors.pop(key, None)
     np.testing.assert_allclose(oracle.mean(), index.mean(), atol=1e-6)
@@ -263,10 +264,10 @@ def test_the_mean_survives_churn(factory: Factory) -> None:
     np.testing.assert_array_equal(np.zeros(24, np.float32), index.mean())
 
 
-def test_cost_grows_with_what_a_search_compares() -> None:
+def test_the_cost_is_that_of_all_comparisons() -> None:
     """An exact search costs a multiply-add for each query, vector and dimension."""
     index = filled(ExactIndex, SIGNS)
-    assert 3 * 16 * 4 == index.cost(3)
+    assert 3 * 16 * 4 == index.estimate_cost(3)
 
 
 changes = st.lists(
@@ -299,19 +300,30 @@ def test_an_index_behaves_as_its_model(
             oracle.vectors.pop(key, None)
     assert len(oracle.vectors) == len(index)
     for key, vector in oracle.vectors.items():
-        np.testing.assert_array_equal(vector[None], index.vectors([key]).vectors)
+        np.testing.assert_array_equal(vector[None], index.get([key]).vectors)
     if oracle.vectors:
         np.testing.assert_allclose(oracle.mean(), index.mean(), atol=1e-7)
     for number in (query, 15 - query):
         (hits,) = index.search(SIGNS[number][None], limit, exclude)
-        assert oracle.best(SIGNS[number], limit, exclude) == found(hits)
+        assert oracle.best(SIGNS[number], limit, exclude) == pairs_of(hits)
+
+
+@every_index
+def test_vectors_are_counted(factory: Factory) -> None:
+    """The vector count includes every vector of a key with several, and no deleted one."""
+    index = factory(4)
+    index.upsert([number // 2 for number in range(16)], SIGNS)
+    index.delete([3, 3, 99])
+    index.upsert([4], SIGNS[:1])
+    assert 7 == len(index)
+    assert 13 == index.vector_count == index.collect_stats().vectors
 
 
 @every_index
 @pytest.mark.parametrize("share", [0.0, 0.003, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("limit", [1, 10, 400])
 def test_only_allowed_keys_are_found(factory: Factory, share: float, limit: int) -> None:
-    """With a mask the best allowed keys come back, as many as there are, ties included."""
+    """With a mask the nearest allowed keys come back, ties included."""
     vectors = units(31, 300, 24)
     index = filled(factory, vectors)
     allowed = np.random.default_rng(32).random(keys_of(300)[-1] + 1) < share
@@ -321,12 +333,12 @@ def test_only_allowed_keys_are_found(factory: Factory, share: float, limit: int)
     query = units(33, 1, 24)
     (hits,) = index.search(query, limit, allowed=allowed)
     expected = [key for key, _ in BruteForce(vectors_allowed).best(query[0], limit, ())]
-    assert expected == [key for key, _ in found(hits)]
+    assert expected == [key for key, _ in pairs_of(hits)]
 
 
 @every_index
 def test_a_mask_and_excluded_keys_go_together(factory: Factory) -> None:
-    """A key comes back only if it is allowed and not excluded, with several chunks too."""
+    """A key is a hit only if it is allowed and not excluded, also one with several chunks."""
     index = factory(4)
     index.upsert([number // 2 for number in range(16)], SIGNS)
     allowed = np.array([True, True, False, True, False, True, True, True])
@@ -338,7 +350,7 @@ def test_a_mask_and_excluded_keys_go_together(factory: Factory) -> None:
 
 @every_index
 def test_a_key_is_there_between_upsert_and_delete(factory: Factory) -> None:
-    """The index tells which keys it holds."""
+    """A key is in the index after its upsert and not after its delete."""
     index = filled(factory, SIGNS)
     assert [True, False] == [7 in index, 8 in index]
     index.delete([7])
@@ -348,7 +360,7 @@ def test_a_key_is_there_between_upsert_and_delete(factory: Factory) -> None:
 @every_index
 @pytest.mark.parametrize(("count", "rows"), [(0, 5), (3, 5), (16, 16), (16, 5), (1_000, 100)])
 def test_a_sample_is_of_the_vectors(factory: Factory, count: int, rows: int) -> None:
-    """A sample has at most so many vectors, all of them where there are not more, and no others."""
+    """A sample has at most `rows` of the index's vectors, and all of them if there are no more."""
     vectors = units(34, count, 24)
     index = filled(factory, vectors)
     sample = {row.tobytes() for row in index.sample(rows)}
@@ -360,15 +372,15 @@ def test_a_sample_is_of_the_vectors(factory: Factory, count: int, rows: int) -> 
 @every_index
 @pytest.mark.parametrize("limit", [1, 10, 31, 200])
 def test_the_nearest_to_a_key_leave_it_out(factory: Factory, limit: int) -> None:
-    """The nearest keys to a key are those to its vector, without itself and excluded ones."""
+    """The nearest keys to a key are those to its vector, except itself and excluded keys."""
     vectors = units(35, 300, 24)
     index = filled(factory, vectors)
-    known = dict(zip(keys_of(300), vectors, strict=True))
+    vectors_by_key = dict(zip(keys_of(300), vectors, strict=True))
     for number in range(0, 300, 30):
         own = keys_of(300)[number]
         exclude = {keys_of(300)[(number + step) % 300] for step in (1, 2, 3)}
-        expected = BruteForce(known).best(vectors[number], limit, {own, *exclude})
-        hits = index.nearest(own, limit, exclude)
+        expected = BruteForce(vectors_by_key).best(vectors[number], limit, {own, *exclude})
+        hits = index.search_by_key(own, limit, exclude)
         assert [key for key, _ in expected] == sorted(hits.keys.tolist())[: len(expected)]
         scores = dict(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
         assert pytest.approx(dict(expected), abs=1e-6) == scores
@@ -376,7 +388,7 @@ def test_the_nearest_to_a_key_leave_it_out(factory: Factory, limit: int) -> None
 
 @every_index
 def test_the_nearest_to_a_key_follow_every_write(factory: Factory) -> None:
-    """What is deleted, replaced or not allowed is gone from the next answer, what is new is in."""
+    """The next search by key reflects every delete, upsert and mask."""
     vectors = units(36, 400, 24)
     index = filled(factory, vectors[:300])
     oracle = BruteForce(dict(zip(keys_of(300), vectors[:300], strict=True)))
@@ -388,9 +400,9 @@ def test_the_nearest_to_a_key_follow_every_write(factory: Factory) -> None:
         oracle.vectors[replaced] = vectors[300 + step]
         own = keys_of(300)[200 + step]
         expected = oracle.best(oracle.vectors[own], 10, {own})
-        assert [key for key, _ in expected] == sorted(index.nearest(own, 10).keys.tolist())
+        assert [key for key, _ in expected] == sorted(index.search_by_key(own, 10).keys.tolist())
         allowed = np.arange(keys_of(300)[-1] + 1) % 20 != 7
         passing = {key: vector for key, vector in oracle.vectors.items() if allowed[key]}
         expected = BruteForce(passing).best(oracle.vectors[own], 10, {own})
-        hits = index.nearest(own, 10, (), allowed)
+        hits = index.search_by_key(own, 10, (), allowed)
         assert [key for key, _ in expected] == sorted(hits.keys.tolist())

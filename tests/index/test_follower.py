@@ -26,26 +26,26 @@ from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Chunk, text_hash
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, INLINE_COST, Follower
+from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
 from service.index.item_index import ItemIndex
 from service.storage.stores import Stores
 
 Content = dict[str, bytes]
 
 
-class DearIndex(ExactIndex):
-    """An index whose searches are too dear for the event loop."""
+class ExpensiveIndex(ExactIndex):
+    """An index whose searches take too long for the event loop."""
 
-    def cost(self, queries: int) -> int:
-        """More than the loop may take."""
-        return INLINE_COST + 1
+    def estimate_cost(self, queries: int) -> int:
+        """Return more than the event loop may take."""
+        return MAX_INLINE_COST + 1
 
 
 @asynccontextmanager
 async def following(
     stores: Stores, catalog: Generation, clock: FakeClock, index: ExactIndex | None = None
 ) -> AsyncIterator[Follower]:
-    """An follower with a new item index, which runs until the end of the block."""
+    """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
     follower = Follower(stores.items, catalog, ItemIndex(index, clock))
@@ -58,26 +58,28 @@ async def following(
 
 
 def content(item_index: ItemIndex) -> Content:
-    """What an item index holds: each item's vector by id."""
-    assert len(item_index) == len(item_index.index)
-    held = {
-        key: item_index.index.vectors([key]).vectors.tobytes()
-        for keys, _ in item_index.index.blocks(1_000)
+    """Return each searchable item's vector by id."""
+    assert len(item_index) == len(item_index.vectors)
+    vectors = {
+        key: item_index.vectors.get([key]).vectors.tobytes()
+        for keys, _ in item_index.vectors.iterate_blocks(1_000)
         for key in keys.tolist()
     }
-    named = item_index.best(
-        item_index.index.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
+    ranked = item_index.rank_hits(
+        item_index.vectors.search(np.zeros((1, DIMENSIONS), np.float32), 10_000)[0], 10_000
     )
-    assert [key for _, _, key in named] == [item_index.key(item_id) for item_id, _, _ in named]
-    return {item_id: held[key] for item_id, _, key in named}
+    assert [key for _, _, key in ranked] == [
+        item_index.find_key(item_id) for item_id, _, _ in ranked
+    ]
+    return {item_id: vectors[key] for item_id, _, key in ranked}
 
 
 async def contents(follower: Follower) -> Content:
     return await follower.read(content, queries=1)
 
 
-async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
-    """Whoever waited for a write's sequence reads what it wrote."""
+async def test_a_write_is_readable_after_waiting_for_it(tmp_path: Path) -> None:
+    """A read after waiting for a write's sequence number sees the write."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
@@ -85,67 +87,67 @@ async def test_a_write_is_in_the_view_once_reached(tmp_path: Path) -> None:
     ):
         for text in ("tea", "coffee"):
             (stored,) = await stores.items.upsert_many(catalog, [indexed("a", text)])
-            await follower.reached(stored.sequence)
+            await follower.wait_for(stored.sequence)
             assert follower._item_index.sequence >= stored.sequence
             assert {"a": unit_vector(text).tobytes()} == await contents(follower)
-        await follower.reached(await delete_item(stores, catalog, "a"))
+        await follower.wait_for(await delete_item(stores, catalog, "a"))
         assert {} == await contents(follower)
 
 
-async def test_writes_of_users_move_the_view_on(tmp_path: Path) -> None:
-    """The item index's sequence takes in writes that change no item."""
+async def test_writes_of_users_advance_the_sequence(tmp_path: Path) -> None:
+    """Writes that change no item advance the item index's sequence, too."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
         stored = await upsert_user(stores, catalog, User("u"))
-        await follower.reached(stored.sequence)
+        await follower.wait_for(stored.sequence)
         assert stored.sequence == follower._item_index.sequence
 
 
 async def test_many_wait_for_different_writes(tmp_path: Path) -> None:
-    """Each of many who wait goes on once their own write is in, in whatever order they came."""
+    """Every waiter continues once its own write is applied, whatever the order of the waits."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
-        waits = [await started(follower.reached(sequence)) for sequence in range(20, 0, -1)]
+        waits = [await started(follower.wait_for(sequence)) for sequence in range(20, 0, -1)]
         for number in range(20):
             await stores.items.upsert_many(catalog, [indexed(f"i{number}", "x")])
         await asyncio.gather(*waits)
-        assert 20 == follower.items
+        assert 20 == follower.item_count
 
 
-async def test_a_reader_who_left_disturbs_nobody(tmp_path: Path) -> None:
-    """Others go on waiting when one of those who wait was cancelled."""
+async def test_a_cancelled_waiter_does_not_affect_others(tmp_path: Path) -> None:
+    """Cancelling one waiter does not affect the others."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
-        leaving = await started(follower.reached(stores.database.last_sequence + 1))
-        staying = await started(follower.reached(stores.database.last_sequence + 1))
+        leaving = await started(follower.wait_for(stores.database.last_sequence + 1))
+        staying = await started(follower.wait_for(stores.database.last_sequence + 1))
         await left(leaving)
         await stores.items.upsert_many(catalog, [indexed("a", "x")])
         await staying
         assert leaving.cancelled()
 
 
-async def test_a_pending_item_is_in_the_view_once_settled(tmp_path: Path) -> None:
-    """An item without a vector is not in the item index; with its vector it is."""
+async def test_a_pending_item_is_searchable_once_embedded(tmp_path: Path) -> None:
+    """A pending item is not searchable; once it has its vector it is."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
         (stored,) = await stores.items.upsert_many(catalog, [pending("a", "tea")])
-        await follower.reached(stored.sequence)
+        await follower.wait_for(stored.sequence)
         assert {} == await contents(follower)
         (due,) = await stores.pending.list_due(catalog, 1)
         vector = unit_vector("tea")
-        await follower.reached(
+        await follower.wait_for(
             await stores.pending.settle(catalog, due, [Chunk(text_hash("tea"), vector)])
         )
         assert {"a": vector.tobytes()} == await contents(follower)
@@ -172,15 +174,15 @@ async def churn(stores: Stores, catalog: Generation, clock: FakeClock, seed: int
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
-    """However concurrent the writes, following them live ends where rebuilding does."""
+async def test_a_rebuilt_index_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
+    """Following concurrent writes live ends in the same content as rebuilding from the store."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         async with following(stores, catalog, clock) as follower:
             await churn(stores, catalog, clock, seed)
-            await follower.reached(stores.database.last_sequence)
+            await follower.wait_for(stores.database.last_sequence)
             live = await contents(follower)
-            live_mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
+            live_mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         serving = {
             change.item_id: change.vectors[0]
             for change in (await stores.items.changes(catalog, 0, 1_000))[0]
@@ -190,25 +192,25 @@ async def test_a_rebuilt_view_equals_one_that_followed_live(tmp_path: Path, seed
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
-        await follower.reached(stores.database.last_sequence)
+        await follower.wait_for(stores.database.last_sequence)
         assert serving == live == await contents(follower)
-        mean = await follower.read(lambda item_index: item_index.index.mean(), queries=1)
+        mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
 
 
-async def test_a_start_takes_in_more_than_one_round(tmp_path: Path) -> None:
-    """An item index catches up with more items than one round takes."""
+async def test_a_start_applies_more_than_one_round(tmp_path: Path) -> None:
+    """An item index catches up with more changes than one round has."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
         await stores.items.upsert_many(catalog, items)
         async with following(stores, catalog, clock) as follower:
-            await follower.reached(stores.database.last_sequence)
-            assert len(items) == follower.items
+            await follower.wait_for(stores.database.last_sequence)
+            assert len(items) == follower.item_count
 
 
-async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> None:
-    """An item is there until the microsecond before its time, and not from its time on."""
+async def test_an_item_expires_at_its_microsecond(tmp_path: Path) -> None:
+    """An item is searchable up to the microsecond before its expire time, and not after."""
     clock = FakeClock()
     async with (
         opened(tmp_path, clock) as (stores, catalog),
@@ -216,7 +218,7 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
     ):
         expiring = indexed("a", "tea", clock.now_us + 5)
         await stores.items.upsert_many(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
-        await follower.reached(stores.database.last_sequence)
+        await follower.wait_for(stores.database.last_sequence)
         clock.advance(microseconds=4)
         assert ["a", "b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
@@ -226,7 +228,7 @@ async def test_an_item_leaves_the_view_at_its_microsecond(tmp_path: Path) -> Non
 
 
 async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
-    """An item whose time was moved, taken away or set back goes at the time it had last."""
+    """An item whose expire time was moved, removed or reset expires at its last expire time."""
     clock = FakeClock()
     start = clock.now_us
     async with (
@@ -245,10 +247,10 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
             for time in times:
                 expire_time_us = None if time is None else start + time
                 await stores.items.upsert_many(catalog, [indexed(item_id, "tea", expire_time_us)])
-                await follower.reached(stores.database.last_sequence)
-        found = {}
+                await follower.wait_for(stores.database.last_sequence)
+        ids_by_microsecond = {}
         for microsecond in range(10):
-            found[microsecond] = sorted(await contents(follower))
+            ids_by_microsecond[microsecond] = sorted(await contents(follower))
             clock.advance(microseconds=1)
     expected = {
         microsecond: sorted(
@@ -258,11 +260,11 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
         )
         for microsecond in range(10)
     }
-    assert expected == found
+    assert expected == ids_by_microsecond
 
 
 def test_expire_times_may_keep_moving() -> None:
-    """Items whose time was moved thousands of times go at their last one, and not before."""
+    """An item whose expire time was moved thousands of times expires at the last one."""
     clock = FakeClock()
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
     vector = unit_vector("tea").tobytes()
@@ -271,35 +273,35 @@ def test_expire_times_may_keep_moving() -> None:
         changes = [Change(name, "{}", (vector,), expire_time_us) for name in "abc"]
         item_index.apply(changes, number)
     clock.advance(microseconds=9_000 - 4_999 - 1)
-    item_index.expire()
+    item_index.drop_expired()
     assert 3 == len(item_index)
     clock.advance(microseconds=1)
-    item_index.expire()
-    assert 0 == len(item_index) == len(item_index.index)
+    item_index.drop_expired()
+    assert 0 == len(item_index) == len(item_index.vectors)
 
 
-async def test_dear_reads_leave_the_loop_alone(tmp_path: Path) -> None:
-    """What costs more than the loop may take runs in the worker, cheap reads on the loop."""
+async def test_expensive_reads_do_not_block_the_event_loop(tmp_path: Path) -> None:
+    """A read that costs more than the event loop may take runs in the worker thread."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         loop_thread = threading.current_thread().name
-        for index, on_loop in ((ExactIndex(DIMENSIONS), True), (DearIndex(DIMENSIONS), False)):
+        for index, on_loop in ((ExactIndex(DIMENSIONS), True), (ExpensiveIndex(DIMENSIONS), False)):
             async with following(stores, catalog, clock, index) as follower:
                 (stored,) = await stores.items.upsert_many(catalog, [indexed("a", "tea")])
-                await follower.reached(stored.sequence)
+                await follower.wait_for(stored.sequence)
                 name = await follower.read(lambda _: threading.current_thread().name, queries=1)
                 assert on_loop == (loop_thread == name)
                 assert {"a": unit_vector("tea").tobytes()} == await contents(follower)
 
 
-async def test_shutdown_tells_everyone_who_waits(tmp_path: Path) -> None:
-    """Whoever waits for a write that never comes gets NotReady when the follower ends."""
+async def test_shutdown_ends_every_wait(tmp_path: Path) -> None:
+    """Waiting for a write that never comes raises NotReady when the follower ends."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         async with following(stores, catalog, clock) as follower:
-            await follower.reached(stores.database.last_sequence)
+            await follower.wait_for(stores.database.last_sequence)
             waits = [
-                await started(follower.reached(stores.database.last_sequence + 9)) for _ in "ab"
+                await started(follower.wait_for(stores.database.last_sequence + 9)) for _ in "ab"
             ]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]

@@ -13,11 +13,11 @@ from support.tasks import left
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexStats
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotAdopter
-from service.index.snapshots import MANIFEST, Origin, Snapshots
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
 from service.storage.stores import Stores
 
 GRAPH_FROM = 300
@@ -26,12 +26,15 @@ ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_F
 
 
 def empty_item_index() -> ItemIndex:
-    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=GRAPH_FROM, fresh=100), FakeClock())
+    return ItemIndex(
+        SegmentedIndex(DIMENSIONS, first_graph_vectors=GRAPH_FROM, next_graph_vectors=100),
+        FakeClock(),
+    )
 
 
 def snapshots(folder: Path, stores: Stores, *, owner: bool) -> Snapshots:
     return Snapshots(
-        folder / "index", Origin(stores.database.store_id, SPACE.fingerprint), owner=owner
+        folder / "index", SnapshotOrigin(stores.database.store_id, SPACE.fingerprint), owner=owner
     )
 
 
@@ -39,16 +42,16 @@ def snapshots(folder: Path, stores: Stores, *, owner: bool) -> Snapshots:
 async def working(
     folder: Path, *, leads: bool
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
-    """A process's store and follower at work: that of the one that builds, or of another one."""
+    """Yield a running process's store and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
         follower = Follower(stores.items, catalog, empty_item_index())
         own = snapshots(folder, stores, owner=leads)
-        upkeep = (
+        maintenance = (
             IndexBuilder(follower, own, shared=True)
             if leads
-            else SnapshotAdopter(stores.items, follower, own, empty_item_index)
+            else SnapshotLoader(stores.items, follower, own, empty_item_index)
         )
-        tasks = [asyncio.create_task(each.run()) for each in (follower, upkeep)]
+        tasks = [asyncio.create_task(part.run()) for part in (follower, maintenance)]
         try:
             yield stores, catalog, follower
         finally:
@@ -56,63 +59,66 @@ async def working(
                 await left(task)
 
 
-async def has_graphs(follower: Follower, vectors: int) -> IndexStats:
-    """Waits until so many vectors are in graphs, with all their lists."""
+async def wait_for_graphs(follower: Follower, vectors: int) -> IndexStats:
+    """Wait until so many vectors are in graphs, with all their neighbor lists."""
     while True:
-        stats = follower.stats()
-        listed = stats.listed_vectors >= vectors
-        if stats.graph_vectors == vectors and listed and not stats.building:
+        stats = follower.collect_stats()
+        has_lists = stats.neighbor_lists >= vectors
+        if stats.graph_vectors == vectors and has_lists and not stats.building:
             return stats
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def found(stores: Stores, follower: Follower) -> object:
-    """What the item index answers, as of every write."""
-    await follower.reached(await stores.database.refresh())
+async def search(stores: Stores, follower: Follower) -> object:
+    """Search for some items by key, after applying every write."""
+    await follower.wait_for(await stores.database.refresh())
 
     def work(item_index: ItemIndex) -> object:
-        keys = item_index.keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
-        hits = [item_index.best(item_index.index.nearest(key, 5, exact=True), 5) for key in keys]
-        best = [[(name, round(score, 4)) for name, score, _ in each] for each in hits]
+        keys = item_index.find_keys(f"i{n}" for n in range(0, GRAPH_FROM, 50))
+        hits = [
+            item_index.rank_hits(item_index.vectors.search_by_key(key, 5, exact=True), 5)
+            for key in keys
+        ]
+        best = [[(name, round(score, 4)) for name, score, _ in ranked] for ranked in hits]
         return item_index.sequence, len(item_index), best
 
     return await follower.read(work, queries=1)
 
 
 async def test_one_builds_for_all(tmp_path: Path) -> None:
-    """Graphs and lists that one process builds serve in the others, which build none."""
+    """The other processes use the graphs and neighbor lists that one process builds."""
     async with (
         working(tmp_path, leads=True) as (stores, catalog, leader),
         working(tmp_path, leads=False) as (other, _, follower),
     ):
         await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
-        built = await has_graphs(leader, GRAPH_FROM)
+        built = await wait_for_graphs(leader, GRAPH_FROM)
         await other.database.refresh()
-        assert built == await has_graphs(follower, GRAPH_FROM)
-        assert await found(stores, leader) == await found(other, follower)
+        assert built == await wait_for_graphs(follower, GRAPH_FROM)
+        assert await search(stores, leader) == await search(other, follower)
 
 
-async def test_what_is_written_after_a_snapshot_is_not_lost(tmp_path: Path) -> None:
-    """An adopted older snapshot has every write since it was made, and no deleted item."""
+async def test_writes_after_a_snapshot_are_not_lost(tmp_path: Path) -> None:
+    """After loading an older snapshot the index has every later write, and no deleted item."""
     async with working(tmp_path, leads=True) as (stores, catalog, leader):
         await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
-        await has_graphs(leader, GRAPH_FROM)
+        await wait_for_graphs(leader, GRAPH_FROM)
         async with working(tmp_path, leads=False) as (other, same, follower):
             await other.items.upsert_many(same, ITEMS[GRAPH_FROM : GRAPH_FROM + 50])
             deleted = await delete_item(other, same, "i0")
-            await follower.reached(deleted)
-            await has_graphs(follower, GRAPH_FROM - 1)
+            await follower.wait_for(deleted)
+            await wait_for_graphs(follower, GRAPH_FROM - 1)
             await stores.database.refresh()
-            assert await found(stores, leader) == await found(other, follower)
-            assert GRAPH_FROM + 49 == follower.items
+            assert await search(stores, leader) == await search(other, follower)
+            assert GRAPH_FROM + 49 == follower.item_count
 
 
 async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:
-    """A process that only reads snapshots leaves one that it cannot use to the one that writes."""
+    """A process that does not own the snapshots does not remove an unusable one."""
     async with working(tmp_path, leads=True) as (stores, catalog, leader):
         await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
-        await has_graphs(leader, GRAPH_FROM)
-    manifest = tmp_path / "index" / MANIFEST
+        await wait_for_graphs(leader, GRAPH_FROM)
+    manifest = tmp_path / "index" / MANIFEST_FILE
     manifest.write_text("{}")
     async with opened(tmp_path, FakeClock()) as (stores, _):
         for owner in (False, True):
@@ -124,31 +130,31 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
         assert not manifest.exists()
 
 
-async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:
-    """Where a snapshot cannot be written, that is told, and the server goes on."""
+async def test_a_failed_snapshot_is_logged(tmp_path: Path) -> None:
+    """If a snapshot cannot be written, that is logged, and the index keeps working."""
     (tmp_path / "index").write_text("where the folder should be")
     async with working(tmp_path, leads=True) as (stores, catalog, leader):
         await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
         with capture_logs() as lines:
-            await has_graphs(leader, GRAPH_FROM)
+            await wait_for_graphs(leader, GRAPH_FROM)
             await stores.items.upsert_many(catalog, ITEMS[GRAPH_FROM:])
-            await leader.reached(stores.database.last_sequence)
-            assert 2 * GRAPH_FROM == leader.items
+            await leader.wait_for(stores.database.last_sequence)
+            assert 2 * GRAPH_FROM == leader.item_count
     assert "snapshot_failed" in [line["event"] for line in lines]
 
 
-def test_what_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
-    """Graphs and codes that the disk does not take raise what every caller expects."""
+def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
+    """Graphs and PQ codes that cannot be written raise OSError, as other files do."""
     item_index = empty_item_index()
     changes = [
-        Change(each.item.item_id, "{}", (each.vectors.chunks[0].vector.tobytes(),), None)
-        for each in ITEMS[:GRAPH_FROM]
+        Change(write.item.item_id, "{}", (write.vectors.chunks[0].vector.tobytes(),), None)
+        for write in ITEMS[:GRAPH_FROM]
     ]
     item_index.apply(changes, GRAPH_FROM)
-    build = item_index.index.due(quiet=True)
+    build = item_index.maintenance.start_build(quiet=True)
     assert build is not None
     build.run()
-    item_index.index.adopt(build)
+    item_index.maintenance.finish_build(build)
     files = item_index.capture().files
     assert 2 == len(files)
     for write in files.values():

@@ -7,23 +7,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.clock import FakeClock
+from support.item_indexes import run_builds
 
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Change
-from service.index.faiss_tiers import TieredIndex
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.snapshots import MANIFEST, Origin, Snapshots
+from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
 
 pytestmark = pytest.mark.slow
 
 DIMENSIONS = 16
-ORIGIN = Origin("store", "space")
+ORIGIN = SnapshotOrigin("store", "space")
 VECTORS = np.random.default_rng(1).normal(size=(3_000, DIMENSIONS)).astype(np.float32)
 VECTORS /= np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
 def empty_item_index() -> ItemIndex:
-    return ItemIndex(TieredIndex(DIMENSIONS, graph_from=1_000, fresh=200), FakeClock())
+    return ItemIndex(
+        SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=200), FakeClock()
+    )
 
 
 def changes(numbers: Sequence[int], vector_from: int = 0) -> list[Change]:
@@ -43,86 +46,85 @@ def filled() -> ItemIndex:
     """An item index with graphs, deleted rows, neighbor lists, gaps and expiring items."""
     item_index = empty_item_index()
     item_index.apply(changes(range(1_500)), 1_500)
-    while (build := item_index.index.due(quiet=True)) is not None:
-        build.run()
-        item_index.index.adopt(build)
+    run_builds(item_index.maintenance)
     item_index.apply([Change(f"i{n}", None, (), None) for n in range(0, 60, 3)], 1_520)
     item_index.apply(changes(range(100, 150), vector_from=1), 1_570)
     item_index.apply(changes(range(1_500, 1_600)), 1_670)
     item_index.apply([Change("pending", '{"even": true}', (), None)], 1_671)
-    assert item_index.index.stats().void_vectors
+    assert item_index.maintenance.collect_stats().deleted_vectors
     return item_index
 
 
 def content(item_index: ItemIndex) -> object:
-    """All that can be told of an item index from outside."""
+    """Return all that the methods of an item index reveal."""
     evens = Filter(all=(Condition("even", Equals(True)),))
     ids = [f"i{n}" for n in range(1_600)]
-    present = [item_id for item_id in ids if item_index.key(item_id) is not None]
+    present = [item_id for item_id in ids if item_index.find_key(item_id) is not None]
     vectors = [
-        item_index.index.vectors(item_index.keys([item_id])).vectors.tolist() for item_id in present
+        item_index.vectors.get(item_index.find_keys([item_id])).vectors.tolist()
+        for item_id in present
     ]
-    hits = item_index.index.search(VECTORS[:5], 20, exact=True)
-    nearest = [item_index.index.nearest(item_index.keys(["i700"])[0], 12)]
+    hits = item_index.vectors.search(VECTORS[:5], 20, exact=True)
+    nearest = [item_index.vectors.search_by_key(item_index.find_keys(["i700"])[0], 12)]
     return (
         item_index.sequence,
         present,
         vectors,
-        [item_index.best(each, 20) for each in (*hits, *nearest)],
-        item_index.passing(evens, "", 2_000),
+        [item_index.rank_hits(result, 20) for result in (*hits, *nearest)],
+        item_index.list_ids(evens, "", 2_000),
         len(item_index),
-        item_index.index.stats(),
-        np.round(item_index.index.mean(), 4).tolist(),
+        item_index.maintenance.collect_stats(),
+        np.round(item_index.vectors.mean(), 4).tolist(),
     )
 
 
-def saved(folder: Path, item_index: ItemIndex) -> None:
+def save(folder: Path, item_index: ItemIndex) -> None:
     Snapshots(folder, ORIGIN).save(item_index.capture())
 
 
-def loaded(folder: Path, origin: Origin = ORIGIN, last_sequence: int = 9_999) -> ItemIndex | None:
+def load(
+    folder: Path, origin: SnapshotOrigin = ORIGIN, last_sequence: int = 9_999
+) -> ItemIndex | None:
     item_index = empty_item_index()
     return item_index if Snapshots(folder, origin).load(item_index, last_sequence) else None
 
 
-def test_a_loaded_view_is_the_saved_one(tmp_path: Path) -> None:
-    """Whatever can be asked of an item index has the same answer after a snapshot."""
+def test_a_loaded_index_equals_the_saved_one(tmp_path: Path) -> None:
+    """Every method of an item index returns the same after saving and loading a snapshot."""
     item_index = filled()
-    saved(tmp_path, item_index)
-    again = loaded(tmp_path)
+    save(tmp_path, item_index)
+    again = load(tmp_path)
     assert again is not None
     assert content(item_index) == content(again)
 
 
-def test_a_loaded_view_lives_on(tmp_path: Path) -> None:
-    """Writes, deletes, expiry and builds go on after a snapshot as they would have without."""
+def test_a_loaded_index_continues(tmp_path: Path) -> None:
+    """Writes, deletes, expiry and builds continue after loading as they do without."""
     item_index = filled()
-    saved(tmp_path, item_index)
-    again = loaded(tmp_path)
+    save(tmp_path, item_index)
+    again = load(tmp_path)
     assert again is not None
-    for each in (item_index, again):
-        each.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
-        each.apply([Change(f"i{n}", None, (), None) for n in range(200, 260)], 2_060)
-        while (build := each.index.due(quiet=True)) is not None:
-            build.run()
-            each.index.adopt(build)
+    for index in (item_index, again):
+        index.apply(changes(range(1_400, 1_700), vector_from=2), 2_000)
+        index.apply([Change(f"i{n}", None, (), None) for n in range(200, 260)], 2_060)
+        run_builds(index.maintenance)
     assert content(item_index) == content(again)
 
 
-def test_what_is_written_while_a_snapshot_is_saved_is_not_in_it(tmp_path: Path) -> None:
-    """A captured state stays as it was, whatever becomes of the item index."""
+def test_writes_while_a_snapshot_is_saved_are_not_in_it(tmp_path: Path) -> None:
+    """Later writes do not change a captured state."""
     item_index = filled()
     state, expected = item_index.capture(), content(item_index)
     item_index.apply(changes(range(300, 400), vector_from=5), 1_800)
     item_index.apply([Change(f"i{n}", None, (), None) for n in range(500, 520)], 1_820)
     Snapshots(tmp_path, ORIGIN).save(state)
-    again = loaded(tmp_path)
+    again = load(tmp_path)
     assert again is not None
     assert expected == content(again)
 
 
 def test_there_is_one_snapshot_at_a_time(tmp_path: Path) -> None:
-    """A new snapshot takes the place of the old one, and graphs in both are written once."""
+    """A new snapshot replaces the old one, and graphs in both are written once."""
     item_index, snapshots = filled(), Snapshots(tmp_path, ORIGIN)
     snapshots.save(item_index.capture())
     graphs = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("graph-*")}
@@ -134,24 +136,26 @@ def test_there_is_one_snapshot_at_a_time(tmp_path: Path) -> None:
     assert [] == list(tmp_path.glob("*.tmp"))
 
 
-def test_without_a_snapshot_the_view_stays_empty(tmp_path: Path) -> None:
-    """A folder that is empty or not there is no error."""
-    assert loaded(tmp_path / "nowhere") is None
-    assert loaded(tmp_path) is None
+def test_a_missing_snapshot_is_no_error(tmp_path: Path) -> None:
+    """Loading from an empty or missing folder returns False."""
+    assert load(tmp_path / "nowhere") is None
+    assert load(tmp_path) is None
 
 
-@pytest.mark.parametrize("origin", [Origin("other", "space"), Origin("store", "other")])
-def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: Origin) -> None:
-    """A snapshot of another store or space is not used, and removed."""
-    saved(tmp_path, filled())
-    assert loaded(tmp_path, origin) is None
+@pytest.mark.parametrize(
+    "origin", [SnapshotOrigin("other", "space"), SnapshotOrigin("store", "other")]
+)
+def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: SnapshotOrigin) -> None:
+    """A snapshot of another store or space is not used, and is removed."""
+    save(tmp_path, filled())
+    assert load(tmp_path, origin) is None
     assert [] == list(tmp_path.iterdir())
 
 
 def test_a_snapshot_newer_than_the_store_is_dropped(tmp_path: Path) -> None:
-    """Where the store was put back to an earlier state, the snapshot is not used."""
-    saved(tmp_path, filled())
-    assert loaded(tmp_path, last_sequence=1_670) is None
+    """If the store was reset to an earlier state, the snapshot is not used."""
+    save(tmp_path, filled())
+    assert load(tmp_path, last_sequence=1_670) is None
     assert [] == list(tmp_path.iterdir())
 
 
@@ -170,12 +174,12 @@ def damage(path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gone", "cut", "empty", "flipped"])
-@pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST])
+@pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST_FILE])
 def test_a_damaged_snapshot_is_dropped(tmp_path: Path, file: str, kind: str) -> None:
-    """Whatever file is missing, torn or altered, the snapshot is not used."""
-    saved(tmp_path, filled())
+    """If any file is missing, torn or changed, the snapshot is not used."""
+    save(tmp_path, filled())
     (path,) = tmp_path.glob(file)
     damage(path, kind)
-    assert loaded(tmp_path) is None
-    saved(tmp_path, filled())
-    assert loaded(tmp_path) is not None
+    assert load(tmp_path) is None
+    save(tmp_path, filled())
+    assert load(tmp_path) is not None

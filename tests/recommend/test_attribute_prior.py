@@ -32,7 +32,7 @@ def rate(item_index: ItemIndex, ratings: dict[int, object]) -> None:
 
 
 def lifts(prior: AttributePrior, item_index: ItemIndex) -> list[float]:
-    keys = [item_index.key(f"i{number}") for number in range(len(item_index))]
+    keys = [item_index.find_key(f"i{number}") for number in range(len(item_index))]
     return [float(each) for each in prior.lift(item_index, np.array(keys, np.int64))]
 
 

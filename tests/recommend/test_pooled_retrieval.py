@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from support.clock import FakeClock
-from support.item_indexes import view_of
+from support.item_indexes import create_item_index
 
 from service.domain.items import Change
 from service.index.faiss_exact import ExactIndex
@@ -31,7 +31,7 @@ def units(seed: int, count: int) -> Vectors:
 
 
 def catalog(vectors: Vectors) -> ItemIndex:
-    return view_of({f"i{n:05}": vector for n, vector in enumerate(vectors)})
+    return create_item_index({f"i{n:05}": vector for n, vector in enumerate(vectors)})
 
 
 def every(item_index: ItemIndex) -> Mask:
@@ -110,7 +110,7 @@ def test_an_item_counts_by_its_best_chunk() -> None:
     item_index.apply([Change("long", "{}", chunks, None), *others], 40)
     hits = pooled(item_index, SCORER, 38, every(item_index))
     assert 38 == len(hits.keys) == len(set(hits.keys.tolist()))
-    key = item_index.key("long")
+    key = item_index.find_key("long")
     assert key is not None
     best = float(SCORER.scores(vectors[:3]).max())
     assert pytest.approx(best, abs=1e-6) == scores(hits)[key]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.item_indexes import view_of
+from support.item_indexes import create_item_index
 
 from service.index.vector_index import Vectors
 from service.recommend.pooled_retrieval import SOURCES, corpus_statistics
@@ -16,12 +16,12 @@ def units(seed: int, count: int) -> Vectors:
     return unit
 
 
-VIEW = view_of({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
+VIEW = create_item_index({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
 
 
 def scores(*texts: ProfileText) -> list[float]:
     here = present(Profile(texts=texts), VIEW)
-    (_, vectors) = next(VIEW.index.blocks(1_000))
+    (_, vectors) = next(VIEW.vectors.iterate_blocks(1_000))
     return [
         float(each) for each in SoftMaximum(here.sources, corpus_statistics(VIEW)).scores(vectors)
     ]

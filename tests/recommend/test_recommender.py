@@ -197,7 +197,7 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
         (stored,) = await catalog.stores.items.upsert_many(
             catalog.row, [indexed("new", "knitting")]
         )
-        await catalog.follower.reached(stored.sequence)
+        await catalog.follower.wait_for(stored.sequence)
         answer = await catalog.recommender.recommend(Query(TextSource("knitting"), 1))
         assert ["new"] == ids(answer)
         assert stored.sequence <= answer.sequence
@@ -281,7 +281,7 @@ async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> 
             for each in answer.recommendations:
                 assert each.item is not None
                 assert each.item_id == each.item.item.item_id
-        assert 7 + len(FILMS) == catalog.follower.items
+        assert 7 + len(FILMS) == catalog.follower.item_count
 
 
 def test_of_too_many_likes_the_heaviest_count() -> None:

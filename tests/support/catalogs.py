@@ -73,7 +73,7 @@ class Catalog:
 
     async def caught_up(self) -> None:
         """Wait until the item index has applied every write."""
-        await self.follower.reached(self.stores.database.last_sequence)
+        await self.follower.wait_for(self.stores.database.last_sequence)
 
 
 def ids(answer: Answer) -> list[str]:

@@ -1,4 +1,4 @@
-"""Views filled without a store."""
+"""Item indexes without a store, and builds without a background thread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from collections.abc import Mapping
 from service.domain.items import Change
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Vectors
+from service.index.vector_index import VectorMaintenance, Vectors
 from support.clock import FakeClock
 
 
-def view_of(vectors: Mapping[str, Vectors]) -> ItemIndex:
-    """An item index of unit vectors by item id; the keys are 0, 1, 2 and so on, in that order."""
+def run_builds(index: VectorMaintenance) -> None:
+    """Run builds until an index needs none."""
+    while (build := index.start_build(quiet=True)) is not None:
+        build.run()
+        index.finish_build(build)
+
+
+def create_item_index(vectors: Mapping[str, Vectors]) -> ItemIndex:
+    """Return an item index of unit vectors by item id, whose keys are 0, 1, 2 and so on."""
     dimensions = len(next(iter(vectors.values())))
     item_index = ItemIndex(ExactIndex(dimensions), FakeClock())
     changes = [

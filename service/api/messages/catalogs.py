@@ -123,8 +123,8 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
         index=pb.IndexStats(
             vector_count=stats.index.vectors,
             graph_vector_count=stats.index.graph_vectors,
-            deleted_vector_count=stats.index.void_vectors,
-            neighbor_list_count=stats.index.listed_vectors,
+            deleted_vector_count=stats.index.deleted_vectors,
+            neighbor_list_count=stats.index.neighbor_lists,
             building=stats.index.building,
             memory_bytes=stats.index.memory_bytes,
         ),

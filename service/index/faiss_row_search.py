@@ -1,0 +1,119 @@
+"""Finds the nearest rows of a graph segment, by the method that the planner chooses.
+
+It knows rows only, not the keys they belong to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.faiss_pq_codes import AllowedRows, PQCodes
+from service.index.faiss_scan import Matrix, scan_rows
+from service.index.planner import SearchMethod, plan_pq_search, plan_search
+from service.index.vector_index import Keys, Vectors
+
+# Up to this share of the rows, gathering them is faster than FAISS's scan with a mask.
+MAX_GATHERED_SHARE = 0.1
+
+
+class RowSearch:
+    """Searches among the vectors of one graph.
+
+    Args:
+        graph: an HNSW graph over float32 or float16.
+        pq_codes: the codes of its rows.
+    """
+
+    def __init__(self, graph: faiss.IndexHNSW, pq_codes: PQCodes) -> None:
+        self.graph = graph
+        self.matrix = map_graph_vectors(graph)
+        self.pq_codes = pq_codes
+        self._storage = faiss.downcast_index(graph.storage)
+
+    def get_vectors(self, rows: NDArray[np.integer[Any]] | slice | int) -> Vectors:
+        """Return the vectors of rows, float32; not always copies, so do not change them."""
+        vectors: Vectors = self.matrix[rows].astype(np.float32, copy=False)
+        return vectors
+
+    def search(
+        self, queries: Vectors, limit: int, allowed: AllowedRows, *, exact: bool
+    ) -> tuple[Vectors, Keys]:
+        """Return the scores and numbers of the nearest allowed rows, in the cheapest way.
+
+        Args:
+            queries: float32 [queries, dimensions].
+            limit: the number of rows for each query, at most as many as are allowed.
+            allowed: the rows that may be hits.
+            exact: compare with every allowed row.
+
+        Returns:
+            Two arrays [queries, limit]; a row below 0 is no hit.
+        """
+        live = len(self.matrix) - allowed.deleted
+        plan = plan_search(live, allowed.number, limit, self.graph.d, exact=exact)
+        if plan.method is SearchMethod.GRAPH:
+            return self.search_graph(queries, limit, allowed, plan.depth)
+        if plan.method is SearchMethod.PQ_CODES:
+            return self.search_pq_codes(queries, limit, allowed)
+        return self.scan(queries, limit, allowed)
+
+    def search_graph(
+        self, queries: Vectors, limit: int, allowed: AllowedRows, breadth: int
+    ) -> tuple[Vectors, Keys]:
+        """Follow the graph's links; it passes through rows that are not allowed."""
+        rows = len(self.matrix)
+        parameters = faiss.SearchParametersHNSW(
+            efSearch=breadth * rows // allowed.number,
+            sel=None if allowed.number == rows else allowed.selector,
+        )
+        scores, positions = self.graph.search(queries, limit, params=parameters)
+        if int(positions[:, -1].min()) < 0:
+            # The links do not lead to the remaining hits.
+            return self.search_pq_codes(queries, limit, allowed)
+        return scores, positions
+
+    def search_pq_codes(
+        self, queries: Vectors, limit: int, allowed: AllowedRows
+    ) -> tuple[Vectors, Keys]:
+        """Compare in full the rows with the best codes."""
+        live = len(self.matrix) - allowed.deleted
+        depth = plan_pq_search(live, allowed.number, limit, self.graph.d).depth
+        if allowed.number <= depth:
+            return self.scan(queries, limit, allowed)
+        contiguous = np.ascontiguousarray(queries)
+        near_rows = [self.pq_codes.find_nearest(query, depth, allowed) for query in contiguous]
+        if min(map(len, near_rows)) < limit:
+            # FAISS leaves out the lowest score that codes can have; all of a zero vector's have it.
+            return self.scan(queries, limit, allowed)
+        results = [
+            scan_rows(self.matrix, query[None], limit, rows)
+            for query, rows in zip(queries, near_rows, strict=True)
+        ]
+        scores, positions = zip(*results, strict=True)
+        return np.concatenate(scores), np.concatenate(positions)
+
+    def scan(self, queries: Vectors, limit: int, allowed: AllowedRows) -> tuple[Vectors, Keys]:
+        """Compare with every allowed row."""
+        gathered = allowed.number <= MAX_GATHERED_SHARE * len(self.matrix)
+        # FAISS's scan with a selector supports float32 only.
+        if gathered or self.matrix.dtype != np.float32:
+            return scan_rows(self.matrix, queries, limit, np.flatnonzero(allowed.mask))
+        parameters = faiss.SearchParameters(sel=allowed.selector)
+        scores, positions = self._storage.search(queries, limit, params=parameters)
+        return scores, positions
+
+
+def map_graph_vectors(graph: faiss.IndexHNSW) -> Matrix:
+    """Return the graph's own memory of its vectors, float32 or float16 [rows, dimensions]."""
+    storage = faiss.downcast_index(graph.storage)
+    rows, dimensions = graph.ntotal, graph.d
+    if isinstance(storage, faiss.IndexFlat):
+        memory = faiss.rev_swig_ptr(storage.get_xb(), rows * dimensions)
+    else:
+        memory = faiss.rev_swig_ptr(storage.codes.data(), 2 * rows * dimensions).view(np.float16)
+    matrix: Matrix = memory.reshape(rows, dimensions)
+    return matrix

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.item_indexes import run_builds
+
+from service.index.faiss_exact import ExactIndex
+from service.index.faiss_segmented import SegmentedIndex
+from service.index.planner import GRAPH_BREADTH, SearchMethod, plan_search
+from service.index.vector_index import Hits, Vectors
+
+pytestmark = pytest.mark.slow
+
+DIMENSIONS = 64
+SIZE = 6_000
+# The rounding error of a score with float16 vectors.
+ROUNDING = 2e-4
+
+
+def clusters(seed: int, count: int) -> Vectors:
+    """Return unit vectors around 60 centers, like those of texts on 60 topics."""
+    drawn = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).normal(size=(60, DIMENSIONS)) + 0.5
+    points = centers[drawn.integers(0, 60, count)] + 0.7 * drawn.normal(size=(count, DIMENSIONS))
+    units: Vectors = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    return units
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Vectors:
+    return clusters(1, SIZE)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["float32", "float16"])
+def graph(vectors: Vectors, request: pytest.FixtureRequest) -> SegmentedIndex:
+    """One graph with neighbor lists over all vectors."""
+    index = SegmentedIndex(
+        DIMENSIONS, float16=request.param, first_graph_vectors=1_000, next_graph_vectors=500
+    )
+    index.upsert(range(SIZE), vectors)
+    run_builds(index)
+    assert (SIZE, SIZE, 0, SIZE, False) == index.collect_stats()[:5]
+    width = 2 if request.param else 4
+    assert width * DIMENSIONS * SIZE < index.collect_stats().memory_bytes
+    return index
+
+
+@pytest.fixture(scope="module")
+def exact(vectors: Vectors) -> ExactIndex:
+    index = ExactIndex(DIMENSIONS)
+    index.upsert(range(SIZE), vectors)
+    return index
+
+
+def recall(expected: Hits, actual: Hits, limit: int) -> float:
+    """Return the share of hits whose score is among the best `limit`."""
+    last = np.sort(expected.scores)[::-1][:limit][-1]
+    count = np.count_nonzero(np.sort(actual.scores)[::-1][:limit] >= last - ROUNDING)
+    return float(count) / min(limit, len(expected.scores))
+
+
+def test_graph_searches_find_nearly_everything(graph: SegmentedIndex, exact: ExactIndex) -> None:
+    """Without a filter the recall@10 of graph searches and neighbor lists is at least 0.98."""
+    queries = clusters(2, 200)
+    pairs = zip(exact.search(queries, 10), graph.search(queries, 10), strict=True)
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+    keys = range(0, SIZE, 30)
+    list_recalls = [
+        recall(exact.search_by_key(key, 10), graph.search_by_key(key, 10), 10) for key in keys
+    ]
+    assert 0.98 <= np.mean(list_recalls)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.5, 0.25, 0.1, 0.02, 0.004])
+def test_recall_does_not_fall_with_the_filter(
+    graph: SegmentedIndex, exact: ExactIndex, share: float
+) -> None:
+    """However few items a filter keeps, the recall stays at 0.98 and the result complete."""
+    allowed = np.random.default_rng(3).random(SIZE) < share
+    queries = clusters(4, 100)
+    expected = exact.search(queries, 10, (), allowed)
+    actual = graph.search(queries, 10, (), allowed)
+    pairs = list(zip(expected, actual, strict=True))
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+    assert all(10 <= len(hits.keys) for hits in actual)
+    assert all(allowed[hits.keys].all() for hits in actual)
+
+
+@pytest.mark.parametrize("topics", [1, 6, 25])
+def test_recall_does_not_fall_if_a_filter_keeps_other_topics(
+    graph: SegmentedIndex, exact: ExactIndex, vectors: Vectors, topics: int
+) -> None:
+    """A filter that keeps whole clusters far from the query does not lower the recall."""
+    centers = vectors[:topics]
+    allowed = (vectors @ centers.T).max(axis=1) > 0.6
+    queries = clusters(8, 100)
+    pairs = list(
+        zip(
+            exact.search(queries, 10, (), allowed),
+            graph.search(queries, 10, (), allowed),
+            strict=True,
+        )
+    )
+    assert 0.98 <= np.mean([recall(*pair, 10) for pair in pairs])
+    assert all(10 <= len(hits.keys) for _, hits in pairs)
+
+
+def test_a_zero_query_has_hits(graph: SegmentedIndex) -> None:
+    """If all scores are equal, as for a zero vector, the result is complete."""
+    allowed = np.ones(SIZE, np.bool_)
+    allowed[: SIZE // 2] = False
+    queries = np.stack([np.zeros(DIMENSIONS, np.float32), clusters(9, 1)[0]])
+    for hits in graph.search(queries, 10, (), allowed):
+        assert 10 <= len(hits.keys)
+        assert allowed[hits.keys].all()
+
+
+def test_neighbor_lists_lose_no_ties() -> None:
+    """Neighbor lists leave out none of the items that tie, as a search does not either."""
+    same = np.repeat(clusters(10, 1), 20, axis=0)
+    index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=500)
+    index.upsert(range(2_000), np.concatenate([clusters(11, 1_980), same]))
+    run_builds(index)
+    assert 2_000 == index.collect_stats().neighbor_lists
+    assert set(range(1_980, 1_999)) == set(index.search_by_key(1_999, 10).keys.tolist())
+
+
+def test_exact_is_exact(graph: SegmentedIndex, exact: ExactIndex) -> None:
+    """An exact search of graphs has the scores of the exact index, up to rounding."""
+    queries = clusters(5, 50)
+    for one, other in zip(
+        exact.search(queries, 10), graph.search(queries, 10, exact=True), strict=True
+    ):
+        assert pytest.approx(one.scores.tolist(), abs=ROUNDING) == other.scores.tolist()
+
+
+def test_the_best_of_a_large_limit_are_found(graph: SegmentedIndex, exact: ExactIndex) -> None:
+    """For a limit of 1,000 the recall is at least 0.98, and the result is complete."""
+    queries = clusters(6, 10)
+    for one, other in zip(exact.search(queries, 1_000), graph.search(queries, 1_000), strict=True):
+        assert 1_000 <= len(other.keys)
+        assert 0.98 <= recall(one, other, 1_000)
+
+
+def test_a_small_index_has_no_graph(vectors: Vectors) -> None:
+    """Below the threshold no build is needed, from it on a graph is built, once."""
+    index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=500)
+    index.upsert(range(999), vectors[:999])
+    assert None is index.start_build(quiet=True)
+    index.upsert([999], vectors[999:1_000])
+    assert None is not index.start_build(quiet=False)
+    assert index.collect_stats().building
+    assert None is index.start_build(quiet=False)
+
+
+def test_churn_leaves_few_deleted_rows(vectors: Vectors) -> None:
+    """While all items are replaced repeatedly, the number of deleted rows stays low."""
+    index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=200)
+    random = np.random.default_rng(7)
+    index.upsert(range(2_000), vectors[:2_000])
+    for _ in range(30):
+        keys = random.choice(2_000, 300, replace=False)
+        index.upsert(keys.tolist(), vectors[random.choice(SIZE, 300, replace=False)])
+        build = index.start_build(quiet=False)
+        if build is not None:
+            index.delete([int(keys[0])])
+            index.upsert([int(keys[0])], vectors[:1])
+            build.run()
+            index.finish_build(build)
+        stats = index.collect_stats()
+        assert 2_000 == stats.vectors == len(index)
+        assert stats.deleted_vectors <= 1_000
+    assert 2_000 == sum(len(keys) for keys, _ in index.iterate_blocks(100))
+
+
+@pytest.mark.parametrize("rows", [100_000, 1_000_000])
+def test_the_planner_chooses_by_the_share_of_allowed_rows(rows: int) -> None:
+    """Graph search for most rows, PQ codes for fewer, a scan for few or if it must be exact."""
+    widest = plan_search(rows, rows, 10, 256, exact=False)
+    assert (SearchMethod.GRAPH, GRAPH_BREADTH) == (widest.method, widest.depth)
+    assert SearchMethod.PQ_CODES is plan_search(rows, rows // 2, 10, 256, exact=False).method
+    assert SearchMethod.PQ_CODES is plan_search(rows, rows // 10, 10, 256, exact=False).method
+    assert SearchMethod.SCAN is plan_search(rows, 20, 10, 256, exact=False).method
+    assert SearchMethod.SCAN is plan_search(rows, rows, 10, 256, exact=True).method
+    assert SearchMethod.SCAN is plan_search(rows, 0, 10, 256, exact=False).method
+    assert GRAPH_BREADTH < plan_search(rows, rows, 100, 256, exact=False).depth
+
+
+def test_no_plan_costs_more_than_a_scan() -> None:
+    """The estimated time of a plan is never longer than that of a scan."""
+    for allowed in (1, 10, 100, 1_000, 10_000, 100_000):
+        chosen = plan_search(100_000, allowed, 10, 256, exact=False)
+        assert chosen.cost_ns <= plan_search(100_000, allowed, 10, 256, exact=True).cost_ns
