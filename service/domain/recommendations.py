@@ -66,11 +66,6 @@ class Query:
     max_similarity: float | None = None
     explain: bool = False
 
-    @property
-    def chooses(self) -> bool:
-        """Whether more than the score decides which items make the answer."""
-        return self.diversity > 0 or self.max_similarity is not None
-
 
 class Reason(NamedTuple):
     """One item or text of the source that an item is recommended for, and their cosine."""

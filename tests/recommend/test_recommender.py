@@ -14,7 +14,8 @@ from service import errors
 from service.domain.recommendations import ItemSource, Query, Source, TextSource, UserSource
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
-from service.recommend.profile import _strongest
+from service.domain.validation import query_violations
+from service.recommend.profile import _select_heaviest
 
 FILMS = {
     "jazz": "a jazz trumpet player in a smoky club",
@@ -231,13 +232,11 @@ async def test_a_source_that_is_not_there_is_not_found(
             await catalog.recommended(source)
 
 
-async def test_a_bad_query_is_refused_with_every_violation(tmp_path: Path) -> None:
-    """All that is wrong with a query is told at once."""
-    async with films(tmp_path) as catalog:
-        with pytest.raises(errors.InvalidRequest) as caught:
-            await catalog.recommender.recommend(Query(TextSource(" "), 0, ("",)))
-        fields = [each.field for each in caught.value.violations]
-        assert ["text", "limit", "exclude_item_ids[0]"] == fields
+def test_every_violation_of_a_query_is_reported() -> None:
+    """All violations of a query are reported together, in the order of its fields."""
+    violations = query_violations(Query(TextSource(" "), 0, ("",)))
+    fields = [violation.field for violation in violations]
+    assert ["text", "limit", "exclude_item_ids[0]"] == fields
 
 
 async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
@@ -288,11 +287,11 @@ def test_of_too_many_likes_the_heaviest_count() -> None:
     """Beyond the bound those of the smallest weight, likes or dislikes, fall away."""
     light = [LikedItem(f"l{n}", 0.1) for n in range(10)]
     heavy = [LikedItem(f"h{n}", weight) for n, weight in enumerate([1.0, -1.0] * 5)]
-    assert heavy == _strongest([*light, *heavy], 10)
+    assert heavy == _select_heaviest([*light, *heavy], 10)
 
 
 def test_of_equal_likes_the_latest_count() -> None:
     """Among likes of one weight the last in the list stay, in their order."""
     likes = [LikedItem(f"i{n}") for n in range(20)]
-    assert likes[-5:] == _strongest(likes, 5)
-    assert likes == _strongest(likes, 20)
+    assert likes[-5:] == _select_heaviest(likes, 5)
+    assert likes == _select_heaviest(likes, 20)
