@@ -1,8 +1,9 @@
-"""Runs every client's tests, the conformance cases among them, each against servers of its own.
+"""Run the tests of every client, including the conformance cases, against new servers.
 
     python clients/conformance/run.py [--only NAME]
 
-What has no toolchain here is skipped, and that is said. Exit code 1 if any failed.
+A client whose toolchain is not installed is skipped and reported. The exit status is 1 if a client
+failed.
 """
 
 from __future__ import annotations
@@ -20,16 +21,25 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from support.security import Certificates, entry, write_keys  # noqa: E402  (found only now)
+from support.security import Certificates, entry, write_keys  # noqa: E402  (needs the path)
 from support.server import RunningServer  # noqa: E402
 
+KINDS = ("passed", "failed", "skipped")
+
+# Time for one command of one client, including downloads of dependencies.
 TIMEOUT_SECONDS = 1_200
 
 
 class Client(NamedTuple):
-    """A client's tests: where they are, what they need on the PATH, and how they are run.
+    """The tests of a client.
 
-    `generate` makes what is committed in the folder `generated` again, where there is such.
+    Attributes:
+        name: the language of the client.
+        folder: folder of the client, relative to the repository.
+        tool: executable that must be on the PATH.
+        commands: commands that run the tests, in order.
+        generated: committed folder of generated code, relative to `folder`; empty if there is none.
+        generate: command that generates this folder.
     """
 
     name: str
@@ -67,17 +77,17 @@ CLIENTS = (
 )
 
 
-def variables(folder: Path, stack: ExitStack) -> dict[str, str]:
-    """Starts a plain and a guarded server; what tells a client's tests of them."""
+def start_servers(folder: Path, stack: ExitStack) -> dict[str, str]:
+    """Start a server without and one with TLS, and return their environment variables."""
     certificates = Certificates(folder / "tls")
     chain, key = certificates.issue("server")
-    own_chain, own_key = certificates.issue("client")
+    client_chain, client_key = certificates.issue("client")
     write_keys(folder / "keys.json", entry("conformance", "read", "write", "admin"))
     plain = stack.enter_context(RunningServer(folder, DATA_DIR=str(folder / "plain")))
-    guarded = stack.enter_context(
+    secure = stack.enter_context(
         RunningServer(
             folder,
-            DATA_DIR=str(folder / "guarded"),
+            DATA_DIR=str(folder / "secure"),
             TLS_CERTIFICATE=str(chain),
             TLS_KEY=str(key),
             TLS_CLIENT_AUTHORITY=str(certificates.file),
@@ -86,60 +96,67 @@ def variables(folder: Path, stack: ExitStack) -> dict[str, str]:
     )
     return {
         "AKIN_ADDRESS": plain.address,
-        "AKIN_TLS_ADDRESS": f"localhost:{guarded.address.rpartition(':')[2]}",
+        "AKIN_TLS_ADDRESS": f"localhost:{secure.address.rpartition(':')[2]}",
         "AKIN_TLS_CA": str(certificates.file),
-        "AKIN_TLS_CERT": str(own_chain),
-        "AKIN_TLS_KEY": str(own_key),
+        "AKIN_TLS_CERT": str(client_chain),
+        "AKIN_TLS_KEY": str(client_key),
         "AKIN_API_KEY": "conformance-key",
     }
 
 
-def passes(client: Client) -> bool:
-    """Runs one client's tests, and proves its stubs current."""
+def run_tests(client: Client) -> bool:
+    """Run the tests of a client and check its stubs. Return whether both succeed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        environment = {**os.environ, "PYTHON": sys.executable, **variables(folder, stack)}
-        if not all(succeeds(client, command, environment) for command in client.commands):
+        environment = {**os.environ, "PYTHON": sys.executable, **start_servers(folder, stack)}
+        if not all(run(client, command, environment) for command in client.commands):
             return False
-        before = contents(client)
+        before = read_generated(client)
         if not client.generate or (
-            succeeds(client, client.generate, environment) and contents(client) == before
+            run(client, client.generate, environment) and read_generated(client) == before
         ):
             return True
-        print(f"{client.folder}/{client.generated} is not what the protos give")
+        print(f"{client.folder}/{client.generated} differs from what the protos generate")
         return False
 
 
-def succeeds(client: Client, command: tuple[str, ...], environment: dict[str, str]) -> bool:
-    """Runs one command in the client's folder."""
+def run(client: Client, command: tuple[str, ...], environment: dict[str, str]) -> bool:
+    """Run a command in the folder of a client. Return whether it succeeds."""
     folder = ROOT / client.folder
-    ended = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment, timeout=TIMEOUT_SECONDS, check=False
     )
-    return ended.returncode == 0
+    return process.returncode == 0
 
 
-def contents(client: Client) -> dict[Path, bytes]:
-    """The files that were generated."""
+def read_generated(client: Client) -> dict[Path, bytes]:
+    """Return the contents of the generated files."""
     folder = ROOT / client.folder / client.generated
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def find_outcome(client: Client) -> str:
+    """Return the outcome of the tests of a client, which starts with one of KINDS."""
+    if shutil.which(client.tool) is None:
+        return f"skipped ({client.tool} is not installed)"
+    return "passed" if run_tests(client) else "failed"
+
+
 def main() -> None:
-    """Runs them all and says what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=[client.name for client in CLIENTS])
+    """Run the tests of all clients and print the outcomes."""
+    parser = argparse.ArgumentParser(description="Run the tests of every client.")
+    parser.add_argument(
+        "--only", choices=[client.name for client in CLIENTS], help="run the tests of this client"
+    )
     only = parser.parse_args().only
     outcomes = {}
     for client in CLIENTS:
         if only in {None, client.name}:
             print(f"== {client.name}", flush=True)
-            here = shutil.which(client.tool) is not None
-            outcomes[client.name] = ("failed", "passed")[passes(client)] if here else "skipped"
+            outcomes[client.name] = find_outcome(client)
     for name, outcome in outcomes.items():
-        missing = " (there is no toolchain for it here)" if outcome == "skipped" else ""
-        print(f"client for {name}: {outcome}{missing}")
-    counts = [list(outcomes.values()).count(each) for each in ("passed", "failed", "skipped")]
+        print(f"client for {name}: {outcome}")
+    counts = [sum(outcome.startswith(kind) for outcome in outcomes.values()) for kind in KINDS]
     print("{} passed, {} failed, {} skipped".format(*counts))
     sys.exit(1 if counts[1] else 0)
 

@@ -18,60 +18,70 @@ import (
 
 type duplicateStream = grpc.ServerStreamingServer[akinv1.FindDuplicatesResponse]
 
-// analyst is a server whose calls are the test's functions.
-type analyst struct {
+// analysisServer is a server whose methods call functions of the test.
+type analysisServer struct {
 	akinv1.UnimplementedAnalysisServiceServer
-	seen   func(context.Context)
-	stream func(duplicateStream) error
+	observe func(context.Context)
+	stream  func(duplicateStream) error
 }
 
-func (a analyst) ClassifyText(
+func (s analysisServer) ClassifyText(
 	ctx context.Context, _ *akinv1.ClassifyTextRequest,
 ) (*akinv1.ClassifyTextResponse, error) {
-	a.seen(ctx)
+	s.observe(ctx)
 	return &akinv1.ClassifyTextResponse{}, nil
 }
 
-func (a analyst) ClusterItems(
+func (s analysisServer) ClusterItems(
 	ctx context.Context, _ *akinv1.ClusterItemsRequest,
 ) (*akinv1.ClusterItemsResponse, error) {
-	a.seen(ctx)
+	s.observe(ctx)
 	return &akinv1.ClusterItemsResponse{}, nil
 }
 
-func (a analyst) FindDuplicates(_ *akinv1.FindDuplicatesRequest, stream duplicateStream) error {
-	return a.stream(stream)
+func (s analysisServer) FindDuplicates(_ *akinv1.FindDuplicatesRequest, stream duplicateStream) error {
+	return s.stream(stream)
 }
 
-func dialAnalyst(t *testing.T, behaviour analyst) *akin.Client {
+func dialAnalysis(t *testing.T, behavior analysisServer) *akin.Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer()
-	akinv1.RegisterAnalysisServiceServer(server, behaviour)
+	akinv1.RegisterAnalysisServiceServer(server, behavior)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 	return dial(t, listener.Addr().String())
 }
 
-func remaining(t *testing.T, ctx context.Context) time.Duration {
+func progressOf(itemCount int64) *akinv1.FindDuplicatesResponse {
+	return &akinv1.FindDuplicatesResponse{Event: &akinv1.FindDuplicatesResponse_Progress{
+		Progress: &akinv1.DuplicatesProgress{Coverage: &akinv1.Coverage{ItemCount: itemCount}},
+	}}
+}
+
+func timeToDeadline(t *testing.T, ctx context.Context) time.Duration {
 	t.Helper()
-	deadline, has := ctx.Deadline()
-	if !has {
+	deadline, ok := ctx.Deadline()
+	if !ok {
 		t.Error("there is no deadline")
 	}
 	return time.Until(deadline)
 }
 
-func TestWhatGoesThroughACatalogHasMinutes(t *testing.T) {
-	var left time.Duration
-	seen := func(ctx context.Context) { left = remaining(t, ctx) }
-	client := dialAnalyst(t, analyst{seen: seen, stream: func(stream duplicateStream) error {
-		seen(stream.Context())
-		return nil
-	}})
+// Analyses of a whole catalog have a deadline of ten minutes, unless their context has another.
+func TestAnalysesHaveALongDeadline(t *testing.T) {
+	var remaining time.Duration
+	observe := func(ctx context.Context) { remaining = timeToDeadline(t, ctx) }
+	client := dialAnalysis(t, analysisServer{
+		observe: observe,
+		stream: func(stream duplicateStream) error {
+			observe(stream.Context())
+			return nil
+		},
+	})
 	duplicates := func(ctx context.Context) error {
 		stream, err := client.Analysis.FindDuplicates(ctx, &akinv1.FindDuplicatesRequest{})
 		if err != nil {
@@ -92,7 +102,7 @@ func TestWhatGoesThroughACatalogHasMinutes(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for name, each := range map[string]struct {
+	for name, test := range map[string]struct {
 		call     func(context.Context) error
 		ctx      context.Context
 		expected time.Duration
@@ -103,28 +113,30 @@ func TestWhatGoesThroughACatalogHasMinutes(t *testing.T) {
 		"duplicates in a minute": {duplicates, short, time.Minute},
 		"clusters in a minute":   {clusters, short, time.Minute},
 	} {
-		if err := each.call(each.ctx); err != nil {
+		if err := test.call(test.ctx); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if left > each.expected || left < each.expected-8*time.Second {
-			t.Errorf("%s: the deadline is in %v", name, left)
+		if remaining > test.expected || remaining < test.expected-8*time.Second {
+			t.Errorf("%s: the deadline is in %v", name, remaining)
 		}
 	}
 }
 
-func TestAStreamOfAnswersEndsWithItsError(t *testing.T) {
+// A response stream ends with its decoded error and is not retried.
+func TestAResponseStreamEndsWithItsError(t *testing.T) {
 	calls := 0
-	client := dialAnalyst(t, analyst{stream: func(stream duplicateStream) error {
+	client := dialAnalysis(t, analysisServer{stream: func(stream duplicateStream) error {
 		calls++
-		stream.Send(&akinv1.FindDuplicatesResponse{Extent: &akinv1.Extent{ItemCount: 2}})
-		return invalid(t)
+		stream.Send(progressOf(2))
+		return invalidRequest(t)
 	}})
 	stream, err := client.Analysis.FindDuplicates(t.Context(), &akinv1.FindDuplicatesRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if reply, err := stream.Recv(); err != nil || reply.GetExtent().GetItemCount() != 2 {
-		t.Fatalf("got %v, %v", reply, err)
+	response, err := stream.Recv()
+	if err != nil || response.GetProgress().GetCoverage().GetItemCount() != 2 {
+		t.Fatalf("got %v, %v", response, err)
 	}
 	_, err = stream.Recv()
 	var decoded *akin.Error
@@ -133,8 +145,9 @@ func TestAStreamOfAnswersEndsWithItsError(t *testing.T) {
 	}
 }
 
-func TestAStreamOfAnswersKeepsItsDeadline(t *testing.T) {
-	client := dialAnalyst(t, analyst{stream: func(stream duplicateStream) error {
+// A response stream ends when the deadline of its context passes.
+func TestAResponseStreamKeepsItsDeadline(t *testing.T) {
+	client := dialAnalysis(t, analysisServer{stream: func(stream duplicateStream) error {
 		<-stream.Context().Done()
 		return status.FromContextError(stream.Context().Err()).Err()
 	}})

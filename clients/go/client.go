@@ -1,7 +1,7 @@
-// Package akin is a client of Akin, a recommendation service: item texts in, recommendations out.
+// Package akin is the Go client of Akin, a recommendation service.
 //
-// The calls and messages are those of package akinv1; this package adds what a connection needs:
-// deadlines, retries, TLS and a key, errors that tell what is wrong, and streaming imports.
+// Package akinv1 contains the calls and messages of the API. This package adds deadlines, retries,
+// TLS, API keys, typed errors and streaming imports. It follows version 0.2.0 of the API.
 package akin
 
 import (
@@ -17,49 +17,53 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-// DefaultTimeout is the deadline of a unary call whose context has none; retries happen within it.
+// DefaultTimeout is the deadline of a unary call whose context has none. It includes retries.
 const DefaultTimeout = 10 * time.Second
 
-// AnalysisTimeout is the same for FindDuplicates, FindOutliers and ClusterItems, which go through a
-// whole catalog: shortly before their deadline they answer from the part that they have looked at.
+// AnalysisTimeout is the deadline of FindDuplicates, FindOutliers and ClusterItems if the context has
+// none. These calls examine a whole catalog. They respond shortly before their deadline with the
+// results for the items examined so far.
 const AnalysisTimeout = 10 * time.Minute
 
-const messageBytes = 64 << 20
+// Servers accept and send at most 16 MiB. The limit here only has to be larger, so that the server's
+// error reaches the caller.
+const maxMessageBytes = 64 << 20
 
-// Five attempts, gRPC's most, after about 0.5, 1, 2 and 4 s outlast a server's restart within the
-// deadline. Where the connection broke after the work was done, the repeat of a write finds it done:
-// DeleteItem answers NOT_FOUND, and a write with an expected sequence ABORTED.
+// Five attempts, the maximum of gRPC, with pauses of about 0.5, 1, 2 and 4 s outlast a restart of the
+// server within the default deadline. If the connection broke after a write was stored, the retry
+// finds it stored: DeleteItem returns NOT_FOUND, and a write with an expected sequence returns
+// ABORTED.
 //
 //go:embed service_config.json
 var serviceConfig string
 
-// Client is a connection to an Akin server; any number of goroutines may share it.
+// Client is a connection to an Akin server. Any number of goroutines can share it.
 //
-// Errors of its calls are of type *Error. Requests name their catalog; an empty name means the
-// server's default one.
+// Calls return errors of type *Error. A request with an empty catalog name uses the catalog
+// `default`.
 type Client struct {
 	// Recommender has the calls for items, users and recommendations.
 	Recommender akinv1.RecommenderServiceClient
 
-	// Catalogs has the calls for catalogs and the change of their models.
+	// Catalogs has the calls that manage catalogs and re-embed them.
 	Catalogs akinv1.CatalogServiceClient
 
-	// Analysis has the calls for repetitions, oddities, groups, labels and passages.
+	// Analysis has the calls for near-duplicates, outliers, clusters, labels and passages.
 	Analysis akinv1.AnalysisServiceClient
 
 	conn *grpc.ClientConn
 }
 
-// Dial prepares a client for the server at an address such as 127.0.0.1:50051. It connects with the
+// Dial returns a client of the server at an address such as 127.0.0.1:50051. It connects at the
 // first call.
 func Dial(address string, opts ...Option) (*Client, error) {
-	chosen := settings{timeout: DefaultTimeout}
+	config := settings{timeout: DefaultTimeout}
 	for _, opt := range opts {
-		if err := opt(&chosen); err != nil {
+		if err := opt(&config); err != nil {
 			return nil, err
 		}
 	}
-	dialOptions, err := chosen.gather(address)
+	dialOptions, err := config.grpcOptions(address)
 	if err != nil {
 		return nil, err
 	}
@@ -75,49 +79,52 @@ func Dial(address string, opts ...Option) (*Client, error) {
 	}, nil
 }
 
-// Conn is the connection beneath, for services that have no field here, such as gRPC's health check.
+// Conn returns the underlying connection, for services that have no field here, such as the health
+// check of gRPC.
 func (c *Client) Conn() *grpc.ClientConn {
 	return c.conn
 }
 
-// Close ends the connection, and with it the calls under way.
+// Close closes the connection and cancels all running calls.
 func (c *Client) Close() error {
 	return c.conn.Close()
 }
 
-// gather turns the settings into gRPC's options; the caller's own come last, so that they win.
-func (s *settings) gather(address string) ([]grpc.DialOption, error) {
+// grpcOptions returns the dial options for an address. Those of the caller come last and win.
+func (s *settings) grpcOptions(address string) ([]grpc.DialOption, error) {
 	transport := insecure.NewCredentials()
 	if s.tls != nil {
 		transport = credentials.NewTLS(s.tls)
 	}
-	gathered := []grpc.DialOption{
+	dialOptions := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(messageBytes), grpc.MaxCallSendMsgSize(messageBytes),
+			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),
 		),
-		grpc.WithChainUnaryInterceptor(s.unary),
+		grpc.WithChainUnaryInterceptor(s.interceptUnary),
 		grpc.WithChainStreamInterceptor(limitStream, decodeStream),
 	}
 	if s.key != "" {
 		if s.tls == nil && !isLoopback(address) {
-			return nil, fmt.Errorf("akin: a key would be sent in the clear to %s: use WithTLS", address)
+			return nil, fmt.Errorf(
+				"akin: refusing to send an API key to %s without TLS: use WithTLS", address,
+			)
 		}
-		gathered = append(gathered, grpc.WithPerRPCCredentials(apiKey{s.key, s.tls != nil}))
+		dialOptions = append(dialOptions, grpc.WithPerRPCCredentials(apiKey{s.key, s.tls != nil}))
 	}
-	return append(gathered, s.dialOptions...), nil
+	return append(dialOptions, s.dialOptions...), nil
 }
 
-// unary gives a call its deadline and decodes its error.
-func (s *settings) unary(
+// interceptUnary sets the deadline of a unary call and decodes its error.
+func (s *settings) interceptUnary(
 	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	ctx, cancel := limit(ctx, method, s.timeout)
+	ctx, cancel := withDefaultDeadline(ctx, method, s.timeout)
 	defer cancel()
-	// What exceeds this buffer is not tried again. The request is in memory anyway; that is not so
-	// for streams, which keep gRPC's own small bound.
-	opts = append([]grpc.CallOption{grpc.MaxRetryRPCBufferSize(messageBytes)}, opts...)
+	// gRPC does not retry a request that is larger than this buffer. A unary request is in memory
+	// anyway. Streams keep gRPC's own, small limit.
+	opts = append([]grpc.CallOption{grpc.MaxRetryRPCBufferSize(maxMessageBytes)}, opts...)
 	return decode(invoke(ctx, method, request, reply, conn, opts...))
 }

@@ -2,8 +2,10 @@ package akin_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -12,36 +14,49 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	akin "akin.dev/go"
 	"akin.dev/go/akinv1"
 )
 
-// fake is a server whose calls are the test's functions.
-type fake struct {
+// recommenderServer is a server whose methods call functions of the test.
+type recommenderServer struct {
 	akinv1.UnimplementedRecommenderServiceServer
-	get        func(context.Context) error
-	importWith func(grpc.BidiStreamingServer[akinv1.ImportItemsRequest, akinv1.ImportItemsResponse]) error
+	get         func(context.Context) error
+	update      func(*akinv1.UpdateItemRequest) error
+	importItems func(itemStream) error
+	importUsers func(userStream) error
 }
 
-func (f fake) GetItem(ctx context.Context, _ *akinv1.GetItemRequest) (*akinv1.GetItemResponse, error) {
-	return &akinv1.GetItemResponse{}, f.get(ctx)
+func (s recommenderServer) GetItem(
+	ctx context.Context, _ *akinv1.GetItemRequest,
+) (*akinv1.GetItemResponse, error) {
+	return &akinv1.GetItemResponse{}, s.get(ctx)
 }
 
-func (f fake) ImportItems(
-	stream grpc.BidiStreamingServer[akinv1.ImportItemsRequest, akinv1.ImportItemsResponse],
-) error {
-	return f.importWith(stream)
+func (s recommenderServer) UpdateItem(
+	_ context.Context, request *akinv1.UpdateItemRequest,
+) (*akinv1.UpdateItemResponse, error) {
+	return &akinv1.UpdateItemResponse{}, s.update(request)
 }
 
-func dialFake(t *testing.T, behaviour fake, opts ...akin.Option) *akin.Client {
+func (s recommenderServer) ImportItems(stream itemStream) error {
+	return s.importItems(stream)
+}
+
+func (s recommenderServer) ImportUsers(stream userStream) error {
+	return s.importUsers(stream)
+}
+
+func dialRecommender(t *testing.T, behavior recommenderServer, opts ...akin.Option) *akin.Client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20))
-	akinv1.RegisterRecommenderServiceServer(server, behaviour)
+	akinv1.RegisterRecommenderServiceServer(server, behavior)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 	return dial(t, listener.Addr().String(), opts...)
@@ -57,30 +72,31 @@ func dial(t *testing.T, address string, opts ...akin.Option) *akin.Client {
 	return client
 }
 
-func TestACallCarriesKeyAndDeadline(t *testing.T) {
+// Every call sends the API key and has the default deadline.
+func TestACallSendsKeyAndDeadline(t *testing.T) {
 	var key []string
-	var left time.Duration
-	client := dialFake(t, fake{get: func(ctx context.Context) error {
-		arrived, _ := metadata.FromIncomingContext(ctx)
-		key = arrived.Get("authorization")
-		deadline, _ := ctx.Deadline()
-		left = time.Until(deadline)
+	var remaining time.Duration
+	client := dialRecommender(t, recommenderServer{get: func(ctx context.Context) error {
+		headers, _ := metadata.FromIncomingContext(ctx)
+		key = headers.Get("authorization")
+		remaining = timeToDeadline(t, ctx)
 		return nil
 	}}, akin.WithAPIKey("secret"))
 	if _, err := client.Recommender.GetItem(t.Context(), &akinv1.GetItemRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Join(key, ",") != "Bearer secret" {
-		t.Errorf("the key came as %q", key)
+		t.Errorf("the key is %q", key)
 	}
-	if left <= 0 || left > akin.DefaultTimeout {
-		t.Errorf("the deadline is in %v", left)
+	if remaining <= 0 || remaining > akin.DefaultTimeout {
+		t.Errorf("the deadline is in %v", remaining)
 	}
 }
 
-func TestErrorsComeDecoded(t *testing.T) {
-	refused := invalid(t)
-	client := dialFake(t, fake{get: func(context.Context) error { return refused }})
+// A failed call returns an *akin.Error, which gRPC's package status understands too.
+func TestACallReturnsADecodedError(t *testing.T) {
+	rejection := invalidRequest(t)
+	client := dialRecommender(t, recommenderServer{get: func(context.Context) error { return rejection }})
 	_, err := client.Recommender.GetItem(t.Context(), &akinv1.GetItemRequest{})
 	var decoded *akin.Error
 	if !errors.As(err, &decoded) || decoded.Reason != "INVALID_REQUEST" {
@@ -91,25 +107,66 @@ func TestErrorsComeDecoded(t *testing.T) {
 	}
 }
 
-func TestUnavailableIsTriedAgain(t *testing.T) {
-	calls := 0
-	client := dialFake(t, fake{get: func(context.Context) error {
-		calls++
-		if calls == 1 {
+// A call that fails with UNAVAILABLE is sent again, unchanged.
+func TestUnavailableIsRetried(t *testing.T) {
+	var masks []string
+	client := dialRecommender(t, recommenderServer{update: func(request *akinv1.UpdateItemRequest) error {
+		masks = append(masks, strings.Join(request.GetUpdateMask().GetPaths(), ","))
+		if len(masks) == 1 {
 			return status.Error(codes.Unavailable, "starting")
 		}
 		return nil
 	}})
-	if _, err := client.Recommender.GetItem(t.Context(), &akinv1.GetItemRequest{}); err != nil {
+	request := &akinv1.UpdateItemRequest{
+		Item:       &akinv1.Item{ItemId: "a"},
+		UpdateMask: &fieldmaskpb.FieldMask{Paths: []string{"attributes.in stock", "expire_time"}},
+	}
+	if _, err := client.Recommender.UpdateItem(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	if calls != 2 {
-		t.Errorf("%d calls came", calls)
+	if strings.Join(masks, ";") != "attributes.in stock,expire_time;attributes.in stock,expire_time" {
+		t.Errorf("the masks are %q", masks)
 	}
 }
 
-func TestTheDefaultDeadlineCanBeSet(t *testing.T) {
-	client := dialFake(t, fake{get: func(ctx context.Context) error {
+// The client retries every unary method and no stream.
+func TestEveryUnaryMethodIsRetried(t *testing.T) {
+	text, err := os.ReadFile("service_config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		MethodConfig []struct {
+			Name []struct{ Service, Method string }
+		}
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	retried := map[string]bool{}
+	for _, name := range config.MethodConfig[0].Name {
+		retried[name.Service+"/"+name.Method] = true
+	}
+	unary := 0
+	for _, service := range []grpc.ServiceDesc{
+		akinv1.RecommenderService_ServiceDesc, akinv1.CatalogService_ServiceDesc,
+		akinv1.AnalysisService_ServiceDesc,
+	} {
+		unary += len(service.Methods)
+		for _, method := range service.Methods {
+			if name := service.ServiceName + "/" + method.MethodName; !retried[name] {
+				t.Errorf("%s is not retried", name)
+			}
+		}
+	}
+	if len(retried) != unary {
+		t.Errorf("%d methods are retried, of %d unary methods", len(retried), unary)
+	}
+}
+
+// WithTimeout changes the default deadline.
+func TestTheDefaultDeadlineCanBeChanged(t *testing.T) {
+	client := dialRecommender(t, recommenderServer{get: func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}}, akin.WithTimeout(50*time.Millisecond))
@@ -119,11 +176,12 @@ func TestTheDefaultDeadlineCanBeSet(t *testing.T) {
 	}
 }
 
-func TestAKeyGoesInTheClearOnlyOnThisMachine(t *testing.T) {
-	refused := []string{"akin.example:50051", "dns:///akin.example", "localhost.example:1", "10.0.0.1:1"}
-	for _, address := range refused {
+// Without TLS, the client accepts an API key only for a loopback address.
+func TestAKeyRequiresTLSOrLoopback(t *testing.T) {
+	remote := []string{"akin.example:50051", "dns:///akin.example", "localhost.example:1", "10.0.0.1:1"}
+	for _, address := range remote {
 		if _, err := akin.Dial(address, akin.WithAPIKey("secret")); err == nil {
-			t.Errorf("%s is sent the key", address)
+			t.Errorf("%s is accepted", address)
 		}
 		dial(t, address, akin.WithAPIKey("secret"), akin.WithTLS(nil))
 		dial(t, address, akin.WithAPIKey(""))
@@ -133,7 +191,8 @@ func TestAKeyGoesInTheClearOnlyOnThisMachine(t *testing.T) {
 	}
 }
 
-func TestBadTLSFilesAreRefused(t *testing.T) {
+// Dial rejects TLS files that are missing, are not PEM, or lack their counterpart.
+func TestInvalidTLSFilesAreRejected(t *testing.T) {
 	for _, files := range [][3]string{
 		{"no-such-file", "", ""}, {"README.md", "", ""}, {"", "only-a-certificate", ""},
 	} {

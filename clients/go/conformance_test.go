@@ -1,31 +1,34 @@
 package akin_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/code"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	akin "akin.dev/go"
 	"akin.dev/go/akinv1"
 )
 
-// The cases, and what the fields mean, are told in the README beside them.
-const casesPath = "../conformance/cases.json"
+const (
+	// The README beside the cases describes their fields.
+	casesPath = "../conformance/cases.json"
+
+	eventualTimeout = 30 * time.Second
+	eventualPause   = 50 * time.Millisecond
+)
 
 type conformanceCase struct {
 	Name  string
@@ -36,6 +39,8 @@ type step struct {
 	Method       string
 	Request      any
 	Requests     []any
+	UpdateMask   []string
+	Eventually   bool
 	TimeoutMs    int
 	Response     any
 	Responses    []any
@@ -51,28 +56,18 @@ type expectedError struct {
 	RetryDelay bool
 }
 
+// The server behaves as the cases say.
 func TestConformance(t *testing.T) {
 	address := os.Getenv("AKIN_ADDRESS")
 	if address == "" {
-		t.Skip("AKIN_ADDRESS names no server to run the cases against")
-	}
-	text, err := os.ReadFile(casesPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file struct{ Cases []conformanceCase }
-	if err := json.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
-	if len(file.Cases) == 0 {
-		t.Fatal("there are no cases")
+		t.Skip("AKIN_ADDRESS is not set")
 	}
 	client := dial(t, address)
-	for _, each := range file.Cases {
-		t.Run(each.Name, func(t *testing.T) {
+	for _, testCase := range readCases(t) {
+		t.Run(testCase.Name, func(t *testing.T) {
 			saved := map[string]any{}
-			for number, step := range each.Steps {
-				if err := step.run(t.Context(), client, saved); err != nil {
+			for number, step := range testCase.Steps {
+				if err := step.runUntilDone(t.Context(), client, saved); err != nil {
 					t.Fatalf("step %d, %s: %v", number+1, step.Method, err)
 				}
 			}
@@ -80,23 +75,54 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func readCases(t *testing.T) []conformanceCase {
+	t.Helper()
+	text, err := os.ReadFile(casesPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var file struct{ Cases []conformanceCase }
+	if err := decoder.Decode(&file); err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Cases) == 0 {
+		t.Fatal("there are no cases")
+	}
+	return file.Cases
+}
+
+// With TLS, a call with an API key succeeds, and a call without one is UNAUTHENTICATED.
 func TestConformanceOfTLSAndKey(t *testing.T) {
 	address := os.Getenv("AKIN_TLS_ADDRESS")
 	if address == "" {
-		t.Skip("AKIN_TLS_ADDRESS names no server that wants TLS and a key")
+		t.Skip("AKIN_TLS_ADDRESS is not set")
 	}
 	files := akin.WithTLSFiles(
 		os.Getenv("AKIN_TLS_CA"), os.Getenv("AKIN_TLS_CERT"), os.Getenv("AKIN_TLS_KEY"),
 	)
-	known := dial(t, address, files, akin.WithAPIKey(os.Getenv("AKIN_API_KEY")))
-	if _, err := known.Catalogs.GetCatalog(t.Context(), &akinv1.GetCatalogRequest{}); err != nil {
+	authenticated := dial(t, address, files, akin.WithAPIKey(os.Getenv("AKIN_API_KEY")))
+	if _, err := authenticated.Catalogs.GetCatalog(t.Context(), &akinv1.GetCatalogRequest{}); err != nil {
 		t.Errorf("with a key: %v", err)
 	}
-	unknown := dial(t, address, files)
-	_, err := unknown.Catalogs.GetCatalog(t.Context(), &akinv1.GetCatalogRequest{})
+	anonymous := dial(t, address, files)
+	_, err := anonymous.Catalogs.GetCatalog(t.Context(), &akinv1.GetCatalogRequest{})
 	if failed, ok := akin.ErrorOf(err); !ok || failed.Code != codes.Unauthenticated {
 		t.Errorf("without a key: %v", err)
 	}
+}
+
+// runUntilDone runs a step. If the step has `eventually`, it repeats the step until it succeeds or
+// eventualTimeout has passed.
+func (s step) runUntilDone(ctx context.Context, client *akin.Client, saved map[string]any) error {
+	start := time.Now()
+	err := s.run(ctx, client, saved)
+	for err != nil && s.Eventually && time.Since(start) < eventualTimeout {
+		time.Sleep(eventualPause)
+		err = s.run(ctx, client, saved)
+	}
+	return err
 }
 
 func (s step) run(ctx context.Context, client *akin.Client, saved map[string]any) error {
@@ -106,38 +132,69 @@ func (s step) run(ctx context.Context, client *akin.Client, saved map[string]any
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	requests := s.Requests
-	if s.Request != nil {
-		requests = []any{s.Request}
+	method, err := findMethod(s.Method)
+	if err != nil {
+		return err
 	}
-	responses, err := call(ctx, client, s.Method, expand(requests, saved).([]any))
+	messages, err := s.messages(method, saved)
+	if err != nil {
+		return err
+	}
+	responses, err := call(ctx, client, method, messages)
 	if s.Error != nil {
 		return s.Error.match(err)
 	}
 	if err != nil {
 		return err
 	}
-	if s.Responses != nil {
-		if err := match(expand(s.Responses, saved), any(responses), "responses"); err != nil {
-			return err
+	if err := s.matchResponses(responses, saved); err != nil {
+		return err
+	}
+	for name, path := range s.Save {
+		saved[name] = valueAt(responses[0], path)
+	}
+	return nil
+}
+
+// messages returns the request messages of a step.
+func (s step) messages(
+	method protoreflect.MethodDescriptor, saved map[string]any,
+) ([]proto.Message, error) {
+	requests := s.Requests
+	if s.Request != nil {
+		requests = []any{s.Request}
+	}
+	messages := make([]proto.Message, len(requests))
+	for index, request := range requests {
+		text, err := json.Marshal(expand(request, saved))
+		if err != nil {
+			return nil, err
+		}
+		messages[index] = newMessage(method.Input())
+		if err := protojson.Unmarshal(text, messages[index]); err != nil {
+			return nil, err
+		}
+		if s.UpdateMask != nil {
+			field := method.Input().Fields().ByName("update_mask")
+			mask := &fieldmaskpb.FieldMask{Paths: s.UpdateMask}
+			messages[index].ProtoReflect().Set(field, protoreflect.ValueOf(mask.ProtoReflect()))
 		}
 	}
-	if s.Response != nil {
-		if err := match(expand(s.Response, saved), responses[0], "response"); err != nil {
-			return err
-		}
+	return messages, nil
+}
+
+func (s step) matchResponses(responses []any, saved map[string]any) error {
+	if s.Responses != nil {
+		return match(expand(s.Responses, saved), any(responses), "responses")
 	}
 	if s.LastResponse != nil {
 		if len(responses) == 0 {
 			return errors.New("there is no response")
 		}
-		last := responses[len(responses)-1]
-		if err := match(expand(s.LastResponse, saved), last, "last response"); err != nil {
-			return err
-		}
+		return match(expand(s.LastResponse, saved), responses[len(responses)-1], "last response")
 	}
-	for name, path := range s.Save {
-		saved[name] = at(responses[0], path)
+	if s.Response != nil {
+		return match(expand(s.Response, saved), responses[0], "response")
 	}
 	return nil
 }
@@ -159,102 +216,12 @@ func (e *expectedError) match(err error) error {
 			fields = append(fields, violation.Field)
 		}
 		slices.Sort(fields)
-		if wanted := slices.Sorted(slices.Values(e.Fields)); !slices.Equal(fields, wanted) {
-			return fmt.Errorf("got the fields %q, want %q", fields, wanted)
+		if expected := slices.Sorted(slices.Values(e.Fields)); !slices.Equal(fields, expected) {
+			return fmt.Errorf("got the fields %q, want %q", fields, expected)
 		}
 	}
 	if e.RetryDelay && failed.RetryAfter <= 0 {
 		return errors.New("there is no RetryInfo")
 	}
 	return nil
-}
-
-// call makes a call of any method through the client's own connection, from and to JSON.
-func call(ctx context.Context, client *akin.Client, name string, requests []any) ([]any, error) {
-	service, method, _ := strings.Cut(name, ".")
-	found, err := protoregistry.GlobalFiles.FindDescriptorByName(
-		protoreflect.FullName("akin.v1." + service),
-	)
-	if err != nil {
-		return nil, err
-	}
-	described := found.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(method))
-	if described == nil {
-		return nil, fmt.Errorf("there is no %s", name)
-	}
-	messages := make([]proto.Message, len(requests))
-	for index, request := range requests {
-		text, err := json.Marshal(request)
-		if err != nil {
-			return nil, err
-		}
-		messages[index] = newMessage(described.Input())
-		if err := protojson.Unmarshal(text, messages[index]); err != nil {
-			return nil, err
-		}
-	}
-	path := fmt.Sprintf("/akin.v1.%s/%s", service, method)
-	if described.IsStreamingClient() || described.IsStreamingServer() {
-		return callStream(ctx, client, path, described, messages)
-	}
-	reply := newMessage(described.Output())
-	if err := client.Conn().Invoke(ctx, path, messages[0], reply); err != nil {
-		return nil, err
-	}
-	decoded, err := toJSON(reply)
-	return []any{decoded}, err
-}
-
-func callStream(
-	ctx context.Context, client *akin.Client, path string,
-	described protoreflect.MethodDescriptor, messages []proto.Message,
-) ([]any, error) {
-	kind := &grpc.StreamDesc{
-		ClientStreams: described.IsStreamingClient(), ServerStreams: described.IsStreamingServer(),
-	}
-	stream, err := client.Conn().NewStream(ctx, kind, path)
-	if err != nil {
-		return nil, err
-	}
-	for _, message := range messages {
-		// io.EOF means that the stream has ended; receiving tells why.
-		if err := stream.SendMsg(message); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-	}
-	if err := stream.CloseSend(); err != nil {
-		return nil, err
-	}
-	responses := []any{}
-	for {
-		reply := newMessage(described.Output())
-		if err := stream.RecvMsg(reply); errors.Is(err, io.EOF) {
-			return responses, nil
-		} else if err != nil {
-			return nil, err
-		}
-		decoded, err := toJSON(reply)
-		if err != nil {
-			return nil, err
-		}
-		responses = append(responses, decoded)
-	}
-}
-
-func newMessage(described protoreflect.MessageDescriptor) proto.Message {
-	found, err := protoregistry.GlobalTypes.FindMessageByName(described.FullName())
-	if err != nil {
-		panic(err) // the package of the stubs registers every message
-	}
-	return found.New().Interface()
-}
-
-func toJSON(message proto.Message) (any, error) {
-	text, err := protojson.Marshal(message)
-	if err != nil {
-		return nil, err
-	}
-	var decoded any
-	err = json.Unmarshal(text, &decoded)
-	return decoded, err
 }

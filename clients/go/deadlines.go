@@ -9,8 +9,10 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-// limit gives a call that has no deadline the one of its method, or else the given one; 0 is none.
-func limit(
+// withDefaultDeadline returns a context with a deadline. If the given context has none, the deadline
+// is AnalysisTimeout for analyses of a whole catalog, and the given timeout for other methods. A
+// timeout of 0 sets none.
+func withDefaultDeadline(
 	ctx context.Context, method string, timeout time.Duration,
 ) (context.Context, context.CancelFunc) {
 	switch method {
@@ -19,13 +21,14 @@ func limit(
 		akinv1.AnalysisService_ClusterItems_FullMethodName:
 		timeout = AnalysisTimeout
 	}
-	if _, has := ctx.Deadline(); has || timeout <= 0 {
+	if _, ok := ctx.Deadline(); ok || timeout <= 0 {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(ctx, timeout)
 }
 
-// limitStream gives a stream of answers its deadline; one of requests, an import, has none.
+// limitStream sets the deadline of a response stream. Imports have request streams and no default
+// deadline.
 func limitStream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption,
@@ -33,7 +36,7 @@ func limitStream(
 	if desc.ClientStreams {
 		return open(ctx, desc, conn, method, opts...)
 	}
-	ctx, cancel := limit(ctx, method, 0)
+	ctx, cancel := withDefaultDeadline(ctx, method, 0)
 	stream, err := open(ctx, desc, conn, method, opts...)
 	if err != nil {
 		cancel()
@@ -42,7 +45,7 @@ func limitStream(
 	return limitedStream{stream, cancel}, nil
 }
 
-// limitedStream lets go of its deadline once it has ended.
+// limitedStream releases its deadline when it ends.
 type limitedStream struct {
 	grpc.ClientStream
 	cancel context.CancelFunc

@@ -12,33 +12,34 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Error is what a failed call tells. errors.As finds it in every error of a Client's calls, and
-// gRPC's status.Code works on it as well.
+// Error is the error of a failed call. Get it with errors.As. The functions of gRPC's package status
+// work on it too.
 type Error struct {
 	// Code is the gRPC status code.
 	Code codes.Code
 
-	// Message says what went wrong, in a sentence.
+	// Message explains the error for people. Its wording can change.
 	Message string
 
-	// Reason is the stable name of the error, such as ITEM_NOT_FOUND; empty if Akin never answered.
+	// Reason is the ErrorInfo reason, such as ITEM_NOT_FOUND. It is empty if no Akin server
+	// responded.
 	Reason string
 
-	// Violations are all the fields at fault, for codes.InvalidArgument.
+	// Violations lists every invalid field of the request, for codes.InvalidArgument.
 	Violations []Violation
 
-	// RetryAfter is set where trying again later can help.
+	// RetryAfter is the time to wait before retrying. It is 0 if retrying cannot help.
 	RetryAfter time.Duration
 
 	status *status.Status
 }
 
-// Violation is one field of the request at fault, and what is wrong with it.
+// Violation is an invalid field of a request.
 type Violation struct {
-	// Field is the field's path, such as item.text.
+	// Field is the path of the field, such as item.text.
 	Field string
 
-	// Description says what is wrong, in words.
+	// Description explains what is wrong with the field, for people.
 	Description string
 }
 
@@ -47,7 +48,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("akin: %s: %s", e.Code, e.Message)
 }
 
-// GRPCStatus is the status as it came, for package status of gRPC.
+// GRPCStatus returns the status of the call, for gRPC's package status.
 func (e *Error) GRPCStatus() *status.Status {
 	if e.status == nil {
 		return status.New(e.Code, e.Message)
@@ -55,7 +56,8 @@ func (e *Error) GRPCStatus() *status.Status {
 	return e.status
 }
 
-// ErrorOf is the *Error in an error, or made of the gRPC status in it; false if it has neither.
+// ErrorOf returns the *Error that an error wraps. If the error wraps a gRPC status instead, ErrorOf
+// decodes it. Otherwise it returns false.
 func ErrorOf(err error) (*Error, bool) {
 	var decoded *Error
 	if errors.As(err, &decoded) {
@@ -68,7 +70,8 @@ func ErrorOf(err error) (*Error, bool) {
 	return fromStatus(raw.GRPCStatus()), true
 }
 
-// decode lets pass what is no status: nil, and the io.EOF that ends a stream.
+// decode returns the *Error of a failed call. It returns other values unchanged: nil, and the io.EOF
+// that ends a stream.
 func decode(err error) error {
 	if decoded, ok := ErrorOf(err); ok {
 		return decoded
@@ -77,27 +80,28 @@ func decode(err error) error {
 }
 
 func fromStatus(from *status.Status) *Error {
-	made := &Error{Code: from.Code(), Message: from.Message(), status: from}
+	decoded := &Error{Code: from.Code(), Message: from.Message(), status: from}
 	for _, detail := range from.Details() {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
-			// A proxy on the way may answer with reasons of its own.
+			// A proxy can respond with reasons of its own.
 			if detail.GetDomain() == "akin" {
-				made.Reason = detail.GetReason()
+				decoded.Reason = detail.GetReason()
 			}
 		case *errdetails.BadRequest:
-			for _, each := range detail.GetFieldViolations() {
-				made.Violations = append(
-					made.Violations, Violation{each.GetField(), each.GetDescription()},
+			for _, violation := range detail.GetFieldViolations() {
+				decoded.Violations = append(
+					decoded.Violations, Violation{violation.GetField(), violation.GetDescription()},
 				)
 			}
 		case *errdetails.RetryInfo:
-			made.RetryAfter = detail.GetRetryDelay().AsDuration()
+			decoded.RetryAfter = detail.GetRetryDelay().AsDuration()
 		}
 	}
-	return made
+	return decoded
 }
 
+// decodeStream decodes the errors of a stream.
 func decodeStream(
 	ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string,
 	open grpc.Streamer, opts ...grpc.CallOption,

@@ -18,14 +18,14 @@ import (
 
 func statusError(t *testing.T, code codes.Code, details ...protoadapt.MessageV1) error {
 	t.Helper()
-	made, err := status.New(code, "told in a sentence").WithDetails(details...)
+	withDetails, err := status.New(code, "the explanation").WithDetails(details...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return made.Err()
+	return withDetails.Err()
 }
 
-func invalid(t *testing.T) error {
+func invalidRequest(t *testing.T) error {
 	return statusError(t, codes.InvalidArgument,
 		&errdetails.ErrorInfo{Domain: "akin", Reason: "INVALID_REQUEST"},
 		&errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{
@@ -36,44 +36,48 @@ func invalid(t *testing.T) error {
 	)
 }
 
+// ErrorOf decodes all details of a status and keeps the status itself.
 func TestAnErrorHasAllDetails(t *testing.T) {
-	err := invalid(t)
-	got, ok := akin.ErrorOf(fmt.Errorf("while testing: %w", err))
+	err := invalidRequest(t)
+	decoded, ok := akin.ErrorOf(fmt.Errorf("while testing: %w", err))
 	if !ok {
 		t.Fatal("a status is not decoded")
 	}
 	violations := []akin.Violation{{"limit", "at most 1000"}, {"diversity", "at most 1"}}
-	if got.Code != codes.InvalidArgument || got.Message != "told in a sentence" ||
-		got.Reason != "INVALID_REQUEST" || got.RetryAfter != 1500*time.Millisecond ||
-		!reflect.DeepEqual(got.Violations, violations) {
-		t.Errorf("got %+v", got)
+	if decoded.Code != codes.InvalidArgument || decoded.Message != "the explanation" ||
+		decoded.Reason != "INVALID_REQUEST" || decoded.RetryAfter != 1500*time.Millisecond ||
+		!reflect.DeepEqual(decoded.Violations, violations) {
+		t.Errorf("got %+v", decoded)
 	}
-	if status.Code(got) != codes.InvalidArgument || len(status.Convert(got).Details()) != 3 {
-		t.Errorf("the status is lost: %v", status.Convert(got))
+	if status.Code(decoded) != codes.InvalidArgument || len(status.Convert(decoded).Details()) != 3 {
+		t.Errorf("the status is lost: %v", status.Convert(decoded))
 	}
-	again, ok := akin.ErrorOf(fmt.Errorf("while testing: %w", got))
-	if !ok || again != got {
-		t.Error("what is decoded is decoded again")
+	again, ok := akin.ErrorOf(fmt.Errorf("while testing: %w", decoded))
+	if !ok || again != decoded {
+		t.Error("a decoded error is decoded again")
 	}
 }
 
-func TestAReasonOfAnotherDomainIsNotAkins(t *testing.T) {
+// A reason with another domain, such as a proxy's, is not reported as a reason of Akin.
+func TestAReasonOfAnotherDomainIsIgnored(t *testing.T) {
 	err := statusError(t, codes.Unavailable, &errdetails.ErrorInfo{Domain: "proxy", Reason: "BUSY"})
-	got, ok := akin.ErrorOf(err)
-	if !ok || got.Reason != "" || got.RetryAfter != 0 || got.Violations != nil {
-		t.Errorf("got %+v", got)
+	decoded, ok := akin.ErrorOf(err)
+	if !ok || decoded.Reason != "" || decoded.RetryAfter != 0 || decoded.Violations != nil {
+		t.Errorf("got %+v", decoded)
 	}
 }
 
+// Errors without a status are not decoded.
 func TestOtherErrorsAreNotDecoded(t *testing.T) {
 	for _, err := range []error{nil, errors.New("no status")} {
-		if got, ok := akin.ErrorOf(err); ok {
-			t.Errorf("%v became %+v", err, got)
+		if decoded, ok := akin.ErrorOf(err); ok {
+			t.Errorf("%v became %+v", err, decoded)
 		}
 	}
 }
 
-func TestAnErrorMadeByHandHasAStatus(t *testing.T) {
+// An *akin.Error that a caller creates has a gRPC status.
+func TestAnErrorOfACallerHasAStatus(t *testing.T) {
 	if code := status.Code(&akin.Error{Code: codes.NotFound}); code != codes.NotFound {
 		t.Errorf("got %v", code)
 	}

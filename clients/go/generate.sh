@@ -1,7 +1,7 @@
 #!/bin/sh
-# Generates the stubs of protos/ into akinv1/, and copies the configuration for clients along.
+# Generates akinv1/ from the protos and copies the service config.
 #
-# Run from clients/go. PYTHON is an interpreter that has grpc_tools, which brings the compiler.
+# Run it in clients/go. PYTHON is a Python interpreter with grpcio-tools, which contains protoc.
 set -eu
 
 PYTHON=${PYTHON:-../../.venv/bin/python}
@@ -14,7 +14,7 @@ trap 'rm -rf "$GOBIN"' EXIT
 go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 
-# The go_package of the protos names no module, so that any can hold them; each file is told here.
+# The go_package option of the protos names no module. These options set the module of each file.
 set --
 for path in "$PROTOS"/akin/v1/*.proto; do
 	file=akin/v1/$(basename "$path")

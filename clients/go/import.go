@@ -14,61 +14,130 @@ import (
 )
 
 const (
-	importItems = 256
+	// Messages of this many items are small enough to show progress and large enough for the server
+	// to store many items at once.
+	maxBatchLength = 256
 
-	// Well below the 16 MiB at which a server refuses a message.
-	importBytes = 4 << 20
+	// Servers reject messages of more than 16 MiB.
+	maxBatchBytes = 4 << 20
 
-	// Enough to keep a server at work while replies travel.
-	importWindow = 4
+	// This many messages without a response keep the server busy while responses travel.
+	maxPendingMessages = 4
 )
 
-// Import stores many items, and yields one result for each, in order, while items are still being
-// read. An item that is refused fails alone: its result has a code other than 0. An error ends the
-// import; the items whose results came before it are stored.
+// Import stores many items and yields one result for each, in order. It reads the items while earlier
+// results arrive. An invalid item does not affect the others: its result has a code other than 0.
+// An error ends the import. Items whose results came before it are stored.
 //
-// Each adjust sees every message before it is sent, and may set its catalog, require_indexed or
-// validate_only. There is no deadline but the context's. Nothing happens until the results are
-// ranged over; ending the loop early ends the import.
+// Each function of adjust can change every request message before it is sent, for example its
+// catalog, require_indexed or validate_only. The only deadline is that of the context. The import
+// starts when the results are ranged over, and leaving the loop early cancels it.
 func (c *Client) Import(
 	ctx context.Context, items iter.Seq[*akinv1.Item], adjust ...func(*akinv1.ImportItemsRequest),
 ) iter.Seq2[*akinv1.ItemResult, error] {
-	return func(yield func(*akinv1.ItemResult, error) bool) {
+	request := func(batch []*akinv1.Item) *akinv1.ImportItemsRequest {
+		return adjusted(&akinv1.ImportItemsRequest{Items: batch}, adjust)
+	}
+	open, results := c.Recommender.ImportItems, (*akinv1.ImportItemsResponse).GetResults
+	return runImport(ctx, open, requests(items, request), results)
+}
+
+// ImportUsers stores many users. It works like Import.
+func (c *Client) ImportUsers(
+	ctx context.Context, users iter.Seq[*akinv1.User], adjust ...func(*akinv1.ImportUsersRequest),
+) iter.Seq2[*akinv1.UserResult, error] {
+	request := func(batch []*akinv1.User) *akinv1.ImportUsersRequest {
+		return adjusted(&akinv1.ImportUsersRequest{Users: batch}, adjust)
+	}
+	open, results := c.Recommender.ImportUsers, (*akinv1.ImportUsersResponse).GetResults
+	return runImport(ctx, open, requests(users, request), results)
+}
+
+func adjusted[Request any](request *Request, adjust []func(*Request)) *Request {
+	for _, change := range adjust {
+		change(request)
+	}
+	return request
+}
+
+// requests yields a request for each batch of up to maxBatchLength resources and maxBatchBytes bytes.
+// A larger resource is a batch of its own.
+func requests[Resource proto.Message, Request any](
+	resources iter.Seq[Resource], request func([]Resource) Request,
+) iter.Seq[Request] {
+	return func(yield func(Request) bool) {
+		batch, size := []Resource(nil), 0
+		flush := func() bool {
+			message := request(batch)
+			batch, size = nil, 0
+			return yield(message)
+		}
+		for resource := range resources {
+			length := proto.Size(resource)
+			if len(batch) > 0 && size+length > maxBatchBytes && !flush() {
+				return
+			}
+			batch, size = append(batch, resource), size+length
+			if len(batch) == maxBatchLength && !flush() {
+				return
+			}
+		}
+		if len(batch) > 0 {
+			flush()
+		}
+	}
+}
+
+// openStream opens the stream of an import.
+type openStream[Request, Response any] func(
+	context.Context, ...grpc.CallOption,
+) (grpc.BidiStreamingClient[Request, Response], error)
+
+// runImport sends the requests and yields the results of all responses.
+func runImport[Request, Response, Result any](
+	ctx context.Context, open openStream[Request, Response], requests iter.Seq[*Request],
+	results func(*Response) []*Result,
+) iter.Seq2[*Result, error] {
+	return func(yield func(*Result, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		stream, err := c.Recommender.ImportItems(ctx)
+		stream, err := open(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		// Holds a reply to every message under way, and the error that ends the stream.
-		replies := make(chan importReply, importWindow+1)
-		run := importRun{stream: stream, replies: replies, yield: yield}
+		run := importRun[Request, Response, Result]{
+			stream: stream, results: results, yield: yield,
+			// Holds a reply to every pending message, and the error that ends the stream.
+			replies: make(chan importReply[Response], maxPendingMessages+1),
+		}
 		go run.receive()
-		if run.sendAll(importMessages(items, adjust)) {
+		if run.sendAll(requests) {
 			run.finish()
 		}
 	}
 }
 
-// importRun is one import under way. Items are read and results yielded in the caller's goroutine,
-// as iterators expect; only replies are received in another, since a server that cannot get rid of
-// its replies stops reading, and a send would then wait forever.
-type importRun struct {
-	stream  grpc.BidiStreamingClient[akinv1.ImportItemsRequest, akinv1.ImportItemsResponse]
-	replies chan importReply
-	yield   func(*akinv1.ItemResult, error) bool
-	waiting int
+// importRun is a running import. The goroutine of the caller reads the resources and yields the
+// results, as iterators require. Another one receives the replies: a server that cannot deliver its
+// replies stops reading, and a send would then block forever.
+type importRun[Request, Response, Result any] struct {
+	stream  grpc.BidiStreamingClient[Request, Response]
+	results func(*Response) []*Result
+	yield   func(*Result, error) bool
+	replies chan importReply[Response]
+	pending int
 }
 
-type importReply struct {
-	response *akinv1.ImportItemsResponse
+type importReply[Response any] struct {
+	response *Response
 	err      error
 }
 
-// receive ends with the stream. It never waits for a reader, which may be gone: a full channel means
-// that the server answers more than it was asked, and what came until then is all that counts.
-func (r *importRun) receive() {
+// receive passes on replies until the stream ends. It never blocks, since the reader can be gone. A
+// full channel means that the server sent more responses than it received messages; the rest is
+// ignored.
+func (r *importRun[Request, Response, Result]) receive() {
 	defer close(r.replies)
 	for {
 		response, err := r.stream.Recv()
@@ -76,7 +145,7 @@ func (r *importRun) receive() {
 			return
 		}
 		select {
-		case r.replies <- importReply{response, err}:
+		case r.replies <- importReply[Response]{response, err}:
 		default:
 			return
 		}
@@ -86,26 +155,26 @@ func (r *importRun) receive() {
 	}
 }
 
-// sendAll says whether the import goes on.
-func (r *importRun) sendAll(messages iter.Seq[*akinv1.ImportItemsRequest]) bool {
-	for message := range messages {
-		if r.waiting == importWindow && !r.pass(<-r.replies) {
+// sendAll sends the requests and reports whether the import continues.
+func (r *importRun[Request, Response, Result]) sendAll(requests iter.Seq[*Request]) bool {
+	for request := range requests {
+		if r.pending == maxPendingMessages && !r.yieldReply(<-r.replies) {
 			return false
 		}
-		err := r.stream.Send(message)
+		err := r.stream.Send(request)
 		if errors.Is(err, io.EOF) {
-			// The stream has ended, and why comes as the last reply.
-			r.waiting++
+			// The stream has ended. The last reply has the reason.
+			r.pending++
 			return true
 		}
 		if err != nil {
 			r.yield(nil, err)
 			return false
 		}
-		r.waiting++
+		r.pending++
 		select {
 		case reply := <-r.replies:
-			if !r.pass(reply) {
+			if !r.yieldReply(reply) {
 				return false
 			}
 		default:
@@ -114,67 +183,38 @@ func (r *importRun) sendAll(messages iter.Seq[*akinv1.ImportItemsRequest]) bool 
 	return true
 }
 
-func (r *importRun) finish() {
+// finish closes the request side and yields the remaining replies.
+func (r *importRun[Request, Response, Result]) finish() {
 	if err := r.stream.CloseSend(); err != nil {
 		r.yield(nil, decode(err))
 		return
 	}
-	for r.waiting > 0 {
-		if !r.pass(<-r.replies) {
+	for r.pending > 0 {
+		if !r.yieldReply(<-r.replies) {
 			return
 		}
 	}
-	// The status of the call, which may be an error even after the last reply.
-	if last, more := <-r.replies; more {
-		r.pass(last)
+	// The call can end with an error even after the last response.
+	if last, ok := <-r.replies; ok {
+		r.yieldReply(last)
 	}
 }
 
-// pass yields a reply's results, and says whether the import goes on.
-func (r *importRun) pass(reply importReply) bool {
+// yieldReply yields the results of a reply and reports whether the import continues.
+func (r *importRun[Request, Response, Result]) yieldReply(reply importReply[Response]) bool {
 	if reply.err == nil && reply.response == nil {
-		// The zero value of a closed channel.
+		// A closed channel returns the zero value.
 		reply.err = &Error{Code: codes.Internal, Message: "the server ended the import early"}
 	}
 	if reply.err != nil {
 		r.yield(nil, reply.err)
 		return false
 	}
-	r.waiting--
-	for _, result := range reply.response.GetResults() {
+	r.pending--
+	for _, result := range r.results(reply.response) {
 		if !r.yield(result, nil) {
 			return false
 		}
 	}
 	return true
-}
-
-// importMessages are messages of up to importItems items and, but for a lone item, importBytes.
-func importMessages(
-	items iter.Seq[*akinv1.Item], adjust []func(*akinv1.ImportItemsRequest),
-) iter.Seq[*akinv1.ImportItemsRequest] {
-	return func(yield func(*akinv1.ImportItemsRequest) bool) {
-		chunk, size := []*akinv1.Item(nil), 0
-		flush := func() bool {
-			message := &akinv1.ImportItemsRequest{Items: chunk}
-			for _, each := range adjust {
-				each(message)
-			}
-			chunk, size = nil, 0
-			return yield(message)
-		}
-		for item := range items {
-			length := proto.Size(item)
-			if len(chunk) > 0 && size+length > importBytes && !flush() {
-				return
-			}
-			chunk, size = append(chunk, item), size+length
-			if len(chunk) == importItems && !flush() {
-				return
-			}
-		}
-		if len(chunk) > 0 {
-			flush()
-		}
-	}
 }

@@ -16,11 +16,14 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-type importStream = grpc.BidiStreamingServer[akinv1.ImportItemsRequest, akinv1.ImportItemsResponse]
+type itemStream = grpc.BidiStreamingServer[akinv1.ImportItemsRequest, akinv1.ImportItemsResponse]
 
-// echo answers every item with its id and a message; sizes are those of the messages that came.
-func echo(sizes *[]int, message string) func(importStream) error {
-	return func(stream importStream) error {
+type userStream = grpc.BidiStreamingServer[akinv1.ImportUsersRequest, akinv1.ImportUsersResponse]
+
+// echo returns a handler that responds to each item with its id and a message, and records the number
+// of items in each request.
+func echo(sizes *[]int, message string) func(itemStream) error {
+	return func(stream itemStream) error {
 		for {
 			request, err := stream.Recv()
 			if errors.Is(err, io.EOF) {
@@ -42,7 +45,7 @@ func echo(sizes *[]int, message string) func(importStream) error {
 	}
 }
 
-func numbered(count int, text string) iter.Seq[*akinv1.Item] {
+func numberedItems(count int, text string) iter.Seq[*akinv1.Item] {
 	return func(yield func(*akinv1.Item) bool) {
 		for number := range count {
 			if !yield(&akinv1.Item{ItemId: fmt.Sprint(number), Text: text}) {
@@ -52,12 +55,13 @@ func numbered(count int, text string) iter.Seq[*akinv1.Item] {
 	}
 }
 
-func TestAnImportAnswersInOrder(t *testing.T) {
+// An import of many large messages yields the results in order and does not block.
+func TestAnImportYieldsResultsInOrder(t *testing.T) {
 	var sizes []int
-	// Replies and requests larger than what the network holds back must not wait for each other.
-	client := dialFake(t, fake{importWith: echo(&sizes, strings.Repeat("m", 1000))})
+	// The requests and replies are larger than the buffers of the network.
+	client := dialRecommender(t, recommenderServer{importItems: echo(&sizes, strings.Repeat("m", 1000))})
 	next := 0
-	for result, err := range client.Import(t.Context(), numbered(3000, strings.Repeat("t", 5000))) {
+	for result, err := range client.Import(t.Context(), numberedItems(3000, strings.Repeat("t", 5000))) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,10 +75,49 @@ func TestAnImportAnswersInOrder(t *testing.T) {
 	}
 }
 
+// Users are imported like items, with the settings of the caller in every message.
+func TestUsersAreImportedLikeItems(t *testing.T) {
+	var sizes []int
+	client := dialRecommender(t, recommenderServer{importUsers: func(stream userStream) error {
+		for {
+			request, err := stream.Recv()
+			if err != nil {
+				return nil
+			}
+			sizes = append(sizes, len(request.GetUsers()))
+			response := &akinv1.ImportUsersResponse{}
+			for _, user := range request.GetUsers() {
+				id := request.GetCatalog() + "/" + user.GetUserId()
+				response.Results = append(response.Results, &akinv1.UserResult{UserId: id})
+			}
+			stream.Send(response)
+		}
+	}})
+	users := func(yield func(*akinv1.User) bool) {
+		for number := 0; number < 600 && yield(&akinv1.User{UserId: fmt.Sprint(number)}); number++ {
+		}
+	}
+	adjust := func(request *akinv1.ImportUsersRequest) { request.Catalog = "books" }
+	next := 0
+	for result, err := range client.ImportUsers(t.Context(), users, adjust) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.GetUserId() != fmt.Sprintf("books/%d", next) {
+			t.Fatalf("got %s, want %d", result.GetUserId(), next)
+		}
+		next++
+	}
+	if next != 600 || fmt.Sprint(sizes) != "[256 256 88]" {
+		t.Errorf("%d results of messages %v", next, sizes)
+	}
+}
+
+// Large items are sent in messages of at most 4 MiB.
 func TestLargeItemsMakeSmallerMessages(t *testing.T) {
 	var sizes []int
-	client := dialFake(t, fake{importWith: echo(&sizes, "")})
-	for _, err := range client.Import(t.Context(), numbered(5, strings.Repeat("t", 1<<20))) {
+	client := dialRecommender(t, recommenderServer{importItems: echo(&sizes, "")})
+	for _, err := range client.Import(t.Context(), numberedItems(5, strings.Repeat("t", 1<<20))) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,17 +127,19 @@ func TestLargeItemsMakeSmallerMessages(t *testing.T) {
 	}
 }
 
-func TestAnImportOfNothingHasNoResults(t *testing.T) {
+// An import without items yields no results and no error.
+func TestAnEmptyImportHasNoResults(t *testing.T) {
 	var sizes []int
-	client := dialFake(t, fake{importWith: echo(&sizes, "")})
-	for result, err := range client.Import(t.Context(), numbered(0, "")) {
+	client := dialRecommender(t, recommenderServer{importItems: echo(&sizes, "")})
+	for result, err := range client.Import(t.Context(), numberedItems(0, "")) {
 		t.Errorf("got %v, %v", result, err)
 	}
 }
 
-func TestAnImportCanBeAdjustedAndLeft(t *testing.T) {
+// Leaving the loop over the results cancels the import.
+func TestLeavingAnImportCancelsIt(t *testing.T) {
 	catalog, ended := "", make(chan error, 1)
-	client := dialFake(t, fake{importWith: func(stream importStream) error {
+	client := dialRecommender(t, recommenderServer{importItems: func(stream itemStream) error {
 		request, _ := stream.Recv()
 		catalog = request.GetCatalog()
 		stream.Send(&akinv1.ImportItemsResponse{Results: make([]*akinv1.ItemResult, 2)})
@@ -103,38 +148,39 @@ func TestAnImportCanBeAdjustedAndLeft(t *testing.T) {
 		return stream.Context().Err()
 	}})
 	adjust := func(request *akinv1.ImportItemsRequest) { request.Catalog = "books" }
-	for range client.Import(t.Context(), numbered(2, "x"), adjust) {
+	for range client.Import(t.Context(), numberedItems(2, "x"), adjust) {
 		break
 	}
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the stream ended with %v", err)
 	}
 	if catalog != "books" {
-		t.Errorf("the catalog was %q", catalog)
+		t.Errorf("the catalog is %q", catalog)
 	}
 }
 
+// An import yields the error of its stream once and ends. A stream that ends too early is an error.
 func TestAnImportEndsWithItsError(t *testing.T) {
 	for name, end := range map[string]struct {
 		err  error
 		code codes.Code
 	}{
-		"refused": {status.Error(codes.NotFound, "no such catalog"), codes.NotFound},
-		"early":   {nil, codes.Internal},
+		"rejected": {status.Error(codes.NotFound, "no such catalog"), codes.NotFound},
+		"early":    {nil, codes.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
-			client := dialFake(t, fake{importWith: func(stream importStream) error {
+			client := dialRecommender(t, recommenderServer{importItems: func(stream itemStream) error {
 				stream.Recv()
 				return end.err
 			}})
 			var last error
-			seen := 0
-			for _, err := range client.Import(t.Context(), numbered(5000, "x")) {
+			results := 0
+			for _, err := range client.Import(t.Context(), numberedItems(5000, "x")) {
 				last = err
-				seen++
+				results++
 			}
-			if seen != 1 || status.Code(last) != end.code {
-				t.Errorf("%d results, the last with %v", seen, last)
+			if results != 1 || status.Code(last) != end.code {
+				t.Errorf("%d results, the last with %v", results, last)
 			}
 		})
 	}

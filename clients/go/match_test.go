@@ -8,37 +8,37 @@ import (
 	"testing"
 )
 
-// expand puts repeated strings and saved values where a case asks for them.
+// expand replaces the placeholders of a case by repeated strings and saved values.
 func expand(value any, saved map[string]any) any {
 	switch value := value.(type) {
 	case string:
-		if name, found := strings.CutPrefix(value, "${"); found && strings.HasSuffix(name, "}") {
+		if name, ok := strings.CutPrefix(value, "${"); ok && strings.HasSuffix(name, "}") {
 			return saved[strings.TrimSuffix(name, "}")]
 		}
 	case []any:
-		made := make([]any, len(value))
-		for index, each := range value {
-			made[index] = expand(each, saved)
+		list := make([]any, len(value))
+		for index, entry := range value {
+			list[index] = expand(entry, saved)
 		}
-		return made
+		return list
 	case map[string]any:
-		if unit, found := value["$repeat"].(string); found {
+		if unit, ok := value["$repeat"].(string); ok {
 			return strings.Repeat(unit, int(value["$times"].(float64)))
 		}
-		made := make(map[string]any, len(value))
-		for key, each := range value {
-			made[key] = expand(each, saved)
+		object := make(map[string]any, len(value))
+		for key, field := range value {
+			object[key] = expand(field, saved)
 		}
-		return made
+		return object
 	}
 	return value
 }
 
-// match says where what is there differs from what a case expects, if anywhere.
+// match returns an error that names the first difference from the expected value.
 func match(expected, actual any, where string) error {
 	switch expected := expected.(type) {
 	case map[string]any:
-		if set, found := expected["$set"].(bool); found {
+		if set, ok := expected["$set"].(bool); ok {
 			if set == isDefault(actual) {
 				return fmt.Errorf("%s: set is %v, want %v", where, !set, set)
 			}
@@ -54,8 +54,8 @@ func match(expected, actual any, where string) error {
 		if len(list) != len(expected) {
 			return fmt.Errorf("%s: got %d entries, want %d", where, len(list), len(expected))
 		}
-		for index, each := range expected {
-			if err := match(each, list[index], fmt.Sprintf("%s[%d]", where, index)); err != nil {
+		for index, entry := range expected {
+			if err := match(entry, list[index], fmt.Sprintf("%s[%d]", where, index)); err != nil {
 				return err
 			}
 		}
@@ -73,18 +73,19 @@ func match(expected, actual any, where string) error {
 }
 
 func matchFields(expected, actual map[string]any, where string) error {
-	for key, each := range expected {
-		got, found := actual[key]
-		if each == nil && !found {
+	for key, field := range expected {
+		value, ok := actual[key]
+		if field == nil && !ok {
 			return fmt.Errorf("%s.%s: is missing", where, key)
 		}
-		if err := match(each, got, where+"."+key); err != nil {
+		if err := match(field, value, where+"."+key); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// isDefault reports whether a value is absent or the default of its type.
 func isDefault(value any) bool {
 	switch value := value.(type) {
 	case nil:
@@ -100,7 +101,8 @@ func isDefault(value any) bool {
 	}
 }
 
-func at(value any, path string) any {
+// valueAt returns the value at a path such as item.sequence.
+func valueAt(value any, path string) any {
 	for _, key := range strings.Split(path, ".") {
 		object, _ := value.(map[string]any)
 		value = object[key]
@@ -108,10 +110,11 @@ func at(value any, path string) any {
 	return value
 }
 
-func TestMatchingSeesDifferences(t *testing.T) {
-	set := func(wanted bool) any { return map[string]any{"$set": wanted} }
+// A match fails exactly if a value differs from the expected one.
+func TestMatchReportsDifferences(t *testing.T) {
+	set := func(present bool) any { return map[string]any{"$set": present} }
 	object := func(key string, value any) any { return map[string]any{key: value} }
-	for name, each := range map[string]struct {
+	for name, test := range map[string]struct {
 		expected, actual any
 		same             bool
 	}{
@@ -130,7 +133,7 @@ func TestMatchingSeesDifferences(t *testing.T) {
 		"set after all":   {set(false), []any{1.0}, false},
 		"enumeration":     {"ITEM_STATE_INDEXED", "ITEM_STATE_PENDING", false},
 	} {
-		if err := match(each.expected, each.actual, name); (err == nil) != each.same {
+		if err := match(test.expected, test.actual, name); (err == nil) != test.same {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

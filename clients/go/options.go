@@ -24,8 +24,8 @@ type settings struct {
 	dialOptions []grpc.DialOption
 }
 
-// WithAPIKey sends a key with every call; an empty one is not sent. Dial refuses a key without
-// WithTLS or WithTLSFiles, except to an address of this machine.
+// WithAPIKey sends an API key with every call. An empty key is not sent. Without TLS, Dial fails
+// unless the address is a loopback address.
 func WithAPIKey(key string) Option {
 	return func(s *settings) error {
 		s.key = key
@@ -33,7 +33,8 @@ func WithAPIKey(key string) Option {
 	}
 }
 
-// WithTLS encrypts the connection; nil means the system's authorities and no client certificate.
+// WithTLS enables TLS. A nil config trusts the certificate authorities of the system and sends no
+// client certificate.
 func WithTLS(config *tls.Config) Option {
 	return func(s *settings) error {
 		if config == nil {
@@ -44,23 +45,24 @@ func WithTLS(config *tls.Config) Option {
 	}
 }
 
-// WithTLSFiles is WithTLS from PEM files: the authorities to trust, or empty for the system's, and
-// the client's own certificate and key, or empty for none.
+// WithTLSFiles enables TLS with PEM files. ca is a CA bundle for verifying the server; if it is
+// empty, the client trusts the certificate authorities of the system. cert and key are the client
+// certificate and its private key for mTLS; if they are empty, the client sends no certificate.
 func WithTLSFiles(ca, cert, key string) Option {
 	return func(s *settings) error {
 		config := &tls.Config{}
 		if ca != "" {
 			pem, err := os.ReadFile(ca)
 			if err != nil {
-				return fmt.Errorf("akin: authorities: %w", err)
+				return fmt.Errorf("akin: CA bundle: %w", err)
 			}
 			config.RootCAs = x509.NewCertPool()
 			if !config.RootCAs.AppendCertsFromPEM(pem) {
-				return fmt.Errorf("akin: authorities: %s has no certificate in PEM", ca)
+				return fmt.Errorf("akin: CA bundle: %s contains no PEM certificate", ca)
 			}
 		}
 		if (cert == "") != (key == "") {
-			return errors.New("akin: a client certificate and its key go together")
+			return errors.New("akin: a client certificate requires its private key, and vice versa")
 		}
 		if cert != "" {
 			pair, err := tls.LoadX509KeyPair(cert, key)
@@ -74,8 +76,8 @@ func WithTLSFiles(ca, cert, key string) Option {
 	}
 }
 
-// WithTimeout sets the deadline of unary calls whose context has none, in place of DefaultTimeout;
-// with 0 they have none. AnalysisTimeout stays what it is, and imports have only their context's.
+// WithTimeout sets the deadline of unary calls whose context has none. The default is
+// DefaultTimeout, and 0 means no deadline. It does not change AnalysisTimeout or imports.
 func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) error {
 		s.timeout = timeout
@@ -83,7 +85,7 @@ func WithTimeout(timeout time.Duration) Option {
 	}
 }
 
-// WithDialOptions passes options on to gRPC; they win over what this package sets.
+// WithDialOptions passes options to gRPC. They override those that this package sets.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(s *settings) error {
 		s.dialOptions = append(s.dialOptions, opts...)
@@ -106,14 +108,14 @@ func (k apiKey) RequireTransportSecurity() bool {
 	return k.secure
 }
 
-// isLoopback says whether what goes to the address surely stays on this machine; an address in a
-// form that it does not know does not.
+// isLoopback reports whether traffic to an address stays on this machine. It returns false for an
+// address in a form that it does not know.
 func isLoopback(address string) bool {
 	if strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "unix-abstract:") {
 		return true
 	}
 	for _, scheme := range []string{"dns:///", "dns:", "passthrough:///"} {
-		if rest, found := strings.CutPrefix(address, scheme); found {
+		if rest, ok := strings.CutPrefix(address, scheme); ok {
 			address = rest
 			break
 		}

@@ -24,7 +24,7 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-// selfSigned writes a certificate for localhost, which is its own authority, and its key.
+// selfSigned writes a self-signed certificate for localhost and its private key.
 func selfSigned(t *testing.T) (certificate, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -39,11 +39,11 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writePEM(t, "CERTIFICATE", public), writePEM(t, "PRIVATE KEY", secret)
+	return writePEM(t, "CERTIFICATE", public), writePEM(t, "PRIVATE KEY", encoded)
 }
 
 func writePEM(t *testing.T, kind string, content []byte) string {
@@ -72,19 +72,20 @@ func serveTLS(t *testing.T, certificate, key string) (address string) {
 		Certificates: []tls.Certificate{pair},
 		ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: trusted,
 	})))
-	answer := fake{get: func(context.Context) error { return nil }}
-	akinv1.RegisterRecommenderServiceServer(server, answer)
+	behavior := recommenderServer{get: func(context.Context) error { return nil }}
+	akinv1.RegisterRecommenderServiceServer(server, behavior)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 	_, port, _ := net.SplitHostPort(listener.Addr().String())
 	return "localhost:" + port
 }
 
+// With mTLS, a call succeeds only if both sides trust the certificate of the other.
 func TestTLSWithAClientCertificate(t *testing.T) {
 	certificate, key := selfSigned(t)
 	address := serveTLS(t, certificate, key)
 	short := akin.WithTimeout(300 * time.Millisecond)
-	for name, each := range map[string]struct {
+	for name, test := range map[string]struct {
 		files akin.Option
 		code  codes.Code
 	}{
@@ -92,11 +93,11 @@ func TestTLSWithAClientCertificate(t *testing.T) {
 		"no certificate": {akin.WithTLSFiles(certificate, "", ""), codes.Unavailable},
 		"no authority":   {akin.WithTLSFiles("", certificate, key), codes.Unavailable},
 	} {
-		client := dial(t, address, short, each.files, akin.WithAPIKey("secret"))
+		client := dial(t, address, short, test.files, akin.WithAPIKey("secret"))
 		_, err := client.Recommender.GetItem(t.Context(), &akinv1.GetItemRequest{})
-		// The deadline may pass between two attempts.
+		// The deadline can pass between two attempts.
 		code := status.Code(err)
-		if code != each.code && (each.code == codes.OK || code != codes.DeadlineExceeded) {
+		if code != test.code && (test.code == codes.OK || code != codes.DeadlineExceeded) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

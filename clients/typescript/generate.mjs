@@ -1,5 +1,5 @@
-// Makes src/generated from the protos. PYTHON names a Python that has grpcio-tools and
-// googleapis-common-protos; there is no other use for protoc here.
+// Generates src/generated from the protos. PYTHON is a Python interpreter with grpcio-tools, which
+// contains protoc, and googleapis-common-protos.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,14 +8,14 @@ const OPTIONS = [
   "env=node",
   "esModuleInterop=true",
   "importSuffix=.js",
-  // The client is generic over these; stubs of grpc-js would take whole messages only.
+  // The client is generic over these definitions. Stubs of grpc-js accept whole messages only.
   "outputServices=generic-definitions",
-  // As in protobuf's JSON: exact, and JSON.stringify works on every message.
+  // As in protobuf's JSON form: strings are exact, and JSON.stringify accepts every message.
   "forceLong=string",
   "useOptionals=messages",
   "useExactTypes=false",
   "removeEnumPrefix=true",
-  // Each file would export the same helpers, so that no index could export all files.
+  // Otherwise each file exports the same helpers, and index.ts cannot export all files.
   "exportCommonSymbols=false",
   "annotateFilesWithVersion=false",
 ];
@@ -48,9 +48,9 @@ execFileSync(
   { stdio: "inherit" },
 );
 
-// A module rather than JSON, which Node 20 imports with a warning only.
+// A module, because Node.js 20 warns about imports of JSON.
 const config = readFileSync(`${protos}/akin/v1/service_config.json`, "utf8").trim();
 writeFileSync(
   `${out}/service_config.ts`,
-  `// Made from protos/akin/v1/service_config.json. DO NOT EDIT.\n\nexport const serviceConfig = ${config};\n`,
+  `// Generated from protos/akin/v1/service_config.json. DO NOT EDIT.\n\nexport const serviceConfig = ${config};\n`,
 );

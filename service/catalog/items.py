@@ -256,7 +256,7 @@ class CatalogItems:
 
 
 def _change(stored: Item, update: ItemUpdate) -> Item:
-    """Return the changed item; attributes that are merged must keep the limits together."""
+    """Return the changed item; attributes that are merge_hits must keep the limits together."""
     item = update.apply_to(stored)
     errors.require(attributes_violations(item.attributes, "item.attributes"))
     return item

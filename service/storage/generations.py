@@ -75,8 +75,8 @@ class GenerationStore:
             if space != model.space:
                 raise errors.SpaceMismatch(
                     f"the catalog {DEFAULT_CATALOG} was embedded as {space.fingerprint}, but the "
-                    f"settings now say {model.space.fingerprint}: set the former again, and then "
-                    "change the model with `akin reembed`"
+                    f"settings now say {model.space.fingerprint}: restore the previous settings, "
+                    "and then change the model with `akin reembed`"
                 )
             if catalog.serving.model != model:
                 transaction.connection.execute(
@@ -164,7 +164,7 @@ class GenerationStore:
         await self._database.write(operation)
 
     async def start_indexing(self, generation: Generation) -> None:
-        """Note that a next generation has all vectors and waits for its index."""
+        """Note that the next generation has all its vectors and that its index is being built."""
         await self._database.write(
             lambda transaction: set_state(transaction, generation, GenerationState.INDEXING)
         )

@@ -23,7 +23,7 @@ ITEM_TABLES = """items LEFT JOIN pending
     ON pending.item_key = items.item_key AND pending.generation_id = :generation_id"""
 IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
 
-# Ids in one statement; SQLite allows 999 variables at least.
+# Ids in one statement, below the 999 variables that every build of SQLite allows.
 IDS_PER_STATEMENT = 500
 
 

@@ -75,21 +75,20 @@ class ItemStore(ItemChanges):
         vectors: ItemVectors | None = None,
         expected_sequence: int | None = None,
     ) -> StoredItem:
-        """Change a stored item; no other write comes between its read and its write.
+        """Change the item with this id; no other write comes between its read and its write.
 
         Args:
             generation: the generation of the chunks.
-            item_id: the id of the item.
-            change: returns the changed item for the stored one. It runs in the writer's thread, and
+            item_id: the id.
+            change: returns the changed item for the stored one; runs in the writer's thread, and
                 what it raises is raised here.
-            vectors: the vectors of the changed text. None if the text stays: then the item keeps
-                its vectors and its state in every generation.
+            vectors: the vectors of the changed text; None if the text stays, so that the item keeps
+                its vectors and state in every generation.
             expected_sequence: the sequence number that the item must have; None for any.
 
         Raises:
-            ItemNotFound: the item does not exist.
+            ItemNotFound, CatalogNotFound: the item does not exist, or its catalog was deleted.
             SequenceMismatch: the item has another sequence number.
-            CatalogNotFound: the catalog was deleted.
         """
 
         def operation(transaction: Transaction) -> StoredItem:

@@ -66,7 +66,7 @@ class ReembeddingStore:
     ) -> None:
         """Give items whose text did not change their vectors, and add to the generation's usage.
 
-        The change sequence of the items stays, since nobody follows the generation yet and the
+        The change sequence of the items stays, since nothing follows this generation yet, and the
         followers of the serving one would read every item again.
         """
 

@@ -19,7 +19,7 @@ class RemovalStore:
         self._database = database
 
     async def remove_rows(self) -> bool:
-        """Remove a round of rows; return False if nothing is left to remove.
+        """Remove a round of rows; return False if there are none.
 
         Raises:
             Overloaded, StoreFull, StoreUnavailable, StoreCorrupted: nothing was removed.

@@ -15,8 +15,6 @@ from service.domain.generations import Generation
 from service.domain.vectors import Chunk
 from service.storage.database import Database
 
-Vector = NDArray[np.float32]
-
 
 class VectorStore:
     """Vectors by the hash of their text."""
@@ -26,7 +24,7 @@ class VectorStore:
 
     async def get_many(
         self, generation: Generation, hashes: Sequence[bytes]
-    ) -> dict[bytes, Vector]:
+    ) -> dict[bytes, NDArray[np.float32]]:
         """Return the vectors that the generation's space has for these text hashes.
 
         Returns:
@@ -36,8 +34,8 @@ class VectorStore:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def query(connection: sqlite3.Connection) -> dict[bytes, Vector]:
-            vectors: dict[bytes, Vector] = {}
+        def query(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+            vectors: dict[bytes, NDArray[np.float32]] = {}
             for text_hash in hashes:
                 row = connection.execute(
                     "SELECT vector FROM vectors WHERE space_id = ? AND text_hash = ?",

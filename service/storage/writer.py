@@ -122,7 +122,7 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
 
     def _next_jobs(self) -> list[_Job]:
-        """Wait for work; an empty list ends the thread."""
+        """Wait for operations and return them; an empty list ends the thread."""
         first = self._jobs.get()
         if first is None:
             return []

@@ -43,3 +43,19 @@ def test_of_too_long_lists_of_a_query_little_is_read() -> None:
         parse_recommend_similar(request)
     fields = [violation.field for violation in raised.value.violations]
     assert ["examples", "exclude_item_ids"] == fields
+
+
+def test_every_violation_of_a_query_is_reported() -> None:
+    """A query with several faults is refused with all of them, the catalog's name included."""
+    request = pb.RecommendSimilarRequest(
+        catalog="NO",
+        text=" ",
+        limit=-1,
+        exclude_item_ids=[""],
+        view=99,  # type: ignore[arg-type]  # no such view
+        min_sequence=-1,
+    )
+    with pytest.raises(errors.InvalidRequest) as raised:
+        parse_recommend_similar(request)
+    fields = {violation.field for violation in raised.value.violations}
+    assert {"catalog", "text", "limit", "exclude_item_ids[0]", "view", "min_sequence"} == fields

@@ -14,12 +14,12 @@ from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
 from service.domain.writes import ItemUpsert, UserUpsert
 
-REASON = UNAVAILABLE_MESSAGE
+CODE, REASON = "EMBEDDING_UNAVAILABLE", UNAVAILABLE_MESSAGE
 
 
-async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str]:
+async def state(catalog: Catalog, item_id: str) -> tuple[ItemState, str, str]:
     stored = await catalog.items.get(item_id)
-    return stored.state, stored.pending_reason
+    return stored.state, stored.pending_reason, stored.pending_message
 
 
 async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
@@ -27,9 +27,10 @@ async def test_an_outage_keeps_the_item_with_its_reason(tmp_path: Path) -> None:
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         upserted = await catalog.put("a", "tea")
-        assert (ItemState.PENDING, REASON) == (
+        assert (ItemState.PENDING, CODE, REASON) == (
             upserted.stored.state,
             upserted.stored.pending_reason,
+            upserted.stored.pending_message,
         )
         assert not upserted.embedded
         assert upserted.stored == await catalog.items.get("a")
@@ -73,7 +74,7 @@ async def test_the_old_version_goes_on_being_recommended(tmp_path: Path) -> None
         await catalog.text_embedder.documents(["loud trumpets"])
         embedder.fault = Fault.UNAVAILABLE
         await catalog.put("a", "trumpets")
-        assert (ItemState.PENDING, REASON) == await state(catalog, "a")
+        assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
         assert "a" == (await catalog.recommended(TextSource("green tea")))[0]
         assert "a" != (await catalog.recommended(TextSource("loud trumpets")))[0]
         assert "a" not in await catalog.recommended(ItemSource("a"))
@@ -94,7 +95,7 @@ async def test_attempts_are_spaced_ever_wider(tmp_path: Path) -> None:
             assert 0 == await catalog.pending.run_round()
             clock.advance(microseconds=1)
             assert 1 == await catalog.pending.run_round()
-        assert (ItemState.PENDING, REASON) == await state(catalog, "a")
+        assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
     assert 2 + len(RETRY_SECONDS) + 1 == len(embedder.texts)
 
 
@@ -107,7 +108,7 @@ async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path
         await catalog.put("a", "coffee")
         embedder.fault = None
         assert 1 == await catalog.pending.run_round()
-        assert (ItemState.INDEXED, "") == await state(catalog, "a")
+        assert (ItemState.INDEXED, "", "") == await state(catalog, "a")
 
 
 async def test_an_item_indexed_meanwhile_is_not_tried(tmp_path: Path) -> None:
@@ -171,9 +172,9 @@ async def test_a_text_the_model_rejects_keeps_waiting_with_that_reason(tmp_path:
         await catalog.put("a", "zzz")
         embedder.fault = Fault.ZEROS
         assert 1 == await catalog.pending.run_round()
-        state_now, reason = await state(catalog, "a")
-        assert ItemState.PENDING is state_now
-        assert "no word" in reason
+        state_now, reason, message = await state(catalog, "a")
+        assert (ItemState.PENDING, "TEXT_REJECTED") == (state_now, reason)
+        assert "no word" in message
 
 
 @pytest.mark.parametrize("expected_sequence", [None, 0])

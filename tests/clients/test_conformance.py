@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ STUBS = {
 }
 TOLERANCE = 1e-3
 TIMEOUT_MS = 10_000
+EVENTUAL_ATTEMPTS = 600
+EVENTUAL_PAUSE_SECONDS = 0.05
 
 Json = Any
 DEFAULTS: tuple[Json, ...] = (None, 0, "0", "", False, [], {})
@@ -86,9 +89,12 @@ def call_step(client: akin.Client, step: Json, saved: Mapping[str, str]) -> list
     call = getattr(getattr(client, STUBS[service]), name)
     request_class = GetMessageClass(method.input_type)
     templates = step["requests"] if "requests" in step else [step["request"]]
-    requests = [
+    requests: list[Any] = [
         json_format.ParseDict(fill(template, saved), request_class()) for template in templates
     ]
+    for request in requests:
+        if "updateMask" in step:
+            request.update_mask.paths.extend(step["updateMask"])
     timeout = step.get("timeoutMs", TIMEOUT_MS) / 1000
     try:
         response = call(iter(requests) if "requests" in step else requests[0], timeout=timeout)
@@ -130,12 +136,23 @@ def run(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
         saved[name] = value
 
 
+def run_until_done(client: akin.Client, step: Json, saved: dict[str, str]) -> None:
+    """Run a step; repeat one with `eventually` until its result is as expected."""
+    pause = threading.Event()
+    for _ in range(EVENTUAL_ATTEMPTS if step.get("eventually") else 0):
+        try:
+            return run(client, step, saved)
+        except AssertionError:
+            pause.wait(EVENTUAL_PAUSE_SECONDS)
+    return run(client, step, saved)
+
+
 @pytest.mark.parametrize("case", json.loads(CASES.read_text())["cases"], ids=lambda c: c["name"])
 def test_conformance_case(client: akin.Client, case: Json) -> None:
     """Every step of a case has the result that the case defines."""
     saved: dict[str, str] = {}
     for step in case["steps"]:
-        run(client, step, saved)
+        run_until_done(client, step, saved)
 
 
 @pytest.mark.parametrize(

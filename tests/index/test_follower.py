@@ -175,7 +175,7 @@ async def churn(stores: Stores, catalog: Generation, clock: FakeClock, seed: int
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_rebuilt_index_equals_one_that_followed_live(tmp_path: Path, seed: int) -> None:
-    """Following concurrent writes live ends in the same content as rebuilding from the store."""
+    """Following concurrent writes live ends in the same content as rebuilding from the stores."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         async with following(stores, catalog, clock) as follower:

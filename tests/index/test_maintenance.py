@@ -42,7 +42,7 @@ def snapshots(folder: Path, stores: Stores, *, owner: bool) -> Snapshots:
 async def working(
     folder: Path, *, leads: bool
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
-    """Yield a running process's store and follower: the process that builds, or another one."""
+    """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
         follower = Follower(stores.items, catalog, empty_item_index())
         own = snapshots(folder, stores, owner=leads)

@@ -26,18 +26,18 @@ from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
 async def outcomes_together(
     stores: Stores, clock: HeldClock, writes: Iterable[Coroutine[Any, Any, Any]]
 ) -> list[Any]:
-    """The outcomes of writes that all wait while a commit is under way."""
+    """The outcomes of writes that are all queued while a commit runs."""
     clock.hold()
     first = await started(delete_expired(stores, 1))
     await clock.asked()
-    waiting = [await started(write) for write in writes]
+    queued = [await started(write) for write in writes]
     clock.release()
     await first
-    return await asyncio.gather(*waiting, return_exceptions=True)
+    return await asyncio.gather(*queued, return_exceptions=True)
 
 
-async def test_writers_that_wait_share_one_commit(tmp_path: Path) -> None:
-    """Whatever gathers while a commit is under way goes into the next one, all of it."""
+async def test_queued_writes_share_one_commit(tmp_path: Path) -> None:
+    """All writes that are queued while a commit runs go into the next one."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         commits: list[int] = []
@@ -50,7 +50,7 @@ async def test_writers_that_wait_share_one_commit(tmp_path: Path) -> None:
 
 
 async def test_a_commit_takes_a_bounded_number_of_writers(tmp_path: Path) -> None:
-    """Of more writers than a commit takes, the others go into the one after."""
+    """Writes beyond the limit of a commit go into the next one."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         commits: list[int] = []
@@ -60,7 +60,7 @@ async def test_a_commit_takes_a_bounded_number_of_writers(tmp_path: Path) -> Non
         assert [OPERATIONS_PER_COMMIT, OPERATIONS_PER_COMMIT + 1] == commits
 
 
-async def test_listeners_hear_of_a_commit_before_its_writers(tmp_path: Path) -> None:
+async def test_listeners_learn_of_a_commit_before_its_writers(tmp_path: Path) -> None:
     """When a write returns, the listeners know its sequence, and it is the last one."""
     async with opened(tmp_path, HeldClock()) as (stores, catalog):
         heard: list[int] = []
@@ -103,7 +103,7 @@ async def test_a_failed_write_does_not_disturb_its_neighbors(tmp_path: Path) -> 
         )
         assert isinstance(failed, errors.SequenceMismatch)
         assert 1 == len(commits)
-        expected = {each.item.item_id: each for each in (*before, *after)}
+        expected = {write.item.item_id: write for write in (*before, *after)}
         assert expected == await stores.items.get_many(catalog, ["before", "new", "after"])
 
 
@@ -123,7 +123,7 @@ async def test_a_write_whose_caller_left_disturbs_nobody(tmp_path: Path) -> None
         assert stored == (await stores.items.get_many(catalog, ["c"]))["c"]
 
 
-async def test_too_many_waiting_writes_are_refused(tmp_path: Path) -> None:
+async def test_writes_beyond_the_queue_are_refused(tmp_path: Path) -> None:
     """A write beyond the bounded queue is refused at once, and those within it are done."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
@@ -135,8 +135,8 @@ async def test_too_many_waiting_writes_are_refused(tmp_path: Path) -> None:
         assert None is await stores.users.get(catalog, "u")
 
 
-async def test_closing_finishes_the_writes_under_way(tmp_path: Path) -> None:
-    """A write that waits when the store is closed is on disk and answered."""
+async def test_closing_finishes_the_queued_writes(tmp_path: Path) -> None:
+    """A write that is queued when the database is closed is on disk and answered."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         clock.hold()
@@ -150,11 +150,11 @@ async def test_closing_finishes_the_writes_under_way(tmp_path: Path) -> None:
     assert [(20,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
 
-async def test_a_full_disk_stores_nothing_and_can_be_left_behind(tmp_path: Path) -> None:
-    """Writes that find no room are refused with StoreFull; once there is room they go on."""
+async def test_a_full_disk_stores_nothing_and_can_recover(tmp_path: Path) -> None:
+    """Writes that find no room are refused with StoreFull; later writes succeed."""
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
-        kept = await stores.items.upsert_many(catalog, [indexed("kept", "x")])
+        first = await stores.items.upsert_many(catalog, [indexed("first", "x")])
         ((pages,),) = stores.database._write_connection.execute("PRAGMA page_count").fetchall()
         stores.database._write_connection.execute(f"PRAGMA max_page_count = {pages}")
         long_text = "word " * 10_000
@@ -163,7 +163,7 @@ async def test_a_full_disk_stores_nothing_and_can_be_left_behind(tmp_path: Path)
         ]
         outcomes = await outcomes_together(stores, clock, writes)
         assert [errors.StoreFull] * 3 == [type(outcome) for outcome in outcomes]
-        assert kept == await all_items(stores, catalog)
+        assert first == await all_items(stores, catalog)
         stores.database._write_connection.execute(f"PRAGMA max_page_count = {pages + 1_000}")
         more = await stores.items.upsert_many(catalog, [indexed("later", long_text)])
-        assert [*kept, *more] == await all_items(stores, catalog)
+        assert [*first, *more] == await all_items(stores, catalog)

@@ -67,7 +67,7 @@ class Walk:
             self.delete,
             self.settle,
             self.user,
-            self.wait,
+            self.pass_time,
         ]
         before = stores.database.last_sequence
         await self.random.choice(steps)(stores, catalog)
@@ -89,13 +89,13 @@ class Walk:
     async def upsert_pending(self, stores: Stores, catalog: Generation) -> None:
         """Writes an item without a vector."""
         item_id = self.random.choice(IDS)
-        text = f"{self.random.choice(TEXTS)} of {item_id}"  # tells whose text is due
+        text = f"{self.random.choice(TEXTS)} of {item_id}"  # identifies the item of a due text
         (stored,) = await stores.items.upsert_many(catalog, [pending(item_id, text)])
         self.model.items[item_id] = stored
         self.model.serving.setdefault(item_id, None)
 
     async def update(self, stores: Stores, catalog: Generation) -> None:
-        """Changes the attributes of an item, which may not be there, and lets it live on."""
+        """Changes the attributes of an item, which may be missing, and removes its expiry."""
         item_id, size = self.random.choice(IDS), self.random.random()
 
         def change(item: Item) -> Item:
@@ -113,7 +113,7 @@ class Walk:
         self.model.items[item_id] = stored
 
     async def delete(self, stores: Stores, catalog: Generation) -> None:
-        """Deletes an item, which may not be there."""
+        """Deletes an item, which may be missing."""
         item_id = self.random.choice(IDS)
         deleted = await delete_item(stores, catalog, item_id)
         assert (item_id in self.model.items) == bool(deleted)
@@ -143,14 +143,14 @@ class Walk:
             user = User(user_id, (Preference(self.random.choice(TEXTS)),))
             self.model.users[user_id] = await upsert_user(stores, catalog, user)
 
-    async def wait(self, stores: Stores, catalog: Generation) -> None:
-        """Lets time go by, and sometimes buries what has expired."""
+    async def pass_time(self, stores: Stores, catalog: Generation) -> None:
+        """Lets time go by, and sometimes deletes expired items."""
         self.model.clock.advance(microseconds=self.random.randint(1, 6))
         if self.random.random() < 0.5:
             await delete_expired(stores, self.random.randint(1, 3))
 
     async def follow(self, stores: Stores, catalog: Generation) -> None:
-        """Takes in the changes, as the view does."""
+        """Takes in the changes, as a follower does."""
         while self.model.sequence < stores.database.last_sequence:
             changes, self.model.sequence = await stores.items.changes(
                 catalog, self.model.sequence, 5

@@ -43,11 +43,11 @@ async def test_another_space_is_refused(tmp_path: Path, other: Space) -> None:
     message = caught.value.message
     assert SPACE.fingerprint in message
     assert other.fingerprint in message
-    assert "set the former again, and then change the model with `akin reembed`" in message
+    assert "restore the previous settings, and then change the model with `akin reembed`" in message
 
 
 async def test_a_refused_space_leaves_no_trace(tmp_path: Path) -> None:
-    """After another space was refused the catalog is as before, and only its space is known."""
+    """After another space was refused the catalog is as before, and only its space is stored."""
     await filled(tmp_path)
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         with pytest.raises(errors.SpaceMismatch):
@@ -75,20 +75,20 @@ async def test_stores_learn_of_each_others_commits(tmp_path: Path) -> None:
         opened(tmp_path, FakeClock()) as (one, catalog),
         opened(tmp_path, FakeClock()) as (two, same),
     ):
-        told: list[int] = []
-        two.database.listen(told.append)
+        sequences: list[int] = []
+        two.database.listen(sequences.append)
         (stored,) = await one.items.upsert_many(catalog, [indexed("a", "tea")])
         assert two.database.last_sequence < stored.sequence
         assert stored.sequence == await two.database.refresh() == two.database.last_sequence
         assert stored.sequence == await two.database.refresh()
-        assert [stored.sequence] == told
+        assert [stored.sequence] == sequences
         (later,) = await two.items.upsert_many(same, [indexed("b", "coffee")])
         assert stored.sequence < later.sequence == await one.database.refresh()
-        assert ["a", "b"] == [each.item.item_id for each in await all_items(one, catalog)]
+        assert ["a", "b"] == [item.item.item_id for item in await all_items(one, catalog)]
 
 
-async def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
-    """A folder that does not exist is made."""
+async def test_a_folder_is_created_with_its_parents(tmp_path: Path) -> None:
+    """A folder that does not exist is created."""
     async with opened(tmp_path / "new" / "folder", FakeClock()):
         assert (tmp_path / "new" / "folder" / DATABASE).is_file()
 
@@ -101,7 +101,7 @@ async def test_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A database of a newer version is refused with what to do, and left as it is."""
+    """A database of a newer version is refused with what to do, and not changed."""
     await filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -122,14 +122,14 @@ async def test_migrations_run_once(tmp_path: Path) -> None:
     assert before == rows(tmp_path, query)
 
 
-async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """Where the database's file holds something else, opening says that it is damaged."""
     (tmp_path / DATABASE).write_bytes(b"these are not the pages you look for" * 1_000)
     with pytest.raises(errors.StoreCorrupted, match="damaged"):
         await Stores.open(tmp_path, FakeClock())
 
 
-async def test_damage_found_while_reading_is_told(tmp_path: Path) -> None:
+async def test_damage_is_reported_while_reading(tmp_path: Path) -> None:
     """A damaged page ends the reads that need it with StoreCorrupted, and only those."""
     await filled(tmp_path)
     ((page_bytes,),) = rows(tmp_path, "PRAGMA page_size")

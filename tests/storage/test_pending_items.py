@@ -29,12 +29,14 @@ async def settle(stores: Stores, catalog: Generation, item: UnembeddedItem) -> i
 
 
 async def served(stores: Stores, catalog: Generation, item_id: str) -> bytes | None:
-    (change,) = [each for each in await all_changes(stores, catalog) if each.item_id == item_id]
+    (change,) = [
+        change for change in await all_changes(stores, catalog) if change.item_id == item_id
+    ]
     return next(iter(change.vectors), None)
 
 
 async def test_a_pending_item_is_stored_with_its_reason(tmp_path: Path) -> None:
-    """An item without a vector is there, says why it waits, and is due at once."""
+    """An item without a vector is stored with the reason why it is pending, and is due at once."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         (stored,) = await stores.items.upsert_many(
             catalog, [pending("a", "tea", "closed for today")]
@@ -65,7 +67,7 @@ async def test_settling_gives_the_item_its_vector(tmp_path: Path) -> None:
 
 
 async def test_the_old_vector_serves_while_the_new_one_is_pending(tmp_path: Path) -> None:
-    """An item whose new text waits keeps its former vector until it is settled."""
+    """An item whose new text is pending keeps its previous vector until it is settled."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [indexed("a", "tea")])
         await stores.items.upsert_many(catalog, [pending("a", "coffee")])
@@ -104,7 +106,7 @@ async def test_settling_an_outdated_version_changes_nothing(tmp_path: Path) -> N
         assert due == await stores.pending.list_due(catalog, 10)
 
 
-async def test_postponing_keeps_the_item_and_notes_why(tmp_path: Path) -> None:
+async def test_postponing_keeps_the_item_and_stores_the_reason(tmp_path: Path) -> None:
     """A postponed item is due again after its delay, with the new reason and one more attempt."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
@@ -117,7 +119,7 @@ async def test_postponing_keeps_the_item_and_notes_why(tmp_path: Path) -> None:
         assert ItemState.PENDING is item.state
         assert ("BUDGET_SPENT", "still closed") == (item.pending_reason, item.pending_message)
         clock.advance(microseconds=1)
-        assert [1] == [each.attempts for each in await stores.pending.list_due(catalog, 10)]
+        assert [1] == [item.attempts for item in await stores.pending.list_due(catalog, 10)]
 
 
 async def test_postponing_an_outdated_version_changes_nothing(tmp_path: Path) -> None:
@@ -144,11 +146,11 @@ async def test_the_longest_due_come_first(tmp_path: Path) -> None:
         await stores.pending.postpone(catalog, first, UNAVAILABLE, "later", 1.0)
         clock.advance(seconds=1.0)
         due = await stores.pending.list_due(catalog, 10)
-        assert ["text b", "text c", "text a"] == [each.text for each in due]
+        assert ["text b", "text c", "text a"] == [item.text for item in due]
 
 
-async def test_a_deleted_or_buried_item_is_not_pending(tmp_path: Path) -> None:
-    """Once an item is deleted or buried nothing waits to be embedded for it."""
+async def test_a_deleted_or_expired_item_is_not_pending(tmp_path: Path) -> None:
+    """Once an item is deleted, nothing is pending for it."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         expiring = replace(pending("b", "tea"), item=Item("b", "tea", {}, clock.now_us + 1))
@@ -160,12 +162,12 @@ async def test_a_deleted_or_buried_item_is_not_pending(tmp_path: Path) -> None:
     assert [] == rows(tmp_path, "SELECT * FROM pending")
 
 
-async def test_a_vector_that_comes_too_late_is_kept_for_its_text(tmp_path: Path) -> None:
-    """What an outdated version was embedded to is known when the text comes again."""
+async def test_a_vector_that_comes_too_late_is_stored_for_its_text(tmp_path: Path) -> None:
+    """The vector of an outdated version is stored for a later item with its text."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [pending("a", "old")])
         (outdated,) = await stores.pending.list_due(catalog, 10)
         await stores.items.upsert_many(catalog, [indexed("a", "new")])
         await settle(stores, catalog, outdated)
-        found = await stores.vectors.get_many(catalog, [text_hash("old")])
-        np.testing.assert_array_equal(unit_vector("old"), found[text_hash("old")])
+        vectors = await stores.vectors.get_many(catalog, [text_hash("old")])
+        np.testing.assert_array_equal(unit_vector("old"), vectors[text_hash("old")])

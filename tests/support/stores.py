@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from service.domain.generations import Generation
+from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
 from service.domain.users import StoredUser, User
@@ -42,6 +42,22 @@ async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Stores, 
 async def default_generation(stores: Stores, space: Space) -> Generation:
     """The generation of the default catalog, opened for a space."""
     return (await stores.generations.open_default(Model(space))).serving.generation
+
+
+async def default_catalog(stores: Stores) -> CatalogRecord:
+    """The default catalog as it is stored."""
+    return (await stores.generations.list_catalogs())["default"]
+
+
+async def remove_dropped(stores: Stores) -> None:
+    """Removes all rows of dropped generations and deleted catalogs."""
+    while await stores.removal.remove_rows():
+        pass
+
+
+async def served_vectors(stores: Stores, generation: Generation) -> dict[str, Sequence[bytes]]:
+    """The vectors of each item in a generation."""
+    return {change.item_id: change.vectors for change in await all_changes(stores, generation)}
 
 
 def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemWrite:

@@ -237,7 +237,9 @@ def test_another_model_over_the_same_data_is_refused(
     code, lines = refused(tmp_path, **settings(provider, **change))
     assert 2 == code
     assert "someone/model" in lines[-1]
-    assert "set the former again, and then change the model with `akin reembed`" in lines[-1]
+    assert (
+        "restore the previous settings, and then change the model with `akin reembed`" in lines[-1]
+    )
     with RunningServer(tmp_path, **settings(provider)) as server:
         with akin.Client(server.address) as client:
             assert INDEXED == client.get_item("a").state

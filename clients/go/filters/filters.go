@@ -1,12 +1,12 @@
-// Package filters makes filters of plain Go values: which items count, by their attributes.
+// Package filters builds filters from plain Go values. A filter matches items by their attributes.
 //
-//	where := filters.All(
+//	filter := filters.All(
 //		filters.Equals("in_stock", true),
 //		filters.Between("price", filters.LT(100)),
 //		filters.Nested(filters.None(filters.OneOf("brand", "Acme", "Apex"))),
 //	)
 //
-// What each test is true of, and the limits, are told at akinv1.Filter and akinv1.Condition.
+// The documentation of akinv1.Filter and akinv1.Condition defines the tests and their limits.
 package filters
 
 import (
@@ -18,105 +18,105 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-// Value is what an attribute is compared with.
+// Value is a type that attributes can be compared with.
 type Value interface {
 	string | bool | int | int32 | int64 | float64
 }
 
-// Equals is true if the attribute is this value.
+// Equals is met if the attribute equals the value.
 func Equals[V Value](attribute string, value V) *akinv1.Condition {
 	return &akinv1.Condition{
 		Attribute: attribute, Test: &akinv1.Condition_Equals{Equals: jsonValue(value)},
 	}
 }
 
-// EqualsList is true if the attribute is the list of these values, in this order.
+// EqualsList is met if the attribute is the list of these values, in this order.
 func EqualsList[V Value](attribute string, values ...V) *akinv1.Condition {
 	return &akinv1.Condition{
 		Attribute: attribute,
-		Test:      &akinv1.Condition_Equals{Equals: structpb.NewListValue(list(values))},
+		Test:      &akinv1.Condition_Equals{Equals: structpb.NewListValue(listValue(values))},
 	}
 }
 
-// OneOf is true if the attribute is one of these values.
+// OneOf is met if the attribute equals one of the values.
 func OneOf[V Value](attribute string, values ...V) *akinv1.Condition {
 	return &akinv1.Condition{
-		Attribute: attribute, Test: &akinv1.Condition_OneOf{OneOf: list(values)},
+		Attribute: attribute, Test: &akinv1.Condition_OneOf{OneOf: listValue(values)},
 	}
 }
 
-// ContainsAny is true if the attribute is a list with at least one of these values, or is itself one
-// of them.
+// ContainsAny is met if the attribute is a list that contains at least one of the values, or if it
+// equals one of them.
 func ContainsAny[V Value](attribute string, values ...V) *akinv1.Condition {
 	return &akinv1.Condition{
-		Attribute: attribute, Test: &akinv1.Condition_ContainsAny{ContainsAny: list(values)},
+		Attribute: attribute, Test: &akinv1.Condition_ContainsAny{ContainsAny: listValue(values)},
 	}
 }
 
-// Exists is true if the item has the attribute, and not null for it; with present false, if it has
-// not.
+// Exists is met if the item has the attribute with a value other than null. If present is false, it
+// is met if the item lacks the attribute or has null for it.
 func Exists(attribute string, present bool) *akinv1.Condition {
 	return &akinv1.Condition{
 		Attribute: attribute, Test: &akinv1.Condition_Exists{Exists: present},
 	}
 }
 
-// Bound is one end of a range.
+// Bound is a bound of a range.
 type Bound func(*akinv1.Range)
 
-// Between is true if the attribute lies in a range of numbers, or of times given as Time.
+// Between is met if the attribute lies in a range of numbers, or of times (see Time).
 func Between(attribute string, bounds ...Bound) *akinv1.Condition {
-	limits := &akinv1.Range{}
+	rng := &akinv1.Range{}
 	for _, bound := range bounds {
-		bound(limits)
+		bound(rng)
 	}
-	return &akinv1.Condition{Attribute: attribute, Test: &akinv1.Condition_Range{Range: limits}}
+	return &akinv1.Condition{Attribute: attribute, Test: &akinv1.Condition_Range{Range: rng}}
 }
 
-// GT means greater than this, or later.
+// GT is an exclusive lower bound.
 func GT(value float64) Bound { return func(r *akinv1.Range) { r.Gt = proto.Float64(value) } }
 
-// GTE means at least this.
+// GTE is an inclusive lower bound.
 func GTE(value float64) Bound { return func(r *akinv1.Range) { r.Gte = proto.Float64(value) } }
 
-// LT means less than this, or earlier.
+// LT is an exclusive upper bound.
 func LT(value float64) Bound { return func(r *akinv1.Range) { r.Lt = proto.Float64(value) } }
 
-// LTE means at most this.
+// LTE is an inclusive upper bound.
 func LTE(value float64) Bound { return func(r *akinv1.Range) { r.Lte = proto.Float64(value) } }
 
-// Time is a moment as bounds have it: seconds since 1970-01-01 UTC.
-func Time(moment time.Time) float64 {
-	return float64(moment.Unix()) + float64(moment.Nanosecond())/1e9
+// Time converts a time to a bound: seconds since 1970-01-01 UTC.
+func Time(t time.Time) float64 {
+	return float64(t.Unix()) + float64(t.Nanosecond())/1e9
 }
 
-// All lets items pass for which every condition is true; with none at all, every item.
+// All matches items that meet every condition. Without conditions it matches every item.
 func All(conditions ...*akinv1.Condition) *akinv1.Filter {
 	return &akinv1.Filter{All: conditions}
 }
 
-// Any lets items pass for which at least one condition is true. It asks for a first one, because on
-// the wire none at all would let every item pass.
+// Any matches items that meet at least one condition. It requires a first condition, because an empty
+// list in the message would match every item.
 func Any(first *akinv1.Condition, more ...*akinv1.Condition) *akinv1.Filter {
 	return &akinv1.Filter{Any: append([]*akinv1.Condition{first}, more...)}
 }
 
-// None lets items pass for which no condition is true, as for those that lack the attributes.
+// None matches items that meet none of the conditions, such as items that lack the attributes.
 func None(conditions ...*akinv1.Condition) *akinv1.Filter {
 	return &akinv1.Filter{None: conditions}
 }
 
-// Nested is true if the item passes the filter; it puts one filter inside another.
+// Nested is met if the item matches the filter. It puts a filter inside another.
 func Nested(filter *akinv1.Filter) *akinv1.Condition {
 	return &akinv1.Condition{Test: &akinv1.Condition_Filter{Filter: filter}}
 }
 
-func list[V Value](values []V) *structpb.ListValue {
-	made := &structpb.ListValue{}
+func listValue[V Value](values []V) *structpb.ListValue {
+	list := &structpb.ListValue{}
 	for _, value := range values {
-		made.Values = append(made.Values, jsonValue(value))
+		list.Values = append(list.Values, jsonValue(value))
 	}
-	return made
+	return list
 }
 
 func jsonValue[V Value](value V) *structpb.Value {

@@ -11,8 +11,9 @@ import (
 	"akin.dev/go/filters"
 )
 
-func TestFiltersAreWhatTheySay(t *testing.T) {
-	made := filters.All(
+// Every function of the package builds the message that it names.
+func TestFunctionsBuildTheirMessages(t *testing.T) {
+	built := filters.All(
 		filters.Equals("in_stock", true),
 		filters.Equals("shelf", int64(7)),
 		filters.EqualsList("sizes", 1, 2),
@@ -37,7 +38,7 @@ func TestFiltersAreWhatTheySay(t *testing.T) {
 	]}`), expected); err != nil {
 		t.Fatal(err)
 	}
-	if !proto.Equal(made, expected) {
-		t.Errorf("got %v, want %v", made, expected)
+	if !proto.Equal(built, expected) {
+		t.Errorf("got %v, want %v", built, expected)
 	}
 }

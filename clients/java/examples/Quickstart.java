@@ -15,7 +15,7 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Stores three items and a user, and asks for recommendations.
+ * Stores three items and a user, and recommends items for a text and for the user.
  *
  * <p>{@code mvn -q test-compile exec:java -Dexec.args=HOST:PORT}
  */

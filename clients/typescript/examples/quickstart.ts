@@ -1,4 +1,4 @@
-// Stores three items and a user, and asks for recommendations.
+// Stores three items and a user, and recommends items for a text and for the user.
 //
 //     node dist/examples/quickstart.js [HOST:PORT]
 

@@ -4,46 +4,48 @@ import { credentials, type ChannelCredentials, type ChannelOptions } from "@grpc
 
 import { serviceConfig } from "./generated/service_config.js";
 
-/** How to speak TLS; all in PEM. */
+/** TLS settings, in PEM. */
 export interface Tls {
-  /** Whose servers to trust; absent for the authorities that Node trusts. */
+  /** The CA bundle for verifying the server. Default: the certificate authorities that Node.js trusts. */
   ca?: Buffer;
-  /** The client's own certificate, with its chain, where the server wants one. */
+  /** The certificate chain of the client, for mTLS. Default: the client sends no certificate. */
   cert?: Buffer;
-  /** The certificate's key. */
+  /** The private key of `cert`. */
   key?: Buffer;
 }
 
-/** How a client connects, and what it does with every call. */
+/** Options of a client. */
 export interface ClientOptions {
-  /** Sent with every call. Without TLS it is refused, but for an address of this machine. */
+  /** The API key to send with every call. It requires `tls`, unless the address is a loopback address. */
   apiKey?: string;
-  /** Whether and how to speak TLS; true means with the authorities that Node trusts. */
+  /** Enables TLS. `true` trusts the certificate authorities that Node.js trusts. Default: false. */
   tls?: Tls | boolean;
   /**
-   * The catalog of requests that name none, but for `createCatalog` and `deleteCatalog`; absent or
-   * empty means the server's default one.
+   * The catalog of requests that name none. `createCatalog` and `deleteCatalog` do not use it.
+   * Default: the catalog `default`.
    */
   catalog?: string;
   /**
-   * The deadline of a unary call, retries included; 10,000 by default, Infinity for none. That of
-   * `findDuplicates`, `findOutliers` and `clusterItems` is 600,000 always, if the call has none itself.
+   * The default deadline of a call in milliseconds, including retries. Infinity means no deadline.
+   * Default: 10,000. It does not apply to imports, which have no deadline, or to `findDuplicates`,
+   * `findOutliers` and `clusterItems`, whose default deadline is 600,000.
    */
   timeoutMs?: number;
-  /** Passed on to gRPC; they win over what the client sets. */
+  /** Options to pass to gRPC. They override those that the client sets. */
   channelOptions?: ChannelOptions;
 }
 
-const MESSAGE_BYTES = 64 * 1024 * 1024;
+/** Larger than the server's limit of 16 MiB, so that the server's error reaches the caller. */
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 const LOCAL_SCHEMES = ["unix:", "unix-abstract:"];
 
-/** The credentials of a channel. Throws if they would carry an API key in the open. */
+/** Returns the credentials of a channel. Throws if it would send an API key without TLS. */
 export function channelCredentials(address: string, options: ClientOptions): ChannelCredentials {
   const { apiKey, tls } = options;
   if (!tls) {
     if (apiKey && !isLoopback(address)) {
-      throw new Error("an apiKey needs tls, except to an address of this machine");
+      throw new Error("apiKey requires tls, unless the address is a loopback address");
     }
     return credentials.createInsecure();
   }
@@ -51,27 +53,27 @@ export function channelCredentials(address: string, options: ClientOptions): Cha
   return credentials.createSsl(ca ?? null, key ?? null, cert ?? null);
 }
 
-/** The options of a channel. */
+/** Returns the options of a channel. */
 export function channelOptions(options: ClientOptions): ChannelOptions {
-  const made: ChannelOptions = {
-    "grpc.max_receive_message_length": MESSAGE_BYTES,
-    "grpc.max_send_message_length": MESSAGE_BYTES,
-    // Five attempts outlast a server's restart within the default deadline. Streams are left out:
-    // gRPC would keep their messages for a repeat.
+  const defaults: ChannelOptions = {
+    "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
+    "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
+    // Five attempts outlast a restart of the server within the default deadline. Streams are not
+    // retried, because gRPC would buffer their messages.
     "grpc.service_config": JSON.stringify(serviceConfig),
-    // Otherwise a TXT record of the server's name could replace it.
+    // Otherwise a DNS TXT record of the server could replace the service config.
     "grpc.service_config_disable_resolution": 1,
   };
   if (options.apiKey && !options.tls) {
-    // What is meant for this machine must not leave it by a proxy that the environment names.
-    made["grpc.enable_http_proxy"] = 0;
+    // A proxy from the environment would send the key to another machine.
+    defaults["grpc.enable_http_proxy"] = 0;
   }
-  return { ...made, ...options.channelOptions };
+  return { ...defaults, ...options.channelOptions };
 }
 
 /**
- * Whether what goes to the address surely stays on this machine; an address in a form that it does
- * not know does not.
+ * Returns true if traffic to an address stays on this machine, and false for an address in a form that
+ * it does not know.
  */
 export function isLoopback(address: string): boolean {
   if (LOCAL_SCHEMES.some((scheme) => address.startsWith(scheme))) {

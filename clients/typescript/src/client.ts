@@ -4,30 +4,39 @@ import { channelCredentials, channelOptions, type ClientOptions } from "./channe
 import { toAkinError } from "./errors.js";
 import { AnalysisServiceDefinition } from "./generated/akin/v1/analysis_service.js";
 import { CatalogServiceDefinition } from "./generated/akin/v1/catalog_service.js";
-import type { ItemResult } from "./generated/akin/v1/item.js";
-import { RecommenderServiceDefinition, type ImportItemsResponse } from "./generated/akin/v1/recommender_service.js";
-import { batches, converse } from "./import.js";
+import { Item, type ItemResult } from "./generated/akin/v1/item.js";
+import {
+  RecommenderServiceDefinition,
+  type ImportItemsResponse,
+  type ImportUsersResponse,
+} from "./generated/akin/v1/recommender_service.js";
+import { User, type UserResult } from "./generated/akin/v1/user.js";
+import { exchange, split } from "./import.js";
 import { encode } from "./methods.js";
 import type {
   AnyIterable,
   CallOptions,
   Calls,
-  ImportInput,
-  ImportOptions,
+  ImportItemsInput,
+  ImportItemsOptions,
+  ImportUsersInput,
+  ImportUsersOptions,
   ItemInput,
   Method,
   Service,
+  UserInput,
 } from "./methods.js";
 
+/** The default deadline of a call. */
 const TIMEOUT_MS = 10_000;
 
-/** For what goes through a whole catalog. */
+/** The default deadline of a call that examines a whole catalog. */
 const ANALYSIS_TIMEOUT_MS = 600_000;
 
-const ANALYSES = new Set(["FindDuplicates", "FindOutliers", "ClusterItems"]);
+const WHOLE_CATALOG_METHODS = new Set(["FindDuplicates", "FindOutliers", "ClusterItems"]);
 
-/** They name a catalog always: the client's own must not be deleted because a request left it out. */
-const NAMING = new Set(["CreateCatalog", "DeleteCatalog"]);
+/** Their requests must name a catalog, so that no forgotten name deletes the catalog of the client. */
+const EXPLICIT_CATALOG_METHODS = new Set(["CreateCatalog", "DeleteCatalog"]);
 
 const SERVICES: readonly Service[] = [
   RecommenderServiceDefinition,
@@ -40,12 +49,12 @@ type AllCalls = Calls<RecommenderServiceDefinition> &
   Calls<AnalysisServiceDefinition>;
 
 /**
- * A connection to an Akin server; any number of calls may share it. It connects with the first call.
+ * A connection to an Akin server, which connects at the first call. Any number of calls can share it.
  *
- * Every method of the services that takes one request is a method here: it takes the request, whose
- * fields may be left out, and promises the response. `findDuplicates` gives its responses to go through
- * instead; it begins with the first, and leaving the loop early ends it. A call that fails rejects with
- * an AkinError.
+ * Every method of the API is a method of the client. It takes a request, which may omit fields, and
+ * returns a promise of the response. A call that fails rejects with an AkinError. `findDuplicates`
+ * returns an async iterator of responses instead: the call starts when the iteration starts, and
+ * leaving the loop cancels it. The imports also return async iterators.
  */
 export interface Client extends AllCalls {}
 
@@ -55,7 +64,7 @@ export class Client {
   readonly #catalog: string;
   readonly #timeoutMs: number;
 
-  /** Throws if the options would send an API key in the open. */
+  /** Throws if the client would send an API key without TLS. */
   constructor(address: string, options: ClientOptions = {}) {
     this.#grpc = new GrpcClient(address, channelCredentials(address, options), channelOptions(options));
     if (options.apiKey) {
@@ -80,40 +89,66 @@ export class Client {
     }
   }
 
-  /** Ends the connection once the calls under way are done. */
+  /** Closes the connection when all running calls have ended. */
   close(): void {
     this.#grpc.close();
   }
 
   /**
-   * Stores many items, and yields one result for each, in order, while items are still being read.
+   * Stores many items and yields one result for each, in order. It reads the items while earlier
+   * results arrive.
    *
-   * An item that is refused fails alone: its result has a code other than 0. An AkinError ends the
-   * import; the items whose results came before it are stored. Nothing happens until the results are
-   * iterated over; leaving the loop early ends the import.
+   * An invalid item does not affect the others: its result has a code other than 0. An AkinError ends
+   * the import. Items whose results came before it are stored. The import starts when the iteration
+   * starts, and leaving the loop cancels it.
    */
-  async *importItems(items: AnyIterable<ItemInput>, options: ImportOptions = {}): AsyncGenerator<ItemResult> {
+  async *importItems(items: AnyIterable<ItemInput>, options: ImportItemsOptions = {}): AsyncGenerator<ItemResult> {
     const { catalog, requireIndexed, validateOnly } = options;
-    async function* requests(): AsyncGenerator<ImportInput> {
-      for await (const batch of batches(items)) {
+    async function* requests(): AsyncGenerator<ImportItemsInput> {
+      for await (const batch of split(Item, items)) {
         yield { catalog, items: batch, requireIndexed, validateOnly };
       }
     }
-    for await (const response of this.importBatches(requests(), options)) {
+    for await (const response of this.importItemBatches(requests(), options)) {
       yield* response.results;
     }
   }
 
-  /**
-   * The same, message by message: for batches of one's own, and for what embedding each of them took.
-   */
-  async *importBatches(
-    requests: AnyIterable<ImportInput>,
-    options: CallOptions = {},
+  /** Stores many users. It works like `importItems`. */
+  async *importUsers(users: AnyIterable<UserInput>, options: ImportUsersOptions = {}): AsyncGenerator<UserResult> {
+    const { catalog, validateOnly } = options;
+    async function* requests(): AsyncGenerator<ImportUsersInput> {
+      for await (const batch of split(User, users)) {
+        yield { catalog, users: batch, validateOnly };
+      }
+    }
+    for await (const response of this.importUserBatches(requests(), options)) {
+      yield* response.results;
+    }
+  }
+
+  /** Stores items in batches of the caller's own, and yields the results and the usage of each. */
+  importItemBatches(
+    requests: AnyIterable<ImportItemsInput>,
+    options?: CallOptions,
   ): AsyncGenerator<ImportItemsResponse> {
-    const { signal, timeoutMs = Infinity } = options;
+    return this.#exchange(RecommenderServiceDefinition.methods.importItems, requests, options);
+  }
+
+  /** Stores users in batches of the caller's own, and yields the results and the usage of each. */
+  importUserBatches(
+    requests: AnyIterable<ImportUsersInput>,
+    options?: CallOptions,
+  ): AsyncGenerator<ImportUsersResponse> {
+    return this.#exchange(RecommenderServiceDefinition.methods.importUsers, requests, options);
+  }
+
+  async *#exchange<Response>(
+    method: Method<any, any, Response>,
+    requests: AnyIterable<object>,
+    { signal, timeoutMs = Infinity }: CallOptions = {},
+  ): AsyncGenerator<Response> {
     signal?.throwIfAborted();
-    const method = RecommenderServiceDefinition.methods.importItems;
     const stream = this.#grpc.makeBidiStreamRequest(
       path(RecommenderServiceDefinition, method),
       identity,
@@ -124,7 +159,7 @@ export class Client {
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
     try {
-      yield* converse(stream, this.#named(requests));
+      yield* exchange(stream, this.#encodeAll(method, requests));
     } catch (error) {
       signal?.throwIfAborted();
       throw toAkinError(error);
@@ -133,22 +168,19 @@ export class Client {
     }
   }
 
-  async *#named(requests: AnyIterable<ImportInput>): AsyncGenerator<ImportInput> {
+  async *#encodeAll(method: Method, requests: AnyIterable<object>): AsyncGenerator<Buffer> {
     for await (const request of requests) {
-      yield this.#withCatalog(request);
+      yield this.#encode(method, request);
     }
   }
 
-  #withCatalog<Request extends { catalog?: string }>(request: Request): Request {
-    return { ...request, catalog: request.catalog ?? this.#catalog };
-  }
-
-  #encoded(method: Method, request: object): Buffer {
-    return encode(method.requestType, NAMING.has(method.name) ? request : this.#withCatalog(request));
+  #encode(method: Method, request: { catalog?: string }): Buffer {
+    const explicit = EXPLICIT_CATALOG_METHODS.has(method.name);
+    return encode(method.requestType, explicit ? request : { ...request, catalog: request.catalog ?? this.#catalog });
   }
 
   #deadline(method: Method, timeoutMs?: number): GrpcOptions {
-    return deadline(timeoutMs ?? (ANALYSES.has(method.name) ? ANALYSIS_TIMEOUT_MS : this.#timeoutMs));
+    return deadline(timeoutMs ?? (WHOLE_CATALOG_METHODS.has(method.name) ? ANALYSIS_TIMEOUT_MS : this.#timeoutMs));
   }
 
   async *#stream(
@@ -162,11 +194,11 @@ export class Client {
       path(service, method),
       identity,
       (response: Buffer): unknown => method.responseType.decode(response),
-      this.#encoded(method, request),
+      this.#encode(method, request),
       this.#metadata,
       this.#deadline(method, timeoutMs),
     );
-    // An error reaches whoever goes through it; one after the end would end the process.
+    // The iteration throws the error. A second error, after its end, would end the process.
     stream.on("error", () => undefined);
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
@@ -188,7 +220,7 @@ export class Client {
     { signal, timeoutMs }: CallOptions = {},
   ): Promise<unknown> {
     signal?.throwIfAborted();
-    const bytes = this.#encoded(method, request);
+    const bytes = this.#encode(method, request);
     let cancel = (): void => undefined;
     try {
       return await new Promise((resolve, reject) => {

@@ -8,79 +8,79 @@ const DETAILS_KEY = "grpc-status-details-bin";
 /** The name of a gRPC status code, such as NOT_FOUND. */
 export type CodeName = keyof typeof status;
 
-/** One field of the request at fault. */
+/** An invalid field of a request. */
 export interface Violation {
-  /** Its path in the request, such as `item.item_id`. */
+  /** The path of the field in the request, such as `item.item_id`. */
   field: string;
-  /** What is wrong with it. */
+  /** The explanation of the error for people. */
   description: string;
 }
 
-/** A call failed. `cause` has the error of gRPC, where there is one. */
+/** The error of a failed call. `cause` is the error of gRPC, if there is one. */
 export class AkinError extends Error {
   override readonly name = "AkinError";
 
   /** The gRPC status code. */
   readonly code: status;
 
-  /** The code's name. */
+  /** The name of the code, such as `NOT_FOUND`. */
   readonly codeName: CodeName;
 
-  /** What went wrong, in a sentence. */
+  /** The explanation of the error for people. Its wording can change. */
   readonly details: string;
 
-  /** The stable name of the error, such as ITEM_NOT_FOUND; empty if the server never answered. */
+  /** The ErrorInfo reason, such as `ITEM_NOT_FOUND`. Empty if no server responded. */
   readonly reason: string = "";
 
-  /** Whose name `reason` is: `akin`, or empty if the server never answered. */
+  /** The domain of `reason`: `akin`, or that of a proxy. Empty if no server responded. */
   readonly domain: string = "";
 
-  /** Every field at fault, for INVALID_ARGUMENT. */
+  /** Every invalid field of the request, for INVALID_ARGUMENT. */
   readonly violations: readonly Violation[] = [];
 
-  /** Set where trying again later can help. */
+  /** The time to wait before retrying, in milliseconds. Unset if retrying cannot help. */
   readonly retryAfterMs?: number;
 
-  /** For an error of gRPC see `toAkinError`. */
-  constructor(code: status, details: string, told: Told = {}, cause?: unknown) {
+  /** Creates an error. `toAkinError` decodes one of gRPC. */
+  constructor(code: status, details: string, decoded: Details = {}, cause?: unknown) {
     const codeName = status[code] as CodeName;
     super(`${codeName}: ${details}`, cause === undefined ? undefined : { cause });
     this.code = code;
     this.codeName = codeName;
     this.details = details;
-    Object.assign(this, told);
+    Object.assign(this, decoded);
   }
 }
 
-/** What an error of Akin tells beyond its code. */
-type Told = Partial<Pick<AkinError, "reason" | "domain" | "violations" | "retryAfterMs">>;
+/** The decoded details of an error. */
+type Details = Partial<Pick<AkinError, "reason" | "domain" | "violations" | "retryAfterMs">>;
 
-/** The AkinError that a failed call's error stands for; what is no error of a call stays as it is. */
+/** Decodes the error of a failed call. Returns other errors unchanged. */
 export function toAkinError(error: unknown): unknown {
   if (!isServiceError(error)) {
     return error;
   }
-  return new AkinError(error.code, error.details, read(error.metadata), error);
+  return new AkinError(error.code, error.details, decodeDetails(error.metadata), error);
 }
 
 function isServiceError(error: unknown): error is ServiceError {
   return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
 }
 
-function read(metadata: Metadata | undefined): Told {
+function decodeDetails(metadata: Metadata | undefined): Details {
   const encoded = metadata?.get(DETAILS_KEY)[0];
   if (!Buffer.isBuffer(encoded)) {
     return {};
   }
   try {
-    return Object.assign({}, ...Status.decode(encoded).details.map(readDetail)) as Told;
+    return Object.assign({}, ...Status.decode(encoded).details.map(decodeDetail)) as Details;
   } catch {
-    // Details that cannot be read must not hide the code.
+    // Invalid details must not hide the code.
     return {};
   }
 }
 
-function readDetail({ typeUrl, value }: { typeUrl: string; value: Buffer }): Told {
+function decodeDetail({ typeUrl, value }: { typeUrl: string; value: Buffer }): Details {
   switch (typeUrl.slice(typeUrl.lastIndexOf("/") + 1)) {
     case "google.rpc.ErrorInfo": {
       const { reason, domain } = ErrorInfo.decode(value);

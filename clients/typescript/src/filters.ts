@@ -1,38 +1,38 @@
 /**
- * Filters: which items count, by their attributes.
+ * Functions that build filters. A filter matches items by their attributes.
  *
  *     import { filters } from "@akin/client";
  *
  *     const { all, between, equals, none, oneOf } = filters;
  *     const filter = all(equals("in_stock", true), between("price", { lt: 100 }), none(oneOf("brand", ["Acme"])));
  *
- * What each test is true of, and the limits, are told at Filter and Condition.
+ * The documentation of Filter and Condition defines the tests and their limits.
  */
 
 import type { Condition, Filter } from "./generated/akin/v1/filter.js";
 
-/** A value that attributes are compared with. */
+/** A value that attributes can be compared with. */
 export type Scalar = string | number | boolean;
 
 /** A bound of a range: a number or a time. */
 export type Bound = number | Date;
 
-/** The attribute is this value. */
+/** Is met if the attribute equals the value. */
 export function equals(attribute: string, value: Scalar | readonly Scalar[]): Condition {
   return { attribute, equals: value };
 }
 
-/** The attribute is one of these. */
+/** Is met if the attribute equals one of the values. */
 export function oneOf(attribute: string, values: readonly Scalar[]): Condition {
   return { attribute, oneOf: [...values] };
 }
 
-/** The attribute is a list with at least one of these, or is itself one of them. */
+/** Is met if the attribute is a list that contains one of the values, or equals one of them. */
 export function containsAny(attribute: string, values: readonly Scalar[]): Condition {
   return { attribute, containsAny: [...values] };
 }
 
-/** The attribute lies in a range of numbers or of times. */
+/** Is met if the attribute lies in a range of numbers or times. */
 export function between(
   attribute: string,
   bounds: { gt?: Bound; gte?: Bound; lt?: Bound; lte?: Bound },
@@ -44,25 +44,31 @@ export function between(
   };
 }
 
-/** The item has the attribute, and not null for it; with `present` false it has not. */
+/**
+ * Is met if the item has the attribute with a value other than null. If `present` is false, it is met
+ * if the item lacks the attribute or has null for it.
+ */
 export function exists(attribute: string, present = true): Condition {
   return { attribute, exists: present };
 }
 
-/** Every one of these is true; of none at all, every item passes. */
+/** Matches items that meet every condition. Without conditions it matches every item. */
 export function all(...parts: (Condition | Filter)[]): Filter {
   return { all: parts.map(toCondition), any: [], none: [] };
 }
 
-/** At least one of these is true. Throws if none are given, which would let every item pass. */
+/**
+ * Matches items that meet at least one condition. Throws without conditions, because an empty list in
+ * the message would match every item.
+ */
 export function any(...parts: (Condition | Filter)[]): Filter {
   if (parts.length === 0) {
-    throw new RangeError("any needs a condition");
+    throw new RangeError("any requires at least one condition");
   }
   return { all: [], any: parts.map(toCondition), none: [] };
 }
 
-/** None of these is true, as for items that lack the attributes they ask about. */
+/** Matches items that meet none of the conditions, such as items that lack the attributes. */
 export function none(...parts: (Condition | Filter)[]): Filter {
   return { all: [], any: [], none: parts.map(toCondition) };
 }

@@ -1,30 +1,32 @@
 import { status, type ClientDuplexStream } from "@grpc/grpc-js";
 
 import { AkinError } from "./errors.js";
-import { Item } from "./generated/akin/v1/item.js";
-import { ImportItemsRequest, type ImportItemsResponse } from "./generated/akin/v1/recommender_service.js";
-import { encode, type AnyIterable, type ImportInput, type ItemInput } from "./methods.js";
+import { encode, type AnyIterable, type MessageType } from "./methods.js";
 
-const IMPORT_ITEMS = 256;
+/** A message of this length is small enough to show progress and large enough for a shared commit. */
+const MAX_BATCH_LENGTH = 256;
 
-/** Well below the 16 MiB at which a server refuses a message. */
-const IMPORT_BYTES = 4 * 1024 * 1024;
+/** Servers reject messages of more than 16 MiB. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-/** Messages without a reply: enough to keep a server at work while replies travel. */
-const IMPORT_WINDOW = 4;
+/** This many messages without a response keep the server busy while responses travel. */
+const MAX_PENDING_MESSAGES = 4;
 
-/** Batches of up to 256 items and, but for a lone item, 4 MiB. */
-export async function* batches(items: AnyIterable<ItemInput>): AsyncGenerator<ItemInput[]> {
-  let batch: ItemInput[] = [];
+/** Yields batches of up to 256 resources and 4 MiB. A larger resource is a batch of its own. */
+export async function* split<Message, Input>(
+  type: MessageType<Message, Input>,
+  resources: AnyIterable<Input>,
+): AsyncGenerator<Input[]> {
+  let batch: Input[] = [];
   let bytes = 0;
-  for await (const item of items) {
-    const length = encode(Item, item).length;
-    if (batch.length === IMPORT_ITEMS || (batch.length > 0 && bytes + length > IMPORT_BYTES)) {
+  for await (const resource of resources) {
+    const length = encode(type, resource).length;
+    if (batch.length === MAX_BATCH_LENGTH || (batch.length > 0 && bytes + length > MAX_BATCH_BYTES)) {
       yield batch;
       batch = [];
       bytes = 0;
     }
-    batch.push(item);
+    batch.push(resource);
     bytes += length;
   }
   if (batch.length > 0) {
@@ -33,36 +35,36 @@ export async function* batches(items: AnyIterable<ItemInput>): AsyncGenerator<It
 }
 
 /**
- * Sends requests and yields what comes back. A request is taken only while few wait for their
- * replies, and replies are passed on while the next request is still awaited.
+ * Sends requests and yields responses. It reads a request only while few responses are pending, and
+ * yields responses while it waits for the next request.
  */
-export async function* converse(
-  stream: ClientDuplexStream<Buffer, ImportItemsResponse>,
-  requests: AsyncIterator<ImportInput>,
-): AsyncGenerator<ImportItemsResponse> {
-  // An error reaches the replies; a second one, after those have ended, would end the process.
+export async function* exchange<Response>(
+  stream: ClientDuplexStream<Buffer, Response>,
+  requests: AsyncIterator<Buffer>,
+): AsyncGenerator<Response> {
+  // The iterator of responses throws the error. A second error, after its end, would end the process.
   stream.on("error", () => undefined);
-  const replies: AsyncIterator<ImportItemsResponse> = stream[Symbol.asyncIterator]();
-  let reply = next(replies, "reply");
-  let request: ReturnType<typeof next<ImportInput, "request">> | undefined = next(requests, "request");
-  let waiting = 0;
+  const responses: AsyncIterator<Response> = stream[Symbol.asyncIterator]();
+  let response = next(responses, "response");
+  let request: ReturnType<typeof next<Buffer, "request">> | undefined = next(requests, "request");
+  let pending = 0;
   try {
     for (;;) {
-      const first = await Promise.race(request && waiting < IMPORT_WINDOW ? [reply, request] : [reply]);
+      const first = await Promise.race(request && pending < MAX_PENDING_MESSAGES ? [response, request] : [response]);
       if (first.kind === "request") {
         if (first.done) {
           request = undefined;
           stream.end();
         } else {
-          stream.write(encode(ImportItemsRequest, first.value));
-          waiting++;
+          stream.write(first.value);
+          pending++;
           request = next(requests, "request");
         }
       } else if (!first.done) {
-        waiting--;
-        reply = next(replies, "reply");
+        pending--;
+        response = next(responses, "response");
         yield first.value;
-      } else if (request || waiting > 0) {
+      } else if (request || pending > 0) {
         throw new AkinError(status.INTERNAL, "the server ended the import early");
       } else {
         return;
@@ -70,19 +72,19 @@ export async function* converse(
     }
   } finally {
     stream.cancel();
-    // Not awaited: the source may be waiting for an item that never comes.
+    // Not awaited, since the source may wait for a resource that never comes.
     requests.return?.().catch(() => undefined);
   }
 }
 
 type Tagged<T, Kind> = { kind: Kind; done: true } | { kind: Kind; done: false; value: T };
 
-/** What comes next, told apart from what comes next elsewhere. */
-function next<T, Kind extends string>(from: AsyncIterator<T>, kind: Kind): Promise<Tagged<T, Kind>> {
-  const tagged = from
+/** Returns the next value of an iterator, tagged with the kind of the iterator. */
+function next<T, Kind extends string>(iterator: AsyncIterator<T>, kind: Kind): Promise<Tagged<T, Kind>> {
+  const tagged = iterator
     .next()
     .then((result): Tagged<T, Kind> => (result.done ? { kind, done: true } : { kind, done: false, value: result.value }));
-  // It may fail when nobody waits for it any more.
+  // It can reject when nobody awaits it any more.
   tagged.catch(() => undefined);
   return tagged;
 }

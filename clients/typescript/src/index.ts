@@ -1,10 +1,19 @@
-/** The Node.js client of Akin: texts in, recommendations out. */
+/** The Node.js client of Akin, a recommendation service. */
 
 export { Client } from "./client.js";
 export type { ClientOptions, Tls } from "./channel.js";
 export { AkinError, type CodeName, type Violation } from "./errors.js";
 export * as filters from "./filters.js";
-export type { AnyIterable, CallOptions, ImportInput, ImportOptions, ItemInput } from "./methods.js";
+export type {
+  AnyIterable,
+  CallOptions,
+  ImportItemsInput,
+  ImportItemsOptions,
+  ImportUsersInput,
+  ImportUsersOptions,
+  ItemInput,
+  UserInput,
+} from "./methods.js";
 
 export * from "./generated/akin/v1/analysis_service.js";
 export * from "./generated/akin/v1/catalog_service.js";

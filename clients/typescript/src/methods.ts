@@ -1,87 +1,104 @@
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 
 import type { Item } from "./generated/akin/v1/item.js";
-import type { ImportItemsRequest } from "./generated/akin/v1/recommender_service.js";
+import type { ImportItemsRequest, ImportUsersRequest } from "./generated/akin/v1/recommender_service.js";
+import type { User } from "./generated/akin/v1/user.js";
 
-/** What goes with one call. */
+/** Options of one call. */
 export interface CallOptions {
-  /** The call's deadline, in place of the client's. */
+  /** The deadline of the call, in milliseconds. Default: that of the client. */
   timeoutMs?: number;
-  /** Ends the call, which then rejects with the signal's reason. */
+  /** Cancels the call, which then rejects with the reason of the signal. */
   signal?: AbortSignal;
 }
 
-/** What goes with an import; it has no deadline unless it is given one. */
-export interface ImportOptions extends CallOptions {
-  /** The catalog, in place of the client's. */
+/** Options of an import of users. An import has no deadline by default. */
+export interface ImportUsersOptions extends CallOptions {
+  /** The name of the catalog. Default: that of the client. */
   catalog?: string;
-  /** Refuse an item rather than keep it as pending when it cannot be embedded for now. */
-  requireIndexed?: boolean;
-  /** Only check the items; store and embed nothing. */
+  /** If true, the import only validates. It embeds and stores nothing. Default: false. */
   validateOnly?: boolean;
 }
 
-/** An item as a call takes it: fields may be left out. */
+/** Options of an import of items. An import has no deadline by default. */
+export interface ImportItemsOptions extends ImportUsersOptions {
+  /**
+   * If true, items whose text cannot be embedded now are not stored. Default: false, they are stored
+   * as pending.
+   */
+  requireIndexed?: boolean;
+}
+
+/** An item in a request, which may omit fields. */
 export type ItemInput = Parameters<typeof Item.fromPartial>[0];
 
-/** A message of an import as a call takes it: fields may be left out. */
-export type ImportInput = Parameters<typeof ImportItemsRequest.fromPartial>[0];
+/** A user in a request, which may omit fields. */
+export type UserInput = Parameters<typeof User.fromPartial>[0];
 
-/** Something to go through, now or as it comes. */
+/** A message of an import of items, which may omit fields. */
+export type ImportItemsInput = Parameters<typeof ImportItemsRequest.fromPartial>[0];
+
+/** A message of an import of users, which may omit fields. */
+export type ImportUsersInput = Parameters<typeof ImportUsersRequest.fromPartial>[0];
+
+/** A sequence of values, synchronous or asynchronous. */
 export type AnyIterable<T> = Iterable<T> | AsyncIterable<T>;
 
-/** What a client needs of a generated message type. */
+/** The parts of a generated message type that the client uses. */
 export interface MessageType<Message, Input> {
-  /** Writes a message. */
+  /** Encodes a message. */
   encode(message: Message): BinaryWriter;
-  /** Reads a message. */
+  /** Decodes a message. */
   decode(input: Uint8Array): Message;
-  /** Makes a message of one whose fields may be left out. */
+  /** Returns a whole message for one that may omit fields. */
   fromPartial(input: Input): Message;
 }
 
-/** What a client needs of a generated method. */
-// The generated types take any message, so that only `any` stands for all of them.
+/** The parts of a generated method that the client uses. */
+// The generated types are invariant in their messages, so that only `any` stands for all of them.
 export interface Method<Request = any, Input = any, Response = any> {
-  /** The method's name in the protos. */
+  /** The name of the method in the protos. */
   readonly name: string;
   /** The type of its requests. */
   readonly requestType: MessageType<Request, Input>;
-  /** Whether there are several. */
+  /** True if it takes a stream of requests. */
   readonly requestStream: boolean;
   /** The type of its responses. */
   readonly responseType: MessageType<Response, any>;
-  /** Whether there are several. */
+  /** True if it returns a stream of responses. */
   readonly responseStream: boolean;
 }
 
-/** What a client needs of a generated service. */
+/** The parts of a generated service that the client uses. */
 export interface Service {
-  /** The service's name in the protos, with its package. */
+  /** The name of the service in the protos, with its package. */
   readonly fullName: string;
-  /** Its methods. */
+  /** Its methods, by their names in TypeScript. */
   readonly methods: Readonly<Record<string, Method>>;
 }
 
-/** What a method's request may be given as. */
+/** The request of a method, which may omit fields. */
 type Input<M extends Method> = Parameters<M["requestType"]["fromPartial"]>[0];
 
-/** What a method's responses are. */
+/** The response of a method. */
 type Output<M extends Method> = ReturnType<M["responseType"]["decode"]>;
 
-/** How a method with one request is called: for a promise of the response, or to go through several. */
+/** The function that calls a method with one request. */
 type Call<M extends Method> = M["responseStream"] extends false
   ? (request: Input<M>, options?: CallOptions) => Promise<Output<M>>
   : (request: Input<M>, options?: CallOptions) => AsyncGenerator<Output<M>>;
 
-/** A function for every method of a service that takes one request. */
+/** A function for each method of a service that takes one request. */
 export type Calls<S extends Service> = {
   [Name in keyof S["methods"] as S["methods"][Name]["requestStream"] extends false ? Name : never]: Call<
     S["methods"][Name]
   >;
 };
 
-/** A request's bytes. What cannot be written throws here, not as an error of the call. */
+/**
+ * Encodes a request. Throws if a value cannot be encoded; encoding inside of gRPC would hide that error
+ * behind the error of the call.
+ */
 export function encode<Message, Input>(type: MessageType<Message, Input>, input: Input): Buffer {
   const bytes = type.encode(type.fromPartial(input)).finish();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

@@ -1,116 +1,67 @@
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 
-import {
-  Metadata,
-  Server,
-  ServerCredentials,
-  status,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type sendUnaryData,
-} from "@grpc/grpc-js";
+import { Metadata, status, type sendUnaryData } from "@grpc/grpc-js";
 
-import {
-  AnalysisServiceDefinition,
-  CatalogServiceDefinition,
-  Client,
-  DeleteCatalogRequest,
-  FindDuplicatesRequest,
-  FindDuplicatesResponse,
-} from "@akin/client";
+import { FindDuplicatesRequest, FindDuplicatesResponse } from "@akin/client";
 
 import { ErrorInfo } from "../src/generated/google/rpc/error_details.js";
 import { Status } from "../src/generated/google/rpc/status.js";
+import { serve, type Call, type ResponseStream } from "./server.js";
 
-type Call = ServerUnaryCall<Buffer, Buffer>;
-type Stream = ServerWritableStream<Buffer, Buffer>;
+const catalog = "books";
 
-const { findDuplicates, clusterItems, classifyText } = AnalysisServiceDefinition.methods;
-const { deleteCatalog } = CatalogServiceDefinition.methods;
-
-/** A client of a server whose streams the test answers, and what came to it. */
-async function serve(t: TestContext, answer: (stream: Stream) => void) {
-  const server = new Server();
-  const requests: Buffer[] = [];
-  const seconds: number[] = [];
-  const note = (call: Call | Stream): void => {
-    requests.push(call.request);
-    seconds.push((Number(call.getDeadline()) - Date.now()) / 1000);
-  };
-  const identity = (bytes: Buffer): Buffer => bytes;
-  const add = (service: { fullName: string }, method: { name: string }, responseStream: boolean, handler: object) => {
-    const path = `/${service.fullName}/${method.name}`;
-    const how = { requestSerialize: identity, requestDeserialize: identity };
-    const back = { responseSerialize: identity, responseDeserialize: identity };
-    const definition = { [method.name]: { path, requestStream: false, responseStream, ...how, ...back } };
-    server.addService(definition, { [method.name]: handler } as never);
-  };
-  const unary = (call: Call, reply: sendUnaryData<Buffer>): void => {
-    note(call);
-    reply(null, Buffer.alloc(0));
-  };
-  for (const method of [clusterItems, classifyText]) {
-    add(AnalysisServiceDefinition, method, false, unary);
-  }
-  add(CatalogServiceDefinition, deleteCatalog, false, unary);
-  add(AnalysisServiceDefinition, findDuplicates, true, (stream: Stream) => {
-    note(stream);
-    answer(stream);
-  });
-  const port = await new Promise<number>((resolve, reject) => {
-    const bound = (error: Error | null, at: number): void => (error ? reject(error) : resolve(at));
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), bound);
-  });
-  const client = new Client(`127.0.0.1:${port}`, { catalog: "books" });
-  t.after(() => {
-    client.close();
-    server.forceShutdown();
-  });
-  return { client, requests, seconds };
-}
-
-function found(examinedCount: string): Buffer {
-  const response = FindDuplicatesResponse.fromPartial({ extent: { examinedCount } });
+function progress(examinedItemCount: string): Buffer {
+  const response = FindDuplicatesResponse.fromPartial({ progress: { coverage: { examinedItemCount } } });
   return Buffer.from(FindDuplicatesResponse.encode(response).finish());
 }
 
-test("a stream of responses comes one by one", async (t) => {
-  const { client, requests } = await serve(t, (stream) => {
-    stream.write(found("1"));
-    stream.write(found("2"));
+test("a response stream yields its responses one by one", async (t) => {
+  let request: Buffer = Buffer.alloc(0);
+  const FindDuplicates = (stream: ResponseStream): void => {
+    request = stream.request;
+    stream.write(progress("1"));
+    stream.write(progress("2"));
     stream.end();
-  });
+  };
+  const client = await serve(t, { FindDuplicates }, { catalog });
   const counts: (string | undefined)[] = [];
-  for await (const { extent } of client.findDuplicates({ itemId: "a" })) {
-    counts.push(extent?.examinedCount);
+  for await (const response of client.findDuplicates({ itemId: "a" })) {
+    counts.push(response.progress?.coverage?.examinedItemCount);
+    assert.equal(response.groups, undefined);
   }
   assert.deepEqual(counts, ["1", "2"]);
-  const { catalog, itemId } = FindDuplicatesRequest.decode(requests[0]!);
-  assert.deepEqual({ catalog, itemId }, { catalog: "books", itemId: "a" });
+  const decoded = FindDuplicatesRequest.decode(request);
+  assert.deepEqual([decoded.catalog, decoded.itemId], ["books", "a"]);
 });
 
-test("a stream of responses ends with its error, and is not repeated", async (t) => {
+test("a response stream ends with its error and is not retried", async (t) => {
   const value = Buffer.from(ErrorInfo.encode(ErrorInfo.fromPartial({ reason: "WHY", domain: "akin" })).finish());
   const details = [{ typeUrl: "type.googleapis.com/google.rpc.ErrorInfo", value }];
   const metadata = new Metadata();
   metadata.set("grpc-status-details-bin", Buffer.from(Status.encode(Status.fromPartial({ details })).finish()));
-  const { client, requests } = await serve(t, (stream) => {
-    stream.write(found("1"));
+  let calls = 0;
+  const FindDuplicates = (stream: ResponseStream): void => {
+    calls++;
+    stream.write(progress("1"));
     stream.emit("error", { code: status.UNAVAILABLE, details: "gone", metadata });
-  });
+  };
+  const client = await serve(t, { FindDuplicates });
   const responses = client.findDuplicates({});
-  assert.equal((await responses.next()).value?.extent?.examinedCount, "1");
+  assert.equal((await responses.next()).value?.progress?.coverage?.examinedItemCount, "1");
   await assert.rejects(responses.next(), { name: "AkinError", codeName: "UNAVAILABLE", reason: "WHY" });
-  assert.equal(requests.length, 1);
+  assert.equal(calls, 1);
 });
 
-test("a stream of responses that is left, aborted or late ends", async (t) => {
-  let left = 0;
-  const { client } = await serve(t, (stream) => {
-    stream.on("cancelled", () => left++);
-    stream.write(found("1"));
-  });
+test("a response stream is cancelled if its loop ends, its signal is aborted or its deadline passes", async (t) => {
+  let cancellations = 0;
+  let allCancelled = (): void => undefined;
+  const done = new Promise<void>((resolve) => (allCancelled = resolve));
+  const FindDuplicates = (stream: ResponseStream): void => {
+    stream.on("cancelled", () => ++cancellations === 3 && allCancelled());
+    stream.write(progress("1"));
+  };
+  const client = await serve(t, { FindDuplicates });
   for await (const _ of client.findDuplicates({})) {
     break;
   }
@@ -122,13 +73,23 @@ test("a stream of responses that is left, aborted or late ends", async (t) => {
   const late = client.findDuplicates({}, { timeoutMs: 200 });
   await late.next();
   await assert.rejects(late.next(), { codeName: "DEADLINE_EXCEEDED" });
-  while (left < 3) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  await done;
 });
 
-test("what goes through a catalog has minutes", async (t) => {
-  const { client, seconds } = await serve(t, (stream) => stream.end());
+test("a call that examines a whole catalog has a deadline of ten minutes by default", async (t) => {
+  const seconds: number[] = [];
+  const note = (call: Call | ResponseStream): void => {
+    seconds.push((Number(call.getDeadline()) - Date.now()) / 1000);
+  };
+  const unary = (call: Call, respond: sendUnaryData<Buffer>): void => {
+    note(call);
+    respond(null, Buffer.alloc(0));
+  };
+  const FindDuplicates = (stream: ResponseStream): void => {
+    note(stream);
+    stream.end();
+  };
+  const client = await serve(t, { ClusterItems: unary, ClassifyText: unary, FindDuplicates });
   await client.clusterItems({});
   await client.findDuplicates({}).next();
   await client.classifyText({});
@@ -136,10 +97,4 @@ test("what goes through a catalog has minutes", async (t) => {
   for (const [index, expected] of [600, 600, 10, 60].entries()) {
     assert.ok(Math.abs(seconds[index]! - expected) < 8, `${seconds[index]} instead of ${expected}`);
   }
-});
-
-test("a catalog is deleted by its name only", async (t) => {
-  const { client, requests } = await serve(t, (stream) => stream.end());
-  await client.deleteCatalog({});
-  assert.equal(DeleteCatalogRequest.decode(requests[0]!).catalog, "");
 });

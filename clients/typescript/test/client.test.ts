@@ -7,9 +7,10 @@ import { AkinError, Client, filters } from "@akin/client";
 
 import { isLoopback } from "../src/channel.js";
 import { toAkinError } from "../src/errors.js";
+import { Item } from "../src/generated/akin/v1/item.js";
 import { BadRequest, ErrorInfo, RetryInfo } from "../src/generated/google/rpc/error_details.js";
 import { Status } from "../src/generated/google/rpc/status.js";
-import { batches } from "../src/import.js";
+import { split } from "../src/import.js";
 
 function failure(code: status, details: string, encoded?: Buffer): Error {
   const metadata = new Metadata();
@@ -23,7 +24,7 @@ function detail(type: string, value: Uint8Array): { typeUrl: string; value: Buff
   return { typeUrl: `type.googleapis.com/google.rpc.${type}`, value: Buffer.from(value) };
 }
 
-test("an error tells its reason, its fields and when to try again", () => {
+test("an error has a reason, violations and the time to wait before retrying", () => {
   const violation = { field: "item.text", description: "is blank" };
   const encoded = Status.encode(
     Status.fromPartial({
@@ -47,7 +48,7 @@ test("an error tells its reason, its fields and when to try again", () => {
   assert.equal(error.retryAfterMs, 2500);
 });
 
-test("an error without details, or with broken ones, keeps its code", () => {
+test("an error without details, or with invalid ones, keeps its code", () => {
   for (const encoded of [undefined, Buffer.from([0xff, 0xff, 0xff])]) {
     const error = toAkinError(failure(status.UNAVAILABLE, "gone", encoded));
     assert.ok(error instanceof AkinError);
@@ -58,24 +59,24 @@ test("an error without details, or with broken ones, keeps its code", () => {
   }
 });
 
-test("what is no error of a call stays as it is", () => {
+test("an error that no call caused is not decoded", () => {
   const error = new TypeError("not a call");
   assert.equal(toAkinError(error), error);
 });
 
-test("a key goes to this machine or over TLS only", () => {
+test("an API key requires TLS or a loopback address", () => {
   for (const address of ["localhost:1", "127.0.0.1:1", "127.8.8.8", "[::1]:1", "::1", "dns:///localhost:1", "unix:/s"]) {
     assert.ok(isLoopback(address), address);
     new Client(address, { apiKey: "k" }).close();
   }
   for (const address of ["example.org:1", "127.0.0.1.example.org:1", "10.0.0.1:1", "ipv4:127.0.0.1:1,10.0.0.1:1", ""]) {
     assert.ok(!isLoopback(address), address);
-    assert.throws(() => new Client(address, { apiKey: "k" }), /needs tls/);
+    assert.throws(() => new Client(address, { apiKey: "k" }), /requires tls/);
   }
   new Client("example.org:1", { apiKey: "k", tls: true }).close();
 });
 
-test("an ended signal rejects with its reason", async () => {
+test("an aborted signal rejects with its reason", async () => {
   const client = new Client("127.0.0.1:1");
   const signal = AbortSignal.abort(new Error("enough"));
   await assert.rejects(client.getItem({ itemId: "a" }, { signal }), /enough/);
@@ -83,7 +84,7 @@ test("an ended signal rejects with its reason", async () => {
   client.close();
 });
 
-test("an import ends with its source's error, and with its call's", async () => {
+test("an import ends with the error of its source or of its call", async () => {
   const client = new Client("127.0.0.1:1");
   function* failing(): Generator<{ itemId: string }> {
     yield { itemId: "a" };
@@ -94,13 +95,13 @@ test("an import ends with its source's error, and with its call's", async () => 
   client.close();
 });
 
-test("batches end at 256 items or 4 MiB", async () => {
+test("a batch has at most 256 items and 4 MiB", async () => {
   const sizes = async (items: { itemId: string; text?: string }[]): Promise<number[]> => {
-    const made: number[] = [];
-    for await (const batch of batches(items)) {
-      made.push(batch.length);
+    const lengths: number[] = [];
+    for await (const batch of split(Item, items)) {
+      lengths.push(batch.length);
     }
-    return made;
+    return lengths;
   };
   assert.deepEqual(await sizes(Array.from({ length: 600 }, (_, i) => ({ itemId: `${i}` }))), [256, 256, 88]);
   const large = { itemId: "a", text: "x".repeat(1024 * 1024) };
@@ -108,7 +109,7 @@ test("batches end at 256 items or 4 MiB", async () => {
   assert.deepEqual(await sizes([]), []);
 });
 
-test("filters are messages", () => {
+test("filter functions build messages", () => {
   const { all, any, between, equals, none, oneOf } = filters;
   const filter = all(equals("a", 1), any(oneOf("b", ["x"])), none(between("c", { gte: new Date(1500), lt: 9 })));
   assert.deepEqual(filter.all[0], { attribute: "a", equals: 1 });

@@ -1,14 +1,14 @@
 /** A JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** Fills in `$repeat` objects and what was saved as `${name}`. */
+/** Replaces `$repeat` objects by strings and `${name}` by saved values. */
 export function fill(value: Json, saved: ReadonlyMap<string, string>): Json {
   if (typeof value === "string") {
     const name = /^\$\{(.*)\}$/.exec(value)?.[1];
     return name === undefined ? value : (saved.get(name) ?? value);
   }
   if (Array.isArray(value)) {
-    return value.map((each) => fill(each, saved));
+    return value.map((entry) => fill(entry, saved));
   }
   if (value === null || typeof value !== "object") {
     return value;
@@ -16,18 +16,18 @@ export function fill(value: Json, saved: ReadonlyMap<string, string>): Json {
   if (typeof value["$repeat"] === "string") {
     return value["$repeat"].repeat(Number(value["$times"]));
   }
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, fill(each, saved)]));
+  return Object.fromEntries(Object.entries(value).map(([key, field]) => [key, fill(field, saved)]));
 }
 
-/** Where and how the actual value is not as expected; undefined if it is. */
+/** Describes the first difference from the expected value; undefined if the value matches. */
 export function mismatch(expected: Json, actual: Json | undefined, at = "response"): string | undefined {
   const differs = `${at}: expected ${JSON.stringify(expected)}, not ${String(JSON.stringify(actual)).slice(0, 200)}`;
   if (Array.isArray(expected)) {
-    // Protobuf's JSON leaves out what is empty.
+    // Protobuf's JSON form omits empty lists.
     const list = actual ?? [];
     return !Array.isArray(list) || list.length !== expected.length
       ? differs
-      : expected.map((each, i) => mismatch(each, list[i], `${at}[${i}]`)).find(Boolean);
+      : expected.map((entry, index) => mismatch(entry, list[index], `${at}[${index}]`)).find(Boolean);
   }
   if (expected !== null && typeof expected === "object") {
     if ("$set" in expected) {
@@ -37,7 +37,7 @@ export function mismatch(expected: Json, actual: Json | undefined, at = "respons
     return typeof object !== "object" || Array.isArray(object)
       ? differs
       : Object.entries(expected)
-          .map(([key, each]) => mismatch(each, object[key], `${at}.${key}`))
+          .map(([key, field]) => mismatch(field, object[key], `${at}.${key}`))
           .find(Boolean);
   }
   const same =

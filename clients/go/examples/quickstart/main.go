@@ -1,4 +1,4 @@
-// Quickstart stores a few items and asks for recommendations.
+// Quickstart stores three items and recommends similar ones for a text.
 //
 //	go run ./examples/quickstart -address 127.0.0.1:50051
 package main
@@ -21,9 +21,9 @@ import (
 )
 
 func main() {
-	address := flag.String("address", "127.0.0.1:50051", "the server's host:port")
+	address := flag.String("address", "127.0.0.1:50051", "host:port of the server")
 	flag.Parse()
-	// The key and the certificates of a server that wants some would be given here as well.
+	// For a server with TLS, add akin.WithTLS(nil) or akin.WithTLSFiles.
 	client, err := akin.Dial(*address, akin.WithAPIKey(os.Getenv("AKIN_API_KEY")))
 	if err != nil {
 		log.Fatal(err)

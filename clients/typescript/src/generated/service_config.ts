@@ -1,4 +1,4 @@
-// Made from protos/akin/v1/service_config.json. DO NOT EDIT.
+// Generated from protos/akin/v1/service_config.json. DO NOT EDIT.
 
 export const serviceConfig = {
   "methodConfig": [

@@ -7,12 +7,16 @@ import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.CatalogServiceGrpc.CatalogServiceBlockingStub;
 import io.akin.v1.ImportItemsRequest;
 import io.akin.v1.ImportItemsResponse;
+import io.akin.v1.ImportUsersRequest;
+import io.akin.v1.ImportUsersResponse;
 import io.akin.v1.Item;
 import io.akin.v1.ItemResult;
 import io.akin.v1.RecommenderServiceGrpc;
 import io.akin.v1.RecommenderServiceGrpc.RecommenderServiceBlockingStub;
 import io.akin.v1.RecommenderServiceGrpc.RecommenderServiceFutureStub;
 import io.akin.v1.RecommenderServiceGrpc.RecommenderServiceStub;
+import io.akin.v1.User;
+import io.akin.v1.UserResult;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptors;
@@ -29,13 +33,15 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /**
- * A connection to an Akin server, for threads; any number may share it.
+ * A connection to an Akin server. Any number of threads can share it.
  *
- * <p>Calls are made with the stubs of {@code io.akin.v1}, and fail with
- * {@link io.grpc.StatusRuntimeException}; {@link AkinException} tells more about it.
+ * <p>Its methods return the stubs of {@code io.akin.v1}. A call that fails throws
+ * {@link io.grpc.StatusRuntimeException}, which {@link AkinException#of} decodes.
  */
 public final class AkinClient implements AutoCloseable {
-  private static final int MESSAGE_BYTES = 64 << 20;
+  /** Larger than the server's limit of 16 MiB, so that the server's error reaches the caller. */
+  private static final int MAX_MESSAGE_BYTES = 64 << 20;
+
   private static final long CLOSE_SECONDS = 5;
 
   private final ManagedChannel connection;
@@ -44,7 +50,7 @@ public final class AkinClient implements AutoCloseable {
   private AkinClient(Builder builder) {
     connection =
         Grpc.newChannelBuilder(builder.address, builder.credentials)
-            .maxInboundMessageSize(MESSAGE_BYTES)
+            .maxInboundMessageSize(MAX_MESSAGE_BYTES)
             .defaultServiceConfig(ServiceConfig.load())
             .enableRetry()
             .build();
@@ -53,59 +59,61 @@ public final class AkinClient implements AutoCloseable {
   }
 
   /**
-   * Begins a client, without TLS unless it is asked for.
+   * Returns a builder of a client, by default without TLS.
    *
-   * @param address the server, as {@code host:port}
+   * @param address the address of the server, as {@code host:port}
    */
   public static Builder builder(String address) {
     return new Builder(address);
   }
 
-  /** The calls about items, users and recommendations; each waits for its answer. */
+  /** Returns a blocking stub for items, users and recommendations. */
   public RecommenderServiceBlockingStub recommender() {
     return RecommenderServiceGrpc.newBlockingStub(channel);
   }
 
-  /** The same calls; each returns a future of its answer. */
+  /** Returns a stub for items, users and recommendations whose calls return futures. */
   public RecommenderServiceFutureStub recommenderFuture() {
     return RecommenderServiceGrpc.newFutureStub(channel);
   }
 
-  /** The same calls; each gives its answers to an observer. */
+  /** Returns a stub for items, users and recommendations whose calls take observers. */
   public RecommenderServiceStub recommenderAsync() {
     return RecommenderServiceGrpc.newStub(channel);
   }
 
-  /** The calls about catalogs and the change of their models; each waits for its answer. */
+  /** Returns a blocking stub that manages catalogs and re-embeds them. */
   public CatalogServiceBlockingStub catalogs() {
     return CatalogServiceGrpc.newBlockingStub(channel);
   }
 
   /**
-   * The calls about repetitions, oddities, groups, labels and passages; each waits for its answer.
+   * Returns a blocking stub for near-duplicates, outliers, clusters, labels and passages.
    *
-   * <p>The answers of {@code findDuplicates} are an iterator, which waits for each of them.
+   * <p>{@code findDuplicates} returns an iterator, which blocks until the next response.
    */
   public AnalysisServiceBlockingStub analysis() {
     return AnalysisServiceGrpc.newBlockingStub(channel);
   }
 
-  /** The same calls; each gives its answers to an observer. */
+  /** Returns a stub for analyses whose calls take observers. */
   public AnalysisServiceStub analysisAsync() {
     return AnalysisServiceGrpc.newStub(channel);
   }
 
-  /** What the stubs are made on, for others such as that of the health service. */
+  /** Returns the channel of the stubs, for other stubs such as that of the health check. */
   public Channel channel() {
     return channel;
   }
 
   /**
-   * Stores many items in the default catalog, and returns when all have their results.
+   * Stores many items in the catalog {@code default} and returns when all have their results.
    *
-   * @param items read as fast as the server takes them
-   * @param results is given one result for each item, in order, by the calling thread
-   * @throws AkinException if the call failed; items without a result may be stored all the same
+   * <p>An invalid item does not affect the others: its result has a code other than 0.
+   *
+   * @param items the items, which are read as fast as the server stores them
+   * @param results receives one result for each item, in order, in the calling thread
+   * @throws AkinException if the call failed; items without a result can be stored nevertheless
    */
   public void importItems(Iterator<Item> items, Consumer<ItemResult> results) {
     importItems(
@@ -115,23 +123,67 @@ public final class AkinClient implements AutoCloseable {
   }
 
   /**
-   * Stores or checks many items, and tells what embedding each message of them took.
+   * Stores or validates many items, and reports the embedding usage of each message.
    *
-   * <p>There is no deadline: put one on the {@link io.grpc.Context} if the import needs it.
+   * <p>The only deadline is that of the {@link io.grpc.Context}.
    *
-   * @param settings the catalog and how to treat the items; its own items are not sent
-   * @param items read as fast as the server takes them
-   * @param responses is given the results of each message, in order, by the calling thread
-   * @throws AkinException if the call failed; items without a result may be stored all the same
+   * @param settings the catalog and the options of every message; its own items are ignored
+   * @param items the items, which are read as fast as the server stores them
+   * @param responses receives the response to each message, in order, in the calling thread
+   * @throws AkinException if the call failed; items without a result can be stored nevertheless
    */
   public void importItems(
       ImportItemsRequest settings,
       Iterator<Item> items,
       Consumer<ImportItemsResponse> responses) {
-    new ItemImport(channel, settings, items).run(responses);
+    ImportItemsRequest empty = settings.toBuilder().clearItems().build();
+    new BulkImport<Item, ImportItemsRequest, ImportItemsResponse>(
+            channel,
+            RecommenderServiceGrpc.getImportItemsMethod(),
+            batch -> empty.toBuilder().addAllItems(batch).build(),
+            items)
+        .run(responses);
   }
 
-  /** Ends the connection, and with it the calls under way. */
+  /**
+   * Stores many users in the catalog {@code default}. It works like {@link #importItems(Iterator,
+   * Consumer)}.
+   *
+   * @param users the users, which are read as fast as the server stores them
+   * @param results receives one result for each user, in order, in the calling thread
+   * @throws AkinException if the call failed; users without a result can be stored nevertheless
+   */
+  public void importUsers(Iterator<User> users, Consumer<UserResult> results) {
+    importUsers(
+        ImportUsersRequest.getDefaultInstance(),
+        users,
+        response -> response.getResultsList().forEach(results));
+  }
+
+  /**
+   * Stores or validates many users, and reports the embedding usage of each message.
+   *
+   * <p>The only deadline is that of the {@link io.grpc.Context}.
+   *
+   * @param settings the catalog and the options of every message; its own users are ignored
+   * @param users the users, which are read as fast as the server stores them
+   * @param responses receives the response to each message, in order, in the calling thread
+   * @throws AkinException if the call failed; users without a result can be stored nevertheless
+   */
+  public void importUsers(
+      ImportUsersRequest settings,
+      Iterator<User> users,
+      Consumer<ImportUsersResponse> responses) {
+    ImportUsersRequest empty = settings.toBuilder().clearUsers().build();
+    new BulkImport<User, ImportUsersRequest, ImportUsersResponse>(
+            channel,
+            RecommenderServiceGrpc.getImportUsersMethod(),
+            batch -> empty.toBuilder().addAllUsers(batch).build(),
+            users)
+        .run(responses);
+  }
+
+  /** Closes the connection and cancels all running calls. */
   @Override
   public void close() {
     connection.shutdownNow();
@@ -142,7 +194,7 @@ public final class AkinClient implements AutoCloseable {
     }
   }
 
-  /** What a client is made of. */
+  /** Builds a client. */
   public static final class Builder {
     private final String address;
     private ChannelCredentials credentials = InsecureChannelCredentials.create();
@@ -154,21 +206,21 @@ public final class AkinClient implements AutoCloseable {
       this.address = Objects.requireNonNull(address);
     }
 
-    /** Sends this key with every call; empty, as at first, for none. */
+    /** Sends an API key with every call. An empty key, the default, is not sent. */
     public Builder apiKey(String key) {
       apiKey = Objects.requireNonNull(key);
       return this;
     }
 
-    /** Speaks TLS, and trusts the authorities that Java trusts. */
+    /** Enables TLS and trusts the certificate authorities that Java trusts. */
     public Builder tls() {
       return tls(TlsChannelCredentials.create());
     }
 
     /**
-     * Speaks TLS, and trusts an authority of your own.
+     * Enables TLS and trusts the given certificate authorities.
      *
-     * @param ca the authority's certificate, PEM
+     * @param ca the CA bundle for verifying the server, in PEM
      * @throws IOException if the file cannot be read
      */
     public Builder tlsFiles(File ca) throws IOException {
@@ -176,11 +228,11 @@ public final class AkinClient implements AutoCloseable {
     }
 
     /**
-     * Speaks TLS, trusts an authority of your own, and shows a certificate.
+     * Enables mTLS: trusts the given certificate authorities and sends a client certificate.
      *
-     * @param ca the authority's certificate, PEM
-     * @param certificate the client's own certificate, PEM
-     * @param key the private key of the certificate, PEM as PKCS#8
+     * @param ca the CA bundle for verifying the server, in PEM
+     * @param certificate the certificate of the client, in PEM
+     * @param key the private key of the certificate, in PEM and PKCS#8
      * @throws IOException if a file cannot be read
      */
     public Builder tlsFiles(File ca, File certificate, File key) throws IOException {
@@ -188,34 +240,37 @@ public final class AkinClient implements AutoCloseable {
           TlsChannelCredentials.newBuilder().trustManager(ca).keyManager(certificate, key).build());
     }
 
-    private Builder tls(ChannelCredentials made) {
-      credentials = made;
+    private Builder tls(ChannelCredentials tlsCredentials) {
+      credentials = tlsCredentials;
       secure = true;
       return this;
     }
 
     /**
-     * The deadline of calls that are given none, retries included; 10 seconds at first.
+     * Sets the default deadline of calls, including retries. The default is 10 seconds.
      *
-     * <p>What goes through a whole catalog ({@code findDuplicates}, {@code findOutliers}, {@code
-     * clusterItems}) has 10 minutes always, if it is given none.
+     * <p>It does not apply to imports, which have no deadline, or to {@code findDuplicates}, {@code
+     * findOutliers} and {@code clusterItems}, which examine a whole catalog and have a default
+     * deadline of 10 minutes.
      */
-    public Builder timeout(Duration each) {
-      if (each.isNegative() || each.isZero()) {
+    public Builder timeout(Duration defaultTimeout) {
+      if (defaultTimeout.isNegative() || defaultTimeout.isZero()) {
         throw new IllegalArgumentException("the timeout must be positive");
       }
-      timeout = each;
+      timeout = defaultTimeout;
       return this;
     }
 
     /**
-     * Makes the client. It connects with the first call.
+     * Builds the client, which connects at the first call.
      *
-     * @throws IllegalStateException if a key would leave this machine without TLS
+     * @throws IllegalStateException if the client would send an API key without TLS to an address
+     *     that is no loopback address
      */
     public AkinClient build() {
       if (!apiKey.isEmpty() && !secure && !Loopback.matches(address)) {
-        throw new IllegalStateException("an API key needs TLS, but for an address of loopback");
+        throw new IllegalStateException(
+            "an API key requires TLS, unless the address is a loopback address");
       }
       return new AkinClient(this);
     }

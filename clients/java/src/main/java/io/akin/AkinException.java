@@ -14,12 +14,12 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
-/** What a failed call tells. */
+/** The error of a failed call, with its decoded details. */
 public final class AkinException extends StatusRuntimeException {
   private static final long serialVersionUID = 1L;
 
   private String reason = "";
-  // Transient because a List need not be serializable; nor is the status that it belongs to.
+  // Transient, because a List does not have to be serializable. The status is not either.
   private transient List<Violation> violations = List.of();
   private Duration retryAfter;
 
@@ -27,53 +27,54 @@ public final class AkinException extends StatusRuntimeException {
     super(status, trailers);
   }
 
-  /** Reads the details of what a stub threw. */
+  /** Decodes the error that a stub threw. */
   public static AkinException of(StatusRuntimeException error) {
-    return error instanceof AkinException known
-        ? known
-        : made(error, error.getStatus(), error.getTrailers());
+    return error instanceof AkinException decoded
+        ? decoded
+        : decode(error, error.getStatus(), error.getTrailers());
   }
 
   /**
-   * The same for what a future or an observer got, be it wrapped; UNKNOWN if no call is behind it.
+   * Decodes the error of a future or an observer, which can be wrapped in others. The code is
+   * UNKNOWN if no call caused the error.
    */
   public static AkinException from(Throwable error) {
-    for (Throwable each = error; each != null; each = each.getCause()) {
-      if (each instanceof StatusRuntimeException thrown) {
-        return of(thrown);
+    for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+      if (cause instanceof StatusRuntimeException failure) {
+        return of(failure);
       }
-      if (each instanceof StatusException thrown) {
-        return made(thrown, thrown.getStatus(), thrown.getTrailers());
+      if (cause instanceof StatusException failure) {
+        return decode(failure, failure.getStatus(), failure.getTrailers());
       }
     }
-    return made(error, Status.UNKNOWN.withDescription(String.valueOf(error)), null);
+    return decode(error, Status.UNKNOWN.withDescription(String.valueOf(error)), null);
   }
 
-  private static AkinException made(Throwable cause, Status status, Metadata trailers) {
-    AkinException made = new AkinException(status.withCause(cause), trailers);
+  private static AkinException decode(Throwable cause, Status status, Metadata trailers) {
+    AkinException decoded = new AkinException(status.withCause(cause), trailers);
     com.google.rpc.Status details = StatusProto.fromStatusAndTrailers(status, trailers);
     for (Any detail : details.getDetailsList()) {
-      made.add(detail);
+      decoded.add(detail);
     }
-    return made;
+    return decoded;
   }
 
-  /** The gRPC status code. */
+  /** Returns the gRPC status code. */
   public Status.Code code() {
     return getStatus().getCode();
   }
 
-  /** The stable name of the error, such as ITEM_NOT_FOUND; empty if the server never answered. */
+  /** Returns the ErrorInfo reason, such as ITEM_NOT_FOUND. Empty if no server responded. */
   public String reason() {
     return reason;
   }
 
-  /** Every field at fault, for INVALID_ARGUMENT. */
+  /** Returns every invalid field of the request, for INVALID_ARGUMENT. */
   public List<Violation> violations() {
     return violations;
   }
 
-  /** Set where trying again later can help. */
+  /** Returns the time to wait before retrying. Empty if retrying cannot help. */
   public Optional<Duration> retryAfter() {
     return Optional.ofNullable(retryAfter);
   }
@@ -85,14 +86,14 @@ public final class AkinException extends StatusRuntimeException {
       } else if (detail.is(BadRequest.class)) {
         violations =
             detail.unpack(BadRequest.class).getFieldViolationsList().stream()
-                .map(each -> new Violation(each.getField(), each.getDescription()))
+                .map(violation -> new Violation(violation.getField(), violation.getDescription()))
                 .toList();
       } else if (detail.is(RetryInfo.class)) {
         com.google.protobuf.Duration delay = detail.unpack(RetryInfo.class).getRetryDelay();
         retryAfter = Duration.ofSeconds(delay.getSeconds(), delay.getNanos());
       }
     } catch (InvalidProtocolBufferException e) {
-      // The code and the message still tell; a detail that cannot be read must not hide them.
+      // An invalid detail must not hide the code and the message.
       addSuppressed(e);
     }
   }

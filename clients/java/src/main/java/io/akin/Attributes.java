@@ -6,19 +6,19 @@ import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
 import java.util.Map;
 
-/** Attributes of items from plain Java values. */
+/** Builds attributes of items from plain Java values. */
 public final class Attributes {
   private Attributes() {}
 
   /**
-   * The attributes of an item.
+   * Returns the attributes of an item.
    *
    * @param values strings, numbers, booleans, null, and iterables and maps of those
-   * @throws IllegalArgumentException if there is a value of another type
+   * @throws IllegalArgumentException if a value has another type
    */
   public static Struct of(Map<String, ?> values) {
     Struct.Builder struct = Struct.newBuilder();
-    values.forEach((key, each) -> struct.putFields(key, value(each)));
+    values.forEach((key, element) -> struct.putFields(key, value(element)));
     return struct.build();
   }
 
@@ -32,21 +32,21 @@ public final class Attributes {
       value.setNumberValue(number.doubleValue());
     } else if (from instanceof Boolean bool) {
       value.setBoolValue(bool);
-    } else if (from instanceof Iterable<?> each) {
-      value.setListValue(list(each));
+    } else if (from instanceof Iterable<?> elements) {
+      value.setListValue(list(elements));
     } else if (from instanceof Map<?, ?> map) {
       Struct.Builder struct = Struct.newBuilder();
-      map.forEach((key, each) -> struct.putFields((String) key, value(each)));
+      map.forEach((key, element) -> struct.putFields((String) key, value(element)));
       value.setStructValue(struct);
     } else {
-      throw new IllegalArgumentException("no JSON value: " + from.getClass().getName());
+      throw new IllegalArgumentException("not a JSON value: " + from.getClass().getName());
     }
     return value.build();
   }
 
   static ListValue list(Iterable<?> values) {
     ListValue.Builder list = ListValue.newBuilder();
-    values.forEach(each -> list.addValues(value(each)));
+    values.forEach(element -> list.addValues(value(element)));
     return list.build();
   }
 }

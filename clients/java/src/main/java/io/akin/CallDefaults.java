@@ -13,12 +13,12 @@ import java.time.Duration;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
-/** Gives every call the API key, and a deadline to those that have none and shall end. */
+/** Adds the API key to every call, and a default deadline to calls other than imports. */
 final class CallDefaults implements ClientInterceptor {
-  /** For what goes through a whole catalog. */
+  /** The default deadline of calls that examine a whole catalog. */
   static final Duration ANALYSIS_TIMEOUT = Duration.ofMinutes(10);
 
-  private static final Set<String> ANALYSES =
+  private static final Set<String> WHOLE_CATALOG_METHODS =
       Set.of(
           AnalysisServiceGrpc.getFindDuplicatesMethod().getFullMethodName(),
           AnalysisServiceGrpc.getFindOutliersMethod().getFullMethodName(),
@@ -38,15 +38,15 @@ final class CallDefaults implements ClientInterceptor {
   @Override
   public <Q, R> ClientCall<Q, R> interceptCall(
       MethodDescriptor<Q, R> method, CallOptions options, Channel next) {
-    boolean analysis = ANALYSES.contains(method.getFullMethodName());
-    Duration limit = analysis ? ANALYSIS_TIMEOUT : timeout;
-    boolean unlimited =
-        (analysis || method.getType() == MethodType.UNARY) && options.getDeadline() == null;
+    boolean wholeCatalog = WHOLE_CATALOG_METHODS.contains(method.getFullMethodName());
+    Duration defaultTimeout = wholeCatalog ? ANALYSIS_TIMEOUT : timeout;
+    boolean needsDeadline =
+        (wholeCatalog || method.getType() == MethodType.UNARY) && options.getDeadline() == null;
     ClientCall<Q, R> call =
         next.newCall(
             method,
-            unlimited
-                ? options.withDeadlineAfter(limit.toNanos(), TimeUnit.NANOSECONDS)
+            needsDeadline
+                ? options.withDeadlineAfter(defaultTimeout.toNanos(), TimeUnit.NANOSECONDS)
                 : options);
     return apiKey.isEmpty() ? call : new WithKey<>(call);
   }

@@ -7,54 +7,54 @@ import java.time.Instant;
 import java.util.List;
 
 /**
- * Filters from plain Java values: which items count, by their attributes.
+ * Builds filters from plain Java values. A filter matches items by their attributes.
  *
- * <p>What each test is true of, and the limits, are told at {@link Filter} and {@link Condition}.
+ * <p>The documentation of {@link Filter} and {@link Condition} defines the tests and their limits.
  */
 public final class Filters {
   private Filters() {}
 
-  /** The attribute is this value: a string, a number, a boolean, or an iterable of those. */
+  /** The attribute equals the value: a string, a number, a boolean, or an iterable of those. */
   public static Condition eq(String attribute, Object value) {
     return on(attribute).setEquals(Attributes.value(value)).build();
   }
 
-  /** The attribute is one of these strings, numbers or booleans. */
+  /** The attribute equals one of these strings, numbers or booleans. */
   public static Condition oneOf(String attribute, Object... values) {
     return on(attribute).setOneOf(Attributes.list(List.of(values))).build();
   }
 
-  /** The attribute is a list with at least one of these, or is itself one of them. */
+  /** The attribute is a list that contains one of these values, or it equals one of them. */
   public static Condition containsAny(String attribute, Object... values) {
     return on(attribute).setContainsAny(Attributes.list(List.of(values))).build();
   }
 
-  /** The attribute is greater than this number, or later than these seconds. */
+  /** The attribute is greater than a number, or later than a time (see {@link #seconds}). */
   public static Condition gt(String attribute, double bound) {
     return on(attribute).setRange(Range.newBuilder().setGt(bound)).build();
   }
 
-  /** The attribute is at least this number or these seconds. */
+  /** The attribute is at least a number, or not earlier than a time (see {@link #seconds}). */
   public static Condition gte(String attribute, double bound) {
     return on(attribute).setRange(Range.newBuilder().setGte(bound)).build();
   }
 
-  /** The attribute is less than this number, or earlier than these seconds. */
+  /** The attribute is less than a number, or earlier than a time (see {@link #seconds}). */
   public static Condition lt(String attribute, double bound) {
     return on(attribute).setRange(Range.newBuilder().setLt(bound)).build();
   }
 
-  /** The attribute is at most this number or these seconds. */
+  /** The attribute is at most a number, or not later than a time (see {@link #seconds}). */
   public static Condition lte(String attribute, double bound) {
     return on(attribute).setRange(Range.newBuilder().setLte(bound)).build();
   }
 
-  /** A moment as the bound of a range that is compared with timestamps and dates. */
-  public static double seconds(Instant moment) {
-    return moment.getEpochSecond() + moment.getNano() / 1e9;
+  /** Converts a time to a bound, which is compared with timestamps and dates. */
+  public static double seconds(Instant time) {
+    return time.getEpochSecond() + time.getNano() / 1e9;
   }
 
-  /** The item has the attribute, and not null for it. */
+  /** The item has the attribute with a value other than null. */
   public static Condition exists(String attribute) {
     return on(attribute).setExists(true).build();
   }
@@ -64,29 +64,30 @@ public final class Filters {
     return on(attribute).setExists(false).build();
   }
 
-  /** A filter as a condition of another. */
+  /** The item matches a nested filter. */
   public static Condition passes(Filter filter) {
     return Condition.newBuilder().setFilter(filter).build();
   }
 
-  /** Every one of these is true; of none at all, every item passes. */
+  /** Matches items that meet every condition. Without conditions it matches every item. */
   public static Filter allOf(Condition... conditions) {
     return Filter.newBuilder().addAllAll(List.of(conditions)).build();
   }
 
   /**
-   * At least one of these is true.
+   * Matches items that meet at least one condition.
    *
-   * @throws IllegalArgumentException if none are given: on the wire that lets every item pass
+   * @throws IllegalArgumentException if there are no conditions, because an empty list in the
+   *     message would match every item
    */
   public static Filter anyOf(Condition... conditions) {
     if (conditions.length == 0) {
-      throw new IllegalArgumentException("anyOf needs a condition");
+      throw new IllegalArgumentException("anyOf requires at least one condition");
     }
     return Filter.newBuilder().addAllAny(List.of(conditions)).build();
   }
 
-  /** None of these is true, as for items that lack the attributes they ask about. */
+  /** Matches items that meet none of the conditions, such as items that lack the attributes. */
   public static Filter noneOf(Condition... conditions) {
     return Filter.newBuilder().addAllNone(List.of(conditions)).build();
   }

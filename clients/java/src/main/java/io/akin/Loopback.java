@@ -2,9 +2,9 @@ package io.akin;
 
 import java.util.regex.Pattern;
 
-/** Addresses that do not leave this machine. */
+/** Recognizes addresses whose traffic stays on this machine. */
 final class Loopback {
-  // By the name alone: what a resolver says of another name may change after it was asked.
+  // Only fixed names match, because the addresses of other names can change after a lookup.
   private static final Pattern ADDRESS =
       Pattern.compile(
           "(dns:///)?(localhost|127(\\.\\d{1,3}){3}|\\[::1\\])(:\\d+)?", Pattern.CASE_INSENSITIVE);

@@ -10,10 +10,11 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
 /**
- * Which calls are tried again, and when; the same for every language.
+ * The retry policy of the calls, which is the same for the clients of all languages.
  *
- * <p>Where the connection broke after the work was done, the repeat of a write finds it done:
- * DeleteItem answers NOT_FOUND, and a write with expected_sequence ABORTED. Streams are left out.
+ * <p>If the connection broke after a write was stored, the retry finds it stored: DeleteItem
+ * returns NOT_FOUND, and a write with an expected sequence returns ABORTED. Streams are not
+ * retried.
  */
 final class ServiceConfig {
   private ServiceConfig() {}
@@ -21,7 +22,7 @@ final class ServiceConfig {
   static Map<String, ?> load() {
     try (InputStream file = ServiceConfig.class.getResourceAsStream("service_config.json");
         InputStreamReader text = new InputStreamReader(file, StandardCharsets.UTF_8)) {
-      // Into plain maps Gson puts every number as a Double, as gRPC wants it.
+      // gRPC requires numbers of type Double, which Gson uses in plain maps.
       return new Gson().fromJson(text, new TypeToken<Map<String, Object>>() {});
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -1,9 +1,9 @@
 package io.akin;
 
 /**
- * One field of the request at fault.
+ * An invalid field of a request.
  *
- * @param field its path, as in {@code item.text}
- * @param description what is wrong with it
+ * @param field the path of the field, such as {@code item.text}
+ * @param description the explanation of the error for people
  */
 public record Violation(String field, String description) {}

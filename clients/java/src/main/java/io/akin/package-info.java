@@ -1,2 +1,2 @@
-/** The client of Akin: texts in, recommendations out. */
+/** The Java client of Akin, a recommendation service. */
 package io.akin;

@@ -5,17 +5,29 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.google.protobuf.FieldMask;
+import io.akin.v1.AnalysisServiceGrpc;
+import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.GetItemRequest;
 import io.akin.v1.ImportItemsRequest;
+import io.akin.v1.ImportUsersRequest;
 import io.akin.v1.Item;
+import io.akin.v1.RecommenderServiceGrpc;
+import io.akin.v1.UpdateItemRequest;
+import io.akin.v1.User;
 import io.grpc.Context;
+import io.grpc.MethodDescriptor.MethodType;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -31,8 +43,9 @@ class AkinClientTest {
     server.close();
   }
 
+  /** Every call has the default deadline of the client and sends the API key. */
   @Test
-  void callsHaveADeadlineAndTheKey() {
+  void callsHaveADeadlineAndAKey() {
     try (AkinClient client =
         AkinClient.builder(server.address()).apiKey("k").timeout(Duration.ofSeconds(5)).build()) {
       get(client, "a");
@@ -41,8 +54,9 @@ class AkinClientTest {
     assertTrue(server.deadline.timeRemaining(TimeUnit.SECONDS) <= 5);
   }
 
+  /** The deadline of a stub overrides that of the client. */
   @Test
-  void aDeadlineOfTheCallWins() {
+  void aDeadlineOfTheStubWins() {
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
       client
           .recommender()
@@ -53,17 +67,46 @@ class AkinClientTest {
     assertTrue(server.deadline.timeRemaining(TimeUnit.SECONDS) > 30);
   }
 
+  /** A call that fails with UNAVAILABLE is sent again, unchanged. */
   @Test
-  void unavailableIsTriedAgain() {
+  void unavailableIsRetried() {
     server.failures.set(1);
+    List<String> paths = List.of("attributes.in stock", "expire_time");
+    UpdateItemRequest request =
+        UpdateItemRequest.newBuilder()
+            .setItem(item("a", ""))
+            .setUpdateMask(FieldMask.newBuilder().addAllPaths(paths))
+            .build();
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
-      assertEquals("a", get(client, "a"));
+      assertEquals("a", client.recommender().updateItem(request).getItem().getItemId());
     }
-    assertEquals(-1, server.failures.get());
+    assertEquals(List.of(paths, paths), server.masks);
   }
 
+  /** The client retries every unary method and no stream. */
   @Test
-  void aKeyNeedsTlsOrLoopback() {
+  void everyUnaryMethodIsRetried() {
+    Set<String> unary =
+        Stream.of(
+                RecommenderServiceGrpc.getServiceDescriptor(),
+                CatalogServiceGrpc.getServiceDescriptor(),
+                AnalysisServiceGrpc.getServiceDescriptor())
+            .flatMap(service -> service.getMethods().stream())
+            .filter(method -> method.getType() == MethodType.UNARY)
+            .map(method -> method.getFullMethodName())
+            .collect(Collectors.toSet());
+    Set<String> retried = new HashSet<>();
+    List<?> configs = (List<?>) ServiceConfig.load().get("methodConfig");
+    for (Object name : (List<?>) ((Map<?, ?>) configs.get(0)).get("name")) {
+      Map<?, ?> method = (Map<?, ?>) name;
+      retried.add(method.get("service") + "/" + method.get("method"));
+    }
+    assertEquals(unary, retried);
+  }
+
+  /** Without TLS, an API key is accepted only for a loopback address. */
+  @Test
+  void aKeyRequiresTlsOrLoopback() {
     for (String address :
         List.of("akin.example:50051", "127.0.0.1.example:1", "10.0.0.1:1", "localhost.example")) {
       AkinClient.Builder builder = AkinClient.builder(address).apiKey("k");
@@ -75,40 +118,76 @@ class AkinClientTest {
     }
   }
 
+  /** An import sends messages of limited size and passes on the results in order. */
   @Test
-  void importsGoInMessages() {
+  void importsAreSentInMessages() {
     List<String> ids = new ArrayList<>();
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
-      client.importItems(items(600, "text"), each -> ids.add(each.getItemId()));
-      assertEquals(IntStream.range(0, 600).mapToObj(each -> "item-" + each).toList(), ids);
+      client.importItems(items(600, "text"), result -> ids.add(result.getItemId()));
+      assertEquals(IntStream.range(0, 600).mapToObj(number -> "item-" + number).toList(), ids);
       assertEquals(List.of(256, 256, 88), server.imported);
       assertNull(server.deadline);
 
       server.imported.clear();
-      client.importItems(items(10, "x".repeat(1_000_000)), each -> ids.add(each.getItemId()));
+      client.importItems(items(10, "x".repeat(1_000_000)), result -> ids.add(result.getItemId()));
       assertEquals(List.of(4, 4, 2), server.imported);
 
       server.imported.clear();
-      client.importItems(items(0, ""), each -> ids.add(each.getItemId()));
+      client.importItems(items(0, ""), result -> ids.add(result.getItemId()));
       assertEquals(List.of(), server.imported);
     }
     assertEquals(610, ids.size());
   }
 
+  /** Users are imported like items, with the settings of the caller in every message. */
   @Test
-  void aRefusedImportTellsWhy() {
-    ImportItemsRequest settings = ImportItemsRequest.newBuilder().setCatalog("no-such").build();
+  void usersAreImportedLikeItems() {
+    List<String> ids = new ArrayList<>();
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
-      Iterator<Item> endless = Stream.generate(() -> item("a", "text")).iterator();
+      client.importUsers(users(600), result -> ids.add(result.getUserId()));
+      assertEquals(IntStream.range(0, 600).mapToObj(number -> "user-" + number).toList(), ids);
+      assertEquals(List.of(256, 256, 88), server.imported);
+
+      ImportUsersRequest settings =
+          ImportUsersRequest.newBuilder().setCatalog(StandIn.MISSING_CATALOG).build();
       AkinException error =
           assertThrows(
-              AkinException.class, () -> client.importItems(settings, endless, each -> {}));
+              AkinException.class, () -> client.importUsers(settings, users(1), response -> {}));
       assertEquals(Status.Code.NOT_FOUND, error.code());
     }
   }
 
+  /** An import that the server ends before its last response is an error. */
   @Test
-  void anImportEndsWithItsItemsAndItsContext() {
+  void anImportThatEndsEarlyIsAnError() {
+    ImportItemsRequest settings =
+        ImportItemsRequest.newBuilder().setCatalog(StandIn.SILENT_CATALOG).build();
+    try (AkinClient client = AkinClient.builder(server.address()).build()) {
+      AkinException error =
+          assertThrows(
+              AkinException.class,
+              () -> client.importItems(settings, items(600, "text"), response -> {}));
+      assertEquals(Status.Code.INTERNAL, error.code());
+    }
+  }
+
+  /** An import ends with the error of its call. */
+  @Test
+  void anImportEndsWithItsError() {
+    ImportItemsRequest settings =
+        ImportItemsRequest.newBuilder().setCatalog(StandIn.MISSING_CATALOG).build();
+    try (AkinClient client = AkinClient.builder(server.address()).build()) {
+      Iterator<Item> endless = Stream.generate(() -> item("a", "text")).iterator();
+      AkinException error =
+          assertThrows(
+              AkinException.class, () -> client.importItems(settings, endless, response -> {}));
+      assertEquals(Status.Code.NOT_FOUND, error.code());
+    }
+  }
+
+  /** An import ends with the exception of its source, and when its context is cancelled. */
+  @Test
+  void anImportEndsWithItsSourceAndItsContext() {
     Iterator<Item> broken =
         Stream.<Item>generate(
                 () -> {
@@ -116,7 +195,7 @@ class AkinClientTest {
                 })
             .iterator();
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
-      assertThrows(BrokenException.class, () -> client.importItems(broken, each -> {}));
+      assertThrows(BrokenException.class, () -> client.importItems(broken, result -> {}));
       Context.CancellableContext cancelled = Context.current().withCancellation();
       cancelled.cancel(null);
       cancelled.run(
@@ -124,7 +203,7 @@ class AkinClientTest {
             StatusRuntimeException error =
                 assertThrows(
                     StatusRuntimeException.class,
-                    () -> client.importItems(items(1, "text"), each -> {}));
+                    () -> client.importItems(items(1, "text"), result -> {}));
             assertEquals(Status.Code.CANCELLED, error.getStatus().getCode());
           });
     }
@@ -140,7 +219,13 @@ class AkinClientTest {
   }
 
   private static Iterator<Item> items(int count, String text) {
-    return IntStream.range(0, count).mapToObj(each -> item("item-" + each, text)).iterator();
+    return IntStream.range(0, count).mapToObj(number -> item("item-" + number, text)).iterator();
+  }
+
+  private static Iterator<User> users(int count) {
+    return IntStream.range(0, count)
+        .mapToObj(number -> User.newBuilder().setUserId("user-" + number).build())
+        .iterator();
   }
 
   private static Item item(String id, String text) {

@@ -43,8 +43,9 @@ class AkinExceptionTest {
                           .build()))
               .build());
 
+  /** All details of a status are decoded. */
   @Test
-  void detailsAreRead() {
+  void detailsAreDecoded() {
     AkinException error = AkinException.of(ERROR);
     assertEquals(Status.Code.INVALID_ARGUMENT, error.code());
     assertEquals("INVALID_ARGUMENT: two fields are wrong", error.getMessage());
@@ -57,6 +58,7 @@ class AkinExceptionTest {
     assertSame(ERROR, error.getCause());
   }
 
+  /** An error without details has a code and empty details. */
   @Test
   void errorsWithoutDetailsHaveNone() {
     AkinException error = AkinException.of(Status.UNAVAILABLE.asRuntimeException());
@@ -66,15 +68,17 @@ class AkinExceptionTest {
     assertEquals(Optional.empty(), error.retryAfter());
   }
 
+  /** The error of a call is found inside of the errors that wrap it. */
   @Test
-  void wrappedErrorsAreFound() {
+  void wrappedErrorsAreDecoded() {
     assertEquals("INVALID_REQUEST", AkinException.from(new ExecutionException(ERROR)).reason());
     assertEquals(
         Status.Code.ABORTED, AkinException.from(Status.ABORTED.asException()).code());
-    AkinException known = AkinException.of(ERROR);
-    assertSame(known, AkinException.from(known));
+    AkinException decoded = AkinException.of(ERROR);
+    assertSame(decoded, AkinException.from(decoded));
   }
 
+  /** An error that no call caused has the code UNKNOWN. */
   @Test
   void otherErrorsAreUnknown() {
     AkinException error = AkinException.from(new IllegalStateException("closed"));
@@ -82,8 +86,9 @@ class AkinExceptionTest {
     assertTrue(error.getMessage().contains("closed"));
   }
 
+  /** An invalid detail does not hide the code. */
   @Test
-  void aDetailThatCannotBeReadHidesNothing() {
+  void anInvalidDetailHidesNothing() {
     Any broken =
         Any.pack(ErrorInfo.getDefaultInstance()).toBuilder()
             .setValue(ByteString.copyFromUtf8("broken"))

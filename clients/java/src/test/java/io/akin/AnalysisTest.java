@@ -29,8 +29,9 @@ class AnalysisTest {
     server.close();
   }
 
+  /** A call that examines a whole catalog has a deadline of ten minutes by default. */
   @Test
-  void whatGoesThroughACatalogHasMinutes() {
+  void analysesHaveALongDeadline() {
     client.analysis().clusterItems(ClusterItemsRequest.getDefaultInstance());
     assertSecondsLeft(600);
     client.analysis().findDuplicates(FindDuplicatesRequest.getDefaultInstance()).next();
@@ -45,21 +46,25 @@ class AnalysisTest {
     assertSecondsLeft(60);
   }
 
+  /** A response stream yields all responses, and its call sends the API key. */
   @Test
-  void aStreamIsAllItsResponses() {
+  void aStreamYieldsItsResponses() {
     Iterator<FindDuplicatesResponse> responses =
         client.analysis().findDuplicates(FindDuplicatesRequest.getDefaultInstance());
-    assertEquals(2, responses.next().getExtent().getItemCount());
-    assertEquals(FindDuplicatesResponse.getDefaultInstance(), responses.next());
+    assertEquals(2, responses.next().getProgress().getCoverage().getItemCount());
+    FindDuplicatesResponse last = responses.next();
+    assertEquals(FindDuplicatesResponse.EventCase.GROUPS, last.getEventCase());
+    assertEquals(2, last.getGroups().getCoverage().getItemCount());
     assertEquals(false, responses.hasNext());
     assertEquals("Bearer k", server.authorization);
   }
 
+  /** A response stream ends with its error after the responses before it. */
   @Test
   void aStreamEndsWithItsError() {
     Iterator<FindDuplicatesResponse> responses =
         client.analysis().findDuplicates(FindDuplicatesRequest.newBuilder().setItemId("a").build());
-    assertEquals(2, responses.next().getExtent().getItemCount());
+    assertEquals(2, responses.next().getProgress().getCoverage().getItemCount());
     AkinException error =
         AkinException.of(assertThrows(StatusRuntimeException.class, responses::next));
     assertEquals(Status.Code.NOT_FOUND, error.code());
@@ -67,7 +72,8 @@ class AnalysisTest {
   }
 
   private void assertSecondsLeft(long expected) {
-    long left = server.deadline.timeRemaining(TimeUnit.SECONDS);
-    assertTrue(left <= expected && left > expected - 10, left + " s, not " + expected);
+    long seconds = server.deadline.timeRemaining(TimeUnit.SECONDS);
+    assertTrue(
+        seconds <= expected && seconds > expected - 10, seconds + " s instead of " + expected);
   }
 }

@@ -2,6 +2,7 @@ package io.akin;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonParser;
+import com.google.protobuf.FieldMask;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
@@ -32,13 +33,21 @@ final class Caller {
     this.channel = channel;
   }
 
-  /** The responses to a call, of a method named as in {@code RecommenderService.GetItem}. */
-  List<JsonElement> call(String name, List<JsonElement> requests, long timeoutMs)
+  /**
+   * Calls a method and returns the responses.
+   *
+   * @param name the name of the method, such as {@code RecommenderService.GetItem}
+   * @param requests the requests, of which there is one unless the method takes a stream
+   * @param updateMask the paths of the update mask of the requests, or null
+   * @param timeoutMs the deadline of the call, in milliseconds
+   */
+  List<JsonElement> call(
+      String name, List<JsonElement> requests, List<String> updateMask, long timeoutMs)
       throws Exception {
     MethodDescriptor<Message, Message> method = method(name);
     List<Message> messages = new ArrayList<>();
-    for (JsonElement each : requests) {
-      messages.add(message(method, each));
+    for (JsonElement request : requests) {
+      messages.add(message(method, request, updateMask));
     }
     ClientCall<Message, Message> call =
         channel.newCall(
@@ -47,23 +56,23 @@ final class Caller {
         switch (method.getType()) {
           case UNARY -> List.of(ClientCalls.blockingUnaryCall(call, messages.get(0)));
           case SERVER_STREAMING ->
-              all(ClientCalls.blockingServerStreamingCall(call, messages.get(0)));
-          default -> stream(call, messages);
+              collect(ClientCalls.blockingServerStreamingCall(call, messages.get(0)));
+          default -> exchange(call, messages);
         };
-    List<JsonElement> made = new ArrayList<>();
-    for (Message each : responses) {
-      made.add(JsonParser.parseString(JsonFormat.printer().print(each)));
+    List<JsonElement> elements = new ArrayList<>();
+    for (Message response : responses) {
+      elements.add(JsonParser.parseString(JsonFormat.printer().print(response)));
     }
-    return made;
+    return elements;
   }
 
-  private static List<Message> all(Iterator<Message> responses) {
-    List<Message> made = new ArrayList<>();
-    responses.forEachRemaining(made::add);
-    return made;
+  private static List<Message> collect(Iterator<Message> responses) {
+    List<Message> messages = new ArrayList<>();
+    responses.forEachRemaining(messages::add);
+    return messages;
   }
 
-  private static List<Message> stream(
+  private static List<Message> exchange(
       ClientCall<Message, Message> call, List<Message> requests) throws Exception {
     List<Message> responses = new ArrayList<>();
     CompletableFuture<List<Message>> done = new CompletableFuture<>();
@@ -99,18 +108,24 @@ final class Caller {
             AnalysisServiceGrpc.getServiceDescriptor())
         .map(ServiceDescriptor::getMethods)
         .flatMap(Collection::stream)
-        .filter(each -> each.getFullMethodName().equals("akin.v1." + name.replace('.', '/')))
-        .map(each -> (MethodDescriptor<Message, Message>) each)
+        .filter(method -> method.getFullMethodName().equals("akin.v1." + name.replace('.', '/')))
+        .map(method -> (MethodDescriptor<Message, Message>) method)
         .findFirst()
         .orElseThrow();
   }
 
-  private static Message message(MethodDescriptor<Message, Message> method, JsonElement json)
+  private static Message message(
+      MethodDescriptor<Message, Message> method, JsonElement json, List<String> updateMask)
       throws InvalidProtocolBufferException {
     PrototypeMarshaller<Message> marshaller =
         (PrototypeMarshaller<Message>) method.getRequestMarshaller();
     Message.Builder builder = marshaller.getMessagePrototype().newBuilderForType();
     JsonFormat.parser().merge(json.toString(), builder);
+    if (updateMask != null) {
+      builder.setField(
+          builder.getDescriptorForType().findFieldByName("update_mask"),
+          FieldMask.newBuilder().addAllPaths(updateMask).build());
+    }
     return builder.build();
   }
 }

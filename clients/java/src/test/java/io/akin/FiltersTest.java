@@ -23,8 +23,9 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class FiltersTest {
+  /** Every function builds the message that it names. */
   @Test
-  void everyConditionSaysWhatItShould() throws Exception {
+  void functionsBuildTheirMessages() throws Exception {
     Filter filter =
         allOf(
             eq("sizes", List.of(1, true, "x")),
@@ -55,11 +56,13 @@ class FiltersTest {
     assertEquals(expected.build(), filter);
   }
 
+  /** A filter without conditions in anyOf is rejected. */
   @Test
-  void anyOfNothingIsRefused() {
+  void anyOfRequiresACondition() {
     assertThrows(IllegalArgumentException.class, Filters::anyOf);
   }
 
+  /** Attributes are built from JSON values only. */
   @Test
   void attributesAreJson() throws Exception {
     List<Object> list = new ArrayList<>();
@@ -69,7 +72,7 @@ class FiltersTest {
         "{\"list\":[null,{\"deep\":2.5}]}",
         JsonFormat.printer().omittingInsignificantWhitespace().print(
             Attributes.of(Map.of("list", list))));
-    Map<String, Object> other = Map.of("moment", Instant.EPOCH);
+    Map<String, Object> other = Map.of("time", Instant.EPOCH);
     assertThrows(IllegalArgumentException.class, () -> Attributes.of(other));
   }
 }

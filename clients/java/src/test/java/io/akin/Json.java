@@ -9,27 +9,29 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 
-/** The JSON of the conformance cases, whose form clients/conformance describes. */
+/** The JSON of the conformance cases, which the README of clients/conformance describes. */
 final class Json {
   private static final double TOLERANCE = 1e-3;
 
   private Json() {}
 
-  /** A request with its repetitions and saved values in place. */
-  static JsonElement filled(JsonElement template, Map<String, JsonElement> saved) {
+  /** Replaces the placeholders of a value by repeated strings and saved values. */
+  static JsonElement fill(JsonElement template, Map<String, JsonElement> saved) {
     if (template instanceof JsonArray array) {
-      JsonArray made = new JsonArray();
-      array.forEach(each -> made.add(filled(each, saved)));
-      return made;
+      JsonArray filled = new JsonArray();
+      array.forEach(entry -> filled.add(fill(entry, saved)));
+      return filled;
     }
     if (template instanceof JsonObject object) {
       if (object.has("$repeat")) {
         String text = object.get("$repeat").getAsString();
         return new JsonPrimitive(text.repeat(object.get("$times").getAsInt()));
       }
-      JsonObject made = new JsonObject();
-      object.entrySet().forEach(each -> made.add(each.getKey(), filled(each.getValue(), saved)));
-      return made;
+      JsonObject filled = new JsonObject();
+      object
+          .entrySet()
+          .forEach(field -> filled.add(field.getKey(), fill(field.getValue(), saved)));
+      return filled;
     }
     if (template instanceof JsonPrimitive value && value.isString()) {
       String text = value.getAsString();
@@ -40,46 +42,47 @@ final class Json {
     return template;
   }
 
-  /** Notes where what was found, null if it is absent, is not as expected. */
-  static void compare(String path, JsonElement expected, JsonElement found, List<String> faults) {
+  /** Adds each difference from the expected value. The actual value is null if it is absent. */
+  static void compare(
+      String path, JsonElement expected, JsonElement actual, List<String> differences) {
     if (expected instanceof JsonObject object && object.has("$set")) {
-      if (isDefault(found) == object.get("$set").getAsBoolean()) {
-        faults.add(path + " is " + found);
+      if (isDefault(actual) == object.get("$set").getAsBoolean()) {
+        differences.add(path + " is " + actual);
       }
-    } else if (expected instanceof JsonObject object && found instanceof JsonObject other) {
+    } else if (expected instanceof JsonObject object && actual instanceof JsonObject other) {
       for (String name : new TreeSet<>(object.keySet())) {
-        compare(path + "." + name, object.get(name), other.get(name), faults);
+        compare(path + "." + name, object.get(name), other.get(name), differences);
       }
     } else if (expected instanceof JsonArray array
-        && found instanceof JsonArray other
+        && actual instanceof JsonArray other
         && array.size() == other.size()) {
       for (int i = 0; i < array.size(); i++) {
-        compare(path + "[" + i + "]", array.get(i), other.get(i), faults);
+        compare(path + "[" + i + "]", array.get(i), other.get(i), differences);
       }
-    } else if (!same(expected, found)) {
-      faults.add(path + " is " + found + ", not " + expected);
+    } else if (!areEqual(expected, actual)) {
+      differences.add(path + " is " + actual + ", not " + expected);
     }
   }
 
-  private static boolean same(JsonElement expected, JsonElement found) {
-    return isNumber(expected) && isNumber(found)
-        ? Math.abs(expected.getAsDouble() - found.getAsDouble()) <= TOLERANCE
-        : expected.equals(found);
+  private static boolean areEqual(JsonElement expected, JsonElement actual) {
+    return isNumber(expected) && isNumber(actual)
+        ? Math.abs(expected.getAsDouble() - actual.getAsDouble()) <= TOLERANCE
+        : expected.equals(actual);
   }
 
   private static boolean isNumber(JsonElement element) {
     return element instanceof JsonPrimitive value && value.isNumber();
   }
 
-  private static boolean isDefault(JsonElement found) {
-    if (found instanceof JsonPrimitive value) {
+  private static boolean isDefault(JsonElement actual) {
+    if (actual instanceof JsonPrimitive value) {
       return value.isNumber()
           ? value.getAsDouble() == 0
           : List.of("", "0", "false").contains(value.getAsString());
     }
-    return found == null
-        || found instanceof JsonNull
-        || found instanceof JsonArray array && array.isEmpty()
-        || found instanceof JsonObject object && object.isEmpty();
+    return actual == null
+        || actual instanceof JsonNull
+        || actual instanceof JsonArray array && array.isEmpty()
+        || actual instanceof JsonObject object && object.isEmpty();
   }
 }

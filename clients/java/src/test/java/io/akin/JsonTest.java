@@ -9,10 +9,11 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 class JsonTest {
+  /** A value that differs from the expected one is one difference. */
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
-      quoteCharacter = '`', // JSON's own quotes stay, which Gson takes in this form too.
+      quoteCharacter = '`', // Keeps single quotes, which Gson accepts.
       value = {
         "{'a': 1}|{}",
         "{'a': 1.0}|{'a': 1.01}",
@@ -23,27 +24,29 @@ class JsonTest {
         "{'a': 'x'}|{'a': 'y'}",
         "[]|[{}]"
       })
-  void aDifferenceIsFound(String expected, String found) {
-    assertEquals(1, faults(expected, found).size());
+  void aDifferenceIsReported(String expected, String actual) {
+    assertEquals(1, differences(expected, actual).size());
   }
 
+  /** A value that contains everything expected is no difference. */
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
-      quoteCharacter = '`', // JSON's own quotes stay, which Gson takes in this form too.
+      quoteCharacter = '`', // Keeps single quotes, which Gson accepts.
       value = {
         "{'a': 1}|{'a': 1.0005, 'b': 2}",
         "{'a': {'$set': false}}|{'a': '0'}",
         "{'a': {'$set': false}}|{}",
         "{'a': [null, {'$set': true}]}|{'a': [null, {'b': 1}]}"
       })
-  void whatMatchesIsNone(String expected, String found) {
-    assertEquals(List.of(), faults(expected, found));
+  void aMatchHasNoDifferences(String expected, String actual) {
+    assertEquals(List.of(), differences(expected, actual));
   }
 
-  private static List<String> faults(String expected, String found) {
-    List<String> faults = new ArrayList<>();
-    Json.compare("$", JsonParser.parseString(expected), JsonParser.parseString(found), faults);
-    return faults;
+  private static List<String> differences(String expected, String actual) {
+    List<String> differences = new ArrayList<>();
+    Json.compare(
+        "$", JsonParser.parseString(expected), JsonParser.parseString(actual), differences);
+    return differences;
   }
 }

@@ -7,16 +7,24 @@ import io.akin.v1.ClassifyTextRequest;
 import io.akin.v1.ClassifyTextResponse;
 import io.akin.v1.ClusterItemsRequest;
 import io.akin.v1.ClusterItemsResponse;
-import io.akin.v1.Extent;
+import io.akin.v1.Coverage;
+import io.akin.v1.DuplicateGroups;
+import io.akin.v1.DuplicatesProgress;
 import io.akin.v1.FindDuplicatesRequest;
 import io.akin.v1.FindDuplicatesResponse;
 import io.akin.v1.GetItemRequest;
 import io.akin.v1.GetItemResponse;
 import io.akin.v1.ImportItemsRequest;
 import io.akin.v1.ImportItemsResponse;
+import io.akin.v1.ImportUsersRequest;
+import io.akin.v1.ImportUsersResponse;
 import io.akin.v1.Item;
 import io.akin.v1.ItemResult;
 import io.akin.v1.RecommenderServiceGrpc.RecommenderServiceImplBase;
+import io.akin.v1.UpdateItemRequest;
+import io.akin.v1.UpdateItemResponse;
+import io.akin.v1.User;
+import io.akin.v1.UserResult;
 import io.grpc.Context;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
@@ -34,18 +42,28 @@ import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 
-/** A server of this process that notes what it is sent, and stores nothing. */
+/** A server in this process that records requests and stores nothing. */
 final class StandIn extends RecommenderServiceImplBase
     implements ServerInterceptor, AutoCloseable {
+  /** An import into this catalog fails. */
+  static final String MISSING_CATALOG = "no-such";
+
+  /** An import into this catalog ends without a response. */
+  static final String SILENT_CATALOG = "silent";
+
   private static final Metadata.Key<String> AUTHORIZATION =
       Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER);
 
-  /** How many calls are UNAVAILABLE before the first that is not. */
+  /** The number of calls that fail with UNAVAILABLE before one succeeds. */
   final AtomicInteger failures = new AtomicInteger();
 
-  /** How many items each message of the imports had. */
+  /** The number of items or users in each message of the imports. */
   final List<Integer> imported = new CopyOnWriteArrayList<>();
+
+  /** The update masks of all calls. */
+  final List<List<String>> masks = new CopyOnWriteArrayList<>();
 
   volatile String authorization;
   volatile Deadline deadline;
@@ -58,7 +76,7 @@ final class StandIn extends RecommenderServiceImplBase
           Grpc.newServerBuilderForPort(0, InsecureServerCredentials.create())
               .maxInboundMessageSize(16 << 20)
               .addService(this)
-              .addService(new Analyst())
+              .addService(new AnalysisStandIn())
               .intercept(this)
               .build()
               .start();
@@ -86,50 +104,106 @@ final class StandIn extends RecommenderServiceImplBase
 
   @Override
   public void getItem(GetItemRequest request, StreamObserver<GetItemResponse> responses) {
+    Item item = Item.newBuilder().setItemId(request.getItemId()).build();
+    respond(GetItemResponse.newBuilder().setItem(item).build(), responses);
+  }
+
+  @Override
+  public void updateItem(UpdateItemRequest request, StreamObserver<UpdateItemResponse> responses) {
+    masks.add(List.copyOf(request.getUpdateMask().getPathsList()));
+    respond(UpdateItemResponse.newBuilder().setItem(request.getItem()).build(), responses);
+  }
+
+  private <R> void respond(R response, StreamObserver<R> responses) {
     if (failures.getAndDecrement() > 0) {
       responses.onError(Status.UNAVAILABLE.asRuntimeException());
       return;
     }
-    Item item = Item.newBuilder().setItemId(request.getItemId()).build();
-    responses.onNext(GetItemResponse.newBuilder().setItem(item).build());
+    responses.onNext(response);
     responses.onCompleted();
   }
 
   @Override
   public StreamObserver<ImportItemsRequest> importItems(
       StreamObserver<ImportItemsResponse> responses) {
-    return new StreamObserver<>() {
-      @Override
-      public void onNext(ImportItemsRequest request) {
-        if (!request.getCatalog().isEmpty()) {
-          responses.onError(Status.NOT_FOUND.asRuntimeException());
-          return;
-        }
-        imported.add(request.getItemsCount());
-        ImportItemsResponse.Builder response = ImportItemsResponse.newBuilder();
-        for (Item each : request.getItemsList()) {
-          response.addResults(ItemResult.newBuilder().setItemId(each.getItemId()));
-        }
-        responses.onNext(response.build());
-      }
-
-      @Override
-      public void onError(Throwable error) {}
-
-      @Override
-      public void onCompleted() {
-        responses.onCompleted();
-      }
-    };
+    return new Importer<>(
+        ImportItemsRequest::getCatalog,
+        ImportItemsRequest::getItemsCount,
+        request -> {
+          ImportItemsResponse.Builder response = ImportItemsResponse.newBuilder();
+          for (Item item : request.getItemsList()) {
+            response.addResults(ItemResult.newBuilder().setItemId(item.getItemId()));
+          }
+          return response.build();
+        },
+        responses);
   }
 
-  /** Finds nothing; a search for the repetitions of one item fails after its first response. */
-  private static final class Analyst extends AnalysisServiceImplBase {
+  @Override
+  public StreamObserver<ImportUsersRequest> importUsers(
+      StreamObserver<ImportUsersResponse> responses) {
+    return new Importer<>(
+        ImportUsersRequest::getCatalog,
+        ImportUsersRequest::getUsersCount,
+        request -> {
+          ImportUsersResponse.Builder response = ImportUsersResponse.newBuilder();
+          for (User user : request.getUsersList()) {
+            response.addResults(UserResult.newBuilder().setUserId(user.getUserId()));
+          }
+          return response.build();
+        },
+        responses);
+  }
+
+  /** Responds to each message of an import with a result for each of its resources. */
+  private final class Importer<Q, R> implements StreamObserver<Q> {
+    private final Function<Q, String> catalog;
+    private final Function<Q, Integer> count;
+    private final Function<Q, R> response;
+    private final StreamObserver<R> responses;
+
+    Importer(
+        Function<Q, String> catalog,
+        Function<Q, Integer> count,
+        Function<Q, R> response,
+        StreamObserver<R> responses) {
+      this.catalog = catalog;
+      this.count = count;
+      this.response = response;
+      this.responses = responses;
+    }
+
+    @Override
+    public void onNext(Q request) {
+      if (catalog.apply(request).equals(MISSING_CATALOG)) {
+        responses.onError(Status.NOT_FOUND.asRuntimeException());
+      } else if (catalog.apply(request).equals(SILENT_CATALOG)) {
+        responses.onCompleted();
+      } else {
+        imported.add(count.apply(request));
+        responses.onNext(response.apply(request));
+      }
+    }
+
+    @Override
+    public void onError(Throwable error) {}
+
+    @Override
+    public void onCompleted() {
+      responses.onCompleted();
+    }
+  }
+
+  /** Finds nothing. A search for the near-duplicates of one item fails after its first response. */
+  private static final class AnalysisStandIn extends AnalysisServiceImplBase {
     @Override
     public void findDuplicates(
         FindDuplicatesRequest request, StreamObserver<FindDuplicatesResponse> responses) {
-      Extent extent = Extent.newBuilder().setItemCount(2).build();
-      responses.onNext(FindDuplicatesResponse.newBuilder().setExtent(extent).build());
+      Coverage coverage = Coverage.newBuilder().setItemCount(2).build();
+      responses.onNext(
+          FindDuplicatesResponse.newBuilder()
+              .setProgress(DuplicatesProgress.newBuilder().setCoverage(coverage))
+              .build());
       if (!request.getItemId().isEmpty()) {
         ErrorInfo info =
             ErrorInfo.newBuilder().setReason("ITEM_NOT_FOUND").setDomain("akin").build();
@@ -141,7 +215,10 @@ final class StandIn extends RecommenderServiceImplBase
                     .build()));
         return;
       }
-      responses.onNext(FindDuplicatesResponse.getDefaultInstance());
+      responses.onNext(
+          FindDuplicatesResponse.newBuilder()
+              .setGroups(DuplicateGroups.newBuilder().setCoverage(coverage))
+              .build());
       responses.onCompleted();
     }
 

@@ -12,7 +12,7 @@ import java.io.IOException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.condition.EnabledIfEnvironmentVariable;
 
-/** TLS and keys, against the server at AKIN_TLS_ADDRESS. */
+/** TLS and API keys, with the server at AKIN_TLS_ADDRESS. */
 @EnabledIfEnvironmentVariable(
     named = "AKIN_TLS_ADDRESS",
     matches = ".+",
@@ -20,15 +20,17 @@ import org.junit.jupiter.api.condition.EnabledIfEnvironmentVariable;
 class TlsTest {
   private static final GetCatalogRequest REQUEST = GetCatalogRequest.getDefaultInstance();
 
+  /** A call with an API key succeeds. */
   @Test
-  void aCallWithTheKeySucceeds() throws IOException {
+  void aCallWithAKeySucceeds() throws IOException {
     try (AkinClient client = builder().apiKey(System.getenv("AKIN_API_KEY")).build()) {
       assertNotEquals("", client.catalogs().getCatalog(REQUEST).getCatalog().getName());
     }
   }
 
+  /** A call without an API key is UNAUTHENTICATED. */
   @Test
-  void aCallWithoutAKeyIsRefused() throws IOException {
+  void aCallWithoutAKeyFails() throws IOException {
     try (AkinClient client = builder().build()) {
       StatusRuntimeException error =
           assertThrows(
