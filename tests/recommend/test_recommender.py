@@ -14,7 +14,6 @@ from service import errors
 from service.domain.recommendations import ItemSource, Query, Source, TextSource, UserSource
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
-from service.domain.validation import query_violations
 from service.recommend.profile import _select_heaviest
 
 FILMS = {
@@ -230,13 +229,6 @@ async def test_a_source_that_is_not_there_is_not_found(
     async with films(tmp_path) as catalog:
         with pytest.raises(error):
             await catalog.recommended(source)
-
-
-def test_every_violation_of_a_query_is_reported() -> None:
-    """All violations of a query are reported together, in the order of its fields."""
-    violations = query_violations(Query(TextSource(" "), 0, ("",)))
-    fields = [violation.field for violation in violations]
-    assert ["text", "limit", "exclude_item_ids[0]"] == fields
 
 
 async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
