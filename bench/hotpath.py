@@ -21,7 +21,7 @@ from service.api.messages.recommendations import (
     recommend_similar_response,
 )
 from service.domain.items import Change
-from service.domain.recommendations import Answer, ItemSource, Query, Recommendation
+from service.domain.recommendations import ItemSource, Query, Recommendation, Recommendations
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
@@ -82,7 +82,7 @@ def main() -> None:
         candidates = retriever.retrieve(item_index, query, None, LIMIT)
         assert candidates is not None
         ranked = [Recommendation(item_id, score) for item_id, score, _ in candidates.ranked]
-        answers.append(Answer(ranked, item_index.sequence))
+        answers.append(Recommendations(ranked, item_index.sequence))
     keys = item_index.find_keys(ids)
     own = [item_index.vectors.get([key]).vectors for key in keys]
     hits = [item_index.vectors.search_by_key(key, LIMIT) for key in keys]

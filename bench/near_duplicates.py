@@ -30,8 +30,8 @@ from akin.v1 import analysis_service_pb2_grpc
 from servers import akin_server
 
 from service.analysis.duplicates import MAX_RARITY_TEXTS
-from service.domain.analyses import MIN_SIMILARITY
-from service.domain.shingles import Rarity, Shingles
+from service.domain.analyses import DEFAULT_MIN_SIMILARITY
+from service.domain.shingles import ShingleRarity, Shingles
 
 TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.5
@@ -46,14 +46,16 @@ def brute_force(items: Items, sample: int) -> dict[str, set[str]]:
     found = [str(each["text"]) for each in items]
     vectors = hotpath.vectors_of(found)
     drawn = random.Random(1)
-    rarity = Rarity(
+    rarity = ShingleRarity(
         Shingles(text) for text in drawn.sample(found, min(MAX_RARITY_TEXTS, len(found)))
     )
     repeated = {}
     for row in drawn.sample(range(len(items)), sample):
-        near = np.flatnonzero(vectors @ vectors[row] >= MIN_SIMILARITY - 1e-6)
+        near = np.flatnonzero(vectors @ vectors[row] >= DEFAULT_MIN_SIMILARITY - 1e-6)
         others = [int(each) for each in near if each != row]
-        same = rarity.repeated(Shingles(found[row]), [Shingles(found[each]) for each in others])
+        same = rarity.are_near_duplicates(
+            Shingles(found[row]), [Shingles(found[each]) for each in others]
+        )
         ids = {items[each]["id"] for each, yes in zip(others, same, strict=True) if yes}
         repeated[str(items[row]["id"])] = ids
     return repeated

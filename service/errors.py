@@ -1,30 +1,30 @@
-"""The errors that callers may see; anything else is a fault of ours and stays in the log.
+"""The errors that callers can see. Any other exception is a bug, and only the log shows it.
 
     AkinError
-    |-- InvalidRequest         the request breaks the contract; nothing was done
+    |-- InvalidRequest         the request is invalid; nothing was done
     |-- ItemNotFound, UserNotFound, CatalogNotFound
     |-- CatalogExists, TooManyCatalogs
     |-- ReembeddingNotFound, ReembeddingUnderWay, ReembeddingNotCommitted, AlreadyEmbedded
-    |-- TooFewItems            there are fewer items than groups to divide them into
-    |-- SequenceMismatch       the item is not at the sequence the caller expected
-    |-- AnswerTooLarge         the answer does not fit into one message
-    |-- Overloaded             a bounded queue is full; refused at once
-    |-- TextRejected           the model can never embed the text; callers get it as InvalidRequest
-    |-- EmbeddingUnavailable   the text cannot be embedded for now
+    |-- TooFewItems            the catalog has fewer items than the requested number of clusters
+    |-- SequenceMismatch       the item is not at the expected sequence number
+    |-- AnswerTooLarge         the response does not fit into one message
+    |-- Overloaded             a bounded queue is full
+    |-- TextRejected           the model rejects the text; callers get it as InvalidRequest
+    |-- EmbeddingUnavailable   the text cannot be embedded now
     |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
-    |   `-- BudgetSpent        what may be spent on embedding today is spent
-    |-- NotReady               starting, or shutting down
+    |   `-- BudgetSpent        today's budget for embedding is spent
+    |-- NotReady               the service is starting or shutting down
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
-    |-- Unauthenticated        no key, or an unknown one
-    |-- PermissionDenied       the key is not good for this
-    |-- RateLimited            too many calls with one key
-    |-- AddressUnavailable     the address cannot be listened on (at start only)
-    |-- KeysUnusable, TlsUnusable   a file of keys or certificates (at start only)
-    |-- TracingUnavailable     what traces need is not installed (at start only)
-    `-- WorkerFailed           one of several processes could not start (at start only)
+    |-- Unauthenticated        the call has no API key, or an unknown one
+    |-- PermissionDenied       the API key does not allow the call
+    |-- RateLimited            too many calls with one API key
+    |-- AddressUnavailable     the server cannot listen on an address (at start only)
+    |-- KeysUnusable, TlsUnusable   a file of keys or certificates is invalid (at start only)
+    |-- TracingUnavailable     the packages for tracing are not installed (at start only)
+    `-- WorkerFailed           a worker process could not start (at start only)
 
-Messages never quote a caller's text or a key.
+Messages never contain a caller's text or a key.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from service.domain.violations import Violation
 
 
 class AkinError(Exception):
-    """Base of all errors with a meaning for callers.
+    """Base of all errors that callers can see.
 
-    `reason` is the google.rpc.ErrorInfo reason; `retry_after_seconds` is set where trying the same
-    call again can help.
+    `reason` is the google.rpc.ErrorInfo reason. `retry_after_seconds` is set if the same call can
+    succeed later.
     """
 
     reason: ClassVar[str]
@@ -51,83 +51,85 @@ class AkinError(Exception):
 
 
 class InvalidRequest(AkinError):
-    """The request breaks the contract in each of `violations`."""
+    """The request is invalid, for each of `violations`."""
 
     reason = "INVALID_REQUEST"
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{each.field} {each.description}" for each in self.violations))
+        super().__init__(
+            "; ".join(f"{violation.field} {violation.description}" for violation in self.violations)
+        )
 
 
 class ItemNotFound(AkinError):
-    """There is no such item."""
+    """The catalog has no item with this id."""
 
     reason = "ITEM_NOT_FOUND"
 
 
 class UserNotFound(AkinError):
-    """There is no such user."""
+    """The catalog has no user with this id."""
 
     reason = "USER_NOT_FOUND"
 
 
 class CatalogNotFound(AkinError):
-    """There is no such catalog."""
+    """No catalog has this name."""
 
     reason = "CATALOG_NOT_FOUND"
 
 
 class CatalogExists(AkinError):
-    """There is a catalog of that name."""
+    """A catalog with this name exists."""
 
     reason = "CATALOG_EXISTS"
 
 
 class TooManyCatalogs(AkinError):
-    """There are as many catalogs as there may be."""
+    """The number of catalogs is at its limit."""
 
     reason = "TOO_MANY_CATALOGS"
 
 
 class ReembeddingNotFound(AkinError):
-    """The catalog is not being re-embedded, nor is a former generation kept."""
+    """The catalog has no re-embedding in the state that the call requires."""
 
     reason = "REEMBEDDING_NOT_FOUND"
 
 
 class ReembeddingUnderWay(AkinError):
-    """The catalog's re-embedding is at a point where this cannot be done."""
+    """The catalog's re-embedding is in a state that does not allow the call."""
 
     reason = "REEMBEDDING_UNDER_WAY"
 
 
 class ReembeddingNotCommitted(AkinError):
-    """The catalog has a previous generation, which has to be committed or rolled back first."""
+    """The catalog has a previous generation, which must be committed or rolled back first."""
 
     reason = "REEMBEDDING_NOT_COMMITTED"
 
 
 class AlreadyEmbedded(AkinError):
-    """The catalog is embedded like that already."""
+    """The catalog is already embedded in the requested space."""
 
     reason = "ALREADY_EMBEDDED"
 
 
 class TooFewItems(AkinError):
-    """There are fewer items than groups to divide them into."""
+    """The catalog has fewer items than the requested number of clusters."""
 
     reason = "TOO_FEW_ITEMS"
 
 
 class SequenceMismatch(AkinError):
-    """The item is not at the sequence the caller expected."""
+    """The item or user is not at the sequence number that the caller expected."""
 
     reason = "SEQUENCE_MISMATCH"
 
 
 class AnswerTooLarge(AkinError):
-    """The answer does not fit into one message."""
+    """The response does not fit into one message."""
 
     reason = "ANSWER_TOO_LARGE"
 
@@ -140,26 +142,26 @@ class Overloaded(AkinError):
 
 
 class TextRejected(AkinError):
-    """The model can never embed the text; the message goes behind a field's name."""
+    """The model rejects the text; the message is a predicate that follows a field's name."""
 
     reason = "TEXT_REJECTED"
 
 
 class EmbeddingUnavailable(AkinError):
-    """The text cannot be embedded for now."""
+    """The text cannot be embedded now."""
 
     reason = "EMBEDDING_UNAVAILABLE"
     retry_after_seconds = 1.0
 
 
 class EmbeddingRejected(AkinError):
-    """The provider refuses our key, credit, model or settings; none of it is the caller's fault."""
+    """The provider refuses our key, credit, model or settings, which only the operator can fix."""
 
     reason = "EMBEDDING_REJECTED"
 
 
 class BudgetSpent(EmbeddingRejected):
-    """What may be spent on embedding today is spent."""
+    """Today's budget for embedding is spent."""
 
     reason = "BUDGET_SPENT"
 
@@ -179,7 +181,7 @@ class StoreFull(AkinError):
 
 
 class StoreUnavailable(AkinError):
-    """The disk cannot be read or written for now."""
+    """The disk cannot be read or written now."""
 
     reason = "STORE_UNAVAILABLE"
     retry_after_seconds = 5.0
@@ -198,19 +200,19 @@ class SpaceMismatch(AkinError):
 
 
 class Unauthenticated(AkinError):
-    """The caller has no key, or an unknown one."""
+    """The call has no API key, or an unknown one."""
 
     reason = "UNAUTHENTICATED"
 
 
 class PermissionDenied(AkinError):
-    """The caller's key is not good for the call."""
+    """The caller's API key does not allow the call."""
 
     reason = "PERMISSION_DENIED"
 
 
 class RateLimited(AkinError):
-    """There were too many calls with one key."""
+    """Too many calls were made with one API key."""
 
     reason = "RATE_LIMITED"
 
@@ -220,46 +222,46 @@ class RateLimited(AkinError):
 
 
 class KeysUnusable(AkinError):
-    """The file of API keys cannot be used."""
+    """The file of API keys is missing or invalid."""
 
     reason = "KEYS_UNUSABLE"
 
 
 class TlsUnusable(AkinError):
-    """The TLS certificate or key cannot be used."""
+    """The TLS certificate or key is missing or invalid."""
 
     reason = "TLS_UNUSABLE"
 
 
 class TracingUnavailable(AkinError):
-    """What traces need is not installed."""
+    """The packages for tracing are not installed."""
 
     reason = "TRACING_UNAVAILABLE"
 
 
 class AddressUnavailable(AkinError):
-    """The address cannot be listened on."""
+    """The server cannot listen on the address."""
 
     reason = "ADDRESS_UNAVAILABLE"
 
 
 class WorkerFailed(AkinError):
-    """One of several processes could not start; it has told why."""
+    """A worker process could not start; its log says why."""
 
     reason = "WORKER_FAILED"
 
 
-NOT_EMBEDDED_YET = (EmbeddingUnavailable, EmbeddingRejected)
-"""What keeps an item pending rather than refuse it: outages end, and our account can be mended."""
+# Errors that leave an item pending instead of rejecting it: they end without a change of the text.
+TEMPORARY_EMBEDDING_ERRORS = (EmbeddingUnavailable, EmbeddingRejected)
 
 
-def require(violations: Iterable[Violation]) -> None:
-    """Raises InvalidRequest with all of `violations`, if there are any."""
-    found = tuple(violations)
-    if found:
-        raise InvalidRequest(found)
+def raise_if_invalid(violations: Iterable[Violation]) -> None:
+    """Raise InvalidRequest with all of `violations`, if there are any."""
+    all_violations = tuple(violations)
+    if all_violations:
+        raise InvalidRequest(all_violations)
 
 
-def invalid(field: str, description: str) -> InvalidRequest:
-    """The error for one field at fault."""
+def invalid_field(field: str, description: str) -> InvalidRequest:
+    """Return the error for one invalid field."""
     return InvalidRequest([Violation(field, description)])

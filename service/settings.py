@@ -8,228 +8,208 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as MalformedSettings
+
+from service.domain.provider_preferences import ProviderPreferences
 
 PREFIX = "AKIN_"
 ENV_FILE = ".env"
 
 
-def _address(value: str) -> str:
+# The largest TCP port.
+MAX_PORT = 65_535
+
+
+def _check_address(value: str) -> str:
     host, _, port = value.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+    if not host or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
         raise ValueError("must be host:port, with a port from 0 to 65535")
     return value
 
 
-LAST_PORT = 65_535
-Address = Annotated[str, AfterValidator(_address)]
-Slugs = list[Annotated[str, Field(min_length=1)]] | None
-Quantization = Literal[
-    "int4",
-    "int8",
-    "fp4",
-    "mxfp4",
-    "nvfp4",
-    "fp6",
-    "fp8",
-    "mxfp8",
-    "fp16",
-    "bf16",
-    "fp32",
-    "unknown",
-]
-File = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+ListenAddress = Annotated[str, AfterValidator(_check_address)]
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 RankingName = Literal["pooled", "nearest", "mean"]
-Template = Annotated[str, Field(pattern=r"(?s)\{text\}")]
-# What HTTP headers take. A key that was read from a file often ends in a newline.
-Key = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
-Header = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -~]*$")]
+TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
+# Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
+ApiKey = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[!-~]*$")]
+HeaderValue = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -~]*$")]
 
 
 class SettingsError(Exception):
-    """One or more settings are wrong; the message has a line for each."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Percentiles(_Strict):
-    """A bound for each of several percentiles of a provider's recent figures."""
-
-    p50: float | None = None
-    p75: float | None = None
-    p90: float | None = None
-    p99: float | None = None
-
-
-class SortBy(_Strict):
-    """What OpenRouter sorts providers by, within a model or over all."""
-
-    by: Literal["price", "throughput", "latency", "exacto"]
-    partition: Literal["model", "none"] | None = None
-
-
-class MaxPrice(_Strict):
-    """The most to pay, in US dollars per million tokens (requests and images: each)."""
-
-    prompt: float | str | None = None
-    completion: float | str | None = None
-    image: float | str | None = None
-    audio: float | str | None = None
-    request: float | str | None = None
-
-
-class ProviderPreferences(_Strict):
-    """OpenRouter's `provider` object: which upstreams may serve, in the API's own words."""
-
-    order: Slugs = None
-    only: Slugs = None
-    ignore: Slugs = None
-    allow_fallbacks: bool | None = None
-    require_parameters: bool | None = None
-    data_collection: Literal["allow", "deny"] | None = None
-    zdr: bool | None = None
-    enforce_distillable_text: bool | None = None
-    quantizations: list[Quantization] | None = None
-    sort: Literal["price", "throughput", "latency", "exacto"] | SortBy | None = None
-    max_price: MaxPrice | None = None
-    preferred_max_latency: float | Percentiles | None = None
-    preferred_min_throughput: float | Percentiles | None = None
+    """One or more settings are invalid; the message has a line for each."""
 
 
 class Settings(BaseSettings):
-    """Settings come from environment variables with the prefix AKIN_, or from a file .env."""
+    """The settings, from environment variables with the prefix AKIN_ or from the file .env."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    listen: Address = Field(
-        "127.0.0.1:50051", description="host:port to serve on; port 0 takes a free one"
+    listen: ListenAddress = Field(
+        "127.0.0.1:50051",
+        description="Address that the server listens on. Port 0 picks a free port.",
     )
-    data_dir: Path = Field(Path("data"), description="folder of the database, made if need be")
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder of the database. The server creates the folder if it does not exist.",
+    )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="processes that serve on the address, over the same data"
+        1,
+        description="Number of server processes. All workers listen on the same address and "
+        "use the same data.",
     )
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        8.0, description="how long calls under way may go on after SIGTERM or SIGINT"
+        8.0, description="Time that running calls have to finish after SIGTERM or SIGINT."
     )
-    tls_certificate: File = Field(
-        None, description="PEM file with the server's certificate and its chain; none for no TLS"
+    tls_certificate: OptionalFile = Field(
+        None,
+        description="PEM file with the server's certificate chain. Unset: the server does not "
+        "use TLS.",
     )
-    tls_key: File = Field(None, description="PEM file with the certificate's key")
-    tls_client_authority: File = Field(
-        None, description="PEM file with whose certificates clients must show; none asks for none"
+    tls_key: OptionalFile = Field(
+        None,
+        description="PEM file with the private key of the server's certificate. Required with "
+        "`AKIN_TLS_CERTIFICATE`.",
     )
-    api_keys: File = Field(
-        None, description="JSON file with the hashes of callers' keys; none lets in everybody"
+    tls_client_authority: OptionalFile = Field(
+        None,
+        description="CA bundle for verifying client certificates (mTLS). Unset: client "
+        "certificates are not requested.",
     )
-    reflection: bool = Field(True, description="whether to tell callers what services there are")
+    api_keys: OptionalFile = Field(
+        None,
+        description="JSON file with the hashes of the valid API keys. Unset: callers need no key.",
+    )
+    reflection: bool = Field(
+        True,
+        description="Enables gRPC server reflection, which lets generic clients work without "
+        "stubs.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="the least severe log lines to write; `info` has one for each call"
+        "info", description="Minimum severity of log lines. `info` includes one line for each call."
     )
-    metrics_listen: Address | Literal[""] = Field(
+    metrics_listen: ListenAddress | Literal[""] = Field(
         "",
-        description="host:port for Prometheus metrics, the next ports for further workers; empty "
-        "for none",
+        description="Address of the Prometheus metrics. Each further worker uses the next "
+        "port. Unset: no metrics.",
     )
-    health_listen: Address | Literal[""] = Field(
+    health_listen: ListenAddress | Literal[""] = Field(
         "",
-        description="host:port that answers health only, plainly, for probes that speak no TLS, "
-        "the next ports for further workers; empty for none",
+        description="Second address for health checks, without TLS, for probes that cannot "
+        "use TLS. Each further worker uses the next port. Unset: no second "
+        "address.",
     )
     traces_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = Field(
-        "", description="URL of a collector of traces, OTLP over HTTP; empty for none"
+        "",
+        description="Trace collector that accepts OTLP over HTTP. Unset: the server sends no "
+        "traces.",
     )
     ranking: RankingName = Field(
         "pooled",
-        description="how several tastes become one score: a soft maximum (`pooled`), the `nearest` "
-        "taste, or their `mean`; `akin evaluate` compares them",
+        description="How the similarities to several sources become one score: a soft maximum "
+        "(`pooled`), the similarity to the nearest source (`nearest`), or the "
+        "similarity to their mean vector (`mean`). `akin evaluate` compares the "
+        "three.",
     )
     index_vectors: Literal["float32", "float16"] = Field(
         "float32",
-        description="how large catalogues keep vectors in memory; `float16` takes half of it",
+        description="Number format of the vectors in the index of a large catalog. `float16` "
+        "halves the memory of the vectors.",
     )
     prior_attribute: str = Field(
         "",
-        description="numeric attribute, such as a rating, whose higher values lift items for users "
-        "and examples; empty for none",
+        description="Numeric attribute, such as a rating, that raises the scores of items "
+        "with high values in recommendations for users and examples. Unset: "
+        "attributes do not change scores.",
     )
     prior_weight: Annotated[float, Field(ge=-1, le=1)] = Field(
-        0.2, description="how far the best score may be from the worst by that attribute alone"
+        0.2,
+        description="Score difference between the highest and the lowest value of "
+        "`AKIN_PRIOR_ATTRIBUTE`. A negative weight favors low values.",
     )
     embedder: Literal["auto", "local", "openrouter", "openai"] = Field(
         "auto",
-        description="who embeds: the embedded model (`local`), OpenRouter, or any endpoint with "
-        "OpenAI's API (`openai`); `auto` is OpenRouter if there is a key for it, else `local`",
+        description="Embedding provider: the local model (`local`), OpenRouter "
+        "(`openrouter`), or any endpoint with the OpenAI API (`openai`). `auto` "
+        "selects OpenRouter if `OPENROUTER_API_KEY` is set, and the local model "
+        "otherwise.",
     )
-    openrouter_api_key: Key = Field(
-        "", validation_alias="OPENROUTER_API_KEY", repr=False, description="key for OpenRouter"
+    openrouter_api_key: ApiKey = Field(
+        "", validation_alias="OPENROUTER_API_KEY", repr=False, description="API key for OpenRouter."
     )
-    embedding_api_key: Key = Field(
-        "", repr=False, description="key for the endpoint of `openai`; empty for none"
+    embedding_api_key: ApiKey = Field(
+        "",
+        repr=False,
+        description="API key for the endpoint of `AKIN_EMBEDDER=openai`. Unset: requests "
+        "carry no key.",
     )
     embedding_model: Annotated[str, Field(min_length=1)] = Field(
-        "openai/text-embedding-3-small", description="model that the provider shall use"
+        "openai/text-embedding-3-small",
+        description="Embedding model, by the provider's name for it.",
     )
     embedding_dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
-        None, description="width to ask the model for; by default its own"
+        None,
+        description="Number of dimensions to request from the model. Unset: the model's default.",
     )
     embedding_base_url: Annotated[str, Field(pattern=r"^https?://.+")] = Field(
-        "https://openrouter.ai/api/v1", description="the provider's API"
+        "https://openrouter.ai/api/v1", description="Base URL of the provider's API."
     )
     embedding_provider: ProviderPreferences | None = Field(
-        None, description="OpenRouter's provider preferences, as JSON"
+        None, description="OpenRouter's provider preferences, as a JSON object."
     )
     embedding_input_type: str = Field(
-        "", description="`input_type` of every request, where a model wants one"
+        "", description="Field `input_type` of every embedding request, for models that require it."
     )
-    embedding_user: str = Field("", description="`user` of every request, for the provider's books")
-    embedding_referer: Header = Field("", description="your site, for OpenRouter's app attribution")
-    embedding_title: Header = Field(
-        "Akin", description="your app, for OpenRouter's app attribution"
+    embedding_user: str = Field(
+        "", description="Field `user` of every embedding request, for the provider's records."
     )
-    embedding_template: Template | None = Field(
+    embedding_referer: HeaderValue = Field(
+        "", description="URL of your site, for OpenRouter's app attribution."
+    )
+    embedding_title: HeaderValue = Field(
+        "Akin", description="Name of your app, for OpenRouter's app attribution."
+    )
+    embedding_template: TextTemplate | None = Field(
         None,
-        description="what goes around an item's text, with `{text}` in it; by default the "
-        "model family's",
+        description="Template around the text of an item. Unset: the template of the model's "
+        "family.",
     )
-    embedding_query_template: Template | None = Field(
-        None, description="the same for texts and tastes that items are looked for with"
+    embedding_query_template: TextTemplate | None = Field(
+        None,
+        description="Template around query texts and preferences. Unset: the template of the "
+        "model's family.",
     )
     embedding_text_tokens: Annotated[int, Field(ge=16, le=1_000_000)] | None = Field(
-        None, description="longest text to embed in one piece; by default the model's context"
+        None,
+        description="Maximum number of tokens in a chunk; longer texts are split into chunks. "
+        "Unset: the model's context length.",
     )
     embedding_batch_texts: Annotated[int, Field(ge=1, le=2048)] = Field(
-        64, description="most texts in one request"
+        64, description="Maximum number of texts in one embedding request."
     )
     embedding_batch_tokens: Annotated[int, Field(ge=16, le=300_000)] = Field(
-        100_000, description="most tokens in one request, estimated"
+        100_000, description="Maximum number of tokens in one embedding request, estimated."
     )
     embedding_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
-        8, description="most requests at once; fewer when the provider limits our rate"
+        8,
+        description="Maximum number of concurrent embedding requests. The server sends fewer "
+        "while the provider limits its rate.",
     )
     embedding_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
-        60.0, description="how long one request may take"
+        60.0, description="Timeout of one embedding request."
     )
     embedding_budget_usd_per_day: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="most to spend on embedding in a day of UTC; by default no bound"
+        None,
+        description="Maximum cost of embedding in one day (UTC), in US dollars. Unset: no limit.",
     )
 
     @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach the server."""
+    def is_loopback(self) -> bool:
+        """True if only this machine can reach the server."""
         host = self.listen.rpartition(":")[0].strip("[]")
         try:
             return ip_address(host).is_loopback
@@ -238,14 +218,14 @@ class Settings(BaseSettings):
 
     @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:
-        """Who embeds, with `auto` resolved."""
+        """The embedding provider, with `auto` resolved."""
         if self.embedder == "auto":
             return "openrouter" if self.openrouter_api_key else "local"
         return self.embedder
 
     @property
     def provider_key(self) -> str:
-        """The key for whoever embeds."""
+        """The API key for the embedding provider."""
         return (
             self.openrouter_api_key
             if self.provider_kind == "openrouter"
@@ -254,83 +234,91 @@ class Settings(BaseSettings):
 
     @property
     def request_parameters(self) -> dict[str, Any]:
-        """What every embedding request says besides the model and the texts."""
-        given: dict[str, Any] = {
+        """The fields of every embedding request besides the model and the texts."""
+        parameters: dict[str, Any] = {
             "dimensions": self.embedding_dimensions,
             "input_type": self.embedding_input_type or None,
             "user": self.embedding_user or None,
         }
         if self.embedding_provider is not None:
-            given["provider"] = self.embedding_provider.model_dump(exclude_none=True)
-        return {name: value for name, value in given.items() if value is not None}
+            parameters["provider"] = self.embedding_provider.model_dump(exclude_none=True)
+        return {name: value for name, value in parameters.items() if value is not None}
 
 
-def load() -> Settings:
-    """Reads the settings.
+def load_settings() -> Settings:
+    """Return the settings.
 
     Raises:
-        SettingsError: with every bad value and every unknown AKIN_ name.
+        SettingsError: with every invalid value and every unknown AKIN_ variable.
     """
-    problems = [f"{name}: there is no such setting" for name in _unknown_names()]
+    problems = [f"{name}: there is no such setting" for name in _find_unknown_variables()]
     settings = None
     try:
         settings = Settings()
     except ValidationError as exc:
-        for each in exc.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in each["loc"])
-            problems.append(f"{_variable(name)}: {each['msg']}")
+        for error in exc.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in error["loc"])
+            problems.append(f"{_to_variable(name)}: {error['msg']}")
     except MalformedSettings as exc:
         problems.append(f"{exc}: {exc.__cause__}")
-    if settings is not None and settings.embedder == "openrouter" and not settings.provider_key:
-        problems.append("OPENROUTER_API_KEY: must be set for AKIN_EMBEDDER=openrouter")
-    if settings is not None and settings.embedder == "openai":
-        needed = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
-        problems += [f"{_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in needed]
     if settings is not None:
-        problems += [*_tls_problems(settings), *_port_problems(settings)]
+        problems += [
+            *_find_embedder_problems(settings),
+            *_find_tls_problems(settings),
+            *_find_port_problems(settings),
+        ]
     if problems or settings is None:
         raise SettingsError("\n".join(problems))
     return settings
 
 
-def _tls_problems(settings: Settings) -> list[str]:
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        return ["AKIN_TLS_CERTIFICATE, AKIN_TLS_KEY: both must be set, or none"]
-    if settings.tls_client_authority is not None and settings.tls_key is None:
-        return ["AKIN_TLS_CLIENT_AUTHORITY: needs AKIN_TLS_CERTIFICATE and AKIN_TLS_KEY"]
+def _find_embedder_problems(settings: Settings) -> list[str]:
+    if settings.embedder == "openrouter" and not settings.provider_key:
+        return ["OPENROUTER_API_KEY: must be set for AKIN_EMBEDDER=openrouter"]
+    if settings.embedder == "openai":
+        missing = {"embedding_base_url", "embedding_model"} - settings.model_fields_set
+        return [f"{_to_variable(name)}: must be set for AKIN_EMBEDDER=openai" for name in missing]
     return []
 
 
-def _port_problems(settings: Settings) -> list[str]:
-    """What stands against a port of its own for each worker."""
-    given = {
+def _find_tls_problems(settings: Settings) -> list[str]:
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        return ["AKIN_TLS_CERTIFICATE, AKIN_TLS_KEY: both must be set, or none"]
+    if settings.tls_client_authority is not None and settings.tls_key is None:
+        return ["AKIN_TLS_CLIENT_AUTHORITY: requires AKIN_TLS_CERTIFICATE and AKIN_TLS_KEY"]
+    return []
+
+
+def _find_port_problems(settings: Settings) -> list[str]:
+    """Return the addresses whose port does not leave one port for each worker."""
+    addresses = {
         "AKIN_METRICS_LISTEN": settings.metrics_listen,
         "AKIN_HEALTH_LISTEN": settings.health_listen,
     }
-    last = {name: address.rpartition(":")[2] for name, address in given.items() if address}
+    ports = {name: address.rpartition(":")[2] for name, address in addresses.items() if address}
     return [
-        f"{name}: leaves no port for each of {settings.workers} workers"
-        for name, port in last.items()
-        if int(port) + settings.workers - 1 > LAST_PORT
+        f"{name}: the port must leave one port for each of {settings.workers} workers"
+        for name, port in ports.items()
+        if int(port) + settings.workers - 1 > MAX_PORT
     ]
 
 
-def names() -> dict[str, str]:
-    """The environment variable of each setting."""
+def list_variables() -> dict[str, str]:
+    """Return the environment variable of each setting, by the name of the setting."""
     return {
-        name: str(field.validation_alias or _variable(name))
+        name: str(field.validation_alias or _to_variable(name))
         for name, field in Settings.model_fields.items()
     }
 
 
-def _variable(name: str) -> str:
+def _to_variable(name: str) -> str:
     field, dot, rest = name.partition(".")
     if field in Settings.model_fields:
         return PREFIX + field.upper() + dot + rest
     return name
 
 
-def _unknown_names() -> list[str]:
-    known = set(names().values())
-    given = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
-    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+def _find_unknown_variables() -> list[str]:
+    variables = set(list_variables().values())
+    present = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    return sorted(name for name in present if name.startswith(PREFIX) and name not in variables)

@@ -8,7 +8,7 @@ import yaml
 
 from service.api.server import EMBEDDING_HEALTH, RECOMMENDER
 from service.server.workers import CLOSING_SECONDS
-from service.settings import Settings, names
+from service.settings import Settings, list_variables
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -105,12 +105,12 @@ def test_kubernetes_adds_no_settings() -> None:
 def test_only_settings_that_exist_are_named(path: Path) -> None:
     """Whatever looks like a setting in a file for deployment is one."""
     named = set(re.findall(r"\bAKIN_[A-Z][A-Z_]*[A-Z]\b", path.read_text()))
-    assert set() == named - set(names().values())
+    assert set() == named - set(list_variables().values())
 
 
 def test_settings_of_the_deployments_are_good() -> None:
     """The server takes the values that the deployments set, and listens on the probed port."""
-    variables = {variable: name for name, variable in names().items()}
+    variables = {variable: name for name, variable in list_variables().items()}
     for given in (COMPOSE["environment"], _environment()):
         literal = {each: value for each, value in given.items() if not value.startswith("$")}
         Settings.model_validate({variables[each]: value for each, value in literal.items()})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service import errors
-from service.settings import names
+from service.settings import list_variables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -64,7 +64,7 @@ def test_settings_that_pages_name_exist(page: Path) -> None:
         f"AKIN_{name}" for name in ("ADDRESS", "TLS_ADDRESS", "TLS_CA", "TLS_CERT", "API_KEY")
     }
     named = set(re.findall(r"\bAKIN_[A-Z_]+[A-Z]\b", page.read_text()))
-    assert set() == named - set(names().values()) - tests_own
+    assert set() == named - set(list_variables().values()) - tests_own
 
 
 def test_the_reasons_that_callers_are_told_exist() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import annotated_types
 import pytest
 
-from service.settings import Settings, names
+from service.settings import Settings, list_variables
 
 ROOT = Path(__file__).resolve().parents[1]
 README_LINES = 150
@@ -19,15 +19,15 @@ def test_settings_tables_are_the_settings() -> None:
     """The page names every setting in order, with its default and meaning, and no other."""
     expected = [
         (variable, _default(name), Settings.model_fields[name].description)
-        for name, variable in names().items()
+        for name, variable in list_variables().items()
     ]
     assert expected == [(variable, default, meaning) for variable, default, _, meaning in _rows()]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list_variables())
 def test_settings_tables_have_the_limits(name: str) -> None:
     """The allowed values on the page are those that the server accepts."""
-    (allowed,) = (row[2] for row in _rows() if row[0] == names()[name])
+    (allowed,) = (row[2] for row in _rows() if row[0] == list_variables()[name])
     assert _allowed(name) in {"", allowed}
 
 

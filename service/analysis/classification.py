@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from service.domain.analyses import Label, Labels, LabelsQuery, Voter
+from service.domain.analyses import Classification, ClassificationQuery, Label, LabelNeighbor
 from service.domain.filters import Condition, Exists, Filter
 from service.domain.generations import Generation
 from service.domain.items import JsonValue
@@ -47,14 +47,14 @@ class TextClassifier:
         self._follower = follower
         self._text_embedder = text_embedder
 
-    async def classify(self, query: LabelsQuery) -> Labels:
+    async def classify(self, query: ClassificationQuery) -> Classification:
         """Return the values of the attribute that the nearest items with it have.
 
         Raises:
             InvalidRequest: the model rejects the text.
             EmbeddingUnavailable: the text cannot be embedded now.
         """
-        vectors, usage = await self._text_embedder.query(query.text, "text")
+        vectors, usage = await self._text_embedder.embed_query(query.text, "text")
         for attempt in range(MAX_CLASSIFY_ATTEMPTS):
             nearest, sequence = await self._find_neighbors(query, vectors)
             ids = [neighbor.item_id for neighbor in nearest]
@@ -72,16 +72,18 @@ class TextClassifier:
         for neighbor in neighbors:
             attributes = json.loads(excerpts[neighbor.item_id].attributes)
             votes.append((neighbor.similarity, list(list_values(attributes, query.attribute))))
-        return Labels(compute_labels(votes)[: query.limit], neighbors, usage, sequence)
+        return Classification(compute_labels(votes)[: query.limit], neighbors, usage, sequence)
 
-    async def _find_neighbors(self, query: LabelsQuery, vectors: Vector) -> tuple[list[Voter], int]:
+    async def _find_neighbors(
+        self, query: ClassificationQuery, vectors: Vector
+    ) -> tuple[list[LabelNeighbor], int]:
         """Return the nearest items that have the attribute, and the sequence they reflect."""
         conditions = [Condition(query.attribute, Exists(present=True))]
         if query.filter is not None:
             conditions.append(Condition("", query.filter))
         filter_ = Filter(all=tuple(conditions))
 
-        def search(item_index: ItemIndex) -> tuple[list[Voter], int]:
+        def search(item_index: ItemIndex) -> tuple[list[LabelNeighbor], int]:
             exclude, allowed = item_index.restrict_search(
                 filter_, item_index.find_keys(query.exclude_item_ids)
             )
@@ -91,7 +93,9 @@ class TextClassifier:
                 )
             )
             ranked = item_index.rank_hits(hits, query.neighbor_count)
-            return [Voter(item_id, score) for item_id, score, _ in ranked], item_index.sequence
+            return [
+                LabelNeighbor(item_id, score) for item_id, score, _ in ranked
+            ], item_index.sequence
 
         return await self._follower.read(
             search, len(vectors), self._follower.count_conditions(filter_)

@@ -15,7 +15,7 @@ from service.analysis.neighbors import MAX_NEIGHBORS, find_neighbors
 from service.analysis.sampling import Examination
 from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 from service.index.follower import Follower
 from service.storage.items import ItemStore
 
@@ -94,7 +94,7 @@ class NearDuplicateGrouper:
         self._follower = follower
         self._query = query
         self._examination = examination
-        self._rarity = Rarity(())
+        self._rarity = ShingleRarity(())
         self._first_ids: dict[bytes, str] = {}
         self._shingles: dict[str, Shingles] = {}
 
@@ -102,7 +102,7 @@ class NearDuplicateGrouper:
         """Estimate from the texts of a sample which wording is common."""
         texts = (await self._read_texts(item_ids)).values()
         loop = asyncio.get_running_loop()
-        self._rarity = await loop.run_in_executor(None, lambda: Rarity(map(Shingles, texts)))
+        self._rarity = await loop.run_in_executor(None, lambda: ShingleRarity(map(Shingles, texts)))
 
     async def group(self, item_ids: Sequence[str]) -> None:
         """Group items with their near-duplicates, until there is no time left."""
@@ -193,7 +193,7 @@ class NearDuplicateGrouper:
         if self._query.item_id or len(neighbor_ids) >= MAX_NEIGHBORS:
             return len(neighbor_ids) < MAX_NEIGHBORS
         shingles = (self._shingles.get(neighbor_id) for neighbor_id in neighbor_ids)
-        different_texts = {text.whole for text in shingles if text is not None}
+        different_texts = {text.words_hash for text in shingles if text is not None}
         return len(different_texts) < FIRST_COMPARED_NEIGHBORS
 
     def _find_near_duplicates(
@@ -216,7 +216,7 @@ class NearDuplicateGrouper:
                 for neighbor_id in ids
                 if neighbor_id in shingles and not self.components.are_joined(item_id, neighbor_id)
             ]
-            verdicts = self._rarity.repeated(
+            verdicts = self._rarity.are_near_duplicates(
                 shingles[item_id], [shingles[candidate_id] for candidate_id in candidate_ids]
             )
             near_duplicates[item_id] = [
@@ -230,7 +230,7 @@ class NearDuplicateGrouper:
 
     async def _read_texts(self, item_ids: Sequence[str]) -> dict[str, str]:
         """Return the beginnings of texts in the order of `item_ids`, without pending items."""
-        excerpts = await self._store.excerpts(self._generation, item_ids, TEXT_CHARACTERS)
+        excerpts = await self._store.excerpts(self._generation, item_ids, COMPARED_CHARACTERS)
         return {
             item_id: excerpts[item_id].text
             for item_id in item_ids

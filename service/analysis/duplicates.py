@@ -14,8 +14,9 @@ from service.analysis.sampling import Examination, draw_sample, find_matching_ke
 from service.domain.analyses import (
     Coverage,
     DuplicateGroup,
+    DuplicateGroups,
     DuplicateItem,
-    Duplicates,
+    DuplicatesProgress,
     DuplicatesQuery,
 )
 from service.domain.generations import Generation
@@ -46,7 +47,9 @@ class DuplicateSearch:
         self._generation = generation
         self._follower = follower
 
-    async def find(self, query: DuplicatesQuery) -> AsyncIterator[Duplicates]:
+    async def find(
+        self, query: DuplicatesQuery
+    ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
         """Yield the progress, and at the end the groups, largest first.
 
         Raises:
@@ -74,11 +77,11 @@ class DuplicateSearch:
             is_truncated=bool(query.item_id) and grouper.has_reached_limit,
         )
         for message_groups in _split_into_messages(groups):
-            yield Duplicates(message_groups, coverage)
+            yield DuplicateGroups(message_groups, coverage)
 
     async def _group_all(
         self, grouper: NearDuplicateGrouper, examination: Examination, *, exact: bool
-    ) -> AsyncIterator[Duplicates]:
+    ) -> AsyncIterator[DuplicatesProgress]:
         """Group all items of a sample; yield the progress."""
         last_report = time.monotonic()
         batch_size = await choose_batch_size(self._follower, exact=exact)
@@ -86,7 +89,7 @@ class DuplicateSearch:
             await grouper.group(batch)
             if time.monotonic() >= last_report + PROGRESS_SECONDS:
                 last_report = time.monotonic()
-                yield Duplicates(None, examination.coverage)
+                yield DuplicatesProgress(examination.coverage)
 
     async def _require_vector(self, item_id: str) -> None:
         """Raise an error if an item does not exist or has no vector."""

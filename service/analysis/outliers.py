@@ -37,7 +37,7 @@ class OutlierSearch:
             scored += [
                 _score_item(item_id, neighbors) for item_id, neighbors in neighbors_by_id.items()
             ]
-        scored.sort(key=lambda outlier: (outlier.score, outlier.item_id))
+        scored.sort(key=lambda outlier: (outlier.mean_similarity, outlier.item_id))
         return Outliers(await self._select_current(scored, query), examination.coverage)
 
     async def _select_current(

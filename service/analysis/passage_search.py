@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.domain.analyses import FoundPassage, Passages, PassagesQuery
+from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.embedding.embedder import Vector
@@ -55,7 +55,7 @@ class PassageSearch:
             InvalidRequest: the model rejects the text.
             EmbeddingUnavailable: the text cannot be embedded now.
         """
-        vectors, usage = await self._text_embedder.query(query.text, "text")
+        vectors, usage = await self._text_embedder.embed_query(query.text, "text")
         excluded_ids: set[str] = set()
         for attempt in range(MAX_PASSAGE_ATTEMPTS):
             chunks, sequence = await self._find_chunks(query, vectors, excluded_ids)
@@ -105,7 +105,7 @@ class PassageSearch:
 
     async def _read_passages(
         self, chunks: Sequence[_ScoredChunk], sequence: int
-    ) -> tuple[list[FoundPassage], set[str]]:
+    ) -> tuple[list[Passage], set[str]]:
         """Return the passages of chunks, and the ids of items that have changed since `sequence`.
 
         There are none of items that are pending, that have changed, or that were embedded with
@@ -115,7 +115,7 @@ class PassageSearch:
         for chunk in chunks:
             chunks_by_id.setdefault(chunk.item_id, []).append(chunk)
         loop = asyncio.get_running_loop()
-        passages: list[FoundPassage] = []
+        passages: list[Passage] = []
         changed_ids: set[str] = set()
         ids = list(chunks_by_id)
         for start in range(0, len(ids), PASSAGE_TEXTS_AT_ONCE):
@@ -140,10 +140,10 @@ class PassageSearch:
 
     def _locate_passages(
         self, chunks: Sequence[_ScoredChunk], stored: StoredItem, hashes: Sequence[bytes]
-    ) -> list[FoundPassage]:
+    ) -> list[Passage]:
         """Return the passages of an item; none if its text would now be split differently."""
         text = stored.item.text
-        spans = self._text_embedder.chunks(text)
+        spans = self._text_embedder.split_into_chunks(text)
         if [span.text_hash for span in spans] != list(hashes):
             return []
         return [_make_passage(chunk, text, spans[chunk.position]) for chunk in chunks]
@@ -165,7 +165,7 @@ def _select_best_chunks(
             yield chunk
 
 
-def _make_passage(chunk: _ScoredChunk, text: str, span: ChunkSpan) -> FoundPassage:
+def _make_passage(chunk: _ScoredChunk, text: str, span: ChunkSpan) -> Passage:
     passage = text[span.start : span.end]
     start = len(text[: span.start].encode())
-    return FoundPassage(chunk.item_id, passage, start, start + len(passage.encode()), chunk.score)
+    return Passage(chunk.item_id, passage, start, start + len(passage.encode()), chunk.score)

@@ -157,7 +157,7 @@ class _Call:
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
         self._trace = method.observer.begin(method.full_name, self._metadata)
-        call_context.record(self._trace)
+        call_context.set_timing(self._trace)
         self._started = time.perf_counter()
         remaining = context.time_remaining()
         deadline.set(None if remaining is None else time.monotonic() + remaining)
@@ -190,12 +190,12 @@ class _Call:
         request_class = self._method.request_class
         self._request_bytes += len(data)
         if len(data) > limits.MESSAGE_BYTES:
-            raise errors.invalid("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
+            raise errors.invalid_field("message", f"must be at most {limits.MESSAGE_BYTES} bytes")
         try:
             request: Any = request_class.FromString(data)
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
-            raise errors.invalid("message", description) from None
+            raise errors.invalid_field("message", description) from None
         if self._has_parsed:
             # Each further message of a stream is charged: the key may have been revoked.
             self._method.authorizer.charge(self._authorization, self._method.scope)

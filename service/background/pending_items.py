@@ -54,7 +54,9 @@ class PendingEmbedder:
         items = await self._store.list_due(self._generation, ITEMS_PER_ROUND)
         if not items:
             return 0
-        outcome = await self._text_embedder.documents({item.text for item in items}, patient=True)
+        outcome = await self._text_embedder.embed_documents(
+            {item.text for item in items}, low_priority=True
+        )
         await asyncio.gather(*(self._finish(item, outcome) for item in items))
         return len(items)
 

@@ -108,8 +108,8 @@ class GenerationFiller:
     async def _fill_batch(self, items: Sequence[UnembeddedItem]) -> errors.AkinError | None:
         """Embed and store items; return why some of them could not be embedded now."""
         try:
-            outcome = await self._text_embedder.documents(
-                {item.text for item in items}, patient=True
+            outcome = await self._text_embedder.embed_documents(
+                {item.text for item in items}, low_priority=True
             )
         except errors.Overloaded as exc:
             return exc
@@ -134,7 +134,7 @@ class GenerationFiller:
         texts, last_key = await self._store.list_preferences(
             self._generation, after, USERS_PER_ROUND
         )
-        outcome = await self._text_embedder.queries(set(texts))
+        outcome = await self._text_embedder.embed_queries(set(texts))
         chunks = [chunk for text_chunks in outcome.chunks.values() for chunk in text_chunks]
         if chunks:
             await self._store.add_vectors(self._generation, chunks, _token_usage(outcome))

@@ -8,7 +8,7 @@ from service import errors
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.stats import CatalogStats
-from service.embedding.providers import Asked
+from service.embedding.providers import ProbedModel
 from service.storage.generations import GenerationStore
 
 
@@ -25,7 +25,7 @@ class CatalogAdmin:
         self,
         store: GenerationStore,
         catalogs: OpenCatalogs,
-        find_model: Callable[[ModelChoice], Awaitable[Asked]],
+        find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._store = store
         self._catalogs = catalogs

@@ -49,8 +49,8 @@ class EmbeddedTexts:
         """The usage in all generations; a text counts once."""
         outcomes = (self.outcome, *self.others.values())
         return EmbeddingUsage(
-            self.outcome.usage.texts,
-            self.outcome.usage.cached_texts,
+            self.outcome.usage.text_count,
+            self.outcome.usage.cached_text_count,
             sum(outcome.usage.prompt_tokens for outcome in outcomes),
             sum(outcome.usage.cost_usd for outcome in outcomes),
         )
@@ -93,18 +93,20 @@ class CatalogGenerations:
     barrier: WriteBarrier
 
     async def embed_documents(
-        self, texts: Collection[str], *, patient: bool = False
+        self, texts: Collection[str], *, low_priority: bool = False
     ) -> EmbeddedTexts:
         """Return vectors for texts of items, in every generation.
 
         Args:
             texts: the texts.
-            patient: wait behind the texts of other calls.
+            low_priority: wait behind the texts of other calls.
 
         Raises:
             Overloaded: the embedding queue is full.
         """
-        return await self._embed(lambda embedder: embedder.documents(texts, patient=patient))
+        return await self._embed(
+            lambda embedder: embedder.embed_documents(texts, low_priority=low_priority)
+        )
 
     async def embed_queries(self, texts: Collection[str]) -> EmbeddedTexts:
         """Return vectors for query texts and preferences, in every generation.
@@ -112,7 +114,7 @@ class CatalogGenerations:
         Raises:
             Overloaded: the embedding queue is full.
         """
-        return await self._embed(lambda embedder: embedder.queries(texts))
+        return await self._embed(lambda embedder: embedder.embed_queries(texts))
 
     async def _embed(
         self, embed: Callable[[TextEmbedder], Awaitable[TextVectors]]

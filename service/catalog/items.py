@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from service import errors
 from service.catalog.generations import CatalogGenerations, EmbeddedTexts
 from service.domain import limits
-from service.domain.filters import Filter, size
+from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Item, StoredItem
 from service.domain.usage import EmbeddingUsage
 from service.domain.validation import attributes_violations
 from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
-from service.embedding.text_embedder import at_field
+from service.embedding.text_embedder import to_field_error
 from service.storage.items import ItemStore
 from service.storage.records import Deletion, ItemVectors, ItemWrite
 
@@ -85,7 +85,7 @@ class CatalogItems:
             embedded.generation, [write], upsert.expected_sequence
         )
         await self._generations.barrier.wait_for(stored.sequence)
-        return WrittenItem(stored, item.text in embedded.outcome.embedded, embedded.usage)
+        return WrittenItem(stored, item.text in embedded.outcome.embedded_texts, embedded.usage)
 
     async def update(self, update: ItemUpdate) -> WrittenItem:
         """Change some fields of an item; return once later reads reflect it.
@@ -105,7 +105,7 @@ class CatalogItems:
             await self.get(update.item.item_id)  # do not pay for an item that does not exist
             texts = await self._generations.embed_documents([update.text])
             vectors = _vectors(update.text, texts, require_indexed=update.require_indexed)
-            embedded, usage = texts.outcome.embedded, texts.usage
+            embedded, usage = texts.outcome.embedded_texts, texts.usage
         if isinstance(vectors, errors.AkinError):
             raise vectors
         stored = await self._store.update(
@@ -127,7 +127,7 @@ class CatalogItems:
             Overloaded: the embedding queue is full.
         """
         texts = {item.text for item in items if isinstance(item, Item)}
-        embedded = await self._generations.embed_documents(texts, patient=True)
+        embedded = await self._generations.embed_documents(texts, low_priority=True)
         entries = [
             item
             if isinstance(item, errors.InvalidRequest)
@@ -207,7 +207,7 @@ class CatalogItems:
                 *item_index.list_ids(filter_, after, limit),
             ),
             queries=1,
-            conditions=size(filter_),
+            conditions=count_conditions(filter_),
         )
 
     async def delete(self, item_id: str, *, allow_missing: bool) -> int:
@@ -258,7 +258,7 @@ class CatalogItems:
 def _change(stored: Item, update: ItemUpdate) -> Item:
     """Return the changed item; attributes that are merge_hits must keep the limits together."""
     item = update.apply_to(stored)
-    errors.require(attributes_violations(item.attributes, "item.attributes"))
+    errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
     return item
 
 
@@ -277,6 +277,6 @@ def _vectors(
     failure, others = embedded.outcome.failures.get(text), embedded.other_chunks(text)
     if failure is None:
         return ItemVectors(embedded.outcome.chunks[text], others=others)
-    if isinstance(failure, errors.NOT_EMBEDDED_YET) and not require_indexed:
+    if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:
         return ItemVectors((), failure.reason, failure.message, others)
-    return at_field(failure, "item.text")
+    return to_field_error(failure, "item.text")

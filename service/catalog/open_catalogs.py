@@ -106,7 +106,7 @@ class OpenCatalogs:
             last = await self._database.refresh()
         if sequence > last:
             rule = f"must be between 0 and the last write, {last}"
-            raise errors.invalid("min_sequence", rule)
+            raise errors.invalid_field("min_sequence", rule)
         await handle.generations.serving.follower.wait_for(sequence)
 
     async def read_stats(self) -> list[CatalogStats]:

@@ -14,7 +14,7 @@ from service.domain.spaces import ModelChoice, Space
 from service.domain.stats import Reembedding, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.embedding.pool import EmbedderPool
-from service.embedding.providers import Asked
+from service.embedding.providers import ProbedModel
 from service.storage.stores import Stores
 
 # Items whose texts are read for an estimate; the estimate of a larger catalog is scaled up.
@@ -56,7 +56,7 @@ class Reembeddings:
         stores: Stores,
         catalogs: OpenCatalogs,
         embedders: EmbedderPool,
-        find_model: Callable[[ModelChoice], Awaitable[Asked]],
+        find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._items = stores.items
         self._generations = stores.generations
@@ -74,9 +74,11 @@ class Reembeddings:
         """
         found_model = await self._find_model(choice)
         model = found_model.model
-        embedder = await self._embedders.engine(model)
+        embedder = await self._embedders.get(model)
         next_generation = await self._generations.preview_next(catalog.record, model)
-        text_embedder = await self._embedders.text_embedder(self._vectors, next_generation, model)
+        text_embedder = await self._embedders.make_text_embedder(
+            self._vectors, next_generation, model
+        )
         serving = catalog.generations.serving.generation
         sampled, item_count, after = EmbeddingUsage(), 0, ""
         while item_count < SAMPLE_ITEMS:
@@ -90,14 +92,14 @@ class Reembeddings:
         scale = page.total / item_count if item_count and page.more else 1.0
         tokens = round(scale * sampled.prompt_tokens)
         limits = embedder.batcher.limits
-        new_texts = scale * (sampled.texts - sampled.cached_texts)
+        new_texts = scale * (sampled.text_count - sampled.cached_text_count)
         requests = max(new_texts / limits.texts, tokens / limits.tokens)
         seconds = ceil(requests) / limits.concurrency * found_model.request_seconds
         usage = EmbeddingUsage(
-            round(scale * sampled.texts),
-            round(scale * sampled.cached_texts),
+            round(scale * sampled.text_count),
+            round(scale * sampled.cached_text_count),
             tokens,
-            tokens * await embedder.usd_per_token(),
+            tokens * await embedder.fetch_usd_per_token(),
         )
         return Estimate(model.space, usage, seconds, scale != 1.0)
 

@@ -48,8 +48,8 @@ class StatsReader:
                 DailyUsage(day, tokens.prompt_tokens, tokens.cost_usd)
                 for day, tokens in usage.items()
             ],
-            embedding_error_reason=problem and "EMBEDDING_UNAVAILABLE",
-            embedding_error_message=problem,
+            embedding_error_reason=problem.reason,
+            embedding_error_message=problem.message,
             index=serving.follower.collect_stats(),
             vector_storage=serving.storage,
         )

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from service import errors
 from service.cli import console, options
-from service.settings import SettingsError, load
+from service.settings import SettingsError, load_settings
 from service.storage.backup import Contents, create_backup
 
 
@@ -28,7 +28,7 @@ def back_up(
             bar.update(task, completed=copied_pages, total=total_pages)
 
         try:
-            contents = create_backup(data_dir or load().data_dir, file.absolute(), show)
+            contents = create_backup(data_dir or load_settings().data_dir, file.absolute(), show)
         except (errors.AkinError, SettingsError) as exc:
             console.exit_with_error(str(exc), command="akin backup")
     print_contents(file, contents, as_json=as_json)

@@ -7,15 +7,15 @@ from dataclasses import asdict
 
 from service.cli import console, options
 from service.embedding.errors import ProviderError
-from service.embedding.model_list import embedding_models
-from service.embedding.openai_compatible import api_root
-from service.settings import SettingsError, load
+from service.embedding.model_list import fetch_models
+from service.embedding.openai_compatible import normalize_base_url
+from service.settings import SettingsError, load_settings
 
 
 def print_models(as_json: options.JsonOption = False) -> None:
     """Print the embedding models of the provider with their context lengths and prices."""
     try:
-        models = asyncio.run(embedding_models(api_root(load().embedding_base_url)))
+        models = asyncio.run(fetch_models(normalize_base_url(load_settings().embedding_base_url)))
     except (SettingsError, ProviderError) as exc:
         console.exit_with_error(str(exc), command="akin models")
     if as_json:

@@ -13,12 +13,12 @@ def run_server() -> None:
     # Slow to import, and other commands do not need them.
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
-    from service.settings import SettingsError, load  # noqa: PLC0415
+    from service.settings import SettingsError, load_settings  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
-        settings = load()
-        logging.configure(settings.log_level)
+        settings = load_settings()
+        logging.configure_logging(settings.log_level)
         if settings.workers > 1:
             asyncio.run(workers.supervise(settings))
         else:

@@ -1,4 +1,4 @@
-"""Questions about a catalog as a whole, about labels and passages, and the answers."""
+"""The queries and the results of analyses of a catalog, of text classification and of passages."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from service.domain.filters import Filter
 from service.domain.items import JsonValue, StoredItem
 from service.domain.usage import EmbeddingUsage
 
-MIN_SIMILARITY = 0.8
-"""Cosine from which on texts are compared. Of 3,000 films with one sentence said in other words 92%
-are at least this near to their originals, 96% at 0.75; of package descriptions there are twice as
-many pairs to compare at 0.75."""
+# The cosine similarity from which on texts are compared. Of 3,000 films with one sentence
+# paraphrased, 92% are at least this similar to their originals, and 96% reach 0.75; but package
+# descriptions have twice as many pairs to compare at 0.75.
+DEFAULT_MIN_SIMILARITY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What an answer was made from: of `item_count` items `examined_count`, as of `sequence`."""
+    """How much of a catalog an analysis examined, as of the write `sequence`."""
 
     item_count: int
-    examined_count: int
+    examined_item_count: int
     sampled: bool
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class DuplicatesQuery:
-    """Which items repeat each other, or repeat the item that is named."""
+    """A query for near-duplicate items, in the whole catalog or around one item."""
 
     item_id: str = ""
-    min_similarity: float = MIN_SIMILARITY
+    min_similarity: float = DEFAULT_MIN_SIMILARITY
     filter: Filter | None = None
     exact: bool = False
 
 
 class DuplicateItem(NamedTuple):
-    """An item of a group, and its cosine with the group's first."""
+    """An item of a group, and its cosine similarity to the first item of the group."""
 
     item_id: str
     similarity: float
@@ -46,23 +46,30 @@ class DuplicateItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DuplicateGroup:
-    """Near-duplicate items, the one created first leading; `truncated` if items are missing."""
+    """Near-duplicate items, the oldest one first; `truncated` if the group is incomplete."""
 
     items: Sequence[DuplicateItem]
     truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicates:
-    """Groups of near-duplicate items; `groups` is None if this only reports progress."""
+class DuplicatesProgress:
+    """The progress of a search for near-duplicates: how much has been examined so far."""
 
-    groups: Sequence[DuplicateGroup] | None
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroups:
+    """Groups of near-duplicate items, largest first."""
+
+    groups: Sequence[DuplicateGroup]
     coverage: Coverage
 
 
 @dataclass(frozen=True, slots=True)
 class OutliersQuery:
-    """Which items are least like any others."""
+    """A query for the items that are least similar to all others."""
 
     limit: int = limits.OUTLIERS_DEFAULT
     filter: Filter | None = None
@@ -71,17 +78,20 @@ class OutliersQuery:
 
 
 class Outlier(NamedTuple):
-    """An item, its mean cosine with its nearest neighbors, and the nearest; "" without any."""
+    """An item, its mean cosine similarity to its nearest neighbors, and the nearest neighbor.
+
+    Without neighbors, the similarity is 0 and the id of the nearest one is empty.
+    """
 
     item_id: str
-    score: float
+    mean_similarity: float
     nearest_item_id: str
     item: StoredItem | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outliers:
-    """The oddest items, oddest first."""
+    """The outliers, strongest first."""
 
     outliers: Sequence[Outlier]
     coverage: Coverage
@@ -89,7 +99,7 @@ class Outliers:
 
 @dataclass(frozen=True, slots=True)
 class ClustersQuery:
-    """How the items fall into groups; a count of 0 leaves the number to the service."""
+    """A query for clusters of similar items; with a count of 0 the service chooses the number."""
 
     cluster_count: int = 0
     filter: Filter | None = None
@@ -98,7 +108,7 @@ class ClustersQuery:
 
 
 class ClusterItem(NamedTuple):
-    """An item and its cosine with the middle of its group."""
+    """An item and its cosine similarity to the centroid of its cluster."""
 
     item_id: str
     similarity: float
@@ -106,10 +116,10 @@ class ClusterItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A group: how many items, what they are about, and where it is on the map, -1 to 1."""
+    """A cluster of similar items; `x` and `y` are its centroid's place on the map, -1 to 1."""
 
     item_count: int
-    words: Sequence[str]
+    keywords: Sequence[str]
     representatives: Sequence[ClusterItem]
     cohesion: float
     x: float
@@ -117,17 +127,17 @@ class Cluster:
 
 
 class ClusterPoint(NamedTuple):
-    """An item on the map; `cluster` is the place of its group in the answer."""
+    """An item's place on the map, and the index of its cluster in the result."""
 
     item_id: str
-    cluster: int
+    cluster_index: int
     x: float
     y: float
 
 
 @dataclass(frozen=True, slots=True)
 class Clusters:
-    """The groups, largest first, and items on the map."""
+    """The clusters, largest first, and items on the map."""
 
     clusters: Sequence[Cluster]
     points: Sequence[ClusterPoint]
@@ -135,45 +145,45 @@ class Clusters:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelsQuery:
-    """Which values of an attribute a text would have, going by items that are like it."""
+class ClassificationQuery:
+    """A query for the values of an attribute that suit a text, from the most similar items."""
 
     text: str
     attribute: str
     filter: Filter | None = None
-    neighbor_count: int = limits.VOTERS_DEFAULT
+    neighbor_count: int = limits.LABEL_NEIGHBORS_DEFAULT
     limit: int = limits.LABELS_DEFAULT
     exclude_item_ids: tuple[str, ...] = ()
     exact: bool = False
 
 
 class Label(NamedTuple):
-    """A value, and how likely the text has it."""
+    """A value of the attribute, and the probability that the text has it."""
 
     value: JsonValue
     probability: float
 
 
-class Voter(NamedTuple):
-    """An item that voted, and its cosine with the text."""
+class LabelNeighbor(NamedTuple):
+    """An item that determined the labels, and its cosine similarity to the text."""
 
     item_id: str
     similarity: float
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """The labels, likeliest first, and who voted, nearest first."""
+class Classification:
+    """The labels of a text, most probable first, and the items behind them, nearest first."""
 
     labels: Sequence[Label]
-    voters: Sequence[Voter]
+    neighbors: Sequence[LabelNeighbor]
     usage: EmbeddingUsage
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class PassagesQuery:
-    """Which passages of items' texts are most like a text; 0 passages an item: any number."""
+    """A query for the passages that are most similar to a text; a limit per item of 0 is none."""
 
     text: str
     limit: int = limits.PASSAGES_DEFAULT
@@ -183,8 +193,8 @@ class PassagesQuery:
     exact: bool = False
 
 
-class FoundPassage(NamedTuple):
-    """A piece of an item's text, where it is in bytes of UTF-8, and its cosine with the text."""
+class Passage(NamedTuple):
+    """A part of an item's text, its offsets in bytes of UTF-8, and its cosine with the query."""
 
     item_id: str
     text: str
@@ -197,6 +207,6 @@ class FoundPassage(NamedTuple):
 class Passages:
     """The passages, best first."""
 
-    passages: Sequence[FoundPassage]
+    passages: Sequence[Passage]
     sequence: int
     usage: EmbeddingUsage

@@ -1,4 +1,4 @@
-"""What makes a question about a catalog acceptable: every violation, with the field's path."""
+"""Validates the queries of analyses: yields every violation, with the path of its field."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from service.domain import limits
 from service.domain.analyses import (
+    ClassificationQuery,
     ClustersQuery,
     DuplicatesQuery,
-    LabelsQuery,
     OutliersQuery,
     PassagesQuery,
 )
@@ -19,7 +19,7 @@ from service.domain.violations import Violation
 
 
 def duplicates_violations(query: DuplicatesQuery) -> Iterator[Violation]:
-    """Checks a question for near-duplicates."""
+    """Validate a query for near-duplicates."""
     if query.item_id:
         yield from id_violations(query.item_id, "item_id")
     if not -1 <= query.min_similarity <= 1:  # also true of NaN
@@ -28,31 +28,32 @@ def duplicates_violations(query: DuplicatesQuery) -> Iterator[Violation]:
 
 
 def outliers_violations(query: OutliersQuery) -> Iterator[Violation]:
-    """Checks a question for outliers."""
+    """Validate a query for outliers."""
     yield from _limit_violations("limit", query.limit, limits.OUTLIERS)
     yield from _filter_violations(query.filter)
 
 
 def clusters_violations(query: ClustersQuery) -> Iterator[Violation]:
-    """Checks a question for groups."""
+    """Validate a query for clusters."""
     if not 0 <= query.cluster_count <= limits.CLUSTERS:
         yield Violation(
             "cluster_count", f"must be between 0 (to have it chosen) and {limits.CLUSTERS}"
         )
     yield from _filter_violations(query.filter)
-    most = limits.REPRESENTATIVES
-    yield from _limit_violations("representative_limit", query.representative_limit, most)
+    yield from _limit_violations(
+        "representative_limit", query.representative_limit, limits.REPRESENTATIVES
+    )
     if not 0 <= query.point_limit <= limits.POINTS:
         yield Violation("point_limit", f"must be between 0 and {limits.POINTS}")
 
 
-def labels_violations(query: LabelsQuery) -> Iterator[Violation]:
-    """Checks a question for labels."""
+def classification_violations(query: ClassificationQuery) -> Iterator[Violation]:
+    """Validate a query for the labels of a text."""
     yield from text_violations(query.text, "text")
     if not 1 <= len(query.attribute.encode()) <= limits.FILTER_ATTRIBUTE_BYTES:
         yield Violation("attribute", f"must be 1 to {limits.FILTER_ATTRIBUTE_BYTES} bytes of UTF-8")
     yield from _filter_violations(query.filter)
-    yield from _limit_violations("neighbor_count", query.neighbor_count, limits.VOTERS)
+    yield from _limit_violations("neighbor_count", query.neighbor_count, limits.LABEL_NEIGHBORS)
     yield from _limit_violations("limit", query.limit, limits.LABELS)
     if len(query.exclude_item_ids) > limits.EXCLUDED_ITEMS:
         yield Violation("exclude_item_ids", f"must have at most {limits.EXCLUDED_ITEMS} entries")
@@ -61,7 +62,7 @@ def labels_violations(query: LabelsQuery) -> Iterator[Violation]:
 
 
 def passages_violations(query: PassagesQuery) -> Iterator[Violation]:
-    """Check a query for passages."""
+    """Validate a query for passages."""
     yield from text_violations(query.text, "text")
     yield from _limit_violations("limit", query.limit, limits.PASSAGES)
     yield from _filter_violations(query.filter)
@@ -71,11 +72,11 @@ def passages_violations(query: PassagesQuery) -> Iterator[Violation]:
         yield Violation("limit_per_item", "must not be negative")
 
 
-def _limit_violations(field: str, value: int, most: int) -> Iterator[Violation]:
-    if not 1 <= value <= most:
-        yield Violation(field, f"must be between 0 (for the default) and {most}")
+def _limit_violations(field: str, value: int, maximum: int) -> Iterator[Violation]:
+    if not 1 <= value <= maximum:
+        yield Violation(field, f"must be between 0 (for the default) and {maximum}")
 
 
-def _filter_violations(wanted: Filter | None) -> Iterator[Violation]:
-    if wanted is not None:
-        yield from filter_violations(wanted)
+def _filter_violations(filter_: Filter | None) -> Iterator[Violation]:
+    if filter_ is not None:
+        yield from filter_violations(filter_)

@@ -1,4 +1,4 @@
-"""The clock of the service."""
+"""The time of day, in the unit that the store uses."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def clock_us() -> int:
-    """Return the time in microseconds since 1970-01-01 UTC."""
+    """Return the present time in microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1_000

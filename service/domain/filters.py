@@ -1,6 +1,6 @@
-"""Filters: which items count, by their attributes.
+"""Filters of items by their attributes.
 
-The proto comments of akin.v1.Filter say what each test means; `index/attributes.py` answers it.
+The comments of akin.v1.Filter define each test; `index/attributes.py` implements them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.domain.violations import Violation
 
 @dataclass(frozen=True, slots=True)
 class Equals:
-    """The value is this: a string, a number, a boolean, or a tuple of those."""
+    """The value equals this one: a string, a number, a boolean, or a tuple of those."""
 
     value: JsonValue
 
@@ -30,14 +30,14 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class ContainsAny:
-    """The value is one of these or a list that has one of them: strings, numbers, booleans."""
+    """The value is one of these or a list with one of them: strings, numbers, booleans."""
 
     values: tuple[JsonValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The value is a number, or a timestamp in seconds since 1970 UTC, within these bounds."""
+    """The value is a number, or a time in seconds since 1970 UTC, within these bounds."""
 
     gt: float | None = None
     gte: float | None = None
@@ -47,14 +47,14 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The item has the attribute, with another value than null; or, with False, it has not."""
+    """The item has a value other than null; with `present` false, it has none."""
 
     present: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A test of one attribute, or another filter; None is what breaks the contract."""
+    """A test of one attribute, or a nested filter; None is invalid."""
 
     attribute: str
     test: Equals | OneOf | ContainsAny | Range | Exists | Filter | None
@@ -62,37 +62,37 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """True if all of `all`, at least one of `any` (if there are some) and none of `none` are."""
+    """True if all of `all`, at least one of a non-empty `any`, and none of `none` are true."""
 
     all: tuple[Condition, ...] = ()
     any: tuple[Condition, ...] = ()
     none: tuple[Condition, ...] = ()
 
 
-def size(wanted: Filter | None) -> int:
-    """How many conditions a filter has on all levels, itself counted as one; 0 without one."""
-    return 0 if wanted is None else 1 + sum(1 for _ in _conditions(wanted))
+def count_conditions(filter_: Filter | None) -> int:
+    """Return the number of conditions on all levels, plus 1; 0 if there is no filter."""
+    return 0 if filter_ is None else 1 + sum(1 for _ in _conditions(filter_))
 
 
-def filter_violations(wanted: Filter, path: str = "filter") -> Iterator[Violation]:
-    """Checks a filter; what is too deep or too much is told without its details."""
-    if _depth(wanted) > limits.FILTER_DEPTH:
+def filter_violations(filter_: Filter, path: str = "filter") -> Iterator[Violation]:
+    """Validate a filter; the conditions of one that is too large are not validated."""
+    if _depth(filter_) > limits.FILTER_DEPTH:
         yield Violation(path, f"must be at most {limits.FILTER_DEPTH} levels deep")
         return
-    conditions = list(_conditions(wanted))
+    conditions = list(_conditions(filter_))
     if len(conditions) > limits.FILTER_CONDITIONS:
         yield Violation(path, f"must have at most {limits.FILTER_CONDITIONS} conditions in all")
-    elif sum(len(_values(each)) for each in conditions) > limits.FILTER_VALUES:
+    elif sum(len(_values(condition)) for condition in conditions) > limits.FILTER_VALUES:
         yield Violation(path, f"must have at most {limits.FILTER_VALUES} values in all")
     elif _bytes(conditions) > limits.FILTER_BYTES:
         yield Violation(path, f"must have at most {limits.FILTER_BYTES} bytes of strings in all")
     else:
-        yield from _filter_violations(wanted, path)
+        yield from _filter_violations(filter_, path)
 
 
-def _filter_violations(wanted: Filter, path: str) -> Iterator[Violation]:
+def _filter_violations(filter_: Filter, path: str) -> Iterator[Violation]:
     for name in ("all", "any", "none"):
-        for number, condition in enumerate(getattr(wanted, name)):
+        for number, condition in enumerate(getattr(filter_, name)):
             yield from _condition_violations(condition, f"{path}.{name}[{number}]")
 
 
@@ -137,19 +137,19 @@ def _value_violations(values: Sequence[JsonValue], path: str) -> Iterator[Violat
             return
 
 
-def _range_violations(wanted: Range, path: str) -> Iterator[Violation]:
-    bounds = (wanted.gt, wanted.gte, wanted.lt, wanted.lte)
+def _range_violations(range_: Range, path: str) -> Iterator[Violation]:
+    bounds = (range_.gt, range_.gte, range_.lt, range_.lte)
     if all(bound is None for bound in bounds):
         yield Violation(path, "must have a bound")
     if any(bound is not None and not math.isfinite(bound) for bound in bounds):
         yield Violation(path, "must have finite bounds")
-    for one, other in (("gt", "gte"), ("lt", "lte")):
-        if getattr(wanted, one) is not None and getattr(wanted, other) is not None:
-            yield Violation(path, f"must not have both {one} and {other}")
+    for exclusive, inclusive in (("gt", "gte"), ("lt", "lte")):
+        if getattr(range_, exclusive) is not None and getattr(range_, inclusive) is not None:
+            yield Violation(path, f"must not have both {exclusive} and {inclusive}")
 
 
-def _conditions(wanted: Filter) -> Iterator[Condition]:
-    for condition in (*wanted.all, *wanted.any, *wanted.none):
+def _conditions(filter_: Filter) -> Iterator[Condition]:
+    for condition in (*filter_.all, *filter_.any, *filter_.none):
         yield condition
         if isinstance(condition.test, Filter):
             yield from _conditions(condition.test)
@@ -165,10 +165,12 @@ def _values(condition: Condition) -> Sequence[JsonValue]:
 
 
 def _bytes(conditions: Sequence[Condition]) -> int:
-    values = (value for each in conditions for value in (each.attribute, *_values(each)))
+    values = (
+        value for condition in conditions for value in (condition.attribute, *_values(condition))
+    )
     return sum(len(value.encode()) for value in values if isinstance(value, str))
 
 
-def _depth(wanted: Filter) -> int:
-    nested = (each.test for each in (*wanted.all, *wanted.any, *wanted.none))
-    return 1 + max((_depth(each) for each in nested if isinstance(each, Filter)), default=0)
+def _depth(filter_: Filter) -> int:
+    tests = (condition.test for condition in (*filter_.all, *filter_.any, *filter_.none))
+    return 1 + max((_depth(test) for test in tests if isinstance(test, Filter)), default=0)

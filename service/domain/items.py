@@ -1,4 +1,4 @@
-"""Items: what callers write, and what the store holds.
+"""Items, as callers write them and as the store holds them.
 
 Times are whole microseconds since 1970-01-01 UTC, which SQLite stores and compares exactly.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
 
+# Any JSON value; numbers are doubles, as in google.protobuf.Struct.
 JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
-"""What JSON can say; numbers are doubles, as in google.protobuf.Struct."""
 
 
 class ItemState(Enum):
-    """Whether an item takes part in recommendations."""
+    """Whether the item's present text has vectors and can be recommended."""
 
     INDEXED = "indexed"
     PENDING = "pending"
@@ -49,9 +49,9 @@ class StoredItem:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a follower needs of one item: its vectors (float32 bytes), none if it must not serve.
+    """A change of one item, for a follower: its vectors as float32 bytes, empty if not served.
 
-    `attributes` are JSON; None: the item is gone.
+    `attributes` are JSON; None means that the item is deleted.
     """
 
     item_id: str

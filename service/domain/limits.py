@@ -1,4 +1,4 @@
-"""Every limit of the contract; the proto comments quote these numbers."""
+"""The limits of the contract, which its comments quote. `X_DEFAULT` is the default of limit X."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FILTER_DEPTH = 8
 FILTER_VALUES = 1_000
 FILTER_BYTES = 64 * 1024
 FILTER_ATTRIBUTE_BYTES = 1024
-REASONS = 5
-REASON_CHARACTERS = 200
+EXPLANATIONS = 5
+EXPLANATION_CHARACTERS = 200
 RECOMMENDATIONS = 1_000
 RECOMMENDATIONS_DEFAULT = 10
 OUTLIERS = 1_000
@@ -30,8 +30,8 @@ CLUSTERS = 1_000
 REPRESENTATIVES = 100
 REPRESENTATIVES_DEFAULT = 5
 POINTS = 100_000
-VOTERS = 1_000
-VOTERS_DEFAULT = 20
+LABEL_NEIGHBORS = 1_000
+LABEL_NEIGHBORS_DEFAULT = 20
 LABELS = 1_000
 LABELS_DEFAULT = 10
 PASSAGES = 1_000
@@ -41,10 +41,11 @@ IMPORT_USERS = 1_000
 BATCH_ITEMS = 1_000
 UPDATE_MASK_PATHS = 1_000
 PAGE_ITEMS = 1_000
+PAGE_ITEMS_DEFAULT = 100
 CATALOGS = 100
 TEMPLATE_BYTES = 4_096
 DIMENSIONS = 65_536
-PAGE_ITEMS_DEFAULT = 100
+
+# A page ends once it has this many bytes of JSON. A Struct takes up to 2.2 times as many bytes in a
+# message, so the page with its last item stays below gRPC's default limit of 4 MiB.
 PAGE_BYTES = 1024 * 1024
-"""A page closes beyond this, counted as JSON, of which a Struct takes up to 2.2 times the bytes on
-the wire; so that with one more item it stays below gRPC's usual 4 MiB."""

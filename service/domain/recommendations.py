@@ -1,4 +1,4 @@
-"""Questions for recommendations, and the answers."""
+"""The queries and the results of recommendations."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from service.domain.usage import EmbeddingUsage
 
 @dataclass(frozen=True, slots=True)
 class ItemSource:
-    """Recommend what is similar to an item of the catalog."""
+    """An item of the catalog to recommend similar items for."""
 
     item_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class UserSource:
-    """Recommend what suits a user of the catalog."""
+    """A user of the catalog to recommend items to."""
 
     user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """Recommend what is similar to a text."""
+    """A text to recommend similar items for."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An item or a text to be like or unlike."""
+    """An item or a text that recommendations should be like or unlike."""
 
     example: ItemSource | TextSource | None
     weight: float = 1.0
@@ -42,7 +42,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ExamplesSource:
-    """Recommend what is like the positive examples and unlike the negative ones."""
+    """Examples to recommend items for that are like the positive and unlike the negative ones."""
 
     positive: tuple[Example, ...] = ()
     negative: tuple[Example, ...] = ()
@@ -53,7 +53,7 @@ Source = ItemSource | UserSource | TextSource | ExamplesSource
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question for recommendations."""
+    """A query for recommendations."""
 
     source: Source | None
     limit: int
@@ -67,25 +67,28 @@ class Query:
     explain: bool = False
 
 
-class Reason(NamedTuple):
-    """One item or text of the source that an item is recommended for, and their cosine."""
+class Explanation(NamedTuple):
+    """A part of the source that an item is recommended for, and their cosine similarity."""
 
     source: ItemSource | TextSource
     similarity: float
 
 
 class Recommendation(NamedTuple):
-    """One recommended item; `item` and `reasons` are there when the query asked for them."""
+    """A recommended item; `item` and `explanations` are set if the query requests them."""
 
     item_id: str
     score: float
     item: StoredItem | None = None
-    reasons: Sequence[Reason] = ()
+    explanations: Sequence[Explanation] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The reply to a query: best first, what did not count, and the last write it reflects."""
+class Recommendations:
+    """The recommended items, best first, as of the write `sequence`.
+
+    `missing_item_ids` are items of the source that were ignored because they have no vector.
+    """
 
     recommendations: Sequence[Recommendation]
     sequence: int

@@ -1,7 +1,7 @@
-"""Whether two texts say the same in nearly the same words.
+"""Decides by their wording whether two texts are near-duplicates.
 
-Cosines alone cannot tell: vectors of different texts on one subject are as close as those of copies
-(at a cosine of 0.85 others measured that 70 to 83% of merges were false).
+Cosine similarity alone cannot: vectors of different texts on one subject are as close as those of
+copies. At a cosine of 0.85, others measured that 70 to 83% of merges were false.
 """
 
 from __future__ import annotations
@@ -12,82 +12,86 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+# Words in a shingle, as the contract says.
 SHINGLE_WORDS = 3
-SAME_SHARE = 0.3
-"""Of 6,810 pairs of different films with a cosine above 0.75 none shares more than 0.16."""
 
-RARE_SAME_SHARE = 0.3
-"""The same where runs count by their rarity, which takes out what all texts of a catalog repeat. Of
-the pairs of package descriptions with a cosine above 0.75 that share 0.3 of all their runs this
-leaves a twelfth: cross compilers of one kind and the like. Of films with one sentence said in other
-words it finds 77%, and no two different ones share more than 0.13."""
+# The least share of common shingles among those of two near-duplicates. Of 6,810 pairs of different
+# films with a cosine above 0.75, none shares more than 0.16.
+MIN_COMMON_SHARE = 0.3
 
-COMMON_AMONG = 1_000
-"""A run that all of fewer texts than this have in common still counts as somewhat rare."""
+# The same if shingles are weighted by their rarity, which discounts what all texts of a catalog
+# repeat. Of the pairs of package descriptions with a cosine above 0.75 that share 0.3 of all
+# shingles, a twelfth remains: cross compilers of one kind and the like. Of films with one sentence
+# paraphrased it finds 77%, and no two different films share more than 0.13.
+MIN_RARE_COMMON_SHARE = 0.3
 
-BUCKETS = 2**20
-"""Runs are counted by so many values of their hashes, in 4 MiB."""
+# A shingle that all of fewer texts than this have in common still counts as somewhat rare.
+MIN_RARITY_TEXTS = 1_000
 
-TEXT_CHARACTERS = 5_000
-"""Only the beginning of longer texts is compared."""
+# Buckets of shingle hashes, whose counts take 4 MiB.
+HASH_BUCKETS = 2**20
+
+# Only this many characters at the beginning of a text are compared, as the contract says.
+COMPARED_CHARACTERS = 5_000
 
 _WORD = re.compile(r"\w+")
 
 
 class Shingles:
-    """A text as its runs of three words, without case and punctuation.
+    """The three-word sequences of a text, without case and punctuation.
 
-    `whole` is equal for texts of the same words in the same order; `shingles` are hashes of the
-    runs, int64, ascending.
+    `hashes` are those of the sequences, int64, ascending. `words_hash` is equal for texts with the
+    same words in the same order.
     """
 
-    __slots__ = ("shingles", "whole")
+    __slots__ = ("hashes", "words_hash")
 
     def __init__(self, text: str) -> None:
-        text = text[:TEXT_CHARACTERS].casefold()
+        text = text[:COMPARED_CHARACTERS].casefold()
         words = _WORD.findall(text) or [text]
-        runs = range(max(1, len(words) - SHINGLE_WORDS + 1))
-        hashes = {hash(tuple(words[start : start + SHINGLE_WORDS])) for start in runs}
-        # As an array it takes a tenth of the memory.
-        self.shingles = np.sort(np.fromiter(hashes, np.int64, len(hashes)))
-        self.whole = hash(tuple(words))
+        starts = range(max(1, len(words) - SHINGLE_WORDS + 1))
+        hashes = {hash(tuple(words[start : start + SHINGLE_WORDS])) for start in starts}
+        # An array takes a tenth of the memory of a set.
+        self.hashes = np.sort(np.fromiter(hashes, np.int64, len(hashes)))
+        self.words_hash = hash(tuple(words))
 
-    def repeats(self, other: Shingles) -> bool:
-        """Whether the two share much of their wording (Broder's resemblance of shingles)."""
-        number = len(self.shingles) + len(other.shingles)
-        common = len(np.intersect1d(self.shingles, other.shingles, assume_unique=True))
-        return common >= SAME_SHARE * (number - common)
+    def is_near_duplicate_of(self, other: Shingles) -> bool:
+        """Return whether the texts have much of their wording in common (Broder's resemblance)."""
+        total = len(self.hashes) + len(other.hashes)
+        common = len(np.intersect1d(self.hashes, other.hashes, assume_unique=True))
+        return common >= MIN_COMMON_SHARE * (total - common)
 
 
-class Rarity:
-    """How rare runs of words are in a catalog, going by a sample of its texts.
+class ShingleRarity:
+    """How rare shingles are in a catalog, estimated from a sample of its texts.
 
-    Copies of one text count as one: that it is there many times makes its wording no common one.
+    Copies of a text count once, because many copies do not make its wording common.
     """
 
     def __init__(self, sample: Iterable[Shingles]) -> None:
-        counts = np.zeros(BUCKETS, np.int32)
-        known: set[int] = set()
-        for each in sample:
-            if each.whole not in known:
-                known.add(each.whole)
-                counts[np.unique(_buckets(each.shingles))] += 1
-        self._weights = np.log(max(len(known), COMMON_AMONG) + 1) - np.log(np.maximum(counts, 1))
+        counts = np.zeros(HASH_BUCKETS, np.int32)
+        counted_texts: set[int] = set()
+        for shingles in sample:
+            if shingles.words_hash not in counted_texts:
+                counted_texts.add(shingles.words_hash)
+                counts[np.unique(_to_buckets(shingles.hashes))] += 1
+        text_count = max(len(counted_texts), MIN_RARITY_TEXTS)
+        self._weights = np.log(text_count + 1) - np.log(np.maximum(counts, 1))
 
-    def repeated(self, one: Shingles, others: Sequence[Shingles]) -> list[bool]:
-        """Which of the others share much of what is rare in their wording and that of `one`."""
-        if not others:
+    def are_near_duplicates(self, text: Shingles, candidates: Sequence[Shingles]) -> list[bool]:
+        """Return for each candidate whether it shares much of the rare wording of a text."""
+        if not candidates:
             return []
-        runs = np.concatenate([each.shingles for each in others])
-        starts = np.cumsum([0, *(len(each.shingles) for each in others[:-1])])
-        weights = self._weights[_buckets(runs)]
-        places = np.searchsorted(one.shingles, runs).clip(max=len(one.shingles) - 1)
-        common = np.add.reduceat(weights * (one.shingles[places] == runs), starts)
-        own = self._weights[_buckets(one.shingles)].sum()
-        union = own + np.add.reduceat(weights, starts) - common
-        found: list[bool] = (common >= RARE_SAME_SHARE * union).tolist()
-        return found
+        hashes = np.concatenate([candidate.hashes for candidate in candidates])
+        starts = np.cumsum([0, *(len(candidate.hashes) for candidate in candidates[:-1])])
+        weights = self._weights[_to_buckets(hashes)]
+        positions = np.searchsorted(text.hashes, hashes).clip(max=len(text.hashes) - 1)
+        common = np.add.reduceat(weights * (text.hashes[positions] == hashes), starts)
+        text_weight = self._weights[_to_buckets(text.hashes)].sum()
+        union = text_weight + np.add.reduceat(weights, starts) - common
+        near_duplicates: list[bool] = (common >= MIN_RARE_COMMON_SHARE * union).tolist()
+        return near_duplicates
 
 
-def _buckets(shingles: NDArray[np.int64]) -> NDArray[np.int64]:
-    return shingles & (BUCKETS - 1)
+def _to_buckets(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return hashes & (HASH_BUCKETS - 1)

@@ -1,4 +1,4 @@
-"""Embedding spaces: which vectors may be compared."""
+"""Embedding spaces, within which vectors can be compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class VectorStorage(Enum):
-    """How an index keeps vectors in memory; unspecified: as the settings say."""
+    """The number format of an index's vectors in memory; unspecified: that of the settings."""
 
     UNSPECIFIED = ""
     FLOAT32 = "float32"
@@ -17,10 +17,10 @@ class VectorStorage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """An embedding space: vectors may be compared only within one.
+    """An embedding space; vectors of different spaces must never be compared.
 
-    A template is what is put around a text before it is embedded; `query_template` is for texts and
-    tastes that items are looked for with.
+    `template` surrounds the text of an item before it is embedded, and `query_template` query texts
+    and preferences.
     """
 
     provider: str
@@ -32,7 +32,7 @@ class Space:
 
     @property
     def fingerprint(self) -> str:
-        """The space in one canonical line, equal exactly for equal spaces."""
+        """A canonical form as one line, equal exactly for equal spaces."""
         return json.dumps(
             {
                 "provider": self.provider,
@@ -48,7 +48,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What a caller wants to embed with; what is left out is as in the settings."""
+    """The model that a caller chose; empty fields stand for the settings."""
 
     provider: str = ""
     model: str = ""
@@ -59,7 +59,7 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What makes a generation's vectors, and the width it must be asked for, if it must."""
+    """The model of a generation, and the dimensions to request from it; None: its own number."""
 
     space: Space
-    dimensions_asked: int | None = None
+    requested_dimensions: int | None = None

@@ -49,7 +49,7 @@ class CatalogStats:
 
 
 class ReembeddingState(Enum):
-    """How far a re-embedding is."""
+    """The stage of a re-embedding."""
 
     EMBEDDING = "embedding"
     INDEXING = "indexing"
@@ -58,14 +58,14 @@ class ReembeddingState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reembedding:
-    """How far a re-embedding is, and what it took so far in the background."""
+    """The progress of a re-embedding, and its usage in the background so far."""
 
     state: ReembeddingState
     from_space: Space
     to_space: Space
-    items: int
-    embedded_items: int
-    rejected_items: int
+    item_count: int
+    embedded_item_count: int
+    rejected_item_count: int
     prompt_tokens: int
     cost_usd: float
     problem_reason: str

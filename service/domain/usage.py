@@ -1,4 +1,4 @@
-"""What embedding consumed: texts, tokens and US dollars."""
+"""The usage of embedding: texts, tokens and US dollars."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingUsage:
-    """What embedding took: distinct texts, how many had a vector, provider tokens and dollars."""
+    """The usage of one call: distinct texts, how many had vectors, tokens and US dollars."""
 
-    texts: int = 0
-    cached_texts: int = 0
+    text_count: int = 0
+    cached_text_count: int = 0
     prompt_tokens: int = 0
     cost_usd: float = 0.0
 
     def plus(self, other: EmbeddingUsage) -> EmbeddingUsage:
-        """Both together, where they have no text in common."""
+        """Return the sum of two usages without a common text."""
         return EmbeddingUsage(
-            self.texts + other.texts,
-            self.cached_texts + other.cached_texts,
+            self.text_count + other.text_count,
+            self.cached_text_count + other.cached_text_count,
             self.prompt_tokens + other.prompt_tokens,
             self.cost_usd + other.cost_usd,
         )
@@ -26,7 +26,7 @@ class EmbeddingUsage:
 
 @dataclass(frozen=True, slots=True)
 class DailyUsage:
-    """What embedding took on one day of UTC, YYYY-MM-DD."""
+    """The usage of one day in UTC, YYYY-MM-DD."""
 
     day: str
     prompt_tokens: int
@@ -35,7 +35,7 @@ class DailyUsage:
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """What embedding took on one day of UTC, or in all."""
+    """Tokens and US dollars, of one day or in total."""
 
     prompt_tokens: int = 0
     cost_usd: float = 0.0

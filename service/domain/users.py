@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """A taste in words; a negative weight is a dislike."""
+    """A preference in words; a negative weight is a dislike."""
 
     text: str
     weight: float = 1.0
@@ -23,7 +23,7 @@ class LikedItem:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Someone to recommend to; liked items are in order, oldest first."""
+    """A person to recommend items to; liked items are oldest first."""
 
     user_id: str
     preferences: tuple[Preference, ...] = ()

@@ -1,6 +1,6 @@
-"""What makes a value acceptable: each check yields every violation, with the field's path.
+"""Validates values: each check yields every violation, with the path of its field.
 
-Descriptions never quote the caller's text, for they end up in logs.
+Descriptions never contain the caller's text, because they are logged.
 """
 
 from __future__ import annotations
@@ -26,22 +26,27 @@ from service.domain.users import User
 from service.domain.violations import Violation
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CHARACTER_BYTES = 6
-_NUMBER_BYTES = 26
-_AROUND_BYTES = 4
-"""What JSON may take at most: for a character, escaped; for a number; for quotes and commas."""
+
+# The most bytes of a character in JSON, which may be escaped.
+_MAX_CHARACTER_BYTES = 6
+
+# The most bytes of a number in JSON, with its comma.
+_MAX_NUMBER_BYTES = 26
+
+# The most bytes of the quotes, brackets, colon and comma around a value in JSON.
+_MAX_DELIMITER_BYTES = 4
 
 _CATALOG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def catalog_violations(catalog: str) -> Iterator[Violation]:
-    """Checks a catalog's name."""
+    """Validate the name of a catalog."""
     if not _CATALOG.fullmatch(catalog):
         yield Violation("catalog", "must match [a-z0-9][a-z0-9_-]{0,62}")
 
 
 def model_violations(choice: ModelChoice) -> Iterator[Violation]:
-    """Checks what a caller wants to embed with."""
+    """Validate the model that a caller chose."""
     if not 0 <= choice.dimensions <= limits.DIMENSIONS:
         yield Violation("embedding.dimensions", f"must be between 0 and {limits.DIMENSIONS}")
     if len(choice.model.encode()) > limits.ID_BYTES or _CONTROL.search(choice.model):
@@ -61,7 +66,7 @@ def model_violations(choice: ModelChoice) -> Iterator[Violation]:
 
 
 def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
-    """Checks an item about to be written at `now_us`."""
+    """Validate an item to be written at the time `now_us`."""
     yield from id_violations(item.item_id, f"{path}.item_id")
     yield from text_violations(item.text, f"{path}.text")
     yield from attributes_violations(item.attributes, f"{path}.attributes")
@@ -69,34 +74,37 @@ def item_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
 
 
 def expire_time_violations(item: Item, path: str, now_us: int) -> Iterator[Violation]:
-    """Check that an item written at `now_us` does not expire before."""
+    """Validate that an item written at the time `now_us` expires later."""
     if item.expire_time_us is not None and item.expire_time_us <= now_us:
         yield Violation(f"{path}.expire_time", "must lie in the future")
 
 
 def user_violations(user: User, path: str) -> Iterator[Violation]:
-    """Checks a user about to be written."""
+    """Validate a user to be written."""
     yield from id_violations(user.user_id, f"{path}.user_id")
     yield from _count_violations(user.preferences, limits.PREFERENCES, f"{path}.preferences")
     for number, preference in enumerate(user.preferences[: limits.PREFERENCES]):
         yield from text_violations(preference.text, f"{path}.preferences[{number}].text")
         yield from _weight_violations(preference.weight, f"{path}.preferences[{number}].weight")
-    if sum(len(each.text.encode()) for each in user.preferences) > limits.PREFERENCES_BYTES:
+    if (
+        sum(len(preference.text.encode()) for preference in user.preferences)
+        > limits.PREFERENCES_BYTES
+    ):
         yield Violation(
             f"{path}.preferences", f"must be at most {limits.PREFERENCES_BYTES} bytes in all"
         )
     yield from _count_violations(user.liked_items, limits.LIKED_ITEMS, f"{path}.liked_items")
-    seen: set[str] = set()
+    item_ids: set[str] = set()
     for number, liked in enumerate(user.liked_items[: limits.LIKED_ITEMS]):
         yield from id_violations(liked.item_id, f"{path}.liked_items[{number}].item_id")
         yield from _weight_violations(liked.weight, f"{path}.liked_items[{number}].weight")
-        if liked.item_id in seen:
+        if liked.item_id in item_ids:
             yield Violation(f"{path}.liked_items[{number}].item_id", "is in the list already")
-        seen.add(liked.item_id)
+        item_ids.add(liked.item_id)
 
 
 def query_violations(query: Query) -> Iterator[Violation]:
-    """Check a query for recommendations."""
+    """Validate a query for recommendations."""
     yield from _source_violations(query.source)
     if not 1 <= query.limit <= limits.RECOMMENDATIONS:
         yield Violation(
@@ -105,7 +113,7 @@ def query_violations(query: Query) -> Iterator[Violation]:
     if query.filter is not None:
         yield from filter_violations(query.filter)
     yield from ids_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
-    yield from _choice_violations(query)
+    yield from _reranking_violations(query)
 
 
 def _source_violations(source: Source | None) -> Iterator[Violation]:
@@ -122,7 +130,7 @@ def _source_violations(source: Source | None) -> Iterator[Violation]:
             yield Violation("source", "must be one of item_id, user_id, text, examples")
 
 
-def _choice_violations(query: Query) -> Iterator[Violation]:
+def _reranking_violations(query: Query) -> Iterator[Violation]:
     if query.min_score is not None and not math.isfinite(query.min_score):
         yield Violation("min_score", "must be a finite number")
     if not 0 <= query.diversity <= 1:  # also true of NaN
@@ -137,10 +145,10 @@ def _examples_violations(source: ExamplesSource) -> Iterator[Violation]:
         yield Violation("examples", "must have at least one")
     yield from _count_violations(examples, limits.EXAMPLES, "examples")
     size = 0
-    for name, some in (("positive", source.positive), ("negative", source.negative)):
-        for number, each in enumerate(some[: limits.EXAMPLES]):
+    for name, half in (("positive", source.positive), ("negative", source.negative)):
+        for number, example in enumerate(half[: limits.EXAMPLES]):
             path = f"examples.{name}[{number}]"
-            match each.example:
+            match example.example:
                 case ItemSource(item_id):
                     yield from id_violations(item_id, f"{path}.item_id")
                 case TextSource(text):
@@ -148,23 +156,23 @@ def _examples_violations(source: ExamplesSource) -> Iterator[Violation]:
                     size += len(text.encode())
                 case None:
                     yield Violation(f"{path}.example", "must be one of item_id, text")
-            if not 0 <= each.weight <= limits.WEIGHT:
+            if not 0 <= example.weight <= limits.WEIGHT:
                 yield Violation(f"{path}.weight", f"must be between 0 and {limits.WEIGHT:g}")
     if size > limits.EXAMPLES_BYTES:
         yield Violation("examples", f"must have at most {limits.EXAMPLES_BYTES} bytes of text")
 
 
-def page_violations(page_size: int, wanted: Filter | None = None) -> Iterator[Violation]:
-    """Checks the size of a page and what is to be on it."""
+def page_violations(page_size: int, filter_: Filter | None = None) -> Iterator[Violation]:
+    """Validate the size and the filter of a page."""
     if not 1 <= page_size <= limits.PAGE_ITEMS:
         yield Violation("page_size", f"must be between 0 (for the default) and {limits.PAGE_ITEMS}")
-    if wanted is not None:
-        yield from filter_violations(wanted)
+    if filter_ is not None:
+        yield from filter_violations(filter_)
 
 
 def id_violations(value: str, path: str) -> Iterator[Violation]:
-    """Checks the id of an item or user."""
-    # Most ids are short and plain, and this runs for each of 10,000 excluded ones.
+    """Validate the id of an item or user."""
+    # The fast path for most ids, because a query can exclude 10,000.
     if value.isascii() and value.isprintable() and 0 < len(value) <= limits.ID_BYTES:
         return
     if not 1 <= len(value.encode()) <= limits.ID_BYTES:
@@ -174,14 +182,14 @@ def id_violations(value: str, path: str) -> Iterator[Violation]:
 
 
 def ids_violations(values: Sequence[str], limit: int, path: str) -> Iterator[Violation]:
-    """Check a list of ids; of a list that is too long, the first `limit`."""
+    """Validate a list of ids; of a list that is too long, the first `limit`."""
     yield from _count_violations(values, limit, path)
     for position, value in enumerate(values[:limit]):
         yield from id_violations(value, f"{path}[{position}]")
 
 
 def text_violations(value: str, path: str) -> Iterator[Violation]:
-    """Checks a text to embed."""
+    """Validate a text to embed."""
     if not value.strip():
         yield Violation(path, "must not be blank")
     elif len(value.encode()) > limits.TEXT_BYTES:
@@ -189,52 +197,52 @@ def text_violations(value: str, path: str) -> Iterator[Violation]:
 
 
 def attributes_violations(attributes: Mapping[str, JsonValue], path: str) -> Iterator[Violation]:
-    """Check the attributes of an item."""
+    """Validate the attributes of an item."""
     if not attributes:
         return
-    measured = _Measure()
-    depth = measured.depth(attributes)
+    size = _AttributesSize()
+    depth = size.measure(attributes)
     if depth > limits.ATTRIBUTES_DEPTH:
         yield Violation(path, f"must be at most {limits.ATTRIBUTES_DEPTH} levels deep")
-    elif measured.keys > limits.ATTRIBUTES_KEYS:
+    elif size.keys > limits.ATTRIBUTES_KEYS:
         yield Violation(path, f"must have at most {limits.ATTRIBUTES_KEYS} keys over all levels")
     else:
-        if not measured.finite:
+        if not size.finite:
             yield from _number_violations(attributes, path)
-        # Most are so small that they need not be written out to know.
-        if measured.most_bytes > limits.ATTRIBUTES_BYTES and (
+        # The upper bound saves writing most attributes as JSON.
+        if size.max_bytes > limits.ATTRIBUTES_BYTES and (
             len(json.dumps(attributes, ensure_ascii=False).encode()) > limits.ATTRIBUTES_BYTES
         ):
             yield Violation(path, f"must be at most {limits.ATTRIBUTES_BYTES} bytes as JSON")
 
 
-class _Measure:
-    """Counts keys and bytes, and looks for numbers that are none, in one walk."""
+class _AttributesSize:
+    """The keys and the most bytes of attributes as JSON, and whether all numbers are finite."""
 
-    __slots__ = ("finite", "keys", "most_bytes")
+    __slots__ = ("finite", "keys", "max_bytes")
 
     def __init__(self) -> None:
         self.keys = 0
-        self.most_bytes = 0
+        self.max_bytes = 0
         self.finite = True
 
-    def depth(self, value: JsonValue) -> int:
-        """The levels of a value, which is counted on the way."""
-        # Concrete types first: asking for the abstract ones takes ten times as long.
+    def measure(self, value: JsonValue) -> int:
+        """Add a value to the size, and return its number of levels."""
+        # Concrete types first: checks of abstract types take ten times as long.
         if isinstance(value, str):
-            self.most_bytes += _CHARACTER_BYTES * len(value) + _AROUND_BYTES
+            self.max_bytes += _MAX_CHARACTER_BYTES * len(value) + _MAX_DELIMITER_BYTES
             return 0
         if isinstance(value, float | int | None):
-            self.most_bytes += _NUMBER_BYTES
+            self.max_bytes += _MAX_NUMBER_BYTES
             self.finite = self.finite and (value is None or math.isfinite(value))
             return 0
-        self.most_bytes += _AROUND_BYTES
+        self.max_bytes += _MAX_DELIMITER_BYTES
         if isinstance(value, dict | Mapping):
             self.keys += len(value)
             for key in value:
-                self.most_bytes += _CHARACTER_BYTES * len(key) + _AROUND_BYTES
-            return 1 + max(map(self.depth, value.values()), default=0)
-        return 1 + max(map(self.depth, value), default=0)
+                self.max_bytes += _MAX_CHARACTER_BYTES * len(key) + _MAX_DELIMITER_BYTES
+            return 1 + max(map(self.measure, value.values()), default=0)
+        return 1 + max(map(self.measure, value), default=0)
 
 
 def _number_violations(value: JsonValue, path: str) -> Iterator[Violation]:

@@ -1,4 +1,4 @@
-"""Vectors, and the hash that addresses them."""
+"""Vectors, which are addressed by the hash of their text."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def text_hash(text: str) -> bytes:
-    """The address of a text's vector: SHA-256 of its UTF-8, 32 bytes."""
+def hash_text(text: str) -> bytes:
+    """Return the address of a text's vector: SHA-256 of its UTF-8, 32 bytes."""
     return hashlib.sha256(text.encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A vector (float32 [dimensions], unit length) under the hash of the text it stands for."""
+    """A unit vector, float32 [dimensions], and the hash of its text."""
 
     text_hash: bytes
     vector: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""A field at fault in a request."""
+"""An invalid field of a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One field at fault and what is wrong with it; never quotes the caller's text."""
+    """An invalid field and the rule that it breaks; never contains the caller's text."""
 
     field: str
     description: str

@@ -1,1 +1,1 @@
-"""Turns texts into unit vectors: the embedders and the queue in front of them."""
+"""Turns texts into unit vectors: embedders, the batch queue in front of them, and their budget."""

@@ -1,7 +1,8 @@
-"""The bounded queue in front of an embedder: each text once, in batches, at a controlled rate.
+"""The bounded batch queue in front of an embedder.
 
-One task owns the queue. While a batch is under way the next one gathers, so that batches grow with
-the load and a lone text does not wait. A text that nobody waits for any more is never sent.
+One task owns the queue. It sends each text once, in batches, as fast as the rate controller allows.
+While a batch is in flight the next one fills up, so that batches grow with the load and a single
+text is sent without delay. A text that no caller waits for any more is never sent.
 """
 
 from __future__ import annotations
@@ -14,33 +15,33 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
-from service.embedding.embedder import Embedded, Embedder, estimated_tokens
+from service.embedding.embedder import EmbeddedText, Embedder, estimate_tokens
 from service.embedding.rate_control import RateController
-from service.embedding.retries import Delivery, Outcome
+from service.embedding.retries import EmbeddingOutcome, RetryingEmbedder
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
 
-QUEUED_TEXTS = 20_000
-"""At 5,000 texts a second the last one in waits 4 s, about as long as callers do."""
+# At 5,000 texts a second the last queued text waits 4 s, about as long as callers do.
+MAX_QUEUED_TEXTS = 20_000
 
-QUEUED_TOKENS = 32 * 1024 * 1024
-"""What waits may take at most some 128 MiB of memory."""
+# Bounds the memory of the queue at about 128 MiB.
+MAX_QUEUED_TOKENS = 32 * 1024 * 1024
 
-ANSWER_SECONDS = 0.5
-"""A caller leaves so long before its deadline, for there is an answer to be stored and sent."""
+# A caller stops waiting this long before its deadline, to have time to store and send the result.
+RESPONSE_MARGIN_SECONDS = 0.5
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
-    """One text on its way, and how many callers wait for it."""
+class _TextRequest:
+    """One distinct text that is queued or in flight, and the number of callers that wait for it."""
 
     text: str
     tokens: int
-    patient: bool
+    low_priority: bool
     queued_at: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
-    result: asyncio.Future[Outcome] = field(default_factory=asyncio.Future)
-    waiting: int = 0
+    result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)
+    waiters: int = 0
 
 
 class Batcher:
@@ -49,142 +50,150 @@ class Batcher:
     def __init__(self, embedder: Embedder) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
-        self._delivery = Delivery(embedder, self.rate_controller)
-        self._flights: dict[str, _Flight] = {}
-        self._queue: asyncio.PriorityQueue[tuple[bool, int, _Flight]] = asyncio.PriorityQueue()
+        self._embedder = RetryingEmbedder(embedder, self.rate_controller)
+        self._requests: dict[str, _TextRequest] = {}
+        self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
         self._queued_tokens = 0
-        self._left_over: _Flight | None = None
+        # The request that did not fit into the last batch.
+        self._overflow: _TextRequest | None = None
 
     async def run(self) -> None:
-        """Works until cancelled; then whoever still waits gets NotReady."""
+        """Send batches until cancelled; callers that still wait then get NotReady."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self.rate_controller.take()
-                    first = self._left_over or (await self._queue.get())[-1]
-                    self._left_over = None
-                    batch = await self._gather(first)
-                    for flight in batch:
-                        waited = time.monotonic() - flight.queued_at
-                        flight.context.run(call_context.note, call_context.QUEUE, waited)
-                    # In a trace, the request belongs to the call whose text came first.
+                    await self.rate_controller.acquire()
+                    first = self._overflow or (await self._queue.get())[-1]
+                    self._overflow = None
+                    batch = await self._fill_batch(first)
+                    for request in batch:
+                        waited = time.monotonic() - request.queued_at
+                        request.context.run(call_context.add_seconds, call_context.QUEUE, waited)
+                    # In a trace, the batch belongs to the call that queued the first text.
                     group.create_task(self._send(batch), context=first.context)
         finally:
-            for flight in self._flights.values():
-                _resolve(flight, errors.NotReady("the service is shutting down"))
+            for request in self._requests.values():
+                _complete(request, errors.NotReady("the service is shutting down"))
 
     @property
-    def queued(self) -> int:
-        """How many texts wait to be sent."""
+    def queued_texts(self) -> int:
+        """The number of texts that wait to be sent."""
         return self._queue.qsize()
 
-    async def embed(self, texts: Sequence[str], *, patient: bool = False) -> list[Outcome]:
-        """Embeds one or more distinct texts; each gets its vector or its own error.
+    async def embed(
+        self, texts: Sequence[str], *, low_priority: bool = False
+    ) -> list[EmbeddingOutcome]:
+        """Embed one or more distinct texts, and return the vector or the error of each.
 
         Args:
             texts: what to embed.
-            patient: let others go first, as imports do, for nobody looks at a screen meanwhile.
+            low_priority: queue behind texts without low priority, as imports do.
 
         Raises:
-            Overloaded: too many texts wait already; none of these was taken.
+            Overloaded: the queue is full; none of the texts was queued.
         """
-        new = [text for text in texts if text not in self._flights]
-        tokens = self._queued_tokens + sum(map(estimated_tokens, new))
-        # A lone long text is always taken, so that it cannot be refused for ever.
-        full = self._queue.qsize() + len(new) > QUEUED_TEXTS or tokens > QUEUED_TOKENS
-        if full and self._flights:
+        new_texts = [text for text in texts if text not in self._requests]
+        tokens = self._queued_tokens + sum(map(estimate_tokens, new_texts))
+        is_full = (
+            self._queue.qsize() + len(new_texts) > MAX_QUEUED_TEXTS or tokens > MAX_QUEUED_TOKENS
+        )
+        # An empty queue accepts a text of any length, so that none is refused forever.
+        if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
-        flights = [self._board(text, patient=patient) for text in texts]
+        requests = [self._join(text, low_priority=low_priority) for text in texts]
         end = deadline.get()
-        patience = None if end is None else max(0.0, end - ANSWER_SECONDS - time.monotonic())
+        timeout = (
+            None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
+        )
         try:
-            # Unlike gather, wait leaves the futures alone when this caller is cancelled.
-            await asyncio.wait([flight.result for flight in flights], timeout=patience)
-            return [_outcome(flight) for flight in flights]
+            # Unlike gather, wait does not cancel the futures when this caller is cancelled.
+            await asyncio.wait([request.result for request in requests], timeout=timeout)
+            return [_get_outcome(request) for request in requests]
         finally:
-            for flight in flights:
-                flight.waiting -= 1
-                self._forget_landed(flight)
+            for request in requests:
+                request.waiters -= 1
+                self._forget_if_complete(request)
 
-    def _board(self, text: str, *, patient: bool) -> _Flight:
-        flight = self._flights.get(text)
-        if flight is None:
-            flight = self._flights[text] = _Flight(text, estimated_tokens(text), patient)
-            self._put(flight)
-        flight.waiting += 1
-        return flight
+    def _join(self, text: str, *, low_priority: bool) -> _TextRequest:
+        """Return the request of a text with one more waiter, queued if it is new."""
+        request = self._requests.get(text)
+        if request is None:
+            request = self._requests[text] = _TextRequest(text, estimate_tokens(text), low_priority)
+            self._enqueue(request)
+        request.waiters += 1
+        return request
 
-    def _put(self, flight: _Flight) -> None:
-        self._queue.put_nowait((flight.patient, next(self._numbers), flight))
-        self._queued_tokens += flight.tokens
+    def _enqueue(self, request: _TextRequest) -> None:
+        self._queue.put_nowait((request.low_priority, next(self._numbers), request))
+        self._queued_tokens += request.tokens
 
-    async def _gather(self, first: _Flight) -> list[_Flight]:
-        """The batch that starts with `first`: full, or as long as its first text can wait."""
-        alone = self.rate_controller.under_way == 1
-        patience = self.limits.linger_seconds if alone else self.limits.gather_seconds
+    async def _fill_batch(self, first: _TextRequest) -> list[_TextRequest]:
+        """Return a batch that starts with `first`, once it is full or `first` has waited enough."""
+        is_only_batch = self.rate_controller.in_flight == 1
+        linger = self.limits.linger_seconds if is_only_batch else self.limits.busy_linger_seconds
         batch, tokens = [first], first.tokens
-        while len(batch) < self._delivery.batch_texts:
-            flight = await self._next(first.queued_at + patience)
-            if flight is None:
+        while len(batch) < self._embedder.batch_texts:
+            request = await self._dequeue(first.queued_at + linger)
+            if request is None:
                 break
-            if tokens + flight.tokens > self.limits.tokens:
-                self._left_over = flight
+            if tokens + request.tokens > self.limits.tokens:
+                self._overflow = request
                 break
-            batch.append(flight)
-            tokens += flight.tokens
+            batch.append(request)
+            tokens += request.tokens
         self._queued_tokens -= tokens
         return batch
 
-    async def _next(self, end: float) -> _Flight | None:
-        """The next text in the queue, if there is one before `end`."""
+    async def _dequeue(self, end: float) -> _TextRequest | None:
+        """Return the next request, waiting for it until the time `end`; None if there is none."""
         if not self._queue.empty():
             return self._queue.get_nowait()[-1]
-        left = end - time.monotonic()
-        if left <= 0:
+        timeout = end - time.monotonic()
+        if timeout <= 0:
             return None
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(timeout):
                 return (await self._queue.get())[-1]
         except TimeoutError:
             return None
 
-    async def _send(self, batch: list[_Flight]) -> None:
-        flights = {flight.text: flight for flight in batch}
-        outcomes: Mapping[str, Outcome | Exception]
+    async def _send(self, batch: list[_TextRequest]) -> None:
+        requests = {request.text: request for request in batch}
+        outcomes: Mapping[str, EmbeddingOutcome | Exception]
         try:
-            outcomes = await self._delivery.deliver(
-                list(flights), lambda text: flights[text].waiting > 0
+            outcomes = await self._embedder.embed(
+                list(requests), lambda text: requests[text].waiters > 0
             )
-        except Exception as exc:  # noqa: BLE001  (the callers get it; the queue lives on)
-            outcomes = dict.fromkeys(flights, exc)
+        except Exception as exc:  # noqa: BLE001  (raised to the callers; the queue must go on)
+            outcomes = dict.fromkeys(requests, exc)
         finally:
-            await self.rate_controller.give_back()
-        for text, flight in flights.items():
-            if text not in outcomes and flight.waiting:
-                # Dropped because nobody waited, and then somebody came.
-                self._put(flight)
+            await self.rate_controller.release()
+        for text, request in requests.items():
+            if text not in outcomes and request.waiters:
+                # The text was skipped because no caller waited; then a new caller joined.
+                self._enqueue(request)
                 continue
-            _resolve(flight, outcomes.get(text, errors.NotReady("nobody waited for the text")))
-            self._forget_landed(flight)
+            _complete(request, outcomes.get(text, errors.NotReady("no caller waits for the text")))
+            self._forget_if_complete(request)
 
-    def _forget_landed(self, flight: _Flight) -> None:
-        # Until its last caller has the vector, and can remember it, others still share the flight.
-        if flight.result.done() and not flight.waiting:
-            self._flights.pop(flight.text, None)
+    def _forget_if_complete(self, request: _TextRequest) -> None:
+        # A request is shared until its last caller has the vector and can cache it.
+        if request.result.done() and not request.waiters:
+            self._requests.pop(request.text, None)
 
 
-def _resolve(flight: _Flight, outcome: Outcome | Exception) -> None:
-    if flight.result.done():
+def _complete(request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
+    if request.result.done():
         return
-    if isinstance(outcome, Embedded | errors.AkinError):
-        flight.result.set_result(outcome)
+    if isinstance(outcome, EmbeddedText | errors.AkinError):
+        request.result.set_result(outcome)
     else:
-        flight.result.set_exception(outcome)
-        flight.result.exception()  # its callers may have left, and then nobody looks at it
+        request.result.set_exception(outcome)
+        request.result.exception()  # marks it as retrieved, because all callers may be gone
 
 
-def _outcome(flight: _Flight) -> Outcome:
-    if flight.result.done():
-        return flight.result.result()
+def _get_outcome(request: _TextRequest) -> EmbeddingOutcome:
+    if request.result.done():
+        return request.result.result()
     return errors.EmbeddingUnavailable("the text was not embedded within the deadline")

@@ -1,4 +1,4 @@
-"""What embedding costs: counted by day on disk, and held below the budget."""
+"""The daily budget for embedding, and the usage that counts against it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service.telemetry import call_context
 
 
 class UsageStore(Protocol):
-    """The store as the budget needs it: what embedding consumed, by day."""
+    """The store of the embedding usage of each day."""
 
     async def list_days(self, days: int) -> Mapping[str, TokenUsage]:
         """Return the usage of the last days with any, latest first, by YYYY-MM-DD in UTC."""
@@ -25,7 +25,7 @@ class UsageStore(Protocol):
 
 
 class Budget:
-    """What embedding took today, which is a day of UTC."""
+    """The usage of the current day (UTC), and the most that it may cost in US dollars."""
 
     def __init__(
         self, store: UsageStore, budget_usd_per_day: float | None, clock_us: Callable[[], int]
@@ -35,25 +35,26 @@ class Budget:
         self._clock_us = clock_us
 
     async def check(self) -> None:
-        """Raises BudgetSpent if there is a budget and today's is spent."""
+        """Raise BudgetSpent if there is a budget and today's usage has reached it."""
         if self._budget_usd is None:
             return
-        # Other processes over the same data spend from it too.
-        today = (await self._store.list_days(1)).get(day_of(self._clock_us()), TokenUsage())
+        # Read each time, because other processes over the same data spend the same budget.
+        usage_by_day = await self._store.list_days(1)
+        today = usage_by_day.get(format_utc_day(self._clock_us()), TokenUsage())
         if today.cost_usd >= self._budget_usd:
             raise errors.BudgetSpent(
-                f"today's budget for embedding, {self._budget_usd:g} US dollars, is spent"
+                f"today's embedding budget of {self._budget_usd:g} US dollars is spent"
             )
 
-    async def record(self, spent: TokenUsage) -> None:
-        """Adds to today."""
-        await self._store.add(day_of(self._clock_us()), spent)
+    async def record(self, usage: TokenUsage) -> None:
+        """Add to the usage of today."""
+        await self._store.add(format_utc_day(self._clock_us()), usage)
 
 
 class MeteredEmbedder:
-    """An Embedder whose batches go through the budget.
+    """An Embedder that checks and records the budget for each batch.
 
-    `observe` is told of each whether it failed, and how many seconds it took.
+    After each batch it calls `observe` with whether the batch failed, and its duration in seconds.
     """
 
     def __init__(
@@ -65,20 +66,20 @@ class MeteredEmbedder:
 
     @property
     def space(self) -> Space:
-        """The space of every vector it makes."""
+        """The space of all its vectors."""
         return self._embedder.space
 
     @property
     def limits(self) -> BatchLimits:
-        """How it wants its batches."""
+        """The batches that it accepts."""
         return self._embedder.limits
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embeds one batch.
+        """Embed one batch.
 
         Raises:
-            BudgetSpent: there is no money left for it today.
-            ProviderError: it failed.
+            BudgetSpent: today's budget is spent.
+            ProviderError: the batch failed.
         """
         await self._budget.check()
         started = time.perf_counter()
@@ -94,10 +95,10 @@ class MeteredEmbedder:
         return embeddings
 
     async def close(self) -> None:
-        """Lets go of threads and connections."""
+        """Release threads and connections."""
         await self._embedder.close()
 
 
-def day_of(time_us: int) -> str:
-    """The day of UTC that a time in microseconds since 1970 falls on, YYYY-MM-DD."""
+def format_utc_day(time_us: int) -> str:
+    """Return the UTC day of a time in microseconds since 1970, as YYYY-MM-DD."""
     return datetime.fromtimestamp(time_us / 1e6, UTC).date().isoformat()

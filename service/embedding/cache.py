@@ -1,4 +1,4 @@
-"""The vectors used last, in memory."""
+"""The most recently used vectors, in memory."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections import OrderedDict
 
 from service.embedding.embedder import Vector
 
-CACHED_BYTES = 64 * 1024 * 1024
-"""65,536 vectors of 256 dimensions, about as many different queries as a busy site sees an hour."""
+# Holds 65,536 vectors of 256 dimensions, about the distinct queries of a busy site in an hour.
+MAX_CACHE_BYTES = 64 * 1024 * 1024
 
 
 class VectorCache:
-    """Vectors by text hash, least recently used first to go."""
+    """Vectors by the hash of their text; the least recently used one is dropped first."""
 
     def __init__(self, dimensions: int) -> None:
-        self._capacity = max(1, CACHED_BYTES // (4 * dimensions))
+        self._capacity = max(1, MAX_CACHE_BYTES // (4 * dimensions))
         self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
 
-    def get(self, key: bytes) -> Vector | None:
-        """The vector of a text, if it is still here."""
-        vector = self._vectors.get(key)
+    def get(self, text_hash: bytes) -> Vector | None:
+        """Return the vector of a text, float32 [dimensions]; None on a cache miss."""
+        vector = self._vectors.get(text_hash)
         if vector is not None:
-            self._vectors.move_to_end(key)
+            self._vectors.move_to_end(text_hash)
         return vector
 
-    def put(self, key: bytes, vector: Vector) -> None:
-        """Keeps a vector, at the cost of the one that was not used for longest."""
-        self._vectors[key] = vector
-        self._vectors.move_to_end(key)
+    def put(self, text_hash: bytes, vector: Vector) -> None:
+        """Store a vector, and drop the least recently used one if the cache is full."""
+        self._vectors[text_hash] = vector
+        self._vectors.move_to_end(text_hash)
         if len(self._vectors) > self._capacity:
             self._vectors.popitem(last=False)

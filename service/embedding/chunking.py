@@ -1,7 +1,8 @@
 """Splits a text that exceeds a model's context into chunks that fit.
 
-A chunk ends where a paragraph does, or else a sentence, a word, a character; the next one starts
-a little before that end, so that no thought is cut for both. Nothing of the text is left out.
+A chunk ends at the end of a paragraph if possible, or else of a sentence, a word or a character.
+The next chunk starts a little before that end, so that a thought at the border is whole in one of
+them. No part of the text is lost.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from service.embedding.embedder import BYTES_PER_TOKEN, estimated_tokens
+from service.embedding.embedder import BYTES_PER_TOKEN, estimate_tokens
 
-OVERLAP = 0.1
-"""The share of a chunk that the next one says again: a few sentences of a long one."""
+# The share of a chunk that the next one repeats: a few sentences of a long chunk.
+OVERLAP_SHARE = 0.1
 
-LEAST_FILL = 0.5
-"""A border nearer to a chunk's start than this is not taken: better a worse border."""
+# The least share of a chunk that is filled: a word border is better than a very short chunk.
+MIN_FILL_SHARE = 0.5
 
+# Kinds of borders between chunks, best first.
 _BORDERS = (
     re.compile(r"\n[^\S\n]*\n\s*"),  # a paragraph
     re.compile(r"(?<=[.!?。！？])[\"')\]”’]*\s+|(?<=[。！？])|\n\s*"),  # a sentence or a line
@@ -24,55 +26,55 @@ _BORDERS = (
 )
 
 
-def split(text: str, tokens: int) -> list[str]:
-    """The chunks of `text`, each of about `tokens` tokens at most; the text itself if it fits."""
-    return [text[start:end] for start, end in spans(text, tokens)]
+def split(text: str, max_tokens: int) -> list[str]:
+    """Return the chunks of a text, each of at most about `max_tokens` tokens."""
+    return [text[start:end] for start, end in find_spans(text, max_tokens)]
 
 
-def spans(text: str, tokens: int) -> list[tuple[int, int]]:
-    """Where the chunks of `split` start and end in `text`, in characters."""
-    if estimated_tokens(text) <= tokens:
+def find_spans(text: str, max_tokens: int) -> list[tuple[int, int]]:
+    """Return the start and end of each chunk of a text, in characters."""
+    if estimate_tokens(text) <= max_tokens:
         return [(0, len(text))]
-    return list(_spans(text, tokens))
+    return list(_generate_spans(text, max_tokens))
 
 
-def _spans(text: str, tokens: int) -> Iterator[tuple[int, int]]:
+def _generate_spans(text: str, max_tokens: int) -> Iterator[tuple[int, int]]:
     start = 0
     while True:
-        room = _characters(text, start, (tokens - 1) * BYTES_PER_TOKEN)
-        if start + room >= len(text):
+        size = _count_fitting(text, start, (max_tokens - 1) * BYTES_PER_TOKEN)
+        if start + size >= len(text):
             if text[start:].strip():
                 yield start, len(text)
             return
-        end = _border(text, start + int(room * LEAST_FILL), start + room)
+        end = _find_end(text, start + int(size * MIN_FILL_SHARE), start + size)
         if text[start:end].strip():
             yield start, end
-        start = _resume(text, max(start + 1, end - int(room * OVERLAP)), end)
+        start = _find_next_start(text, max(start + 1, end - int(size * OVERLAP_SHARE)), end)
 
 
-def _characters(text: str, start: int, size: int) -> int:
-    """How many characters from `start` fit into `size` bytes of UTF-8, at least one."""
-    some = text[start : start + size].encode()[:size]
-    return max(1, len(some.decode(errors="ignore")))
+def _count_fitting(text: str, start: int, max_bytes: int) -> int:
+    """Return how many characters from `start` fit into `max_bytes` of UTF-8, at least 1."""
+    encoded = text[start : start + max_bytes].encode()[:max_bytes]
+    return max(1, len(encoded.decode(errors="ignore")))
 
 
-def _border(text: str, least: int, most: int) -> int:
-    """The last border of the best kind in (least, most]; `most` if there is none."""
+def _find_end(text: str, low: int, high: int) -> int:
+    """Return the last border of the best kind in (low, high], or `high` if there is none."""
     for border in _BORDERS:
-        ends = [end for end in _ends(border, text, least, most) if end > least]
+        ends = [end for end in _find_borders(border, text, low, high) if end > low]
         if ends:
             return ends[-1]
-    return most
+    return high
 
 
-def _resume(text: str, least: int, end: int) -> int:
-    """Where the chunk after one that ends at `end` starts, not before `least`."""
+def _find_next_start(text: str, low: int, end: int) -> int:
+    """Return the start in [low, end] of the chunk after one that ends at `end`."""
     for border in _BORDERS:
-        for start in _ends(border, text, least, end):
-            if least <= start < end:
+        for start in _find_borders(border, text, low, end):
+            if low <= start < end:
                 return start
-    return min(least, end)
+    return min(low, end)
 
 
-def _ends(border: re.Pattern[str], text: str, start: int, stop: int) -> list[int]:
+def _find_borders(border: re.Pattern[str], text: str, start: int, stop: int) -> list[int]:
     return [match.end() for match in border.finditer(text, start, stop)]

@@ -1,4 +1,4 @@
-"""What an embedder is, whichever model or provider stands behind it."""
+"""The port that every embedding model implements, whichever model or provider is behind it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How an embedder wants its batches.
+    """The batches that an embedder accepts.
 
-    At most `texts` texts and about `tokens` tokens each, `concurrency` at once, and no text of more
-    than about `text_tokens`. A text waits up to `linger_seconds` for company while no batch is
-    under way, and `gather_seconds` while one is.
+    A batch has at most `texts` texts and about `tokens` tokens, and no text has more than about
+    `text_tokens` tokens. At most `concurrency` batches are in flight. A batch waits up to
+    `linger_seconds` for more texts while no other batch is in flight, and up to
+    `busy_linger_seconds` while one is.
     """
 
     texts: int
@@ -29,16 +30,16 @@ class BatchLimits:
     text_tokens: int
     concurrency: int = 1
     linger_seconds: float = 0.0
-    gather_seconds: float = 0.0
+    busy_linger_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """The answer for one batch.
+    """The vectors of one batch and what they cost.
 
-    `vectors` is float32 [texts, width] in the order of the texts, not necessarily of unit length; a
-    row of zeros means that the model has nothing to say about that text. Tokens and dollars are
-    what the provider counted for the whole batch.
+    `vectors` is float32 [texts, dimensions] in the order of the texts, not necessarily of unit
+    length. A row of zeros means that the model knows no word of the text. Tokens and US dollars
+    are what the provider counted for the whole batch.
     """
 
     vectors: Vector
@@ -47,8 +48,8 @@ class Embeddings:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """A text's unit vector and its share of what the batch took."""
+class EmbeddedText:
+    """The unit vector of a text, float32 [dimensions], and the text's share of the batch's cost."""
 
     vector: Vector
     prompt_tokens: float = 0.0
@@ -60,51 +61,60 @@ class Embedder(Protocol):
 
     @property
     def space(self) -> Space:
-        """The space of every vector it makes."""
+        """The space of all its vectors."""
 
     @property
     def limits(self) -> BatchLimits:
-        """How it wants its batches."""
+        """The batches that it accepts."""
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embeds one batch, as it is.
+        """Embed one batch, without splitting it.
 
         Raises:
-            ProviderError: it failed.
+            ProviderError: the batch failed.
         """
 
     async def close(self) -> None:
-        """Lets go of threads and connections."""
+        """Release threads and connections."""
 
 
-HARMLESS_TEXT = "akin"
-"""What a provider is asked to embed to see whether it embeds at all."""
+# A text that every model accepts, to check whether the provider embeds at all.
+PROBE_TEXT = "akin"
 
+# English has about 4 bytes a token, Chinese 3 bytes a character: estimates err to the safe side.
 BYTES_PER_TOKEN = 3
-"""English has some 4 bytes a token, Chinese 3, a character; so this errs to the safe side."""
 
 
-def estimated_tokens(text: str) -> int:
-    """About how many tokens a model makes of a text, rather too many than too few."""
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens a text has, rather too many than too few."""
     return len(text.encode()) // BYTES_PER_TOKEN + 1
 
 
-def units(embeddings: Embeddings, texts: int, dimensions: int) -> list[Embedded | errors.AkinError]:
-    """The unit vectors of a batch, after a check of their number, width and values."""
+def normalize_batch(
+    embeddings: Embeddings, text_count: int, dimensions: int
+) -> list[EmbeddedText | errors.AkinError]:
+    """Return the unit vector of each text of a batch; TextRejected for a row of zeros.
+
+    Raises:
+        EmbeddingUnavailable: the vectors have the wrong shape, or numbers that are not finite.
+    """
     vectors = np.asarray(embeddings.vectors, np.float32)
-    if vectors.shape != (texts, dimensions):
+    if vectors.shape != (text_count, dimensions):
         raise errors.EmbeddingUnavailable(
-            f"the embedder answered {vectors.shape} instead of {(texts, dimensions)}"
+            f"the embedder returned vectors of shape {vectors.shape} instead of "
+            f"{(text_count, dimensions)}"
         )
     if not np.isfinite(vectors).all():
-        raise errors.EmbeddingUnavailable("the embedder answered with numbers that are not finite")
+        raise errors.EmbeddingUnavailable("the embedder returned numbers that are not finite")
     # In float64, where the squares of large numbers do not overflow.
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    normalised = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-    tokens, cost = embeddings.prompt_tokens / max(texts, 1), embeddings.cost_usd / max(texts, 1)
+    normalized = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    tokens = embeddings.prompt_tokens / max(text_count, 1)
+    cost_usd = embeddings.cost_usd / max(text_count, 1)
     return [
-        Embedded(unit.copy(), tokens, cost)  # not a view, which would keep the whole batch alive
+        # A copy, because a view would keep the whole batch in memory.
+        EmbeddedText(vector.copy(), tokens, cost_usd)
         if length > 0
         else errors.TextRejected("has no word that the embedding model knows")
-        for unit, length in zip(normalised, lengths[:, 0].tolist(), strict=True)
+        for vector, length in zip(normalized, lengths[:, 0].tolist(), strict=True)
     ]

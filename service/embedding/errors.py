@@ -1,23 +1,25 @@
-"""What a provider's answer can fail with, and what to do about it.
+"""The ways in which a request to the provider fails, and what to do about each.
 
     ProviderError
-    |-- ProviderUnavailable   for now: try again, here or later
-    |   `-- CircuitOpen       nothing was sent, for it has failed too often lately: try later
+    |-- ProviderUnavailable   temporary: retry now or later
+    |   `-- CircuitOpen       nothing was sent, because of too many recent failures: retry later
     |-- BatchTooLarge         send fewer texts or tokens at once
-    |-- TextRefused           one of the texts is at fault: find it and refuse it alone
-    `-- ProviderRefused       our key, credit, model or settings: trying again does not help
+    |-- TextRefused           one of the texts is the cause: find it and reject it alone
+    `-- ProviderRefused       the key, credit, model or settings are the cause: do not retry
 
-They stay within the embedding pipeline, which turns them into the errors that callers see. Their
-messages are our own words: a provider's may echo the texts it was sent.
+They stay inside of the embedding package, which converts them to the errors that callers see. Their
+messages are our own words, because a provider's message may repeat the texts of a request.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from service import errors
 
 
 class ProviderError(Exception):
-    """A request to the provider failed; `message` is fit for callers and logs."""
+    """A failed request to the provider; `message` is safe for callers and logs."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -25,9 +27,10 @@ class ProviderError(Exception):
 
 
 class ProviderUnavailable(ProviderError):
-    """The provider cannot answer for now; `retry_after_seconds` is its own word, if it gave one.
+    """A temporary failure.
 
-    `throttled` tells that we send too much, rather than that it is down.
+    `retry_after_seconds` is the delay that the provider asked for, if it did. `throttled` is true
+    if we exceeded a rate limit, and false if the provider is down.
     """
 
     def __init__(
@@ -39,17 +42,17 @@ class ProviderUnavailable(ProviderError):
 
 
 class CircuitOpen(ProviderUnavailable):
-    """The provider counts as dead for now; nothing was sent."""
+    """An open circuit breaker: nothing was sent."""
 
 
 class BatchTooLarge(ProviderError):
-    """The provider takes fewer texts or tokens in one request."""
+    """A batch with more texts or tokens than the provider accepts in one request."""
 
 
 class TextRefused(ProviderError):
-    """The provider refuses something about the texts.
+    """A refusal of something about the texts.
 
-    `certain` tells that it said so; otherwise our settings may be at fault just as well.
+    `certain` is true if the provider said so; otherwise our settings may be the cause as well.
     """
 
     def __init__(self, message: str, *, certain: bool) -> None:
@@ -58,14 +61,33 @@ class TextRefused(ProviderError):
 
 
 class ProviderRefused(ProviderError):
-    """The provider refuses us: the key, the credit, the model or a setting."""
+    """A refusal of the key, the credit, the model or a setting."""
 
 
-def for_callers(error: ProviderError) -> errors.AkinError:
-    """The error that callers of the service see for a request that failed for good."""
+def to_service_error(error: ProviderError) -> errors.AkinError:
+    """Return the error that callers of the service see for a request that failed for good."""
     if isinstance(error, ProviderRefused):
         return errors.EmbeddingRejected(error.message)
-    made = errors.EmbeddingUnavailable(error.message)
+    service_error = errors.EmbeddingUnavailable(error.message)
     if isinstance(error, ProviderUnavailable) and error.retry_after_seconds is not None:
-        made.retry_after_seconds = error.retry_after_seconds
-    return made
+        service_error.retry_after_seconds = error.retry_after_seconds
+    return service_error
+
+
+class EmbeddingProblem(NamedTuple):
+    """Why the last request of an embedder failed; both fields are empty if it succeeded.
+
+    `reason` is the reason code of the error that callers see, and `message` its explanation.
+    """
+
+    reason: str = ""
+    message: str = ""
+
+
+NO_PROBLEM = EmbeddingProblem()
+
+
+def to_problem(error: ProviderError) -> EmbeddingProblem:
+    """Return the problem that a failed request shows."""
+    service_error = to_service_error(error)
+    return EmbeddingProblem(service_error.reason, service_error.message)

@@ -1,47 +1,49 @@
-"""What is known of models beyond what a provider's API tells: widths, contexts, templates.
+"""Facts about models that a provider's API does not report: dimensions, contexts and templates.
 
-The API has no widths, and some families need words around a text. Sources: the models' cards. What
-is not here is asked from the provider or taken from the settings.
+The source is each model's card. The dimensions of other models are requested from the provider, or
+come from the settings.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-BARE = "{text}"
-CONTEXT_TOKENS = 512
-"""Of a model that neither this table nor the provider knows: what most models take at least."""
+# The template of models that embed a text without words around it.
+PLAIN_TEMPLATE = "{text}"
+
+# The context of a model that is not in this table: most models accept at least as much.
+DEFAULT_CONTEXT_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
-    """Models whose names hold `name`.
+    """The models whose names contain `name`.
 
-    `template` is for items and `query_template` for texts that items are looked for with. Items are
-    compared with each other, so that a family with different words for questions and documents
-    gets the same words on both sides of that.
+    `template` is for texts of items, and `query_template` for query texts. Items are also compared
+    with each other, so a family with different templates for queries and documents uses the same
+    one for both items.
     """
 
     name: str
-    template: str = BARE
-    query_template: str = BARE
-    context_tokens: int = CONTEXT_TOKENS
+    template: str = PLAIN_TEMPLATE
+    query_template: str = PLAIN_TEMPLATE
+    context_tokens: int = DEFAULT_CONTEXT_TOKENS
 
 
 _QWEN = "Instruct: Given a description of interests, retrieve items that match it\nQuery: {text}"
 _BGE = "Represent this sentence for searching relevant passages: {text}"
 
-# The first whose name is in the model's name counts.
+# The first family whose name is in the model's name applies.
 FAMILIES = (
     ModelFamily("multilingual-e5", "query: {text}", "query: {text}"),
     ModelFamily("e5-large", "query: {text}", "query: {text}"),
     ModelFamily("e5-base", "query: {text}", "query: {text}"),
     ModelFamily("e5-small", "query: {text}", "query: {text}"),
-    ModelFamily("qwen3-embedding", BARE, _QWEN, 32_000),
+    ModelFamily("qwen3-embedding", PLAIN_TEMPLATE, _QWEN, 32_000),
     ModelFamily("bge-m3", context_tokens=8_192),
-    ModelFamily("bge-large-en", BARE, _BGE),
-    ModelFamily("bge-base-en", BARE, _BGE),
-    ModelFamily("bge-small-en", BARE, _BGE),
+    ModelFamily("bge-large-en", PLAIN_TEMPLATE, _BGE),
+    ModelFamily("bge-base-en", PLAIN_TEMPLATE, _BGE),
+    ModelFamily("bge-small-en", PLAIN_TEMPLATE, _BGE),
     ModelFamily("text-embedding-3", context_tokens=8_192),
     ModelFamily("text-embedding-ada-002", context_tokens=8_192),
     ModelFamily("gemini-embedding", context_tokens=2_048),
@@ -49,8 +51,8 @@ FAMILIES = (
     ModelFamily("codestral-embed", context_tokens=8_192),
 )
 
-# Default widths, for a start while the provider cannot be asked.
-WIDTHS = {
+# Default dimensions, for a start while the provider does not respond.
+DEFAULT_DIMENSIONS = {
     "openai/text-embedding-3-small": 1536,
     "openai/text-embedding-3-large": 3072,
     "openai/text-embedding-ada-002": 1536,
@@ -72,7 +74,7 @@ WIDTHS = {
 }
 
 
-def family(model: str) -> ModelFamily:
-    """What is known of a model's family; bare texts and a short context if nothing is."""
+def find_family(model: str) -> ModelFamily:
+    """Return the family of a model; plain templates and a short context if none is known."""
     name = model.lower()
-    return next((each for each in FAMILIES if each.name in name), ModelFamily(""))
+    return next((family for family in FAMILIES if family.name in name), ModelFamily(""))

@@ -9,14 +9,15 @@ import httpx
 
 from service.embedding.errors import ProviderUnavailable
 
-TIMEOUT_SECONDS = 20.0
+# Bounds the wait for the list, which only commands and cost estimates need.
+LIST_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class ListedModel:
-    """A model as the provider lists it; None where it does not say.
+    """A model as the provider lists it; a field that the provider leaves out is None.
 
-    `usd_per_million_tokens` is 0 for free ones.
+    `usd_per_million_tokens` is 0 for free models.
     """
 
     model: str
@@ -25,41 +26,42 @@ class ListedModel:
     usd_per_million_tokens: float | None
 
 
-async def embedding_models(root: str) -> list[ListedModel]:
-    """The embedding models at an API's base URL, by name; needs no key.
+async def fetch_models(base_url: str) -> list[ListedModel]:
+    """Return the embedding models of an API, ordered by name; needs no key.
 
     Raises:
-        ProviderUnavailable: there is no such list to be had.
+        ProviderUnavailable: the API returned no list.
     """
-    found: list[ListedModel] = []
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+    async with httpx.AsyncClient(timeout=LIST_TIMEOUT_SECONDS) as client:
         try:
-            response = await client.get(f"{root}/embeddings/models")
+            response = await client.get(f"{base_url}/embeddings/models")
             response.raise_for_status()
             value = response.json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
-            raise ProviderUnavailable(f"no list of models: {type(exc).__name__}") from exc
+            raise ProviderUnavailable(
+                f"the provider returned no list of models: {type(exc).__name__}"
+            ) from exc
     data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, list):
-        raise ProviderUnavailable("the provider's list of models is none")
-    found = [_model(each) for each in data if isinstance(each, dict) and each.get("id")]
-    return sorted(found, key=lambda each: each.model)
+        raise ProviderUnavailable("the provider's list of models is malformed")
+    models = [_parse_model(entry) for entry in data if isinstance(entry, dict) and entry.get("id")]
+    return sorted(models, key=lambda model: model.model)
 
 
-def _model(value: dict[str, Any]) -> ListedModel:
-    pricing = value.get("pricing")
-    price = _number(pricing.get("prompt")) if isinstance(pricing, dict) else None
-    context = _number(value.get("context_length"))
+def _parse_model(entry: dict[str, Any]) -> ListedModel:
+    pricing = entry.get("pricing")
+    price = _parse_number(pricing.get("prompt")) if isinstance(pricing, dict) else None
+    context = _parse_number(entry.get("context_length"))
     return ListedModel(
-        model=str(value["id"]),
-        name=str(value.get("name") or value["id"]),
+        model=str(entry["id"]),
+        name=str(entry.get("name") or entry["id"]),
         context_tokens=None if context is None else int(context),
-        # -1 stands for a price that depends on where a request ends up.
+        # The API lists -1 if the price depends on the upstream that serves a request.
         usd_per_million_tokens=None if price is None or price < 0 else round(price * 1e6, 6),
     )
 
 
-def _number(value: object) -> float | None:
+def _parse_number(value: object) -> float | None:
     try:
         return float(str(value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Embeds through OpenRouter, or any endpoint that speaks OpenAI's embeddings API."""
+"""Embeds through OpenRouter, or any endpoint with OpenAI's embeddings API."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from typing import Any
 import httpx
 
 from service.domain.spaces import Space
-from service.embedding.embedder import HARMLESS_TEXT, BatchLimits, Embeddings
+from service.embedding.embedder import PROBE_TEXT, BatchLimits, Embeddings
 from service.embedding.errors import ProviderRefused, ProviderUnavailable
-from service.embedding.openai_responses import Answer, read
+from service.embedding.openai_responses import ProviderResponse, parse_response
 from service.telemetry import call_context
 
-OPENROUTER_URL = "https://openrouter.ai/api/v1"
-
-GATHER_SECONDS = 0.1
-"""While a request is under way, a text waits so long for company. A request takes 80 ms at best and
-seconds at worst, and costs the provider about the same for one text as for sixty."""
-
+# A single text waits up to 5 ms to be batched with others.
 LINGER_SECONDS = 0.005
-CONNECT_SECONDS = 10.0
-PROBE_SECONDS = 10.0
+
+# A request takes 80 ms at best and seconds at worst, and costs about the same for one text as for
+# sixty: while one is in flight, the next batch waits longer for more texts.
+BUSY_LINGER_SECONDS = 0.1
+
+# Bounds the time to connect, within the timeout of the request.
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+# Bounds the probe at start, which must not delay serving for the timeout of a whole batch.
+PROBE_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go, and what each of them says besides the texts.
+    """Where requests are sent, and what each of them contains besides the texts.
 
     `kind` names the provider in the embedding space: openrouter or openai. `parameters` are fields
     of every request's body: dimensions, input_type, user, provider.
@@ -45,12 +48,12 @@ class Endpoint:
 
     @property
     def root(self) -> str:
-        """The API's base URL."""
-        return api_root(self.base_url)
+        """The API's base URL without a trailing slash."""
+        return normalize_base_url(self.base_url)
 
     @property
     def headers(self) -> dict[str, str]:
-        """Authorisation and attribution."""
+        """The headers for authorization and app attribution."""
         headers = {"X-OpenRouter-Title": self.title}
         if self.api_key:
             headers["Authorization"] = f"Bearer {self.api_key}"
@@ -60,7 +63,7 @@ class Endpoint:
 
 
 class OpenAICompatibleEmbedder:
-    """An Embedder that asks a provider over HTTP, once for each batch; it does not retry."""
+    """An Embedder that sends one HTTP request for each batch, without retries."""
 
     def __init__(
         self, endpoint: Endpoint, space: Space, limits: BatchLimits, timeout_seconds: float
@@ -68,51 +71,52 @@ class OpenAICompatibleEmbedder:
         self.space = space
         self.limits = limits
         self._endpoint = endpoint
+        connect_timeout = min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._client = httpx.AsyncClient(
             headers=endpoint.headers,
-            timeout=httpx.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
+            timeout=httpx.Timeout(timeout_seconds, connect=connect_timeout),
             limits=httpx.Limits(max_connections=limits.concurrency),
         )
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embeds one batch with one request.
+        """Embed one batch with one request.
 
         Raises:
-            ProviderError: the request failed.
+            ProviderError: the request failed, or the vectors have other dimensions than the space.
         """
-        embeddings = await request(self._client, self._endpoint, texts)
-        width = embeddings.vectors.shape[1]
-        if width != self.space.dimensions:
+        embeddings = await request_embeddings(self._client, self._endpoint, texts)
+        dimensions = embeddings.vectors.shape[1]
+        if dimensions != self.space.dimensions:
             raise ProviderRefused(
-                f"the model answers with {width} dimensions, but {self.space.dimensions} are "
-                "expected: set AKIN_EMBEDDING_DIMENSIONS to a width that the model offers"
+                f"the model returns {dimensions} dimensions instead of {self.space.dimensions}: "
+                "set AKIN_EMBEDDING_DIMENSIONS to a number that the model supports"
             )
         return embeddings
 
     async def close(self) -> None:
-        """Ends the connections."""
+        """Close the connections."""
         await self._client.aclose()
 
 
-async def probe(endpoint: Endpoint, timeout_seconds: float) -> int:
-    """How wide the model's vectors are, learnt from one request.
+async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
+    """Return the number of dimensions of the model's vectors, from one request.
 
     Raises:
-        ProviderError: it failed, for a reason that every other request will meet.
+        ProviderError: the request failed.
     """
-    timeout = min(timeout_seconds, PROBE_SECONDS)
+    timeout = min(timeout_seconds, PROBE_TIMEOUT_SECONDS)
     async with httpx.AsyncClient(headers=endpoint.headers, timeout=timeout) as client:
-        embeddings = await request(client, endpoint, [HARMLESS_TEXT])
+        embeddings = await request_embeddings(client, endpoint, [PROBE_TEXT])
     return int(embeddings.vectors.shape[1])
 
 
-async def request(
+async def request_embeddings(
     client: httpx.AsyncClient, endpoint: Endpoint, texts: Sequence[str]
 ) -> Embeddings:
-    """One request for the vectors of `texts`, of whatever width the provider gives them.
+    """Return the vectors of `texts` from one request, with as many dimensions as they have.
 
     Raises:
-        ProviderError: it failed.
+        ProviderError: the request failed.
     """
     body = {
         "model": endpoint.model,
@@ -121,28 +125,33 @@ async def request(
         **endpoint.parameters,
     }
     try:
-        # The client's own timeout starts anew with every byte that arrives.
+        # A timeout of the whole request: the client's own restarts with every byte that arrives.
         async with asyncio.timeout(client.timeout.read):
             response = await client.post(
-                f"{endpoint.root}/embeddings", json=body, headers=call_context.headers()
+                f"{endpoint.root}/embeddings", json=body, headers=call_context.make_trace_headers()
             )
     except (httpx.TimeoutException, TimeoutError) as exc:
-        raise ProviderUnavailable("the provider did not answer in time") from exc
+        raise ProviderUnavailable("the provider did not respond in time") from exc
     except httpx.LocalProtocolError:
-        # Its message quotes the header at fault, which may hold the key.
-        raise ProviderRefused("a header, maybe the key, holds what HTTP does not allow") from None
+        # Without the message, which quotes the invalid header and with it perhaps the key.
+        raise ProviderRefused(
+            "a request header, perhaps the API key, has characters that HTTP does not allow"
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        # The message of a transport error may name the address, never a text or the key.
-        raise ProviderUnavailable(f"no connection to the provider: {type(exc).__name__}") from exc
+        # Without the message, which may name the address.
+        raise ProviderUnavailable(f"cannot connect to the provider: {type(exc).__name__}") from exc
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return read(Answer(response.status_code, headers, response.content, time.time()), len(texts))
+    provider_response = ProviderResponse(
+        response.status_code, headers, response.content, time.time()
+    )
+    return parse_response(provider_response, len(texts))
 
 
-def slug(model: str) -> str:
-    """A model's name as the API takes it: without the prefix that some tools put before it."""
+def strip_model_prefix(model: str) -> str:
+    """Return a model's name for the API, without the prefix `openrouter/` that some tools add."""
     return model.removeprefix("openrouter/")
 
 
-def api_root(base_url: str) -> str:
-    """An API's base URL without a slash at its end; one that ends in /embeddings is taken too."""
+def normalize_base_url(base_url: str) -> str:
+    """Return an API's base URL without a trailing slash and without `/embeddings` at its end."""
     return base_url.rstrip("/").removesuffix("/embeddings").rstrip("/")

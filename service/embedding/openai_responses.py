@@ -1,7 +1,7 @@
-"""Reads a provider's answers: vectors, or one of the failures, whatever shape they come in.
+"""Parses the responses of providers into vectors, or into one of the provider errors.
 
-Behaviour seen in the field decides here, not the published schema alone: errors inside HTTP 200,
-missing, shuffled and fractional indexes, base64 where floats were asked for, HTML from proxies.
+It follows the behavior of real servers, not the published schema alone: errors inside HTTP 200,
+missing, shuffled and fractional indexes, base64 where floats were requested, HTML from proxies.
 """
 
 from __future__ import annotations
@@ -35,14 +35,20 @@ _REFUSALS = {
     HTTPStatus.UNAUTHORIZED: "the provider does not accept the API key",
     HTTPStatus.PAYMENT_REQUIRED: "the provider account has no credit left",
     HTTPStatus.FORBIDDEN: "the provider forbids the request",
-    HTTPStatus.NOT_FOUND: "the provider has no such model, or no endpoint that fits the settings",
+    HTTPStatus.NOT_FOUND: "the provider has no such model, or no upstream that fits the settings",
     HTTPStatus.METHOD_NOT_ALLOWED: "the base URL has no embeddings endpoint",
     HTTPStatus.PRECONDITION_FAILED: "the provider refuses the request's settings",
 }
 
-# Providers give these cases no code of their own. Phrases are matched in lower case.
-_TOO_MANY = ("too many inputs", "batch size", "maximum batch", "at most 100 requests", "max_batch")
-_TOO_LONG = (
+# Providers have no error codes for the following cases. The phrases are matched in lower case.
+_BATCH_PHRASES = (
+    "too many inputs",
+    "batch size",
+    "maximum batch",
+    "at most 100 requests",
+    "max_batch",
+)
+_LENGTH_PHRASES = (
     "maximum input length",
     "maximum context length",
     "context length",
@@ -52,49 +58,55 @@ _TOO_LONG = (
     "too many tokens",
     "input is too long",
 )
-_MODEL = ("not a valid model", "model_not_found", "no endpoints found", "wrong_endpoint")
-_NO_PROVIDER = "no successful provider responses"
-_FLAGGED = ("content_policy_violation", "flagged_input", '"patterns":')
+_MODEL_PHRASES = (
+    "not a valid model",
+    "model_not_found",
+    "no endpoints found",
+    "wrong_endpoint",
+)
+_POLICY_PHRASES = ("content_policy_violation", "flagged_input", '"patterns":')
+_NO_UPSTREAM_PHRASE = "no successful provider responses"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; header names are in lower case."""
+class ProviderResponse:
+    """An HTTP response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    received_at: float  # seconds since 1970 UTC, to make sense of a date in Retry-After
+    received_at: float  # seconds since 1970 UTC, for a date in Retry-After
 
 
-def read(answer: Answer, texts: int) -> Embeddings:
-    """The vectors for `texts` texts, in their order.
+def parse_response(response: ProviderResponse, text_count: int) -> Embeddings:
+    """Return the vectors of a response to a request with `text_count` texts, in their order.
 
-    Widths are the provider's own; all are equal, and every number is finite.
+    All vectors have the same number of dimensions, whichever the provider chose, and every number
+    is finite.
 
     Raises:
-        ProviderError: what the answer says, or that it makes no sense.
+        ProviderError: the response is an error, or malformed.
     """
-    value = _json(answer.body)
-    succeeded = HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES
-    if not succeeded or not isinstance(value, dict) or _error(value) is not None:
-        raise _failure(answer, value)
+    value = _parse_json(response.body)
+    is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
+    if not is_success or not isinstance(value, dict) or _find_error(value) is not None:
+        raise _make_error(response, value)
     if not isinstance(value.get("data"), list):
-        raise ProviderUnavailable("the provider's answer holds no vectors")
-    vectors = _ordered(value["data"], texts)
-    tokens, cost = _usage(value.get("usage"))
-    return Embeddings(vectors, tokens, cost)
+        raise ProviderUnavailable("the provider's response has no vectors")
+    vectors = _parse_vectors(value["data"], text_count)
+    tokens, cost_usd = _parse_usage(value.get("usage"))
+    return Embeddings(vectors, tokens, cost_usd)
 
 
-def _json(body: bytes) -> Any:  # noqa: ANN401  (whatever JSON says)
+def _parse_json(body: bytes) -> Any:  # noqa: ANN401  (any JSON value)
     try:
         return json.loads(body.strip())
     except (ValueError, RecursionError):
         return None
 
 
-def _error(value: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever JSON says)
-    """The error of an answer; OpenAI-compatible servers put it under other names too."""
+def _find_error(value: Mapping[str, Any]) -> Any:  # noqa: ANN401  (any JSON value)
+    """Return the error in a response; OpenAI-compatible servers use other names for it too."""
     if value.get("error") is not None:
         return value["error"]
     if "data" not in value:
@@ -102,132 +114,141 @@ def _error(value: Mapping[str, Any]) -> Any:  # noqa: ANN401  (whatever JSON say
     return None
 
 
-def _failure(answer: Answer, value: object) -> ProviderError:
-    error = _error(value) if isinstance(value, dict) else None
-    said = json.dumps(error).lower() if error is not None else ""
-    code = _code(error, answer.status)
-    if _NO_PROVIDER in said:
-        # Reported with code 404 inside HTTP 200; mostly transient, whatever the code says.
-        return ProviderUnavailable("no upstream of the provider answered")
+def _make_error(response: ProviderResponse, value: object) -> ProviderError:
+    error = _find_error(value) if isinstance(value, dict) else None
+    message = json.dumps(error).lower() if error is not None else ""
+    code = _find_code(error, response.status)
+
+    def has_phrase(phrases: tuple[str, ...]) -> bool:
+        return any(phrase in message for phrase in phrases)
+
+    if _NO_UPSTREAM_PHRASE in message:
+        # Reported with code 404 inside HTTP 200; mostly temporary, whatever the code says.
+        return ProviderUnavailable("no upstream of the provider responded")
     if code == HTTPStatus.TOO_MANY_REQUESTS:
-        # Its message may count tokens as well, and yet the texts are not at fault.
-        return _unavailable(answer, error, code)
-    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or any(each in said for each in _TOO_MANY):
-        return BatchTooLarge("the provider takes fewer texts at once")
-    if any(each in said for each in _TOO_LONG):
+        # Before the phrases: its message may mention tokens, but the texts are not the cause.
+        return _make_unavailable(response, error, code)
+    if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or has_phrase(_BATCH_PHRASES):
+        return BatchTooLarge("the provider accepts fewer texts in one request")
+    if has_phrase(_LENGTH_PHRASES):
         return TextRefused("is too long for the embedding model", certain=True)
-    if any(each in said for each in _FLAGGED):
+    if has_phrase(_POLICY_PHRASES):
         return TextRefused("is refused by the provider's content policy", certain=True)
-    if any(each in said for each in _MODEL):
+    if has_phrase(_MODEL_PHRASES):
         return ProviderRefused(_REFUSALS[HTTPStatus.NOT_FOUND])
+    return _make_error_by_code(response, error, code)
+
+
+def _make_error_by_code(response: ProviderResponse, error: object, code: int) -> ProviderError:
     if code in _REFUSALS:
         return ProviderRefused(f"{_REFUSALS[HTTPStatus(code)]} (HTTP {code})")
     if code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
         return TextRefused(f"is refused by the provider (HTTP {code})", certain=False)
-    if (
-        code in _RETRYABLE
-        or code >= HTTPStatus.INTERNAL_SERVER_ERROR
-        or code < HTTPStatus.BAD_REQUEST
-    ):
-        return _unavailable(answer, error, code)
-    return ProviderRefused(f"the provider refuses the request (HTTP {code})")
+    is_client_error = HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_client_error and code not in _RETRYABLE:
+        return ProviderRefused(f"the provider refuses the request (HTTP {code})")
+    return _make_unavailable(response, error, code)
 
 
-def _unavailable(answer: Answer, error: object, code: int) -> ProviderUnavailable:
+def _make_unavailable(response: ProviderResponse, error: object, code: int) -> ProviderUnavailable:
     throttled = code == HTTPStatus.TOO_MANY_REQUESTS
     if throttled:
         message = "the provider limits our rate (HTTP 429)"
     elif error is None and code == HTTPStatus.OK:
-        message = "the provider's answer is no JSON object"
+        message = "the provider's response is not a JSON object"
     else:
         message = f"the provider is unavailable (HTTP {code})"
-    return ProviderUnavailable(message, _retry_after(answer, error), throttled=throttled)
+    return ProviderUnavailable(message, _parse_retry_after(response, error), throttled=throttled)
 
 
-def _code(error: object, status: int) -> int:
-    """The error's own code where it has one; it may come as a string."""
+def _find_code(error: object, status: int) -> int:
+    """Return the error's own code, which may be a string, or else the HTTP status."""
     if isinstance(error, dict):
         for name in ("code", "http_status"):
             try:
                 code = int(error[name])
             except (KeyError, TypeError, ValueError, OverflowError):
                 continue
-            if HTTPStatus.BAD_REQUEST <= code < 600:  # noqa: PLR2004  (beyond HTTP)
+            if HTTPStatus.BAD_REQUEST <= code < 600:  # noqa: PLR2004  (the end of HTTP's range)
                 return code
     return status
 
 
-def _retry_after(answer: Answer, error: object) -> float | None:
-    """Seconds from Retry-After (a number or a date), or from the error's own hint."""
-    given: object = answer.headers.get("retry-after")
-    if given is None and isinstance(error, dict) and isinstance(error.get("availability"), dict):
-        given = error["availability"].get("retry_after")
-    if given is None:
+def _parse_retry_after(response: ProviderResponse, error: object) -> float | None:
+    """Return the seconds of Retry-After (a number or a date), or of the hint in the error."""
+    hint: object = response.headers.get("retry-after")
+    if hint is None and isinstance(error, dict) and isinstance(error.get("availability"), dict):
+        hint = error["availability"].get("retry_after")
+    if hint is None:
         return None
     try:
-        seconds = float(str(given))
+        seconds = float(str(hint))
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(str(given)).timestamp() - answer.received_at
+            seconds = parsedate_to_datetime(str(hint)).timestamp() - response.received_at
         except ValueError:
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _ordered(data: list[Any], texts: int) -> Vector:
-    """The vectors of `data` in the order of the texts, float32 [texts, width]."""
-    if len(data) != texts or not all(isinstance(each, dict) for each in data):
-        raise ProviderUnavailable(f"the provider sent {len(data)} vectors for {texts} texts")
-    positions = [each.get("index") for each in data]
-    if all(position is None for position in positions):
-        order = list(range(texts))
+def _parse_vectors(data: list[Any], text_count: int) -> Vector:
+    """Return the vectors of `data` in the order of the texts, float32 [texts, dimensions]."""
+    if len(data) != text_count or not all(isinstance(entry, dict) for entry in data):
+        raise ProviderUnavailable(
+            f"the provider returned {len(data)} vectors for {text_count} texts"
+        )
+    indexes = [entry.get("index") for entry in data]
+    if all(index is None for index in indexes):
+        order = list(range(text_count))
     else:
-        order = [_position(position) for position in positions]
-        if sorted(order) != list(range(texts)):
+        order = [_parse_index(index) for index in indexes]
+        if sorted(order) != list(range(text_count)):
             raise ProviderUnavailable("the provider's vectors have wrong indexes")
-    rows: list[Vector | None] = [None] * texts
-    for position, each in zip(order, data, strict=True):
-        rows[position] = _vector(each.get("embedding"))
-    widths = {len(row) for row in rows if row is not None}
-    if len(widths) != 1:
-        raise ProviderUnavailable("the provider's vectors differ in width")
+    rows: list[Vector | None] = [None] * text_count
+    for index, entry in zip(order, data, strict=True):
+        rows[index] = _parse_vector(entry.get("embedding"))
+    dimensions = {len(row) for row in rows if row is not None}
+    if len(dimensions) != 1:
+        raise ProviderUnavailable("the provider's vectors have different numbers of dimensions")
     return np.stack([row for row in rows if row is not None])
 
 
-def _position(value: object) -> int:
-    """An index, which may come as 0.0; -1 if it is none."""
+def _parse_index(value: object) -> int:
+    """Return an index, which may come as 0.0; -1 if the value is not an index."""
     if type(value) is int:
         return value
     return int(value) if isinstance(value, float) and value.is_integer() else -1
 
 
-def _vector(value: object) -> Vector:
-    """One vector, from a list of numbers or from base64 of little-endian float32."""
+def _parse_vector(value: object) -> Vector:
+    """Return a vector from a list of numbers, or from base64 of little-endian float32."""
     try:
         if isinstance(value, str):
             vector = np.frombuffer(base64.b64decode(value, validate=True), "<f4")
-        elif isinstance(value, list) and all(type(each) in (int, float) for each in value):
-            with np.errstate(over="ignore"):  # becomes infinite, which is refused below
+        elif isinstance(value, list) and all(type(number) in (int, float) for number in value):
+            with np.errstate(over="ignore"):  # becomes infinite, which is an error below
                 vector = np.array(value, np.float32)
         else:
-            raise ProviderUnavailable("the provider sent a vector that is none")
+            raise ProviderUnavailable("the provider returned a malformed vector")
     except (binascii.Error, ValueError, OverflowError):
-        raise ProviderUnavailable("the provider sent a vector that is none") from None
+        raise ProviderUnavailable("the provider returned a malformed vector") from None
     if not len(vector) or not np.isfinite(vector).all():
-        raise ProviderUnavailable("the provider sent an empty vector, or numbers not finite")
+        raise ProviderUnavailable(
+            "the provider returned an empty vector, or numbers that are not finite"
+        )
     return vector
 
 
-def _usage(usage: object) -> tuple[int, float]:
-    """Tokens and dollars, as far as the provider tells them."""
+def _parse_usage(usage: object) -> tuple[int, float]:
+    """Return the tokens and the US dollars that the provider reports; 0 if it does not."""
     if not isinstance(usage, dict):
         return 0, 0.0
-    tokens, cost = usage.get("prompt_tokens"), usage.get("cost")
-    return int(_amount(tokens)), _amount(cost)
+    tokens, cost_usd = usage.get("prompt_tokens"), usage.get("cost")
+    return int(_parse_amount(tokens)), _parse_amount(cost_usd)
 
 
-def _amount(value: object) -> float:
-    """What is counted or paid; 0 for what cannot be, since one infinity would spoil every total."""
+def _parse_amount(value: object) -> float:
+    """Return an amount; 0 if it is invalid, because one infinity would spoil every total."""
     try:
         amount = float(value) if isinstance(value, int | float) else 0.0
     except OverflowError:

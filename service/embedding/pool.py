@@ -1,7 +1,7 @@
-"""One embedder for each model: what embeds, the queue before it, and the vectors used last.
+"""One embedder for each model, with its batch queue and its vector cache.
 
-Catalogs with the same model share an embedder, and so its rate controller, its requests and its
-memory.
+Catalogs with the same model share an embedder, and with it the rate controller, the batches and
+the cache.
 """
 
 from __future__ import annotations
@@ -17,89 +17,94 @@ from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
 from service.embedding.budget import Budget, MeteredEmbedder
 from service.embedding.cache import VectorCache
-from service.embedding.providers import Provider, open_model
+from service.embedding.providers import PricedEmbedder, open_embedder
 from service.embedding.text_embedder import TextEmbedder, VectorStore
 from service.settings import Settings
 
+# Starts a task that runs as long as the server; an exception in it ends the server.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Starts work that goes on as long as the server; what it raises ends the server."""
 
 
-class Observers(Protocol):
-    """Who is told of requests and texts."""
+class EmbeddingObserver(Protocol):
+    """Observes requests and texts, for metrics."""
 
-    def request(self, failed: bool, seconds: float) -> None:
-        """A request to an embedder ended."""
+    def count_request(self, failed: bool, seconds: float) -> None:
+        """Count a request to an embedder."""
 
-    def texts(self, embedded: int, cached: int) -> None:
-        """Vectors were wanted for texts."""
+    def count_texts(self, embedded: int, cached: int) -> None:
+        """Count texts that had to be embedded, and texts that had vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class PooledEmbedder:
-    """What embeds texts in one space, and its price."""
+    """The shared parts of one model's embedder, and a function that returns its price."""
 
     batcher: Batcher
     cache: VectorCache
-    usd_per_token: Callable[[], Awaitable[float]]
+    fetch_usd_per_token: Callable[[], Awaitable[float]]
 
 
 class EmbedderPool:
-    """The embedders of this process.
+    """The embedders of this process, by model.
 
     Args:
-        settings: where providers are, and how to ask them.
-        budget: what all spending goes through.
-        watch: whom to tell.
-        spawn: starts each embedder's work.
-        stack: closes embedders at the end.
+        settings: the provider and the parameters of its requests.
+        budget: checked and recorded for every batch.
+        observer: counts requests and texts.
+        spawn: starts the task of each batch queue.
+        stack: closes the embedders at its end.
     """
 
     def __init__(
         self,
         settings: Settings,
         budget: Budget,
-        watch: Observers,
+        observer: EmbeddingObserver,
         spawn: Spawn,
         stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
         self._budget = budget
-        self._watch = watch
+        self._observer = observer
         self._spawn = spawn
         self._stack = stack
-        self._embedder_pool: dict[Model, PooledEmbedder] = {}
+        self._embedders: dict[Model, PooledEmbedder] = {}
 
     @property
     def queued_texts(self) -> int:
-        """How many texts wait to be embedded."""
-        return sum(each.batcher.queued for each in self._embedder_pool.values())
+        """The number of texts that wait to be embedded."""
+        return sum(embedder.batcher.queued_texts for embedder in self._embedders.values())
 
-    def adopt(self, model: Model, provider: Provider) -> None:
-        """Takes an open provider as a model's."""
-        self._stack.push_async_callback(provider.embedder.close)
-        embedder = MeteredEmbedder(provider.embedder, self._budget, self._watch.request)
+    def add(self, model: Model, priced: PricedEmbedder) -> None:
+        """Add the opened embedder of a model, and start its batch queue."""
+        self._stack.push_async_callback(priced.embedder.close)
+        embedder = MeteredEmbedder(priced.embedder, self._budget, self._observer.count_request)
         batcher = Batcher(embedder)
-        batcher.rate_controller.problem = provider.problem
+        batcher.rate_controller.problem = priced.problem
         cache = VectorCache(embedder.space.dimensions)
-        self._embedder_pool[model] = PooledEmbedder(batcher, cache, provider.usd_per_token)
+        self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
         self._spawn(batcher.run())
 
-    async def engine(self, model: Model) -> PooledEmbedder:
-        """The embedder of a model, started if need be."""
-        if model not in self._embedder_pool:
+    async def get(self, model: Model) -> PooledEmbedder:
+        """Return the embedder of a model; the first call opens it."""
+        if model not in self._embedders:
             loop = asyncio.get_running_loop()
-            # The embedded model is read from disk.
-            provider = await loop.run_in_executor(None, open_model, self._settings, model)
-            if model not in self._embedder_pool:
-                self.adopt(model, provider)
-        return self._embedder_pool[model]
+            # In a thread, because the local model is read from disk.
+            priced = await loop.run_in_executor(None, open_embedder, self._settings, model)
+            if model not in self._embedders:
+                self.add(model, priced)
+        return self._embedders[model]
 
-    async def text_embedder(
+    async def make_text_embedder(
         self, store: VectorStore, generation: Generation, model: Model
     ) -> TextEmbedder:
-        """What makes texts a generation's vectors."""
-        engine = await self.engine(model)
+        """Return the text embedder of a generation."""
+        embedder = await self.get(model)
         return TextEmbedder(
-            store, generation, model.space, engine.batcher, engine.cache, self._watch.texts
+            store,
+            generation,
+            model.space,
+            embedder.batcher,
+            embedder.cache,
+            self._observer.count_texts,
         )

@@ -1,4 +1,4 @@
-"""Embedders for the settings' model, and for models that catalogs have of their own."""
+"""Opens embedders: for the model of the settings, and for the models of catalogs."""
 
 from __future__ import annotations
 
@@ -11,119 +11,133 @@ from service import errors
 from service.domain.spaces import Model, ModelChoice, Space
 from service.domain.violations import Violation
 from service.embedding.embedder import BatchLimits, Embedder
-from service.embedding.errors import ProviderError, for_callers
-from service.embedding.local import LOCAL_DIMENSIONS, REQUEST_SECONDS, LocalEmbedder
-from service.embedding.model_families import BARE, WIDTHS, family
-from service.embedding.model_list import embedding_models
+from service.embedding.errors import (
+    NO_PROBLEM,
+    EmbeddingProblem,
+    ProviderError,
+    to_problem,
+    to_service_error,
+)
+from service.embedding.local import LOCAL_BATCH_SECONDS, LOCAL_DIMENSIONS, LocalEmbedder
+from service.embedding.model_families import DEFAULT_DIMENSIONS, PLAIN_TEMPLATE, find_family
+from service.embedding.model_list import fetch_models
 from service.embedding.openai_compatible import (
-    GATHER_SECONDS,
+    BUSY_LINGER_SECONDS,
     LINGER_SECONDS,
     Endpoint,
     OpenAICompatibleEmbedder,
-    probe,
-    slug,
+    probe_dimensions,
+    strip_model_prefix,
 )
 from service.embedding.unavailable import UnavailableEmbedder
 from service.settings import Settings
 
-INPUT_TYPE = "#"
-"""Stands between a model's name and its `input_type` in a space."""
+# Separates a model's name from its `input_type` in the model of a space.
+INPUT_TYPE_SEPARATOR = "#"
 
-CONTEXT_SHARE = 0.9
-"""Token counts are estimates: texts stay so far below a model's context."""
+# The share of a model's context that a chunk may fill, because token counts are estimates.
+MAX_CONTEXT_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
-    """An embedder, what its price is, and why the first request failed; empty if it did not."""
+class PricedEmbedder:
+    """An open embedder, a function that returns its price, and the problem of its first request."""
 
     embedder: Embedder
-    usd_per_token: Callable[[], Awaitable[float]]
-    problem: str = ""
+    fetch_usd_per_token: Callable[[], Awaitable[float]]
+    problem: EmbeddingProblem = NO_PROBLEM
 
 
-class Price:
-    """A model's price, asked from the provider's list when it is first wanted."""
+class ModelPrice:
+    """A model's price, fetched from the provider's list once."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._usd_per_token: float | None = None
 
-    async def usd_per_token(self) -> float:
-        """The price, 0 where the provider does not tell."""
+    async def fetch_usd_per_token(self) -> float:
+        """Return the price in US dollars; 0 if the provider does not list it."""
         if self._usd_per_token is None:
             try:
-                listed = await embedding_models(self._endpoint.root)
+                models = await fetch_models(self._endpoint.root)
             except ProviderError:
                 return 0.0
-            prices = {each.model: each.usd_per_million_tokens for each in listed}
+            prices = {model.model: model.usd_per_million_tokens for model in models}
             self._usd_per_token = (prices.get(self._endpoint.model) or 0.0) / 1e6
         return self._usd_per_token
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A model that a caller asked for, and how many seconds one request to it took."""
+class ProbedModel:
+    """A model that responded, and how many seconds a request to it takes."""
 
     model: Model
     request_seconds: float
 
 
-def default_model(settings: Settings, provider: Provider) -> Model:
-    """The model of the settings, as its provider turned out to be."""
-    local = settings.provider_kind == "local"
-    return Model(provider.embedder.space, None if local else settings.embedding_dimensions)
+def make_default_model(settings: Settings, space: Space) -> Model:
+    """Return the model of the settings, whose embedder turned out to have this space."""
+    is_local = settings.provider_kind == "local"
+    return Model(space, None if is_local else settings.embedding_dimensions)
 
 
-def open_model(settings: Settings, model: Model) -> Provider:
-    """An embedder for a model that vectors are there of; asks nothing yet.
+def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
+    """Return an embedder for a model that has been used before; sends no request.
 
-    Where the settings are for another provider, every request is refused, and says why.
+    An embedder that the settings give no access to refuses every batch with an explanation.
     """
     space = model.space
     if space.provider == "local":
         local = LocalEmbedder(space.template, space.query_template)
         if local.space == space:
-            return Provider(local, _free)
-        return Provider(
-            UnavailableEmbedder(space, "this version has another embedded model"), _free
-        )
+            return PricedEmbedder(local, _return_no_price)
+        message = "this version of the server has a different local model"
+        return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
     if space.provider != settings.provider_kind:
-        why = f"AKIN_EMBEDDER is not {space.provider}, which the catalog is embedded with"
-        return Provider(UnavailableEmbedder(space, why), _free)
-    endpoint = _endpoint(settings, space.model, model.dimensions_asked)
-    made = OpenAICompatibleEmbedder(
-        endpoint, space, _limits(settings, space.model), settings.embedding_timeout_seconds
+        message = f"AKIN_EMBEDDER is not {space.provider}, which the catalog is embedded with"
+        return PricedEmbedder(UnavailableEmbedder(space, message), _return_no_price)
+    endpoint = _make_endpoint(settings, space.model, model.requested_dimensions)
+    return _open_remote(settings, endpoint, space)
+
+
+def _open_remote(
+    settings: Settings, endpoint: Endpoint, space: Space, problem: EmbeddingProblem = NO_PROBLEM
+) -> PricedEmbedder:
+    embedder = OpenAICompatibleEmbedder(
+        endpoint, space, _make_limits(settings, space.model), settings.embedding_timeout_seconds
     )
-    return Provider(made, Price(endpoint).usd_per_token)
+    return PricedEmbedder(embedder, ModelPrice(endpoint).fetch_usd_per_token, problem)
 
 
-async def asked_model(settings: Settings, choice: ModelChoice) -> Asked:
-    """The model that a caller asks for, after one request to see that it is there.
+async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
+    """Return the model that a caller chose, after one request that checks it.
 
     Raises:
-        InvalidRequest: it cannot be had here.
-        EmbeddingRejected: the provider refuses it.
-        EmbeddingUnavailable: the provider does not answer.
+        InvalidRequest: this server does not offer the model.
+        EmbeddingRejected: the provider refuses the model.
+        EmbeddingUnavailable: the provider does not respond.
     """
     kind = choice.provider or settings.provider_kind
-    errors.require(_choice_violations(settings, choice, kind))
+    errors.raise_if_invalid(_choice_violations(settings, choice, kind))
     if kind == "local":
-        templates = choice.template or BARE, choice.query_template or BARE
+        templates = choice.template or PLAIN_TEMPLATE, choice.query_template or PLAIN_TEMPLATE
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(None, LocalEmbedder, *templates)
-        return Asked(Model(made.space), REQUEST_SECONDS)
-    asked = choice.dimensions or (None if choice.model else settings.embedding_dimensions)
-    space = _space(settings, asked or 0, choice)
+        embedder = await loop.run_in_executor(None, LocalEmbedder, *templates)
+        return ProbedModel(Model(embedder.space), LOCAL_BATCH_SECONDS)
+    requested = choice.dimensions or (None if choice.model else settings.embedding_dimensions)
+    space = _make_space(settings, requested or 0, choice)
     started = time.perf_counter()
     try:
-        endpoint = _endpoint(settings, space.model, asked)
-        width = await probe(endpoint, settings.embedding_timeout_seconds)
+        endpoint = _make_endpoint(settings, space.model, requested)
+        dimensions = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
     except ProviderError as exc:
-        raise for_callers(exc) from exc
-    if asked and width != asked:
-        raise errors.EmbeddingRejected(f"the model answers with {width} dimensions, not {asked}")
-    return Asked(Model(replace(space, dimensions=width), asked), time.perf_counter() - started)
+        raise to_service_error(exc) from exc
+    if requested and dimensions != requested:
+        raise errors.EmbeddingRejected(
+            f"the model returns {dimensions} dimensions instead of {requested}"
+        )
+    model = Model(replace(space, dimensions=dimensions), requested)
+    return ProbedModel(model, time.perf_counter() - started)
 
 
 def _choice_violations(settings: Settings, choice: ModelChoice, kind: str) -> Iterator[Violation]:
@@ -135,102 +149,105 @@ def _choice_violations(settings: Settings, choice: ModelChoice, kind: str) -> It
         yield Violation("embedding.dimensions", f"must be 0 or {LOCAL_DIMENSIONS} for local")
 
 
-async def _free() -> float:
+async def _return_no_price() -> float:
     return 0.0
 
 
-def local_provider() -> Provider:
-    """The embedded model, which costs nothing."""
-    return Provider(LocalEmbedder(), _free)
+async def open_default_embedder(settings: Settings, stored: Space | None) -> PricedEmbedder:
+    """Return the embedder of the settings' model; a provider is probed with one request.
 
-
-async def open_provider(settings: Settings, stored: Space | None) -> Provider:
-    """Asks the provider for one vector and makes the embedder.
-
-    The width comes from the settings, or else from that vector. Where the provider cannot be asked,
-    it is the stored one or a well-known one, so that what needs no provider can be served.
+    If the provider does not respond, calls without new texts can still be served, as long as the
+    number of dimensions is known from the settings, the stored space or the model's card.
 
     Args:
-        settings: what to use.
-        stored: the space of the vectors on disk, if there are any.
+        settings: the model and its provider.
+        stored: the space of the stored vectors, if there are any.
 
     Raises:
-        EmbeddingUnavailable: nobody knows how wide the vectors will be.
+        EmbeddingUnavailable: the number of dimensions is unknown.
     """
-    space = _space(settings, 0, ModelChoice())
-    endpoint = _endpoint(settings, space.model, settings.embedding_dimensions)
-    known = settings.embedding_dimensions or WIDTHS.get(endpoint.model.lower())
-    if stored is not None and replace(stored, dimensions=0) == space:
-        known = settings.embedding_dimensions or stored.dimensions
-    width, problem = known, ""
+    if settings.provider_kind == "local":
+        # In a thread, because the model is read from disk.
+        local = await asyncio.get_running_loop().run_in_executor(None, LocalEmbedder)
+        return PricedEmbedder(local, _return_no_price)
+    space = _make_space(settings, 0, ModelChoice())
+    endpoint = _make_endpoint(settings, space.model, settings.embedding_dimensions)
+    dimensions = _find_dimensions(settings, endpoint, space, stored)
+    problem = NO_PROBLEM
     try:
-        answered = await probe(endpoint, settings.embedding_timeout_seconds)
+        probed = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
     except ProviderError as exc:
-        problem = exc.message
+        problem = to_problem(exc)
     else:
-        width = settings.embedding_dimensions or answered
-        if width != answered:
-            problem = (
-                f"the model {endpoint.model} answers with {answered} dimensions, but "
-                f"AKIN_EMBEDDING_DIMENSIONS is {width}"
+        dimensions = settings.embedding_dimensions or probed
+        if dimensions != probed:
+            message = (
+                f"the model {endpoint.model} returns {probed} dimensions, but "
+                f"AKIN_EMBEDDING_DIMENSIONS is {dimensions}"
             )
-    if width is None:
+            problem = EmbeddingProblem(errors.EmbeddingRejected.reason, message)
+    if dimensions is None:
         raise errors.EmbeddingUnavailable(
-            f"cannot tell how wide the vectors of {endpoint.model} are, for {problem}: mend that, "
-            "or set AKIN_EMBEDDING_DIMENSIONS"
+            f"the dimensions of the model {endpoint.model} are unknown, because a request to it "
+            f"failed: {problem.message}. Fix this, or set AKIN_EMBEDDING_DIMENSIONS"
         )
-    made = OpenAICompatibleEmbedder(
-        endpoint,
-        replace(space, dimensions=width),
-        _limits(settings, space.model),
-        settings.embedding_timeout_seconds,
-    )
-    return Provider(made, Price(endpoint).usd_per_token, problem)
+    return _open_remote(settings, endpoint, replace(space, dimensions=dimensions), problem)
 
 
-def _endpoint(settings: Settings, model: str, dimensions: int | None) -> Endpoint:
-    """Where to ask for a model by the name in its space."""
-    name, _, input_type = model.partition(INPUT_TYPE)
-    own = {"dimensions": dimensions, "input_type": input_type or None}
-    parameters = settings.request_parameters | own
+def _find_dimensions(
+    settings: Settings, endpoint: Endpoint, space: Space, stored: Space | None
+) -> int | None:
+    """Return the number of dimensions without a request; None if it is unknown."""
+    if settings.embedding_dimensions is not None:
+        return settings.embedding_dimensions
+    if stored is not None and replace(stored, dimensions=0) == space:
+        return stored.dimensions
+    return DEFAULT_DIMENSIONS.get(endpoint.model.lower())
+
+
+def _make_endpoint(settings: Settings, model: str, dimensions: int | None) -> Endpoint:
+    """Return the endpoint for a model by its name in a space."""
+    name, _, input_type = model.partition(INPUT_TYPE_SEPARATOR)
+    model_parameters = {"dimensions": dimensions, "input_type": input_type or None}
+    parameters = settings.request_parameters | model_parameters
     return Endpoint(
         kind=settings.provider_kind,
         base_url=settings.embedding_base_url,
         model=name,
         api_key=settings.provider_key,
-        parameters={name: each for name, each in parameters.items() if each is not None},
+        parameters={key: value for key, value in parameters.items() if value is not None},
         referer=settings.embedding_referer,
         title=settings.embedding_title,
     )
 
 
-def _space(settings: Settings, dimensions: int, choice: ModelChoice) -> Space:
-    """The space of a model; what the choice leaves out is as in the settings."""
-    known = family(choice.model or settings.embedding_model)
+def _make_space(settings: Settings, dimensions: int, choice: ModelChoice) -> Space:
+    """Return the space of a model; fields that the choice leaves out come from the settings."""
+    family = find_family(choice.model or settings.embedding_model)
     template, query_template = choice.template, choice.query_template
     if not choice.model:
         template = template or settings.embedding_template or ""
         query_template = query_template or settings.embedding_query_template or ""
-    model = slug(choice.model or settings.embedding_model)
+    model = strip_model_prefix(choice.model or settings.embedding_model)
     if settings.embedding_input_type:
-        model = f"{model}{INPUT_TYPE}{settings.embedding_input_type}"
+        model = f"{model}{INPUT_TYPE_SEPARATOR}{settings.embedding_input_type}"
     return Space(
         settings.provider_kind,
         model,
         dimensions,
-        template or known.template,
-        query_template or known.query_template,
+        template or family.template,
+        query_template or family.query_template,
     )
 
 
-def _limits(settings: Settings, model: str) -> BatchLimits:
-    context = family(model).context_tokens
-    text_tokens = settings.embedding_text_tokens or int(CONTEXT_SHARE * context)
+def _make_limits(settings: Settings, model: str) -> BatchLimits:
+    context_tokens = find_family(model).context_tokens
+    text_tokens = settings.embedding_text_tokens or int(MAX_CONTEXT_SHARE * context_tokens)
     return BatchLimits(
         texts=settings.embedding_batch_texts,
         tokens=max(settings.embedding_batch_tokens, text_tokens),
         text_tokens=text_tokens,
         concurrency=settings.embedding_concurrency,
         linger_seconds=LINGER_SECONDS,
-        gather_seconds=GATHER_SECONDS,
+        busy_linger_seconds=BUSY_LINGER_SECONDS,
     )

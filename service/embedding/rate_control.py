@@ -1,8 +1,9 @@
-"""How fast a provider is asked: how many requests at once, and whether at all.
+"""Controls the rate of requests to a provider, and stops them while the provider is down.
 
-The number of requests under way grows by one for each round that succeeds and halves when the
-provider limits our rate (additive increase, multiplicative decrease, as TCP does). After several
-failures in a row the circuit opens: nothing is sent for a while, then a single request probes.
+The limit of concurrent requests grows by one for each round that succeeds, and halves when the
+provider limits our rate (additive increase, multiplicative decrease, as in TCP). After several
+failures in a row the circuit breaker opens: nothing is sent for a while, and then a single request
+probes the provider.
 """
 
 from __future__ import annotations
@@ -13,104 +14,121 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from service.embedding.errors import (
+    NO_PROBLEM,
     CircuitOpen,
+    EmbeddingProblem,
     ProviderError,
     ProviderRefused,
     ProviderUnavailable,
+    to_problem,
 )
 
-FAILURES_TO_OPEN = 5
-FIRST_OPEN_SECONDS = 1.0
-LONGEST_OPEN_SECONDS = 10.0
-"""Short enough that what waits is embedded within half a minute of the provider's return."""
+# Failures in a row after which the circuit breaker opens.
+FAILURES_BEFORE_OPEN = 5
+
+# How long the circuit breaker is open at first; each failed probe doubles it.
+MIN_OPEN_SECONDS = 1.0
+
+# Short enough that the backlog is embedded within half a minute of the provider's return.
+MAX_OPEN_SECONDS = 10.0
+
+# The least delay that callers are asked for while a probe is in flight.
+MIN_RETRY_AFTER_SECONDS = 0.5
 
 
 class RateController:
-    """Admits requests to one provider."""
+    """Limits the requests to one provider.
+
+    `problem` tells why the last request failed.
+    """
 
     def __init__(self, concurrency: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = concurrency
+        self._max_limit = concurrency
         self._clock = clock
-        self._allowed = float(concurrency)
-        self._under_way = 0
+        self._limit = float(concurrency)
+        self._in_flight = 0
         self._changed = asyncio.Condition()
         self._failures = 0
-        self._open_seconds = FIRST_OPEN_SECONDS
+        self._open_seconds = MIN_OPEN_SECONDS
         self._open_until: float | None = None
-        self._probing = False
-        self.problem = ""  # why the last request failed; empty if it did not
+        self._is_probing = False
+        self.problem: EmbeddingProblem = NO_PROBLEM
 
     @property
-    def allowed(self) -> int:
-        """How many requests may be under way at once just now."""
-        return max(1, int(self._allowed))
+    def limit(self) -> int:
+        """The number of batches that may be in flight at once now."""
+        return max(1, int(self._limit))
 
     @property
-    def under_way(self) -> int:
-        """How many requests have a slot."""
-        return self._under_way
+    def in_flight(self) -> int:
+        """The number of batches in flight."""
+        return self._in_flight
 
-    async def take(self) -> None:
-        """Waits until another batch may be under way, and counts it."""
+    async def acquire(self) -> None:
+        """Wait until another batch may be in flight, and count it."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._under_way < self.allowed)
-            self._under_way += 1
+            await self._changed.wait_for(lambda: self._in_flight < self.limit)
+            self._in_flight += 1
 
-    async def give_back(self) -> None:
-        """Counts a batch as no longer under way."""
+    async def release(self) -> None:
+        """Count a batch as completed."""
         async with self._changed:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._changed.notify_all()
 
     @asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """One request: refused while the circuit is open, and learnt from.
+    async def track_request(self) -> AsyncIterator[None]:
+        """Run one request in the block, and adapt to its outcome.
 
         Raises:
-            CircuitOpen: nothing is sent for now.
+            CircuitOpen: the circuit breaker is open; the block does not run.
         """
-        probing = self._admit()
+        is_probe = self._enter_circuit()
         try:
             yield
         except ProviderUnavailable as exc:
-            self._failed(exc, probing=probing)
+            self._record_failure(exc, is_probe=is_probe)
             raise
         except ProviderError as exc:
-            self._answered(exc.message if isinstance(exc, ProviderRefused) else "")
+            problem = to_problem(exc) if isinstance(exc, ProviderRefused) else NO_PROBLEM
+            self._record_response(problem)
             raise
         else:
-            self._answered("")
+            self._record_response(NO_PROBLEM)
         finally:
-            if probing:
-                self._probing = False
+            if is_probe:
+                self._is_probing = False
 
-    def _admit(self) -> bool:
-        """Whether this request is the probe of an open circuit."""
+    def _enter_circuit(self) -> bool:
+        """Return whether the request is the probe of an open circuit breaker."""
         if self._open_until is None:
             return False
         wait = self._open_until - self._clock()
-        if wait > 0 or self._probing:
-            raise CircuitOpen("the provider has not answered for a while", max(wait, 0.5))
-        self._probing = True
+        if wait > 0 or self._is_probing:
+            raise CircuitOpen(
+                "the provider has failed repeatedly", max(wait, MIN_RETRY_AFTER_SECONDS)
+            )
+        self._is_probing = True
         return True
 
-    def _answered(self, problem: str) -> None:
+    def _record_response(self, problem: EmbeddingProblem) -> None:
         self.problem = problem
         self._failures = 0
         self._open_until = None
-        self._open_seconds = FIRST_OPEN_SECONDS
-        self._allowed = min(self._most, self._allowed + 1.0 / self._allowed)
+        self._open_seconds = MIN_OPEN_SECONDS
+        self._limit = min(self._max_limit, self._limit + 1.0 / self._limit)
 
-    def _failed(self, failure: ProviderUnavailable, *, probing: bool) -> None:
-        self.problem = failure.message
+    def _record_failure(self, failure: ProviderUnavailable, *, is_probe: bool) -> None:
+        self.problem = to_problem(failure)
         if failure.throttled:
-            self._allowed = max(1.0, self._allowed / 2)
-            if (failure.retry_after_seconds or 0.0) > LONGEST_OPEN_SECONDS:
-                # It asks for more patience than anybody has: one request at a time looks again.
-                self._open_until = self._clock() + LONGEST_OPEN_SECONDS
+            self._limit = max(1.0, self._limit / 2)
+            if (failure.retry_after_seconds or 0.0) > MAX_OPEN_SECONDS:
+                # It asks for a longer delay than callers have time: probe it earlier.
+                self._open_until = self._clock() + MAX_OPEN_SECONDS
             return
         self._failures += 1
-        # Requests that were under way when the circuit opened tell nothing new.
-        if probing or (self._open_until is None and self._failures >= FAILURES_TO_OPEN):
+        # Requests in flight when the circuit breaker opened must not extend the time.
+        is_closed = self._open_until is None
+        if is_probe or (is_closed and self._failures >= FAILURES_BEFORE_OPEN):
             self._open_until = self._clock() + self._open_seconds
-            self._open_seconds = min(LONGEST_OPEN_SECONDS, self._open_seconds * 2)
+            self._open_seconds = min(MAX_OPEN_SECONDS, self._open_seconds * 2)

@@ -1,4 +1,4 @@
-"""Gets a batch embedded in spite of the provider: retries, smaller batches, one bad text alone."""
+"""Embeds a batch in spite of provider failures: retries, smaller batches, isolated bad texts."""
 
 from __future__ import annotations
 
@@ -9,135 +9,150 @@ import stamina
 import structlog
 
 from service import errors
-from service.embedding.embedder import HARMLESS_TEXT, Embedded, Embedder, Embeddings, units
+from service.embedding.embedder import (
+    PROBE_TEXT,
+    EmbeddedText,
+    Embedder,
+    Embeddings,
+    normalize_batch,
+)
 from service.embedding.errors import (
     BatchTooLarge,
     CircuitOpen,
     ProviderError,
     ProviderUnavailable,
     TextRefused,
-    for_callers,
+    to_service_error,
 )
 from service.embedding.rate_control import RateController
 
-ATTEMPTS = 4
-LEAST_BATCH_TEXTS = 8
-"""A batch may be refused for a few long texts: it does not teach to send others one by one."""
+# Requests for one batch, the first one included.
+MAX_ATTEMPTS = 4
 
-RETRY_SECONDS = 30.0
-"""A batch is tried for so long at most; its callers leave earlier if their deadlines say so."""
+# A batch may be refused for a few long texts, which must not lead to batches of single texts.
+MIN_BATCH_TEXTS = 8
 
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 8.0
+# Bounds all attempts of a batch; its callers leave earlier if their deadlines are earlier.
+MAX_RETRY_SECONDS = 30.0
+
+# The first delay before a retry, which doubles each time, and the jitter of every delay.
+MIN_DELAY_SECONDS = 0.5
+
+# Bounds the delay before a retry; a provider that asks for a longer one is not retried here.
+MAX_DELAY_SECONDS = 8.0
 
 _LOG = structlog.get_logger()
 
-Outcome = Embedded | errors.AkinError
+EmbeddingOutcome = EmbeddedText | errors.AkinError
 
 
-class Delivery:
-    """Embeds batches through one embedder, at one rate controller."""
+class RetryingEmbedder:
+    """Embeds batches through one embedder, under one rate controller.
+
+    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell.
+    """
 
     def __init__(self, embedder: Embedder, rate_controller: RateController) -> None:
         self._embedder = embedder
         self._rate_controller = rate_controller
         self.batch_texts = embedder.limits.texts
 
-    async def deliver(
-        self, texts: Sequence[str], is_wanted: Callable[[str], bool]
-    ) -> dict[str, Outcome]:
-        """Embeds texts; each gets its vector or its own error.
+    async def embed(
+        self, texts: Sequence[str], is_awaited: Callable[[str], bool]
+    ) -> dict[str, EmbeddingOutcome]:
+        """Embed texts, and return the vector or the error of each.
 
         Args:
             texts: distinct texts.
-            is_wanted: whether anybody still waits for a text; asked before each request.
+            is_awaited: returns whether any caller waits for a text; called before each request.
 
         Returns:
-            Outcomes by text; a text that nobody wants any more may have none.
+            Outcomes by text. A text that no caller waits for may have none.
         """
-        return await self._deliver(texts, is_wanted, cleared=False)
+        return await self._embed(texts, is_awaited, settings_work=False)
 
-    async def _deliver(
-        self, texts: Sequence[str], is_wanted: Callable[[str], bool], *, cleared: bool
-    ) -> dict[str, Outcome]:
-        """As `deliver`; `cleared` tells that our settings are known not to be at fault."""
+    async def _embed(
+        self, texts: Sequence[str], is_awaited: Callable[[str], bool], *, settings_work: bool
+    ) -> dict[str, EmbeddingOutcome]:
+        """Embed texts as `embed` does; `settings_work` means that the provider took other texts."""
         try:
-            sent, embeddings = await self._request(texts, is_wanted)
+            sent_texts, embeddings = await self._send(texts, is_awaited)
         except BatchTooLarge:
             if len(texts) == 1:
                 return {texts[0]: errors.TextRejected("is too long for the embedding model")}
-            learnt = max(LEAST_BATCH_TEXTS, len(texts) // 2)
-            self.batch_texts = min(self.batch_texts, learnt)
+            self.batch_texts = min(self.batch_texts, max(MIN_BATCH_TEXTS, len(texts) // 2))
         except TextRefused as exc:
-            refused = await self._refused(texts, exc, cleared=cleared)
-            if refused:
-                return refused
-            cleared = True
+            outcomes = await self._explain_refusal(texts, exc, settings_work=settings_work)
+            if outcomes:
+                return outcomes
+            settings_work = True
         except ProviderError as exc:
-            return dict.fromkeys(texts, for_callers(exc))
+            return dict.fromkeys(texts, to_service_error(exc))
         except errors.AkinError as exc:
             return dict.fromkeys(texts, exc)
         except Exception:  # noqa: BLE001  (logged)
-            # A fault of ours, or of a library. One text may set it off: the others must not suffer.
+            # A bug of ours or of a library, perhaps because of one text: isolate it from the rest.
             _LOG.exception("embedder_failed", texts=len(texts))
             if len(texts) == 1:
                 return {texts[0]: errors.EmbeddingUnavailable("the embedder failed on the text")}
         else:
-            outcomes = units(embeddings, len(sent), self._embedder.space.dimensions)
-            return dict(zip(sent, outcomes, strict=True))
+            vectors = normalize_batch(embeddings, len(sent_texts), self._embedder.space.dimensions)
+            return dict(zip(sent_texts, vectors, strict=True))
         middle = len(texts) // 2
-        first = await self._deliver(texts[:middle], is_wanted, cleared=cleared)
-        return {**first, **await self._deliver(texts[middle:], is_wanted, cleared=cleared)}
+        first = await self._embed(texts[:middle], is_awaited, settings_work=settings_work)
+        second = await self._embed(texts[middle:], is_awaited, settings_work=settings_work)
+        return {**first, **second}
 
-    async def _request(
-        self, texts: Sequence[str], is_wanted: Callable[[str], bool]
+    async def _send(
+        self, texts: Sequence[str], is_awaited: Callable[[str], bool]
     ) -> tuple[Sequence[str], Embeddings]:
-        """One request, tried again while that may help; tells which texts it was sent with."""
+        """Send one request, with retries; return the texts that it was sent with, and vectors."""
         async for attempt in stamina.retry_context(
-            on=_backoff,
-            attempts=ATTEMPTS,
-            timeout=RETRY_SECONDS,
-            wait_initial=FIRST_WAIT_SECONDS,
-            wait_max=LONGEST_WAIT_SECONDS,
-            wait_jitter=FIRST_WAIT_SECONDS,
+            on=_retry_delay,
+            attempts=MAX_ATTEMPTS,
+            timeout=MAX_RETRY_SECONDS,
+            wait_initial=MIN_DELAY_SECONDS,
+            wait_max=MAX_DELAY_SECONDS,
+            wait_jitter=MIN_DELAY_SECONDS,
         ):
             with attempt:
-                wanted = [text for text in texts if is_wanted(text)]
-                if not wanted:
-                    nothing = np.empty((0, self._embedder.space.dimensions), np.float32)
-                    return [], Embeddings(nothing)
-                async with self._rate_controller.attempt():
-                    embeddings = await self._embedder.embed(wanted)
-                return wanted, embeddings
+                awaited_texts = [text for text in texts if is_awaited(text)]
+                if not awaited_texts:
+                    no_vectors = np.empty((0, self._embedder.space.dimensions), np.float32)
+                    return [], Embeddings(no_vectors)
+                async with self._rate_controller.track_request():
+                    embeddings = await self._embedder.embed(awaited_texts)
+                return awaited_texts, embeddings
         raise AssertionError("the last attempt returns or raises")
 
-    async def _refused(
-        self, texts: Sequence[str], failure: TextRefused, *, cleared: bool
-    ) -> dict[str, Outcome]:
-        """The outcomes where it is settled who is at fault; empty where halves must tell."""
-        blame = None if cleared or failure.certain else await self._blame()
-        if blame is not None:
-            return dict.fromkeys(texts, blame)
+    async def _explain_refusal(
+        self, texts: Sequence[str], failure: TextRefused, *, settings_work: bool
+    ) -> dict[str, EmbeddingOutcome]:
+        """Return the outcomes if the cause is certain; empty if the batch must be split."""
+        if not (settings_work or failure.certain):
+            error = await self._probe_settings()
+            if error is not None:
+                return dict.fromkeys(texts, error)
         return {texts[0]: errors.TextRejected(failure.message)} if len(texts) == 1 else {}
 
-    async def _blame(self) -> errors.AkinError | None:
-        """What is wrong with our settings, where even a harmless text is refused; None: nothing."""
+    async def _probe_settings(self) -> errors.AkinError | None:
+        """Return the error of our settings if the provider refuses the probe text as well."""
         try:
-            async with self._rate_controller.attempt():
-                await self._embedder.embed([HARMLESS_TEXT])
+            async with self._rate_controller.track_request():
+                await self._embedder.embed([PROBE_TEXT])
         except TextRefused:
             return errors.EmbeddingRejected(
-                "the provider refuses every text: the model or a setting is at fault"
+                "the provider refuses every text: check the model and the embedding settings"
             )
         except ProviderError as exc:
-            return for_callers(exc)
+            return to_service_error(exc)
         return None
 
 
-def _backoff(exc: Exception) -> bool | float:
-    """Whether to try again; the provider's own word on when goes before ours."""
+def _retry_delay(exc: Exception) -> bool | float:
+    """Return whether to retry, or the delay in seconds that the provider asked for."""
     if not isinstance(exc, ProviderUnavailable) or isinstance(exc, CircuitOpen):
         return False
     if exc.retry_after_seconds is None:
         return True
-    return exc.retry_after_seconds <= LONGEST_WAIT_SECONDS and exc.retry_after_seconds
+    return exc.retry_after_seconds <= MAX_DELAY_SECONDS and exc.retry_after_seconds

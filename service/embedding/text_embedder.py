@@ -1,8 +1,8 @@
-"""Texts to vectors by the cheapest way: from memory, from the store, or from the embedder.
+"""Embeds texts in the cheapest way: from the cache, from the store, or by the embedder.
 
-A text becomes one chunk or, where the model's context is too short for it, several; each chunk
-is put into the space's template and gets a vector, found by the hash of exactly what the model saw.
-Nothing is paid for twice: what the store has is never embedded again.
+A text is one chunk, or several if the model's context is too short for it. Each chunk is put into
+the space's template and has a vector of its own, addressed by the hash of the text that the model
+sees. Nothing is paid for twice: a chunk whose vector is stored is never embedded again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
-from service.embedding.chunking import spans, split
-from service.embedding.embedder import Vector, estimated_tokens
-from service.embedding.retries import Outcome
+from service.embedding.chunking import find_spans, split
+from service.embedding.embedder import Vector, estimate_tokens
+from service.embedding.errors import EmbeddingProblem
+from service.embedding.retries import EmbeddingOutcome
 from service.telemetry import call_context
 
 
 class VectorStore(Protocol):
-    """The store as the embedder needs it: vectors by the hash of their text."""
+    """The store of vectors by the hash of their text."""
 
     async def get_many(
         self, generation: Generation, hashes: Sequence[bytes]
     ) -> Mapping[bytes, Vector]:
-        """Return the vectors known in the generation's space, by hash.
+        """Return the stored vectors in the generation's space, by hash.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -43,24 +44,24 @@ class VectorStore(Protocol):
 class TextVectors:
     """The outcome for a set of texts.
 
-    `chunks` and `failures` go by text and share no key; `embedded` names the texts for which the
-    embedder was asked.
+    Every text is a key of either `chunks` or `failures`. `embedded_texts` are the texts of `chunks`
+    that the embedder had to embed, at least in part.
     """
 
     chunks: Mapping[str, Sequence[Chunk]]
     failures: Mapping[str, errors.AkinError]
-    embedded: frozenset[str]
+    embedded_texts: frozenset[str]
     usage: EmbeddingUsage
 
-    def vectors(self, text: str) -> Vector:
-        """The vectors of a text's chunks, float32 [chunks, dimensions]."""
-        return np.stack([each.vector for each in self.chunks[text]])
+    def stack_vectors(self, text: str) -> Vector:
+        """Return the vectors of a text's chunks, float32 [chunks, dimensions]."""
+        return np.stack([chunk.vector for chunk in self.chunks[text]])
 
 
 class ChunkSpan(NamedTuple):
-    """Where a chunk starts and ends in its text, in characters, and what its vector is kept by.
+    """The start and end of a chunk in its text, in characters, and the address of its vector.
 
-    The hash is of exactly what the model saw.
+    The hash is of the chunk inside of the template, which is what the model sees.
     """
 
     start: int
@@ -69,9 +70,9 @@ class ChunkSpan(NamedTuple):
 
 
 class TextEmbedder:
-    """Gets unit vectors for the texts of one generation.
+    """Provides the unit vectors of texts for one generation.
 
-    `observe` is told how many texts were embedded, and how many had their vectors.
+    For each set of texts it calls `observe` with the number of embedded and of cached texts.
     """
 
     def __init__(
@@ -92,131 +93,155 @@ class TextEmbedder:
         self._observe = observe
 
     @property
-    def problem(self) -> str:
-        """Why the embedder's last request failed; empty if it did not."""
+    def problem(self) -> EmbeddingProblem:
+        """Why the embedder's last request failed; its fields are empty if it succeeded."""
         return self._batcher.rate_controller.problem
 
-    async def documents(self, texts: Iterable[str], *, patient: bool = False) -> TextVectors:
-        """Vectors for texts of items; with `patient` after those of others who wait.
+    async def embed_documents(
+        self, texts: Iterable[str], *, low_priority: bool = False
+    ) -> TextVectors:
+        """Embed texts of items; with `low_priority` after the texts of other callers.
 
         Raises:
-            Overloaded: too many texts wait to be embedded.
+            Overloaded: the batch queue is full.
         """
-        return await self._vectors(texts, self.space.template, patient=patient)
+        return await self._embed(texts, self.space.template, low_priority=low_priority)
 
-    async def queries(self, texts: Iterable[str]) -> TextVectors:
-        """Vectors for texts that items are looked for with.
+    async def embed_queries(self, texts: Iterable[str]) -> TextVectors:
+        """Embed query texts.
 
         Raises:
-            Overloaded: too many texts wait to be embedded.
+            Overloaded: the batch queue is full.
         """
-        return await self._vectors(texts, self.space.query_template, patient=False)
+        return await self._embed(texts, self.space.query_template, low_priority=False)
 
-    async def query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
-        """The vectors of one query, float32 [chunks, dimensions].
+    async def embed_query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
+        """Embed one query text of a request, into float32 [chunks, dimensions].
 
         Raises:
-            InvalidRequest: the text of `field` can never be embedded.
-            AkinError: it cannot be embedded for now.
+            InvalidRequest: the model rejects the text of `field`.
+            AkinError: the text cannot be embedded now.
         """
-        outcome = await self.queries([text])
+        outcome = await self.embed_queries([text])
         if text in outcome.failures:
-            raise at_field(outcome.failures[text], field)
-        return outcome.vectors(text), outcome.usage
+            raise to_field_error(outcome.failures[text], field)
+        return outcome.stack_vectors(text), outcome.usage
 
-    def chunks(self, text: str) -> list[ChunkSpan]:
-        """The chunks of an item's text, in the order of its vectors."""
+    def split_into_chunks(self, text: str) -> list[ChunkSpan]:
+        """Return the chunks of an item's text, in the order of its vectors."""
         template = self.space.template
         return [
-            ChunkSpan(start, end, text_hash(template.replace("{text}", text[start:end])))
-            for start, end in spans(text, self._room(template))
+            ChunkSpan(start, end, hash_text(template.replace("{text}", text[start:end])))
+            for start, end in find_spans(text, self._count_chunk_tokens(template))
         ]
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
-        """Estimate the usage of embedding texts of items, without the price."""
+        """Return the usage of embedding texts of items, with estimated tokens and no cost."""
         return await self._estimate(texts, self.space.template)
 
     async def estimate_queries(self, texts: Iterable[str]) -> EmbeddingUsage:
-        """Estimate the usage of embedding query texts and preferences, without the price."""
+        """Return the usage of embedding query texts, with estimated tokens and no cost."""
         return await self._estimate(texts, self.space.query_template)
 
     async def _estimate(self, texts: Iterable[str], template: str) -> EmbeddingUsage:
-        rendered = self._rendered(texts, template)
-        parts = {part: text_hash(part) for each in rendered.values() for part in each}
-        found = await self._found(parts)
-        new = [text for text, each in rendered.items() if not found.keys() >= set(each)]
-        tokens = sum(estimated_tokens(part) for part in parts if part not in found)
-        return EmbeddingUsage(len(rendered), len(rendered) - len(new), tokens)
+        prompts = self._render(texts, template)
+        hashes = _hash_prompts(prompts)
+        vectors = await self._look_up(hashes)
+        new_texts = _find_new_texts(prompts, vectors)
+        tokens = sum(estimate_tokens(prompt) for prompt in hashes if prompt not in vectors)
+        return EmbeddingUsage(len(prompts), len(prompts) - len(new_texts), tokens)
 
-    async def _vectors(self, texts: Iterable[str], template: str, *, patient: bool) -> TextVectors:
-        rendered = self._rendered(texts, template)
-        hashes = {part: text_hash(part) for each in rendered.values() for part in each}
-        found = await self._found(hashes)
-        unknown = [part for part in hashes if part not in found]
-        embedded = frozenset(
-            text for text, each in rendered.items() if any(part not in found for part in each)
-        )
-        failed: dict[str, errors.AkinError] = {}
-        tokens = cost = 0.0
-        outcomes = await self._embedded(unknown, patient=patient) if unknown else []
-        for part, outcome in zip(unknown, outcomes, strict=True):
+    async def _embed(
+        self, texts: Iterable[str], template: str, *, low_priority: bool
+    ) -> TextVectors:
+        prompts = self._render(texts, template)
+        hashes = _hash_prompts(prompts)
+        vectors = await self._look_up(hashes)
+        new_texts = _find_new_texts(prompts, vectors)
+        new_prompts = [prompt for prompt in hashes if prompt not in vectors]
+        prompt_failures: dict[str, errors.AkinError] = {}
+        tokens = cost_usd = 0.0
+        outcomes = await self._send(new_prompts, low_priority=low_priority) if new_prompts else []
+        for prompt, outcome in zip(new_prompts, outcomes, strict=True):
             if isinstance(outcome, errors.AkinError):
-                failed[part] = outcome
+                prompt_failures[prompt] = outcome
                 continue
-            found[part] = outcome.vector
-            self._cache.put(hashes[part], outcome.vector)
+            vectors[prompt] = outcome.vector
+            self._cache.put(hashes[prompt], outcome.vector)
             tokens += outcome.prompt_tokens
-            cost += outcome.cost_usd
+            cost_usd += outcome.cost_usd
         failures = {
-            text: failed[part] for text, each in rendered.items() for part in each if part in failed
+            text: prompt_failures[prompt]
+            for text, text_prompts in prompts.items()
+            for prompt in text_prompts
+            if prompt in prompt_failures
         }
         chunks = {
-            text: [Chunk(hashes[part], found[part]) for part in each]
-            for text, each in rendered.items()
+            text: [Chunk(hashes[prompt], vectors[prompt]) for prompt in text_prompts]
+            for text, text_prompts in prompts.items()
             if text not in failures
         }
-        cached = len(rendered) - len(embedded)
-        self._observe(len(embedded), cached)
-        usage = EmbeddingUsage(len(rendered), cached, round(tokens), cost)
-        return TextVectors(chunks, failures, embedded - failures.keys(), usage)
+        cached_count = len(prompts) - len(new_texts)
+        self._observe(len(new_texts), cached_count)
+        usage = EmbeddingUsage(len(prompts), cached_count, round(tokens), cost_usd)
+        return TextVectors(chunks, failures, new_texts - failures.keys(), usage)
 
-    async def _embedded(self, parts: Sequence[str], *, patient: bool) -> Sequence[Outcome]:
+    async def _send(
+        self, prompts: Sequence[str], *, low_priority: bool
+    ) -> Sequence[EmbeddingOutcome]:
         with call_context.Stage(call_context.EMBED):
-            return await self._batcher.embed(parts, patient=patient)
+            return await self._batcher.embed(prompts, low_priority=low_priority)
 
-    def _rendered(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
-        """What the model is to see of each text."""
-        room = self._room(template)
+    def _render(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
+        """Return the prompts of each text: its chunks, each inside of the template."""
+        max_tokens = self._count_chunk_tokens(template)
         return {
-            text: [template.replace("{text}", chunk) for chunk in split(text, room)]
+            text: [template.replace("{text}", chunk) for chunk in split(text, max_tokens)]
             for text in texts
         }
 
-    def _room(self, template: str) -> int:
-        """How many tokens of text the template leaves room for."""
-        return self._limits.text_tokens - estimated_tokens(template)
+    def _count_chunk_tokens(self, template: str) -> int:
+        """Return how many tokens of text fit into the template."""
+        return self._limits.text_tokens - estimate_tokens(template)
 
-    async def _found(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
-        """The vectors that memory or the store has."""
-        found = self._remembered(hashes)
-        missing = {key: part for part, key in hashes.items() if part not in found}
+    async def _look_up(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
+        """Return the vectors of prompts that the cache or the store has."""
+        vectors = self._look_up_cache(hashes)
+        missing = {key: prompt for prompt, key in hashes.items() if prompt not in vectors}
         if missing:
             stored = await self._store.get_many(self._generation, list(missing))
             for key, vector in stored.items():
-                found[missing[key]] = vector
+                vectors[missing[key]] = vector
                 self._cache.put(key, vector)
-            # Others may have had these embedded while the store was read.
-            left = {part: key for key, part in missing.items() if key not in stored}
-            found |= self._remembered(left)
-        return found
+            # Other calls may have embedded some of them while the store was read.
+            still_missing = {prompt: key for key, prompt in missing.items() if key not in stored}
+            vectors |= self._look_up_cache(still_missing)
+        return vectors
 
-    def _remembered(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
-        cached = ((part, self._cache.get(key)) for part, key in hashes.items())
-        return {part: vector for part, vector in cached if vector is not None}
+    def _look_up_cache(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
+        cached = ((prompt, self._cache.get(key)) for prompt, key in hashes.items())
+        return {prompt: vector for prompt, vector in cached if vector is not None}
 
 
-def at_field(error: errors.AkinError, field: str) -> errors.AkinError:
-    """The error as the caller of `field` shall see it."""
+def _hash_prompts(prompts: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+    return {
+        prompt: hash_text(prompt) for text_prompts in prompts.values() for prompt in text_prompts
+    }
+
+
+def _find_new_texts(
+    prompts: Mapping[str, Sequence[str]], vectors: Mapping[str, Vector]
+) -> frozenset[str]:
+    """Return the texts with a prompt that has no vector."""
+    return frozenset(
+        text
+        for text, text_prompts in prompts.items()
+        if any(prompt not in vectors for prompt in text_prompts)
+    )
+
+
+def to_field_error(error: errors.AkinError, field: str) -> errors.AkinError:
+    """Return the error for the caller whose request has the text in `field`."""
     if isinstance(error, errors.TextRejected):
-        return errors.invalid(field, error.message)
+        return errors.invalid_field(field, error.message)
     return error

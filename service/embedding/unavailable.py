@@ -1,4 +1,4 @@
-"""Stands in for a provider that the settings do not lead to."""
+"""The embedder of a model that the settings give no access to."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from service.embedding.errors import ProviderRefused
 
 
 class UnavailableEmbedder:
-    """An Embedder that embeds nothing and says why, so that what needs no new vector is served."""
+    """An Embedder that refuses every batch, so that calls without new texts are still served."""
 
     limits = BatchLimits(texts=256, tokens=100_000, text_tokens=512)
 
-    def __init__(self, space: Space, why: str) -> None:
+    def __init__(self, space: Space, message: str) -> None:
         self.space = space
-        self._why = why
+        self._message = message
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Raises ProviderRefused."""
+        """Raise ProviderRefused."""
         del texts
-        raise ProviderRefused(self._why)
+        raise ProviderRefused(self._message)
 
     async def close(self) -> None:
-        """Has nothing to let go of."""
+        """Do nothing: there is nothing to release."""

@@ -15,8 +15,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from service import errors
-from service.domain.filters import Filter
-from service.domain.filters import size as filter_size
+from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.stats import IndexStats
@@ -111,7 +110,7 @@ class Follower:
         """Return the number of conditions to evaluate for a filter, an argument of `read`."""
         if filter_ is None or self._item_index.attributes.has_cached_mask(filter_):
             return 0
-        return filter_size(filter_)
+        return count_conditions(filter_)
 
     def collect_stats(self) -> IndexStats:
         """Return what the vector index consists of."""

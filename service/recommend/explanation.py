@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.domain import limits
-from service.domain.recommendations import ItemSource, Reason, TextSource
+from service.domain.recommendations import Explanation, ItemSource, TextSource
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
 from service.recommend.profile import ProfileSource, QueryVectors
@@ -22,7 +22,7 @@ def explain_by_profile(
     statistics: CorpusStatistics,
     keys: Sequence[int],
     query_vectors: QueryVectors,
-) -> list[tuple[Reason, ...]]:
+) -> list[tuple[Explanation, ...]]:
     """Return for each key the liked items and texts that it is recommended for, strongest first.
 
     Args:
@@ -51,17 +51,17 @@ def explain_by_profile(
     ]
 
 
-def explain_by_source(source: ProfileSource, similarity: float) -> Reason:
+def explain_by_source(source: ProfileSource, similarity: float) -> Explanation:
     """Return the explanation of an item by one source; a long text is shortened."""
     if isinstance(source, TextSource):
-        source = TextSource(source.text[: limits.REASON_CHARACTERS])
-    return Reason(source, similarity)
+        source = TextSource(source.text[: limits.EXPLANATION_CHARACTERS])
+    return Explanation(source, similarity)
 
 
 def _explain_item(
     origins: Sequence[ItemSource | TextSource], cosines: Vectors, contributions: Vectors
-) -> tuple[Reason, ...]:
-    strongest = np.argsort(-contributions, kind="stable")[: limits.REASONS].tolist()
+) -> tuple[Explanation, ...]:
+    strongest = np.argsort(-contributions, kind="stable")[: limits.EXPLANATIONS].tolist()
     threshold = MIN_CONTRIBUTION_SHARE * contributions[strongest[0]]
     return tuple(
         explain_by_source(origins[position], float(cosines[position]))

@@ -20,7 +20,7 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
-from service.embedding.text_embedder import TextEmbedder, at_field
+from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.index.item_index import ItemIndex
 from service.index.vector_index import OwnedVectors, Vectors
 from service.recommend.scoring import Sources
@@ -220,12 +220,12 @@ class ProfileReader:
     ) -> tuple[list[ProfileText], EmbeddingUsage]:
         if not texts:
             return [], EmbeddingUsage()
-        outcome = await self._text_embedder.queries(text.text for text in texts)
+        outcome = await self._text_embedder.embed_queries(text.text for text in texts)
         for text in texts:
             if text.text in outcome.failures:
-                raise at_field(outcome.failures[text.text], text.path)
+                raise to_field_error(outcome.failures[text.text], text.path)
         profile_texts = [
-            ProfileText(text.text, text.weight, outcome.vectors(text.text)) for text in texts
+            ProfileText(text.text, text.weight, outcome.stack_vectors(text.text)) for text in texts
         ]
         return profile_texts, outcome.usage
 

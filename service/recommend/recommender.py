@@ -8,11 +8,11 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.domain.recommendations import (
-    Answer,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
     Recommendation,
+    Recommendations,
     TextSource,
 )
 from service.index.follower import Follower
@@ -52,7 +52,7 @@ class Recommender:
         self._retriever = retriever
         self._reranker = Reranker(item_store, generation)
 
-    async def recommend(self, query: Query) -> Answer:
+    async def recommend(self, query: Query) -> Recommendations:
         """Return the items most similar to the source of a valid query, best first.
 
         Raises:
@@ -68,7 +68,7 @@ class Recommender:
         items: Mapping[str, StoredItem] = {}
         if query.full:
             candidates, items = await self._select_with_items(query, profile, candidates)
-        explanations: Mapping[str, Sequence[Reason]] = {}
+        explanations: Mapping[str, Sequence[Explanation]] = {}
         if query.explain:
             explanations = await self._explain(query, candidates)
         recommendations = [
@@ -77,9 +77,11 @@ class Recommender:
             if item_id in items or not query.full
         ]
         if profile is None or candidates.query_vectors is None:
-            return Answer(recommendations, candidates.sequence)
+            return Recommendations(recommendations, candidates.sequence)
         missing_item_ids = candidates.query_vectors.missing_item_ids
-        return Answer(recommendations, candidates.sequence, missing_item_ids, profile.usage)
+        return Recommendations(
+            recommendations, candidates.sequence, missing_item_ids, profile.usage
+        )
 
     async def _select(self, query: Query, profile: Profile | None) -> Candidates:
         """Return the candidates to recommend, best first."""
@@ -160,7 +162,7 @@ class Recommender:
 
     async def _explain(
         self, query: Query, candidates: Candidates
-    ) -> Mapping[str, Sequence[Reason]]:
+    ) -> Mapping[str, Sequence[Explanation]]:
         """Return the explanations by item id; none for an item that was just deleted."""
         source, query_vectors = query.source, candidates.query_vectors
         if isinstance(source, ItemSource | TextSource):
@@ -169,7 +171,7 @@ class Recommender:
                 for item_id, score, _ in candidates.ranked
             }
 
-        def explain(item_index: ItemIndex) -> Mapping[str, Sequence[Reason]]:
+        def explain(item_index: ItemIndex) -> Mapping[str, Sequence[Explanation]]:
             ids = [
                 item_id
                 for item_id, _, _ in candidates.ranked

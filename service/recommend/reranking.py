@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from service.domain.generations import Generation
-from service.domain.shingles import TEXT_CHARACTERS, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.index.vector_index import Vectors
 from service.recommend.retrieval import Candidates
 from service.storage.items import ItemStore
@@ -46,7 +46,7 @@ class Reranker:
         nearest = await _run(count, lambda: find_nearest_better(candidates.vectors, max_similarity))
         compared = sorted({*nearest, *(better for near in nearest.values() for better in near)})
         ids = [candidates.ranked[position][0] for position in compared]
-        texts = await self._item_store.text_beginnings(self._generation, ids, TEXT_CHARACTERS)
+        texts = await self._item_store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
         texts_by_position = {
             position: texts[item_id]
             for position, item_id in zip(compared, ids, strict=True)
@@ -132,9 +132,9 @@ def _find_near_duplicates(
             for near in nearest.get(position, ())
             if near in shingles_by_position
         )
-        if shingles.whole in seen_texts or any(map(shingles.repeats, better)):
+        if shingles.words_hash in seen_texts or any(map(shingles.is_near_duplicate_of, better)):
             duplicates.add(position)
-        seen_texts.add(shingles.whole)
+        seen_texts.add(shingles.words_hash)
     return duplicates
 
 

@@ -20,14 +20,14 @@ from service.background import housekeeping
 from service.domain.clock import clock_us
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.stats import CatalogStats
-from service.embedding.budget import day_of
+from service.embedding.budget import format_utc_day
 from service.embedding.pool import EmbedderPool
-from service.embedding.providers import default_model, local_provider, open_provider
+from service.embedding.providers import make_default_model, open_default_embedder
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
 from service.storage.stores import Stores
-from service.telemetry.calls import Watch
-from service.telemetry.metrics import Depths
+from service.telemetry.calls import CallTelemetry
+from service.telemetry.metrics import ProcessState
 
 # Objects that are allocated before the garbage collector runs. With Python's own threshold of 700
 # it takes some 15% of the time under load.
@@ -52,7 +52,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     stop = _listen_for_stop()
     if worker.leads:
         _warn_if_exposed(settings)
-    telemetry = Watch(settings.traces_endpoint)
+    telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
         stores = await Stores.open(settings.data_dir, clock_us)
         stack.push_async_callback(stores.database.close)
@@ -90,7 +90,7 @@ async def _start(
     settings: Settings,
     worker: Worker,
     stores: Stores,
-    telemetry: Watch,
+    telemetry: CallTelemetry,
     wiring: Wiring,
     tasks: _Tasks,
 ) -> Server:
@@ -114,8 +114,8 @@ async def _start(
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
-        depths = Depths(queued_texts, database.queued_writes, database.last_sequence)
-        telemetry.metrics.show(stats, day_of(clock_us()), depths)
+        state = ProcessState(queued_texts, database.queued_writes, database.last_sequence)
+        telemetry.metrics.update_catalogs(stats, format_utc_day(clock_us()), state)
 
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:
@@ -130,16 +130,13 @@ async def _open_default_catalog(
     catalog = (await stores.generations.list_catalogs()).get(DEFAULT_CATALOG)
     if catalog is not None and catalog.own_model:
         return
-    if settings.provider_kind == "local":
-        provider = await asyncio.get_running_loop().run_in_executor(None, local_provider)
-    else:
-        stored_space = None if catalog is None else catalog.serving.model.space
-        provider = await open_provider(settings, stored_space)
-    if provider.problem:
+    stored_space = None if catalog is None else catalog.serving.model.space
+    priced = await open_default_embedder(settings, stored_space)
+    if priced.problem.message:
         # Reads that need no new vector are served, and new items are pending.
-        structlog.get_logger().error("embedding_provider_fails", problem=provider.problem)
-    model = default_model(settings, provider)
-    embedder_pool.adopt(model, provider)
+        structlog.get_logger().error("embedding_provider_fails", problem=priced.problem.message)
+    model = make_default_model(settings, priced.embedder.space)
+    embedder_pool.add(model, priced)
     await stores.generations.open_default(model)
 
 
@@ -209,7 +206,7 @@ def _warn_if_exposed(settings: Settings) -> None:
         "AKIN_API_KEYS": settings.api_keys or settings.tls_client_authority,
     }
     missing = [name for name, value in protections.items() if value is None]
-    if missing and not settings.loopback:
+    if missing and not settings.is_loopback:
         structlog.get_logger().warning("exposed", listen=settings.listen, missing=missing)
 
 

@@ -40,7 +40,7 @@ from service.domain.generations import CatalogRecord, Generation, GenerationReco
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, Spawn
-from service.embedding.providers import Asked, asked_model
+from service.embedding.providers import ProbedModel, probe_model
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -53,7 +53,7 @@ from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
 from service.storage.stores import Stores
-from service.telemetry.calls import Watch
+from service.telemetry.calls import CallTelemetry
 
 # Delay before another attempt at reading the catalogs, if the store cannot be read.
 RETRY_SECONDS = 1.0
@@ -94,7 +94,7 @@ class Wiring:
         settings: Settings,
         worker: Worker,
         stores: Stores,
-        telemetry: Watch,
+        telemetry: CallTelemetry,
         spawn: Spawn,
         stack: AsyncExitStack,
     ) -> None:
@@ -130,16 +130,16 @@ class Wiring:
             reflective=settings.reflection,
         )
 
-    async def _find_model(self, choice: ModelChoice) -> Asked:
-        return await asked_model(self._settings, choice)
+    async def _find_model(self, choice: ModelChoice) -> ProbedModel:
+        return await probe_model(self._settings, choice)
 
     async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
         """Return a generation that texts are embedded for."""
-        embedder = await self.embedder_pool.engine(record.model)
-        text_embedder = await self.embedder_pool.text_embedder(
+        embedder = await self.embedder_pool.get(record.model)
+        text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        return GenerationWriter(record.generation, text_embedder, embedder.usd_per_token)
+        return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
 
     def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage

@@ -114,7 +114,7 @@ class _WorkerKeeper:
 
 def _run_worker(settings: Settings, number: int, sender: Connection) -> None:
     """Run as the worker process."""
-    logging.configure(settings.log_level, number)
+    logging.configure_logging(settings.log_level, number)
     try:
         _serve(settings, number, lambda: sender.send_bytes(b"serving"))
     except* errors.AkinError as group:

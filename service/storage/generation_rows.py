@@ -121,7 +121,7 @@ def insert_generation(
            SELECT ?, space_id, ?, ?, ? FROM spaces WHERE fingerprint = ?""",
         (
             catalog_id,
-            model.dimensions_asked or 0,
+            model.requested_dimensions or 0,
             state.value,
             transaction.now_us,
             fingerprint,

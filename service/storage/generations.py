@@ -81,7 +81,7 @@ class GenerationStore:
             if catalog.serving.model != model:
                 transaction.connection.execute(
                     "UPDATE generations SET dimensions_asked = ? WHERE generation_id = ?",
-                    (model.dimensions_asked or 0, catalog.serving.generation.generation_id),
+                    (model.requested_dimensions or 0, catalog.serving.generation.generation_id),
                 )
             return catalog
 

@@ -1,6 +1,6 @@
-"""How long the stages of a call take: for its caller, and for traces where they are on.
+"""The deadline of a call, and how long its stages take: for its caller and for traces.
 
-What records them travels with the context of a call, so that no generation has to hand it on.
+Both travel in context variables, so that no layer has to pass them on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Self
 
+# The stages of a call: texts wait in the batch queue, texts are embedded, one request to the
+# embedder runs, the index is searched.
 QUEUE = "queue"
 EMBED = "embed"
 REQUEST = "request"
@@ -18,48 +20,48 @@ SEARCH = "search"
 
 
 class Timing:
-    """Adds up seconds by stage."""
+    """The seconds of each stage of one call. Subclasses can trace the stages."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def begin(self, name: str, parent: object) -> object:
-        """A stage begins inside another, or inside None; returns what stands for it."""
+    def begin_stage(self, name: str, parent: object) -> object:
+        """Begin a stage, and return its span; `parent` is the span around it, or None."""
         del name, parent
         return None
 
-    def end(self, begun: object, error: BaseException | None) -> None:
-        """A stage ends."""
+    def end_stage(self, span: object, error: BaseException | None) -> None:
+        """End the stage of a span, with the exception that ended it."""
 
-    def headers(self, begun: object) -> Mapping[str, str]:
-        """What tells another service of the stage it is called from."""
-        del begun
+    def make_headers(self, span: object) -> Mapping[str, str]:
+        """Return the headers that link a request to another service with a span."""
+        del span
         return {}
 
 
+# The time at which the call in this context must be answered, as of time.monotonic; None: no limit.
 deadline: ContextVar[float | None] = ContextVar("akin_deadline", default=None)
-"""When the call in this context must be answered, in seconds of time.monotonic; None: never."""
 
 _current: ContextVar[tuple[Timing, object] | None] = ContextVar("akin_stage", default=None)
 
 
-def record(timing: Timing) -> None:
-    """Has the stages of the call in this context recorded."""
+def set_timing(timing: Timing) -> None:
+    """Record the stages of the call in this context with `timing`."""
     _current.set((timing, None))
 
 
-def note(name: str, seconds: float) -> None:
-    """Adds to a stage of the call in this context."""
+def add_seconds(stage: str, seconds: float) -> None:
+    """Add to the time of a stage of the call in this context, if there is one."""
     current = _current.get()
     if current is not None:
         times = current[0].seconds
-        times[name] = times.get(name, 0.0) + seconds
+        times[stage] = times.get(stage, 0.0) + seconds
 
 
-def headers() -> Mapping[str, str]:
-    """What tells another service of the stage that this context is in."""
+def make_trace_headers() -> Mapping[str, str]:
+    """Return the headers that link a request to another service with the current stage."""
     current = _current.get()
-    return {} if current is None else current[0].headers(current[1])
+    return {} if current is None else current[0].make_headers(current[1])
 
 
 class Stage:
@@ -76,7 +78,7 @@ class Stage:
             timing, parent = self._outer
             self._started = time.perf_counter()
             self._token: Token[tuple[Timing, object] | None] = _current.set(
-                (timing, timing.begin(self._name, parent))
+                (timing, timing.begin_stage(self._name, parent))
             )
         return self
 
@@ -88,6 +90,6 @@ class Stage:
     ) -> None:
         inner = _current.get()
         if self._outer is not None and inner is not None:
-            note(self._name, time.perf_counter() - self._started)
-            inner[0].end(inner[1], exc)
+            add_seconds(self._name, time.perf_counter() - self._started)
+            inner[0].end_stage(inner[1], exc)
             _current.reset(self._token)

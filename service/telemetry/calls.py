@@ -1,4 +1,4 @@
-"""Watches calls: counts each, and traces it where traces are on."""
+"""Counts every call, and traces it if tracing is enabled."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ if TYPE_CHECKING:
     from service.telemetry.tracing import Tracing
 
 
-class Watch:
-    """Metrics of all calls, and spans of each if there is an endpoint for them.
+class CallTelemetry:
+    """Metrics of all calls, and their traces if there is a collector.
 
     Args:
-        traces_endpoint: the URL of a collector for OTLP over HTTP; empty for no traces.
+        traces_endpoint: the URL of a collector for OTLP over HTTP; empty disables tracing.
 
     Raises:
-        TracingUnavailable: what traces need is not installed.
+        TracingUnavailable: the packages for tracing are not installed.
     """
 
     def __init__(self, traces_endpoint: str) -> None:
         self.metrics = Metrics()
-        self._tracing = _tracing(traces_endpoint) if traces_endpoint else None
+        self._tracing = _make_tracing(traces_endpoint) if traces_endpoint else None
 
     def begin(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Timing:
-        """A call of a method, by full name, begins."""
+        """Begin a call of a method, by full name, and return what records its stages."""
         if self._tracing is None:
             return Timing()
-        return self._tracing.call(method, metadata)
+        return self._tracing.begin_call(method, metadata)
 
     def end(self, timing: Timing, method: str, code: int, seconds: float) -> None:
-        """It ends with a gRPC status code."""
-        self.metrics.call(method, code_pb2.Code.Name(code), seconds)
+        """Count and trace the end of a call with a gRPC status code."""
+        self.metrics.count_call(method, code_pb2.Code.Name(code), seconds)
         if self._tracing is not None:
-            self._tracing.finish(timing, code)
+            self._tracing.end_call(timing, code)
 
     def close(self) -> None:
-        """Sends the spans that were not sent yet."""
+        """Send the remaining spans."""
         if self._tracing is not None:
             self._tracing.close()
 
 
-def _tracing(endpoint: str) -> Tracing:
+def _make_tracing(endpoint: str) -> Tracing:
     try:
-        # It comes with an extra of the package.
+        # Imported late, because an extra of the package installs its dependencies.
         from service.telemetry.tracing import Tracing  # noqa: PLC0415
     except ImportError as exc:
         raise errors.TracingUnavailable(
-            "AKIN_TRACES_ENDPOINT needs the extra: pip install akin-service[tracing]"
+            "AKIN_TRACES_ENDPOINT requires the extra: pip install akin-service[tracing]"
         ) from exc
     return Tracing(endpoint)

@@ -1,4 +1,4 @@
-"""How log lines look: JSON on one line, or colors where a person watches."""
+"""Configures log lines: JSON, or colored text on a terminal."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from functools import partial
 
 import structlog
 
-# Made once: json.dumps with arguments makes an encoder for each line, at five times the cost.
+# One encoder for all lines: json.dumps with arguments makes one a line, at five times the cost.
 _ENCODER = json.JSONEncoder(default=repr)
 
 
-def configure(level: str, worker: int | None = None) -> None:
-    """Sends log lines of at least `level` to standard output.
+def configure_logging(level: str, worker: int | None = None) -> None:
+    """Write log lines of at least `level` to standard output.
 
-    Each says which `worker` it comes from, if there are several.
+    With several workers, each line has the number of its `worker`.
     """
-    person = sys.stdout.isatty()
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if worker is not None:
-        processors.append(partial(_with_worker, worker))
-    if person:
-        # Rich tracebacks would show local variables, and with them callers' texts.
-        plain = structlog.dev.plain_traceback
-        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
+        processors.append(partial(_add_worker, worker))
+    if sys.stdout.isatty():
+        # Plain tracebacks, because rich ones show local variables, and with them callers' texts.
+        formatter = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=formatter))
     else:
         processors += [
             structlog.processors.format_exc_info,
@@ -46,7 +45,7 @@ def configure(level: str, worker: int | None = None) -> None:
     )
 
 
-def _with_worker(
+def _add_worker(
     worker: int, _logger: object, _method: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
     event["worker"] = worker
@@ -54,13 +53,13 @@ def _with_worker(
 
 
 class _Output:
-    """Writes lines to standard output, and loses them where nobody takes them in.
+    """Writes lines to standard output, and drops lines that cannot be written.
 
     A full disk or a closed pipe behind the log must not fail calls.
     """
 
     def msg(self, message: str) -> None:
-        """Writes one line."""
+        """Write one line."""
         with suppress(OSError):
             os.write(sys.stdout.fileno(), f"{message}\n".encode())
 

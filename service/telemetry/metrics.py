@@ -1,4 +1,4 @@
-"""What Prometheus may scrape, on a port of its own."""
+"""The metrics that Prometheus scrapes, on a port of their own."""
 
 from __future__ import annotations
 
@@ -10,55 +10,61 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from service import errors
 from service.domain.stats import CatalogStats
 
-CALL_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Bucket bounds in seconds: from a cached answer to the usual deadline of a call.
+CALL_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# Bucket bounds in seconds: from a small local batch to the default timeout of a request.
+REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Depths(NamedTuple):
-    """What waits inside this process, texts and writes, and the number of the last write."""
+class ProcessState(NamedTuple):
+    """The queue lengths of this process, and the sequence number of the last write on disk."""
 
-    texts: int
-    writes: int
+    queued_texts: int
+    queued_writes: int
     last_sequence: int
 
 
 class Metrics:
-    """Counts what happens and shows a catalog's figures."""
+    """The counters, histograms and gauges of one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._calls = Counter(
-            "akin_calls", "Calls that ended.", ["method", "code"], registry=self.registry
+            "akin_calls", "Completed calls.", ["method", "code"], registry=self.registry
         )
         self._seconds = Histogram(
             "akin_call_seconds",
-            "How long calls took.",
+            "Duration of calls in seconds.",
             ["method"],
             registry=self.registry,
-            buckets=CALL_SECONDS,
+            buckets=CALL_BUCKETS,
         )
         self._requests = Histogram(
             "akin_embedding_request_seconds",
-            "How long requests to the embedder took, retries apart.",
+            "Duration of each request to the embedder in seconds; a retry is a request.",
             ["outcome"],
             registry=self.registry,
-            buckets=REQUEST_SECONDS,
+            buckets=REQUEST_BUCKETS,
         )
         self._texts = Counter(
             "akin_embedding_texts",
-            "Texts that vectors were wanted for, by where these came from.",
+            "Texts that calls needed vectors for, by the source of the vectors.",
             ["source"],
             registry=self.registry,
         )
-        self._shown: set[str] = set()
+        self._names: set[str] = set()
         self._reasons: dict[str, set[str]] = {}
-        self._gauges = {name: self._gauge(name, *about) for name, about in _GAUGES.items()}
+        self._gauges = {
+            name: Gauge(name, text, ["catalog", *labels], registry=self.registry)
+            for name, (text, *labels) in _GAUGES.items()
+        }
 
     def listen(self, address: str) -> None:
-        """Serves them on host:port.
+        """Serve the metrics on host:port.
 
         Raises:
-            AddressUnavailable: the address cannot be listened on.
+            AddressUnavailable: the server cannot listen on the address.
         """
         host, _, port = address.rpartition(":")
         try:
@@ -66,56 +72,60 @@ class Metrics:
         except OSError as exc:
             raise errors.AddressUnavailable(f"cannot serve metrics on {address}") from exc
 
-    def call(self, method: str, code: str, seconds: float) -> None:
-        """Counts a call that ended."""
+    def count_call(self, method: str, code: str, seconds: float) -> None:
+        """Count a completed call."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
 
-    def request(self, failed: bool, seconds: float) -> None:
-        """Counts a request to the embedder."""
+    def count_request(self, failed: bool, seconds: float) -> None:
+        """Count a request to the embedder."""
         self._requests.labels("failed" if failed else "ok").observe(seconds)
 
-    def texts(self, embedded: int, cached: int) -> None:
-        """Counts texts that vectors were wanted for."""
+    def count_texts(self, embedded: int, cached: int) -> None:
+        """Count texts that had to be embedded, and texts that had vectors."""
         self._texts.labels("embedder").inc(embedded)
         self._texts.labels("cache").inc(cached)
 
-    def show(self, catalogs: Sequence[CatalogStats], today: str, depths: Depths) -> None:
-        """Sets the gauges of all catalogs, of which those that are gone show no more.
+    def update_catalogs(
+        self, catalogs: Sequence[CatalogStats], today: str, process: ProcessState
+    ) -> None:
+        """Set the gauges of all catalogs, and remove those of deleted catalogs.
 
         Args:
-            catalogs: their statistics.
-            today: YYYY-MM-DD of UTC.
-            depths: what waits.
+            catalogs: the statistics of every catalog.
+            today: the day in UTC, YYYY-MM-DD.
+            process: the state of this process.
         """
         names = {stats.name for stats in catalogs}
-        if names != self._shown:
+        if names != self._names:
             for gauge in self._gauges.values():
                 gauge.clear()
             self._reasons.clear()
-            self._shown = names
+            self._names = names
         for stats in catalogs:
-            lag = max(0, depths.last_sequence - stats.indexed_sequence)
-            self._show(stats, today, depths, lag)
+            self._update_catalog(stats, today, process)
+            self._update_pending(stats)
 
-    def _show(self, stats: CatalogStats, today: str, depths: Depths, lag: int) -> None:
-        spent = {each.day: each for each in stats.usage}.get(today)
+    def _update_catalog(self, stats: CatalogStats, today: str, process: ProcessState) -> None:
+        usage = {day.day: day for day in stats.usage}.get(today)
         index = stats.index
         values = {
             "akin_items": stats.item_count,
-            "akin_embedding_prompt_tokens_today": spent.prompt_tokens if spent else 0,
-            "akin_embedding_cost_usd_today": spent.cost_usd if spent else 0.0,
+            "akin_embedding_prompt_tokens_today": usage.prompt_tokens if usage else 0,
+            "akin_embedding_cost_usd_today": usage.cost_usd if usage else 0.0,
             "akin_embedding_problem": 1 if stats.embedding_error_reason else 0,
             "akin_index_vectors": index.vectors,
             "akin_index_graph_vectors": index.graph_vectors,
-            "akin_index_void_vectors": index.deleted_vectors,
+            "akin_index_deleted_vectors": index.deleted_vectors,
             "akin_index_building": int(index.building),
-            "akin_index_lag": lag,
-            "akin_queued_texts": depths.texts,
-            "akin_queued_writes": depths.writes,
+            "akin_index_lag": max(0, process.last_sequence - stats.indexed_sequence),
+            "akin_queued_texts": process.queued_texts,
+            "akin_queued_writes": process.queued_writes,
         }
         for name, value in values.items():
             self._gauges[name].labels(stats.name).set(value)
+
+    def _update_pending(self, stats: CatalogStats) -> None:
         pending = self._gauges["akin_pending_items"]
         counts: dict[str, int] = {}
         for group in stats.pending:
@@ -126,21 +136,19 @@ class Metrics:
         for reason, count in counts.items():
             pending.labels(stats.name, reason).set(count)
 
-    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        return Gauge(name, meaning, ["catalog", *labels], registry=self.registry)
 
-
-_GAUGES = {
+# The help text of each gauge, and its labels besides the catalog.
+_GAUGES: dict[str, tuple[str, ...]] = {
     "akin_items": ("Items in the catalog.",),
-    "akin_pending_items": ("Items that wait for their vectors.", "reason"),
-    "akin_embedding_prompt_tokens_today": ("Tokens the provider counted this day of UTC.",),
-    "akin_embedding_cost_usd_today": ("US dollars the provider charged this day of UTC.",),
+    "akin_pending_items": ("Pending items, which have no vectors yet.", "reason"),
+    "akin_embedding_prompt_tokens_today": ("Tokens that the provider counted today (UTC).",),
+    "akin_embedding_cost_usd_today": ("US dollars that the provider charged today (UTC).",),
     "akin_embedding_problem": ("1 if the last request to the embedding provider failed.",),
-    "akin_index_vectors": ("Vectors that can be found.",),
-    "akin_index_graph_vectors": ("Vectors that are in graphs.",),
-    "akin_index_void_vectors": ("Vectors in graphs that were replaced or deleted since.",),
-    "akin_index_building": ("1 while a graph or lists are built.",),
-    "akin_index_lag": ("Writes that are on disk and not yet in the index.",),
-    "akin_queued_texts": ("Texts that wait to be embedded.",),
-    "akin_queued_writes": ("Writes that wait for the disk.",),
+    "akin_index_vectors": ("Vectors that searches can find.",),
+    "akin_index_graph_vectors": ("Vectors in graphs.",),
+    "akin_index_deleted_vectors": ("Deleted or replaced vectors in graphs.",),
+    "akin_index_building": ("1 while a graph or neighbor lists are built.",),
+    "akin_index_lag": ("Writes on disk that the index has not applied yet.",),
+    "akin_queued_texts": ("Texts in the batch queue of the embedder.",),
+    "akin_queued_writes": ("Writes that wait to be committed.",),
 }

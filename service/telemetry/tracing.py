@@ -1,4 +1,4 @@
-"""Traces through OpenTelemetry, from the caller's context into the provider's requests."""
+"""Traces calls with OpenTelemetry, from the caller's span to the provider's requests."""
 
 from __future__ import annotations
 
@@ -16,45 +16,51 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from service.telemetry.call_context import Timing
 
 SERVICE_NAME = "akin"
-EXPORT_SECONDS = 5
-CLOSE_SECONDS = 2.0
 
-_CONTEXT = TraceContextTextMapPropagator()
-"""Of what callers send only `traceparent` counts: baggage is the caller's own words."""
+# Bounds one request to the collector.
+EXPORT_TIMEOUT_SECONDS = 5
+
+# Bounds the wait for the last spans at the end, because the collector may never respond.
+CLOSE_TIMEOUT_SECONDS = 2.0
+
+# Reads only `traceparent`: baggage contains text of the caller.
+_PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """Sends spans to the collector at `endpoint`, a URL of OTLP over HTTP."""
+    """Sends spans to the collector at `endpoint`, a URL for OTLP over HTTP."""
 
     def __init__(self, endpoint: str) -> None:
         self._provider = TracerProvider(resource=Resource.create({"service.name": SERVICE_NAME}))
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS)
+        exporter = OTLPSpanExporter(
+            f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS
+        )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("akin")
 
-    def call(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> CallTrace:
-        """A call of a method by full name, with what its caller sent along."""
+    def begin_call(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> CallTrace:
+        """Begin the trace of a call of a method, by full name, inside of its caller's span."""
         carrier = {name: value for name, value in metadata if name == "traceparent"}
         service, _, name = method.rpartition(".")
         span = self._tracer.start_span(
             f"{service}/{name}",
-            _CONTEXT.extract(carrier),
+            _PROPAGATOR.extract(carrier),
             trace.SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
         )
         return CallTrace(self._tracer, span)
 
-    def finish(self, call: Timing, code: int) -> None:
-        """A call of `call` ends."""
+    def end_call(self, call: Timing, code: int) -> None:
+        """End the trace of a call with a gRPC status code."""
         if isinstance(call, CallTrace):
-            call.finish(code)
+            call.end_call(code)
 
     def close(self) -> None:
-        """Sends what was not sent yet, where the collector takes it within a moment."""
-        # Shutting down waits for the collector, which may never answer.
-        last = threading.Thread(target=self._provider.shutdown, daemon=True)
-        last.start()
-        last.join(CLOSE_SECONDS)
+        """Send the remaining spans, if the collector accepts them in time."""
+        # In a thread, because shutting down waits for the collector.
+        thread = threading.Thread(target=self._provider.shutdown, daemon=True)
+        thread.start()
+        thread.join(CLOSE_TIMEOUT_SECONDS)
 
 
 class CallTrace(Timing):
@@ -65,31 +71,31 @@ class CallTrace(Timing):
         self._tracer = tracer
         self._span = span
 
-    def begin(self, name: str, parent: object) -> trace.Span:
-        """Starts a span inside the parent's, or else the call's."""
-        return self._tracer.start_span(name, self._inside(parent))
+    def begin_stage(self, name: str, parent: object) -> trace.Span:
+        """Begin a span inside of `parent`, or of the call's span if it is None."""
+        return self._tracer.start_span(name, self._make_context(parent))
 
-    def end(self, begun: object, error: BaseException | None) -> None:
-        """Ends the span."""
-        if not isinstance(begun, trace.Span):
+    def end_stage(self, span: object, error: BaseException | None) -> None:
+        """End a span, with the exception that ended the stage."""
+        if not isinstance(span, trace.Span):
             return
         if error is not None:
-            # Not its message, which an exporter would carry away: it may be about a caller's text.
-            begun.set_status(trace.StatusCode.ERROR, type(error).__name__)
-        begun.end()
+            # Only the type is exported, because the message may be about a caller's text.
+            span.set_status(trace.StatusCode.ERROR, type(error).__name__)
+        span.end()
 
-    def headers(self, begun: object) -> Mapping[str, str]:
-        """The W3C headers of the span."""
+    def make_headers(self, span: object) -> Mapping[str, str]:
+        """Return the W3C trace headers of a span."""
         carrier: dict[str, str] = {}
-        _CONTEXT.inject(carrier, self._inside(begun))
+        _PROPAGATOR.inject(carrier, self._make_context(span))
         return carrier
 
-    def finish(self, code: int) -> None:
-        """Ends the call's own span with a gRPC status code."""
+    def end_call(self, code: int) -> None:
+        """End the call's span with a gRPC status code."""
         self._span.set_attribute("rpc.grpc.status_code", code)
         if code:
             self._span.set_status(trace.StatusCode.ERROR)
         self._span.end()
 
-    def _inside(self, begun: object) -> Context:
-        return trace.set_span_in_context(begun if isinstance(begun, trace.Span) else self._span)
+    def _make_context(self, span: object) -> Context:
+        return trace.set_span_in_context(span if isinstance(span, trace.Span) else self._span)

@@ -26,9 +26,9 @@ from support.embedders import Fault, FaultyEmbedder, unit_vector
 
 from service import errors
 from service.domain.analyses import (
+    ClassificationQuery,
     ClustersQuery,
     DuplicatesQuery,
-    LabelsQuery,
     OutliersQuery,
     PassagesQuery,
 )
@@ -61,8 +61,8 @@ async def test_pending_and_expired_items_are_not_analyzed(tmp_path: Path) -> Non
         clusters = await cluster_items(catalog, ClustersQuery(2, point_limit=10))
         assert {"r1", "r2", "r3"} == {point.item_id for point in clusters.points}
         assert 3 == sum(cluster.item_count for cluster in clusters.clusters)
-        labels = await classify_text(catalog, LabelsQuery(STORY, "color"))
-        assert {"r1", "r2", "r3"} == {neighbor.item_id for neighbor in labels.voters}
+        labels = await classify_text(catalog, ClassificationQuery(STORY, "color"))
+        assert {"r1", "r2", "r3"} == {neighbor.item_id for neighbor in labels.neighbors}
         passages = await search_passages(catalog, PassagesQuery(STORY))
         assert ["r1", "r2", "r3"] == [passage.item_id for passage in passages.passages]
 
@@ -81,11 +81,13 @@ async def test_outliers_agree_with_brute_force(tmp_path: Path, filter_: Filter |
         expected = dict(zip(ids, means.tolist(), strict=True))
         assert set(ids) == {outlier.item_id for outlier in answer.outliers}
         for outlier in answer.outliers:
-            assert pytest.approx(expected[outlier.item_id], abs=1e-5) == outlier.score
-        scores = [(outlier.score, outlier.item_id) for outlier in answer.outliers]
+            assert pytest.approx(expected[outlier.item_id], abs=1e-5) == outlier.mean_similarity
+        scores = [(outlier.mean_similarity, outlier.item_id) for outlier in answer.outliers]
         assert sorted(scores) == scores
         few = await find_outliers(catalog, OutliersQuery(3, filter_, full=True))
-        assert scores[:3] == [(outlier.score, outlier.item_id) for outlier in few.outliers]
+        assert scores[:3] == [
+            (outlier.mean_similarity, outlier.item_id) for outlier in few.outliers
+        ]
         for outlier in few.outliers:
             assert outlier.item is not None
             assert texts[outlier.item_id] == outlier.item.item.text
@@ -108,7 +110,11 @@ async def test_an_analysis_without_time_returns_an_empty_sample(tmp_path: Path) 
             outliers = await find_outliers(catalog, OutliersQuery())
             clusters = await cluster_items(catalog, ClustersQuery(3))
         for coverage in (answers[-1].coverage, outliers.coverage, clusters.coverage):
-            assert (30, 0, True) == (coverage.item_count, coverage.examined_count, coverage.sampled)
+            assert (30, 0, True) == (
+                coverage.item_count,
+                coverage.examined_item_count,
+                coverage.sampled,
+            )
         assert [] == [*groups(answers), *outliers.outliers, *clusters.clusters]
 
 
@@ -141,9 +147,9 @@ async def test_clusters_separate_subjects(tmp_path: Path) -> None:
             (subject,) = {
                 point.item_id.rstrip("0123456789")
                 for point in answer.points
-                if point.cluster == index
+                if point.cluster_index == index
             }
-            assert set(cluster.words) <= set(subjects[subject].split())
+            assert set(cluster.keywords) <= set(subjects[subject].split())
             assert 4 == len(cluster.representatives)
             assert {subject} == {
                 item.item_id.rstrip("0123456789") for item in cluster.representatives
@@ -161,20 +167,21 @@ async def test_labels_are_all_values_of_the_neighbors(tmp_path: Path) -> None:
     async with running_with_texts(tmp_path, texts) as catalog:
         await catalog.put("bare", "jazz trumpet club")
         answer = await classify_text(
-            catalog, LabelsQuery("jazz trumpet club", "tags", neighbor_count=2)
+            catalog, ClassificationQuery("jazz trumpet club", "tags", neighbor_count=2)
         )
-        assert ["r1", "r2"] == [neighbor.item_id for neighbor in answer.voters]
+        assert ["r1", "r2"] == [neighbor.item_id for neighbor in answer.neighbors]
         assert {"red", "jazz"} == {label.value for label in answer.labels}
         assert answer.labels[0].probability == answer.labels[1].probability
         assert ["jazz", "red"] == [label.value for label in answer.labels]
         other = await classify_text(
-            catalog, LabelsQuery("jazz trumpet club", "color", exclude_item_ids=("r1", "r2"))
+            catalog,
+            ClassificationQuery("jazz trumpet club", "color", exclude_item_ids=("r1", "r2")),
         )
         assert ["blue"] == [label.value for label in other.labels]
-        red = await classify_text(catalog, LabelsQuery("wolves hunt", "color", RED))
-        assert {"r1", "r2"} == {neighbor.item_id for neighbor in red.voters}
-        nothing = await classify_text(catalog, LabelsQuery("jazz", "no.such.attribute"))
-        assert ([], []) == (list(nothing.labels), list(nothing.voters))
+        red = await classify_text(catalog, ClassificationQuery("wolves hunt", "color", RED))
+        assert {"r1", "r2"} == {neighbor.item_id for neighbor in red.neighbors}
+        nothing = await classify_text(catalog, ClassificationQuery("jazz", "no.such.attribute"))
+        assert ([], []) == (list(nothing.labels), list(nothing.neighbors))
 
 
 async def test_items_deleted_during_an_analysis_are_left_out(tmp_path: Path) -> None:

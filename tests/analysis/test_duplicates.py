@@ -7,6 +7,7 @@ from support.analysis import (
     draw_texts,
     find_duplicates,
     groups,
+    list_groups,
     put_many,
     running_with_graphs,
     running_with_texts,
@@ -36,7 +37,7 @@ async def test_copies_are_grouped(tmp_path: Path) -> None:
         assert {"z-first", "a-capital", "b-longer", "c-equal"} == set(group)
         assert (64, 64, False) == (
             answers[-1].coverage.item_count,
-            answers[-1].coverage.examined_count,
+            answers[-1].coverage.examined_item_count,
             answers[-1].coverage.sampled,
         )
         strict = groups(await find_duplicates(catalog, DuplicatesQuery(min_similarity=1.0)))
@@ -81,7 +82,7 @@ async def test_a_group_larger_than_a_message_is_truncated(tmp_path: Path) -> Non
     async with running(tmp_path, FaultyEmbedder(), FakeClock()) as catalog:
         await put_many(catalog, {**copies, "x1": STORY, "x2": STORY})
         events = await find_duplicates(catalog, DuplicatesQuery())
-        large, small = [group for event in events for group in event.groups or ()]
+        large, small = list_groups(events)
         assert (True, False) == (large.truncated, small.truncated)
         assert sorted(copies)[:-1] == [item.item_id for item in large.items]
         assert ["x1", "x2"] == [item.item_id for item in small.items]
@@ -97,7 +98,7 @@ async def test_a_group_beyond_the_neighbors_of_its_item_is_truncated(tmp_path: P
         ):
             await put_many(catalog, more)
             events = await find_duplicates(catalog, DuplicatesQuery("c0000"))
-            (group,) = [group for event in events for group in event.groups or ()]
+            (group,) = list_groups(events)
             assert (size, truncated) == (len(group.items), group.truncated)
 
 

@@ -11,7 +11,7 @@ from support.analysis import (
 from support.embedders import unit_vector
 
 from service.analysis.outliers import OUTLIER_NEIGHBORS
-from service.domain.analyses import LabelsQuery, OutliersQuery, PassagesQuery
+from service.domain.analyses import ClassificationQuery, OutliersQuery, PassagesQuery
 
 QUERY = "word3 word17 word29"
 
@@ -40,7 +40,9 @@ async def test_exact_outliers_agree_with_brute_force(tmp_path: Path) -> None:
         scores_by_exact = {}
         for exact in (False, True):
             answer = await find_outliers(catalog, OutliersQuery(len(TEXTS), exact=exact))
-            scores_by_exact[exact] = {outlier.item_id: outlier.score for outlier in answer.outliers}
+            scores_by_exact[exact] = {
+                outlier.item_id: outlier.mean_similarity for outlier in answer.outliers
+            }
         assert expected == scores_by_exact[True]
         assert expected != scores_by_exact[False]
 
@@ -65,8 +67,8 @@ async def test_exact_labels_agree_with_brute_force(tmp_path: Path) -> None:
     async with running_with_graphs(tmp_path, TEXTS) as catalog:
         ids_by_exact = {}
         for exact in (False, True):
-            query = LabelsQuery(QUERY, "words", neighbor_count=10, exact=exact)
+            query = ClassificationQuery(QUERY, "words", neighbor_count=10, exact=exact)
             answer = await classify_text(catalog, query)
-            ids_by_exact[exact] = [neighbor.item_id for neighbor in answer.voters]
+            ids_by_exact[exact] = [neighbor.item_id for neighbor in answer.neighbors]
         assert expected == ids_by_exact[True]
         assert expected != ids_by_exact[False]

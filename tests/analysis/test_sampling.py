@@ -26,7 +26,7 @@ def test_without_a_deadline_everything_is_seen() -> None:
     assert PEOPLE.item_ids == [each for some in sample.iterate_batches(3) for each in some]
     assert (10, 10, False, 7) == (
         sample.coverage.item_count,
-        sample.coverage.examined_count,
+        sample.coverage.examined_item_count,
         sample.coverage.sampled,
         sample.coverage.sequence,
     )
@@ -41,7 +41,7 @@ def test_near_the_deadline_it_ends(end: float, seen: int) -> None:
     finally:
         deadline.reset(token)
     assert seen == sum(map(len, sample.iterate_batches(3)))
-    assert (seen, seen < 10) == (sample.coverage.examined_count, sample.coverage.sampled)
+    assert (seen, seen < 10) == (sample.coverage.examined_item_count, sample.coverage.sampled)
 
 
 def test_of_too_many_a_sample_is_seen() -> None:
@@ -50,7 +50,7 @@ def test_of_too_many_a_sample_is_seen() -> None:
     assert 2 == sum(map(len, sample.iterate_batches(10)))
     assert (5, 2, True) == (
         sample.coverage.item_count,
-        sample.coverage.examined_count,
+        sample.coverage.examined_item_count,
         sample.coverage.sampled,
     )
 

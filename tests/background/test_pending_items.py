@@ -71,7 +71,7 @@ async def test_the_old_version_goes_on_being_recommended(tmp_path: Path) -> None
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         for item_id, text in (("a", "green tea"), ("b", "dark beer"), ("c", "red wine")):
             await catalog.put(item_id, text)
-        await catalog.text_embedder.documents(["loud trumpets"])
+        await catalog.text_embedder.embed_documents(["loud trumpets"])
         embedder.fault = Fault.UNAVAILABLE
         await catalog.put("a", "trumpets")
         assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
@@ -196,9 +196,9 @@ async def test_require_indexed_refuses_items_of_an_import_alone(tmp_path: Path) 
     """In an import each item that cannot be embedded fails alone, the others are stored."""
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        await catalog.text_embedder.documents(["tea"])
+        await catalog.text_embedder.embed_documents(["tea"])
         embedder.fault = Fault.UNAVAILABLE
-        invalid = errors.invalid("item.text", "must not be blank")
+        invalid = errors.invalid_field("item.text", "must not be blank")
         items: list[Item | errors.InvalidRequest] = [
             Item("a", "tea"),
             Item("b", "coffee"),

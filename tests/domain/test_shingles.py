@@ -1,6 +1,6 @@
 import pytest
 
-from service.domain.shingles import TEXT_CHARACTERS, Rarity, Shingles
+from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 
 STORY = (
     "A retired captain buys an old schooner and sails it to the islands of his youth. On the way "
@@ -9,9 +9,11 @@ STORY = (
 )
 
 
-def same(one: str, other: str) -> bool:
-    assert Shingles(one).repeats(Shingles(other)) == Shingles(other).repeats(Shingles(one))
-    return Shingles(one).repeats(Shingles(other))
+def are_near_duplicates(one: str, other: str) -> bool:
+    assert Shingles(one).is_near_duplicate_of(Shingles(other)) == Shingles(
+        other
+    ).is_near_duplicate_of(Shingles(one))
+    return Shingles(one).is_near_duplicate_of(Shingles(other))
 
 
 @pytest.mark.parametrize(
@@ -28,9 +30,9 @@ def same(one: str, other: str) -> bool:
     ],
     ids=["same", "case", "punctuation", "longer", "paraphrased"],
 )
-def test_a_copy_repeats(copy: str) -> None:
-    """A text repeats itself, be it in other case, longer, or with one sentence in other words."""
-    assert same(STORY, copy)
+def test_copies_are_near_duplicates(copy: str) -> None:
+    """A copy in other case, with an addition, or with one paraphrase is a near-duplicate."""
+    assert are_near_duplicates(STORY, copy)
 
 
 @pytest.mark.parametrize(
@@ -43,41 +45,45 @@ def test_a_copy_repeats(copy: str) -> None:
         ("", "tea"),
     ],
 )
-def test_another_text_does_not_repeat(one: str, other: str) -> None:
-    """A text on the same subject in other words is no repetition, nor is a short one."""
-    assert not same(one, other)
+def test_different_texts_are_no_near_duplicates(one: str, other: str) -> None:
+    """Texts on the same subject in other words are not near-duplicates."""
+    assert not are_near_duplicates(one, other)
 
 
 @pytest.mark.parametrize("text", ["tea", "green tea", "!!!", "", "ΑΒΓ", "東京タワー"])
-def test_short_and_odd_texts_repeat_themselves(text: str) -> None:
-    """Texts of fewer words than a run, of no words, in any script, repeat themselves."""
-    assert same(text, text)
-    assert same(text, text.casefold())
+def test_short_texts_are_near_duplicates_of_themselves(text: str) -> None:
+    """A text with fewer words than a shingle, in any script, is its own near-duplicate."""
+    assert are_near_duplicates(text, text)
+    assert are_near_duplicates(text, text.casefold())
 
 
-def test_only_the_beginning_of_a_long_text_counts() -> None:
-    """What follows the part that is compared makes no difference."""
-    beginning = "word " * (TEXT_CHARACTERS // 5)
-    assert same(beginning + STORY, beginning + "something else")
+def test_only_the_beginning_of_a_long_text_is_compared() -> None:
+    """Text after the compared part makes no difference."""
+    beginning = "word " * (COMPARED_CHARACTERS // 5)
+    assert are_near_duplicates(beginning + STORY, beginning + "something else")
 
 
 BOILERPLATE = "All rights reserved by the publisher. No part of this may be copied or sold again."
 
 
-def test_what_all_texts_say_is_no_repetition() -> None:
-    """Texts that share what the whole catalog shares are different; copies are none the less."""
+def test_common_wording_makes_no_near_duplicates() -> None:
+    """Wording that the whole catalog shares does not count; copies are still found."""
     texts = [f"{BOILERPLATE} Item {n} {n * 7} {n * 13} is called {n * 31}." for n in range(3_000)]
-    wordings = [Shingles(text) for text in texts]
-    assert wordings[0].repeats(wordings[1])
-    rarity = Rarity(wordings)
+    shingles = [Shingles(text) for text in texts]
+    assert shingles[0].is_near_duplicate_of(shingles[1])
+    rarity = ShingleRarity(shingles)
     copy = Shingles(texts[0].upper().replace(".", "!"))
-    assert [True, True, False, False] == rarity.repeated(
-        wordings[0], [wordings[0], copy, wordings[1], wordings[2]]
+    assert [True, True, False, False] == rarity.are_near_duplicates(
+        shingles[0], [shingles[0], copy, shingles[1], shingles[2]]
     )
-    assert [] == rarity.repeated(wordings[0], [])
+    assert [] == rarity.are_near_duplicates(shingles[0], [])
 
 
 def test_copies_do_not_make_wording_common() -> None:
-    """A text that is there hundreds of times is repeated all the same by one that differs a bit."""
-    rarity = Rarity([Shingles(STORY)] * 500 + [Shingles(f"{n} {n + 1} {n + 2}") for n in range(99)])
-    assert [True] == rarity.repeated(Shingles(STORY), [Shingles(STORY + " With an afterword.")])
+    """A slightly different copy is found even if a text has hundreds of copies."""
+    rarity = ShingleRarity(
+        [Shingles(STORY)] * 500 + [Shingles(f"{n} {n + 1} {n + 2}") for n in range(99)]
+    )
+    assert [True] == rarity.are_near_duplicates(
+        Shingles(STORY), [Shingles(STORY + " With an afterword.")]
+    )

@@ -20,32 +20,32 @@ from service.domain.validation import (
 NOW_US = 1_700_000_000_000_000
 
 
-def item_fields(item: Item) -> list[str]:
-    return [each.field for each in item_violations(item, "item", NOW_US)]
+def invalid_item_fields(item: Item) -> list[str]:
+    return [violation.field for violation in item_violations(item, "item", NOW_US)]
 
 
-def attribute_fields(attributes: Mapping[str, JsonValue]) -> list[str]:
-    return item_fields(Item("a", "text", attributes))
+def invalid_attribute_fields(attributes: Mapping[str, JsonValue]) -> list[str]:
+    return invalid_item_fields(Item("a", "text", attributes))
 
 
-def user_fields(user: User) -> list[str]:
-    return [each.field for each in user_violations(user, "user")]
+def invalid_user_fields(user: User) -> list[str]:
+    return [violation.field for violation in user_violations(user, "user")]
 
 
-def query_fields(query: Query) -> list[str]:
-    return [each.field for each in query_violations(query)]
+def invalid_query_fields(query: Query) -> list[str]:
+    return [violation.field for violation in query_violations(query)]
 
 
 @pytest.mark.parametrize("name", ["a", "0", "a_-9", "a" * 63])
 def test_catalog_names_up_to_the_limit_pass(name: str) -> None:
-    """A catalog's name of 1 to 63 permitted characters is accepted."""
+    """A catalog name of 1 to 63 allowed characters is accepted."""
     assert [] == list(catalog_violations(name))
 
 
 @pytest.mark.parametrize("name", ["", "a" * 64, "A", "-a", "_a", "a.b", "a b", "a\n", "é"])
 def test_other_catalog_names_are_refused(name: str) -> None:
-    """A catalog's name that is too long or has other characters is refused once."""
-    assert ["catalog"] == [each.field for each in catalog_violations(name)]
+    """A catalog name that is too long or has other characters is refused once."""
+    assert ["catalog"] == [violation.field for violation in catalog_violations(name)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_ids_up_to_the_limit_pass(value: str) -> None:
 )
 def test_other_ids_are_refused(value: str) -> None:
     """An id that is empty, too long in bytes, or has control characters is refused once."""
-    assert ["id"] == [each.field for each in id_violations(value, "id")]
+    assert ["id"] == [violation.field for violation in id_violations(value, "id")]
 
 
 @pytest.mark.parametrize("value", ["a", " a ", "x" * limits.TEXT_BYTES, "é" * 524_288])
@@ -76,7 +76,7 @@ def test_texts_up_to_the_limit_pass(value: str) -> None:
 )
 def test_other_texts_are_refused(value: str) -> None:
     """A text that is blank or longer than 1 MiB of UTF-8 is refused once."""
-    assert ["text"] == [each.field for each in text_violations(value, "text")]
+    assert ["text"] == [violation.field for violation in text_violations(value, "text")]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_other_texts_are_refused(value: str) -> None:
 )
 def test_attributes_up_to_the_limits_pass(attributes: Mapping[str, JsonValue]) -> None:
     """Attributes of 4 levels, 256 keys over all levels and 64 KiB as JSON are accepted."""
-    assert [] == attribute_fields(attributes)
+    assert [] == invalid_attribute_fields(attributes)
 
 
 @pytest.mark.parametrize(
@@ -109,26 +109,26 @@ def test_attributes_up_to_the_limits_pass(attributes: Mapping[str, JsonValue]) -
 )
 def test_attributes_beyond_a_limit_are_refused(attributes: Mapping[str, JsonValue]) -> None:
     """Attributes one level, key or byte beyond a limit are refused once."""
-    assert ["item.attributes"] == attribute_fields(attributes)
+    assert ["item.attributes"] == invalid_attribute_fields(attributes)
 
 
-def test_every_number_that_is_not_finite_is_named() -> None:
+def test_every_number_that_is_not_finite_is_reported() -> None:
     """Attributes with numbers that are not finite are refused with the path of each."""
     attributes: dict[str, JsonValue] = {"a": math.nan, "b": {"c": [1.0, math.inf]}, "d": 2.0}
-    assert ["item.attributes.a", "item.attributes.b.c[1]"] == attribute_fields(attributes)
+    assert ["item.attributes.a", "item.attributes.b.c[1]"] == invalid_attribute_fields(attributes)
 
 
 @pytest.mark.parametrize(("delta_us", "fields"), [(1, []), (0, ["item.expire_time"])])
 def test_expire_time_lies_in_the_future(delta_us: int, fields: list[str]) -> None:
-    """An item may expire one microsecond from now, but not now."""
-    assert fields == item_fields(Item("a", "text", {}, NOW_US + delta_us))
+    """An item can expire one microsecond from now, but not now."""
+    assert fields == invalid_item_fields(Item("a", "text", {}, NOW_US + delta_us))
 
 
-def test_every_violation_of_an_item_is_named() -> None:
-    """An item with several faults is refused with all of them."""
-    faulty = Item("", " ", {"a": math.inf}, NOW_US - 1)
+def test_every_violation_of_an_item_is_reported() -> None:
+    """An item with several violations is refused with all of them."""
+    invalid_item = Item("", " ", {"a": math.inf}, NOW_US - 1)
     expected = ["item.item_id", "item.text", "item.attributes.a", "item.expire_time"]
-    assert expected == item_fields(faulty)
+    assert expected == invalid_item_fields(invalid_item)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_every_violation_of_an_item_is_named() -> None:
 )
 def test_number_of_preferences_is_limited(count: int, fields: list[str]) -> None:
     """A user has at most 100 preferences."""
-    assert fields == user_fields(User("u", (Preference("text"),) * count))
+    assert fields == invalid_user_fields(User("u", (Preference("text"),) * count))
 
 
 @pytest.mark.parametrize(
@@ -145,24 +145,26 @@ def test_number_of_preferences_is_limited(count: int, fields: list[str]) -> None
 def test_number_of_liked_items_is_limited(count: int, fields: list[str]) -> None:
     """A user has at most 10,000 liked items."""
     liked = tuple(LikedItem(f"i{n}") for n in range(count))
-    assert fields == user_fields(User("u", (), liked))
+    assert fields == invalid_user_fields(User("u", (), liked))
 
 
 @pytest.mark.parametrize("weight", [-1000.0, -1e-9, 1e-9, 1000.0])
 def test_weights_up_to_the_limit_pass(weight: float) -> None:
     """Weights between -1000 and 1000 are accepted."""
-    assert [] == user_fields(User("u", (Preference("t", weight),), (LikedItem("i", weight),)))
+    assert [] == invalid_user_fields(
+        User("u", (Preference("t", weight),), (LikedItem("i", weight),))
+    )
 
 
 @pytest.mark.parametrize("weight", [-1000.001, 1000.001, math.inf, -math.inf, math.nan])
 def test_other_weights_are_refused(weight: float) -> None:
-    """Weights beyond 1000 either way, or not numbers, are refused wherever they stand."""
+    """Weights outside of -1000 to 1000, or NaN, are refused in preferences and liked items."""
     user = User("u", (Preference("t", weight),), (LikedItem("i", weight),))
-    assert ["user.preferences[0].weight", "user.liked_items[0].weight"] == user_fields(user)
+    assert ["user.preferences[0].weight", "user.liked_items[0].weight"] == invalid_user_fields(user)
 
 
-def test_every_violation_of_a_user_is_named() -> None:
-    """A user with several faults is refused with all of them, each by its place in the list."""
+def test_every_violation_of_a_user_is_reported() -> None:
+    """A user with several violations is refused with all of them, each with its index."""
     user = User(
         "\n",
         (Preference("fine"), Preference("", 2000.0)),
@@ -176,7 +178,7 @@ def test_every_violation_of_a_user_is_named() -> None:
         "user.liked_items[2].weight",
         "user.liked_items[2].item_id",
     ]
-    assert expected == user_fields(user)
+    assert expected == invalid_user_fields(user)
 
 
 @pytest.mark.parametrize(
@@ -189,8 +191,8 @@ def test_every_violation_of_a_user_is_named() -> None:
     ],
 )
 def test_queries_up_to_the_limits_pass(query: Query) -> None:
-    """A query at the edge of a limit is accepted."""
-    assert [] == query_fields(query)
+    """A query at a limit is accepted."""
+    assert [] == invalid_query_fields(query)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_queries_up_to_the_limits_pass(query: Query) -> None:
 )
 def test_queries_beyond_a_limit_are_refused(query: Query, field: str) -> None:
     """A query one step beyond a limit is refused with the field."""
-    assert [field] == query_fields(query)
+    assert [field] == invalid_query_fields(query)
 
 
 @pytest.mark.parametrize(
@@ -215,41 +217,41 @@ def test_queries_beyond_a_limit_are_refused(query: Query, field: str) -> None:
     [(ItemSource(""), "item_id"), (UserSource("\t"), "user_id"), (TextSource(" "), "text")],
 )
 def test_sources_are_checked(source: Source, field: str) -> None:
-    """Each kind of source is refused by the name of its own field."""
-    assert [field] == query_fields(Query(source, 1))
+    """An invalid source is refused with the field of its kind."""
+    assert [field] == invalid_query_fields(Query(source, 1))
 
 
-def test_every_violation_of_a_query_is_named() -> None:
-    """A query with several faults is refused with all of them."""
+def test_every_violation_of_a_query_is_reported() -> None:
+    """A query with several violations is refused with all of them."""
     query = Query(TextSource(""), 0, ("",), math.nan)
     expected = ["text", "limit", "exclude_item_ids[0]", "min_score"]
-    assert expected == query_fields(query)
+    assert expected == invalid_query_fields(query)
 
 
-def test_texts_and_ids_are_never_quoted() -> None:
-    """What is said about a violation repeats no text, id or value of the caller."""
-    mark = "hush\x07"
-    item = Item(mark * 99, " ", {"a": [[[["hush"]]]]})
-    user = User(mark, (Preference("hush" * 300_000),), (LikedItem(mark), LikedItem(mark)))
-    query = Query(ItemSource(mark), 1, (mark,))
-    found = [
-        *catalog_violations(mark),
+def test_texts_and_ids_are_never_repeated() -> None:
+    """Descriptions of violations contain no text, id or value of the caller."""
+    marker = "hush\x07"
+    item = Item(marker * 99, " ", {"a": [[[["hush"]]]]})
+    user = User(marker, (Preference("hush" * 300_000),), (LikedItem(marker), LikedItem(marker)))
+    query = Query(ItemSource(marker), 1, (marker,))
+    violations = [
+        *catalog_violations(marker),
         *item_violations(item, "item", NOW_US),
         *user_violations(user, "user"),
         *query_violations(query),
     ]
-    assert 11 == len(found)
-    assert "hush" not in errors.InvalidRequest(found).message
+    assert 11 == len(violations)
+    assert "hush" not in errors.InvalidRequest(violations).message
 
 
-def test_an_error_names_every_violation() -> None:
-    """The message of the error names each field at fault."""
+def test_an_error_reports_every_violation() -> None:
+    """The message of the error has each invalid field and its description."""
     with pytest.raises(errors.InvalidRequest) as caught:
-        errors.require(item_violations(Item("", ""), "item", NOW_US))
+        errors.raise_if_invalid(item_violations(Item("", ""), "item", NOW_US))
     expected = "item.item_id must be 1 to 256 bytes of UTF-8; item.text must not be blank"
     assert expected == caught.value.message
 
 
 def test_no_violation_is_no_error() -> None:
-    """What breaks nothing passes."""
-    errors.require(item_violations(Item("a", "text"), "item", NOW_US))
+    """A valid item raises no error."""
+    errors.raise_if_invalid(item_violations(Item("a", "text"), "item", NOW_US))

@@ -16,18 +16,18 @@ from support.embedders import (
 from support.tasks import left, started
 
 from service import errors
-from service.embedding.batcher import QUEUED_TEXTS, QUEUED_TOKENS, Batcher
-from service.embedding.embedder import BYTES_PER_TOKEN, Embedded
+from service.embedding.batcher import MAX_QUEUED_TEXTS, MAX_QUEUED_TOKENS, Batcher
+from service.embedding.embedder import BYTES_PER_TOKEN, EmbeddedText
 
-QUEUED_BYTES = (QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
+MAX_QUEUED_BYTES = (MAX_QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
 
-Outcomes = Sequence[Embedded | errors.AkinError]
+Outcomes = Sequence[EmbeddedText | errors.AkinError]
 
 
-async def first_batch_under_way(
+async def start_held_batch(
     batcher: Batcher, embedder: HeldEmbedder, *texts: str
-) -> asyncio.Task[list[Embedded | errors.AkinError]]:
-    """The caller of a batch that the embedder holds."""
+) -> asyncio.Task[list[EmbeddedText | errors.AkinError]]:
+    """Return the task of a caller whose batch the embedder holds."""
     caller = asyncio.create_task(batcher.embed(texts))
     await embedder.held.wait()
     return caller
@@ -36,53 +36,53 @@ async def first_batch_under_way(
 def assert_embedded(texts: Sequence[str], outcomes: Outcomes) -> None:
     assert len(texts) == len(outcomes)
     for text, outcome in zip(texts, outcomes, strict=True):
-        assert isinstance(outcome, Embedded)
+        assert isinstance(outcome, EmbeddedText)
         np.testing.assert_allclose(unit_vector(text), outcome.vector, atol=1e-6)
         np.testing.assert_allclose(1.0, np.linalg.norm(outcome.vector), atol=1e-6)
 
 
 async def test_texts_become_unit_vectors_in_order() -> None:
-    """Each text gets its own vector of unit length, whatever length the embedder answered."""
+    """Each text has its own unit vector, whatever the length of the embedder's vectors."""
     texts = ["tea", "coffee and cake", "tea and cake"]
     async with working(WordEmbedder()) as batcher:
         assert_embedded(texts, await batcher.embed(texts))
 
 
-async def test_texts_share_what_their_batch_took() -> None:
-    """The shares of tokens and dollars of a batch's texts sum up to the whole."""
+async def test_texts_share_the_usage_of_their_batch() -> None:
+    """Each text of a batch has an equal share of its tokens and US dollars."""
     async with working(WordEmbedder()) as batcher:
         outcomes = await batcher.embed(["a b c", "d", "e f"])
-    shares = [each for each in outcomes if isinstance(each, Embedded)]
-    assert [2.0] * 3 == [each.prompt_tokens for each in shares]
-    assert 6 * COST_USD_PER_TOKEN == pytest.approx(sum(each.cost_usd for each in shares))
+    texts = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedText)]
+    assert [2.0] * 3 == [text.prompt_tokens for text in texts]
+    assert 6 * COST_USD_PER_TOKEN == pytest.approx(sum(text.cost_usd for text in texts))
 
 
-async def test_concurrent_callers_share_one_flight() -> None:
-    """A text that many ask for at once is sent once, whether it waits or is under way."""
+async def test_concurrent_callers_share_one_request() -> None:
+    """A text with several callers is sent once, whether it is queued or in flight."""
     embedder = HeldEmbedder()
-    asked = [["tea"], ["coffee", "tea"], ["coffee"]]
+    requested = [["tea"], ["coffee", "tea"], ["coffee"]]
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "tea")
-        callers = [await started(batcher.embed(texts)) for texts in asked]
+        first = await start_held_batch(batcher, embedder, "tea")
+        callers = [await started(batcher.embed(texts)) for texts in requested]
         embedder.release()
-        for texts, caller in zip([["tea"], *asked], [first, *callers], strict=True):
+        for texts, caller in zip([["tea"], *requested], [first, *callers], strict=True):
             assert_embedded(texts, await caller)
     assert [("tea",), ("coffee",)] == embedder.batches
 
 
-async def test_a_landed_text_is_shared_until_its_caller_has_it() -> None:
-    """A text whose vector is there, while its caller waits for others, is not sent again."""
+async def test_an_embedded_text_is_shared_until_its_caller_has_it() -> None:
+    """An embedded text is not sent again while its caller waits for other texts."""
     embedder = HeldEmbedder(batch_texts=1, free_batches=1)
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "tea", "coffee")
+        first = await start_held_batch(batcher, embedder, "tea", "coffee")
         assert_embedded(["tea"], await batcher.embed(["tea"]))
         embedder.release()
         assert_embedded(["tea", "coffee"], await first)
     assert [("tea",), ("coffee",)] == embedder.batches
 
 
-async def test_a_text_is_sent_again_once_it_has_landed() -> None:
-    """The batcher itself remembers nothing: that is the cache's task."""
+async def test_a_completed_text_is_sent_again() -> None:
+    """The batcher keeps no vectors of completed texts, which is the task of the cache."""
     embedder = WordEmbedder()
     async with working(embedder) as batcher:
         await batcher.embed(["tea"])
@@ -90,12 +90,12 @@ async def test_a_text_is_sent_again_once_it_has_landed() -> None:
     assert ["tea", "tea"] == embedder.texts
 
 
-async def test_a_batch_gathers_while_one_is_under_way() -> None:
-    """What comes while a batch is under way goes together into the next one, in order."""
+async def test_a_batch_fills_while_one_is_in_flight() -> None:
+    """Texts that arrive while a batch is in flight are the next batch, in order."""
     embedder = HeldEmbedder()
     texts = [f"text {n}" for n in range(20)]
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "first")
+        first = await start_held_batch(batcher, embedder, "first")
         callers = [await started(batcher.embed([text])) for text in texts]
         embedder.release()
         await asyncio.gather(first, *callers)
@@ -103,7 +103,7 @@ async def test_a_batch_gathers_while_one_is_under_way() -> None:
 
 
 async def test_batches_are_no_larger_than_the_embedder_takes() -> None:
-    """More texts than the embedder takes at once go in several batches."""
+    """More texts than a batch allows are sent in several batches."""
     embedder = WordEmbedder(batch_texts=4)
     texts = [f"text {n}" for n in range(10)]
     async with working(embedder) as batcher:
@@ -112,11 +112,11 @@ async def test_batches_are_no_larger_than_the_embedder_takes() -> None:
 
 
 async def test_texts_that_nobody_waits_for_are_never_sent() -> None:
-    """A caller who leaves takes along the texts that only they wanted, and no others."""
+    """A canceled caller removes the queued texts that no other caller waits for."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "first")
-        leaving = await started(batcher.embed(["unwanted", "shared"]))
+        first = await start_held_batch(batcher, embedder, "first")
+        leaving = await started(batcher.embed(["abandoned", "shared"]))
         staying = await started(batcher.embed(["shared"]))
         await left(leaving)
         embedder.release()
@@ -126,11 +126,11 @@ async def test_texts_that_nobody_waits_for_are_never_sent() -> None:
     assert [("first",), ("shared",)] == embedder.batches
 
 
-async def test_a_text_given_up_can_be_asked_for_again() -> None:
-    """A text whose only caller left is sent if another one comes before its turn."""
+async def test_an_abandoned_text_can_be_requested_again() -> None:
+    """A queued text whose only caller left is sent if another caller joins in time."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "first")
+        first = await start_held_batch(batcher, embedder, "first")
         await left(await started(batcher.embed(["tea"])))
         again = await started(batcher.embed(["tea"]))
         embedder.release()
@@ -139,11 +139,11 @@ async def test_a_text_given_up_can_be_asked_for_again() -> None:
     assert [("first",), ("tea",)] == embedder.batches
 
 
-async def test_a_caller_who_leaves_a_batch_under_way_disturbs_nobody() -> None:
-    """The others of a batch get their vectors when one of its callers was cancelled."""
+async def test_a_canceled_caller_does_not_affect_others() -> None:
+    """The other callers of a batch get their vectors if one caller is canceled."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        leaving = await first_batch_under_way(batcher, embedder, "tea")
+        leaving = await start_held_batch(batcher, embedder, "tea")
         staying = await started(batcher.embed(["tea"]))
         await left(leaving)
         embedder.release()
@@ -152,10 +152,10 @@ async def test_a_caller_who_leaves_a_batch_under_way_disturbs_nobody() -> None:
 
 
 async def test_a_batch_that_everyone_left_is_forgotten() -> None:
-    """When all callers of a batch under way leave, a later one has the text sent again."""
+    """If all callers of a batch in flight leave, a later caller's text is sent again."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        await left(await first_batch_under_way(batcher, embedder, "tea"))
+        await left(await start_held_batch(batcher, embedder, "tea"))
         next_in_line = await started(batcher.embed(["coffee"]))
         embedder.release()
         assert_embedded(["coffee"], await next_in_line)
@@ -163,15 +163,15 @@ async def test_a_batch_that_everyone_left_is_forgotten() -> None:
     assert [("tea",), ("coffee",), ("tea",)] == embedder.batches
 
 
-async def test_a_full_queue_refuses_and_takes_none() -> None:
-    """Texts beyond the bounded queue are refused at once, all of the call, and never sent."""
-    embedder = HeldEmbedder(batch_texts=QUEUED_TEXTS)
-    texts = [f"t{n}" for n in range(QUEUED_TEXTS)]
+async def test_a_full_queue_refuses_a_call_whole() -> None:
+    """A call with texts beyond the bound of the queue is refused, and none of them is sent."""
+    embedder = HeldEmbedder(batch_texts=MAX_QUEUED_TEXTS)
+    texts = [f"t{n}" for n in range(MAX_QUEUED_TEXTS)]
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "first")
+        first = await start_held_batch(batcher, embedder, "first")
         accepted = await started(batcher.embed(texts[1:]))
         with pytest.raises(errors.Overloaded):
-            await batcher.embed([texts[0], "one too many"])
+            await batcher.embed([texts[0], "beyond the bound"])
         last = await started(batcher.embed([texts[0], texts[1]]))
         embedder.release()
         assert_embedded([texts[0], texts[1]], await last)
@@ -180,11 +180,11 @@ async def test_a_full_queue_refuses_and_takes_none() -> None:
 
 
 async def test_a_queue_full_of_tokens_refuses() -> None:
-    """What waits is bounded by its tokens too."""
+    """The number of tokens in the queue is bounded too."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "first")
-        accepted = await started(batcher.embed(["x" * QUEUED_BYTES]))
+        first = await start_held_batch(batcher, embedder, "first")
+        accepted = await started(batcher.embed(["x" * MAX_QUEUED_BYTES]))
         with pytest.raises(errors.Overloaded):
             await batcher.embed(["y"])
         embedder.release()
@@ -192,9 +192,9 @@ async def test_a_queue_full_of_tokens_refuses() -> None:
         assert_embedded(["y"], await batcher.embed(["y"]))
 
 
-async def test_a_lone_text_is_always_taken() -> None:
-    """A text longer than the whole queue is embedded when nothing else waits."""
-    text = "x" * (QUEUED_BYTES + BYTES_PER_TOKEN)
+async def test_an_empty_queue_accepts_any_text() -> None:
+    """A text longer than the bound of the queue is embedded if the queue is empty."""
+    text = "x" * (MAX_QUEUED_BYTES + BYTES_PER_TOKEN)
     async with working(WordEmbedder()) as batcher:
         assert_embedded([text], await batcher.embed([text]))
 
@@ -203,8 +203,8 @@ async def test_a_lone_text_is_always_taken() -> None:
     "fault",
     [Fault.UNAVAILABLE, Fault.TOO_NARROW, Fault.TOO_FEW, Fault.NOT_A_NUMBER, Fault.INFINITE],
 )
-async def test_a_failed_batch_does_not_end_the_next(fault: Fault) -> None:
-    """Each text of a batch with a bad answer is unavailable for now; later batches succeed."""
+async def test_a_failed_batch_does_not_affect_the_next(fault: Fault) -> None:
+    """Each text of a batch with malformed vectors is unavailable; later batches succeed."""
     embedder = FaultyEmbedder(fault)
     async with working(embedder) as batcher:
         outcomes = await batcher.embed(["tea", "coffee"])
@@ -213,8 +213,8 @@ async def test_a_failed_batch_does_not_end_the_next(fault: Fault) -> None:
         assert_embedded(["tea", "coffee"], await batcher.embed(["tea", "coffee"]))
 
 
-async def test_a_failure_reaches_everyone_who_waits() -> None:
-    """The embedder's own words reach each caller of its batch."""
+async def test_a_failure_reaches_every_caller() -> None:
+    """Each caller of a failed batch gets the message of the embedder."""
     async with working(FaultyEmbedder(Fault.UNAVAILABLE)) as batcher:
         outcomes = await asyncio.gather(batcher.embed(["tea"]), batcher.embed(["tea", "cake"]))
     for outcome in (*outcomes[0], *outcomes[1]):
@@ -222,8 +222,8 @@ async def test_a_failure_reaches_everyone_who_waits() -> None:
         assert UNAVAILABLE_MESSAGE == outcome.message
 
 
-async def test_a_fault_of_ours_does_not_end_the_next_batch() -> None:
-    """Texts on which the embedder crashes are unavailable for now; later batches succeed."""
+async def test_a_bug_does_not_affect_the_next_batch() -> None:
+    """Texts on which the embedder crashes are unavailable; later batches succeed."""
     embedder = FaultyEmbedder(Fault.CRASH)
     async with working(embedder) as batcher:
         outcomes = await batcher.embed(["tea", "coffee"])
@@ -233,7 +233,7 @@ async def test_a_fault_of_ours_does_not_end_the_next_batch() -> None:
 
 
 async def test_a_row_of_zeros_rejects_its_text_alone() -> None:
-    """A text the model has nothing to say about is rejected, its neighbors are embedded."""
+    """A text with a vector of zeros is rejected; other texts of its batch are embedded."""
     async with working(FaultyEmbedder(Fault.ZEROS)) as batcher:
         first, last = await batcher.embed(["tea", "zzz"])
         assert_embedded(["tea"], [first])
@@ -241,11 +241,11 @@ async def test_a_row_of_zeros_rejects_its_text_alone() -> None:
         assert "zzz" not in last.message
 
 
-async def test_shutdown_tells_everyone_who_waits() -> None:
-    """When the batcher ends, callers of texts under way and waiting alike get NotReady."""
+async def test_shutdown_reaches_every_caller() -> None:
+    """When the batcher ends, callers of texts in flight and of queued texts get NotReady."""
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
-        first = await first_batch_under_way(batcher, embedder, "under way")
+        first = await start_held_batch(batcher, embedder, "in flight")
         waiting = await started(batcher.embed(["one", "two"]))
     outcomes = [*await first, *await waiting]
     assert [errors.NotReady] * 3 == [type(outcome) for outcome in outcomes]

@@ -7,15 +7,15 @@ from support.stores import opened
 
 from service import errors
 from service.domain.usage import TokenUsage
-from service.embedding.budget import Budget, MeteredEmbedder, day_of
+from service.embedding.budget import Budget, MeteredEmbedder, format_utc_day
 
-A_DAY_US = 24 * 3600 * 1_000_000
+DAY_US = 24 * 3600 * 1_000_000
 
 
-async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
-    """Tokens and dollars are summed over each day of UTC, and survive a restart."""
+async def test_usage_adds_up_by_day(tmp_path: Path) -> None:
+    """Tokens and US dollars are summed for each day in UTC, across restarts."""
     clock = FakeClock()
-    first = day_of(clock())
+    first_day = format_utc_day(clock())
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(10, 0.5))
@@ -23,15 +23,15 @@ async def test_what_was_spent_adds_up_by_day(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, None, clock)
         await budget.record(TokenUsage(1, 0.25))
-        clock.advance(microseconds=A_DAY_US)
+        clock.advance(microseconds=DAY_US)
         await budget.record(TokenUsage(7, 0.125))
-        expected = {day_of(clock()): TokenUsage(7, 0.125), first: TokenUsage(16, 1.0)}
+        expected = {format_utc_day(clock()): TokenUsage(7, 0.125), first_day: TokenUsage(16, 1.0)}
         assert expected == await stores.usage.list_days(31)
-        assert [day_of(clock())] == list(await stores.usage.list_days(1))
+        assert [format_utc_day(clock())] == list(await stores.usage.list_days(1))
 
 
-async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
-    """Once the day's budget is spent nothing more is asked for, also after a restart."""
+async def test_a_spent_budget_stops_embedding_until_the_next_day(tmp_path: Path) -> None:
+    """A spent budget stops embedding until the next day, even after a restart."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, 1.0, clock)
@@ -43,23 +43,23 @@ async def test_a_spent_budget_stops_until_the_next_day(tmp_path: Path) -> None:
         budget = Budget(stores.usage, 1.0, clock)
         with pytest.raises(errors.BudgetSpent):
             await budget.check()
-        clock.advance(microseconds=A_DAY_US)
+        clock.advance(microseconds=DAY_US)
         await budget.check()
 
 
 async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
-    """Without a budget any sum may be spent; a budget of nothing allows nothing."""
+    """Without a budget the cost is unbounded; a budget of 0 allows nothing."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _):
-        free = Budget(stores.usage, None, clock)
-        await free.record(TokenUsage(1, 1e9))
-        await free.check()
+        unbounded = Budget(stores.usage, None, clock)
+        await unbounded.record(TokenUsage(1, 1e9))
+        await unbounded.check()
         with pytest.raises(errors.BudgetSpent):
             await Budget(stores.usage, 0.0, clock).check()
 
 
-async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
-    """Each batch's tokens and dollars are booked, and none is sent once the budget is spent."""
+async def test_a_metered_embedder_records_each_batch(tmp_path: Path) -> None:
+    """The usage of each batch is recorded, and no batch is sent once the budget is spent."""
     clock = FakeClock()
     embedder = WordEmbedder()
     async with opened(tmp_path, clock) as (stores, _):
@@ -69,7 +69,7 @@ async def test_a_metered_embedder_books_each_batch(tmp_path: Path) -> None:
         await metered.embed(["tea and cake"])
         with pytest.raises(errors.BudgetSpent):
             await metered.embed(["more"])
-        spent = (await stores.usage.list_days(31))[day_of(clock())]
-    assert 3 == spent.prompt_tokens
-    assert pytest.approx(3 * COST_USD_PER_TOKEN) == spent.cost_usd
+        usage = (await stores.usage.list_days(31))[format_utc_day(clock())]
+    assert 3 == usage.prompt_tokens
+    assert pytest.approx(3 * COST_USD_PER_TOKEN) == usage.cost_usd
     assert [("tea and cake",)] == embedder.batches

@@ -2,54 +2,54 @@ import numpy as np
 import pytest
 from support.embedders import unit_vector
 
-from service.embedding.cache import CACHED_BYTES, VectorCache
+from service.embedding.cache import MAX_CACHE_BYTES, VectorCache
 
 
-def of_capacity(vectors: int) -> VectorCache:
-    return VectorCache(CACHED_BYTES // 4 // vectors)
+def make_cache(vectors: int) -> VectorCache:
+    return VectorCache(MAX_CACHE_BYTES // 4 // vectors)
 
 
-def kept(cache: VectorCache, *keys: bytes) -> list[bytes]:
+def cached_keys(cache: VectorCache, *keys: bytes) -> list[bytes]:
     return [key for key in keys if cache.get(key) is not None]
 
 
 def test_a_vector_is_found_by_its_key() -> None:
-    """What was put comes back under its key, and under no other."""
+    """A vector is returned for its key, and for no other key."""
     cache = VectorCache(32)
     cache.put(b"a", unit_vector("tea"))
-    found = cache.get(b"a")
-    assert found is not None
-    np.testing.assert_array_equal(unit_vector("tea"), found)
+    vector = cache.get(b"a")
+    assert vector is not None
+    np.testing.assert_array_equal(unit_vector("tea"), vector)
     assert None is cache.get(b"b")
 
 
-def test_the_least_recently_used_goes_first() -> None:
-    """A full cache drops the vector that was neither put nor got for longest."""
-    cache = of_capacity(3)
+def test_the_least_recently_used_is_dropped() -> None:
+    """A full cache drops the least recently used vector."""
+    cache = make_cache(3)
     for key in (b"a", b"b", b"c"):
         cache.put(key, unit_vector("x"))
-    assert [b"a"] == kept(cache, b"a")
+    assert [b"a"] == cached_keys(cache, b"a")
     cache.put(b"b", unit_vector("x"))
     cache.put(b"d", unit_vector("x"))
-    assert [b"a", b"b", b"d"] == kept(cache, b"a", b"b", b"c", b"d")
+    assert [b"a", b"b", b"d"] == cached_keys(cache, b"a", b"b", b"c", b"d")
 
 
 def test_putting_again_takes_no_more_room() -> None:
-    """A key that is put twice holds the later vector and drives nobody out."""
-    cache = of_capacity(2)
+    """A key that is put twice has the later vector, and no other vector is dropped."""
+    cache = make_cache(2)
     cache.put(b"a", unit_vector("x"))
     cache.put(b"b", unit_vector("x"))
     cache.put(b"b", unit_vector("y"))
-    assert [b"a", b"b"] == kept(cache, b"a", b"b")
-    found = cache.get(b"b")
-    assert found is not None
-    np.testing.assert_array_equal(unit_vector("y"), found)
+    assert [b"a", b"b"] == cached_keys(cache, b"a", b"b")
+    vector = cache.get(b"b")
+    assert vector is not None
+    np.testing.assert_array_equal(unit_vector("y"), vector)
 
 
-@pytest.mark.parametrize("dimensions", [CACHED_BYTES, 10 * CACHED_BYTES])
+@pytest.mark.parametrize("dimensions", [MAX_CACHE_BYTES, 10 * MAX_CACHE_BYTES])
 def test_one_vector_always_fits(dimensions: int) -> None:
-    """Even where one vector takes all the memory there is, the latest is kept."""
+    """If one vector exceeds the size of the cache, the latest one is cached."""
     cache = VectorCache(dimensions)
     cache.put(b"a", unit_vector("x"))
     cache.put(b"b", unit_vector("x"))
-    assert [b"b"] == kept(cache, b"a", b"b")
+    assert [b"b"] == cached_keys(cache, b"a", b"b")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.embedding.chunking import split
-from service.embedding.embedder import estimated_tokens
+from service.embedding.embedder import estimate_tokens
 
 ALPHABET = st.sampled_from([*"abcdefgh   .!?", "\n", "\n\n", "漢", "。", "é", "🙂"])
 TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
@@ -13,13 +13,13 @@ TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
 
 @given(TEXTS, st.integers(4, 120))
 def test_every_chunk_fits(text: str, tokens: int) -> None:
-    """No chunk is longer than the model's context, by our estimate."""
-    assert all(estimated_tokens(chunk) <= tokens for chunk in split(text, tokens))
+    """No chunk has more tokens than allowed, by our estimate."""
+    assert all(estimate_tokens(chunk) <= tokens for chunk in split(text, tokens))
 
 
 @given(TEXTS, st.integers(4, 120))
-def test_nothing_is_left_out(text: str, tokens: int) -> None:
-    """The chunks follow each other through the text, and only white space lies between."""
+def test_no_text_is_lost(text: str, tokens: int) -> None:
+    """Chunks cover the whole text except white space between them."""
     end = 0
     for chunk in split(text, tokens):
         window = text[: end + len(chunk) + len(text[end:]) - len(text[end:].lstrip())]
@@ -32,8 +32,8 @@ def test_nothing_is_left_out(text: str, tokens: int) -> None:
 
 @given(TEXTS)
 def test_a_short_text_is_one_chunk(text: str) -> None:
-    """A text that fits is left as it is."""
-    assert [text] == split(text, estimated_tokens(text))
+    """A text that fits is one unchanged chunk."""
+    assert [text] == split(text, estimate_tokens(text))
 
 
 def paragraph(number: int) -> str:
@@ -41,7 +41,7 @@ def paragraph(number: int) -> str:
 
 
 def test_chunks_end_where_paragraphs_do() -> None:
-    """Paragraphs are not torn apart where a border between two of them is near."""
+    """Chunks end at the end of a paragraph if one is near."""
     paragraphs = [paragraph(number) for number in range(12)]
     for chunk in split("\n\n".join(paragraphs), 50):
         assert chunk.rstrip().endswith("stops.")
@@ -57,7 +57,7 @@ def test_chunks_end_where_sentences_do() -> None:
         assert chunk.rstrip().endswith("short.")
 
 
-def test_chunks_do_not_tear_words() -> None:
+def test_chunks_do_not_split_words() -> None:
     """Without sentences, chunks end between words."""
     words = [f"word{number}" for number in range(200)]
     for chunk in split(" ".join(words), 40):
@@ -65,18 +65,18 @@ def test_chunks_do_not_tear_words() -> None:
 
 
 def test_chunks_overlap_a_little() -> None:
-    """What stands at the end of a chunk stands at the start of the next one too."""
+    """The end of a chunk is repeated at the start of the next one."""
     text = " ".join(f"s{number}." for number in range(500))
     chunks = split(text, 100)
     for before, after in pairwise(chunks):
-        first = after.split()[0]
-        assert first in before.split()
-        assert before.split().index(first) > 0.8 * len(before.split())
+        first_word = after.split()[0]
+        assert first_word in before.split()
+        assert before.split().index(first_word) > 0.8 * len(before.split())
 
 
 @pytest.mark.parametrize("character", ["x", "漢", "🙂"])
-def test_a_text_without_borders_is_split_all_the_same(character: str) -> None:
-    """A text of one endless word is cut between characters."""
+def test_a_text_without_borders_is_split(character: str) -> None:
+    """A text of one long word is split between characters."""
     chunks = split(character * 1_000, 50)
     assert {character} == set("".join(chunks))
     assert len("".join(chunks)) >= 1_000

@@ -17,10 +17,10 @@ from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedd
 
 pytestmark = pytest.mark.slow
 
-FOR_NOW = Refusal(ProviderUnavailable)
+TEMPORARY = Refusal(ProviderUnavailable)
 THROTTLED = Refusal(ProviderUnavailable, throttled=True)
-OURS = Refusal(ProviderRefused)
-UNSURE = Refusal(TextRefused, certain=False)
+ACCOUNT = Refusal(ProviderRefused)
+UNCERTAIN = Refusal(TextRefused, certain=False)
 CERTAIN = Refusal(TextRefused, certain=True)
 SMALLER = Refusal(BatchTooLarge)
 
@@ -28,52 +28,52 @@ TYPES = {
     "context_length_exceeded": (400, CERTAIN),
     "token_limit_exceeded": (400, CERTAIN),
     "string_too_long": (400, CERTAIN),
-    "invalid_request": (400, UNSURE),
-    "invalid_prompt": (400, UNSURE),
-    "authentication": (401, OURS),
-    "payment_required": (402, OURS),
-    "permission_denied": (403, OURS),
+    "invalid_request": (400, UNCERTAIN),
+    "invalid_prompt": (400, UNCERTAIN),
+    "authentication": (401, ACCOUNT),
+    "payment_required": (402, ACCOUNT),
+    "permission_denied": (403, ACCOUNT),
     "content_policy_violation": (403, CERTAIN),
-    "not_found": (404, OURS),
-    "precondition_failed": (412, OURS),
+    "not_found": (404, ACCOUNT),
+    "precondition_failed": (412, ACCOUNT),
     "payload_too_large": (413, SMALLER),
-    "unprocessable": (422, UNSURE),
+    "unprocessable": (422, UNCERTAIN),
     "rate_limit_exceeded": (429, THROTTLED),
-    "server": (500, FOR_NOW),
-    "unmapped": (500, FOR_NOW),
-    "provider_unavailable": (502, FOR_NOW),
-    "provider_overloaded": (503, FOR_NOW),
-    "timeout": (504, FOR_NOW),
+    "server": (500, TEMPORARY),
+    "unmapped": (500, TEMPORARY),
+    "provider_unavailable": (502, TEMPORARY),
+    "provider_overloaded": (503, TEMPORARY),
+    "timeout": (504, TEMPORARY),
 }
 
 AVAILABILITY = {
-    "model_not_found": (400, OURS),
-    "wrong_endpoint": (400, OURS),
-    "region_restricted": (403, OURS),
-    "no_endpoints": (404, OURS),
-    "model_deprecated": (404, OURS),
-    "model_unavailable_upstream": (404, OURS),
-    "privacy_restricted": (404, OURS),
-    "constraint_filtered": (404, OURS),
-    "free_variant_ended": (404, OURS),
+    "model_not_found": (400, ACCOUNT),
+    "wrong_endpoint": (400, ACCOUNT),
+    "region_restricted": (403, ACCOUNT),
+    "no_endpoints": (404, ACCOUNT),
+    "model_deprecated": (404, ACCOUNT),
+    "model_unavailable_upstream": (404, ACCOUNT),
+    "privacy_restricted": (404, ACCOUNT),
+    "constraint_filtered": (404, ACCOUNT),
+    "free_variant_ended": (404, ACCOUNT),
     "capacity_exhausted": (429, Refusal(ProviderUnavailable, 4.0, throttled=True)),
     "temporarily_unavailable": (503, Refusal(ProviderUnavailable, 4.0)),
 }
 
 EXAMPLES = {
-    "Invalid request parameters": (400, UNSURE),
-    "Missing Authentication header": (401, OURS),
-    "User not found.": (401, OURS),
-    "Insufficient credits. Add more using https://openrouter.ai/credits": (402, OURS),
-    "Resource not found": (404, OURS),
-    "Operation timed out. Please try again later.": (408, FOR_NOW),
+    "Invalid request parameters": (400, UNCERTAIN),
+    "Missing Authentication header": (401, ACCOUNT),
+    "User not found.": (401, ACCOUNT),
+    "Insufficient credits. Add more using https://openrouter.ai/credits": (402, ACCOUNT),
+    "Resource not found": (404, ACCOUNT),
+    "Operation timed out. Please try again later.": (408, TEMPORARY),
     "Request payload too large": (413, SMALLER),
     "Rate limit exceeded": (429, THROTTLED),
-    "Internal Server Error": (500, FOR_NOW),
-    "Provider returned error": (502, FOR_NOW),
-    "Service temporarily unavailable": (503, FOR_NOW),
-    "Request timed out. Please try again later.": (524, FOR_NOW),
-    "Provider is overloaded": (529, FOR_NOW),
+    "Internal Server Error": (500, TEMPORARY),
+    "Provider returned error": (502, TEMPORARY),
+    "Service temporarily unavailable": (503, TEMPORARY),
+    "Request timed out. Please try again later.": (524, TEMPORARY),
+    "Provider is overloaded": (529, TEMPORARY),
 }
 
 LIMITS = {
@@ -91,7 +91,7 @@ def metadata(status: int, message: str = "it failed", **inside: object) -> Fault
 METADATA: dict[str, tuple[Fault, Refusal]] = {
     "credits gone, with a hint": (
         metadata(402, limit_source="openrouter_credits", remedy_hint="buy"),
-        OURS,
+        ACCOUNT,
     ),
     "shared pool of the upstream": (
         metadata(429, provider_name="X", limit_source="upstream_provider_shared_pool"),
@@ -99,11 +99,11 @@ METADATA: dict[str, tuple[Fault, Refusal]] = {
     ),
     "previous errors": (
         metadata(503, previous_errors=[{"provider": "X", "code": 413, "status": 413}]),
-        FOR_NOW,
+        TEMPORARY,
     ),
-    "raw as an object": (metadata(502, raw={"error": {"code": 400}}), FOR_NOW),
-    "raw as text": (metadata(502, raw="upstream fell over"), FOR_NOW),
-    "raw tells of the context length": (
+    "raw as an object": (metadata(502, raw={"error": {"code": 400}}), TEMPORARY),
+    "raw as text": (metadata(502, raw="upstream fell over"), TEMPORARY),
+    "raw with the context length": (
         metadata(400, "Provider returned error", raw='{"m":"maximum context length is 512"}'),
         CERTAIN,
     ),
@@ -112,39 +112,39 @@ METADATA: dict[str, tuple[Fault, Refusal]] = {
         CERTAIN,
     ),
     "guardrail's patterns": (metadata(403, patterns=["ignore .* instructions"]), CERTAIN),
-    "patterns that only the message speaks of": (failure(403, 'no "patterns": none'), OURS),
-    "metadata null": (failure(500, metadata=None), FOR_NOW),
+    "patterns in the message only": (failure(403, 'no "patterns": none'), ACCOUNT),
+    "metadata null": (failure(500, metadata=None), TEMPORARY),
     "throttled by tokens": (
         failure(429, "Too many tokens, please wait before trying again."),
         THROTTLED,
     ),
-    "throttled, with a word on lengths": (failure(429, "context length quota"), THROTTLED),
+    "throttled, with a length in the message": (failure(429, "context length quota"), THROTTLED),
     "throttled inside 200 by tokens": (
         error(200, {"code": 429, "message": "Too many tokens, please wait"}),
         THROTTLED,
     ),
-    "code as an infinite number": (raw(b'{"error":{"code":1e400,"message":"x"}}', 502), FOR_NOW),
-    "code beyond any float": (error(502, {"code": 10**400, "message": "x"}), FOR_NOW),
-    "code true": (error(502, {"code": True, "message": "x"}), FOR_NOW),
-    "code a word, status known": (error(402, {"code": "insufficient_quota"}), OURS),
-    "code 200 beside an error": (error(200, {"code": 200, "message": "x"}), FOR_NOW),
-    "code of its own beside a null code": (error(200, {"code": None, "http_status": 402}), OURS),
+    "code as an infinite number": (raw(b'{"error":{"code":1e400,"message":"x"}}', 502), TEMPORARY),
+    "code beyond any float": (error(502, {"code": 10**400, "message": "x"}), TEMPORARY),
+    "code true": (error(502, {"code": True, "message": "x"}), TEMPORARY),
+    "code is a word, status is known": (error(402, {"code": "insufficient_quota"}), ACCOUNT),
+    "code 200 beside an error": (error(200, {"code": 200, "message": "x"}), TEMPORARY),
+    "code of its own beside a null code": (error(200, {"code": None, "http_status": 402}), ACCOUNT),
     "user_id and openrouter_metadata": (
         raw(b'{"error":{"code":402},"user_id":"u","openrouter_metadata":{}}', 402),
-        OURS,
+        ACCOUNT,
     ),
-    "error beside data": (raw(b'{"error":{"code":402},"data":[]}'), OURS),
+    "error beside data": (raw(b'{"error":{"code":402},"data":[]}'), ACCOUNT),
     "rate limit headers without Retry-After": (
         error(429, {"code": 429}, X_RateLimit_Limit="20", X_RateLimit_Reset="1700000000000"),
         THROTTLED,
     ),
-    "header goes before the body's hint": (
+    "header has precedence over the body's hint": (
         error(429, {"code": 429, "availability": {"retry_after": 9}}, Retry_After="2"),
         Refusal(ProviderUnavailable, 2.0, throttled=True),
     ),
-    "body's hint is none": (error(429, {"availability": {"retry_after": ["x"]}}), THROTTLED),
-    "redirect": (raw(b"", 308, Location="https://elsewhere.invalid"), FOR_NOW),
-    "status gone": (raw(b"", 410), OURS),
+    "body's hint is malformed": (error(429, {"availability": {"retry_after": ["x"]}}), THROTTLED),
+    "redirect": (raw(b"", 308, Location="https://elsewhere.invalid"), TEMPORARY),
+    "status gone": (raw(b"", 410), ACCOUNT),
 }
 
 CASES: dict[str, tuple[Fault, Refusal]] = {
@@ -180,13 +180,13 @@ CASES: dict[str, tuple[Fault, Refusal]] = {
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ScriptedProvider]:
-    with ScriptedProvider() as made:
-        yield made
+    with ScriptedProvider() as scripted:
+        yield scripted
 
 
-async def failure_of(provider: ScriptedProvider, fault: Fault) -> ProviderError:
+async def catch_failure(provider: ScriptedProvider, fault: Fault) -> ProviderError:
     provider.script.append(fault)
-    made = OpenAICompatibleEmbedder(
+    embedder = OpenAICompatibleEmbedder(
         Endpoint("openrouter", provider.url, "m"),
         Space("openrouter", "m", 64),
         BatchLimits(64, 100_000, 512),
@@ -194,20 +194,20 @@ async def failure_of(provider: ScriptedProvider, fault: Fault) -> ProviderError:
     )
     try:
         with pytest.raises(ProviderError) as caught:
-            await made.embed(["a secret recipe", "sailing ships"])
+            await embedder.embed(["a secret recipe", "sailing ships"])
     finally:
-        await made.close()
+        await embedder.close()
     return caught.value
 
 
 @pytest.mark.parametrize("name", CASES)
-async def test_errors_say_what_can_be_done(provider: ScriptedProvider, name: str) -> None:
-    """Each error of the API becomes the failure that tells whose fault it is and when to retry."""
+async def test_errors_have_a_cause(provider: ScriptedProvider, name: str) -> None:
+    """Each error of the API is the provider error with its cause and its retry delay."""
     fault, expected = CASES[name]
-    found = await failure_of(provider, fault)
+    caught_failure = await catch_failure(provider, fault)
     assert expected == Refusal(
-        type(found),
-        getattr(found, "retry_after_seconds", None),
-        getattr(found, "throttled", False),
-        getattr(found, "certain", None),
+        type(caught_failure),
+        getattr(caught_failure, "retry_after_seconds", None),
+        getattr(caught_failure, "throttled", False),
+        getattr(caught_failure, "certain", None),
     )

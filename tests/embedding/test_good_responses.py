@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.faults import changed, each
+from support.faults import change_fields, replace_rows
 from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, answer, vector
 
 from service.domain.spaces import Space
@@ -18,80 +18,94 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ScriptedProvider]:
-    with ScriptedProvider() as made:
-        yield made
+    with ScriptedProvider() as scripted:
+        yield scripted
 
 
-async def embedded(provider: ScriptedProvider, fault: Fault) -> Embeddings:
+async def embed(provider: ScriptedProvider, fault: Fault) -> Embeddings:
     provider.script.append(fault)
-    made = OpenAICompatibleEmbedder(
+    embedder = OpenAICompatibleEmbedder(
         Endpoint("openrouter", provider.url, "m"),
         Space("openrouter", "m", DIMENSIONS),
         BatchLimits(64, 100_000, 512),
         20.0,
     )
     try:
-        return await made.embed(TEXTS)
+        return await embedder.embed(TEXTS)
     finally:
-        await made.close()
+        await embedder.close()
 
 
 def body(request: Mapping[str, Any]) -> bytes:
     return json.dumps(answer(request)).encode()
 
 
-def sent(prefix: bytes = b"", **headers: str) -> Fault:
-    """A good answer behind some bytes, with other headers."""
+def succeed(prefix: bytes = b"", **headers: str) -> Fault:
+    """Return a fault that is a good response after a prefix, with other headers."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda request: Reply(prefix + body(request), 200, {**JSON, **named})
 
 
-def used(usage: Mapping[str, Any]) -> Fault:
-    return changed(usage=usage)
+def report_usage(usage: Mapping[str, Any]) -> Fault:
+    return change_fields(usage=usage)
 
 
 VECTORS: dict[str, Fault] = {
-    "byte order mark before the JSON": sent(b"\xef\xbb\xbf"),
-    "Content-Type of an event stream": sent(Content_Type="text/event-stream"),
-    "rate limit headers on success": sent(X_RateLimit_Remaining="0", Retry_After="60"),
-    "response cache hit": sent(X_OpenRouter_Cache_Status="HIT", X_Generation_Id="gen-emb-1"),
+    "byte order mark before the JSON": succeed(b"\xef\xbb\xbf"),
+    "Content-Type of an event stream": succeed(Content_Type="text/event-stream"),
+    "rate limit headers on success": succeed(X_RateLimit_Remaining="0", Retry_After="60"),
+    "response cache hit": succeed(X_OpenRouter_Cache_Status="HIT", X_Generation_Id="gen-emb-1"),
     "compressed": lambda request: Reply(
         gzip.compress(body(request)), 200, {**JSON, "Content-Encoding": "gzip"}
     ),
-    "index as minus zero": each(lambda n, row: row | {"index": n or -0.0}),
-    "object field of a vector missing": each(
+    "index as minus zero": replace_rows(lambda n, row: row | {"index": n or -0.0}),
+    "object field of a vector missing": replace_rows(
         lambda _n, row: {name: row[name] for name in ("index", "embedding")}
     ),
-    "message and detail beside data": changed(message="all is well", detail="really"),
-    "model null": changed(model=None),
-    "private upstream model name": changed(model="private/openrouter/nvidia/nemotron-3-embed-1b"),
+    "message and detail beside data": change_fields(message="all is well", detail="really"),
+    "model null": change_fields(model=None),
+    "private upstream model name": change_fields(
+        model="private/openrouter/nvidia/nemotron-3-embed-1b"
+    ),
 }
 
 USAGES: dict[str, tuple[Fault, int, float]] = {
-    "documented": (used({"prompt_tokens": 9, "total_tokens": 9, "cost": 4.5e-08}), 9, 4.5e-08),
-    "cost_details null": (used({"prompt_tokens": 9, "cost": 0.5, "cost_details": None}), 9, 0.5),
-    "cache hit costs nothing": (used({"prompt_tokens": 0, "total_tokens": 0, "cost": 0}), 0, 0.0),
-    "tokens as float": (used({"prompt_tokens": 9.0}), 9, 0.0),
-    "tokens null": (used({"prompt_tokens": None, "cost": 0.5}), 0, 0.5),
-    "negative": (used({"prompt_tokens": -1, "cost": -0.5}), 0, 0.0),
-    "cost infinite": (used({"prompt_tokens": 9, "cost": float("inf")}), 9, 0.0),
-    "cost NaN": (used({"prompt_tokens": 9, "cost": float("nan")}), 9, 0.0),
-    "cost beyond any float": (used({"prompt_tokens": 9, "cost": 10**400}), 9, 0.0),
-    "tokens infinite": (used({"prompt_tokens": float("inf"), "cost": 0.5}), 0, 0.5),
-    "tokens as a word": (used({"prompt_tokens": "nine", "cost": "free"}), 0, 0.0),
+    "documented": (
+        report_usage({"prompt_tokens": 9, "total_tokens": 9, "cost": 4.5e-08}),
+        9,
+        4.5e-08,
+    ),
+    "cost_details null": (
+        report_usage({"prompt_tokens": 9, "cost": 0.5, "cost_details": None}),
+        9,
+        0.5,
+    ),
+    "cache hit costs nothing": (
+        report_usage({"prompt_tokens": 0, "total_tokens": 0, "cost": 0}),
+        0,
+        0.0,
+    ),
+    "tokens as float": (report_usage({"prompt_tokens": 9.0}), 9, 0.0),
+    "tokens null": (report_usage({"prompt_tokens": None, "cost": 0.5}), 0, 0.5),
+    "negative": (report_usage({"prompt_tokens": -1, "cost": -0.5}), 0, 0.0),
+    "cost infinite": (report_usage({"prompt_tokens": 9, "cost": float("inf")}), 9, 0.0),
+    "cost NaN": (report_usage({"prompt_tokens": 9, "cost": float("nan")}), 9, 0.0),
+    "cost beyond any float": (report_usage({"prompt_tokens": 9, "cost": 10**400}), 9, 0.0),
+    "tokens infinite": (report_usage({"prompt_tokens": float("inf"), "cost": 0.5}), 0, 0.5),
+    "tokens as a word": (report_usage({"prompt_tokens": "nine", "cost": "free"}), 0, 0.0),
 }
 
 
 @pytest.mark.parametrize("name", VECTORS)
-async def test_odd_but_whole_answers_are_understood(provider: ScriptedProvider, name: str) -> None:
-    """What surrounds the vectors changes nothing about them."""
-    found = (await embedded(provider, VECTORS[name])).vectors
-    np.testing.assert_allclose([vector(text) for text in TEXTS], found, rtol=1e-6)
+async def test_unusual_responses_are_parsed(provider: ScriptedProvider, name: str) -> None:
+    """Unusual headers and fields around the vectors do not change them."""
+    vectors = (await embed(provider, VECTORS[name])).vectors
+    np.testing.assert_allclose([vector(text) for text in TEXTS], vectors, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", USAGES)
-async def test_usage_counts_as_far_as_it_makes_sense(provider: ScriptedProvider, name: str) -> None:
-    """Tokens and dollars are finite and not negative, whatever the provider claims."""
+async def test_invalid_usage_counts_as_zero(provider: ScriptedProvider, name: str) -> None:
+    """Tokens and US dollars are finite and not negative, whatever the provider reports."""
     fault, tokens, cost = USAGES[name]
-    found = await embedded(provider, fault)
-    assert (tokens, cost) == (found.prompt_tokens, found.cost_usd)
+    embeddings = await embed(provider, fault)
+    assert (tokens, cost) == (embeddings.prompt_tokens, embeddings.cost_usd)

@@ -3,76 +3,76 @@ from support.provider import DIMENSIONS, ScriptedProvider, failure, success
 
 from service import errors
 from service.domain.spaces import Space
-from service.embedding.model_families import family
-from service.embedding.providers import open_provider
+from service.embedding.model_families import find_family
+from service.embedding.providers import open_default_embedder
 from service.settings import Settings
 
-UNKNOWN = "someone/new-model"
+UNLISTED_MODEL = "someone/new-model"
 
 
-def settings(provider: ScriptedProvider, model: str = UNKNOWN, **others: object) -> Settings:
+def settings(provider: ScriptedProvider, model: str = UNLISTED_MODEL, **values: object) -> Settings:
     return Settings(
         openrouter_api_key="sk-or-test",
         embedding_base_url=provider.url,
         embedding_model=model,
-        **others,  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
     )
 
 
-async def opened(
+async def open_space(
     provider: ScriptedProvider,
     stored: Space | None = None,
-    model: str = UNKNOWN,
-    **others: object,
+    model: str = UNLISTED_MODEL,
+    **values: object,
 ) -> tuple[Space, str]:
-    made = await open_provider(settings(provider, model, **others), stored)
-    await made.embedder.close()
-    return made.embedder.space, made.problem
+    priced = await open_default_embedder(settings(provider, model, **values), stored)
+    await priced.embedder.close()
+    return priced.embedder.space, priced.problem.message
 
 
-async def test_the_first_answer_tells_the_width() -> None:
-    """Without a setting the space is as wide as the vector the provider answers first."""
+async def test_the_probe_determines_the_dimensions() -> None:
+    """Without a setting, the space has the dimensions of the provider's first vector."""
     with ScriptedProvider() as provider:
-        space, problem = await opened(provider)
+        space, problem = await open_space(provider)
         assert ("", DIMENSIONS) == (problem, space.dimensions)
-        assert ("openrouter", UNKNOWN) == (space.provider, space.model)
+        assert ("openrouter", UNLISTED_MODEL) == (space.provider, space.model)
 
 
-async def test_the_setting_goes_before_and_is_checked() -> None:
-    """A width that was set is asked for; a provider that ignores it is told about."""
+async def test_the_setting_has_precedence_and_is_checked() -> None:
+    """Configured dimensions are requested; a provider that ignores them is reported."""
     with ScriptedProvider() as provider:
-        assert (16, "") == ((await opened(provider, embedding_dimensions=16))[0].dimensions, "")
+        assert (16, "") == ((await open_space(provider, embedding_dimensions=16))[0].dimensions, "")
         assert 16 == provider.requests[0]["dimensions"]
         provider.otherwise = lambda request: success({**request, "dimensions": DIMENSIONS})
-        space, problem = await opened(provider, embedding_dimensions=16)
+        space, problem = await open_space(provider, embedding_dimensions=16)
         assert 16 == space.dimensions
-        assert f"answers with {DIMENSIONS} dimensions" in problem
+        assert f"returns {DIMENSIONS} dimensions" in problem
 
 
 @pytest.mark.parametrize(
     ("status", "sentence"), [(401, "API key"), (402, "no credit"), (404, "no such model")]
 )
 async def test_a_refusal_is_one_clear_sentence(status: int, sentence: str) -> None:
-    """A bad key, no credit and an unknown model are told in a sentence, and the start goes on."""
+    """A bad key, no credit and an unknown model are one sentence, and opening succeeds."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(status)
-        space, problem = await opened(provider, embedding_dimensions=DIMENSIONS)
+        space, problem = await open_space(provider, embedding_dimensions=DIMENSIONS)
     assert sentence in problem
     assert DIMENSIONS == space.dimensions
 
 
-async def test_while_the_provider_is_down_the_stored_width_serves() -> None:
-    """What is on disk, or well known, tells the width when the provider cannot be asked."""
+async def test_stored_dimensions_apply_while_the_provider_is_down() -> None:
+    """While the provider is down, the stored space or the model's card has the dimensions."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(503)
-        stored = Space("openrouter", UNKNOWN, 48)
-        assert 48 == (await opened(provider, stored))[0].dimensions
-        known, _ = await opened(provider, model="openai/text-embedding-3-large")
-        assert 3072 == known.dimensions
+        stored = Space("openrouter", UNLISTED_MODEL, 48)
+        assert 48 == (await open_space(provider, stored))[0].dimensions
+        space, _ = await open_space(provider, model="openai/text-embedding-3-large")
+        assert 3072 == space.dimensions
         with pytest.raises(errors.EmbeddingUnavailable, match="AKIN_EMBEDDING_DIMENSIONS"):
-            await opened(provider)
+            await open_space(provider)
         with pytest.raises(errors.EmbeddingUnavailable):
-            await opened(provider, Space("openrouter", "another/model", 48))
+            await open_space(provider, Space("openrouter", "another/model", 48))
 
 
 @pytest.mark.parametrize(
@@ -87,33 +87,33 @@ async def test_while_the_provider_is_down_the_stored_width_serves() -> None:
     ],
 )
 def test_families_have_their_templates(model: str, template: str, query: str) -> None:
-    """Each family gets the words it was trained with, items the same among each other."""
-    found = family(model)
-    assert template == found.template
-    assert found.query_template.startswith(query)
-    assert "{text}" in found.query_template
+    """Each family has the templates that it was trained with."""
+    family = find_family(model)
+    assert template == family.template
+    assert family.query_template.startswith(query)
+    assert "{text}" in family.query_template
 
 
 async def test_templates_and_input_type_belong_to_the_space() -> None:
-    """Another template or input type makes another space; the prefix of other tools does not."""
+    """Another template or input type is another space; the prefix of some tools is not."""
     with ScriptedProvider() as provider:
-        plain = (await opened(provider))[0]
-        others = [
-            (await opened(provider, embedding_template="a {text}"))[0],
-            (await opened(provider, embedding_query_template="b {text}"))[0],
-            (await opened(provider, embedding_input_type="document"))[0],
+        plain = (await open_space(provider))[0]
+        spaces = [
+            (await open_space(provider, embedding_template="a {text}"))[0],
+            (await open_space(provider, embedding_query_template="b {text}"))[0],
+            (await open_space(provider, embedding_input_type="document"))[0],
         ]
-        assert 4 == len({plain.fingerprint, *(each.fingerprint for each in others)})
-        assert plain == (await opened(provider, model=f"openrouter/{UNKNOWN}"))[0]
+        assert 4 == len({plain.fingerprint, *(space.fingerprint for space in spaces)})
+        assert plain == (await open_space(provider, model=f"openrouter/{UNLISTED_MODEL}"))[0]
 
 
 async def test_the_price_comes_from_the_list() -> None:
-    """Dollars a token are those of the provider's list, 0 where it does not tell."""
+    """The price of a token is that of the provider's list, and 0 for an unlisted model."""
     with ScriptedProvider() as provider:
-        provider.models = [{"id": UNKNOWN, "pricing": {"prompt": "0.00000002"}}]
-        made = await open_provider(settings(provider), None)
-        assert pytest.approx(2e-8) == await made.usd_per_token()
-        other = await open_provider(settings(provider, "else/where"), None)
-        assert 0.0 == await other.usd_per_token()
-        await made.embedder.close()
-        await other.embedder.close()
+        provider.models = [{"id": UNLISTED_MODEL, "pricing": {"prompt": "0.00000002"}}]
+        listed = await open_default_embedder(settings(provider), None)
+        assert pytest.approx(2e-8) == await listed.fetch_usd_per_token()
+        unlisted = await open_default_embedder(settings(provider, "else/where"), None)
+        assert 0.0 == await unlisted.fetch_usd_per_token()
+        await listed.embedder.close()
+        await unlisted.embedder.close()

@@ -10,10 +10,10 @@ from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, failure
 
 from service import errors
 from service.domain.spaces import Space
-from service.embedding.embedder import BatchLimits, Embedded
+from service.embedding.embedder import BatchLimits, EmbeddedText
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.rate_control import RateController
-from service.embedding.retries import ATTEMPTS, LONGEST_WAIT_SECONDS, Delivery
+from service.embedding.retries import MAX_ATTEMPTS, MAX_DELAY_SECONDS, RetryingEmbedder
 
 pytestmark = pytest.mark.slow
 
@@ -22,33 +22,35 @@ POISON = "text 17"
 
 
 @pytest.fixture(autouse=True)
-def retries_without_waiting() -> Iterator[None]:
-    stamina.set_testing(True, attempts=ATTEMPTS)
+def retry_without_delay() -> Iterator[None]:
+    stamina.set_testing(True, attempts=MAX_ATTEMPTS)
     yield
     stamina.set_testing(False)
 
 
 @asynccontextmanager
-async def delivery(provider: ScriptedProvider) -> AsyncIterator[Delivery]:
+async def open_embedder(provider: ScriptedProvider) -> AsyncIterator[RetryingEmbedder]:
     space = Space("openrouter", "m", DIMENSIONS)
     limits = BatchLimits(64, 100_000, 512)
-    made = OpenAICompatibleEmbedder(Endpoint("openrouter", provider.url, "m"), space, limits, 20.0)
+    embedder = OpenAICompatibleEmbedder(
+        Endpoint("openrouter", provider.url, "m"), space, limits, 20.0
+    )
     try:
-        yield Delivery(made, RateController(8))
+        yield RetryingEmbedder(embedder, RateController(8))
     finally:
-        await made.close()
+        await embedder.close()
 
 
-def everyone(_text: str) -> bool:
+def is_awaited(_text: str) -> bool:
     return True
 
 
-def refusing(is_bad: Callable[[list[str]], bool], otherwise: Fault) -> Fault:
-    """Fails as `otherwise` does where the batch is bad."""
+def refuse_if(is_bad: Callable[[list[str]], bool], otherwise: Fault) -> Fault:
+    """Return a fault that is `otherwise` for bad batches, and success for others."""
     return lambda request: (otherwise if is_bad(request["input"]) else success)(request)
 
 
-TRANSIENT: dict[str, Fault] = {
+TEMPORARY: dict[str, Fault] = {
     "408": failure(408),
     "429": failure(429),
     "429 that counts tokens": failure(429, "Too many tokens, please wait before trying again."),
@@ -69,78 +71,80 @@ TRANSIENT: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSIENT)
-async def test_what_passes_is_tried_again(name: str) -> None:
-    """After failures that pass the texts are embedded, as if nothing had been."""
+@pytest.mark.parametrize("name", TEMPORARY)
+async def test_temporary_failures_are_retried(name: str) -> None:
+    """After temporary failures, a retry embeds the text."""
     with ScriptedProvider() as provider:
-        provider.script += [TRANSIENT[name]] * (ATTEMPTS - 1)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
-        assert isinstance(outcomes["tea"], Embedded)
-        assert ATTEMPTS == len(provider.requests)
+        provider.script += [TEMPORARY[name]] * (MAX_ATTEMPTS - 1)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
+        assert isinstance(outcomes["tea"], EmbeddedText)
+        assert MAX_ATTEMPTS == len(provider.requests)
 
 
-async def test_tries_come_to_an_end() -> None:
-    """A failure that does not pass is told after a bounded number of tries."""
+async def test_the_number_of_attempts_is_bounded() -> None:
+    """A persistent failure is reported after a bounded number of attempts."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(503)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
         assert isinstance(outcomes["tea"], errors.EmbeddingUnavailable)
-        assert ATTEMPTS == len(provider.requests)
+        assert MAX_ATTEMPTS == len(provider.requests)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
-async def test_what_is_our_fault_is_not_tried_again(status: int) -> None:
-    """A refusal of our key, credit or model comes after one request."""
+async def test_refusals_of_our_account_are_not_retried(status: int) -> None:
+    """A refusal of our key, credit or model is reported after one request."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(status)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea", "cake"], everyone)
-        assert [errors.EmbeddingRejected] * 2 == [type(each) for each in outcomes.values()]
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea", "cake"], is_awaited)
+        assert [errors.EmbeddingRejected] * 2 == [type(outcome) for outcome in outcomes.values()]
         assert 1 == len(provider.requests)
 
 
-async def test_a_long_retry_after_is_not_waited_for() -> None:
-    """A provider that wants more patience than a batch has is left alone, and callers told."""
-    seconds = LONGEST_WAIT_SECONDS + 1
+async def test_a_long_retry_after_is_passed_on() -> None:
+    """A retry delay longer than ours is not waited for but passed on to the caller."""
+    seconds = MAX_DELAY_SECONDS + 1
     with ScriptedProvider() as provider:
         provider.otherwise = error(429, {"code": 429}, Retry_After=str(seconds))
-        async with delivery(provider) as made:
-            outcome = (await made.deliver(["tea"], everyone))["tea"]
+        async with open_embedder(provider) as embedder:
+            outcome = (await embedder.embed(["tea"], is_awaited))["tea"]
         assert isinstance(outcome, errors.EmbeddingUnavailable)
         assert seconds == outcome.retry_after_seconds
         assert 1 == len(provider.requests)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.01])
-async def test_a_short_retry_after_is_waited_for(seconds: float) -> None:
-    """The provider's own word on when to come back goes before our spacing."""
-    waits: list[float] = []
+async def test_a_short_retry_after_is_the_delay(seconds: float) -> None:
+    """A short delay that the provider asks for replaces our own delay."""
+    delays: list[float] = []
     stamina.set_testing(False)
-    stamina.instrumentation.set_on_retry_hooks([lambda retry: waits.append(retry.wait_for)])
+    stamina.instrumentation.set_on_retry_hooks([lambda retry: delays.append(retry.wait_for)])
     try:
         with ScriptedProvider() as provider:
             provider.script.append(error(503, {"code": 503}, Retry_After=str(seconds)))
-            async with delivery(provider) as made:
-                outcomes = await made.deliver(["tea"], everyone)
+            async with open_embedder(provider) as embedder:
+                outcomes = await embedder.embed(["tea"], is_awaited)
     finally:
         stamina.instrumentation.set_on_retry_hooks(None)
-    assert isinstance(outcomes["tea"], Embedded)
-    assert [seconds] == waits
+    assert isinstance(outcomes["tea"], EmbeddedText)
+    assert [seconds] == delays
 
 
 @pytest.mark.parametrize("fault", [failure(413), failure(400, "Too many inputs in request")])
 async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
-    """A batch that is too large goes in halves, and later batches are no larger than those."""
+    """A batch that is too large is split in halves, and later batches are no larger."""
     with ScriptedProvider() as provider:
-        provider.otherwise = refusing(lambda texts: len(texts) > 20, fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(TEXTS, everyone)
-            assert 16 == made.batch_texts
-        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        provider.otherwise = refuse_if(lambda texts: len(texts) > 20, fault)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(TEXTS, is_awaited)
+            assert 16 == embedder.batch_texts
+        assert all(isinstance(outcome, EmbeddedText) for outcome in outcomes.values())
         assert sorted(TEXTS) == sorted(outcomes)
-        assert [64, 32, 16, 16, 32, 16, 16] == [len(each["input"]) for each in provider.requests]
+        assert [64, 32, 16, 16, 32, 16, 16] == [
+            len(request["input"]) for request in provider.requests
+        ]
 
 
 @pytest.mark.parametrize(
@@ -154,48 +158,48 @@ async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
     ],
     ids=["400", "422", "context length", "content policy", "guardrail"],
 )
-async def test_one_bad_text_fails_alone(fault: Fault) -> None:
-    """Of 64 texts the one that the provider refuses is rejected, and the others get vectors."""
+async def test_one_refused_text_fails_alone(fault: Fault) -> None:
+    """Of 64 texts, only the one that the provider refuses is rejected."""
     with ScriptedProvider() as provider:
-        provider.otherwise = refusing(lambda texts: POISON in texts, fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(TEXTS, everyone)
+        provider.otherwise = refuse_if(lambda texts: POISON in texts, fault)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(TEXTS, is_awaited)
         assert isinstance(outcomes.pop(POISON), errors.TextRejected)
         assert 63 == len(outcomes)
-        assert all(isinstance(each, Embedded) for each in outcomes.values())
+        assert all(isinstance(outcome, EmbeddedText) for outcome in outcomes.values())
         assert len(provider.requests) <= 14
 
 
-async def test_what_refuses_every_text_is_our_fault() -> None:
-    """Where even a harmless text is refused, the settings are to blame and not the caller."""
+async def test_a_refusal_of_every_text_is_a_wrong_setting() -> None:
+    """If the provider refuses the probe text as well, the settings are the cause."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(400, "dimensions are not supported")
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea"], everyone)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea"], is_awaited)
         assert isinstance(outcomes["tea"], errors.EmbeddingRejected)
         assert 2 == len(provider.requests)
 
 
-async def test_texts_given_up_are_not_sent_again() -> None:
-    """A try leaves out the texts that nobody waits for any more; none left, none is made."""
-    wanted = {"tea", "cake"}
+async def test_abandoned_texts_are_not_sent() -> None:
+    """A retry sends only texts that a caller waits for; without any, no request is sent."""
+    awaited = {"tea", "cake"}
     with ScriptedProvider() as provider:
 
         def fault(request: object) -> Reply | None:
-            wanted.discard("cake")
+            awaited.discard("cake")
             return failure(503)(request)  # type: ignore[arg-type]
 
         provider.script.append(fault)
-        async with delivery(provider) as made:
-            outcomes = await made.deliver(["tea", "cake"], wanted.__contains__)
-            assert {} == await made.deliver(["nobody's"], wanted.__contains__)
+        async with open_embedder(provider) as embedder:
+            outcomes = await embedder.embed(["tea", "cake"], awaited.__contains__)
+            assert {} == await embedder.embed(["abandoned"], awaited.__contains__)
         assert ["tea"] == list(outcomes)
-        assert [["tea", "cake"], ["tea"]] == [each["input"] for each in provider.requests]
+        assert [["tea", "cake"], ["tea"]] == [request["input"] for request in provider.requests]
 
 
-async def test_a_crash_on_one_text_spares_the_others() -> None:
-    """A fault of ours makes texts unavailable for now, each after a try of its own."""
+async def test_a_crash_is_isolated() -> None:
+    """After a bug in the embedder, each text gets a request of its own."""
     embedder = FaultyEmbedder(EmbedderFault.CRASH)
-    outcomes = await Delivery(embedder, RateController(1)).deliver(["a", "b"], everyone)
-    assert [errors.EmbeddingUnavailable] * 2 == [type(each) for each in outcomes.values()]
+    outcomes = await RetryingEmbedder(embedder, RateController(1)).embed(["a", "b"], is_awaited)
+    assert [errors.EmbeddingUnavailable] * 2 == [type(outcome) for outcome in outcomes.values()]
     assert [("a", "b"), ("a",), ("b",)] == embedder.batches

@@ -18,38 +18,40 @@ from support.tasks import started
 
 from service import errors
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.embedding.batcher import Batcher
 from service.embedding.cache import VectorCache
 from service.embedding.text_embedder import TextEmbedder
 
 
-async def test_an_unknown_text_is_embedded(tmp_path: Path) -> None:
-    """A text seen for the first time comes from the embedder, and what it took is told."""
+async def test_a_new_text_is_embedded(tmp_path: Path) -> None:
+    """A new text is embedded, and its usage is reported."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        outcome = await catalog.text_embedder.documents(["tea and cake", "coffee"])
-        assert {"tea and cake", "coffee"} == outcome.embedded == set(outcome.chunks)
+        outcome = await catalog.text_embedder.embed_documents(["tea and cake", "coffee"])
+        assert {"tea and cake", "coffee"} == outcome.embedded_texts == set(outcome.chunks)
         assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN) == outcome.usage
-        np.testing.assert_allclose(unit_vector("coffee"), outcome.vectors("coffee")[0], atol=1e-6)
+        np.testing.assert_allclose(
+            unit_vector("coffee"), outcome.stack_vectors("coffee")[0], atol=1e-6
+        )
     assert [("tea and cake", "coffee")] == embedder.batches
 
 
-async def test_a_text_asked_for_twice_comes_from_memory(tmp_path: Path) -> None:
-    """A text embedded before costs nothing, even though the store does not know it."""
+async def test_a_repeated_text_is_a_cache_hit(tmp_path: Path) -> None:
+    """A text embedded before costs nothing, even if it is not stored."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        first = await catalog.text_embedder.documents(["tea"])
-        again = await catalog.text_embedder.documents(["tea"])
-        assert {} == await catalog.stores.vectors.get_many(catalog.row, [text_hash("tea")])
+        first = await catalog.text_embedder.embed_documents(["tea"])
+        again = await catalog.text_embedder.embed_documents(["tea"])
+        assert {} == await catalog.stores.vectors.get_many(catalog.row, [hash_text("tea")])
         assert EmbeddingUsage(1, 1) == again.usage
-        assert frozenset() == again.embedded
-        np.testing.assert_array_equal(first.vectors("tea")[0], again.vectors("tea")[0])
+        assert frozenset() == again.embedded_texts
+        np.testing.assert_array_equal(first.stack_vectors("tea")[0], again.stack_vectors("tea")[0])
     assert ["tea"] == embedder.texts
 
 
-async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
-    """After a restart the vectors of stored texts come from the store, then from memory."""
+async def test_a_stored_text_is_never_embedded(tmp_path: Path) -> None:
+    """After a restart, the vectors of stored texts come from the store, then from the cache."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "tea")])
     embedder = WordEmbedder()
@@ -58,49 +60,51 @@ async def test_a_text_of_the_store_is_never_embedded(tmp_path: Path) -> None:
         text_embedder = TextEmbedder(
             catalog.stores.vectors, catalog.row, embedder.space, Batcher(embedder), cache
         )
-        outcome = await text_embedder.documents(["tea"])
+        outcome = await text_embedder.embed_documents(["tea"])
         assert EmbeddingUsage(1, 1) == outcome.usage
-        np.testing.assert_array_equal(unit_vector("tea"), outcome.vectors("tea")[0])
-        assert cache.get(text_hash("tea")) is outcome.chunks["tea"][0].vector
+        np.testing.assert_array_equal(unit_vector("tea"), outcome.stack_vectors("tea")[0])
+        assert cache.get(hash_text("tea")) is outcome.chunks["tea"][0].vector
     assert [] == embedder.batches
 
 
-async def test_only_the_unknown_among_texts_is_embedded(tmp_path: Path) -> None:
-    """Of texts in memory, in the store and new ones only the new ones reach the embedder."""
+async def test_only_new_texts_are_embedded(tmp_path: Path) -> None:
+    """Of cached, stored and new texts, only the new ones are sent to the embedder."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        await catalog.text_embedder.documents(["remembered"])
+        await catalog.text_embedder.embed_documents(["cached"])
         await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "stored")])
-        texts = ["new", "stored", "remembered", "newer", "new"]
-        outcome = await catalog.text_embedder.documents(texts)
-        assert (4, 2) == (outcome.usage.texts, outcome.usage.cached_texts)
-        assert {"new", "newer"} == outcome.embedded
+        texts = ["new", "stored", "cached", "newer", "new"]
+        outcome = await catalog.text_embedder.embed_documents(texts)
+        assert (4, 2) == (outcome.usage.text_count, outcome.usage.cached_text_count)
+        assert {"new", "newer"} == outcome.embedded_texts
         assert set(texts) == set(outcome.chunks)
-    assert ["remembered", "new", "newer"] == embedder.texts
+    assert ["cached", "new", "newer"] == embedder.texts
 
 
-async def test_no_texts_take_nothing(tmp_path: Path) -> None:
-    """Asking for no text at all is fine."""
+async def test_no_texts_use_nothing(tmp_path: Path) -> None:
+    """An empty set of texts has no vectors and no usage."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
-        outcome = await catalog.text_embedder.documents([])
+        outcome = await catalog.text_embedder.embed_documents([])
         assert EmbeddingUsage() == outcome.usage
         assert {} == outcome.chunks
 
 
 async def test_concurrent_calls_embed_a_text_once(tmp_path: Path) -> None:
-    """Calls that ask for one new text at the same time share one request."""
+    """Concurrent calls with the same new text share one request."""
     embedder = HeldEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        calls = [await started(catalog.text_embedder.documents(["tea"])) for _ in range(20)]
+        calls = [await started(catalog.text_embedder.embed_documents(["tea"])) for _ in range(20)]
         await embedder.held.wait()
         embedder.release()
         for outcome in await asyncio.gather(*calls):
-            np.testing.assert_allclose(unit_vector("tea"), outcome.vectors("tea")[0], atol=1e-6)
+            np.testing.assert_allclose(
+                unit_vector("tea"), outcome.stack_vectors("tea")[0], atol=1e-6
+            )
     assert ["tea"] == embedder.texts
 
 
 async def test_a_stored_item_is_never_paid_for_again(tmp_path: Path) -> None:
-    """An unchanged text, or one under another id, costs nothing, before and after a restart."""
+    """An unchanged text, or the same text under another id, costs nothing, even after a restart."""
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         assert (await catalog.put("a", "tea")).embedded
@@ -112,24 +116,26 @@ async def test_a_stored_item_is_never_paid_for_again(tmp_path: Path) -> None:
     assert ["tea"] == embedder.texts
 
 
-async def test_failures_are_told_by_text_and_not_remembered(tmp_path: Path) -> None:
-    """A failed text has its error and no vector; asked for again it is embedded."""
+async def test_failures_are_reported_by_text_and_not_cached(tmp_path: Path) -> None:
+    """A failed text has an error and no vector; the next call embeds it."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        outcome = await catalog.text_embedder.documents(["tea"])
+        outcome = await catalog.text_embedder.embed_documents(["tea"])
         assert {} == outcome.chunks
-        assert frozenset() == outcome.embedded
-        assert [errors.EmbeddingUnavailable] == [type(each) for each in outcome.failures.values()]
+        assert frozenset() == outcome.embedded_texts
+        assert [errors.EmbeddingUnavailable] == [
+            type(failure) for failure in outcome.failures.values()
+        ]
         embedder.fault = None
-        assert ["tea"] == list((await catalog.text_embedder.documents(["tea"])).chunks)
+        assert ["tea"] == list((await catalog.text_embedder.embed_documents(["tea"])).chunks)
 
 
-async def test_one_text_alone_raises_its_failure(tmp_path: Path) -> None:
-    """A rejected text is the fault of its field; one that fails for now says so."""
+async def test_a_query_raises_its_failure(tmp_path: Path) -> None:
+    """A rejected query text is an invalid field; a temporary failure is unavailable."""
     embedder = FaultyEmbedder(Fault.ZEROS)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         with pytest.raises(errors.InvalidRequest, match=r"^text has no word"):
-            await catalog.text_embedder.query("zzz", "text")
+            await catalog.text_embedder.embed_query("zzz", "text")
         embedder.fault = Fault.UNAVAILABLE
         with pytest.raises(errors.EmbeddingUnavailable):
-            await catalog.text_embedder.query("zzz", "text")
+            await catalog.text_embedder.embed_query("zzz", "text")

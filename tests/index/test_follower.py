@@ -24,7 +24,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.users import User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
 from service.index.item_index import ItemIndex
@@ -148,7 +148,7 @@ async def test_a_pending_item_is_searchable_once_embedded(tmp_path: Path) -> Non
         (due,) = await stores.pending.list_due(catalog, 1)
         vector = unit_vector("tea")
         await follower.wait_for(
-            await stores.pending.settle(catalog, due, [Chunk(text_hash("tea"), vector)])
+            await stores.pending.settle(catalog, due, [Chunk(hash_text("tea"), vector)])
         )
         assert {"a": vector.tobytes()} == await contents(follower)
 

@@ -11,12 +11,12 @@ from service import errors
 from service.domain.filters import Condition, Equals, Filter, OneOf
 from service.domain.items import Item, JsonValue
 from service.domain.recommendations import (
-    Answer,
     Example,
     ExamplesSource,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
+    Recommendations,
     Source,
     TextSource,
     UserSource,
@@ -56,12 +56,12 @@ async def films(folder: Path) -> AsyncIterator[Catalog]:
         yield catalog
 
 
-async def asked(catalog: Catalog, query: Query) -> Answer:
+async def asked(catalog: Catalog, query: Query) -> Recommendations:
     return await catalog.recommender.recommend(query)
 
 
-def reasons(answer: Answer) -> Mapping[str, list[Reason]]:
-    return {each.item_id: list(each.reasons) for each in answer.recommendations}
+def reasons(answer: Recommendations) -> Mapping[str, list[Explanation]]:
+    return {each.item_id: list(each.explanations) for each in answer.recommendations}
 
 
 async def test_examples_bring_what_is_like_them(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ async def test_explained_recommendations_have_reasons(tmp_path: Path, source: So
     """Asked to explain, each item has reasons from the source, strongest first; else none."""
     async with films(tmp_path) as catalog:
         answer = await asked(catalog, Query(source, 4, explain=True))
-        assert all(1 <= len(each.reasons) <= 5 for each in answer.recommendations)
+        assert all(1 <= len(each.explanations) <= 5 for each in answer.recommendations)
         plain = await asked(catalog, Query(source, 4))
         assert ids(plain) == ids(answer)
-        assert [()] * 4 == [each.reasons for each in plain.recommendations]
+        assert [()] * 4 == [each.explanations for each in plain.recommendations]
 
 
 async def test_the_only_source_is_the_reason(tmp_path: Path) -> None:
@@ -156,9 +156,9 @@ async def test_the_only_source_is_the_reason(tmp_path: Path) -> None:
         for source in (ItemSource("jazz"), TextSource("northern jazz")):
             answer = await asked(catalog, Query(source, 3, explain=True))
             for each in answer.recommendations:
-                assert [Reason(source, each.score)] == list(each.reasons)
+                assert [Explanation(source, each.score)] == list(each.explanations)
         answer = await asked(catalog, Query(TextSource("jazz " * 100), 1, explain=True))
-        assert TextSource(("jazz " * 100)[:200]) == answer.recommendations[0].reasons[0].source
+        assert TextSource(("jazz " * 100)[:200]) == answer.recommendations[0].explanations[0].source
 
 
 async def test_reasons_name_the_taste_that_an_item_is_like(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_reasons_name_the_taste_that_an_item_is_like(tmp_path: Path) -> No
         assert TextSource("fish") not in named
         await catalog.put_user("w", dislike)
         assert {()} == {
-            each.reasons
+            each.explanations
             for each in (
                 await asked(catalog, Query(UserSource("w"), 4, explain=True))
             ).recommendations
@@ -256,7 +256,7 @@ async def test_all_options_go_together(tmp_path: Path) -> None:
         assert {"wolves", "bears"} == set(ids(answer))
         for each in answer.recommendations:
             assert each.item is not None
-            assert each.reasons
+            assert each.explanations
 
 
 async def test_copies_of_each_other_tie_for_several_sources(tmp_path: Path) -> None:

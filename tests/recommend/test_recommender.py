@@ -61,8 +61,8 @@ async def test_a_text_brings_the_items_nearest_to_it(tmp_path: Path) -> None:
         assert "wolves" == ids(answer)[0]
         assert set(FILMS) == set(ids(answer))
         assert (1, 0, 2) == (
-            answer.usage.texts,
-            answer.usage.cached_texts,
+            answer.usage.text_count,
+            answer.usage.cached_text_count,
             answer.usage.prompt_tokens,
         )
         again = await catalog.recommender.recommend(Query(TextSource("northern snow"), 10))
@@ -193,7 +193,7 @@ async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
 async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
     """A query that names a write is answered once the item index has it, not before."""
     async with films(tmp_path) as catalog:
-        await catalog.text_embedder.documents(["knitting"])
+        await catalog.text_embedder.embed_documents(["knitting"])
         (stored,) = await catalog.stores.items.upsert_many(
             catalog.row, [indexed("new", "knitting")]
         )

@@ -21,7 +21,7 @@ from service import errors
 from service.domain import limits
 from service.domain.spaces import Model, VectorStorage
 from service.domain.users import Preference, User
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 
 NEW = Model(replace(SPACE, model="new"))
 OTHER = Model(replace(SPACE, model="other"), 16)
@@ -39,7 +39,7 @@ async def test_catalogs_are_isolated(tmp_path: Path) -> None:
         assert 0 == await delete_item(stores, other, "a")
         assert None is await stores.users.get(other, "u")
         assert not await stores.users.delete(other, "u")
-        assert {} == await stores.vectors.get_many(other, [text_hash("tea")])
+        assert {} == await stores.vectors.get_many(other, [hash_text("tea")])
         assert (VectorStorage.FLOAT16, True) == (created.vector_storage, created.own_model)
         assert OTHER == (await stores.generations.list_catalogs())["other"].serving.model
 

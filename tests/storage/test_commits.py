@@ -18,7 +18,7 @@ from support.tasks import left, started
 
 from service import errors
 from service.domain.users import User
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.storage.stores import Stores
 from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
 
@@ -82,7 +82,7 @@ async def test_a_failed_write_leaves_no_trace(tmp_path: Path) -> None:
             )
         assert items == await all_items(stores, catalog)
         assert changes == await all_changes(stores, catalog)
-        assert {} == await stores.vectors.get_many(catalog, [text_hash("fresh")])
+        assert {} == await stores.vectors.get_many(catalog, [hash_text("fresh")])
 
 
 async def test_a_failed_write_does_not_disturb_its_neighbors(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.records import FillProgress, ItemVectors, ItemWrite
 from service.storage.stores import Stores
 
@@ -33,7 +33,7 @@ OTHER = Model(replace(SPACE, model="other"), 16)
 
 def new_chunk(text: str) -> Chunk:
     """The chunk of a text with the vector of the new model."""
-    return Chunk(text_hash(f"new {text}"), unit_vector(f"new {text}"))
+    return Chunk(hash_text(f"new {text}"), unit_vector(f"new {text}"))
 
 
 async def start_next(stores: Stores) -> Generation:
@@ -201,7 +201,7 @@ async def test_a_commit_drops_the_previous_generation_and_its_vectors(tmp_path: 
         previous, new = await switch(stores)
         await stores.generations.commit(await default_catalog(stores))
         await remove_dropped(stores)
-        assert {} == await stores.vectors.get_many(previous, [text_hash("tea")])
+        assert {} == await stores.vectors.get_many(previous, [hash_text("tea")])
         assert (new_chunk("tea").vector.tobytes(),) == (await served_vectors(stores, new))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM generations")
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM vectors")

@@ -25,7 +25,7 @@ from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.storage.records import ItemVectors
 from service.storage.stores import Stores
 
@@ -191,7 +191,7 @@ async def test_an_update_expects_a_sequence(tmp_path: Path) -> None:
 
 async def test_a_refused_change_leaves_no_trace(tmp_path: Path) -> None:
     """What the change of an item raises reaches the caller, and nothing is stored."""
-    refusal = errors.invalid("item.attributes", "has too many keys")
+    refusal = errors.invalid_field("item.attributes", "has too many keys")
 
     def refuse(_item: Item) -> Item:
         raise refusal
@@ -202,4 +202,4 @@ async def test_a_refused_change_leaves_no_trace(tmp_path: Path) -> None:
             await stores.items.update(catalog, "a", refuse, ItemVectors(chunks_of("rum")))
         assert refusal is caught.value
         assert stored == await all_items(stores, catalog)
-        assert {} == await stores.vectors.get_many(catalog, [text_hash("rum")])
+        assert {} == await stores.vectors.get_many(catalog, [hash_text("rum")])

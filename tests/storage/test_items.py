@@ -20,7 +20,7 @@ from support.stores import (
 from service import errors
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.users import LikedItem, Preference, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.records import ItemVectors, ItemWrite
 
 
@@ -34,15 +34,15 @@ async def test_what_was_written_survives_a_reopening(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (stores, catalog):
         write = ItemWrite(item, ItemVectors(chunks_of(item.text)))
         (stored,) = await stores.items.upsert_many(catalog, [write])
-        stored_user = await upsert_user(stores, catalog, user, [Chunk(text_hash("tea"), vector)])
+        stored_user = await upsert_user(stores, catalog, user, [Chunk(hash_text("tea"), vector)])
     async with opened(tmp_path, clock) as (stores, catalog):
         assert {"ä": stored} == await stores.items.get_many(catalog, ["ä", "missing"])
         assert stored_user == await stores.users.get(catalog, "u")
         assert item == stored.item
         assert user == stored_user.user
-        vectors = await stores.vectors.get_many(catalog, [text_hash("tea"), text_hash("coffee")])
-        assert [text_hash("tea")] == list(vectors)
-        np.testing.assert_array_equal(vector, vectors[text_hash("tea")])
+        vectors = await stores.vectors.get_many(catalog, [hash_text("tea"), hash_text("coffee")])
+        assert [hash_text("tea")] == list(vectors)
+        np.testing.assert_array_equal(vector, vectors[hash_text("tea")])
 
 
 async def test_all_writes_share_one_growing_sequence(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ async def test_one_text_has_one_vector(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [indexed("a", "tea"), indexed("b", "tea")])
         await stores.items.upsert_many(catalog, [indexed("a", "tea"), indexed("c", "coffee")])
-        chunks = [Chunk(text_hash("tea"), unit_vector("tea"))]
+        chunks = [Chunk(hash_text("tea"), unit_vector("tea"))]
         await upsert_user(stores, catalog, User("u", (Preference("tea"),)), chunks)
     assert [(2,)] == rows(tmp_path, "SELECT count(*) FROM vectors")
 
@@ -244,7 +244,7 @@ async def test_a_vector_outlives_its_item(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         (stored,) = await stores.items.upsert_many(catalog, [indexed("a", "tea")])
         await delete_item(stores, catalog, "a")
-        assert [text_hash("tea")] == list(
-            await stores.vectors.get_many(catalog, [text_hash("tea")])
+        assert [hash_text("tea")] == list(
+            await stores.vectors.get_many(catalog, [hash_text("tea")])
         )
         assert ItemState.INDEXED is stored.state

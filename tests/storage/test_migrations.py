@@ -21,7 +21,7 @@ from support.stores import (
 from service.domain.generations import GenerationState
 from service.domain.spaces import Model, Space
 from service.domain.usage import TokenUsage
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.storage.records import NEVER_US
 from service.storage.stores import Stores
 
@@ -105,8 +105,8 @@ def fill_version_4(connection: sqlite3.Connection, second_state: str) -> None:
     connection.execute(generation, (1, 1, "serving", ""))
     connection.execute(generation, (2, 2, second_state, problem))
     vector = "INSERT INTO vectors VALUES (?, ?, ?, ?)"
-    connection.execute(vector, (1, 1, text_hash("text"), TEXT_VECTOR))
-    connection.execute(vector, (2, 2, text_hash("text"), VECTOR))
+    connection.execute(vector, (1, 1, hash_text("text"), TEXT_VECTOR))
+    connection.execute(vector, (2, 2, hash_text("text"), VECTOR))
     for key, name in enumerate("abcd", 1):
         item = "INSERT INTO items VALUES (?, 1, ?, 'text', '{}', NULL, ?, ?, 5, 0)"
         connection.execute(item, (key, name, key, key))
@@ -138,8 +138,8 @@ async def test_data_of_version_0_1_0_opens_and_serves(tmp_path: Path) -> None:
         assert {"a": 1, "b": 0, "c": 0, "d": 0} == await vector_counts(stores, 2)
         assert {"2026-01-02": TokenUsage(7, 0.5)} == await stores.usage.list_days(31)
         assert None is not await stores.users.get(generation, "u")
-        vectors = await stores.vectors.get_many(generation, [text_hash("text")])
-        assert TEXT_VECTOR == vectors[text_hash("text")].tobytes()
+        vectors = await stores.vectors.get_many(generation, [hash_text("text")])
+        assert TEXT_VECTOR == vectors[hash_text("text")].tobytes()
         stored = await stores.items.upsert_many(generation, [pending("e", "tea")])
         assert 6 == stored[0].sequence
         assert 5 == len(await all_items(stores, generation))

@@ -20,7 +20,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.users import Preference, StoredUser, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.stores import Stores
 
 pytestmark = pytest.mark.slow
@@ -124,7 +124,7 @@ class Walk:
         """Gives up to two pending items their vectors."""
         for due in await stores.pending.list_due(catalog, 2):
             vector = unit_vector(due.text)
-            await stores.pending.settle(catalog, due, [Chunk(text_hash(due.text), vector)])
+            await stores.pending.settle(catalog, due, [Chunk(hash_text(due.text), vector)])
             for item_id, stored in self.model.items.items():
                 if stored.item.text == due.text:
                     settled = replace(

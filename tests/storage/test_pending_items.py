@@ -18,13 +18,13 @@ from support.stores import (
 
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.records import UnembeddedItem
 from service.storage.stores import Stores
 
 
 async def settle(stores: Stores, catalog: Generation, item: UnembeddedItem) -> int:
-    chunk = Chunk(text_hash(item.text), unit_vector(item.text))
+    chunk = Chunk(hash_text(item.text), unit_vector(item.text))
     return await stores.pending.settle(catalog, item, [chunk])
 
 
@@ -169,5 +169,5 @@ async def test_a_vector_that_comes_too_late_is_stored_for_its_text(tmp_path: Pat
         (outdated,) = await stores.pending.list_due(catalog, 10)
         await stores.items.upsert_many(catalog, [indexed("a", "new")])
         await settle(stores, catalog, outdated)
-        vectors = await stores.vectors.get_many(catalog, [text_hash("old")])
-        np.testing.assert_array_equal(unit_vector("old"), vectors[text_hash("old")])
+        vectors = await stores.vectors.get_many(catalog, [hash_text("old")])
+        np.testing.assert_array_equal(unit_vector("old"), vectors[hash_text("old")])

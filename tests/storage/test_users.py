@@ -8,7 +8,7 @@ from support.stores import PAGE_BYTES, chunks_of, opened, rows, upsert_user
 
 from service import errors
 from service.domain.users import LikedItem, Preference, User
-from service.domain.vectors import text_hash
+from service.domain.vectors import hash_text
 from service.storage.records import UserWrite
 
 
@@ -66,7 +66,7 @@ async def test_a_failed_write_stores_none_of_its_users(tmp_path: Path) -> None:
             await stores.users.upsert_many(catalog, writes, 0)
         assert None is await stores.users.get(catalog, "a")
         assert stored == await stores.users.get(catalog, "b")
-        assert {} == await stores.vectors.get_many(catalog, [text_hash("tea")])
+        assert {} == await stores.vectors.get_many(catalog, [hash_text("tea")])
 
 
 async def test_an_update_changes_the_stored_user(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ async def test_an_update_changes_the_stored_user(tmp_path: Path) -> None:
         assert (Preference("tea"), Preference("rum")) == stored.user.preferences
         assert (LikedItem("a"), LikedItem("a")) == stored.user.liked_items
         assert before.sequence + 3 == stored.sequence
-        assert [text_hash("rum")] == list(
-            await stores.vectors.get_many(catalog, [text_hash("rum")])
+        assert [hash_text("rum")] == list(
+            await stores.vectors.get_many(catalog, [hash_text("rum")])
         )
 
 

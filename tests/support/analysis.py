@@ -18,12 +18,14 @@ from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
 from service.domain.analyses import (
+    Classification,
+    ClassificationQuery,
     Clusters,
     ClustersQuery,
-    Duplicates,
+    DuplicateGroup,
+    DuplicateGroups,
+    DuplicatesProgress,
     DuplicatesQuery,
-    Labels,
-    LabelsQuery,
     Outliers,
     OutliersQuery,
     Passages,
@@ -133,7 +135,9 @@ async def running_with_graphs(folder: Path, texts: Mapping[str, str]) -> AsyncIt
         yield catalog
 
 
-async def find_duplicates(catalog: Catalog, query: DuplicatesQuery) -> list[Duplicates]:
+async def find_duplicates(
+    catalog: Catalog, query: DuplicatesQuery
+) -> list[DuplicatesProgress | DuplicateGroups]:
     """Return every event of a search for near-duplicates."""
     search = DuplicateSearch(catalog.stores.items, catalog.row, catalog.follower)
     return [event async for event in search.find(query)]
@@ -149,7 +153,7 @@ async def cluster_items(catalog: Catalog, query: ClustersQuery) -> Clusters:
     return await Clusterer(catalog.stores.items, catalog.row, catalog.follower).find(query)
 
 
-async def classify_text(catalog: Catalog, query: LabelsQuery) -> Labels:
+async def classify_text(catalog: Catalog, query: ClassificationQuery) -> Classification:
     """Return the labels of a text."""
     classifier = TextClassifier(
         catalog.stores.items, catalog.row, catalog.follower, catalog.text_embedder
@@ -165,11 +169,16 @@ async def search_passages(catalog: Catalog, query: PassagesQuery) -> Passages:
     return await search.search(query)
 
 
-def groups(events: list[Duplicates]) -> list[list[str]]:
-    """Return the groups of all events, as ids."""
+def list_groups(events: list[DuplicatesProgress | DuplicateGroups]) -> list[DuplicateGroup]:
+    """Return the groups of all events."""
     return [
-        [item.item_id for item in group.items] for event in events for group in event.groups or ()
+        group for event in events if isinstance(event, DuplicateGroups) for group in event.groups
     ]
+
+
+def groups(events: list[DuplicatesProgress | DuplicateGroups]) -> list[list[str]]:
+    """Return the groups of all events, as ids."""
+    return [[item.item_id for item in group.items] for group in list_groups(events)]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Batchers at work."""
+"""Running batchers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.tasks import left
 
 @asynccontextmanager
 async def working(embedder: Embedder) -> AsyncIterator[Batcher]:
-    """A batcher that works until the end of the block."""
+    """Run a batcher until the end of the block."""
     batcher = Batcher(embedder)
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(batcher.run())

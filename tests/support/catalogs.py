@@ -14,7 +14,7 @@ from service.catalog.items import CatalogItems, WrittenItem
 from service.catalog.users import CatalogUsers
 from service.domain.generations import Generation
 from service.domain.items import Item
-from service.domain.recommendations import Answer, Query, Source
+from service.domain.recommendations import Query, Recommendations, Source
 from service.domain.spaces import VectorStorage
 from service.domain.users import LikedItem, Preference, User
 from service.domain.writes import ItemUpsert, UserUpsert
@@ -76,7 +76,7 @@ class Catalog:
         await self.follower.wait_for(self.stores.database.last_sequence)
 
 
-def ids(answer: Answer) -> list[str]:
+def ids(answer: Recommendations) -> list[str]:
     """Return the recommended ids, best first."""
     return [recommendation.item_id for recommendation in answer.recommendations]
 

@@ -1,4 +1,4 @@
-"""Clocks that stand still until a test moves them on."""
+"""Clocks that only tests advance."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ START_US = 1_700_000_000_000_000
 
 
 class FakeClock:
-    """Microseconds since 1970 UTC, as far as the test has advanced them."""
+    """A clock in microseconds since 1970 UTC that only the test advances."""
 
     def __init__(self, now_us: int = START_US) -> None:
         self.now_us = now_us
 
     def __call__(self) -> int:
-        """The time."""
+        """Return the time."""
         return self.now_us
 
     def advance(self, *, seconds: float = 0.0, microseconds: int = 0) -> None:
-        """Moves the time on."""
+        """Advance the time."""
         self.now_us += round(seconds * 1e6) + microseconds
 
 
 class HeldClock(FakeClock):
-    """A clock that can keep whoever asks for the time waiting.
+    """A clock that can block its readers.
 
-    The store's writer asks at the start of each commit, so holding the clock holds the writer.
+    The store's writer reads the time at the start of each commit, so that a held clock holds it.
     """
 
     def __init__(self) -> None:
@@ -37,20 +37,20 @@ class HeldClock(FakeClock):
         self._open.set()
 
     def __call__(self) -> int:
-        """The time, once the clock is not held."""
+        """Return the time as soon as the clock is not held."""
         self._asked.set()
         self._open.wait(GIVE_UP_SECONDS)
         return super().__call__()
 
     def hold(self) -> None:
-        """Keeps whoever asks from now on waiting."""
+        """Block readers from now on."""
         self._asked.clear()
         self._open.clear()
 
     async def asked(self) -> None:
-        """Waits until somebody asks."""
+        """Wait until a reader blocks."""
         assert await asyncio.to_thread(self._asked.wait, GIVE_UP_SECONDS)
 
     def release(self) -> None:
-        """Answers whoever waits."""
+        """Unblock the readers."""
         self._open.set()

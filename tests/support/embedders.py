@@ -1,6 +1,6 @@
-"""Embedders without a model: a text's vector is the sum of its words' random directions.
+"""Embedders without a model: the vector of a text is the sum of its words' random directions.
 
-Texts that share words are near each other, so that recommendations can be foretold.
+Texts with common words are similar, so that recommendations are predictable.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def _direction(word: str) -> Vector:
 
 
 def raw_vector(text: str) -> Vector:
-    """The vector the embedders answer for a text, of any length."""
+    """Return the vector of a text as the embedders return it, of any length."""
     total: Vector = np.sum([_direction(word) for word in text.split()], axis=0, dtype=np.float32)
     return total
 
 
 def unit_vector(text: str) -> Vector:
-    """The vector of a text as it is stored."""
+    """Return the unit vector of a text, as it is stored."""
     raw = raw_vector(text)
     unit: Vector = raw / np.linalg.norm(raw)
     return unit
 
 
 class WordEmbedder:
-    """An Embedder that notes each batch; each word is a token."""
+    """An Embedder that records each batch; each word is a token."""
 
     space = SPACE
 
@@ -54,23 +54,23 @@ class WordEmbedder:
 
     @property
     def texts(self) -> list[str]:
-        """Every text it got, in order, as often as it got it."""
+        """Every text that it received, in order, with repetitions."""
         return [text for batch in self.batches for text in batch]
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embeds texts."""
+        """Embed one batch."""
         self.batches.append(tuple(texts))
         tokens = sum(len(text.split()) for text in texts)
         vectors = np.stack([raw_vector(text) for text in texts])
         return Embeddings(vectors, tokens, tokens * COST_USD_PER_TOKEN)
 
     async def close(self) -> None:
-        """Notes that it was closed."""
+        """Record that it was closed."""
         self.closed = True
 
 
 class Fault(Enum):
-    """What can be wrong with an answer."""
+    """A way to fail."""
 
     UNAVAILABLE = auto()
     CRASH = auto()
@@ -85,23 +85,23 @@ UNAVAILABLE_MESSAGE = "the provider is out of order"
 
 
 class FaultyEmbedder(WordEmbedder):
-    """An embedder that does what `fault` says as long as it is set."""
+    """An embedder with a fault as long as `fault` is set."""
 
     def __init__(self, fault: Fault | None = None, batch_texts: int = 256) -> None:
         super().__init__(batch_texts)
         self.fault = fault
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embeds texts, or fails to."""
-        answer = await super().embed(texts)
+        """Embed one batch, with the fault."""
+        embeddings = await super().embed(texts)
         if self.fault is Fault.UNAVAILABLE:
             raise errors.EmbeddingUnavailable(UNAVAILABLE_MESSAGE)
         if self.fault is Fault.CRASH:
             raise ZeroDivisionError
-        return Embeddings(_spoilt(answer.vectors, self.fault))
+        return Embeddings(_corrupt(embeddings.vectors, self.fault))
 
 
-def _spoilt(vectors: Vector, fault: Fault | None) -> Vector:
+def _corrupt(vectors: Vector, fault: Fault | None) -> Vector:
     match fault:
         case Fault.TOO_NARROW:
             return vectors[:, :-1]
@@ -117,7 +117,7 @@ def _spoilt(vectors: Vector, fault: Fault | None) -> Vector:
 
 
 class HeldEmbedder(WordEmbedder):
-    """An embedder whose batches, but for the first few, wait until the test releases them."""
+    """An embedder that holds each batch after the first few until the test releases it."""
 
     def __init__(self, batch_texts: int = 256, free_batches: int = 0) -> None:
         super().__init__(batch_texts)
@@ -126,13 +126,13 @@ class HeldEmbedder(WordEmbedder):
         self._released = asyncio.Event()
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Tells that a batch is under way, and embeds it once released."""
-        answer = await super().embed(texts)
+        """Signal that a batch is held, and embed it after the release."""
+        embeddings = await super().embed(texts)
         if len(self.batches) > self._free_batches:
             self.held.set()
             await self._released.wait()
-        return answer
+        return embeddings
 
     def release(self) -> None:
-        """Lets the batch under way and all later ones through."""
+        """Release the held batch and all later ones."""
         self._released.set()

@@ -1,4 +1,4 @@
-"""What a provider can answer, by name: every trap that has been met in the field."""
+"""Responses of a provider, by name: every kind that real providers have sent."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HTML = b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>"
 
 @dataclass(frozen=True)
 class Refusal:
-    """The failure that an answer stands for."""
+    """The provider error that a response stands for."""
 
     kind: type[ProviderError]
     retry_after_seconds: float | None = None
@@ -32,13 +32,13 @@ class Refusal:
     certain: bool | None = None
 
 
-def changed(**changes: Any) -> Fault:
-    """A good answer with other fields."""
+def change_fields(**changes: Any) -> Fault:
+    """Return a good response with other fields."""
     return lambda request: Reply(json.dumps(answer(request, **changes)).encode())
 
 
-def data(change: Callable[[list[dict[str, Any]]], Any]) -> Fault:
-    """A good answer whose vectors went through `change`."""
+def replace_data(change: Callable[[list[dict[str, Any]]], Any]) -> Fault:
+    """Return a good response with `change` applied to its list of vectors."""
 
     def fault(request: Mapping[str, Any]) -> Reply:
         value = answer(request)
@@ -48,8 +48,8 @@ def data(change: Callable[[list[dict[str, Any]]], Any]) -> Fault:
     return fault
 
 
-def without(name: str) -> Fault:
-    """A good answer that lacks a field."""
+def remove_field(name: str) -> Fault:
+    """Return a good response without a field."""
 
     def fault(request: Mapping[str, Any]) -> Reply:
         value = answer(request)
@@ -59,46 +59,50 @@ def without(name: str) -> Fault:
     return fault
 
 
-def each(change: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Fault:
-    """A good answer, each of whose vectors went through `change`, which gets its number too."""
-    return data(lambda rows: [change(number, row) for number, row in enumerate(rows)])
+def replace_rows(change: Callable[[int, dict[str, Any]], dict[str, Any]]) -> Fault:
+    """Return a good response with `change` applied to each vector, by index and row."""
+    return replace_data(lambda rows: [change(number, row) for number, row in enumerate(rows)])
 
 
 def raw(body: bytes, status: int = 200, **headers: str) -> Fault:
-    """An answer of these bytes."""
+    """Return a response of these bytes."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _request: Reply(body, status, {"Content-Type": "application/json", **named})
 
 
 def error(status: int, inside: Mapping[str, Any] | str | None, **headers: str) -> Fault:
-    """An answer with this `error`, whatever it is."""
+    """Return a response with this `error`, of any type."""
     return raw(json.dumps({"error": inside}).encode(), status, **headers)
 
 
-def encoded(row: dict[str, Any]) -> dict[str, Any]:
+def encode_base64(row: dict[str, Any]) -> dict[str, Any]:
     packed = np.array(row["embedding"], "<f4").tobytes()
     return row | {"embedding": base64.b64encode(packed).decode()}
 
 
 GOOD: dict[str, Fault] = {
-    "as documented": changed(),
-    "shuffled index": data(lambda rows: rows[::-1]),
-    "no index at all": each(lambda _n, row: {k: v for k, v in row.items() if k != "index"}),
-    "index null": each(lambda _n, row: row | {"index": None}),
-    "index as float": each(lambda n, row: row | {"index": float(n)}),
-    "base64 though floats were asked": each(lambda _n, row: encoded(row)),
-    "one vector in base64, the others not": each(lambda n, row: row if n else encoded(row)),
-    "usage missing": without("usage"),
-    "usage null": changed(usage=None),
-    "usage without cost": changed(usage={"prompt_tokens": 3, "total_tokens": 3}),
-    "usage that is none": changed(usage="much"),
-    "model missing": without("model"),
-    "model is the upstream's name": changed(model="BAAI/bge-m3"),
-    "id and provider missing": changed(id=None, provider=None),
-    "unknown fields": changed(surprise={"deep": [1]}, openrouter_metadata=None),
-    "error null beside data": changed(error=None),
-    "whole numbers in a vector": each(lambda _n, row: row | {"embedding": [1, 2, 3, 4]}),
-    "vectors far from unit length": each(lambda n, row: row | {"embedding": [1e6, 0.0, n, 1.0]}),
+    "as documented": change_fields(),
+    "shuffled index": replace_data(lambda rows: rows[::-1]),
+    "no index at all": replace_rows(lambda _n, row: {k: v for k, v in row.items() if k != "index"}),
+    "index null": replace_rows(lambda _n, row: row | {"index": None}),
+    "index as float": replace_rows(lambda n, row: row | {"index": float(n)}),
+    "base64 though floats were asked": replace_rows(lambda _n, row: encode_base64(row)),
+    "one vector in base64, the others not": replace_rows(
+        lambda n, row: row if n else encode_base64(row)
+    ),
+    "usage missing": remove_field("usage"),
+    "usage null": change_fields(usage=None),
+    "usage without cost": change_fields(usage={"prompt_tokens": 3, "total_tokens": 3}),
+    "usage is a word": change_fields(usage="much"),
+    "model missing": remove_field("model"),
+    "model is the upstream's name": change_fields(model="BAAI/bge-m3"),
+    "id and provider missing": change_fields(id=None, provider=None),
+    "unknown fields": change_fields(surprise={"deep": [1]}, openrouter_metadata=None),
+    "error null beside data": change_fields(error=None),
+    "whole numbers in a vector": replace_rows(lambda _n, row: row | {"embedding": [1, 2, 3, 4]}),
+    "vectors far from unit length": replace_rows(
+        lambda n, row: row | {"embedding": [1e6, 0.0, n, 1.0]}
+    ),
     "white space before the JSON": lambda request: Reply(
         b"\n\n   " + json.dumps(answer(request)).encode() + b"\n"
     ),
@@ -109,60 +113,78 @@ GOOD: dict[str, Fault] = {
     "status 201": lambda request: Reply(json.dumps(answer(request)).encode(), 201),
 }
 
-_FOR_NOW = Refusal(ProviderUnavailable)
-_OURS = Refusal(ProviderRefused)
-_UNSURE = Refusal(TextRefused, certain=False)
+_TEMPORARY = Refusal(ProviderUnavailable)
+_ACCOUNT = Refusal(ProviderRefused)
+_UNCERTAIN = Refusal(TextRefused, certain=False)
 _CERTAIN = Refusal(TextRefused, certain=True)
 
 MALFORMED: dict[str, tuple[Fault, Refusal]] = {
-    "duplicate index": (each(lambda _n, row: row | {"index": 0}), _FOR_NOW),
-    "index out of range": (each(lambda n, row: row | {"index": n + 1}), _FOR_NOW),
-    "negative index": (each(lambda n, row: row | {"index": -n}), _FOR_NOW),
-    "index for some only": (each(lambda n, row: row | {"index": n or None}), _FOR_NOW),
-    "index is a word": (each(lambda _n, row: row | {"index": "first"}), _FOR_NOW),
-    "index is half": (each(lambda n, row: row | {"index": n + 0.5}), _FOR_NOW),
-    "fewer vectors": (data(lambda rows: rows[:-1]), _FOR_NOW),
-    "more vectors": (data(lambda rows: [*rows, rows[0]]), _FOR_NOW),
-    "no vectors": (data(lambda _rows: []), _FOR_NOW),
-    "data missing": (without("data"), _FOR_NOW),
-    "data null": (changed(data=None), _FOR_NOW),
-    "data is an object": (changed(data={"embedding": [1.0]}), _FOR_NOW),
-    "data of words": (data(lambda rows: ["vector" for _ in rows]), _FOR_NOW),
-    "empty vector": (each(lambda _n, row: row | {"embedding": []}), _FOR_NOW),
-    "vector null": (each(lambda _n, row: row | {"embedding": None}), _FOR_NOW),
-    "vector missing": (each(lambda n, _row: {"index": n}), _FOR_NOW),
-    "NaN in a vector": (each(lambda _n, row: row | {"embedding": [float("nan"), 1.0]}), _FOR_NOW),
-    "infinity in a vector": (each(lambda _n, row: row | {"embedding": [1e400, 1.0]}), _FOR_NOW),
-    "null in a vector": (each(lambda _n, row: row | {"embedding": [None, 1.0]}), _FOR_NOW),
-    "word in a vector": (each(lambda _n, row: row | {"embedding": ["1.0"]}), _FOR_NOW),
-    "widths that differ": (each(lambda n, row: row | {"embedding": [1.0] * (n + 2)}), _FOR_NOW),
-    "base64 that is none": (each(lambda _n, row: row | {"embedding": "%%%"}), _FOR_NOW),
-    "base64 cut off": (each(lambda _n, row: row | {"embedding": "AAAAAAA="}), _FOR_NOW),
-    "HTML in 200": (raw(HTML), _FOR_NOW),
-    "empty body": (raw(b""), _FOR_NOW),
-    "white space alone": (raw(b" \n "), _FOR_NOW),
-    "truncated JSON": (raw(b'{"object":"list","data":[{"embedd'), _FOR_NOW),
-    "JSON list": (raw(b"[]"), _FOR_NOW),
-    "connection closed": (lambda _request: None, _FOR_NOW),
-    "body cut off": (lambda request: Reply(json.dumps(answer(request)).encode(), cut=20), _FOR_NOW),
+    "duplicate index": (replace_rows(lambda _n, row: row | {"index": 0}), _TEMPORARY),
+    "index out of range": (replace_rows(lambda n, row: row | {"index": n + 1}), _TEMPORARY),
+    "negative index": (replace_rows(lambda n, row: row | {"index": -n}), _TEMPORARY),
+    "index missing from the first": (
+        replace_rows(lambda n, row: row | {"index": n or None}),
+        _TEMPORARY,
+    ),
+    "index is a word": (replace_rows(lambda _n, row: row | {"index": "first"}), _TEMPORARY),
+    "index is half": (replace_rows(lambda n, row: row | {"index": n + 0.5}), _TEMPORARY),
+    "fewer vectors": (replace_data(lambda rows: rows[:-1]), _TEMPORARY),
+    "more vectors": (replace_data(lambda rows: [*rows, rows[0]]), _TEMPORARY),
+    "no vectors": (replace_data(lambda _rows: []), _TEMPORARY),
+    "data missing": (remove_field("data"), _TEMPORARY),
+    "data null": (change_fields(data=None), _TEMPORARY),
+    "data is an object": (change_fields(data={"embedding": [1.0]}), _TEMPORARY),
+    "data of words": (replace_data(lambda rows: ["vector" for _ in rows]), _TEMPORARY),
+    "empty vector": (replace_rows(lambda _n, row: row | {"embedding": []}), _TEMPORARY),
+    "vector null": (replace_rows(lambda _n, row: row | {"embedding": None}), _TEMPORARY),
+    "vector missing": (replace_rows(lambda n, _row: {"index": n}), _TEMPORARY),
+    "NaN in a vector": (
+        replace_rows(lambda _n, row: row | {"embedding": [float("nan"), 1.0]}),
+        _TEMPORARY,
+    ),
+    "infinity in a vector": (
+        replace_rows(lambda _n, row: row | {"embedding": [1e400, 1.0]}),
+        _TEMPORARY,
+    ),
+    "null in a vector": (
+        replace_rows(lambda _n, row: row | {"embedding": [None, 1.0]}),
+        _TEMPORARY,
+    ),
+    "word in a vector": (replace_rows(lambda _n, row: row | {"embedding": ["1.0"]}), _TEMPORARY),
+    "different dimensions": (
+        replace_rows(lambda n, row: row | {"embedding": [1.0] * (n + 2)}),
+        _TEMPORARY,
+    ),
+    "invalid base64": (replace_rows(lambda _n, row: row | {"embedding": "%%%"}), _TEMPORARY),
+    "base64 cut off": (replace_rows(lambda _n, row: row | {"embedding": "AAAAAAA="}), _TEMPORARY),
+    "HTML in 200": (raw(HTML), _TEMPORARY),
+    "empty body": (raw(b""), _TEMPORARY),
+    "white space alone": (raw(b" \n "), _TEMPORARY),
+    "truncated JSON": (raw(b'{"object":"list","data":[{"embedd'), _TEMPORARY),
+    "JSON list": (raw(b"[]"), _TEMPORARY),
+    "connection closed": (lambda _request: None, _TEMPORARY),
+    "body cut off": (
+        lambda request: Reply(json.dumps(answer(request)).encode(), cut=20),
+        _TEMPORARY,
+    ),
 }
 
 _WITHIN_200: dict[str, tuple[Mapping[str, Any], Refusal]] = {
     "no successful provider responses": (
         {"message": "No successful provider responses.", "code": 404},
-        _FOR_NOW,
+        _TEMPORARY,
     ),
-    "no endpoints found": ({"message": "No endpoints found for x/y.", "code": 404}, _OURS),
-    "code 400": ({"message": "bad", "code": 400}, _UNSURE),
-    "code 401": ({"message": "bad", "code": 401}, _OURS),
-    "code 402": ({"message": "bad", "code": 402}, _OURS),
+    "no endpoints found": ({"message": "No endpoints found for x/y.", "code": 404}, _ACCOUNT),
+    "code 400": ({"message": "bad", "code": 400}, _UNCERTAIN),
+    "code 401": ({"message": "bad", "code": 401}, _ACCOUNT),
+    "code 402": ({"message": "bad", "code": 402}, _ACCOUNT),
     "code 413": ({"message": "bad", "code": 413}, Refusal(BatchTooLarge)),
     "code 429": ({"message": "bad", "code": 429}, Refusal(ProviderUnavailable, throttled=True)),
-    "code 502": ({"message": "Provider returned error", "code": 502}, _FOR_NOW),
-    "code as a string": ({"message": "bad", "code": "402"}, _OURS),
-    "code null": ({"message": "bad", "code": None}, _FOR_NOW),
-    "code missing, http_status there": ({"message": "bad", "http_status": 401}, _OURS),
-    "no code at all": ({"message": "bad"}, _FOR_NOW),
+    "code 502": ({"message": "Provider returned error", "code": 502}, _TEMPORARY),
+    "code as a string": ({"message": "bad", "code": "402"}, _ACCOUNT),
+    "code null": ({"message": "bad", "code": None}, _TEMPORARY),
+    "code missing, http_status set": ({"message": "bad", "http_status": 401}, _ACCOUNT),
+    "no code at all": ({"message": "bad"}, _TEMPORARY),
     "upstream's JSON as text": (
         {
             "message": 'HTTP 400: {"error":{"message":"Invalid \'input[0]\': maximum input length '
@@ -179,23 +201,23 @@ INSIDE_200 = {
 }
 
 _STATUSES = {
-    400: _UNSURE,
-    401: _OURS,
-    402: _OURS,
-    403: _OURS,
-    404: _OURS,
-    405: _OURS,
-    408: _FOR_NOW,
-    412: _OURS,
+    400: _UNCERTAIN,
+    401: _ACCOUNT,
+    402: _ACCOUNT,
+    403: _ACCOUNT,
+    404: _ACCOUNT,
+    405: _ACCOUNT,
+    408: _TEMPORARY,
+    412: _ACCOUNT,
     413: Refusal(BatchTooLarge),
-    422: _UNSURE,
+    422: _UNCERTAIN,
     429: Refusal(ProviderUnavailable, throttled=True),
-    500: _FOR_NOW,
-    502: _FOR_NOW,
-    503: _FOR_NOW,
-    504: _FOR_NOW,
-    524: _FOR_NOW,
-    529: _FOR_NOW,
+    500: _TEMPORARY,
+    502: _TEMPORARY,
+    503: _TEMPORARY,
+    504: _TEMPORARY,
+    524: _TEMPORARY,
+    529: _TEMPORARY,
 }
 
 STATUSES = {
@@ -208,14 +230,14 @@ STATUSES = {
 }
 
 
-def _later(seconds: float | None, *, throttled: bool = True) -> Refusal:
+def _retry_later(seconds: float | None, *, throttled: bool = True) -> Refusal:
     return Refusal(ProviderUnavailable, seconds, throttled)
 
 
 DETAILS: dict[str, tuple[Fault, Refusal]] = {
-    "unknown model": (failure(400, "foo/bar is not a valid model ID"), _OURS),
-    "model_not_found": (error(400, {"message": "x", "error_type": "model_not_found"}), _OURS),
-    "data policy": (failure(404, "No endpoints found matching your data policy"), _OURS),
+    "unknown model": (failure(400, "foo/bar is not a valid model ID"), _ACCOUNT),
+    "model_not_found": (error(400, {"message": "x", "error_type": "model_not_found"}), _ACCOUNT),
+    "data policy": (failure(404, "No endpoints found matching your data policy"), _ACCOUNT),
     "too many inputs": (failure(400, "Too many inputs in request"), Refusal(BatchTooLarge)),
     "batch size of TEI": (
         raw(b'{"error":"batch size 64 > maximum allowed batch size 32"}', 422),
@@ -234,37 +256,43 @@ DETAILS: dict[str, tuple[Fault, Refusal]] = {
         failure(403, metadata={"reasons": ["violence"], "flagged_input": "..."}),
         _CERTAIN,
     ),
-    "error is a string": (error(404, "model not found"), _OURS),
-    "error without message": (error(500, {}), _FOR_NOW),
-    "error of vLLM": (raw(b'{"object":"error","message":"bad","code":400}', 400), _UNSURE),
-    "detail of FastAPI": (raw(b'{"detail":[{"msg":"bad"}]}', 422), _UNSURE),
+    "error is a string": (error(404, "model not found"), _ACCOUNT),
+    "error without message": (error(500, {}), _TEMPORARY),
+    "error of vLLM": (raw(b'{"object":"error","message":"bad","code":400}', 400), _UNCERTAIN),
+    "detail of FastAPI": (raw(b'{"detail":[{"msg":"bad"}]}', 422), _UNCERTAIN),
     "metadata with raw JSON": (
         failure(502, "Provider returned error", metadata={"provider_name": "X", "raw": "{}"}),
-        _FOR_NOW,
+        _TEMPORARY,
     ),
-    "Retry-After in seconds": (error(429, {"code": 429}, Retry_After="3"), _later(3.0)),
-    "Retry-After in parts of one": (error(429, {"code": 429}, Retry_After="0.5"), _later(0.5)),
+    "Retry-After in seconds": (error(429, {"code": 429}, Retry_After="3"), _retry_later(3.0)),
+    "Retry-After in parts of one": (
+        error(429, {"code": 429}, Retry_After="0.5"),
+        _retry_later(0.5),
+    ),
     "Retry-After long past": (
         error(429, {"code": 429}, Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
-        _later(0.0),
+        _retry_later(0.0),
     ),
-    "Retry-After absurd": (error(429, {"code": 429}, Retry_After="86400000"), _later(86_400_000.0)),
-    "Retry-After negative": (error(429, {"code": 429}, Retry_After="-5"), _later(0.0)),
-    "Retry-After infinite": (error(429, {"code": 429}, Retry_After="inf"), _later(None)),
-    "Retry-After nonsense": (error(429, {"code": 429}, Retry_After="soon"), _later(None)),
+    "Retry-After absurd": (
+        error(429, {"code": 429}, Retry_After="86400000"),
+        _retry_later(86_400_000.0),
+    ),
+    "Retry-After negative": (error(429, {"code": 429}, Retry_After="-5"), _retry_later(0.0)),
+    "Retry-After infinite": (error(429, {"code": 429}, Retry_After="inf"), _retry_later(None)),
+    "Retry-After nonsense": (error(429, {"code": 429}, Retry_After="soon"), _retry_later(None)),
     "Retry-After with 503": (
         error(503, {"code": 503}, Retry_After="2"),
-        _later(2.0, throttled=False),
+        _retry_later(2.0, throttled=False),
     ),
     "retry_after in the body": (
         error(429, {"code": 429, "availability": {"code": "capacity_exhausted", "retry_after": 7}}),
-        _later(7.0),
+        _retry_later(7.0),
     ),
 }
 
 
 def echo(status: int) -> Fault:
-    """An error whose message repeats the text."""
+    """Return an error whose message repeats the text."""
     return lambda request: failure(status, f"cannot embed {request['input'][0]}")(request)
 
 

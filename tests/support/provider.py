@@ -1,7 +1,7 @@
-"""A real HTTP server on loopback that speaks the embeddings API and fails as it is told to.
+"""An HTTP server on the loopback interface with the embeddings API, which fails as scripted.
 
-Vectors depend on nothing but the text. A script says what becomes of each request, in order; when
-it has run out, requests succeed. A held provider answers nothing before it is released.
+The vector of a text depends only on the text. A script has the fault of each request, in order;
+after its end, requests succeed. A held provider does not respond until it is released.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ USD_PER_TOKEN = 2e-8
 
 
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
-    """The vector the provider answers for a text; not of unit length."""
+    """Return the provider's vector of a text, which does not have unit length."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
-    drawn: list[float] = np.random.default_rng(seed).normal(size=dimensions).tolist()
-    return drawn
+    numbers: list[float] = np.random.default_rng(seed).normal(size=dimensions).tolist()
+    return numbers
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One HTTP answer; `body` is sent as it is, and `cut` leaves out its last bytes."""
+    """One HTTP response; the last `cut` bytes of the body are not sent."""
 
     body: bytes
     status: int = 200
@@ -39,17 +39,17 @@ class Reply:
     cut: int = 0
 
 
+# Returns the reply to the JSON of a request; None closes the connection without a response.
 Fault = Callable[[Mapping[str, Any]], Reply | None]
-"""Gets a request's JSON; None stands for a connection that is closed without an answer."""
 
 
 def success(request: Mapping[str, Any]) -> Reply:
-    """The answer to a request that is well."""
+    """Return a good response to a request."""
     return Reply(json.dumps(answer(request)).encode())
 
 
 def answer(request: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """The JSON of a good answer, with some of its fields changed."""
+    """Return the JSON of a good response, with some fields changed."""
     texts = request["input"]
     width = request.get("dimensions", DIMENSIONS)
     tokens = sum(len(text.split()) for text in texts)
@@ -73,13 +73,13 @@ def answer(request: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def failure(status: int, message: str = "it failed", **error: Any) -> Fault:
-    """An answer with an error in the API's form."""
+    """Return a response with an error in the form of the API."""
     body = json.dumps({"error": {"code": status, "message": message, **error}}).encode()
     return lambda _request: Reply(body, status)
 
 
 class ScriptedProvider:
-    """The provider. Use it as a context manager; `url` is its API's base."""
+    """The provider, a context manager; `url` is the base URL of its API."""
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Mapping[str, Any]] = []
@@ -104,7 +104,7 @@ class ScriptedProvider:
         self.close()
 
     def close(self) -> None:
-        """Dies: open connections break, and new ones are refused."""
+        """Stop: open connections break, and new ones are refused."""
         self.released.set()
         self.dead = True
         self._server.shutdown()
@@ -112,17 +112,17 @@ class ScriptedProvider:
 
     @property
     def texts(self) -> Sequence[str]:
-        """Every text it was sent, in order, as often as it was sent."""
+        """Every text that it received, in order, with repetitions."""
         return [text for request in self.requests for text in request["input"]]
 
     def wait_for_requests(self, number: int, timeout_seconds: float = 20.0) -> None:
-        """Waits until so many requests have arrived."""
+        """Wait until `number` requests have arrived."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self.requests) >= number, timeout_seconds)
         assert arrived, f"only {len(self.requests)} requests arrived"
 
     def reply(self, request: Mapping[str, Any], headers: Mapping[str, str]) -> Reply | None:
-        """Notes a request and says what becomes of it."""
+        """Record a request, and return its reply."""
         with self._arrived:
             self.requests.append(request)
             self.headers.append(headers)
@@ -163,7 +163,7 @@ def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            with suppress(ConnectionError):  # the client may have lost its patience
+            with suppress(ConnectionError):  # the client may have disconnected
                 self.wfile.write(reply.body[: len(reply.body) - reply.cut])
             self.close_connection = self.close_connection or reply.cut > 0
 

@@ -1,4 +1,4 @@
-"""What a refused call looks like, and requests that no client of ours would make."""
+"""Checks of rejected calls, and requests that our clients would never send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = (
 
 @contextmanager
 def invalid(*fields: str) -> Iterator[None]:
-    """Expects INVALID_ARGUMENT with exactly these fields at fault, in order."""
+    """Expect INVALID_ARGUMENT with exactly these invalid fields, in order."""
     with pytest.raises(akin.AkinError) as caught:
         yield
     assert grpc.StatusCode.INVALID_ARGUMENT == caught.value.code
@@ -34,7 +34,7 @@ def invalid(*fields: str) -> Iterator[None]:
 
 
 class RawClient:
-    """Sends whatever bytes or messages it is given, once; a context manager."""
+    """Sends any bytes or messages, without retries; a context manager."""
 
     def __init__(self, address: str) -> None:
         self.channel = grpc.insecure_channel(address, options=OPTIONS)
@@ -47,38 +47,38 @@ class RawClient:
         self.channel.close()
 
     def call(self, method: str, data: bytes) -> bytes:
-        """One call with one request of bytes.
+        """Make one call with one request of bytes.
 
         Raises:
-            AkinError: it was refused.
+            AkinError: the call was rejected.
         """
         with translated():
             return self.channel.unary_unary(f"/{SERVICE}/{method}", bytes, bytes)(data)
 
     def answer(self, method: str, data: bytes) -> bytes | akin.AkinError:
-        """What a call got: a response or an error."""
+        """Make one call, and return its response or its error."""
         try:
             return self.call(method, data)
         except akin.AkinError as exc:
             return exc
 
     def stream(self, messages: Sequence[bytes]) -> Iterator[bytes]:
-        """An import of messages of bytes.
+        """Make an import with messages of bytes.
 
         Raises:
-            AkinError: it was refused.
+            AkinError: the import was rejected.
         """
         with translated():
             method = self.channel.stream_stream(f"/{SERVICE}/ImportItems", bytes, bytes)
             yield from method(iter(messages))
 
     def watch_health(self) -> Any:
-        """The call that yields the health of the service, now and at each change."""
+        """Start the call that yields the health of the service, now and at each change."""
         stub: Any = health_pb2_grpc.HealthStub(self.channel)  # its published hints lack Watch
         return stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
 
     def refusal(self, call: Callable[[RecommenderServiceStub], object]) -> grpc.RpcError:
-        """The error that gRPC itself makes of a refused call."""
+        """Return the error that gRPC raises for a rejected call."""
         with pytest.raises(grpc.RpcError) as caught:
             call(self.stub)
         return caught.value
@@ -86,7 +86,7 @@ class RawClient:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turns gRPC's errors into AkinError, as our clients do."""
+    """Convert gRPC's errors to AkinError, as our clients do."""
     try:
         yield
     except grpc.RpcError as exc:
@@ -94,7 +94,7 @@ def translated() -> Iterator[None]:
 
 
 def header_bytes(error: grpc.RpcError) -> int:
-    """What the trailers of an error take, where binary ones go as Base64 (RFC 7540, 6.5.2)."""
+    """Return the size of an error's trailers, with binary ones in Base64 (RFC 7540, 6.5.2)."""
     call: grpc.Call = error  # type: ignore[assignment]  # the base class lacks the methods
     headers = [("grpc-status", b"3"), (":status", b"200"), ("content-type", b"application/grpc")]
     total = sum(len(key) + len(value) + 32 for key, value in headers)

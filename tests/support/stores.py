@@ -14,7 +14,7 @@ from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
 from service.domain.users import StoredUser, User
-from service.domain.vectors import Chunk, text_hash
+from service.domain.vectors import Chunk, hash_text
 from service.storage.records import ItemVectors, ItemWrite, UserWrite
 from service.storage.stores import Stores
 from support.clock import FakeClock
@@ -68,7 +68,7 @@ def indexed(item_id: str, text: str, expire_time_us: int | None = None) -> ItemW
 
 def chunks_of(text: str) -> list[Chunk]:
     """The only chunk of a short text."""
-    return [Chunk(text_hash(text), unit_vector(text))]
+    return [Chunk(hash_text(text), unit_vector(text))]
 
 
 def pending(item_id: str, text: str, message: str = "not now") -> ItemWrite:

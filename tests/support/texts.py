@@ -1,4 +1,4 @@
-"""Texts that the embedded model tells apart, for as many items as a test wants."""
+"""Texts that the local model distinguishes, for many items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ COUNT = len(_PEOPLE) * len(_DEEDS) * len(_THINGS) * len(_PLACES)
 
 
 def distinct(number: int) -> str:
-    """The text of a number from 0 to COUNT - 1: a sentence of words of its own choice."""
+    """Return the text of a number from 0 to COUNT - 1, a sentence with its own choice of words."""
     number, place = divmod(number, len(_PLACES))
     number, thing = divmod(number, len(_THINGS))
     person, deed = divmod(number, len(_DEEDS))

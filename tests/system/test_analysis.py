@@ -149,7 +149,7 @@ BAD: dict[str, tuple[str, Message, list[str]]] = {
     "outliers": (
         "FindOutliers",
         pb.FindOutliersRequest(catalog="No!", limit=1001, filter=BAD_FILTER),
-        ["limit", "filter.all[0].test", "catalog"],
+        ["catalog", "limit", "filter.all[0].test"],
     ),
     "clusters": (
         "ClusterItems",
@@ -191,7 +191,7 @@ BAD: dict[str, tuple[str, Message, list[str]]] = {
         pb.SearchPassagesRequest(
             limit=-1, min_score=NAN, limit_per_item=-1, min_sequence=-1, filter=BAD_FILTER
         ),
-        ["text", "limit", "filter.all[0].test", "min_score", "limit_per_item", "min_sequence"],
+        ["min_sequence", "text", "limit", "filter.all[0].test", "min_score", "limit_per_item"],
     ),
     "future": (
         "SearchPassages",

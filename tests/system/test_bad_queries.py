@@ -103,12 +103,12 @@ BAD_QUERIES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "min_sequence": -1,
         },
         [
+            "min_sequence",
             "text",
             "limit",
             "exclude_item_ids[0]",
             "exclude_item_ids[2]",
             "min_score",
-            "min_sequence",
         ],
     ),
 }
@@ -170,7 +170,7 @@ def test_bad_page_size(client: akin.Client, size: int) -> None:
 
 def test_bad_page_token_hides_nothing(client: akin.Client) -> None:
     """A bad page token is named beside a bad page size."""
-    with invalid("page_size", "page_token"):
+    with invalid("page_token", "page_size"):
         client.list_items(-1, "!")
 
 

@@ -295,5 +295,5 @@ def test_a_bad_filter_hides_nothing(raw: RawClient) -> None:
     with invalid("source", "limit", fault), translated():
         raw.stub.RecommendSimilar(pb.RecommendSimilarRequest(limit=-1, filter=wanted))
     request = pb.ListItemsRequest(page_size=-1, page_token=foreign, filter=wanted)
-    with invalid("page_size", fault, "page_token"), translated():
+    with invalid("page_token", "page_size", fault), translated():
         raw.stub.ListItems(request)

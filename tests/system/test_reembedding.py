@@ -365,5 +365,5 @@ def test_workers_move_together(tmp_path: Path, provider: ScriptedProvider) -> No
         client.start_reembedding(model=NEW, dimensions=WIDTH)
         moved(client)
         until(lambda: widths() == [{WIDTH}] * 10)
-        client.cancel_reembedding()
+        client.rollback_reembedding()
         until(lambda: widths() == [{DIMENSIONS}] * 10)

@@ -213,7 +213,7 @@ def test_what_cannot_protect_the_server_keeps_it_from_starting(
         ({"API_KEYS": str(bad_keys)}, "keys.0.sha256: String should match pattern"),
         ({"TLS_CERTIFICATE": str(chain), "TLS_KEY": str(key)}, "the TLS files cannot be used"),
         ({"TLS_CERTIFICATE": str(chain)}, "AKIN_TLS_KEY: both must be set"),
-        ({"TLS_CLIENT_AUTHORITY": str(chain)}, "AKIN_TLS_CLIENT_AUTHORITY: needs"),
+        ({"TLS_CLIENT_AUTHORITY": str(chain)}, "AKIN_TLS_CLIENT_AUTHORITY: requires"),
     ):
         ended, lines = refused(tmp_path, **settings)
         assert 2 == ended

@@ -11,16 +11,17 @@ from service.api.messages.filters import read_optional_filter
 from service.api.messages.items import item_message
 from service.domain import limits
 from service.domain.analyses import (
-    MIN_SIMILARITY,
+    DEFAULT_MIN_SIMILARITY,
+    Classification,
+    ClassificationQuery,
     Cluster,
     Clusters,
     ClustersQuery,
     Coverage,
     DuplicateGroup,
-    Duplicates,
+    DuplicateGroups,
+    DuplicatesProgress,
     DuplicatesQuery,
-    Labels,
-    LabelsQuery,
     Outlier,
     Outliers,
     OutliersQuery,
@@ -28,9 +29,9 @@ from service.domain.analyses import (
     PassagesQuery,
 )
 from service.domain.analyses_validation import (
+    classification_violations,
     clusters_violations,
     duplicates_violations,
-    labels_violations,
     outliers_violations,
     passages_violations,
 )
@@ -47,20 +48,22 @@ def parse_find_duplicates(request: pb.FindDuplicatesRequest) -> DuplicatesQuery:
         item_id=request.item_id,
         min_similarity=request.min_similarity
         if request.HasField("min_similarity")
-        else MIN_SIMILARITY,
+        else DEFAULT_MIN_SIMILARITY,
         filter=read_optional_filter(request),
         exact=request.exact,
     )
-    errors.require((*check_read(request), *duplicates_violations(query)))
+    errors.raise_if_invalid((*check_read(request), *duplicates_violations(query)))
     return query
 
 
-def find_duplicates_response(duplicates: Duplicates) -> pb.FindDuplicatesResponse:
+def find_duplicates_response(
+    event: DuplicatesProgress | DuplicateGroups,
+) -> pb.FindDuplicatesResponse:
     """Return one event of a search for near-duplicates."""
-    coverage = _coverage_message(duplicates.coverage)
-    if duplicates.groups is None:
+    coverage = _coverage_message(event.coverage)
+    if isinstance(event, DuplicatesProgress):
         return pb.FindDuplicatesResponse(progress=pb.DuplicatesProgress(coverage=coverage))
-    groups = pb.DuplicateGroups(groups=map(_group_message, duplicates.groups), coverage=coverage)
+    groups = pb.DuplicateGroups(groups=map(_group_message, event.groups), coverage=coverage)
     return pb.FindDuplicatesResponse(groups=groups)
 
 
@@ -84,7 +87,7 @@ def parse_find_outliers(request: pb.FindOutliersRequest) -> OutliersQuery:
         full=read_full_view(request.view, violations),
         exact=request.exact,
     )
-    errors.require((*violations, *outliers_violations(query)))
+    errors.raise_if_invalid((*violations, *outliers_violations(query)))
     return query
 
 
@@ -99,7 +102,7 @@ def find_outliers_response(outliers: Outliers) -> pb.FindOutliersResponse:
 def _outlier_message(outlier: Outlier) -> pb.Outlier:
     message = pb.Outlier(
         item_id=outlier.item_id,
-        mean_similarity=outlier.score,
+        mean_similarity=outlier.mean_similarity,
         nearest_item_id=outlier.nearest_item_id,
     )
     if outlier.item is not None:
@@ -119,7 +122,7 @@ def parse_cluster_items(request: pb.ClusterItemsRequest) -> ClustersQuery:
         representative_limit=request.representative_limit or limits.REPRESENTATIVES_DEFAULT,
         point_limit=request.point_limit,
     )
-    errors.require((*check_read(request), *clusters_violations(query)))
+    errors.raise_if_invalid((*check_read(request), *clusters_violations(query)))
     return query
 
 
@@ -129,7 +132,7 @@ def cluster_items_response(clusters: Clusters) -> pb.ClusterItemsResponse:
         clusters=map(_cluster_message, clusters.clusters),
         points=(
             pb.ClusterPoint(
-                item_id=point.item_id, cluster_index=point.cluster, x=point.x, y=point.y
+                item_id=point.item_id, cluster_index=point.cluster_index, x=point.x, y=point.y
             )
             for point in clusters.points
         ),
@@ -140,7 +143,7 @@ def cluster_items_response(clusters: Clusters) -> pb.ClusterItemsResponse:
 def _cluster_message(cluster: Cluster) -> pb.Cluster:
     return pb.Cluster(
         item_count=cluster.item_count,
-        keywords=cluster.words,
+        keywords=cluster.keywords,
         representatives=(
             pb.ClusterItem(item_id=item.item_id, similarity=item.similarity)
             for item in cluster.representatives
@@ -151,26 +154,26 @@ def _cluster_message(cluster: Cluster) -> pb.Cluster:
     )
 
 
-def parse_classify_text(request: pb.ClassifyTextRequest) -> LabelsQuery:
+def parse_classify_text(request: pb.ClassifyTextRequest) -> ClassificationQuery:
     """Return the query for labels.
 
     Raises:
         InvalidRequest: with every violation.
     """
-    query = LabelsQuery(
+    query = ClassificationQuery(
         text=request.text,
         attribute=request.attribute,
         filter=read_optional_filter(request),
-        neighbor_count=request.neighbor_count or limits.VOTERS_DEFAULT,
+        neighbor_count=request.neighbor_count or limits.LABEL_NEIGHBORS_DEFAULT,
         limit=request.limit or limits.LABELS_DEFAULT,
         exclude_item_ids=tuple(request.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
         exact=request.exact,
     )
-    errors.require((*check_read(request), *labels_violations(query)))
+    errors.raise_if_invalid((*check_read(request), *classification_violations(query)))
     return query
 
 
-def classify_text_response(labels: Labels) -> pb.ClassifyTextResponse:
+def classify_text_response(labels: Classification) -> pb.ClassifyTextResponse:
     """Return the labels."""
     return pb.ClassifyTextResponse(
         labels=(
@@ -179,7 +182,7 @@ def classify_text_response(labels: Labels) -> pb.ClassifyTextResponse:
         ),
         neighbors=(
             pb.Neighbor(item_id=neighbor.item_id, similarity=neighbor.similarity)
-            for neighbor in labels.voters
+            for neighbor in labels.neighbors
         ),
         usage=usage_message(labels.usage),
         sequence=labels.sequence,
@@ -200,7 +203,7 @@ def parse_search_passages(request: pb.SearchPassagesRequest) -> PassagesQuery:
         limit_per_item=request.limit_per_item,
         exact=request.exact,
     )
-    errors.require((*check_read(request), *passages_violations(query)))
+    errors.raise_if_invalid((*check_read(request), *passages_violations(query)))
     return query
 
 
@@ -225,7 +228,7 @@ def search_passages_response(passages: Passages) -> pb.SearchPassagesResponse:
 def _coverage_message(coverage: Coverage) -> pb.Coverage:
     return pb.Coverage(
         item_count=coverage.item_count,
-        examined_item_count=coverage.examined_count,
+        examined_item_count=coverage.examined_item_count,
         sampled=coverage.sampled,
         sequence=coverage.sequence,
     )

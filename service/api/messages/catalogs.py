@@ -49,7 +49,7 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
     storage = numbers.get(request.vector_storage)
     if storage is None:
         violations.append(Violation("vector_storage", "must be a value of VectorStorage"))
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return CatalogCreation(request.catalog, model, storage or VectorStorage.UNSPECIFIED)
 
 
@@ -59,7 +59,7 @@ def parse_get_catalog(request: pb.GetCatalogRequest) -> None:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.require(check_read(request))
+    errors.raise_if_invalid(check_read(request))
 
 
 def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
@@ -71,7 +71,7 @@ def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
     violations = [*catalog_violations(request.catalog)]
     if request.catalog == DEFAULT_CATALOG:
         violations.append(Violation("catalog", f"must not be {DEFAULT_CATALOG}"))
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return request.catalog
 
 
@@ -84,7 +84,7 @@ def parse_model(
         InvalidRequest: with every violation.
     """
     model = _read_model(request.embedding)
-    errors.require((*check_catalog(request), *model_violations(model)))
+    errors.raise_if_invalid((*check_catalog(request), *model_violations(model)))
     return model
 
 
@@ -94,7 +94,7 @@ def parse_catalog(request: CatalogRequest) -> None:
     Raises:
         InvalidRequest: the name is invalid.
     """
-    errors.require(check_catalog(request))
+    errors.raise_if_invalid(check_catalog(request))
 
 
 def catalog_message(stats: CatalogStats) -> pb.Catalog:
@@ -137,8 +137,8 @@ def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
     duration.FromNanoseconds(int(estimate.seconds * 1e9))
     return pb.EstimateReembeddingResponse(
         space=_space_message(estimate.space),
-        text_count=estimate.usage.texts,
-        cached_text_count=estimate.usage.cached_texts,
+        text_count=estimate.usage.text_count,
+        cached_text_count=estimate.usage.cached_text_count,
         prompt_token_count=estimate.usage.prompt_tokens,
         cost_usd=estimate.usage.cost_usd,
         duration=duration,
@@ -152,9 +152,9 @@ def reembedding_message(reembedding: Reembedding) -> pb.Reembedding:
         state=_STATES[reembedding.state],
         from_space=_space_message(reembedding.from_space),
         to_space=_space_message(reembedding.to_space),
-        item_count=reembedding.items,
-        embedded_item_count=reembedding.embedded_items,
-        rejected_item_count=reembedding.rejected_items,
+        item_count=reembedding.item_count,
+        embedded_item_count=reembedding.embedded_item_count,
+        rejected_item_count=reembedding.rejected_item_count,
         prompt_token_count=reembedding.prompt_tokens,
         cost_usd=reembedding.cost_usd,
         error_reason=reembedding.problem_reason,

@@ -86,8 +86,8 @@ def timestamp(time_us: int) -> timestamp_pb2.Timestamp:
 def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
     """Return the message of an embedding usage."""
     return embedding_usage_pb2.EmbeddingUsage(
-        text_count=usage.texts,
-        cached_text_count=usage.cached_texts,
+        text_count=usage.text_count,
+        cached_text_count=usage.cached_text_count,
         prompt_token_count=usage.prompt_tokens,
         cost_usd=usage.cost_usd,
     )

@@ -60,12 +60,12 @@ def parse_upsert_item(request: pb.UpsertItemRequest, now_us: int) -> ItemUpsert:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_catalog(request)]
-    item = read_item(request.item, violations)
-    violations += item_violations(item, "item", now_us)
+    unreadable: list[Violation] = []
+    item = read_item(request.item, unreadable)
+    violations = [*check_catalog(request), *item_violations(item, "item", now_us), *unreadable]
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
     violations += check_expected_sequence(expected, minimum=0)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return ItemUpsert(item, request.require_indexed, expected)
 
 
@@ -93,7 +93,7 @@ def parse_update_item(request: pb.UpdateItemRequest, now_us: int) -> ItemUpdate:
     violations += attributes_violations(attributes, "item.attributes")
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
     violations += check_expected_sequence(expected, minimum=1)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     removed = frozenset(names - attributes.keys())
     return ItemUpdate(item, fields, attributes, removed, request.require_indexed, expected)
 
@@ -139,14 +139,14 @@ def parse_import_items(
     if len(request.items) > limits.IMPORT_ITEMS:
         rule = f"must have at most {limits.IMPORT_ITEMS} entries"
         violations.append(Violation("items", rule))
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return [_parse_import_item(message, now_us) for message in request.items]
 
 
 def _parse_import_item(message: item_pb2.Item, now_us: int) -> Item | errors.InvalidRequest:
-    violations: list[Violation] = []
-    item = read_item(message, violations)
-    violations += item_violations(item, "item", now_us)
+    unreadable: list[Violation] = []
+    item = read_item(message, unreadable)
+    violations = [*item_violations(item, "item", now_us), *unreadable]
     return errors.InvalidRequest(violations) if violations else item
 
 
@@ -156,7 +156,7 @@ def parse_get_item(request: pb.GetItemRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.require((*check_read(request), *id_violations(request.item_id, "item_id")))
+    errors.raise_if_invalid((*check_read(request), *id_violations(request.item_id, "item_id")))
     return request.item_id
 
 
@@ -167,7 +167,7 @@ def parse_batch_get_items(request: pb.BatchGetItemsRequest) -> list[str]:
         InvalidRequest: with every violation.
     """
     item_ids = request.item_ids
-    errors.require(
+    errors.raise_if_invalid(
         (*check_read(request), *ids_violations(item_ids, limits.BATCH_ITEMS, "item_ids"))
     )
     return list(dict.fromkeys(item_ids))
@@ -186,7 +186,7 @@ def parse_list_items(request: pb.ListItemsRequest) -> ItemListQuery:
     page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
     filter_ = read_optional_filter(request)
     violations += page_violations(page_size, filter_)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return ItemListQuery(after, page_size, filter_)
 
 
@@ -196,7 +196,7 @@ def parse_delete_item(request: pb.DeleteItemRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.require((*check_catalog(request), *id_violations(request.item_id, "item_id")))
+    errors.raise_if_invalid((*check_catalog(request), *id_violations(request.item_id, "item_id")))
     return request.item_id
 
 
@@ -217,7 +217,7 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
             violations.append(Violation("filter", "must have a condition"))
     elif selector is None:
         violations.append(Violation("selector", "must be one of ids, filter"))
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return ItemsDeletion(tuple(dict.fromkeys(item_ids)), filter_, request.validate_only)
 
 

@@ -10,12 +10,12 @@ from service.api.messages.filters import read_optional_filter
 from service.api.messages.items import item_message
 from service.domain import limits
 from service.domain.recommendations import (
-    Answer,
     Example,
     ExamplesSource,
+    Explanation,
     ItemSource,
     Query,
-    Reason,
+    Recommendations,
     Source,
     TextSource,
     UserSource,
@@ -45,25 +45,25 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         explain=request.explain,
     )
     violations += query_violations(query)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return query
 
 
-def recommend_similar_response(answer: Answer) -> pb.RecommendSimilarResponse:
+def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarResponse:
     """Return the response to a query."""
     message = pb.RecommendSimilarResponse(
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
     )
-    if answer.usage.texts:
+    if answer.usage.text_count:
         message.usage.CopyFrom(usage_message(answer.usage))
     add = message.recommendations.add
     for recommendation in answer.recommendations:
         added = add(item_id=recommendation.item_id, score=recommendation.score)
         if recommendation.item is not None:
             added.item.CopyFrom(item_message(recommendation.item))
-        if recommendation.reasons:
-            added.explanations.extend(map(_explanation_message, recommendation.reasons))
+        if recommendation.explanations:
+            added.explanations.extend(map(_explanation_message, recommendation.explanations))
     return message
 
 
@@ -94,7 +94,7 @@ def _read_example(message: pb.Example) -> Example:
     return Example(None, weight)
 
 
-def _explanation_message(reason: Reason) -> pb.Explanation:
+def _explanation_message(reason: Explanation) -> pb.Explanation:
     message = pb.Explanation(similarity=reason.similarity)
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id

@@ -45,7 +45,7 @@ def parse_upsert_user(request: pb.UpsertUserRequest) -> UserUpsert:
     """
     user = read_user(request.user)
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    errors.require(
+    errors.raise_if_invalid(
         (
             *check_catalog(request),
             *user_violations(user, "user"),
@@ -72,7 +72,7 @@ def parse_update_user(request: pb.UpdateUserRequest) -> UserUpdate:
     violations += user_violations(user, "user")
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
     violations += check_expected_sequence(expected, minimum=1)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return UserUpdate(user, fields, expected)
 
 
@@ -111,7 +111,7 @@ def parse_import_users(request: pb.ImportUsersRequest) -> list[User | errors.Inv
     if len(request.users) > limits.IMPORT_USERS:
         rule = f"must have at most {limits.IMPORT_USERS} entries"
         violations.append(Violation("users", rule))
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return [_parse_import_user(message) for message in request.users]
 
 
@@ -127,7 +127,7 @@ def parse_get_user(request: pb.GetUserRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.require((*check_read(request), *id_violations(request.user_id, "user_id")))
+    errors.raise_if_invalid((*check_read(request), *id_violations(request.user_id, "user_id")))
     return request.user_id
 
 
@@ -141,7 +141,7 @@ def parse_list_users(request: pb.ListUsersRequest) -> UserListQuery:
     after = read_page_token(request.page_token, request.catalog, USER_LIST, violations)
     page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
     violations += page_violations(page_size)
-    errors.require(violations)
+    errors.raise_if_invalid(violations)
     return UserListQuery(after, page_size)
 
 
@@ -151,7 +151,7 @@ def parse_delete_user(request: pb.DeleteUserRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.require((*check_catalog(request), *id_violations(request.user_id, "user_id")))
+    errors.raise_if_invalid((*check_catalog(request), *id_violations(request.user_id, "user_id")))
     return request.user_id
 
 

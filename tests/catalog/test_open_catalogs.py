@@ -1,0 +1,160 @@
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.catalogs import ids
+from support.embedders import SPACE
+from support.open_catalogs import WordCatalogs, word_catalogs
+from support.tasks import started
+
+from service import errors
+from service.domain.analyses import OutliersQuery
+from service.domain.items import Item
+from service.domain.recommendations import Query, TextSource
+from service.domain.spaces import Model
+from service.domain.usage import TokenUsage
+from service.domain.writes import ItemUpsert
+
+NO_TOKENS = TokenUsage()
+OTHER = Model(replace(SPACE, model="other words"))
+
+
+async def put(factory: WordCatalogs, item_id: str, text: str) -> int:
+    async with factory.catalogs.use("shop") as catalog:
+        return (await catalog.items.upsert(ItemUpsert(Item(item_id, text)))).stored.sequence
+
+
+async def start_reembedding(factory: WordCatalogs) -> None:
+    """Add a next generation with all vectors, which waits for its switch."""
+    async with factory.catalogs.use("shop") as catalog:
+        await factory.stores.generations.start_next(catalog.record, OTHER)
+    await factory.catalogs.update()
+    async with factory.catalogs.use("shop") as catalog:
+        writer = catalog.generations.other
+        assert writer is not None
+        items = await factory.stores.reembedding.list_unfilled(writer.generation, 0, 1_000)
+        vectors = await writer.text_embedder.embed_documents([item.text for item in items])
+        filled = [(item, vectors.chunks[item.text]) for item in items]
+        await factory.stores.reembedding.fill(writer.generation, filled, NO_TOKENS)
+        await factory.stores.generations.start_indexing(writer.generation)
+    await factory.catalogs.update()
+
+
+async def switch(factory: WordCatalogs) -> None:
+    async with factory.catalogs.use("shop") as catalog:
+        serving, other = catalog.generations.serving, catalog.generations.other
+        assert other is not None
+        assert await factory.stores.generations.switch(serving.generation, other.generation)
+    await factory.catalogs.update()
+
+
+async def test_a_call_ends_with_the_catalog_it_began_with(tmp_path: Path) -> None:
+    """A deleted catalog answers calls that began before, however long, and closes after them."""
+    async with word_catalogs(tmp_path) as factory:
+        for number in range(3):
+            await put(factory, f"i{number}", f"word{number} tea")
+        async with factory.catalogs.use("shop") as catalog:
+            await factory.stores.generations.delete_catalog("shop")
+            await factory.catalogs.update()
+            with pytest.raises(errors.CatalogNotFound):
+                await factory.catalogs.acquire("shop")
+            await factory.finish_tasks()
+            assert [] == factory.removed
+            outliers = await catalog.outliers.find(OutliersQuery())
+            assert {"i0", "i1", "i2"} == {outlier.item_id for outlier in outliers.outliers}
+            generation_id = catalog.generations.serving.generation.generation_id
+        await factory.finish_tasks()
+        assert [generation_id] == factory.removed
+
+
+async def test_a_call_is_answered_from_one_generation(tmp_path: Path) -> None:
+    """A call that began before a switch keeps its generation; later calls get the new one."""
+    async with word_catalogs(tmp_path) as factory:
+        await put(factory, "a", "green tea")
+        await start_reembedding(factory)
+        async with factory.catalogs.use("shop") as before:
+            await switch(factory)
+            async with factory.catalogs.use("shop") as after:
+                assert SPACE == before.generations.serving.text_embedder.space
+                assert OTHER.space == after.generations.serving.text_embedder.space
+                query = Query(TextSource("tea"), 1)
+                assert ["a"] == ids(await before.recommender.recommend(query))
+                assert ["a"] == ids(await after.recommender.recommend(query))
+
+
+async def test_a_dropped_generation_closes_after_its_last_call(tmp_path: Path) -> None:
+    """The previous generation is closed once it is committed away and no call uses it."""
+    async with word_catalogs(tmp_path) as factory:
+        await put(factory, "a", "green tea")
+        await start_reembedding(factory)
+        async with factory.catalogs.use("shop") as before:
+            await switch(factory)
+            await factory.stores.generations.commit(before.record)
+            await factory.catalogs.update()
+            await factory.finish_tasks()
+            assert [] == factory.removed
+        await factory.finish_tasks()
+        assert [before.generations.serving.generation.generation_id] == factory.removed
+
+
+async def test_a_write_across_a_switch_can_be_read(tmp_path: Path) -> None:
+    """A write that began before a switch is visible in the generation that serves after it."""
+    async with word_catalogs(tmp_path) as factory:
+        await put(factory, "a", "green tea")
+        await start_reembedding(factory)
+        async with factory.catalogs.use("shop") as before:
+            await switch(factory)
+            written = await before.items.upsert(ItemUpsert(Item("b", "black tea")))
+        async with factory.catalogs.use("shop") as after:
+            assert after.generations.serving.follower.sequence >= written.stored.sequence
+
+
+async def test_a_read_waits_for_the_write_it_asks_for(tmp_path: Path) -> None:
+    """With min_sequence a handle comes only once its index has applied that write."""
+    async with word_catalogs(tmp_path) as factory:
+        sequence = await put(factory, "a", "green tea")
+        async with factory.catalogs.use("shop", sequence) as catalog:
+            assert catalog.generations.serving.follower.sequence >= sequence
+
+
+async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
+    """A read that asks for a write that was never made fails instead of waiting without end."""
+    async with word_catalogs(tmp_path) as factory:
+        beyond = factory.stores.database.last_sequence + 1
+        with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
+            await factory.catalogs.use("shop", beyond).__aenter__()
+
+
+@pytest.mark.parametrize("name", ["nothing", "NOT A NAME", "shop "])
+async def test_an_unknown_name_resolves_to_no_catalog(tmp_path: Path, name: str) -> None:
+    """A name without a catalog, valid or not, never resolves to another catalog."""
+    async with word_catalogs(tmp_path) as factory:
+        with pytest.raises(errors.CatalogNotFound):
+            await factory.catalogs.use(name).__aenter__()
+
+
+async def test_an_empty_name_is_the_default_catalog(tmp_path: Path) -> None:
+    """The empty name resolves to the default catalog."""
+    async with word_catalogs(tmp_path) as factory, factory.catalogs.use("") as catalog:
+        assert "default" == catalog.record.name
+
+
+async def test_a_cancelled_call_returns_its_handle(tmp_path: Path) -> None:
+    """A call whose caller leaves does not keep a deleted catalog open."""
+    async with word_catalogs(tmp_path) as factory:
+        entered = asyncio.Event()
+
+        async def hold() -> None:
+            async with factory.catalogs.use("shop"):
+                entered.set()
+                await asyncio.Event().wait()
+
+        call = await started(hold())
+        await entered.wait()
+        await factory.stores.generations.delete_catalog("shop")
+        await factory.catalogs.update()
+        call.cancel()
+        await asyncio.wait([call])
+        await factory.finish_tasks()
+        assert 1 == len(factory.removed)

@@ -1,0 +1,149 @@
+"""The open catalogs of a process, with generations that words embed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from service.analysis.classification import TextClassifier
+from service.analysis.clusters import Clusterer
+from service.analysis.duplicates import DuplicateSearch
+from service.analysis.outliers import OutlierSearch
+from service.analysis.passage_search import PassageSearch
+from service.catalog.factory import Work
+from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.handle import CatalogHandle
+from service.catalog.items import CatalogItems
+from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.stats import StatsReader
+from service.catalog.users import CatalogUsers
+from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.spaces import Model, VectorStorage
+from service.embedding.batcher import Batcher
+from service.embedding.cache import VectorCache
+from service.embedding.text_embedder import TextEmbedder
+from service.index.faiss_exact import ExactIndex
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+from service.recommend.profile import ProfileReader
+from service.recommend.recommender import Recommender
+from service.recommend.retrieval import Retriever
+from service.recommend.scoring import SoftMaximum
+from service.storage.stores import Stores
+from support.clock import FakeClock
+from support.embedders import DIMENSIONS, SPACE, WordEmbedder
+from support.stores import GIVE_UP_SECONDS
+
+MODEL = Model(SPACE)
+
+
+class WordCatalogs:
+    """Makes catalogs over real stores and indexes; a CatalogFactory without background tasks.
+
+    `removed` has the generations whose files were removed, which ends their closing.
+    """
+
+    def __init__(self, stores: Stores, clock: FakeClock, group: asyncio.TaskGroup) -> None:
+        self.removed: list[int] = []
+        self.stores = stores
+        self._clock = clock
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+        self._batcher = Batcher(WordEmbedder())
+        self.catalogs = OpenCatalogs(stores.database, stores.generations, self, self.spawn)
+        self.spawn(self._batcher.run())
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends with the test."""
+        task = self._group.create_task(work)
+        self._tasks.append(task)
+        return task
+
+    def end(self) -> None:
+        """Cancel the tasks."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
+        """Return a generation that texts are embedded for."""
+        embedder = TextEmbedder(
+            self.stores.vectors,
+            record.generation,
+            record.model.space,
+            self._batcher,
+            VectorCache(DIMENSIONS),
+        )
+        return GenerationWriter(record.generation, embedder, _cost_nothing)
+
+    def open_generation(
+        self, writer: GenerationWriter, storage: VectorStorage
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """Return a generation that follows the store."""
+        index = ItemIndex(ExactIndex(DIMENSIONS), self._clock)
+        follower = Follower(self.stores.items, writer.generation, index)
+        opened = OpenGeneration(
+            writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
+        )
+        return opened, [follower.run()]
+
+    def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
+        """Return the use cases of a catalog."""
+        stores, serving = self.stores, generations.serving
+        parts = stores.items, serving.generation, serving.follower
+        profiles = ProfileReader(stores.users, serving.generation, serving.text_embedder)
+        return CatalogHandle(
+            record=record,
+            generations=generations,
+            items=CatalogItems(stores.items, generations),
+            users=CatalogUsers(stores.users, generations),
+            stats=StatsReader(
+                stores.items, stores.users, stores.pending, stores.usage, generations
+            ),
+            recommender=Recommender(*parts, profiles, Retriever(SoftMaximum, None)),
+            duplicates=DuplicateSearch(*parts),
+            outliers=OutlierSearch(*parts),
+            clusters=Clusterer(*parts),
+            classifier=TextClassifier(*parts, serving.text_embedder),
+            passages=PassageSearch(*parts, serving.text_embedder),
+        )
+
+    def make_background(
+        self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState
+    ) -> list[Work]:
+        """Return no tasks: the test does their work."""
+        del serving, writer, state
+        return []
+
+    async def remove_files(self, generation: Generation) -> None:
+        """Note that a generation is closed."""
+        self.removed.append(generation.generation_id)
+
+    async def finish_tasks(self) -> None:
+        """Let every task run as far as it gets without waiting."""
+        for _ in range(3):
+            await asyncio.wait(self._tasks, timeout=0)
+
+
+async def _cost_nothing() -> float:
+    return 0.0
+
+
+@asynccontextmanager
+async def word_catalogs(folder: Path) -> AsyncIterator[WordCatalogs]:
+    """Open the default catalog and one named `shop`."""
+    clock = FakeClock()
+    async with asyncio.timeout(GIVE_UP_SECONDS):
+        stores = await Stores.open(folder, clock)
+        try:
+            await stores.generations.open_default(MODEL)
+            await stores.generations.create_catalog("shop", MODEL, VectorStorage.FLOAT32)
+            async with asyncio.TaskGroup() as group:
+                factory = WordCatalogs(stores, clock, group)
+                await factory.catalogs.update()
+                yield factory
+                factory.end()
+        finally:
+            await stores.database.close()
