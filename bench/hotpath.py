@@ -22,12 +22,10 @@ from service.api.messages.recommendations import (
 )
 from service.domain.items import Change
 from service.domain.recommendations import ItemSource, Query, Recommendation, Recommendations
-from service.domain.users import LikedItem
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
-from service.recommend.profile import Profile
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 
@@ -78,13 +76,12 @@ def main() -> None:
     ids = [str(each["id"]) for each in random.Random(1).choices(items, k=CALLS)]
     wire = [pb.RecommendSimilarRequest(item_id=each).SerializeToString() for each in ids]
     queries = [Query(ItemSource(each), LIMIT) for each in ids]
-    profile = [Profile((LikedItem(each),), alone=True) for each in ids]
     retriever = Retriever(SoftMaximum, None)
     answers = []
-    for query, taste in zip(queries, profile, strict=True):
-        found = retriever.found(item_index, query, taste, LIMIT)
-        assert found is not None
-        ranked = [Recommendation(item_id, score) for item_id, score, _ in found.ranked]
+    for query in queries:
+        candidates = retriever.retrieve(item_index, query, None, LIMIT)
+        assert candidates is not None
+        ranked = [Recommendation(item_id, score) for item_id, score, _ in candidates.ranked]
         answers.append(Recommendations(ranked, item_index.sequence))
     keys = item_index.find_keys(ids)
     own = [item_index.vectors.get([key]).vectors for key in keys]

@@ -29,7 +29,7 @@ from akin.v1 import analysis_service_pb2 as pb
 from akin.v1 import analysis_service_pb2_grpc
 from servers import akin_server
 
-from service.analysis.duplicates import SAMPLE
+from service.analysis.duplicates import MAX_RARITY_TEXTS
 from service.domain.analyses import DEFAULT_MIN_SIMILARITY
 from service.domain.shingles import ShingleRarity, Shingles
 
@@ -46,7 +46,9 @@ def brute_force(items: Items, sample: int) -> dict[str, set[str]]:
     found = [str(each["text"]) for each in items]
     vectors = hotpath.vectors_of(found)
     drawn = random.Random(1)
-    rarity = ShingleRarity(Shingles(text) for text in drawn.sample(found, min(SAMPLE, len(found))))
+    rarity = ShingleRarity(
+        Shingles(text) for text in drawn.sample(found, min(MAX_RARITY_TEXTS, len(found)))
+    )
     repeated = {}
     for row in drawn.sample(range(len(items)), sample):
         near = np.flatnonzero(vectors @ vectors[row] >= DEFAULT_MIN_SIMILARITY - 1e-6)

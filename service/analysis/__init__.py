@@ -1,1 +1,1 @@
-"""Answers questions about a catalog as a whole."""
+"""Analyzes a catalog: near-duplicates, outliers, clusters, labels and passages."""

@@ -1,4 +1,4 @@
-"""Divides the items of a catalog into groups, and tells what each is about."""
+"""Clusters the items of a catalog, and describes each cluster."""
 
 from __future__ import annotations
 
@@ -8,36 +8,54 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service import errors
-from service.analysis.keywords import TEXT_CHARACTERS, distinctive
-from service.analysis.kmeans import Groups, Items, Tally, divided, means
-from service.analysis.sampling import Sample, passing, population, present
+from service.analysis.keywords import MAX_KEYWORD_CHARACTERS, extract_keywords
+from service.analysis.kmeans import (
+    ClusterAssignment,
+    ClusterInput,
+    compute_clusters,
+    compute_item_vectors,
+)
+from service.analysis.sampling import (
+    Examination,
+    draw_sample,
+    find_matching_ids,
+    find_matching_keys,
+)
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
 from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.index.vector_index import Keys
 from service.storage.items import ItemStore
 
-ITEMS_AT_ONCE = 1_000
-"""Vectors of so many items are copied out of the item index in 4 ms."""
+# Items whose vectors are copied out of the item index at once, in 4 ms.
+CLUSTERED_ITEMS_AT_ONCE = 1_000
 
-TRAINED_ON = 20_000
-TRAINING_COST = 40_000_000_000
-"""Centers are made from so many items, fewer where that would take more multiply-adds: 2 s."""
+# Items that centers are computed from.
+MAX_TRAINING_ITEMS = 20_000
 
-TRAINED_ON_PER_CENTER = 2
-WORDED = 5_000
-WORDED_LEAST = 10
-"""Words are taken from so many texts in all, and so many of each group at least."""
+# Multiply-adds of computing the centers: 2 s. With many clusters it allows fewer training items.
+MAX_TRAINING_COST = 40_000_000_000
 
-TEXTS_AT_ONCE = 500
-SPARE = 10
-"""So many representatives more than wanted are at hand, in case some have gone."""
+# Training items of each cluster, whatever they cost.
+MIN_TRAINING_ITEMS_PER_CLUSTER = 2
+
+# Texts that keywords are extracted from, in all.
+MAX_KEYWORD_TEXTS = 5_000
+
+# Texts of each cluster that keywords are extracted from, however many clusters there are.
+MIN_KEYWORD_TEXTS_PER_CLUSTER = 10
+
+KEYWORD_TEXTS_AT_ONCE = 500
+
+# Representatives beyond the limit, in case some are deleted in the meantime.
+SPARE_REPRESENTATIVES = 10
 
 
 class Clusterer:
-    """Divides the items of one catalog."""
+    """Clusters the items of one catalog."""
 
     def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
@@ -45,104 +63,139 @@ class Clusterer:
         self._follower = follower
 
     async def find(self, query: ClustersQuery) -> Clusters:
-        """The groups, largest first, with representatives, words and places on a map.
+        """Return the clusters, largest first, with representatives, keywords and map places.
 
         Raises:
-            TooFewItems: there are fewer items than groups.
+            TooFewItems: there are fewer items than requested clusters.
         """
-        sample = Sample(await population(self._follower, query.filter))
-        items = sample.population.item_count
-        if items < query.cluster_count:
+        examination = Examination(await draw_sample(self._follower, query.filter))
+        item_count = examination.sample.item_count
+        if item_count < query.cluster_count:
             raise errors.TooFewItems(
-                f"there are {items} items, fewer than {query.cluster_count} groups"
+                f"there are {item_count} items, fewer than {query.cluster_count} clusters"
             )
-        some = sample.some(ITEMS_AT_ONCE)
-        training = await self._training_items(some, query)
+        batches = examination.iterate_batches(CLUSTERED_ITEMS_AT_ONCE)
+        training = await self._read_training_items(batches, query)
         if not training.item_ids:
-            return Clusters((), (), sample.coverage)
+            return Clusters((), (), examination.coverage)
         loop = asyncio.get_running_loop()
-        tally = await loop.run_in_executor(None, divided, training, query, items)
-        for batch in some:
-            await loop.run_in_executor(None, tally.take, await self._read(batch, query.filter))
-        return await self._worded(tally, sample, query)
+        assignment = await loop.run_in_executor(None, compute_clusters, training, query, item_count)
+        for batch in batches:
+            items = await self._read_vectors(batch, query.filter)
+            await loop.run_in_executor(None, assignment.add, items)
+        return await self._describe(assignment, examination, query)
 
-    async def _training_items(self, some: Iterator[Sequence[str]], query: ClustersQuery) -> Items:
-        """The vectors that centers are made from."""
-        read: list[Items] = []
-        number, enough = 0, TRAINED_ON
-        for batch in some:
-            read.append(await self._read(batch, query.filter))
-            number += len(read[-1].item_ids)
-            cost = (
-                read[-1].vectors.shape[1]
-                * KMEANS_ROUNDS
-                * KMEANS_ATTEMPTS
-                * max(query.cluster_count, 1)
-            )
-            least = TRAINED_ON_PER_CENTER * query.cluster_count
-            enough = max(least, min(TRAINED_ON, TRAINING_COST // max(cost, 1)))
-            if number >= enough:
+    async def _read_training_items(
+        self, batches: Iterator[Sequence[str]], query: ClustersQuery
+    ) -> ClusterInput:
+        """Take batches until there are enough items to compute centers from."""
+        training: list[ClusterInput] = []
+        count = 0
+        for batch in batches:
+            training.append(await self._read_vectors(batch, query.filter))
+            count += len(training[-1].item_ids)
+            if count >= _choose_training_count(training[-1].vectors.shape[1], query.cluster_count):
                 break
-        return Items.joined(read)
+        return ClusterInput.concatenate(training)
 
-    async def _read(self, item_ids: Sequence[str], wanted: Filter | None) -> Items:
-        """The items that are still there, and of each the mean of its chunks' vectors."""
+    async def _read_vectors(self, item_ids: Sequence[str], filter_: Filter | None) -> ClusterInput:
+        """Return the items that still match, each with the mean of its chunks' vectors."""
 
-        def work(item_index: ItemIndex) -> Items:
-            keys = passing(item_index, item_ids, wanted)
+        def read(item_index: ItemIndex) -> ClusterInput:
+            keys = find_matching_keys(item_index, item_ids, filter_)
             owned = item_index.vectors.get(list(keys.values()))
-            return Items(list(keys), means(owned.vectors, owned.owners, len(keys)))
+            return ClusterInput(
+                list(keys), compute_item_vectors(owned.vectors, owned.owners, len(keys))
+            )
 
-        return await self._follower.read_in_worker(work)
+        return await self._follower.read_in_worker(read)
 
-    async def _worded(self, tally: Tally, sample: Sample, query: ClustersQuery) -> Clusters:
-        """The answer: what the tally has of items that are still there."""
-        order = tally.order()
-        groups, cosines = tally.groups, tally.cosines
-        members = [np.flatnonzero(groups == group) for group in order]
-        most = query.representative_limit + SPARE
-        candidates = [tally.nearest(rows, most) for rows in members]
-        ids = [tally.item_ids[row] for each in candidates for row in each]
-        ids += tally.item_ids[: len(tally.places)]
-        here, _ = await present(self._follower, list(dict.fromkeys(ids)), query.filter)
-        words = await self._words(tally, members)
-        scale = sample.population.item_count / len(groups)
-        clusters = [
+    async def _describe(
+        self, assignment: ClusterAssignment, examination: Examination, query: ClustersQuery
+    ) -> Clusters:
+        """Return the clusters with those items that still match."""
+        clusters = assignment.list_clusters()
+        members = [np.flatnonzero(assignment.clusters == cluster) for cluster in clusters]
+        candidate_count = query.representative_limit + SPARE_REPRESENTATIVES
+        nearest_rows = [assignment.select_nearest(rows, candidate_count) for rows in members]
+        ids = [assignment.item_ids[row] for rows in nearest_rows for row in rows]
+        ids += assignment.item_ids[: len(assignment.places)]
+        current_ids, _ = await find_matching_ids(
+            self._follower, list(dict.fromkeys(ids)), query.filter
+        )
+        keywords = await self._extract_keywords(assignment, members)
+        scale = examination.sample.item_count / len(assignment.clusters)
+        described = [
             Cluster(
                 round(scale * len(rows)),
-                own_words,
-                [
-                    ClusterItem(tally.item_ids[row], float(cosines[row]))
-                    for row in nearest
-                    if tally.item_ids[row] in here
-                ][: query.representative_limit],
-                float(cosines[rows].mean()),
-                *map(float, tally.layout.places[group]),
+                cluster_keywords,
+                _list_representatives(assignment, nearest, current_ids)[
+                    : query.representative_limit
+                ],
+                float(assignment.cosines[rows].mean()),
+                *map(float, assignment.layout.places[cluster]),
             )
-            for group, rows, nearest, own_words in zip(
-                order, members, candidates, words, strict=True
+            for cluster, rows, nearest, cluster_keywords in zip(
+                clusters, members, nearest_rows, keywords, strict=True
             )
         ]
-        ranks = {group: rank for rank, group in enumerate(order)}
-        points = [
-            ClusterPoint(item_id, ranks[group], *place)
-            for item_id, group, place in zip(
-                tally.item_ids, groups.tolist(), tally.places.tolist(), strict=False
-            )
-            if item_id in here
-        ]
-        return Clusters(clusters, points, sample.coverage)
+        points = _list_points(assignment, clusters, current_ids)
+        return Clusters(described, points, examination.coverage)
 
-    async def _words(self, tally: Tally, members: Sequence[Groups]) -> list[list[str]]:
-        """The words of groups, from some texts of each."""
-        number = max(WORDED_LEAST, WORDED // len(members))
-        chosen = [[tally.item_ids[row] for row in rows[:number].tolist()] for rows in members]
-        wanted = [item_id for each in chosen for item_id in each]
+    async def _extract_keywords(
+        self, assignment: ClusterAssignment, members: Sequence[Keys]
+    ) -> list[list[str]]:
+        """Return the keywords of each cluster, from some of its texts."""
+        text_count = max(MIN_KEYWORD_TEXTS_PER_CLUSTER, MAX_KEYWORD_TEXTS // len(members))
+        cluster_ids = [
+            [assignment.item_ids[row] for row in rows[:text_count].tolist()] for rows in members
+        ]
+        item_ids = [item_id for ids in cluster_ids for item_id in ids]
         texts: dict[str, str] = {}
-        for start in range(0, len(wanted), TEXTS_AT_ONCE):
-            some = wanted[start : start + TEXTS_AT_ONCE]
-            written = await self._store.excerpts(self._generation, some, TEXT_CHARACTERS)
-            texts |= {name: each.text for name, each in written.items() if not each.is_pending}
-        by_group = [[texts[name] for name in each if name in texts] for each in chosen]
+        for start in range(0, len(item_ids), KEYWORD_TEXTS_AT_ONCE):
+            batch = item_ids[start : start + KEYWORD_TEXTS_AT_ONCE]
+            excerpts = await self._store.excerpts(self._generation, batch, MAX_KEYWORD_CHARACTERS)
+            texts |= {
+                item_id: excerpt.text
+                for item_id, excerpt in excerpts.items()
+                if not excerpt.is_pending
+            }
+        cluster_texts = [
+            [texts[item_id] for item_id in ids if item_id in texts] for ids in cluster_ids
+        ]
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, distinctive, by_group)
+        return await loop.run_in_executor(None, extract_keywords, cluster_texts)
+
+
+def _choose_training_count(dimensions: int, cluster_count: int) -> int:
+    """Return how many items to compute centers from; a cluster count of 0 is not chosen yet."""
+    cost = max(dimensions * KMEANS_ROUNDS * KMEANS_ATTEMPTS * max(cluster_count, 1), 1)
+    affordable_count = min(MAX_TRAINING_ITEMS, MAX_TRAINING_COST // cost)
+    return max(MIN_TRAINING_ITEMS_PER_CLUSTER * cluster_count, affordable_count)
+
+
+def _list_representatives(
+    assignment: ClusterAssignment, rows: Sequence[int], current_ids: set[str]
+) -> list[ClusterItem]:
+    return [
+        ClusterItem(assignment.item_ids[row], float(assignment.cosines[row]))
+        for row in rows
+        if assignment.item_ids[row] in current_ids
+    ]
+
+
+def _list_points(
+    assignment: ClusterAssignment, clusters: Sequence[int], current_ids: set[str]
+) -> list[ClusterPoint]:
+    """Return the items on the map; `clusters` are the cluster numbers in order of the result."""
+    indexes = {cluster: index for index, cluster in enumerate(clusters)}
+    return [
+        ClusterPoint(item_id, indexes[cluster], *place)
+        for item_id, cluster, place in zip(
+            assignment.item_ids,
+            assignment.clusters.tolist(),
+            assignment.places.tolist(),
+            strict=False,
+        )
+        if item_id in current_ids
+    ]

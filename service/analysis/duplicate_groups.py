@@ -1,7 +1,7 @@
-"""Groups items whose texts repeat each other: vectors tell which to compare, the wording decides.
+"""Groups near-duplicate items: vectors tell which texts to compare, the wording decides.
 
-Items whose texts are equal are grouped by that alone, and only one of them has its neighbors
-looked for, so that hundreds of copies take no longer than one.
+Items with equal texts are grouped without a comparison, and neighbors are searched for one of them
+only, so that hundreds of copies take no longer than one.
 """
 
 from __future__ import annotations
@@ -11,62 +11,73 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-from service.analysis.neighbors import MOST, neighbors
-from service.analysis.sampling import Sample
+from service.analysis.neighbors import MAX_NEIGHBORS, find_neighbors
+from service.analysis.sampling import Examination
 from service.domain.analyses import DuplicatesQuery
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
 from service.index.follower import Follower
 from service.storage.items import ItemStore
 
-FIRST = 10
-FETCHED = 30
-"""So many neighbors are compared first, and so many, as many as lists have, where the farthest of
-those repeat. What repeats them in turn belongs to the same group, so that none needs them all."""
+# Neighbors whose texts are compared first. The others are compared only if the farthest of these
+# are near-duplicates: what they repeat in turn belongs to the same group.
+FIRST_COMPARED_NEIGHBORS = 10
 
-GROWTH = 4
-"""So many times as many are fetched where most are copies of each other, or around one item."""
+# Neighbors that are searched for first, as many as neighbor lists have.
+FIRST_NEIGHBORS = 30
 
-COMPARED_AT_ONCE = 2_000
-"""Pairs between which the clock is looked at: some 50 ms."""
+# The factor by which more neighbors are searched for if most of them are copies of each other, or
+# for the near-duplicates of one item.
+NEIGHBOR_GROWTH = 4
 
-REMEMBERED = 20_000
-"""Wordings kept at once: 10 MB of packages' descriptions, 130 MB of the longest texts."""
+# Pairs of texts that are compared between two looks at the clock: about 50 ms.
+MAX_PAIRS_AT_ONCE = 2_000
+
+# Texts whose shingles are kept: 10 MB for package descriptions, 130 MB for the longest texts.
+MAX_CACHED_TEXTS = 20_000
+
+# The difference from 1 that rounding leaves in the cosine of equal vectors.
+SIMILARITY_TOLERANCE = 1e-6
 
 
-class Groups:
-    """Ids that belong together, directly or over others (union-find, halving paths)."""
+class ConnectedComponents:
+    """Groups of ids that are joined directly or through others (union-find, path halving)."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
 
-    def join(self, one: str, other: str) -> None:
-        """Has two ids, and all that belong with them, belong together."""
-        first, second = self._root(one), self._root(other)
-        self._parents[second] = first
+    def join(self, id_a: str, id_b: str) -> None:
+        """Join the components of two ids."""
+        root_a, root_b = self._find_root(id_a), self._find_root(id_b)
+        self._parents[root_b] = root_a
 
-    def together(self, one: str, other: str) -> bool:
-        """Whether two ids belong together."""
-        return one == other or self._root(one) == self._root(other)
+    def are_joined(self, id_a: str, id_b: str) -> bool:
+        """Return whether two ids are in one component."""
+        return id_a == id_b or self._find_root(id_a) == self._find_root(id_b)
 
-    def several(self) -> list[list[str]]:
-        """The groups of two ids or more."""
+    def list_groups(self) -> list[list[str]]:
+        """Return the components of two or more ids."""
         members: dict[str, list[str]] = {}
-        for each in list(self._parents):
-            members.setdefault(self._root(each), []).append(each)
-        return [each for each in members.values() if len(each) > 1]
+        for member in list(self._parents):
+            members.setdefault(self._find_root(member), []).append(member)
+        return [component for component in members.values() if len(component) > 1]
 
-    def _root(self, each: str) -> str:
+    def _find_root(self, member: str) -> str:
         parents = self._parents
-        parent = parents.setdefault(each, each)
-        while parent != each:
-            parents[each] = parents[parent]
-            each, parent = parent, parents[parent]
-        return each
+        parent = parents.setdefault(member, member)
+        while parent != member:
+            parents[member] = parents[parent]
+            member, parent = parent, parents[parent]
+        return member
 
 
-class NearDuplicateSearch:
-    """Compares items with their neighbors, and groups those that repeat each other."""
+class NearDuplicateGrouper:
+    """Compares items with their neighbors, and groups near-duplicates.
+
+    Attributes:
+        components: the groups so far.
+        has_reached_limit: True if an item may have more near-duplicates than MAX_NEIGHBORS.
+    """
 
     def __init__(
         self,
@@ -74,124 +85,154 @@ class NearDuplicateSearch:
         generation: Generation,
         follower: Follower,
         query: DuplicatesQuery,
-        sample: Sample,
+        examination: Examination,
     ) -> None:
-        self.groups = Groups()
+        self.components = ConnectedComponents()
+        self.has_reached_limit = False
         self._store = store
         self._generation = generation
         self._follower = follower
         self._query = query
-        self._survey = sample
-        # Whether an item may have more near-duplicates than the neighbors that were compared.
-        self.reached_limit = False
+        self._examination = examination
         self._rarity = ShingleRarity(())
-        self._first_with: dict[bytes, str] = {}
-        self._wordings: dict[str, Shingles] = {}
+        self._first_ids: dict[bytes, str] = {}
+        self._shingles: dict[str, Shingles] = {}
 
-    async def learn(self, item_ids: Sequence[str]) -> None:
-        """Learns from a sample which wording is common."""
-        texts = (await self._texts(item_ids)).values()
+    async def estimate_rarity(self, item_ids: Sequence[str]) -> None:
+        """Estimate from the texts of a sample which wording is common."""
+        texts = (await self._read_texts(item_ids)).values()
         loop = asyncio.get_running_loop()
         self._rarity = await loop.run_in_executor(None, lambda: ShingleRarity(map(Shingles, texts)))
 
-    async def examine(self, item_ids: Sequence[str]) -> None:
-        """Finds what repeats each of some items, until there is no time left."""
-        wanted = self._new(await self._texts(item_ids))
-        number = FETCHED
-        while wanted:
-            growing: list[str] = []
-            step = max(1, COMPARED_AT_ONCE // number)
-            for start in range(0, len(wanted), step):
-                if not self._survey.over:
-                    growing += await self._compared(wanted[start : start + step], number)
-            wanted = growing
-            number = min(number * GROWTH, MOST)
+    async def group(self, item_ids: Sequence[str]) -> None:
+        """Group items with their near-duplicates, until there is no time left."""
+        remaining_ids = self._group_copies(await self._read_texts(item_ids))
+        count = FIRST_NEIGHBORS
+        while remaining_ids:
+            unfinished_ids: list[str] = []
+            step = max(1, MAX_PAIRS_AT_ONCE // count)
+            for start in range(0, len(remaining_ids), step):
+                if not self._examination.is_out_of_time:
+                    batch = remaining_ids[start : start + step]
+                    unfinished_ids += await self._compare_with_neighbors(batch, count)
+            remaining_ids = unfinished_ids
+            count = min(count * NEIGHBOR_GROWTH, MAX_NEIGHBORS)
 
-    def _new(self, texts: Mapping[str, str]) -> list[str]:
-        """The items but for those with the text of one before, whose groups they join."""
-        new = []
+    def _group_copies(self, texts: Mapping[str, str]) -> list[str]:
+        """Group items with an earlier item of the same text; return the other items."""
+        new_ids = []
         for item_id, text in texts.items():
             digest = blake2b(text.encode(), digest_size=16).digest()
-            first = self._first_with.setdefault(digest, item_id)
-            if first == item_id:
-                new.append(item_id)
+            first_id = self._first_ids.setdefault(digest, item_id)
+            if first_id == item_id:
+                new_ids.append(item_id)
             else:
-                self.groups.join(first, item_id)
-        return new
+                self.components.join(first_id, item_id)
+        return new_ids
 
-    async def _compared(self, item_ids: Sequence[str], number: int) -> list[str]:
-        """Compares items with their `number` nearest; returns those that want more."""
-        least = self._query.min_similarity - 1e-6  # rounding leaves a little less of equal vectors
-        found = await neighbors(
+    async def _compare_with_neighbors(self, item_ids: Sequence[str], count: int) -> list[str]:
+        """Group items with near-duplicates among their `count` nearest neighbors.
+
+        Returns:
+            The items that need more neighbors.
+        """
+        neighbors = await find_neighbors(
             self._follower,
             item_ids,
-            number,
+            count,
             self._query.filter,
-            least,
+            self._query.min_similarity - SIMILARITY_TOLERANCE,
             exact=self._query.exact,
         )
-        near = {item_id: [each.item_id for each in some] for item_id, some in found.items()}
-        await self._join({item_id: some[:FIRST] for item_id, some in near.items()})
-        close = {
-            item_id: some
-            for item_id, some in near.items()
-            if self._goes_on(item_id, some[:FIRST], FIRST)
+        neighbor_ids = {
+            item_id: [neighbor.item_id for neighbor in item_neighbors]
+            for item_id, item_neighbors in neighbors.items()
         }
-        await self._join({item_id: some[FIRST:] for item_id, some in close.items()})
-        continuing = {
-            item_id: some for item_id, some in close.items() if self._goes_on(item_id, some, number)
+        first = FIRST_COMPARED_NEIGHBORS
+        await self._compare({item_id: ids[:first] for item_id, ids in neighbor_ids.items()})
+        neighbor_ids = {
+            item_id: ids
+            for item_id, ids in neighbor_ids.items()
+            if self._may_have_more(item_id, ids[:first], first)
         }
-        self.reached_limit |= any(len(some) >= MOST for some in continuing.values())
-        return [item_id for item_id, some in continuing.items() if self._lacks_others(some)]
+        await self._compare({item_id: ids[first:] for item_id, ids in neighbor_ids.items()})
+        neighbor_ids = {
+            item_id: ids
+            for item_id, ids in neighbor_ids.items()
+            if self._may_have_more(item_id, ids, count)
+        }
+        self.has_reached_limit |= any(len(ids) >= MAX_NEIGHBORS for ids in neighbor_ids.values())
+        return [item_id for item_id, ids in neighbor_ids.items() if self._needs_more(ids)]
 
-    async def _join(self, near: Mapping[str, Sequence[str]]) -> None:
-        """Groups items with those of their neighbors that they repeat."""
-        near = {item_id: some for item_id, some in near.items() if some}
-        names = dict.fromkeys((*near, *(name for some in near.values() for name in some)))
-        texts = await self._texts([name for name in names if name not in self._wordings])
+    async def _compare(self, neighbor_ids: Mapping[str, Sequence[str]]) -> None:
+        """Group items with those of their neighbors that are near-duplicates."""
+        neighbor_ids = {item_id: ids for item_id, ids in neighbor_ids.items() if ids}
+        compared_ids = dict.fromkeys(
+            (*neighbor_ids, *(neighbor_id for ids in neighbor_ids.values() for neighbor_id in ids))
+        )
+        texts = await self._read_texts(
+            [item_id for item_id in compared_ids if item_id not in self._shingles]
+        )
         loop = asyncio.get_running_loop()
-        repeated = await loop.run_in_executor(None, self._repeated, near, texts)
-        for item_id, others in repeated.items():
-            for name in others:
-                self.groups.join(item_id, name)
+        near_duplicates = await loop.run_in_executor(
+            None, self._find_near_duplicates, neighbor_ids, texts
+        )
+        for item_id, duplicate_ids in near_duplicates.items():
+            for duplicate_id in duplicate_ids:
+                self.components.join(item_id, duplicate_id)
 
-    def _goes_on(self, item_id: str, near: Sequence[str], number: int) -> bool:
-        """Whether all of `number` neighbors are near enough, and the farthest repeat the item."""
-        far = near[number // 2 :]
-        return len(near) >= number and any(self.groups.together(item_id, name) for name in far)
+    def _may_have_more(self, item_id: str, neighbor_ids: Sequence[str], count: int) -> bool:
+        """Return whether there are `count` neighbors and the farther half has near-duplicates."""
+        farther_half = neighbor_ids[count // 2 :]
+        return len(neighbor_ids) >= count and any(
+            self.components.are_joined(item_id, neighbor_id) for neighbor_id in farther_half
+        )
 
-    def _lacks_others(self, near: Sequence[str]) -> bool:
-        """Whether there may be more to find: around one item, or behind copies of one text."""
-        if self._query.item_id or len(near) >= MOST:
-            return len(near) < MOST
-        known = (self._wordings.get(name) for name in near)
-        return len({each.words_hash for each in known if each is not None}) < FIRST
+    def _needs_more(self, neighbor_ids: Sequence[str]) -> bool:
+        """Return whether to search for more neighbors: for one item, or if most are copies."""
+        if self._query.item_id or len(neighbor_ids) >= MAX_NEIGHBORS:
+            return len(neighbor_ids) < MAX_NEIGHBORS
+        shingles = (self._shingles.get(neighbor_id) for neighbor_id in neighbor_ids)
+        different_texts = {text.words_hash for text in shingles if text is not None}
+        return len(different_texts) < FIRST_COMPARED_NEIGHBORS
 
-    def _repeated(
-        self, near: Mapping[str, Sequence[str]], texts: Mapping[str, str]
+    def _find_near_duplicates(
+        self, neighbor_ids: Mapping[str, Sequence[str]], texts: Mapping[str, str]
     ) -> dict[str, list[str]]:
-        """Which of their neighbors items repeat, but for those that are grouped already."""
-        known = self._wordings
-        known |= {name: Shingles(text) for name, text in texts.items()}
-        repeated = {}
-        for item_id, some in near.items():
-            others = [
-                name for name in some if name in known and not self.groups.together(item_id, name)
-            ]
-            if item_id in known:
-                same = self._rarity.are_near_duplicates(
-                    known[item_id], [known[name] for name in others]
-                )
-                repeated[item_id] = [name for name, yes in zip(others, same, strict=True) if yes]
-        for name in list(islice(known, max(0, len(known) - REMEMBERED))):
-            del known[name]
-        return repeated
+        """Return the near-duplicates among the neighbors of items that are not grouped yet.
 
-    async def _texts(self, item_ids: Sequence[str]) -> dict[str, str]:
-        """The beginnings of texts, in the order of `item_ids`; none of items that wait."""
-        written = await self._store.excerpts(self._generation, item_ids, COMPARED_CHARACTERS)
+        Args:
+            neighbor_ids: the neighbors by item id.
+            texts: those of the items and neighbors without cached shingles.
+        """
+        shingles = self._shingles
+        shingles |= {item_id: Shingles(text) for item_id, text in texts.items()}
+        near_duplicates = {}
+        for item_id, ids in neighbor_ids.items():
+            if item_id not in shingles:
+                continue
+            candidate_ids = [
+                neighbor_id
+                for neighbor_id in ids
+                if neighbor_id in shingles and not self.components.are_joined(item_id, neighbor_id)
+            ]
+            verdicts = self._rarity.are_near_duplicates(
+                shingles[item_id], [shingles[candidate_id] for candidate_id in candidate_ids]
+            )
+            near_duplicates[item_id] = [
+                candidate_id
+                for candidate_id, is_duplicate in zip(candidate_ids, verdicts, strict=True)
+                if is_duplicate
+            ]
+        for item_id in list(islice(shingles, max(0, len(shingles) - MAX_CACHED_TEXTS))):
+            del shingles[item_id]
+        return near_duplicates
+
+    async def _read_texts(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """Return the beginnings of texts in the order of `item_ids`, without pending items."""
+        excerpts = await self._store.excerpts(self._generation, item_ids, COMPARED_CHARACTERS)
         return {
-            item_id: each.text
+            item_id: excerpts[item_id].text
             for item_id in item_ids
-            if (each := written.get(item_id)) is not None and not each.is_pending
+            if item_id in excerpts and not excerpts[item_id].is_pending
         }

@@ -1,4 +1,4 @@
-"""Finds groups of items that repeat each other, over a whole catalog or around one item."""
+"""Finds groups of near-duplicate items, in a whole catalog or around one item."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 import numpy as np
 
 from service import errors
-from service.analysis.duplicate_groups import NearDuplicateSearch
-from service.analysis.neighbors import batch_size
-from service.analysis.sampling import Sample, passing, population
+from service.analysis.duplicate_groups import NearDuplicateGrouper
+from service.analysis.neighbors import choose_batch_size
+from service.analysis.sampling import Examination, draw_sample, find_matching_keys
 from service.domain.analyses import (
     Coverage,
     DuplicateGroup,
@@ -24,20 +24,23 @@ from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.storage.items import ItemStore
 
-SAMPLE = 5_000
-"""Texts that tell which wording is common: 0.3 s for those of films."""
+# Texts from which it is estimated which wording is common: 0.3 s for those of films.
+MAX_RARITY_TEXTS = 5_000
 
 PROGRESS_SECONDS = 0.5
-READ_AT_ONCE = 2_000
-COMPARED_AT_ONCE = 2_000
-"""So many vectors are compared with others in 10 ms."""
 
-MESSAGE_ITEMS = 10_000
-"""Items in one reply, and in one group, at most: 2.6 MB with the longest ids."""
+# Items whose places in the order of creation are read at once.
+ORDERED_ITEMS_AT_ONCE = 2_000
+
+# Vectors that are compared with the first of their group at once, in 10 ms.
+COMPARED_VECTORS_AT_ONCE = 2_000
+
+# Items in one message, and in one group: 2.6 MB with the longest ids.
+MAX_MESSAGE_ITEMS = 10_000
 
 
 class DuplicateSearch:
-    """Finds duplicates in one catalog."""
+    """Finds the near-duplicates of one catalog."""
 
     def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
@@ -47,126 +50,130 @@ class DuplicateSearch:
     async def find(
         self, query: DuplicatesQuery
     ) -> AsyncIterator[DuplicatesProgress | DuplicateGroups]:
-        """Tells the progress, and at the end the groups, largest first.
+        """Yield the progress, and at the end the groups, largest first.
 
         Raises:
-            ItemNotFound: there is no item of the query's id.
-            EmbeddingUnavailable: that item has no vector yet.
+            ItemNotFound: the item of the query does not exist.
+            EmbeddingUnavailable: the item of the query has no vector yet.
         """
         if query.item_id:
-            await self._require(query.item_id)
-        sample = Sample(await population(self._follower, query.filter))
-        found = NearDuplicateSearch(self._store, self._generation, self._follower, query, sample)
-        await found.learn(sample.population.item_ids[:SAMPLE])
-        coverage = sample.coverage
+            await self._require_vector(query.item_id)
+        examination = Examination(await draw_sample(self._follower, query.filter))
+        grouper = NearDuplicateGrouper(
+            self._store, self._generation, self._follower, query, examination
+        )
+        await grouper.estimate_rarity(examination.sample.item_ids[:MAX_RARITY_TEXTS])
         if query.item_id:
-            await found.examine([query.item_id])
-            coverage = Coverage(
-                coverage.item_count, min(1, coverage.item_count), False, coverage.sequence
-            )
+            await grouper.group([query.item_id])
+            item_count = examination.sample.item_count
+            coverage = Coverage(item_count, min(1, item_count), False, examination.sample.sequence)
         else:
-            told = time.monotonic()
-            for some in sample.some(batch_size(self._follower)):
-                await found.examine(some)
-                if time.monotonic() >= told + PROGRESS_SECONDS:
-                    told = time.monotonic()
-                    yield DuplicatesProgress(sample.coverage)
-            coverage = sample.coverage
-        groups = await self._compared(await self._ordered(found.groups.several()), query)
-        is_cut = bool(query.item_id) and found.reached_limit
-        for some_groups in _messages(groups, is_cut=is_cut):
-            yield DuplicateGroups(some_groups, coverage)
+            async for progress in self._group_all(grouper, examination, exact=query.exact):
+                yield progress
+            coverage = examination.coverage
+        groups = await self._measure(
+            await self._order(grouper.components.list_groups()),
+            query,
+            is_truncated=bool(query.item_id) and grouper.has_reached_limit,
+        )
+        for message_groups in _split_into_messages(groups):
+            yield DuplicateGroups(message_groups, coverage)
 
-    async def _require(self, item_id: str) -> None:
-        """Checks that there is an item, with its vector."""
-        if (
-            await self._follower.read_in_worker(lambda item_index: item_index.find_key(item_id))
-            is not None
-        ):
+    async def _group_all(
+        self, grouper: NearDuplicateGrouper, examination: Examination, *, exact: bool
+    ) -> AsyncIterator[DuplicatesProgress]:
+        """Group all items of a sample; yield the progress."""
+        last_report = time.monotonic()
+        batch_size = await choose_batch_size(self._follower, exact=exact)
+        for batch in examination.iterate_batches(batch_size):
+            await grouper.group(batch)
+            if time.monotonic() >= last_report + PROGRESS_SECONDS:
+                last_report = time.monotonic()
+                yield DuplicatesProgress(examination.coverage)
+
+    async def _require_vector(self, item_id: str) -> None:
+        """Raise an error if an item does not exist or has no vector."""
+        key = await self._follower.read_in_worker(lambda item_index: item_index.find_key(item_id))
+        if key is not None:
             return
         if item_id in await self._store.excerpts(self._generation, [item_id], 0):
             raise errors.EmbeddingUnavailable("the item's text is not embedded yet")
         raise errors.ItemNotFound("there is no such item")
 
-    async def _ordered(self, groups: Sequence[Sequence[str]]) -> list[list[str]]:
-        """The groups with the items that are still there, those that were written first leading."""
-        orders: dict[str, int] = {}
-        members = [item_id for each in groups for item_id in each]
-        for start in range(0, len(members), READ_AT_ONCE):
-            some = members[start : start + READ_AT_ONCE]
-            written = await self._store.excerpts(self._generation, some, 0)
-            orders |= {item_id: each.item_key for item_id, each in written.items()}
+    async def _order(self, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Return the groups with the items that still exist, those that were stored first first."""
+        keys: dict[str, int] = {}
+        item_ids = [item_id for group in groups for item_id in group]
+        for start in range(0, len(item_ids), ORDERED_ITEMS_AT_ONCE):
+            batch = item_ids[start : start + ORDERED_ITEMS_AT_ONCE]
+            excerpts = await self._store.excerpts(self._generation, batch, 0)
+            keys |= {item_id: excerpt.item_key for item_id, excerpt in excerpts.items()}
         return [
-            sorted((name for name in each if name in orders), key=orders.__getitem__)
-            for each in groups
+            sorted((item_id for item_id in group if item_id in keys), key=keys.__getitem__)
+            for group in groups
         ]
 
-    async def _compared(
-        self, groups: Sequence[Sequence[str]], query: DuplicatesQuery
+    async def _measure(
+        self, groups: Sequence[Sequence[str]], query: DuplicatesQuery, *, is_truncated: bool
     ) -> list[DuplicateGroup]:
-        """The groups with the items that still pass, and their cosines with the first."""
-        compared: list[DuplicateGroup] = []
-        for some in _batches(groups):
+        """Return the groups with the items that still match and their cosines with the first."""
+        measured: list[DuplicateGroup] = []
+        for batch in _split_into_batches(groups):
 
-            def work(
-                item_index: ItemIndex, some: Sequence[Sequence[str]] = some
+            def measure(
+                item_index: ItemIndex, batch: Sequence[Sequence[str]] = batch
             ) -> list[DuplicateGroup]:
                 return [
                     DuplicateGroup(
-                        _cosines(
-                            item_index, passing(item_index, each[:MESSAGE_ITEMS], query.filter)
+                        _measure_group(
+                            item_index,
+                            find_matching_keys(item_index, group[:MAX_MESSAGE_ITEMS], query.filter),
                         ),
-                        truncated=len(each) > MESSAGE_ITEMS,
+                        truncated=is_truncated or len(group) > MAX_MESSAGE_ITEMS,
                     )
-                    for each in some
+                    for group in batch
                 ]
 
-            compared += await self._follower.read_in_worker(work)
-        return compared
+            measured += await self._follower.read_in_worker(measure)
+        return [group for group in measured if len(group.items) > 1]
 
 
-def _batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    """The groups, so many at a time as may be compared in one piece."""
-    some: list[Sequence[str]] = []
+def _split_into_batches(groups: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+    """Yield as many groups at a time as may be compared at once."""
+    batch: list[Sequence[str]] = []
     size = 0
-    for each in groups:
-        some.append(each)
-        size += len(each)
-        if size >= COMPARED_AT_ONCE:
-            yield some
-            some, size = [], 0
-    yield some
+    for group in groups:
+        batch.append(group)
+        size += len(group)
+        if size >= COMPARED_VECTORS_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def _cosines(item_index: ItemIndex, keys: Mapping[str, int]) -> Sequence[DuplicateItem]:
-    """Items with their cosines with the first, which leads; the others by that."""
+def _measure_group(item_index: ItemIndex, keys: Mapping[str, int]) -> Sequence[DuplicateItem]:
+    """Return the items with their cosines with the first: the first, then the others by cosine."""
     if not keys:
         return ()
     owned = item_index.vectors.get(list(keys.values()))
     cosines = (owned.vectors @ owned.vectors[owned.owners == 0].T).max(axis=1)
-    best = np.maximum.reduceat(cosines, np.searchsorted(owned.owners, np.arange(len(keys))))
-    first, *others = (DuplicateItem(*each) for each in zip(keys, best.tolist(), strict=True))
-    return [first, *sorted(others, key=lambda each: (-each.similarity, each.item_id))]
-
-
-def _messages(
-    groups: Sequence[DuplicateGroup], *, is_cut: bool
-) -> Iterator[Sequence[DuplicateGroup]]:
-    """The groups of several items, largest first, so many at a time as fit into a reply."""
-    ordered = sorted(
-        (
-            DuplicateGroup(each.items, each.truncated or is_cut)
-            for each in groups
-            if len(each.items) > 1
-        ),
-        key=lambda each: (-len(each.items), each.items[0].item_id),
+    first_chunks = np.searchsorted(owned.owners, np.arange(len(keys)))
+    best_cosines = np.maximum.reduceat(cosines, first_chunks)
+    first, *others = (
+        DuplicateItem(item_id, cosine)
+        for item_id, cosine in zip(keys, best_cosines.tolist(), strict=True)
     )
-    some: list[DuplicateGroup] = []
+    return [first, *sorted(others, key=lambda item: (-item.similarity, item.item_id))]
+
+
+def _split_into_messages(groups: Sequence[DuplicateGroup]) -> Iterator[Sequence[DuplicateGroup]]:
+    """Yield the groups, largest first, as many at a time as fit into a message."""
+    message: list[DuplicateGroup] = []
     size = 0
-    for each in ordered:
-        if size + len(each.items) > MESSAGE_ITEMS:
-            yield some
-            some, size = [], 0
-        some.append(each)
-        size += len(each.items)
-    yield some
+    for group in sorted(groups, key=lambda group: (-len(group.items), group.items[0].item_id)):
+        if size + len(group.items) > MAX_MESSAGE_ITEMS:
+            yield message
+            message, size = [], 0
+        message.append(group)
+        size += len(group.items)
+    yield message

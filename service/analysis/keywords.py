@@ -1,4 +1,4 @@
-"""Words that tell what a group of texts is about."""
+"""Extracts the keywords of groups of texts."""
 
 from __future__ import annotations
 
@@ -7,60 +7,72 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-WORDS = 10
-COMMON_SHARE = 0.5
-"""What stands in more than this share of all texts tells nothing, whatever the language."""
+# Keywords of one group.
+MAX_KEYWORDS = 10
 
-LEAST_LIFT = 2.0
-"""A word must be so many times as frequent as in the mean of the groups, and the square root of
-their number at most, which few groups allow. In films' groups "he" and "but" are not."""
+# A word in more than this share of all texts is no keyword, whatever the language.
+MAX_TEXT_SHARE = 0.5
 
-LEAST_TEXTS = 2
-"""A word of one text alone is no word of the group."""
+# How many times as frequent as in the mean of all groups a keyword must be; at most the square root
+# of the number of groups, which is all that few groups allow. It excludes "he" and "but" in groups
+# of films.
+MIN_LIFT = 2.0
 
-TEXT_CHARACTERS = 5_000
+# Texts of a group that must have a keyword.
+MIN_KEYWORD_TEXTS = 2
+
+# Characters at the beginning of a text that keywords are taken from.
+MAX_KEYWORD_CHARACTERS = 5_000
+
 _WORD = re.compile(r"[^\W\d_][\w'\u2019-]*\w")
 
 
-def distinctive(texts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The words of each group's texts that are frequent there and rare elsewhere, best first.
+def extract_keywords(groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the words of each group that are frequent there and rare elsewhere, best first.
 
-    Class-based TF-IDF: the share of a group's texts that have a word, times the logarithm of that
-    share over the mean share of all groups. A word that all groups use alike counts nothing, so
-    there is no list of such words; groups count alike, however many texts there are of each.
+    The score is class-based TF-IDF: the share of a group's texts that have a word, times the
+    logarithm of that share over its mean in all groups. A word that is equally frequent in all
+    groups scores 0, so that no list of stop words is needed. All groups count the same, however
+    many texts they have.
 
     Args:
-        texts: those of each group; case does not matter, nor what follows TEXT_CHARACTERS.
+        groups: the texts of each group. Case does not matter, and of each text only the first
+            MAX_KEYWORD_CHARACTERS characters count.
     """
-    shares = [_shares(group) for group in texts]
-    everywhere: Counter[str] = Counter()
-    for each in shares:
-        everywhere.update(each)
-    number = len(texts)
-    if number == 1:
-        return [_best({word: each for word, each in shares[0].items() if each <= COMMON_SHARE})]
-    least = min(LEAST_LIFT, math.sqrt(number))
-    return [
-        _best(
-            {
-                word: share * math.log(lift)
-                for word, share in each.items()
-                if (lift := share * number / everywhere[word]) >= least
-                and everywhere[word] <= COMMON_SHARE * number
-            }
-        )
-        for each in shares
-    ]
+    group_shares = [_compute_word_shares(texts) for texts in groups]
+    if len(groups) == 1:
+        (shares,) = group_shares
+        return [
+            _select_best({word: share for word, share in shares.items() if share <= MAX_TEXT_SHARE})
+        ]
+    total_shares: Counter[str] = Counter()
+    for shares in group_shares:
+        total_shares.update(shares)
+    return [_extract_group_keywords(shares, total_shares, len(groups)) for shares in group_shares]
 
 
-def _shares(texts: Sequence[str]) -> dict[str, float]:
-    """The share of texts that have each word of several of them, or of one if there is no more."""
+def _extract_group_keywords(
+    shares: dict[str, float], total_shares: Counter[str], group_count: int
+) -> list[str]:
+    min_lift = min(MIN_LIFT, math.sqrt(group_count))
+    return _select_best(
+        {
+            word: share * math.log(lift)
+            for word, share in shares.items()
+            if (lift := share * group_count / total_shares[word]) >= min_lift
+            and total_shares[word] <= MAX_TEXT_SHARE * group_count
+        }
+    )
+
+
+def _compute_word_shares(texts: Sequence[str]) -> dict[str, float]:
+    """Return the share of texts that have each word, for words that enough texts have."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(set(_WORD.findall(text[:TEXT_CHARACTERS].casefold())))
-    least = min(LEAST_TEXTS, len(texts))
-    return {word: count / len(texts) for word, count in counts.items() if count >= least}
+        counts.update(set(_WORD.findall(text[:MAX_KEYWORD_CHARACTERS].casefold())))
+    min_texts = min(MIN_KEYWORD_TEXTS, len(texts))
+    return {word: count / len(texts) for word, count in counts.items() if count >= min_texts}
 
 
-def _best(scores: dict[str, float]) -> list[str]:
-    return sorted(scores, key=lambda word: (-scores[word], word))[:WORDS]
+def _select_best(scores: dict[str, float]) -> list[str]:
+    return sorted(scores, key=lambda word: (-scores[word], word))[:MAX_KEYWORDS]

@@ -1,10 +1,10 @@
-"""Places groups and their items on a map of two dimensions that people can read.
+"""Places clusters and their items on a two-dimensional map that people can read.
 
-Centers lie as far from each other as their cosines demand, as nearly as two dimensions allow
-(multidimensional scaling: the classical kind, and from there the least stress), and are then
-pushed apart. An item lies between the centers that it is like, nearest to its own, and aside by
-what it has of its group's two main directions, which are turned so that groups are no lines. All
-of it is the same for the same input.
+The centers are placed such that their distances resemble those of their vectors, by
+multidimensional scaling, and are then pushed apart. An item is placed between the centers that it
+is similar to, nearest to its own, and is then offset by its coordinates in the two main directions
+of its cluster. These directions are rotated such that no cluster becomes a line. The result is the
+same for the same input.
 """
 
 from __future__ import annotations
@@ -20,177 +20,198 @@ from service.index.vector_index import Vectors
 
 Places = NDArray[np.float64]
 
-SHARPNESS = 40.0
-"""Of the weights exp(40 cos) of centers: 0.05 less cosine is a seventh of the weight."""
+# The factor s of the weights exp(s cos) of centers: 0.05 less cosine is a seventh of the weight.
+CENTER_SHARPNESS = 40.0
 
-OWN_WEIGHT = 3.0
-"""The own center counts so many times as much besides: so that groups keep together."""
+# The own center counts this many times, so that clusters stay together.
+OWN_CENTER_WEIGHT = 3.0
 
-ROUNDS = 100
-"""Of lessening the stress, and as many pushes at most: 1 s each for 1,000 centers."""
+# Rounds of reducing the stress: 1 s for 1,000 centers.
+STRESS_ROUNDS = 100
 
-PUSHES = 100
-TURNS = 24
-SPREAD = 0.45
-"""A group's items lie within this share of the way to the nearest other center."""
+# Rounds of pushing centers apart, at most: 1 s for 1,000 centers.
+MAX_PUSH_ROUNDS = 100
+
+# The minimum distance of centers, in terms of evenly spread ones.
+MIN_CENTER_DISTANCE = 1.2
+
+# Rotations of a cluster's main directions that are tried.
+ROTATION_COUNT = 24
+
+# The largest offset of an item, as a share of the distance from its center to the nearest other.
+MAX_OFFSET_SHARE = 0.45
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where centers are, and what places items.
+class MapLayout:
+    """The map: where the centers are, and how to place items.
 
-    Args:
-        vectors: of the centers, float32 [centers, dimensions].
+    Attributes:
+        centers: float32 [centers, dimensions].
         places: float64 [centers, 2], from -1 to 1.
-        axes: each center's two main directions, float32 [centers, 2, dimensions], scaled so that
-            most items have coordinates between -1 and 1.
-        reach: how far aside a group's items lie at most, float64 [centers].
+        axes: the two main directions of each cluster, float32 [centers, 2, dimensions], scaled such
+            that most items have coordinates between -1 and 1.
+        max_offsets: the largest offset of the items of each cluster, float64 [centers].
     """
 
-    vectors: Vectors
+    centers: Vectors
     places: Places
     axes: Vectors
-    reach: Places
+    max_offsets: Places
 
-    def placed(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
-        """The places of items, float64 [items, 2], of which `groups` names the centers."""
-        aside = np.einsum("iad,id->ia", self.axes[groups], items - self.vectors[groups])
-        places: Places = self.between(items, groups) + np.tanh(aside) * self.reach[groups, None]
+    def place(self, items: Vectors, clusters: NDArray[np.int64]) -> Places:
+        """Return the places of items, float64 [items, 2]; `clusters` are the numbers of centers."""
+        coordinates = np.einsum("iad,id->ia", self.axes[clusters], items - self.centers[clusters])
+        offsets = np.tanh(coordinates) * self.max_offsets[clusters, None]
+        places: Places = self.interpolate(items, clusters) + offsets
         return places
 
-    def between(self, items: Vectors, groups: NDArray[np.int64]) -> Places:
-        """The places of items among the centers, before they go aside."""
-        cosines = (items @ self.vectors.T).astype(np.float64)
-        weights = np.exp(SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
-        weights[np.arange(len(items)), groups] *= OWN_WEIGHT
+    def interpolate(self, items: Vectors, clusters: NDArray[np.int64]) -> Places:
+        """Return the places of items between the centers, before their offsets."""
+        cosines = (items @ self.centers.T).astype(np.float64)
+        weights = np.exp(CENTER_SHARPNESS * (cosines - cosines.max(axis=1, keepdims=True)))
+        weights[np.arange(len(items)), clusters] *= OWN_CENTER_WEIGHT
         weights /= weights.sum(axis=1, keepdims=True)
         places: Places = weights @ self.places
         return places
 
 
-def laid_out(vectors: Vectors, groups: Sequence[Vectors]) -> Layout:
-    """A layout for centers, float32 [centers, dimensions], and vectors of each group's items."""
-    places = _apart(_relaxed(_scaled(vectors), vectors))
-    number = len(places)
-    if number > 1:
-        gaps = _gaps(places)
-        np.fill_diagonal(gaps, np.inf)
-        reach = SPREAD * gaps.min(axis=1)
+def compute_layout(centers: Vectors, members: Sequence[Vectors]) -> MapLayout:
+    """Compute the map of clusters.
+
+    Args:
+        centers: float32 [centers, dimensions].
+        members: vectors of some items of each cluster, float32 [items, dimensions].
+    """
+    places = _push_apart(_reduce_stress(_scale(centers), centers))
+    count = len(places)
+    if count > 1:
+        distances = _compute_distances(places)
+        np.fill_diagonal(distances, np.inf)
+        max_offsets = MAX_OFFSET_SHARE * distances.min(axis=1)
     else:
-        reach = np.ones(number)
-    axes = np.stack([_axes(each, center) for each, center in zip(groups, vectors, strict=True)])
-    layout = Layout(vectors, places, axes, reach)
-    for group, items in enumerate(groups):
-        axes[group] = _turned(layout, group, items)
+        max_offsets = np.ones(count)
+    axes = np.stack(
+        [_compute_axes(items, center) for items, center in zip(members, centers, strict=True)]
+    )
+    layout = MapLayout(centers, places, axes, max_offsets)
+    for cluster, items in enumerate(members):
+        axes[cluster] = _rotate_axes(layout, cluster, items)
     return layout
 
 
-def _scaled(vectors: Vectors) -> Places:
-    """Classical multidimensional scaling of cosine distances, within -1 to 1."""
-    number = len(vectors)
-    squares = 2.0 - 2.0 * (vectors @ vectors.T).astype(np.float64)
-    centring = np.eye(number) - 1.0 / number
-    values, directions = np.linalg.eigh(-0.5 * centring @ squares @ centring)
-    chosen = np.argsort(-values, kind="stable")[:2]
-    places = np.zeros((number, 2))
-    places[:, : len(chosen)] = directions[:, chosen] * np.sqrt(np.maximum(values[chosen], 0.0))
-    return _within(places * _signs(places))
+def _scale(vectors: Vectors) -> Places:
+    """Place vectors by classical multidimensional scaling of cosine distances, within -1 to 1."""
+    count = len(vectors)
+    squared_distances = 2.0 - 2.0 * (vectors @ vectors.T).astype(np.float64)
+    centering = np.eye(count) - 1.0 / count
+    values, directions = np.linalg.eigh(-0.5 * centering @ squared_distances @ centering)
+    largest = np.argsort(-values, kind="stable")[:2]
+    places = np.zeros((count, 2))
+    places[:, : len(largest)] = directions[:, largest] * np.sqrt(np.maximum(values[largest], 0.0))
+    return _normalize_places(places * _choose_signs(places))
 
 
-def _relaxed(places: Places, vectors: Vectors) -> Places:
-    """Places with less stress: with distances that are more like those of the vectors (SMACOF).
+def _reduce_stress(places: Places, vectors: Vectors) -> Places:
+    """Move places such that their distances resemble those of the vectors (SMACOF).
 
-    The classical kind lets what lies in other dimensions collapse; this spreads it out, which
-    leaves fewer voids.
+    Classical scaling collapses what differs in the other dimensions only; this spreads it out,
+    which leaves fewer voids.
     """
-    wanted = np.sqrt(np.maximum(2.0 - 2.0 * (vectors @ vectors.T).astype(np.float64), 0.0))
-    np.fill_diagonal(wanted, 0.0)
-    places = places + _nudges(len(places))
-    for _ in range(ROUNDS):
-        gaps = _gaps(places)
-        np.fill_diagonal(gaps, 1.0)
-        ratios = wanted / gaps
+    targets = np.sqrt(np.maximum(2.0 - 2.0 * (vectors @ vectors.T).astype(np.float64), 0.0))
+    np.fill_diagonal(targets, 0.0)
+    places = places + _create_nudges(len(places))
+    for _ in range(STRESS_ROUNDS):
+        distances = _compute_distances(places)
+        np.fill_diagonal(distances, 1.0)
+        ratios = targets / distances
         places = (places * ratios.sum(axis=1, keepdims=True) - ratios @ places) / len(places)
-    return _within(places)
+    return _normalize_places(places)
 
 
-def _nudges(number: int) -> Places:
-    """A direction of its own for each, so that what has one place can come apart."""
-    angles = np.arange(number) * np.pi * (3.0 - np.sqrt(5.0))
+def _create_nudges(count: int) -> Places:
+    """Return a tiny offset in a different direction for each place, so that equal ones separate."""
+    angles = np.arange(count) * np.pi * (3.0 - np.sqrt(5.0))
     return 1e-6 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _apart(places: Places) -> Places:
-    """Pushes apart those that are nearer to each other than they would be evenly spread."""
-    number = len(places)
-    least = 1.2 / np.sqrt(max(number, 1))
-    places = places + _nudges(number)
-    for _ in range(PUSHES):
-        gaps = _gaps(places)
-        np.fill_diagonal(gaps, np.inf)
-        pushes = np.maximum(least - gaps, 0.0) / 2.0
+def _push_apart(places: Places) -> Places:
+    """Push apart places that are much nearer to each other than evenly spread ones."""
+    count = len(places)
+    min_distance = MIN_CENTER_DISTANCE / np.sqrt(max(count, 1))
+    places = places + _create_nudges(count)
+    for _ in range(MAX_PUSH_ROUNDS):
+        distances = _compute_distances(places)
+        np.fill_diagonal(distances, np.inf)
+        pushes = np.maximum(min_distance - distances, 0.0) / 2.0
         if not pushes.any():
             break
-        pushes /= 2.0 * gaps
+        pushes /= 2.0 * distances
         places = places * (1.0 + pushes.sum(axis=1, keepdims=True)) - pushes @ places
-    return _within(places)
+    return _normalize_places(places)
 
 
-def _gaps(places: Places) -> Places:
-    """The distances of places from each other, float64 [places, places]."""
-    across, along = (each[:, None] - each for each in places.T)
-    gaps: Places = np.sqrt(across * across + along * along)
-    return gaps
+def _compute_distances(places: Places) -> Places:
+    """Return the distances between all places, float64 [places, places]."""
+    horizontal, vertical = (column[:, None] - column for column in places.T)
+    distances: Places = np.sqrt(horizontal * horizontal + vertical * vertical)
+    return distances
 
 
-def _within(places: Places) -> Places:
-    """Around the origin, with the farthest one at a coordinate of 1."""
+def _normalize_places(places: Places) -> Places:
+    """Center places on the origin, and scale them such that the largest coordinate is 1."""
     places = places - (places.min(axis=0) + places.max(axis=0)) / 2.0
     return places / (np.abs(places).max(initial=0.0) or 1.0)
 
 
-def _axes(items: Vectors, center: Vectors) -> Vectors:
-    """The two main directions of items around their center, float32 [2, dimensions]."""
+def _compute_axes(items: Vectors, center: Vectors) -> Vectors:
+    """Return the two main directions of items around their center, float32 [2, dimensions]."""
     axes = np.zeros((2, len(center)), np.float32)
     if len(items) > 1:
         _, lengths, directions = np.linalg.svd(items - center, full_matrices=False)
         deviations = lengths[:2] / np.sqrt(len(items))
-        used = deviations > np.finfo(np.float32).eps
-        found = directions[:2][used]
-        axes[: len(found)] = found * _signs(found.T)[:, None] / (2.0 * deviations[used, None])
+        is_used = deviations > np.finfo(np.float32).eps
+        used_directions = directions[:2][is_used]
+        signs = _choose_signs(used_directions.T)
+        scales = 2.0 * deviations[is_used, None]
+        axes[: len(used_directions)] = used_directions * signs[:, None] / scales
     return axes
 
 
-def _turned(layout: Layout, group: int, items: Vectors) -> Vectors:
-    """A group's axes turned so that its items take the most room.
+def _rotate_axes(layout: MapLayout, cluster: int, items: Vectors) -> Vectors:
+    """Return a cluster's axes, rotated such that its items take the most room.
 
-    Going between the centers and going aside cancel each other in some directions, so that a group
-    is no more than a line; of all turns, mirrored ones too, there is one that does so least.
+    In some directions the interpolation between centers and the offsets cancel each other out, so
+    that the cluster becomes a line. Of all rotations and reflections, one does so least.
     """
-    axes: Vectors = layout.axes[group]
-    if len(items) < 2:  # noqa: PLR2004  (one item has no direction)
+    axes: Vectors = layout.axes[cluster]
+    if len(items) < 2:  # noqa: PLR2004  (a single item has no direction)
         return axes
-    between = layout.between(items, np.full(len(items), group))
-    aside = np.tanh((items - layout.vectors[group]) @ axes.T) * layout.reach[group]
-    whole = np.cov(np.concatenate([between, aside], axis=1).T)
-    turns = _turns()
-    crossed = whole[:2, 2:] @ turns
-    spreads = whole[:2, :2] + turns.mT @ whole[2:, 2:] @ turns + crossed + crossed.mT
-    best = turns[np.linalg.det(spreads).argmax()].astype(np.float32)
-    turned: Vectors = best.T @ axes
-    return turned
+    interpolated = layout.interpolate(items, np.full(len(items), cluster))
+    coordinates = (items - layout.centers[cluster]) @ axes.T
+    offsets = np.tanh(coordinates) * layout.max_offsets[cluster]
+    covariance = np.cov(np.concatenate([interpolated, offsets], axis=1).T)
+    rotations = _list_rotations()
+    mixed = covariance[:2, 2:] @ rotations
+    spreads = covariance[:2, :2] + rotations.mT @ covariance[2:, 2:] @ rotations + mixed + mixed.mT
+    best = rotations[np.linalg.det(spreads).argmax()].astype(np.float32)
+    rotated: Vectors = best.T @ axes
+    return rotated
 
 
-def _turns() -> Places:
-    """Turns of two dimensions, then the same mirrored, float64 [turns, 2, 2]."""
-    angles = np.linspace(0.0, 2.0 * np.pi, TURNS, endpoint=False)
+def _list_rotations() -> Places:
+    """Return rotations of two dimensions, then the same reflected, float64 [rotations, 2, 2]."""
+    angles = np.linspace(0.0, 2.0 * np.pi, ROTATION_COUNT, endpoint=False)
     cosines, sines = np.cos(angles), np.sin(angles)
-    turns = np.stack([cosines, -sines, sines, cosines], axis=1).reshape(-1, 2, 2)
-    return np.concatenate([turns, turns * [1.0, -1.0]])
+    rotations = np.stack([cosines, -sines, sines, cosines], axis=1).reshape(-1, 2, 2)
+    return np.concatenate([rotations, rotations * [1.0, -1.0]])
 
 
-def _signs(columns: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """What makes the largest number of each column positive: directions have no sign."""
+def _choose_signs(columns: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Return the signs that make the largest number of each column positive.
+
+    The sign of a main direction is arbitrary; this makes the result the same each time.
+    """
     largest = np.abs(columns).argmax(axis=0)
     signs: NDArray[np.floating[Any]] = np.sign(columns[largest, np.arange(columns.shape[1])])
     signs[signs == 0] = 1.0

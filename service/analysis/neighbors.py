@@ -1,8 +1,9 @@
-"""The nearest neighbors of many items, a few at a time.
+"""Finds the nearest neighbors of many items, in batches.
 
-Settled graphs have lists of them, 40 microseconds each. Where much is not in graphs yet, as after
-an import, everything is compared in products of matrices: of 63,000 vectors of 256 dimensions 1 ms
-an item, of which 0.8 are the product (FAISS takes 5 for them, alone or in batches).
+Built graphs have neighbor lists, which take 40 microseconds for each item. If many vectors are not
+in graphs yet, as after an import, all vectors are compared in matrix products. With 63,000 vectors
+of 256 dimensions that takes 1 ms for each item, of which the product takes 0.8 ms; FAISS takes 5 ms
+with or without batches.
 """
 
 from __future__ import annotations
@@ -12,142 +13,171 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.analysis.sampling import passing
+from service.analysis.sampling import find_matching_keys
 from service.domain.filters import Filter
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits, Mask, Vectors, VectorSearch
 
-BATCH_COST = 300_000_000
-"""Multiply-adds of one piece of work on the item index: about 15 ms in matrix products."""
+# Multiply-adds of one batch: about 15 ms in matrix products.
+MAX_BATCH_COST = 300_000_000
 
-BATCH_LEAST, BATCH_MOST = 16, 128
-PRODUCT_SHARE = 0.5
-"""What a multiply-add takes in a product, of what `VectorSearch.cost` counts."""
+MIN_BATCH_ITEMS, MAX_BATCH_ITEMS = 16, 128
 
-BLOCK = 8_192
-ANY = float(np.finfo(np.float32).min)
-"""No score is below this but that of what may not be found."""
+# The time of a multiply-add in a product, in that of one that `VectorSearch.estimate_cost` counts.
+PRODUCT_COST_FACTOR = 0.5
 
-MOST = 1_000
-"""No item has more neighbors than this; hundreds that tie do not count."""
+# Vectors compared with a batch at once.
+MAX_PRODUCT_ROWS = 8_192
+
+# No score is below this, except that of a masked key.
+LOWEST_SCORE = float(np.finfo(np.float32).min)
+
+# Neighbors of one item. Hundreds of ties are not needed.
+MAX_NEIGHBORS = 1_000
 
 
 class Neighbor(NamedTuple):
-    """An item and its cosine with another."""
+    """An item and its cosine with another item."""
 
     item_id: str
     similarity: float
 
 
-def batch_size(follower: Follower) -> int:
-    """For how many items neighbors are to be found at once, so that others need not wait."""
-    return max(BATCH_LEAST, min(BATCH_MOST, BATCH_COST // max(follower.search_cost, 1)))
+async def choose_batch_size(follower: Follower, *, exact: bool) -> int:
+    """Return the number of items to find neighbors for at once, so that others need not wait."""
+
+    def estimate_cost(item_index: ItemIndex) -> int:
+        vectors = item_index.vectors
+        return vectors.vector_count * vectors.dimensions if exact else vectors.estimate_cost(1)
+
+    cost = await follower.read_in_worker(estimate_cost)
+    return max(MIN_BATCH_ITEMS, min(MAX_BATCH_ITEMS, MAX_BATCH_COST // max(cost, 1)))
 
 
-async def neighbors(
+async def find_neighbors(
     follower: Follower,
     item_ids: Sequence[str],
-    number: int,
-    wanted: Filter | None,
-    least: float = ANY,
+    count: int,
+    filter_: Filter | None,
+    min_score: float = LOWEST_SCORE,
     *,
     exact: bool = False,
 ) -> Mapping[str, Sequence[Neighbor]]:
-    """The `number` nearest of each item with a cosine of at least `least`, nearest first.
+    """Return the nearest neighbors of items, nearest first, equal ones by id.
 
-    Equal ones go by id, and where more tie with the last they are there too. Items that are gone or
-    do not pass are left out, and are nobody's neighbors.
+    There may be more than `count` if several tie with the last, but at most MAX_NEIGHBORS. An item
+    that has no vector or does not match the filter is left out, and is no neighbor of others.
+
+    Args:
+        follower: of the index to search.
+        item_ids: the items.
+        count: the number of neighbors of each item.
+        filter_: what items must match.
+        min_score: the least cosine of neighbors.
+        exact: compare with every vector.
     """
 
-    def work(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
-        keys = passing(item_index, item_ids, wanted)
-        mask = None if wanted is None else item_index.attributes.compute_mask(wanted)
-        found = _hits(item_index, list(keys.values()), number, mask, least, exact=exact)
+    def search(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
+        keys = find_matching_keys(item_index, item_ids, filter_)
+        allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
+        vectors = item_index.vectors
+        hits_by_item = _search_by_keys(
+            vectors, list(keys.values()), count, allowed, min_score, exact=exact
+        )
         return {
-            item_id: [Neighbor(name, score) for name, score, _ in item_index.rank_hits(hits, MOST)]
-            for item_id, hits in zip(keys, found, strict=True)
+            item_id: [
+                Neighbor(neighbor_id, score)
+                for neighbor_id, score, _ in item_index.rank_hits(hits, MAX_NEIGHBORS)
+            ]
+            for item_id, hits in zip(keys, hits_by_item, strict=True)
         }
 
-    return await follower.read_in_worker(work)
+    return await follower.read_in_worker(search)
 
 
-def _hits(
-    item_index: ItemIndex,
+def _search_by_keys(
+    index: VectorSearch,
     keys: Sequence[int],
-    number: int,
-    mask: Mask | None,
-    least: float,
+    count: int,
+    allowed: Mask | None,
+    min_score: float,
     *,
     exact: bool,
 ) -> list[Hits]:
-    index = item_index.vectors
-    vectors = index.vector_count
-    product = PRODUCT_SHARE * vectors * index.dimensions
-    if vectors > len(index) or product > index.estimate_cost(1):
+    has_several_vectors = index.vector_count > len(index)
+    product_cost = PRODUCT_COST_FACTOR * index.vector_count * index.dimensions
+    if has_several_vectors or (not exact and product_cost > index.estimate_cost(1)):
         return [
-            _near(index.search_by_key(key, number, (), mask, exact=exact), least) for key in keys
+            _drop_below(index.search_by_key(key, count, (), allowed, exact=exact), min_score)
+            for key in keys
         ]
-    # Each finds itself as well.
+    # Each item is its own nearest neighbor.
     queries = index.get(keys).vectors
-    found = compared(index, queries, number + 1, mask, least)
-    return [_others(key, hits, number) for key, hits in zip(keys, found, strict=True)]
+    hits_by_key = search_by_products(index, queries, count + 1, allowed, min_score)
+    return [_drop_key(hits, key, count) for key, hits in zip(keys, hits_by_key, strict=True)]
 
 
-def compared(
-    index: VectorSearch, queries: Vectors, number: int, mask: Mask | None, least: float = ANY
+def search_by_products(
+    index: VectorSearch,
+    queries: Vectors,
+    count: int,
+    allowed: Mask | None,
+    min_score: float = LOWEST_SCORE,
 ) -> list[Hits]:
-    """The `number` nearest vectors to each query and what ties with the last, by comparing all.
+    """Return the `count` nearest vectors to each query and all that tie with the last.
+
+    All vectors are compared in matrix products.
 
     Args:
         index: has one vector for each key.
-        queries: float32 [q, dimensions].
-        number: how many each may have.
-        mask: which keys may be found, or None.
-        least: a score below which nothing is wanted.
+        queries: float32 [queries, dimensions].
+        count: the number of hits for each query.
+        allowed: the keys that may be hits; None allows every key.
+        min_score: the least score of hits.
     """
-    found = [Hits(np.empty(0, np.int64), np.empty(0, np.float32))] * len(queries)
-    for keys, vectors in index.iterate_blocks(BLOCK):
+    best = [Hits.empty()] * len(queries)
+    for keys, vectors in index.iterate_blocks(MAX_PRODUCT_ROWS):
         scores = queries @ vectors.T
-        if mask is not None:
-            scores[:, ~mask[keys]] = -np.inf
-        found = [
-            _better(hits, Hits(keys, own), number, least)
-            for hits, own in zip(found, scores, strict=True)
+        if allowed is not None:
+            scores[:, ~allowed[keys]] = -np.inf
+        best = [
+            _add_block(hits, Hits(keys, block_scores), count, min_score)
+            for hits, block_scores in zip(best, scores, strict=True)
         ]
-    return [_sorted(each) for each in found]
+    return [_sort(hits) for hits in best]
 
 
-def _better(hits: Hits, block: Hits, number: int, least: float) -> Hits:
-    """The best of what was found before and of one block's keys with their scores."""
-    if len(hits.scores) >= number:
-        least = max(least, float(hits.scores.min()))
-    new = np.flatnonzero(block.scores >= least)
-    if not len(new):
+def _add_block(hits: Hits, block: Hits, count: int, min_score: float) -> Hits:
+    """Return the best of earlier hits and of a block of vectors."""
+    if len(hits.scores) >= count:
+        min_score = max(min_score, float(hits.scores.min()))
+    rows = np.flatnonzero(block.scores >= min_score)
+    if not len(rows):
         return hits
-    keys = np.concatenate([hits.keys, block.keys[new]])
-    scores = np.concatenate([hits.scores, block.scores[new]])
-    if len(scores) > number:
-        kept = scores >= np.partition(scores, -number)[-number]
-        keys, scores = keys[kept], scores[kept]
+    keys = np.concatenate([hits.keys, block.keys[rows]])
+    scores = np.concatenate([hits.scores, block.scores[rows]])
+    if len(scores) > count:
+        is_best = scores >= np.partition(scores, -count)[-count]
+        keys, scores = keys[is_best], scores[is_best]
     return Hits(keys, scores)
 
 
-def _near(hits: Hits, least: float) -> Hits:
-    kept = hits.scores >= least
-    return Hits(hits.keys[kept], hits.scores[kept])
+def _drop_below(hits: Hits, min_score: float) -> Hits:
+    is_near = hits.scores >= min_score
+    return Hits(hits.keys[is_near], hits.scores[is_near])
 
 
-def _sorted(hits: Hits) -> Hits:
+def _drop_key(hits: Hits, key: int, count: int) -> Hits:
+    """Return the best `count` hits without a key, and all that tie with the last."""
+    is_other = hits.keys != key
+    keys, scores = hits.keys[is_other], hits.scores[is_other]
+    if len(scores) > count:
+        is_best = scores >= scores[count - 1]
+        keys, scores = keys[is_best], scores[is_best]
+    return Hits(keys, scores)
+
+
+def _sort(hits: Hits) -> Hits:
     order = np.argsort(-hits.scores, kind="stable")
     return Hits(hits.keys[order], hits.scores[order])
-
-
-def _others(key: int, hits: Hits, number: int) -> Hits:
-    """The best `number` hits but for the key itself, and what ties with the last."""
-    kept = hits.keys != key
-    keys, scores = hits.keys[kept], hits.scores[kept]
-    if len(scores) > number:
-        kept = scores >= scores[number - 1]
-        keys, scores = keys[kept], scores[kept]
-    return Hits(keys, scores)

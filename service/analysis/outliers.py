@@ -1,24 +1,24 @@
-"""Finds the items that are least like any others."""
+"""Finds outliers: the items that are least similar to all others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.analysis.neighbors import Neighbor, batch_size, neighbors
-from service.analysis.sampling import Sample, population, present
+from service.analysis.neighbors import Neighbor, choose_batch_size, find_neighbors
+from service.analysis.sampling import Examination, draw_sample, find_matching_ids
 from service.domain.analyses import Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
 from service.index.follower import Follower
 from service.storage.items import ItemStore
 
-NEIGHBORS = 10
-"""An item is odd if it has few like it. One neighbor would do for none, but two copies of the same
-oddity are each other's; of many the score becomes that of the catalog's rim."""
+# Neighbors whose mean cosine is the score of an item. With one, two copies of an outlier hide each
+# other; with many, the items at the rim of the catalog score lowest.
+OUTLIER_NEIGHBORS = 10
 
 
 class OutlierSearch:
-    """Finds outliers of one catalog."""
+    """Finds the outliers of one catalog."""
 
     def __init__(self, store: ItemStore, generation: Generation, follower: Follower) -> None:
         self._store = store
@@ -26,48 +26,55 @@ class OutlierSearch:
         self._follower = follower
 
     async def find(self, query: OutliersQuery) -> Outliers:
-        """The items whose mean cosine with their ten nearest neighbors is lowest."""
-        sample = Sample(await population(self._follower, query.filter))
+        """Return the items with the lowest mean cosine with their ten nearest neighbors."""
+        examination = Examination(await draw_sample(self._follower, query.filter))
+        batch_size = await choose_batch_size(self._follower, exact=query.exact)
         scored: list[Outlier] = []
-        for some in sample.some(batch_size(self._follower)):
-            near = await neighbors(self._follower, some, NEIGHBORS, query.filter, exact=query.exact)
-            scored += [_outlier(item_id, each) for item_id, each in near.items()]
-        scored.sort(key=lambda each: (each.mean_similarity, each.item_id))
-        return Outliers(await self._still_there(scored, query), sample.coverage)
+        for batch in examination.iterate_batches(batch_size):
+            neighbors_by_id = await find_neighbors(
+                self._follower, batch, OUTLIER_NEIGHBORS, query.filter, exact=query.exact
+            )
+            scored += [
+                _score_item(item_id, neighbors) for item_id, neighbors in neighbors_by_id.items()
+            ]
+        scored.sort(key=lambda outlier: (outlier.mean_similarity, outlier.item_id))
+        return Outliers(await self._select_current(scored, query), examination.coverage)
 
-    async def _still_there(
+    async def _select_current(
         self, scored: Sequence[Outlier], query: OutliersQuery
     ) -> Sequence[Outlier]:
-        """The first that can still be recommended and pass."""
-        chosen: list[Outlier] = []
+        """Return the first items that still have vectors and match, with their content if full."""
+        selected: list[Outlier] = []
         for start in range(0, len(scored), query.limit):
-            some = scored[start : start + query.limit]
-            ids = [each.item_id for each in some]
-            here, sequence = await present(self._follower, ids, query.filter)
+            batch = scored[start : start + query.limit]
+            ids = [outlier.item_id for outlier in batch]
+            current_ids, sequence = await find_matching_ids(self._follower, ids, query.filter)
             items: Mapping[str, StoredItem] = {}
             if query.full:
-                items = await self._items(sorted(here), query, sequence)
-                here &= items.keys()
-            chosen += [
-                each._replace(item=items.get(each.item_id)) for each in some if each.item_id in here
+                items = await self._read_items(sorted(current_ids), query, sequence)
+                current_ids &= items.keys()
+            selected += [
+                outlier._replace(item=items.get(outlier.item_id))
+                for outlier in batch
+                if outlier.item_id in current_ids
             ]
-            if len(chosen) >= query.limit:
+            if len(selected) >= query.limit:
                 break
-        return chosen[: query.limit]
+        return selected[: query.limit]
 
-    async def _items(
+    async def _read_items(
         self, item_ids: Sequence[str], query: OutliersQuery, sequence: int
     ) -> Mapping[str, StoredItem]:
-        """The items, but for those that went, or may pass the filter no more, since."""
-        found = await self._store.get_many(self._generation, item_ids)
+        """Return the items by id, without those that may no longer match the filter."""
+        items = await self._store.get_many(self._generation, item_ids)
         if query.filter is None:
-            return found
-        return {item_id: each for item_id, each in found.items() if each.sequence <= sequence}
+            return items
+        return {item_id: stored for item_id, stored in items.items() if stored.sequence <= sequence}
 
 
-def _outlier(item_id: str, near: Sequence[Neighbor]) -> Outlier:
-    nearest = near[:NEIGHBORS]
+def _score_item(item_id: str, neighbors: Sequence[Neighbor]) -> Outlier:
+    nearest = neighbors[:OUTLIER_NEIGHBORS]
     if not nearest:
         return Outlier(item_id, 0.0, "")
-    score = sum(each.similarity for each in nearest) / len(nearest)
-    return Outlier(item_id, score, nearest[0].item_id)
+    mean_similarity = sum(neighbor.similarity for neighbor in nearest) / len(nearest)
+    return Outlier(item_id, mean_similarity, nearest[0].item_id)

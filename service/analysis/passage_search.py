@@ -1,4 +1,4 @@
-"""Finds the passages of items' texts that are most like a text."""
+"""Finds the passages of item texts that are most similar to a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
-from service.domain.items import ItemState
+from service.domain.items import ItemState, StoredItem
 from service.embedding.embedder import Vector
 from service.embedding.text_embedder import ChunkSpan, TextEmbedder
 from service.index.follower import Follower
@@ -18,18 +18,18 @@ from service.index.item_index import ItemIndex
 from service.index.vector_index import merge_hits
 from service.storage.items import ItemStore
 
-TEXTS_AT_ONCE = 20
-"""Texts in memory at once, of 1 MiB at most."""
+# Texts in memory at once, of 1 MiB at most.
+PASSAGE_TEXTS_AT_ONCE = 20
 
-ROUNDS = 3
-"""So often an answer is made anew because its items were written meanwhile."""
+# Attempts before giving up on a consistent read while items are being written.
+MAX_PASSAGE_ATTEMPTS = 3
 
 
-class _Scored(NamedTuple):
-    """A passage by the place of its vector among those of its item, and its score."""
+class _ScoredChunk(NamedTuple):
+    """A chunk by its position among those of its item, and its score."""
 
     item_id: str
-    place: int
+    position: int
     score: float
 
 
@@ -49,108 +49,123 @@ class PassageSearch:
         self._text_embedder = text_embedder
 
     async def search(self, query: PassagesQuery) -> Passages:
-        """The passages most like the query's text.
+        """Return the passages most similar to the query's text, best first.
 
         Raises:
-            InvalidRequest, EmbeddingUnavailable: the text cannot be embedded.
+            InvalidRequest: the model rejects the text.
+            EmbeddingUnavailable: the text cannot be embedded now.
         """
         vectors, usage = await self._text_embedder.embed_query(query.text, "text")
-        dropped: set[str] = set()
-        for final in (*[False] * (ROUNDS - 1), True):
-            scored, sequence = await self._scored(query, vectors, dropped)
-            passages, late = await self._worded(scored, sequence)
-            unworded = {each.item_id for each in scored} - {each.item_id for each in passages}
-            if final or not unworded:
+        excluded_ids: set[str] = set()
+        for attempt in range(MAX_PASSAGE_ATTEMPTS):
+            chunks, sequence = await self._find_chunks(query, vectors, excluded_ids)
+            passages, changed_ids = await self._read_passages(chunks, sequence)
+            ids_without_passages = {chunk.item_id for chunk in chunks} - {
+                passage.item_id for passage in passages
+            }
+            if not ids_without_passages or attempt == MAX_PASSAGE_ATTEMPTS - 1:
                 break
-            # What was written meanwhile is worth another look; what waits, or was embedded under
-            # other settings, stays as it is.
-            dropped |= unworded - late
+            # The next attempt includes items that have changed since. It excludes pending items and
+            # those that were embedded with other settings, because they remain without passages.
+            excluded_ids |= ids_without_passages - changed_ids
             await self._follower.wait_for(await self._store.refresh())
-        passages.sort(key=lambda each: (-each.score, each.item_id, each.start_offset))
+        passages.sort(key=lambda passage: (-passage.score, passage.item_id, passage.start_offset))
         return Passages(passages, sequence, usage)
 
-    async def _scored(
-        self, query: PassagesQuery, vectors: Vector, dropped: set[str]
-    ) -> tuple[list[_Scored], int]:
-        """The best passages by score, and the last write that they reflect."""
+    async def _find_chunks(
+        self, query: PassagesQuery, vectors: Vector, excluded_ids: set[str]
+    ) -> tuple[list[_ScoredChunk], int]:
+        """Return the best chunks by score, and the sequence they reflect."""
 
-        def work(item_index: ItemIndex) -> tuple[list[_Scored], int]:
+        def search(item_index: ItemIndex) -> tuple[list[_ScoredChunk], int]:
             exclude, allowed = item_index.restrict_search(
-                query.filter, item_index.find_keys(dropped)
+                query.filter, item_index.find_keys(excluded_ids)
             )
-            # The best passages are in the items with the best passages.
+            # The best chunks belong to the items with the best chunks.
             hits = merge_hits(
                 item_index.vectors.search(vectors, query.limit, exclude, allowed, exact=query.exact)
             )
-            best = item_index.rank_hits(hits, query.limit)
-            owned = item_index.vectors.get([key for _, _, key in best])
+            items = item_index.rank_hits(hits, query.limit)
+            owned = item_index.vectors.get([key for _, _, key in items])
             scores = (owned.vectors @ vectors.T).max(axis=1, initial=-np.inf)
-            firsts = np.searchsorted(owned.owners, owned.owners)
-            places = (np.arange(len(scores)) - firsts).tolist()
-            scored = [
-                _Scored(best[owner][0], place, score)
-                for owner, place, score in zip(
-                    owned.owners.tolist(), places, scores.tolist(), strict=True
+            first_chunks = np.searchsorted(owned.owners, owned.owners)
+            positions = (np.arange(len(scores)) - first_chunks).tolist()
+            chunks = [
+                _ScoredChunk(items[owner][0], position, score)
+                for owner, position, score in zip(
+                    owned.owners.tolist(), positions, scores.tolist(), strict=True
                 )
             ]
-            return scored, item_index.sequence
+            return chunks, item_index.sequence
 
-        queries = len(vectors)
-        conditions = self._follower.count_conditions(query.filter)
-        scored, sequence = await self._follower.read(work, queries, conditions)
-        return list(_cut(scored, query)), sequence
+        chunks, sequence = await self._follower.read(
+            search, len(vectors), self._follower.count_conditions(query.filter)
+        )
+        return list(_select_best_chunks(chunks, query)), sequence
 
-    async def _worded(
-        self, scored: Sequence[_Scored], sequence: int
+    async def _read_passages(
+        self, chunks: Sequence[_ScoredChunk], sequence: int
     ) -> tuple[list[Passage], set[str]]:
-        """The passages of items that are as they were embedded; and items that are newer."""
-        places: dict[str, list[_Scored]] = {}
-        for each in scored:
-            places.setdefault(each.item_id, []).append(each)
+        """Return the passages of chunks, and the ids of items that have changed since `sequence`.
+
+        There are none of items that are pending, that have changed, or that were embedded with
+        other settings.
+        """
+        chunks_by_id: dict[str, list[_ScoredChunk]] = {}
+        for chunk in chunks:
+            chunks_by_id.setdefault(chunk.item_id, []).append(chunk)
         loop = asyncio.get_running_loop()
-        worded: list[Passage] = []
-        late: set[str] = set()
-        ids = list(places)
-        for start in range(0, len(ids), TEXTS_AT_ONCE):
-            some = ids[start : start + TEXTS_AT_ONCE]
-            found = await self._store.get_many(self._generation, some)
-            hashes = await self._store.chunk_hashes(self._generation, some)
-            late |= set(some) - found.keys()
-            for item_id, stored in found.items():
+        passages: list[Passage] = []
+        changed_ids: set[str] = set()
+        ids = list(chunks_by_id)
+        for start in range(0, len(ids), PASSAGE_TEXTS_AT_ONCE):
+            batch = ids[start : start + PASSAGE_TEXTS_AT_ONCE]
+            items = await self._store.get_many(self._generation, batch)
+            hashes = await self._store.chunk_hashes(self._generation, batch)
+            changed_ids |= set(batch) - items.keys()
+            for item_id, stored in items.items():
                 if stored.state is ItemState.PENDING:
                     continue
                 if stored.sequence > sequence:
-                    late.add(item_id)
+                    changed_ids.add(item_id)
                     continue
-                own = places[item_id], stored.item.text, hashes.get(item_id, ())
-                worded += await loop.run_in_executor(None, self._located, *own)
-        return worded, late
+                passages += await loop.run_in_executor(
+                    None,
+                    self._locate_passages,
+                    chunks_by_id[item_id],
+                    stored,
+                    hashes.get(item_id, ()),
+                )
+        return passages, changed_ids
 
-    def _located(
-        self, scored: Sequence[_Scored], text: str, hashes: Sequence[bytes]
+    def _locate_passages(
+        self, chunks: Sequence[_ScoredChunk], stored: StoredItem, hashes: Sequence[bytes]
     ) -> list[Passage]:
-        """The passages of one item; none if it was not embedded as it would be today."""
+        """Return the passages of an item; none if its text would now be split differently."""
+        text = stored.item.text
         spans = self._text_embedder.split_into_chunks(text)
-        if [each.text_hash for each in spans] != list(hashes):
+        if [span.text_hash for span in spans] != list(hashes):
             return []
-        return [_passage(each, text, spans[each.place]) for each in scored]
+        return [_make_passage(chunk, text, spans[chunk.position]) for chunk in chunks]
 
 
-def _cut(scored: Sequence[_Scored], query: PassagesQuery) -> Iterator[_Scored]:
-    """The best passages: as many as wanted, not too many of one item, none that scores too low."""
-    taken: dict[str, int] = {}
-    number = 0
-    least = -np.inf if query.min_score is None else query.min_score
-    for each in sorted(scored, key=lambda one: (-one.score, one.item_id, one.place)):
-        if number == query.limit or each.score < least:
+def _select_best_chunks(
+    chunks: Sequence[_ScoredChunk], query: PassagesQuery
+) -> Iterator[_ScoredChunk]:
+    """Yield the best chunks within the query's limit, limit per item and minimum score."""
+    counts: dict[str, int] = {}
+    count = 0
+    min_score = -np.inf if query.min_score is None else query.min_score
+    for chunk in sorted(chunks, key=lambda chunk: (-chunk.score, chunk.item_id, chunk.position)):
+        if count == query.limit or chunk.score < min_score:
             return
-        taken[each.item_id] = taken.get(each.item_id, 0) + 1
-        if not query.limit_per_item or taken[each.item_id] <= query.limit_per_item:
-            number += 1
-            yield each
+        counts[chunk.item_id] = counts.get(chunk.item_id, 0) + 1
+        if not query.limit_per_item or counts[chunk.item_id] <= query.limit_per_item:
+            count += 1
+            yield chunk
 
 
-def _passage(scored: _Scored, text: str, span: ChunkSpan) -> Passage:
+def _make_passage(chunk: _ScoredChunk, text: str, span: ChunkSpan) -> Passage:
     passage = text[span.start : span.end]
     start = len(text[: span.start].encode())
-    return Passage(scored.item_id, passage, start, start + len(passage.encode()), scored.score)
+    return Passage(chunk.item_id, passage, start, start + len(passage.encode()), chunk.score)

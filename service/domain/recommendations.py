@@ -66,11 +66,6 @@ class Query:
     max_similarity: float | None = None
     explain: bool = False
 
-    @property
-    def needs_reranking(self) -> bool:
-        """True if more than the score decides which items are recommended."""
-        return self.diversity > 0 or self.max_similarity is not None
-
 
 class Explanation(NamedTuple):
     """A part of the source that an item is recommended for, and their cosine similarity."""

@@ -1,1 +1,1 @@
-"""Recommends items: from a source to a ranked, explained answer."""
+"""Recommends items: turns a source into ranked, explained items."""

@@ -1,4 +1,4 @@
-"""What an item is worth before any taste is known: its place by a numeric attribute."""
+"""Raises or lowers scores by how an item ranks among all items by a numeric attribute."""
 
 from __future__ import annotations
 
@@ -8,42 +8,50 @@ from numpy.typing import NDArray
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Keys, Vectors
 
-PLACES = 128
-STALE_SHARE = 0.05
-"""The places are made anew once so many writes, as a share of the items, have been made."""
+# Quantiles that describe the distribution of the attribute.
+QUANTILE_COUNT = 128
+
+# The quantiles are computed again after this many writes, as a share of the items.
+MAX_STALE_SHARE = 0.05
 
 
 class AttributePrior:
-    """Lifts items by their place among all items, from lowest to highest, by one attribute.
+    """A bonus for each item by its rank among all items, from lowest to highest attribute.
 
-    Places rather than values, so that the attribute's unit and spread do not matter. An item
-    without a number is neither lifted nor lowered.
+    Ranks are used instead of values so that the unit and the spread of the attribute do not matter.
+    An item without a number gets no bonus.
+
+    Args:
+        attribute: the dotted path of a numeric attribute.
+        weight: the difference between the bonuses of the highest and the lowest item.
     """
 
     def __init__(self, attribute: str, weight: float) -> None:
         self._attribute = attribute
         self._weight = weight
-        self._sequence = self._placed = -1
+        self._sequence = self._quantiles_sequence = -1
         self._numbers: NDArray[np.float64] = np.empty(0)
-        self._bounds: NDArray[np.float64] = np.empty(0)
+        self._quantiles: NDArray[np.float64] = np.empty(0)
 
-    def lift(self, item_index: ItemIndex, keys: Keys) -> Vectors:
-        """What to add to the scores of keys: float32 between plus and minus half the weight."""
-        self._follow(item_index)
+    def compute_bonuses(self, item_index: ItemIndex, keys: Keys) -> Vectors:
+        """Return what to add to the scores of keys: float32 [keys], within half the weight of 0."""
+        self._refresh(item_index)
         numbers = self._numbers[keys]
-        below = np.searchsorted(self._bounds, numbers, "left")
-        not_above = np.searchsorted(self._bounds, numbers, "right")
-        places = (below + not_above) / (2 * max(len(self._bounds), 1))
-        lifts = np.where(np.isnan(numbers), 0.0, self._weight * (places - 0.5))
-        return lifts.astype(np.float32)
+        below = np.searchsorted(self._quantiles, numbers, "left")
+        not_above = np.searchsorted(self._quantiles, numbers, "right")
+        ranks = (below + not_above) / (2 * max(len(self._quantiles), 1))
+        bonuses = np.where(np.isnan(numbers), 0.0, self._weight * (ranks - 0.5))
+        return bonuses.astype(np.float32)
 
-    def _follow(self, item_index: ItemIndex) -> None:
+    def _refresh(self, item_index: ItemIndex) -> None:
+        """Update the cached numbers, and the quantiles if many items were written since."""
         if item_index.sequence == self._sequence:
             return
         self._sequence = item_index.sequence
         self._numbers = item_index.attributes.get_numbers(self._attribute)
-        if self._placed < 0 or item_index.sequence - self._placed > STALE_SHARE * len(item_index):
-            known = self._numbers[~np.isnan(self._numbers)]
-            shares = np.linspace(0.0, 1.0, PLACES)
-            self._bounds = np.quantile(known, shares) if len(known) else np.empty(0)
-            self._placed = item_index.sequence
+        writes = item_index.sequence - self._quantiles_sequence
+        if self._quantiles_sequence < 0 or writes > MAX_STALE_SHARE * len(item_index):
+            numbers = self._numbers[~np.isnan(self._numbers)]
+            shares = np.linspace(0.0, 1.0, QUANTILE_COUNT)
+            self._quantiles = np.quantile(numbers, shares) if len(numbers) else np.empty(0)
+            self._quantiles_sequence = item_index.sequence

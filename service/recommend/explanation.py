@@ -1,4 +1,4 @@
-"""Tells which sources an item is recommended for."""
+"""Explains recommendations: which parts of the source an item is recommended for."""
 
 from __future__ import annotations
 
@@ -10,60 +10,61 @@ from service.domain import limits
 from service.domain.recommendations import Explanation, ItemSource, TextSource
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Vectors
-from service.recommend.profile import QueryVectors
+from service.recommend.profile import ProfileSource, QueryVectors
 from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics
 
-LEAST_SHARE = 0.1
-"""A source that counts for less than this share of the strongest one is no reason."""
-
-Origin = ItemSource | TextSource
+# A source that contributes less than this share of the strongest one is no explanation.
+MIN_CONTRIBUTION_SHARE = 0.1
 
 
-def reasons(
+def explain_by_profile(
     item_index: ItemIndex,
-    corpus_statistics: CorpusStatistics,
+    statistics: CorpusStatistics,
     keys: Sequence[int],
-    here: QueryVectors,
+    query_vectors: QueryVectors,
 ) -> list[tuple[Explanation, ...]]:
-    """For each key the likes that it is recommended for, strongest first.
+    """Return for each key the liked items and texts that it is recommended for, strongest first.
 
     Args:
-        item_index: what holds the keys' vectors.
-        corpus_statistics: what its vectors are like.
+        item_index: the index that has the keys.
+        statistics: those of the index.
         keys: the recommended items.
-        here: the profile.
+        query_vectors: the profile that the items are recommended for.
     """
-    liked = here.sources.weights > 0
-    if not keys or not liked.any():
+    is_liked = query_vectors.sources.weights > 0
+    if not keys or not is_liked.any():
         return [()] * len(keys)
     owned = item_index.vectors.get(keys)
-    cosines = CenteredCosines(here.sources.vectors[liked], corpus_statistics).cosines(owned.vectors)
-    # Of several chunks, on either side, the nearest ones count.
-    items = np.searchsorted(owned.owners, np.arange(len(keys)))
-    cosines = np.maximum.reduceat(cosines, items, axis=0)
-    positions, profile = np.unique(here.owners[liked], return_index=True)
-    cosines = np.maximum.reduceat(cosines, profile, axis=1)
-    weights = here.sources.faded()[liked][profile]
-    strengths = weights * np.exp(SHARPNESS * cosines)
-    origins = [here.origins[position] for position in positions.tolist()]
-    return [_strongest(origins, *each) for each in zip(cosines, strengths, strict=True)]
+    liked_vectors = query_vectors.sources.vectors[is_liked]
+    cosines = CenteredCosines(liked_vectors, statistics).compute(owned.vectors)
+    # Of several chunks, of the item and of the source, the nearest ones count.
+    first_chunks = np.searchsorted(owned.owners, np.arange(len(keys)))
+    cosines = np.maximum.reduceat(cosines, first_chunks, axis=0)
+    positions, first_sources = np.unique(query_vectors.owners[is_liked], return_index=True)
+    cosines = np.maximum.reduceat(cosines, first_sources, axis=1)
+    weights = query_vectors.sources.fade_weights()[is_liked][first_sources]
+    contributions = weights * np.exp(SHARPNESS * cosines)
+    origins = [query_vectors.origins[position] for position in positions.tolist()]
+    return [
+        _explain_item(origins, item_cosines, item_contributions)
+        for item_cosines, item_contributions in zip(cosines, contributions, strict=True)
+    ]
 
 
-def only(origin: Origin, similarity: float) -> tuple[Explanation]:
-    """The reason where there is one source."""
-    if isinstance(origin, TextSource):
-        origin = TextSource(origin.text[: limits.EXPLANATION_CHARACTERS])
-    return (Explanation(origin, similarity),)
+def explain_by_source(source: ProfileSource, similarity: float) -> Explanation:
+    """Return the explanation of an item by one source; a long text is shortened."""
+    if isinstance(source, TextSource):
+        source = TextSource(source.text[: limits.EXPLANATION_CHARACTERS])
+    return Explanation(source, similarity)
 
 
-def _strongest(
-    origins: Sequence[Origin], cosines: Vectors, strengths: Vectors
+def _explain_item(
+    origins: Sequence[ItemSource | TextSource], cosines: Vectors, contributions: Vectors
 ) -> tuple[Explanation, ...]:
-    order = np.argsort(-strengths, kind="stable")[: limits.EXPLANATIONS].tolist()
-    least = LEAST_SHARE * strengths[order[0]]
+    strongest = np.argsort(-contributions, kind="stable")[: limits.EXPLANATIONS].tolist()
+    threshold = MIN_CONTRIBUTION_SHARE * contributions[strongest[0]]
     return tuple(
-        reason
-        for position in order
-        if strengths[position] >= least
-        for reason in only(origins[position], float(cosines[position]))
+        explain_by_source(origins[position], float(cosines[position]))
+        for position in strongest
+        if contributions[position] >= threshold
     )

@@ -1,12 +1,8 @@
-"""The use case that reads: a source in, the most similar items out."""
+"""Answers a query for recommendations: profile, retrieval, reranking, explanation."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from service import errors
 from service.domain.generations import Generation
@@ -19,48 +15,42 @@ from service.domain.recommendations import (
     Recommendations,
     TextSource,
 )
-from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.recommend.explanation import only, reasons
-from service.recommend.pooled_retrieval import corpus_statistics
+from service.recommend.explanation import explain_by_profile, explain_by_source
 from service.recommend.profile import Profile, ProfileReader
-from service.recommend.reranking import nearest_better, varied
-from service.recommend.retrieval import Candidates, Retriever
+from service.recommend.reranking import Reranker
+from service.recommend.retrieval import Candidates, Retriever, compute_corpus_statistics
 from service.storage.items import ItemStore
 
-T = TypeVar("T")
+# Candidates to rerank, at least, and for each recommendation.
+MIN_RERANKED_CANDIDATES = 100
+RERANKED_CANDIDATES_PER_RESULT = 4
 
-CHOICE = 100
-CHOICE_PER_RESULT = 4
-"""Where more than the score decides, it chooses among so many candidates."""
+# Candidates to rerank, at most, if near-duplicates take the places of others: 0.3 s.
+MAX_RERANKED_CANDIDATES = 4_096
 
-CHOICE_MOST = 4_096
-"""Among so many, where repetitions take the places of others; 0.3 s."""
-
-INLINE_CHOICE = 200
-"""Candidates that may be compared with each other on the event loop: some 3 ms."""
-
-ROUNDS = 3
-"""So often an answer is made anew because its items were written meanwhile."""
+# Attempts before giving up on a consistent read while items are being written.
+MAX_RECOMMEND_ATTEMPTS = 3
 
 
 class Recommender:
-    """Answers queries about one catalog."""
+    """Recommends items of one catalog."""
 
     def __init__(
         self,
-        items: ItemStore,
+        item_store: ItemStore,
         generation: Generation,
         follower: Follower,
-        profile: ProfileReader,
+        profiles: ProfileReader,
         retriever: Retriever,
     ) -> None:
-        self._item_store = items
+        self._item_store = item_store
         self._generation = generation
         self._follower = follower
-        self._profile = profile
+        self._profiles = profiles
         self._retriever = retriever
+        self._reranker = Reranker(item_store, generation)
 
     async def recommend(self, query: Query) -> Recommendations:
         """Return the items most similar to the source of a valid query, best first.
@@ -70,141 +60,128 @@ class Recommender:
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector now.
         """
-        assert query.source is not None  # noqa: S101  (a valid query has a source)
-        profile = await self._profile.read(query.source)
-        candidates, chosen = await self._chosen(query, profile)
+        source, profile = query.source, None
+        assert source is not None  # noqa: S101  (a valid query has a source)
+        if not isinstance(source, ItemSource):
+            profile = await self._profiles.read(source)
+        candidates = await self._select(query, profile)
         items: Mapping[str, StoredItem] = {}
         if query.full:
-            for _ in range(ROUNDS):
-                items = await self._items(query, candidates, chosen)
-                if len(items) == len(chosen):
-                    break
-                await self._follower.wait_for(await self._item_store.refresh())
-                candidates, chosen = await self._chosen(query, profile)
-        because = await self._reasons(query, candidates, chosen) if query.explain else {}
-        ranked = [candidates.ranked[position][:2] for position in chosen]
+            candidates, items = await self._select_with_items(query, profile, candidates)
+        explanations: Mapping[str, Sequence[Explanation]] = {}
+        if query.explain:
+            explanations = await self._explain(query, candidates)
         recommendations = [
-            Recommendation(item_id, score, items.get(item_id), because.get(item_id, ()))
-            for item_id, score in ranked
+            Recommendation(item_id, score, items.get(item_id), explanations.get(item_id, ()))
+            for item_id, score, _ in candidates.ranked
             if item_id in items or not query.full
         ]
+        if profile is None or candidates.query_vectors is None:
+            return Recommendations(recommendations, candidates.sequence)
+        missing_item_ids = candidates.query_vectors.missing_item_ids
         return Recommendations(
-            recommendations, candidates.sequence, candidates.missing_item_ids, profile.usage
+            recommendations, candidates.sequence, missing_item_ids, profile.usage
         )
 
-    async def _chosen(self, query: Query, profile: Profile) -> tuple[Candidates, Sequence[int]]:
-        """The candidates, and the positions of those that make the answer."""
-        size = query.limit
-        if query.needs_reranking:
-            size = max(CHOICE, CHOICE_PER_RESULT * query.limit)
+    async def _select(self, query: Query, profile: Profile | None) -> Candidates:
+        """Return the candidates to recommend, best first."""
+        if query.diversity or query.max_similarity is not None:
+            return await self._rerank(query, profile)
+        return await self._retrieve(query, profile, query.limit, with_vectors=False)
+
+    async def _rerank(self, query: Query, profile: Profile | None) -> Candidates:
+        """Retrieve candidates until enough remain after reranking."""
+        size = max(MIN_RERANKED_CANDIDATES, RERANKED_CANDIDATES_PER_RESULT * query.limit)
         while True:
-            candidates = await self._candidates(query, profile, size)
-            kept: Sequence[int] = range(len(candidates.ranked))
+            retrieved = await self._retrieve(query, profile, size, with_vectors=True)
+            candidates = retrieved
             if query.max_similarity is not None:
-                kept = await self._without_repetitions(candidates, query.max_similarity)
-            if (
-                len(kept) >= query.limit
-                or len(candidates.ranked) < size
-                or (size >= CHOICE_MOST and query.needs_reranking)
-            ):
+                candidates = await self._reranker.exclude_near_duplicates(
+                    retrieved, query.max_similarity
+                )
+            is_last = len(retrieved.ranked) < size or size >= MAX_RERANKED_CANDIDATES
+            if len(candidates.ranked) >= query.limit or is_last:
                 break
-            size = min(2 * size, CHOICE_MOST)
-        if not query.diversity:
-            return candidates, kept[: query.limit]
-        scores = np.array([candidates.ranked[each][1] for each in kept], np.float32)
-        vectors = candidates.vectors[list(kept)]
-        order = await _aside(
-            len(kept), lambda: varied(scores, vectors, query.diversity, query.limit)
-        )
-        return candidates, [kept[position] for position in order]
+            size = min(2 * size, MAX_RERANKED_CANDIDATES)
+        if query.diversity:
+            return await self._reranker.diversify(candidates, query.diversity, query.limit)
+        return candidates.take(range(min(query.limit, len(candidates.ranked))))
 
-    async def _candidates(self, query: Query, profile: Profile, size: int) -> Candidates:
-        """The `size` best items by score.
+    async def _retrieve(
+        self, query: Query, profile: Profile | None, limit: int, *, with_vectors: bool
+    ) -> Candidates:
+        """Return the `limit` best items by score.
 
         Raises:
-            ItemNotFound, EmbeddingUnavailable: the source is an item that has no vector.
+            ItemNotFound: the source is an item that does not exist.
+            EmbeddingUnavailable: the source is an item that has no vector.
         """
-        found = await self._follower.read(
-            lambda item_index: self._retriever.found(item_index, query, profile, size),
-            queries=profile.number,
+        candidates = await self._follower.read(
+            lambda item_index: self._retriever.retrieve(
+                item_index, query, profile, limit, with_vectors=with_vectors
+            ),
+            queries=1 if profile is None else profile.max_source_count,
             conditions=self._follower.count_conditions(query.filter),
         )
-        if found is None:
-            raise await self._without_vector(profile.items[0].item_id)
-        return found
+        if candidates is None:
+            assert isinstance(query.source, ItemSource)  # noqa: S101  (others have no such error)
+            raise await self._explain_missing_vector(query.source.item_id)
+        return candidates
 
-    async def _without_repetitions(
-        self, candidates: Candidates, max_similarity: float
-    ) -> Sequence[int]:
-        """The positions of candidates that do not repeat a better one."""
-        number = len(candidates.ranked)
-        near = await _aside(number, lambda: nearest_better(candidates.vectors, max_similarity))
-        close = sorted({*near, *(better for each in near.values() for better in each)})
-        ids = [candidates.ranked[position][0] for position in close]
-        texts = await self._item_store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
-        by_position = {
-            position: texts[item_id]
-            for position, item_id in zip(close, ids, strict=True)
-            if item_id in texts
-        }
-        repetitions = await _aside(len(close), lambda: _repetitions(near, by_position))
-        return [position for position in range(number) if position not in repetitions]
-
-    async def _reasons(
-        self, query: Query, candidates: Candidates, chosen: Sequence[int]
-    ) -> Mapping[str, tuple[Explanation, ...]]:
-        """What each chosen item is recommended for; nothing for one that has just gone."""
-        ranked = [candidates.ranked[position] for position in chosen]
-        profile = candidates.profile
-        if isinstance(query.source, ItemSource | TextSource):
-            return {item_id: only(query.source, score) for item_id, score, _ in ranked}
-
-        def work(item_index: ItemIndex) -> Mapping[str, tuple[Explanation, ...]]:
-            ids = [item_id for item_id, _, _ in ranked if item_index.find_key(item_id) is not None]
-            if profile is None or not ids:
-                return {}
-            told = reasons(
-                item_index, corpus_statistics(item_index), item_index.find_keys(ids), profile
-            )
-            return dict(zip(ids, told, strict=True))
-
-        return await self._follower.read(work, queries=1)
-
-    async def _without_vector(self, item_id: str) -> errors.AkinError:
-        found = await self._item_store.get_many(self._generation, [item_id])
-        if item_id in found and found[item_id].state is ItemState.PENDING:
+    async def _explain_missing_vector(self, item_id: str) -> errors.AkinError:
+        """Return the error for an item that is not in the index."""
+        items = await self._item_store.get_many(self._generation, [item_id])
+        if item_id in items and items[item_id].state is ItemState.PENDING:
             return errors.EmbeddingUnavailable("the item's text is not embedded yet")
         return errors.ItemNotFound("there is no such item")
 
-    async def _items(
-        self, query: Query, candidates: Candidates, chosen: Sequence[int]
-    ) -> Mapping[str, StoredItem]:
-        """The chosen items, but for those that went, or may pass the filter no more, since."""
-        ids = [candidates.ranked[position][0] for position in chosen]
-        found = await self._item_store.get_many(self._generation, ids)
+    async def _select_with_items(
+        self, query: Query, profile: Profile | None, candidates: Candidates
+    ) -> tuple[Candidates, Mapping[str, StoredItem]]:
+        """Read the items of candidates; while some were written since, select candidates again."""
+        items = await self._read_items(query, candidates)
+        for _ in range(MAX_RECOMMEND_ATTEMPTS - 1):
+            if len(items) == len(candidates.ranked):
+                break
+            await self._follower.wait_for(await self._item_store.refresh())
+            candidates = await self._select(query, profile)
+            items = await self._read_items(query, candidates)
+        return candidates, items
+
+    async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
+        """Return the items by id, without those that may no longer match the filter."""
+        ids = [item_id for item_id, _, _ in candidates.ranked]
+        items = await self._item_store.get_many(self._generation, ids)
         if query.filter is None:
-            return found
+            return items
         return {
-            item_id: each for item_id, each in found.items() if each.sequence <= candidates.sequence
+            item_id: stored
+            for item_id, stored in items.items()
+            if stored.sequence <= candidates.sequence
         }
 
+    async def _explain(
+        self, query: Query, candidates: Candidates
+    ) -> Mapping[str, Sequence[Explanation]]:
+        """Return the explanations by item id; none for an item that was just deleted."""
+        source, query_vectors = query.source, candidates.query_vectors
+        if isinstance(source, ItemSource | TextSource):
+            return {
+                item_id: (explain_by_source(source, score),)
+                for item_id, score, _ in candidates.ranked
+            }
 
-def _repetitions(near: Mapping[int, Sequence[int]], texts: Mapping[int, str]) -> set[int]:
-    """Those whose text is that of a better one, or repeats one of the better ones near to it."""
-    wordings: dict[int, Shingles] = {}
-    seen: set[int] = set()
-    found = set()
-    for position in sorted(texts):
-        shingles = wordings[position] = Shingles(texts[position])
-        better = (wordings[each] for each in near.get(position, ()) if each in wordings)
-        if shingles.words_hash in seen or any(map(shingles.is_near_duplicate_of, better)):
-            found.add(position)
-        seen.add(shingles.words_hash)
-    return found
+        def explain(item_index: ItemIndex) -> Mapping[str, Sequence[Explanation]]:
+            ids = [
+                item_id
+                for item_id, _, _ in candidates.ranked
+                if item_index.find_key(item_id) is not None
+            ]
+            if query_vectors is None or not ids:
+                return {}
+            keys = item_index.find_keys(ids)
+            statistics = compute_corpus_statistics(item_index)
+            explanations = explain_by_profile(item_index, statistics, keys, query_vectors)
+            return dict(zip(ids, explanations, strict=True))
 
-
-async def _aside(candidates: int, work: Callable[[], T]) -> T:
-    """Runs work that takes time with the number of candidates, in a thread if there are many."""
-    if candidates <= INLINE_CHOICE:
-        return work()
-    return await asyncio.get_running_loop().run_in_executor(None, work)
+        return await self._follower.read(explain, queries=1)

@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analysis.map_layout import Layout, laid_out
+from service.analysis.map_layout import MapLayout, compute_layout
 from service.index.vector_index import Vectors
 
 DIMENSIONS = 32
@@ -14,7 +14,7 @@ def unit(vectors: NDArray[np.float64]) -> Vectors:
     return found.astype(np.float32)
 
 
-def groups(seed: int) -> tuple[Vectors, list[Vectors], Layout]:
+def groups(seed: int) -> tuple[Vectors, list[Vectors], MapLayout]:
     """Centers in all directions, items around them that lean to others, and their layout."""
     random = np.random.default_rng(seed)
     centers = unit(random.normal(size=(GROUPS, DIMENSIONS)))
@@ -22,7 +22,7 @@ def groups(seed: int) -> tuple[Vectors, list[Vectors], Layout]:
     drawn = 0.8 * random.dirichlet(np.full(GROUPS, 0.1), (GROUPS, ITEMS)) @ centers
     items = [unit(center + own) for center, own in zip(centers, noise + drawn, strict=True)]
     middles = unit(np.stack([each.mean(axis=0) for each in items]))
-    return middles, items, laid_out(middles, items)
+    return middles, items, compute_layout(middles, items)
 
 
 def test_no_group_is_a_line() -> None:
@@ -30,7 +30,7 @@ def test_no_group_is_a_line() -> None:
     for seed in range(10):
         _, items, layout = groups(seed)
         for group, own in enumerate(items):
-            places = layout.placed(own, np.full(len(own), group))
+            places = layout.place(own, np.full(len(own), group))
             narrow, wide = np.sqrt(np.linalg.eigvalsh(np.cov(places.T)))
             assert wide < 2.0 * narrow
 
@@ -47,7 +47,7 @@ def test_alike_groups_are_near() -> None:
 def test_a_map_has_few_voids() -> None:
     """Centers that are all equally unlike fill the map: none is far from all others."""
     centers = np.eye(GROUPS, DIMENSIONS, dtype=np.float32)
-    layout = laid_out(centers, [centers[each : each + 1] for each in range(GROUPS)])
+    layout = compute_layout(centers, [centers[each : each + 1] for each in range(GROUPS)])
     gaps = np.linalg.norm(layout.places[:, None] - layout.places[None], axis=2)
     np.fill_diagonal(gaps, np.inf)
     nearest = gaps.min(axis=1)

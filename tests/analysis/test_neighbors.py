@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.analysis.neighbors import compared
+from service.analysis.neighbors import search_by_products
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.vector_index import Mask, Vectors
 
@@ -28,7 +28,7 @@ def test_products_find_what_a_search_finds(number: int, share: float | None) -> 
     mask: Mask | None = None
     if share is not None:
         mask = np.random.default_rng(6).random(3_000) < share
-    found = compared(index, vectors[:20], number, mask)
+    found = search_by_products(index, vectors[:20], number, mask)
     for query, hits in zip(vectors[:20], found, strict=True):
         scores = vectors @ query
         if mask is not None:

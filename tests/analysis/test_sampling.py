@@ -2,10 +2,10 @@ import time
 
 import pytest
 
-from service.analysis.sampling import Population, Sample
+from service.analysis.sampling import Examination, Sample
 from service.telemetry.call_context import deadline
 
-PEOPLE = Population([str(n) for n in range(10)], 10, 7)
+PEOPLE = Sample([str(n) for n in range(10)], 10, 7)
 
 
 class Clock:
@@ -22,8 +22,8 @@ class Clock:
 
 def test_without_a_deadline_everything_is_seen() -> None:
     """All items come once, in their order, and the coverage tells so."""
-    sample = Sample(PEOPLE)
-    assert PEOPLE.item_ids == [each for some in sample.some(3) for each in some]
+    sample = Examination(PEOPLE)
+    assert PEOPLE.item_ids == [each for some in sample.iterate_batches(3) for each in some]
     assert (10, 10, False, 7) == (
         sample.coverage.item_count,
         sample.coverage.examined_item_count,
@@ -37,17 +37,17 @@ def test_near_the_deadline_it_ends(end: float, seen: int) -> None:
     """It ends half a second before the deadline, and what was seen is a sample."""
     token = deadline.set(end)
     try:
-        sample = Sample(PEOPLE, Clock())
+        sample = Examination(PEOPLE, Clock())
     finally:
         deadline.reset(token)
-    assert seen == sum(map(len, sample.some(3)))
+    assert seen == sum(map(len, sample.iterate_batches(3)))
     assert (seen, seen < 10) == (sample.coverage.examined_item_count, sample.coverage.sampled)
 
 
 def test_of_too_many_a_sample_is_seen() -> None:
     """Where there are more items than are gone over, the answer is of a sample."""
-    sample = Sample(Population(["a", "b"], 5, 1))
-    assert 2 == sum(map(len, sample.some(10)))
+    sample = Examination(Sample(["a", "b"], 5, 1))
+    assert 2 == sum(map(len, sample.iterate_batches(10)))
     assert (5, 2, True) == (
         sample.coverage.item_count,
         sample.coverage.examined_item_count,
@@ -59,6 +59,6 @@ def test_half_of_a_short_time_is_left_for_the_answer() -> None:
     """With less than a second to go, half of it is used for looking."""
     token = deadline.set(time.monotonic() + 0.4)
     try:
-        assert not Sample(PEOPLE).over
+        assert not Examination(PEOPLE).is_out_of_time
     finally:
         deadline.reset(token)

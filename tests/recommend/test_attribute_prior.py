@@ -33,7 +33,7 @@ def rate(item_index: ItemIndex, ratings: dict[int, object]) -> None:
 
 def lifts(prior: AttributePrior, item_index: ItemIndex) -> list[float]:
     keys = [item_index.find_key(f"i{number}") for number in range(len(item_index))]
-    return [float(each) for each in prior.lift(item_index, np.array(keys, np.int64))]
+    return [float(each) for each in prior.compute_bonuses(item_index, np.array(keys, np.int64))]
 
 
 def test_items_are_lifted_by_their_place() -> None:

@@ -5,8 +5,14 @@ import pytest
 from support.item_indexes import create_item_index
 
 from service.index.vector_index import Vectors
-from service.recommend.pooled_retrieval import SOURCES, corpus_statistics
-from service.recommend.profile import LEAST_WEIGHT, Profile, ProfileText, present
+from service.recommend.profile import (
+    MAX_SOURCES,
+    MIN_WEIGHT_SHARE,
+    Profile,
+    ProfileText,
+    build_query_vectors,
+)
+from service.recommend.retrieval import compute_corpus_statistics
 from service.recommend.scoring import SoftMaximum
 
 
@@ -20,10 +26,11 @@ VIEW = create_item_index({f"i{n}": vector for n, vector in enumerate(units(1, 20
 
 
 def scores(*texts: ProfileText) -> list[float]:
-    here = present(Profile(texts=texts), VIEW)
+    here = build_query_vectors(Profile(texts=texts), VIEW)
     (_, vectors) = next(VIEW.vectors.iterate_blocks(1_000))
     return [
-        float(each) for each in SoftMaximum(here.sources, corpus_statistics(VIEW)).scores(vectors)
+        float(each)
+        for each in SoftMaximum(here.sources, compute_corpus_statistics(VIEW)).score(vectors)
     ]
 
 
@@ -39,10 +46,10 @@ def test_saying_it_often_changes_nothing(weight: float) -> None:
 def test_so_many_chunks_count_at_most() -> None:
     """Of long texts evenly spread chunks count, the first and the last among them."""
     long = [ProfileText(f"t{n}", 1.0, units(10 + n, 700)) for n in range(3)]
-    here = present(Profile(texts=long), VIEW)
-    assert SOURCES >= len(here.sources.vectors) >= SOURCES - 3
-    assert [SOURCES // 3] * 3 == np.bincount(here.owners).tolist()
-    first, last = here.sources.vectors[0], here.sources.vectors[SOURCES // 3 - 1]
+    here = build_query_vectors(Profile(texts=long), VIEW)
+    assert MAX_SOURCES >= len(here.sources.vectors) >= MAX_SOURCES - 3
+    assert [MAX_SOURCES // 3] * 3 == np.bincount(here.owners).tolist()
+    first, last = here.sources.vectors[0], here.sources.vectors[MAX_SOURCES // 3 - 1]
     assert first.tolist() == long[0].vectors[0].tolist()
     assert last.tolist() == long[0].vectors[-1].tolist()
 
@@ -52,5 +59,5 @@ def test_weights_are_proportions() -> None:
     texts = [
         ProfileText(f"t{n}", weight, units(n, 1)) for n, weight in enumerate((4e-30, -1e-30, 1e-45))
     ]
-    weights = present(Profile(texts=texts), VIEW).sources.weights
-    assert pytest.approx([1.0, -0.25, LEAST_WEIGHT]) == weights.tolist()
+    weights = build_query_vectors(Profile(texts=texts), VIEW).sources.weights
+    assert pytest.approx([1.0, -0.25, MIN_WEIGHT_SHARE]) == weights.tolist()

@@ -14,7 +14,7 @@ from service import errors
 from service.domain.recommendations import ItemSource, Query, Source, TextSource, UserSource
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, Preference
-from service.recommend.profile import _strongest
+from service.recommend.profile import _select_heaviest
 
 FILMS = {
     "jazz": "a jazz trumpet player in a smoky club",
@@ -279,11 +279,11 @@ def test_of_too_many_likes_the_heaviest_count() -> None:
     """Beyond the bound those of the smallest weight, likes or dislikes, fall away."""
     light = [LikedItem(f"l{n}", 0.1) for n in range(10)]
     heavy = [LikedItem(f"h{n}", weight) for n, weight in enumerate([1.0, -1.0] * 5)]
-    assert heavy == _strongest([*light, *heavy], 10)
+    assert heavy == _select_heaviest([*light, *heavy], 10)
 
 
 def test_of_equal_likes_the_latest_count() -> None:
     """Among likes of one weight the last in the list stay, in their order."""
     likes = [LikedItem(f"i{n}") for n in range(20)]
-    assert likes[-5:] == _strongest(likes, 5)
-    assert likes == _strongest(likes, 20)
+    assert likes[-5:] == _select_heaviest(likes, 5)
+    assert likes == _select_heaviest(likes, 20)

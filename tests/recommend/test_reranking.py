@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from service.index.vector_index import Vectors
-from service.recommend.reranking import COMPARED, nearest_better, varied
+from service.recommend.reranking import (
+    MAX_COMPARED_TEXTS,
+    find_nearest_better,
+    order_by_marginal_relevance,
+)
 
 
 def units(seed: int, count: int, common: float = 1.0) -> Vectors:
@@ -23,13 +27,13 @@ def mean_cosine(vectors: Vectors) -> float:
 
 def test_no_diversity_keeps_the_order() -> None:
     """At 0 candidates come by their scores alone."""
-    assert list(range(10)) == varied(falling(50), units(1, 50), 0.0, 10)
+    assert list(range(10)) == order_by_marginal_relevance(falling(50), units(1, 50), 0.0, 10)
 
 
 @pytest.mark.parametrize("diversity", [0.1, 0.5, 1.0])
 def test_the_best_stays_first_and_nothing_comes_twice(diversity: float) -> None:
     """However varied, the best candidate is first and each comes once, as many as asked for."""
-    order = varied(falling(50), units(2, 50), diversity, 20)
+    order = order_by_marginal_relevance(falling(50), units(2, 50), diversity, 20)
     assert 0 == order[0]
     assert 20 == len(set(order)) == len(order)
 
@@ -40,7 +44,11 @@ def test_candidates_differ_more_the_more_diversity_is_asked_for() -> None:
     means = [
         np.mean(
             [
-                mean_cosine(units(seed, 60)[varied(falling(60), units(seed, 60), step, 10)])
+                mean_cosine(
+                    units(seed, 60)[
+                        order_by_marginal_relevance(falling(60), units(seed, 60), step, 10)
+                    ]
+                )
                 for seed in range(20)
             ]
         )
@@ -53,20 +61,20 @@ def test_candidates_differ_more_the_more_diversity_is_asked_for() -> None:
 def test_full_diversity_takes_what_is_least_like_the_others() -> None:
     """At 1 the second item is the one farthest from the first."""
     vectors = units(3, 50)
-    order = varied(falling(50), vectors, 1.0, 2)
+    order = order_by_marginal_relevance(falling(50), vectors, 1.0, 2)
     assert int((vectors @ vectors[0]).argmin()) == order[1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_there_may_be_fewer_candidates_than_asked_for(count: int) -> None:
     """All candidates come where there are not more; none is no error."""
-    order = varied(falling(count), units(4, count), 0.5, 5)
+    order = order_by_marginal_relevance(falling(count), units(4, count), 0.5, 5)
     assert count == len(order)
 
 
 def test_equal_scores_are_no_trouble() -> None:
     """Where all scores are equal the vectors decide."""
-    order = varied(np.full(5, 0.5, np.float32), units(5, 5), 0.5, 5)
+    order = order_by_marginal_relevance(np.full(5, 0.5, np.float32), units(5, 5), 0.5, 5)
     assert [0, 1, 2, 3, 4] == sorted(order)
 
 
@@ -75,7 +83,7 @@ def test_better_ones_that_are_near_are_found() -> None:
     vectors = units(6, 10)
     cosines = vectors @ vectors.T
     threshold = float(np.median(cosines))
-    found = nearest_better(vectors, threshold)
+    found = find_nearest_better(vectors, threshold)
     for worse in range(10):
         near = [n for n in range(worse) if cosines[n, worse] >= threshold - 1e-6]
         near.sort(key=lambda n: -cosines[n, worse])
@@ -85,6 +93,6 @@ def test_better_ones_that_are_near_are_found() -> None:
 def test_a_copy_is_near_at_a_threshold_of_one() -> None:
     """Rounding does not keep equal vectors apart."""
     vector = units(7, 1)
-    found = nearest_better(np.repeat(vector, 30, axis=0), 1.0)
+    found = find_nearest_better(np.repeat(vector, 30, axis=0), 1.0)
     assert set(range(1, 30)) == set(found)
-    assert COMPARED == max(map(len, found.values()))
+    assert MAX_COMPARED_TEXTS == max(map(len, found.values()))

@@ -6,11 +6,11 @@ import pytest
 
 from service.index.vector_index import Vectors
 from service.recommend.scoring import (
-    REACH_BOUND,
+    MAX_REACH_FACTOR,
     SHARPNESS,
     CorpusStatistics,
     MeanVector,
-    Nearest,
+    NearestSource,
     SoftMaximum,
     Sources,
 )
@@ -57,7 +57,9 @@ def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
         np.mean([max(row[n], 0.0) ** 3 for row in cosines]) ** (1 / 3)
         for n in range(len(profile.weights))
     ]
-    factors = [min(max(np.mean(reach) / each, 1 / REACH_BOUND), REACH_BOUND) for each in reach]
+    factors = [
+        min(max(np.mean(reach) / each, 1 / MAX_REACH_FACTOR), MAX_REACH_FACTOR) for each in reach
+    ]
     weights = [
         weight * 0.25**age for weight, age in zip(profile.weights, profile.ages, strict=True)
     ]
@@ -92,14 +94,14 @@ def test_the_soft_maximum_is_its_formula(weights: Sequence[float], *, aged: bool
     vectors = units(1, 120)
     ages = np.linspace(1, 0, len(weights)).tolist() if aged else None
     profile = sources(units(2, len(weights)), weights, ages)
-    found = SoftMaximum(profile, around(vectors)).scores(vectors)
+    found = SoftMaximum(profile, around(vectors)).score(vectors)
     assert pytest.approx(by_the_formula(vectors, profile), abs=1e-4) == found.tolist()
 
 
 def test_one_like_ranks_by_the_centerd_cosine() -> None:
     """For a single like the score is the cosine once the catalog's mean is taken out."""
     vectors = units(5, 200)
-    found = SoftMaximum(sources(vectors[:1], [1.0]), around(vectors)).scores(vectors)
+    found = SoftMaximum(sources(vectors[:1], [1.0]), around(vectors)).score(vectors)
     assert 0 == found.argmax()
     assert pytest.approx(1.0, abs=1e-5) == found[0]
 
@@ -113,7 +115,7 @@ def test_a_crowded_taste_leaves_places_to_another() -> None:
     drawn = np.concatenate([near_crowd, near_few, rng.normal(size=(200, DIMENSIONS))])
     vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     profile = sources(np.stack([crowd, few]), [1.0, 1.0])
-    best = np.argsort(-SoftMaximum(profile, around(vectors)).scores(vectors))[:10]
+    best = np.argsort(-SoftMaximum(profile, around(vectors)).score(vectors))[:10]
     assert 3 <= np.count_nonzero((best >= 60) & (best < 68))
 
 
@@ -122,55 +124,55 @@ def test_an_older_like_counts_less() -> None:
     vectors = units(14, 100)
     for ages, best in (([1.0, 0.0], 1), ([0.0, 1.0], 0)):
         profile = sources(vectors[:2], [1.0, 1.0], ages)
-        assert best == SoftMaximum(profile, around(vectors)).scores(vectors).argmax()
+        assert best == SoftMaximum(profile, around(vectors)).score(vectors).argmax()
 
 
 def test_a_dislike_lowers_what_is_like_it() -> None:
     """An item near a disliked one scores lower for the dislike, and falls behind another."""
     likes, dislike = units(6, 2), units(7, 1)
     vectors = np.concatenate([units(8, 200), dislike])
-    without = SoftMaximum(sources(likes, [1.0, 1.0]), around(vectors)).scores(vectors)
+    without = SoftMaximum(sources(likes, [1.0, 1.0]), around(vectors)).score(vectors)
     profile = sources(np.concatenate([likes, dislike]), [1.0, 1.0, -1.0])
-    with_dislike = SoftMaximum(profile, around(vectors)).scores(vectors)
+    with_dislike = SoftMaximum(profile, around(vectors)).score(vectors)
     assert with_dislike[-1] < without[-1] - 0.5
     assert len(vectors) - 1 == (with_dislike - without).argmin()
 
 
-@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+@pytest.mark.parametrize("ranking", [SoftMaximum, NearestSource, MeanVector])
 def test_a_stronger_dislike_lowers_more(
-    ranking: type[SoftMaximum | Nearest | MeanVector],
+    ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
     """The more a dislike weighs against the likes, the lower what is like it."""
     like, dislike = units(9, 1), units(10, 1)
     vectors = np.concatenate([units(11, 50), dislike])
     both = np.concatenate([like, dislike])
     found = [
-        float(ranking(sources(both, [1.0, -weight]), around(vectors)).scores(vectors)[-1])
+        float(ranking(sources(both, [1.0, -weight]), around(vectors)).score(vectors)[-1])
         for weight in (0.1, 0.5, 1.0)
     ]
     assert sorted(found, reverse=True) == found
     assert found[0] > found[-1] + 0.5
 
 
-@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+@pytest.mark.parametrize("ranking", [SoftMaximum, NearestSource, MeanVector])
 def test_who_only_dislikes_gets_what_is_farthest(
-    ranking: type[SoftMaximum | Nearest | MeanVector],
+    ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
     """Without a like the best item is one that is unlike what is disliked."""
     vectors, disliked = units(12, 1_000), units(13, 1)
-    found = ranking(sources(disliked, [-1.0]), around(vectors)).scores(vectors)
+    found = ranking(sources(disliked, [-1.0]), around(vectors)).score(vectors)
     cosines = vectors @ disliked[0]
     assert cosines[found.argmax()] <= np.quantile(cosines, 0.02)
 
 
-@pytest.mark.parametrize("ranking", [SoftMaximum, Nearest, MeanVector])
+@pytest.mark.parametrize("ranking", [SoftMaximum, NearestSource, MeanVector])
 def test_the_heavier_taste_comes_first(
-    ranking: type[SoftMaximum | Nearest | MeanVector],
+    ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
     """Of two profile the one that weighs more has its own item ahead."""
     vectors = units(14, 100)
     for weights, best in (([5.0, 1.0], 0), ([1.0, 5.0], 1)):
-        found = ranking(sources(vectors[:2], weights), around(vectors)).scores(vectors)
+        found = ranking(sources(vectors[:2], weights), around(vectors)).score(vectors)
         assert best == found.argmax()
 
 
@@ -180,7 +182,7 @@ def test_a_tiny_catalog_has_sound_scores(number: int) -> None:
     vectors = units(17, number)
     for position in range(number):
         profile = sources(vectors[position : position + 1], [1.0])
-        found = SoftMaximum(profile, around(vectors)).scores(vectors)
+        found = SoftMaximum(profile, around(vectors)).score(vectors)
         assert np.isfinite(found).all()
         assert position == found.argmax()
 
@@ -192,8 +194,8 @@ def test_nearest_and_mean_are_plain_cosines() -> None:
     nearest = (vectors @ profile.T).max(axis=1)
     mean = profile.mean(axis=0)
     assert nearest.tolist() == pytest.approx(
-        Nearest(likes, around(vectors)).scores(vectors).tolist(), abs=1e-6
+        NearestSource(likes, around(vectors)).score(vectors).tolist(), abs=1e-6
     )
     assert (vectors @ mean / np.linalg.norm(mean)).tolist() == pytest.approx(
-        MeanVector(likes, around(vectors)).scores(vectors).tolist(), abs=1e-6
+        MeanVector(likes, around(vectors)).score(vectors).tolist(), abs=1e-6
     )
