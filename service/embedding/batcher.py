@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
-from service.embedding.embedder import EmbeddedText, Embedder, estimate_tokens
+from service.embedding.budget import Budget
+from service.embedding.chunking import estimate_tokens
+from service.embedding.embedder import EmbeddedText, Embedder
 from service.embedding.rate_control import RateController
 from service.embedding.retries import EmbeddingOutcome, RetryingEmbedder
 from service.telemetry import call_context
@@ -45,12 +47,17 @@ class _TextRequest:
 
 
 class Batcher:
-    """Embeds texts through `embedder` while `run` runs."""
+    """Embeds texts through `embedder` while `run` runs; see `RetryingEmbedder` for the others."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        budget: Budget | None = None,
+        observe: Callable[[bool, float], None] = lambda _failed, _seconds: None,
+    ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
-        self._embedder = RetryingEmbedder(embedder, self.rate_controller)
+        self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observe)
         self._requests: dict[str, _TextRequest] = {}
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -174,7 +181,8 @@ class Batcher:
                 # The text was skipped because no caller waited; then a new caller joined.
                 self._enqueue(request)
                 continue
-            _complete(request, outcomes.get(text, errors.NotReady("no caller waits for the text")))
+            outcome = outcomes.get(text) or errors.NotReady("no caller waits for the text")
+            _complete(request, outcome)
             self._forget_if_complete(request)
 
     def _forget_if_complete(self, request: _TextRequest) -> None:

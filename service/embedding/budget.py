@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
 from service import errors
-from service.domain.spaces import Space
 from service.domain.usage import TokenUsage
-from service.embedding.embedder import BatchLimits, Embedder, Embeddings
-from service.telemetry import call_context
 
 
 class UsageStore(Protocol):
@@ -49,54 +45,6 @@ class Budget:
     async def record(self, usage: TokenUsage) -> None:
         """Add to the usage of today."""
         await self._store.add(format_utc_day(self._clock_us()), usage)
-
-
-class MeteredEmbedder:
-    """An Embedder that checks and records the budget for each batch.
-
-    After each batch it calls `observe` with whether the batch failed, and its duration in seconds.
-    """
-
-    def __init__(
-        self, embedder: Embedder, budget: Budget, observe: Callable[[bool, float], None]
-    ) -> None:
-        self._embedder = embedder
-        self._budget = budget
-        self._observe = observe
-
-    @property
-    def space(self) -> Space:
-        """The space of all its vectors."""
-        return self._embedder.space
-
-    @property
-    def limits(self) -> BatchLimits:
-        """The batches that it accepts."""
-        return self._embedder.limits
-
-    async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embed one batch.
-
-        Raises:
-            BudgetSpent: today's budget is spent.
-            ProviderError: the batch failed.
-        """
-        await self._budget.check()
-        started = time.perf_counter()
-        failed = True
-        try:
-            with call_context.Stage(call_context.REQUEST):
-                embeddings = await self._embedder.embed(texts)
-            failed = False
-        finally:
-            self._observe(failed, time.perf_counter() - started)
-        if embeddings.prompt_tokens or embeddings.cost_usd:
-            await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
-        return embeddings
-
-    async def close(self) -> None:
-        """Release threads and connections."""
-        await self._embedder.close()
 
 
 def format_utc_day(time_us: int) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from service.embedding.embedder import BYTES_PER_TOKEN, estimate_tokens
+# English has about 4 bytes a token, Chinese 3 bytes a character: estimates err to the safe side.
+BYTES_PER_TOKEN = 3
 
 # The share of a chunk that the next one repeats: a few sentences of a long chunk.
 OVERLAP_SHARE = 0.1
@@ -24,6 +25,11 @@ _BORDERS = (
     re.compile(r"(?<=[.!?。！？])[\"')\]”’]*\s+|(?<=[。！？])|\n\s*"),  # a sentence or a line
     re.compile(r"\s+"),  # a word
 )
+
+
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens a text has, rather too many than too few."""
+    return len(text.encode()) // BYTES_PER_TOKEN + 1
 
 
 def split(text: str, max_tokens: int) -> list[str]:

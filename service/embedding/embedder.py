@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service import errors
 from service.domain.spaces import Space
 
 Vector = NDArray[np.float32]
@@ -80,41 +79,3 @@ class Embedder(Protocol):
 
 # A text that every model accepts, to check whether the provider embeds at all.
 PROBE_TEXT = "akin"
-
-# English has about 4 bytes a token, Chinese 3 bytes a character: estimates err to the safe side.
-BYTES_PER_TOKEN = 3
-
-
-def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a text has, rather too many than too few."""
-    return len(text.encode()) // BYTES_PER_TOKEN + 1
-
-
-def normalize_batch(
-    embeddings: Embeddings, text_count: int, dimensions: int
-) -> list[EmbeddedText | errors.AkinError]:
-    """Return the unit vector of each text of a batch; TextRejected for a row of zeros.
-
-    Raises:
-        EmbeddingUnavailable: the vectors have the wrong shape, or numbers that are not finite.
-    """
-    vectors = np.asarray(embeddings.vectors, np.float32)
-    if vectors.shape != (text_count, dimensions):
-        raise errors.EmbeddingUnavailable(
-            f"the embedder returned vectors of shape {vectors.shape} instead of "
-            f"{(text_count, dimensions)}"
-        )
-    if not np.isfinite(vectors).all():
-        raise errors.EmbeddingUnavailable("the embedder returned numbers that are not finite")
-    # In float64, where the squares of large numbers do not overflow.
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    normalized = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
-    tokens = embeddings.prompt_tokens / max(text_count, 1)
-    cost_usd = embeddings.cost_usd / max(text_count, 1)
-    return [
-        # A copy, because a view would keep the whole batch in memory.
-        EmbeddedText(vector.copy(), tokens, cost_usd)
-        if length > 0
-        else errors.TextRejected("has no word that the embedding model knows")
-        for vector, length in zip(normalized, lengths[:, 0].tolist(), strict=True)
-    ]

@@ -15,10 +15,9 @@ from typing import Any, Protocol
 from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
-from service.embedding.budget import Budget, MeteredEmbedder
-from service.embedding.cache import VectorCache
+from service.embedding.budget import Budget
 from service.embedding.providers import PricedEmbedder, open_embedder
-from service.embedding.text_embedder import TextEmbedder, VectorStore
+from service.embedding.text_embedder import TextEmbedder, VectorCache, VectorStore
 from service.settings import Settings
 
 # Starts a task that runs as long as the server; an exception in it ends the server.
@@ -78,10 +77,11 @@ class EmbedderPool:
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
         self._stack.push_async_callback(priced.embedder.close)
-        embedder = MeteredEmbedder(priced.embedder, self._budget, self._observer.count_request)
-        batcher = Batcher(embedder)
+        is_free = model.space.provider == "local"
+        budget = None if is_free else self._budget
+        batcher = Batcher(priced.embedder, budget, self._observer.count_request)
         batcher.rate_controller.problem = priced.problem
-        cache = VectorCache(embedder.space.dimensions)
+        cache = VectorCache(model.space.dimensions)
         self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
         self._spawn(batcher.run())
 

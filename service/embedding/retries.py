@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,12 +10,13 @@ import stamina
 import structlog
 
 from service import errors
+from service.domain.usage import TokenUsage
+from service.embedding.budget import Budget
 from service.embedding.embedder import (
     PROBE_TEXT,
     EmbeddedText,
     Embedder,
     Embeddings,
-    normalize_batch,
 )
 from service.embedding.errors import (
     BatchTooLarge,
@@ -25,6 +27,7 @@ from service.embedding.errors import (
     to_service_error,
 )
 from service.embedding.rate_control import RateController
+from service.telemetry import call_context
 
 # Requests for one batch, the first one included.
 MAX_ATTEMPTS = 4
@@ -49,12 +52,21 @@ EmbeddingOutcome = EmbeddedText | errors.AkinError
 class RetryingEmbedder:
     """Embeds batches through one embedder, under one rate controller.
 
-    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell.
+    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell. After
+    each request it calls `observe` with whether the request failed, and its duration in seconds.
     """
 
-    def __init__(self, embedder: Embedder, rate_controller: RateController) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        rate_controller: RateController,
+        budget: Budget | None = None,
+        observe: Callable[[bool, float], None] = lambda _failed, _seconds: None,
+    ) -> None:
         self._embedder = embedder
         self._rate_controller = rate_controller
+        self._budget = budget
+        self._observe = observe
         self.batch_texts = embedder.limits.texts
 
     async def embed(
@@ -121,9 +133,30 @@ class RetryingEmbedder:
                     no_vectors = np.empty((0, self._embedder.space.dimensions), np.float32)
                     return [], Embeddings(no_vectors)
                 async with self._rate_controller.track_request():
-                    embeddings = await self._embedder.embed(awaited_texts)
+                    embeddings = await self._request(awaited_texts)
                 return awaited_texts, embeddings
         raise AssertionError("the last attempt returns or raises")
+
+    async def _request(self, texts: Sequence[str]) -> Embeddings:
+        """Send one request within the budget.
+
+        Raises:
+            BudgetSpent: today's budget is spent.
+            ProviderError: the request failed.
+        """
+        if self._budget is not None:
+            await self._budget.check()
+        started = time.perf_counter()
+        failed = True
+        try:
+            with call_context.Stage(call_context.REQUEST):
+                embeddings = await self._embedder.embed(texts)
+            failed = False
+        finally:
+            self._observe(failed, time.perf_counter() - started)
+        if self._budget is not None and (embeddings.prompt_tokens or embeddings.cost_usd):
+            await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
+        return embeddings
 
     async def _explain_refusal(
         self, texts: Sequence[str], failure: TextRefused, *, settings_work: bool
@@ -139,7 +172,7 @@ class RetryingEmbedder:
         """Return the error of our settings if the provider refuses the probe text as well."""
         try:
             async with self._rate_controller.track_request():
-                await self._embedder.embed([PROBE_TEXT])
+                await self._request([PROBE_TEXT])
         except TextRefused:
             return errors.EmbeddingRejected(
                 "the provider refuses every text: check the model and the embedding settings"
@@ -156,3 +189,33 @@ def _retry_delay(exc: Exception) -> bool | float:
     if exc.retry_after_seconds is None:
         return True
     return exc.retry_after_seconds <= MAX_DELAY_SECONDS and exc.retry_after_seconds
+
+
+def normalize_batch(
+    embeddings: Embeddings, text_count: int, dimensions: int
+) -> list[EmbeddedText | errors.AkinError]:
+    """Return the unit vector of each text of a batch; TextRejected for a row of zeros.
+
+    Raises:
+        EmbeddingUnavailable: the vectors have the wrong shape, or numbers that are not finite.
+    """
+    vectors = np.asarray(embeddings.vectors, np.float32)
+    if vectors.shape != (text_count, dimensions):
+        raise errors.EmbeddingUnavailable(
+            f"the embedder returned vectors of shape {vectors.shape} instead of "
+            f"{(text_count, dimensions)}"
+        )
+    if not np.isfinite(vectors).all():
+        raise errors.EmbeddingUnavailable("the embedder returned numbers that are not finite")
+    # In float64, where the squares of large numbers do not overflow.
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    normalized = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    tokens = embeddings.prompt_tokens / max(text_count, 1)
+    cost_usd = embeddings.cost_usd / max(text_count, 1)
+    return [
+        # A copy, because a view would keep the whole batch in memory.
+        EmbeddedText(vector.copy(), tokens, cost_usd)
+        if length > 0
+        else errors.TextRejected("has no word that the embedding model knows")
+        for vector, length in zip(normalized, lengths[:, 0].tolist(), strict=True)
+    ]

@@ -7,6 +7,8 @@ sees. Nothing is paid for twice: a chunk whose vector is stored is never embedde
 
 from __future__ import annotations
 
+import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,14 +19,16 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import Chunk, hash_text
+from service.domain.vectors import Chunk
 from service.embedding.batcher import Batcher
-from service.embedding.cache import VectorCache
-from service.embedding.chunking import find_spans, split
-from service.embedding.embedder import Vector, estimate_tokens
+from service.embedding.chunking import estimate_tokens, find_spans, split
+from service.embedding.embedder import Vector
 from service.embedding.errors import EmbeddingProblem
 from service.embedding.retries import EmbeddingOutcome
 from service.telemetry import call_context
+
+# Holds 65,536 vectors of 256 dimensions, about the distinct queries of a busy site in an hour.
+MAX_CACHE_BYTES = 64 * 1024 * 1024
 
 
 class VectorStore(Protocol):
@@ -38,6 +42,28 @@ class VectorStore(Protocol):
         Raises:
             StoreUnavailable: the store cannot be read.
         """
+
+
+class VectorCache:
+    """Vectors by the hash of their text; the least recently used one is dropped first."""
+
+    def __init__(self, dimensions: int) -> None:
+        self._capacity = max(1, MAX_CACHE_BYTES // (4 * dimensions))
+        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
+
+    def get(self, text_hash: bytes) -> Vector | None:
+        """Return the vector of a text, float32 [dimensions]; None on a cache miss."""
+        vector = self._vectors.get(text_hash)
+        if vector is not None:
+            self._vectors.move_to_end(text_hash)
+        return vector
+
+    def put(self, text_hash: bytes, vector: Vector) -> None:
+        """Store a vector, and drop the least recently used one if the cache is full."""
+        self._vectors[text_hash] = vector
+        self._vectors.move_to_end(text_hash)
+        if len(self._vectors) > self._capacity:
+            self._vectors.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +247,11 @@ class TextEmbedder:
     def _look_up_cache(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         cached = ((prompt, self._cache.get(key)) for prompt, key in hashes.items())
         return {prompt: vector for prompt, vector in cached if vector is not None}
+
+
+def hash_text(text: str) -> bytes:
+    """Return the address of a text's vector: SHA-256 of its UTF-8, 32 bytes."""
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _hash_prompts(prompts: Mapping[str, Sequence[str]]) -> dict[str, bytes]:

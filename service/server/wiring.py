@@ -104,7 +104,7 @@ class Wiring:
         self._telemetry = telemetry
         self._spawn = spawn
         budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, clock_us)
-        self.embedder_pool = EmbedderPool(settings, budget, telemetry.metrics, spawn, stack)
+        self.embedder_pool = EmbedderPool(settings, budget, telemetry, spawn, stack)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
 

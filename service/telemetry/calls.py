@@ -37,9 +37,19 @@ class CallTelemetry:
 
     def end(self, timing: Timing, method: str, code: int, seconds: float) -> None:
         """Count and trace the end of a call with a gRPC status code."""
-        self.metrics.count_call(method, code_pb2.Code.Name(code), seconds)
+        self.metrics.calls.labels(method, code_pb2.Code.Name(code)).inc()
+        self.metrics.call_seconds.labels(method).observe(seconds)
         if self._tracing is not None:
             self._tracing.end_call(timing, code)
+
+    def count_request(self, failed: bool, seconds: float) -> None:
+        """Count a request to the embedder."""
+        self.metrics.request_seconds.labels("failed" if failed else "ok").observe(seconds)
+
+    def count_texts(self, embedded: int, cached: int) -> None:
+        """Count texts that had to be embedded, and texts that had vectors."""
+        self.metrics.texts.labels("embedder").inc(embedded)
+        self.metrics.texts.labels("cache").inc(cached)
 
     def close(self) -> None:
         """Send the remaining spans."""

@@ -30,24 +30,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
+        self.calls = Counter(
             "akin_calls", "Completed calls.", ["method", "code"], registry=self.registry
         )
-        self._seconds = Histogram(
+        self.call_seconds = Histogram(
             "akin_call_seconds",
             "Duration of calls in seconds.",
             ["method"],
             registry=self.registry,
             buckets=CALL_BUCKETS,
         )
-        self._requests = Histogram(
+        self.request_seconds = Histogram(
             "akin_embedding_request_seconds",
             "Duration of each request to the embedder in seconds; a retry is a request.",
             ["outcome"],
             registry=self.registry,
             buckets=REQUEST_BUCKETS,
         )
-        self._texts = Counter(
+        self.texts = Counter(
             "akin_embedding_texts",
             "Texts that calls needed vectors for, by the source of the vectors.",
             ["source"],
@@ -71,20 +71,6 @@ class Metrics:
             start_http_server(int(port), host.strip("[]"), self.registry)
         except OSError as exc:
             raise errors.AddressUnavailable(f"cannot serve metrics on {address}") from exc
-
-    def count_call(self, method: str, code: str, seconds: float) -> None:
-        """Count a completed call."""
-        self._calls.labels(method, code).inc()
-        self._seconds.labels(method).observe(seconds)
-
-    def count_request(self, failed: bool, seconds: float) -> None:
-        """Count a request to the embedder."""
-        self._requests.labels("failed" if failed else "ok").observe(seconds)
-
-    def count_texts(self, embedded: int, cached: int) -> None:
-        """Count texts that had to be embedded, and texts that had vectors."""
-        self._texts.labels("embedder").inc(embedded)
-        self._texts.labels("cache").inc(cached)
 
     def update_catalogs(
         self, catalogs: Sequence[CatalogStats], today: str, process: ProcessState

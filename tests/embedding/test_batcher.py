@@ -17,7 +17,8 @@ from support.tasks import left, started
 
 from service import errors
 from service.embedding.batcher import MAX_QUEUED_TEXTS, MAX_QUEUED_TOKENS, Batcher
-from service.embedding.embedder import BYTES_PER_TOKEN, EmbeddedText
+from service.embedding.chunking import BYTES_PER_TOKEN
+from service.embedding.embedder import EmbeddedText
 
 MAX_QUEUED_BYTES = (MAX_QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
 

@@ -7,7 +7,9 @@ from support.stores import opened
 
 from service import errors
 from service.domain.usage import TokenUsage
-from service.embedding.budget import Budget, MeteredEmbedder, format_utc_day
+from service.embedding.budget import Budget, format_utc_day
+from service.embedding.rate_control import RateController
+from service.embedding.retries import RetryingEmbedder
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -63,12 +65,11 @@ async def test_a_metered_embedder_records_each_batch(tmp_path: Path) -> None:
     clock = FakeClock()
     embedder = WordEmbedder()
     async with opened(tmp_path, clock) as (stores, _):
-        metered = MeteredEmbedder(
-            embedder, Budget(stores.usage, 3 * COST_USD_PER_TOKEN, clock), lambda *_: None
-        )
-        await metered.embed(["tea and cake"])
-        with pytest.raises(errors.BudgetSpent):
-            await metered.embed(["more"])
+        budget = Budget(stores.usage, 3 * COST_USD_PER_TOKEN, clock)
+        metered = RetryingEmbedder(embedder, RateController(1), budget)
+        await metered.embed(["tea and cake"], lambda _text: True)
+        outcomes = await metered.embed(["more"], lambda _text: True)
+        assert isinstance(outcomes["more"], errors.BudgetSpent)
         usage = (await stores.usage.list_days(31))[format_utc_day(clock())]
     assert 3 == usage.prompt_tokens
     assert pytest.approx(3 * COST_USD_PER_TOKEN) == usage.cost_usd

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.embedding.chunking import split
-from service.embedding.embedder import estimate_tokens
+from service.embedding.chunking import estimate_tokens, split
 
 ALPHABET = st.sampled_from([*"abcdefgh   .!?", "\n", "\n\n", "漢", "。", "é", "🙂"])
 TEXTS = st.lists(ALPHABET, max_size=600).map("".join)

@@ -18,10 +18,8 @@ from support.tasks import started
 
 from service import errors
 from service.domain.usage import EmbeddingUsage
-from service.domain.vectors import hash_text
 from service.embedding.batcher import Batcher
-from service.embedding.cache import VectorCache
-from service.embedding.text_embedder import TextEmbedder
+from service.embedding.text_embedder import TextEmbedder, VectorCache, hash_text
 
 
 async def test_a_new_text_is_embedded(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from service.domain.generations import Generation
 from service.domain.items import ItemState
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
-from service.domain.vectors import Chunk, hash_text
+from service.domain.vectors import Chunk
+from service.embedding.text_embedder import hash_text
 from service.storage.records import FillProgress, ItemVectors, ItemWrite
 from service.storage.stores import Stores
 

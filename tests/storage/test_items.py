@@ -20,7 +20,8 @@ from support.stores import (
 from service import errors
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.users import LikedItem, Preference, User
-from service.domain.vectors import Chunk, hash_text
+from service.domain.vectors import Chunk
+from service.embedding.text_embedder import hash_text
 from service.storage.records import ItemVectors, ItemWrite
 
 
