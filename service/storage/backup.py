@@ -12,8 +12,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service import errors
-from service.storage.connections import connect, translate_errors
+from service.storage.connections import connect
 from service.storage.data_folder import DATABASE, lock_folder
+from service.storage.database import translate_errors
 
 # Pages copied between two reports of the progress.
 PAGES_PER_STEP = 1_000

@@ -1,10 +1,8 @@
-"""Connections to the database file, its schema, and SQLite's errors as ours."""
+"""Connections to the database file, and its schema."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -12,20 +10,6 @@ from service import errors
 
 # Longest wait of a statement for a lock that another process holds.
 BUSY_TIMEOUT_SECONDS = 10.0
-
-# Primary result codes of failures that can pass without a repair of the database.
-_TEMPORARY_CODES = frozenset(
-    {
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_NOMEM,
-    }
-)
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -67,26 +51,3 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"BEGIN EXCLUSIVE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
         )
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Raise SQLite's errors as AkinErrors; nothing outside of storage handles sqlite3.
-
-    Raises:
-        StoreFull: the disk has no room.
-        StoreCorrupted: the database is damaged.
-        StoreUnavailable: the disk cannot be used now.
-    """
-    try:
-        yield
-    except sqlite3.Error as exc:
-        # Extended result codes keep the primary one in their low byte.
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise errors.StoreFull("the disk is full") from exc
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise errors.StoreCorrupted("the database is damaged") from exc
-        if code in _TEMPORARY_CODES:
-            raise errors.StoreUnavailable("the disk cannot be used now") from exc
-        raise

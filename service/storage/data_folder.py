@@ -9,7 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service import errors
-from service.storage.connections import connect, migrate, translate_errors
+from service.storage.connections import connect, migrate
+from service.storage.database import translate_errors
 
 DATABASE = "akin.sqlite3"
 

@@ -9,25 +9,76 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from service.storage.connections import connect, translate_errors
-from service.storage.data_folder import prepare_folder
-from service.storage.writer import GroupCommit, Transaction, read_last_sequence
+from service import errors
+from service.domain.generations import LiveGeneration
+from service.storage.connections import connect
+from service.storage.writer import (
+    GroupCommit,
+    Transaction,
+    read_last_sequence,
+    read_live_generations,
+)
 
 T = TypeVar("T")
 
 READER_THREADS = 2
 
+# Primary result codes of failures that can pass without a repair of the database.
+_TEMPORARY_CODES = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Raise SQLite's errors as AkinErrors; nothing outside of storage handles sqlite3.
+
+    Raises:
+        StoreFull: the disk has no room.
+        StoreCorrupted: the database is damaged.
+        StoreUnavailable: the disk cannot be used now.
+    """
+    try:
+        yield
+    except sqlite3.Error as exc:
+        # Extended result codes keep the primary one in their low byte.
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise errors.StoreFull("the disk is full") from exc
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise errors.StoreCorrupted("the database is damaged") from exc
+        if code in _TEMPORARY_CODES:
+            raise errors.StoreUnavailable("the disk cannot be used now") from exc
+        raise
+
 
 class Database:
-    """The open database of one process. Create it with `open`, and end it with `close`.
+    """The open database of one process. Create it in an event loop, and end it with `close`.
 
-    `clock_us` returns the time in microseconds since 1970 UTC. `last_sequence` is the number of the
-    last write that this process knows of. `store_id` identifies the data, also in a copy of it.
+    `last_sequence` is the number of the last write that this process knows of. `store_id`
+    identifies the data, also in a copy of it.
+
+    Args:
+        path: the database file, which has the newest schema.
+        clock_us: returns the time in microseconds since 1970 UTC.
+
+    Raises:
+        StoreUnavailable, StoreCorrupted: the file cannot be used, or it is damaged.
     """
 
     def __init__(self, path: Path, clock_us: Callable[[], int]) -> None:
@@ -37,26 +88,11 @@ class Database:
         self._read_connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="akin-reader")
         self._listeners: list[Callable[[int], None]] = []
-        self._write_connection = connect(path)
-        self._writer = GroupCommit(self._write_connection, clock_us, self._announce)
-        self.last_sequence = read_last_sequence(self._write_connection)
-        self.store_id = _read_store_id(self._write_connection)
-
-    @classmethod
-    async def open(cls, folder: Path, clock_us: Callable[[], int]) -> Self:
-        """Open the database in a data folder, and create both if they are missing.
-
-        Args:
-            folder: the data folder; `lock_folder` keeps it to the processes of one server.
-            clock_us: returns the time in microseconds since 1970 UTC.
-
-        Raises:
-            StoreUnavailable: the folder cannot be used.
-            StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
-        """
-        path = prepare_folder(folder)
         with translate_errors():
-            return cls(path, clock_us)
+            self._write_connection = connect(path)
+            self._writer = GroupCommit(self._write_connection, clock_us, self._announce)
+            self.last_sequence = read_last_sequence(self._write_connection)
+            self.store_id = _read_store_id(self._write_connection)
 
     async def close(self) -> None:
         """Finish the queued writes, move the write-ahead log into the database, and close it."""
@@ -101,7 +137,25 @@ class Database:
             StoreFull, StoreUnavailable, StoreCorrupted: the store failed; nothing was stored.
             AkinError: raised by the operation; nothing was stored.
         """
-        return await self._writer.run(operation)
+        with translate_errors():
+            return await self._writer.run(operation)
+
+    async def write_to_catalog(
+        self,
+        catalog_id: int,
+        operation: Callable[[Transaction, Sequence[LiveGeneration]], T],
+    ) -> T:
+        """Run an operation on a catalog, with all generations of it that writes go to.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+            AkinError: as `write` raises it.
+        """
+        return await self.write(
+            lambda transaction: operation(
+                transaction, read_live_generations(transaction.connection, catalog_id)
+            )
+        )
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query on a connection that sees what is committed, and return its result.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
 from typing import Any
 
 from service import errors
@@ -13,14 +12,10 @@ from service.domain.generations import (
     Generation,
     GenerationRecord,
     GenerationState,
-    LiveGeneration,
 )
 from service.domain.spaces import Model, Space, VectorStorage
 from service.domain.usage import TokenUsage
-from service.storage.writer import Transaction
-
-# The states of generations whose rows are being removed.
-REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
+from service.storage.writer import REMOVED_STATES, Transaction
 
 
 def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
@@ -67,32 +62,6 @@ def read_catalog_again(connection: sqlite3.Connection, catalog: CatalogRecord) -
     if record is None or record.catalog_id != catalog.catalog_id:
         raise errors.CatalogNotFound("there is no such catalog")
     return record
-
-
-def read_live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
-    """Return the generations that writes to a catalog go to.
-
-    Raises:
-        CatalogNotFound: the catalog was deleted.
-    """
-    rows = connection.execute(
-        f"""SELECT generation_id, space_id, state FROM generations
-            WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
-        (catalog_id,),
-    ).fetchall()
-    if not rows:
-        raise errors.CatalogNotFound("there is no such catalog")
-    return [
-        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
-        for generation_id, space_id, state in rows
-    ]
-
-
-def serving_generation(live_generations: Sequence[LiveGeneration]) -> Generation:
-    """Return the generation that serves."""
-    return next(
-        live.generation for live in live_generations if live.state is GenerationState.SERVING
-    )
 
 
 def insert_catalog(

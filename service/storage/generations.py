@@ -22,7 +22,6 @@ from service.domain.generations import (
 from service.domain.spaces import Model, VectorStorage
 from service.storage.database import Database
 from service.storage.generation_rows import (
-    REMOVED_STATES,
     insert_catalog,
     insert_generation,
     note_change,
@@ -31,7 +30,7 @@ from service.storage.generation_rows import (
     set_state,
 )
 from service.storage.records import NEVER_US
-from service.storage.writer import Transaction
+from service.storage.writer import REMOVED_STATES, Transaction
 
 
 class GenerationStore:

@@ -1,37 +1,32 @@
-"""The items of catalogs."""
+"""The items of catalogs: their writes, and the feed of their changes."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service import errors
-from service.domain.generations import Generation
-from service.domain.items import Item, StoredItem
-from service.storage.changes import ItemChanges
-from service.storage.generation_rows import read_live_generations, serving_generation
-from service.storage.item_rows import (
-    IS_LIVE,
-    ITEM_COLUMNS,
-    ITEM_TABLES,
-    delete_rows,
-    read_items,
-    read_page,
-    require_sequence,
-    upsert_item,
-    write_item_row,
+from service.domain.generations import Generation, GenerationState, LiveGeneration
+from service.domain.items import Change, Item, ItemState, StoredItem
+from service.storage.item_reads import IS_LIVE, ItemReads, read_items
+from service.storage.records import (
+    NOT_YET_MESSAGE,
+    NOT_YET_REASON,
+    Deletion,
+    ItemVectors,
+    ItemWrite,
 )
-from service.storage.records import Deletion, ItemExcerpt, ItemPage, ItemVectors, ItemWrite
-from service.storage.writer import Transaction
+from service.storage.vectors import remove_item_vectors, set_item_vectors
+from service.storage.writer import Transaction, read_last_sequence
 
 
-class ItemStore(ItemChanges):
+class ItemStore(ItemReads):
     """Items on disk, and the feed of their changes.
 
-    Reads return live items only: neither deleted nor expired. Every method can raise
-    StoreUnavailable and StoreCorrupted, and those that write also Overloaded and StoreFull.
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
     """
 
     async def upsert_many(
@@ -53,19 +48,20 @@ class ItemStore(ItemChanges):
             CatalogNotFound: the catalog was deleted.
         """
 
-        def operation(transaction: Transaction) -> list[StoredItem]:
+        def operation(
+            transaction: Transaction, live_generations: Sequence[LiveGeneration]
+        ) -> list[StoredItem]:
             connection, now_us = transaction.connection, transaction.now_us
-            live_generations = read_live_generations(connection, generation.catalog_id)
             stored_items = []
             for write in writes:
                 if expected_sequence is not None:
                     item_id = write.item.item_id
                     stored = read_items(connection, generation, [item_id], now_us).get(item_id)
-                    require_sequence(stored, expected_sequence)
-                stored_items.append(upsert_item(transaction, generation, live_generations, write))
+                    _require_sequence(stored, expected_sequence)
+                stored_items.append(_upsert(transaction, generation, live_generations, write))
             return stored_items
 
-        return await self._database.write(operation)
+        return await self._database.write_to_catalog(generation.catalog_id, operation)
 
     async def update(
         self,
@@ -91,22 +87,19 @@ class ItemStore(ItemChanges):
             SequenceMismatch: the item has another sequence number.
         """
 
-        def operation(transaction: Transaction) -> StoredItem:
-            connection, now_us = transaction.connection, transaction.now_us
-            live_generations = read_live_generations(connection, generation.catalog_id)
-            serving = serving_generation(live_generations)
-            stored = read_items(connection, serving, [item_id], now_us).get(item_id)
-            if stored is None:
-                raise errors.ItemNotFound("there is no such item")
-            require_sequence(stored, expected_sequence)
+        def operation(
+            transaction: Transaction, live_generations: Sequence[LiveGeneration]
+        ) -> StoredItem:
+            stored = _require_item(transaction, live_generations, item_id)
+            _require_sequence(stored, expected_sequence)
             item = change(stored.item)
             if vectors is not None:
                 write = ItemWrite(item, vectors)
-                return upsert_item(transaction, generation, live_generations, write)
-            _, sequence = write_item_row(transaction, generation.catalog_id, item)
-            return replace(stored, item=item, sequence=sequence, update_time_us=now_us)
+                return _upsert(transaction, generation, live_generations, write)
+            _, sequence = _write_row(transaction, generation.catalog_id, item)
+            return replace(stored, item=item, sequence=sequence, update_time_us=transaction.now_us)
 
-        return await self._database.write(operation)
+        return await self._database.write_to_catalog(generation.catalog_id, operation)
 
     async def delete_many(
         self, generation: Generation, item_ids: Sequence[str], max_sequence: int | None = None
@@ -131,7 +124,7 @@ class ItemStore(ItemChanges):
                     "max_sequence": max_sequence,
                 },
             ).fetchall()
-            return delete_rows(transaction, [item_key for (item_key,) in rows])
+            return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
         return await self._database.write(operation)
 
@@ -143,145 +136,188 @@ class ItemStore(ItemChanges):
                 "SELECT item_key FROM items WHERE expire_time_us <= ? LIMIT ?",
                 (transaction.now_us, limit),
             ).fetchall()
-            return delete_rows(transaction, [item_key for (item_key,) in rows])
+            return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
         return await self._database.write(operation)
 
-    async def get_many(
-        self, generation: Generation, item_ids: Sequence[str]
-    ) -> Mapping[str, StoredItem]:
-        """Return the items among `item_ids`, by id."""
-        now_us = self._database.clock_us()
-        return await self._database.read(
-            lambda connection: read_items(connection, generation, item_ids, now_us)
-        )
+    async def changes(
+        self, generation: Generation, after: int, limit: int
+    ) -> tuple[list[Change], int]:
+        """Return up to `limit` changes after a sequence number, oldest first.
 
-    async def get_page(
-        self, generation: Generation, item_ids: Sequence[str], max_bytes: int
-    ) -> tuple[list[StoredItem], bool]:
-        """Return the items among `item_ids` by ascending id, and whether `max_bytes` ended them.
+        Returns:
+            The changes, and the sequence number that they lead up to.
 
-        The page ends with the item whose text and attributes make it exceed `max_bytes`.
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
-        values = {**self._values(generation), "ids": json.dumps(item_ids)}
 
-        def query(connection: sqlite3.Connection) -> tuple[list[StoredItem], bool]:
-            rows = connection.execute(
-                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
-                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
-                    AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
-                values,
+        def query(connection: sqlite3.Connection) -> tuple[list[Change], int]:
+            connection.execute("BEGIN")  # the counter and the rows must be of the same moment
+            try:
+                rows = connection.execute(
+                    """SELECT item_key, item_id, iif(deleted, NULL, attributes), expire_time_us,
+                           change_sequence FROM items
+                       WHERE catalog_id = ? AND change_sequence > ?
+                       ORDER BY change_sequence LIMIT ?""",
+                    (generation.catalog_id, after, limit),
+                ).fetchall()
+                up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
+                vectors = _read_changed_vectors(connection, generation, after, up_to)
+            finally:
+                connection.execute("COMMIT")
+            return [
+                Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
+                for item_key, item_id, attributes, expire_time_us, _ in rows
+            ], up_to
+
+        return await self._database.read(query)
+
+
+def _upsert(
+    transaction: Transaction,
+    written: Generation,
+    live_generations: Sequence[LiveGeneration],
+    write: ItemWrite,
+) -> StoredItem:
+    """Store an item in every generation; until a text is embedded, the previous vectors serve.
+
+    Args:
+        transaction: the transaction of the write.
+        written: the generation of the write's chunks.
+        live_generations: all generations of the catalog.
+        write: the item.
+    """
+    item, vectors = write.item, write.vectors
+    _remove_expired_vectors(transaction, written.catalog_id, item.item_id)
+    item_key, sequence = _write_row(transaction, written.catalog_id, item)
+    stored = StoredItem(item, ItemState.INDEXED, sequence, transaction.now_us)
+    for live in live_generations:
+        generation = live.generation
+        if generation.generation_id == written.generation_id:
+            chunks = vectors.chunks
+            reason, message = vectors.pending_reason, vectors.pending_message
+        else:
+            chunks = vectors.others.get(generation.generation_id, ())
+            reason, message = NOT_YET_REASON, NOT_YET_MESSAGE
+        if chunks:
+            set_item_vectors(transaction.connection, generation, item_key, chunks)
+            continue
+        _mark_pending(transaction, generation, item_key, reason, message)
+        if live.state is GenerationState.SERVING:
+            stored = replace(
+                stored, state=ItemState.PENDING, pending_reason=reason, pending_message=message
             )
-            return read_page(rows, len(item_ids), max_bytes)
-
-        return await self._database.read(query)
-
-    async def list_page(
-        self, generation: Generation, after: str, limit: int, max_bytes: int
-    ) -> ItemPage:
-        """Return items with ids after `after`, by ascending id in byte order.
-
-        The page ends at `limit` items, or with the item whose text and attributes make it exceed
-        `max_bytes`.
-        """
-        values = {**self._values(generation), "after": after, "limit": limit + 1}
-
-        def query(connection: sqlite3.Connection) -> ItemPage:
-            rows = connection.execute(
-                f"""SELECT {ITEM_COLUMNS} FROM {ITEM_TABLES}
-                    WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
-                    ORDER BY item_id LIMIT :limit""",
-                values,
-            )
-            items, more = read_page(rows, limit, max_bytes)
-            return ItemPage(items, _count(connection, values), more)
-
-        return await self._database.read(query)
-
-    async def count(self, generation: Generation) -> int:
-        """Return the number of items in the catalog."""
-        values = self._values(generation)
-        return await self._database.read(lambda connection: _count(connection, values))
-
-    async def text_beginnings(
-        self, generation: Generation, item_ids: Sequence[str], characters: int
-    ) -> Mapping[str, str]:
-        """Return the first characters of the texts of the items among `item_ids`, by id."""
-        values = {
-            **self._values(generation),
-            "ids": json.dumps(item_ids),
-            "characters": characters,
-        }
-
-        def query(connection: sqlite3.Connection) -> Mapping[str, str]:
-            rows = connection.execute(
-                f"""SELECT item_id, substr(text, 1, :characters) FROM items
-                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
-                    AND item_id IN (SELECT value FROM json_each(:ids))""",
-                values,
-            )
-            return dict(rows.fetchall())
-
-        return await self._database.read(query)
-
-    async def excerpts(
-        self, generation: Generation, item_ids: Sequence[str], characters: int
-    ) -> Mapping[str, ItemExcerpt]:
-        """Return the items among `item_ids` with the first characters of their texts, by id."""
-        values = {
-            **self._values(generation),
-            "ids": json.dumps(item_ids),
-            "characters": characters,
-        }
-
-        def query(connection: sqlite3.Connection) -> Mapping[str, ItemExcerpt]:
-            rows = connection.execute(
-                f"""SELECT item_id, substr(text, 1, :characters), attributes, sequence, item_key,
-                        EXISTS (SELECT 1 FROM pending WHERE generation_id = :generation_id
-                            AND pending.item_key = items.item_key)
-                    FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
-                    AND item_id IN (SELECT value FROM json_each(:ids))""",
-                values,
-            )
-            return {
-                item_id: ItemExcerpt(text, attributes, sequence, item_key, bool(is_pending))
-                for item_id, text, attributes, sequence, item_key, is_pending in rows
-            }
-
-        return await self._database.read(query)
-
-    async def chunk_hashes(
-        self, generation: Generation, item_ids: Sequence[str]
-    ) -> Mapping[str, Sequence[bytes]]:
-        """Return the text hashes of the vectors of items in the order of their chunks, by id."""
-        values = {**self._values(generation), "ids": json.dumps(item_ids)}
-
-        def query(connection: sqlite3.Connection) -> Mapping[str, Sequence[bytes]]:
-            hashes: dict[str, list[bytes]] = {}
-            for item_id, text_hash in connection.execute(
-                """SELECT item_id, text_hash FROM items JOIN item_vectors USING (item_key)
-                   JOIN vectors USING (vector_id)
-                   WHERE catalog_id = :catalog_id
-                   AND item_id IN (SELECT value FROM json_each(:ids))
-                   AND generation_id = :generation_id ORDER BY item_key, position""",
-                values,
-            ):
-                hashes.setdefault(item_id, []).append(text_hash)
-            return hashes
-
-        return await self._database.read(query)
-
-    def _values(self, generation: Generation) -> dict[str, int | str]:
-        """Return the values that the conditions of queries name."""
-        return {
-            "catalog_id": generation.catalog_id,
-            "generation_id": generation.generation_id,
-            "now_us": self._database.clock_us(),
-        }
+    return stored
 
 
-def _count(connection: sqlite3.Connection, values: Mapping[str, int | str]) -> int:
-    (number,) = connection.execute(
-        f"SELECT count(*) FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}", values
+def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: str) -> None:
+    """Remove the vectors of an expired item, which must not serve a new one with its id."""
+    expired = transaction.connection.execute(
+        """SELECT item_key FROM items
+           WHERE catalog_id = ? AND item_id = ? AND expire_time_us <= ?""",
+        (catalog_id, item_id, transaction.now_us),
     ).fetchone()
-    return int(number)
+    if expired is not None:
+        remove_item_vectors(transaction.connection, *expired)
+
+
+def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[int, int]:
+    """Insert or replace the row of an item; return its key and the sequence number."""
+    sequence = transaction.next_sequence()
+    (item_key,) = transaction.connection.execute(
+        """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
+               change_sequence, update_time_us, deleted)
+           VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :sequence,
+               :sequence, :now_us, 0)
+           ON CONFLICT (catalog_id, item_id) DO UPDATE SET
+               text = excluded.text, attributes = excluded.attributes,
+               expire_time_us = excluded.expire_time_us,
+               sequence = excluded.sequence, change_sequence = excluded.change_sequence,
+               update_time_us = excluded.update_time_us, deleted = 0
+           RETURNING item_key""",
+        {
+            "catalog_id": catalog_id,
+            "item_id": item.item_id,
+            "text": item.text,
+            "attributes": json.dumps(item.attributes, ensure_ascii=False),
+            "expire_time_us": item.expire_time_us,
+            "sequence": sequence,
+            "now_us": transaction.now_us,
+        },
+    ).fetchone()
+    return item_key, sequence
+
+
+def _mark_pending(
+    transaction: Transaction, generation: Generation, item_key: int, reason: str, message: str
+) -> None:
+    transaction.connection.execute(
+        """INSERT OR REPLACE INTO pending
+               (generation_id, item_key, reason, message, attempts, next_attempt_us)
+           VALUES (?, ?, ?, ?, 0, ?)""",
+        (generation.generation_id, item_key, reason, message, transaction.now_us),
+    )
+
+
+def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion:
+    """Turn items into tombstones, which tell followers that the items are gone."""
+    sequence = 0
+    for item_key in item_keys:
+        sequence = transaction.next_sequence()
+        transaction.connection.execute(
+            """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
+               sequence = :sequence, change_sequence = :sequence,
+               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key""",
+            {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
+        )
+        remove_item_vectors(transaction.connection, item_key)
+    return Deletion(len(item_keys), sequence)
+
+
+def _require_item(
+    transaction: Transaction, live_generations: Sequence[LiveGeneration], item_id: str
+) -> StoredItem:
+    """Return the item with this id as the serving generation has it.
+
+    Raises:
+        ItemNotFound: the item does not exist.
+    """
+    serving = next(
+        live.generation for live in live_generations if live.state is GenerationState.SERVING
+    )
+    items = read_items(transaction.connection, serving, [item_id], transaction.now_us)
+    if item_id not in items:
+        raise errors.ItemNotFound("there is no such item")
+    return items[item_id]
+
+
+def _require_sequence(stored: StoredItem | None, expected_sequence: int | None) -> None:
+    """Check the sequence number of an item; 0 expects no item, None expects nothing.
+
+    Raises:
+        SequenceMismatch: the item has another sequence number.
+    """
+    sequence = 0 if stored is None else stored.sequence
+    if expected_sequence not in {None, sequence}:
+        raise errors.SequenceMismatch(f"the item's sequence is {sequence}, not {expected_sequence}")
+
+
+def _read_changed_vectors(
+    connection: sqlite3.Connection, generation: Generation, after: int, up_to: int
+) -> dict[int, list[bytes]]:
+    """Return the vectors of the items whose change sequence is in (after, up_to].
+
+    Returns:
+        The float32 bytes of each chunk's vector, by item key.
+    """
+    vectors: dict[int, list[bytes]] = {}
+    for item_key, vector in connection.execute(
+        """SELECT item_key, vector FROM items CROSS JOIN item_vectors USING (item_key)
+           CROSS JOIN vectors USING (vector_id)
+           WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
+           AND generation_id = ? ORDER BY item_key, position""",
+        (generation.catalog_id, after, up_to, generation.generation_id),
+    ):
+        vectors.setdefault(item_key, []).append(vector)
+    return vectors

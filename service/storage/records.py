@@ -33,19 +33,6 @@ class ItemVectors:
     pending_message: str = ""
     others: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
 
-    def in_generation(
-        self, generation_id: int, *, written_id: int
-    ) -> tuple[Sequence[Chunk], str, str]:
-        """Return the chunks in a generation, or the reason and message why there are none.
-
-        Args:
-            generation_id: the generation.
-            written_id: the generation of the write.
-        """
-        if generation_id == written_id:
-            return self.chunks, self.pending_reason, self.pending_message
-        return self.others.get(generation_id, ()), NOT_YET_REASON, NOT_YET_MESSAGE
-
 
 @dataclass(frozen=True, slots=True)
 class ItemWrite:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from service.storage.database import Database
-from service.storage.generation_rows import REMOVED_STATES
-from service.storage.writer import Transaction
+from service.storage.writer import REMOVED_STATES, Transaction
 
 # Rows removed in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_ROUND = 2_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
 from service.storage.generations import GenerationStore
 from service.storage.items import ItemStore
@@ -44,7 +45,7 @@ class Stores:
             StoreUnavailable: the folder cannot be used.
             StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
         """
-        database = await Database.open(folder, clock_us)
+        database = Database(prepare_folder(folder), clock_us)
         return cls(
             database,
             ItemStore(database),

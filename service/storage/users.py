@@ -12,7 +12,6 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database
-from service.storage.generation_rows import read_live_generations
 from service.storage.records import UserPage, UserWrite
 from service.storage.vectors import insert_vectors
 from service.storage.writer import Transaction
@@ -49,9 +48,10 @@ class UserStore:
             CatalogNotFound: the catalog was deleted.
         """
 
-        def operation(transaction: Transaction) -> list[StoredUser]:
+        def operation(
+            transaction: Transaction, live_generations: Sequence[LiveGeneration]
+        ) -> list[StoredUser]:
             connection = transaction.connection
-            live_generations = read_live_generations(connection, generation.catalog_id)
             stored_users = []
             for write in writes:
                 _insert_chunks(connection, live_generations, write.chunks)
@@ -61,7 +61,7 @@ class UserStore:
                 stored_users.append(_write_row(transaction, generation, write.user))
             return stored_users
 
-        return await self._database.write(operation)
+        return await self._database.write_to_catalog(generation.catalog_id, operation)
 
     async def update(
         self,
@@ -87,9 +87,10 @@ class UserStore:
             CatalogNotFound: the catalog was deleted.
         """
 
-        def operation(transaction: Transaction) -> StoredUser:
+        def operation(
+            transaction: Transaction, live_generations: Sequence[LiveGeneration]
+        ) -> StoredUser:
             connection = transaction.connection
-            live_generations = read_live_generations(connection, generation.catalog_id)
             _insert_chunks(connection, live_generations, chunks)
             stored = _read_user(connection, generation, user_id)
             if stored is None:
@@ -97,7 +98,7 @@ class UserStore:
             _require_sequence(stored, expected_sequence)
             return _write_row(transaction, generation, change(stored.user))
 
-        return await self._database.write(operation)
+        return await self._database.write_to_catalog(generation.catalog_id, operation)
 
     async def delete(self, generation: Generation, user_id: str) -> int:
         """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""

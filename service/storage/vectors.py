@@ -96,23 +96,3 @@ def remove_item_vectors(connection: sqlite3.Connection, item_key: int) -> None:
                  WHERE item_key = :key)""",
             {"key": item_key},
         )
-
-
-def read_changed_vectors(
-    connection: sqlite3.Connection, generation: Generation, after: int, up_to: int
-) -> dict[int, list[bytes]]:
-    """Return the vectors of the items whose change sequence is in (after, up_to].
-
-    Returns:
-        The float32 bytes of each chunk's vector, by item key.
-    """
-    vectors: dict[int, list[bytes]] = {}
-    for item_key, vector in connection.execute(
-        """SELECT item_key, vector FROM items CROSS JOIN item_vectors USING (item_key)
-           CROSS JOIN vectors USING (vector_id)
-           WHERE catalog_id = ? AND change_sequence > ? AND change_sequence <= ?
-           AND generation_id = ? ORDER BY item_key, position""",
-        (generation.catalog_id, after, up_to, generation.generation_id),
-    ):
-        vectors.setdefault(item_key, []).append(vector)
-    return vectors

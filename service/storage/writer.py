@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service import errors
-from service.storage.connections import translate_errors
+from service.domain.generations import Generation, GenerationState, LiveGeneration
 
 T = TypeVar("T")
 
@@ -25,11 +25,33 @@ QUEUED_OPERATIONS = 10_000
 # Operations in one transaction, so that the first of many does not wait for all of them.
 OPERATIONS_PER_COMMIT = 1_000
 
+# The states of generations whose rows are being removed.
+REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
+
 
 def read_last_sequence(connection: sqlite3.Connection) -> int:
     """Return the sequence number of the last write."""
     (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
     return int(value)
+
+
+def read_live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
+    """Return the generations that writes to a catalog go to.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    rows = connection.execute(
+        f"""SELECT generation_id, space_id, state FROM generations
+            WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
+        (catalog_id,),
+    ).fetchall()
+    if not rows:
+        raise errors.CatalogNotFound("there is no such catalog")
+    return [
+        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
+        for generation_id, space_id, state in rows
+    ]
 
 
 class Transaction:
@@ -94,7 +116,8 @@ class GroupCommit:
 
         Raises:
             Overloaded: too many operations are queued.
-            AkinError: raised by the operation, or because the store failed; nothing was stored.
+            sqlite3.Error: the database failed; nothing was stored.
+            AkinError: raised by the operation; nothing was stored.
         """
         future: asyncio.Future[T] = self._loop.create_future()
         try:
@@ -139,23 +162,21 @@ class GroupCommit:
         return jobs
 
     def _commit(self, jobs: list[_Job]) -> tuple[int | None, list[Any]]:
-        with translate_errors():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                transaction = Transaction(self._connection, self._clock_us())
-                outcomes = [self._attempt(job.operation, transaction) for job in jobs]
-                sequence = transaction.finish()
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            transaction = Transaction(self._connection, self._clock_us())
+            outcomes = [self._attempt(job.operation, transaction) for job in jobs]
+            sequence = transaction.finish()
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
         return sequence, outcomes
 
     def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
         self._connection.execute("SAVEPOINT operation")
         try:
-            with translate_errors():
-                outcome = operation(transaction)
+            outcome = operation(transaction)
         except Exception as exc:
             if not self._connection.in_transaction:
                 raise  # the failure, such as a full disk, ended the whole transaction

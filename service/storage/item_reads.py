@@ -1,0 +1,243 @@
+"""The reading queries of items.
+
+An item is expired from the microsecond of its expire time on, even if its row is still there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from service.domain.generations import Generation
+from service.domain.items import Item, ItemState, StoredItem
+from service.storage.database import Database
+from service.storage.records import ItemExcerpt, ItemPage
+
+_COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
+    items.update_time_us, pending.reason, pending.message"""
+_TABLES = """items LEFT JOIN pending
+    ON pending.item_key = items.item_key AND pending.generation_id = :generation_id"""
+IS_LIVE = "NOT items.deleted AND (items.expire_time_us IS NULL OR items.expire_time_us > :now_us)"
+
+# Ids in one statement, below the 999 variables that every build of SQLite allows.
+IDS_PER_STATEMENT = 500
+
+
+class ItemReads:
+    """Live items on disk, which are neither deleted nor expired, and news of commits.
+
+    Every query can raise StoreUnavailable and StoreCorrupted.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence number of the last write that this process knows of."""
+        return self._database.last_sequence
+
+    async def refresh(self) -> int:
+        """Look for commits of other processes, and return the last sequence number."""
+        return await self._database.refresh()
+
+    def listen(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` in the event loop with the last sequence number after each commit."""
+        self._database.listen(listener)
+
+    def unlisten(self, listener: Callable[[int], None]) -> None:
+        """Stop calling `listener`."""
+        self._database.unlisten(listener)
+
+    async def get_many(
+        self, generation: Generation, item_ids: Sequence[str]
+    ) -> Mapping[str, StoredItem]:
+        """Return the items among `item_ids`, by id."""
+        now_us = self._database.clock_us()
+        return await self._database.read(
+            lambda connection: read_items(connection, generation, item_ids, now_us)
+        )
+
+    async def get_page(
+        self, generation: Generation, item_ids: Sequence[str], max_bytes: int
+    ) -> tuple[list[StoredItem], bool]:
+        """Return the items among `item_ids` by ascending id, and whether `max_bytes` ended them.
+
+        The page ends with the item whose text and attributes make it exceed `max_bytes`.
+        """
+        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+
+        def query(connection: sqlite3.Connection) -> tuple[list[StoredItem], bool]:
+            rows = connection.execute(
+                f"""SELECT {_COLUMNS} FROM {_TABLES}
+                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids)) ORDER BY item_id""",
+                values,
+            )
+            return _read_page(rows, len(item_ids), max_bytes)
+
+        return await self._database.read(query)
+
+    async def list_page(
+        self, generation: Generation, after: str, limit: int, max_bytes: int
+    ) -> ItemPage:
+        """Return items with ids after `after`, by ascending id in byte order.
+
+        The page ends at `limit` items, or with the item whose text and attributes make it exceed
+        `max_bytes`.
+        """
+        values = {**self._values(generation), "after": after, "limit": limit + 1}
+
+        def query(connection: sqlite3.Connection) -> ItemPage:
+            rows = connection.execute(
+                f"""SELECT {_COLUMNS} FROM {_TABLES}
+                    WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
+                    ORDER BY item_id LIMIT :limit""",
+                values,
+            )
+            items, more = _read_page(rows, limit, max_bytes)
+            return ItemPage(items, _count(connection, values), more)
+
+        return await self._database.read(query)
+
+    async def count(self, generation: Generation) -> int:
+        """Return the number of items in the catalog."""
+        values = self._values(generation)
+        return await self._database.read(lambda connection: _count(connection, values))
+
+    async def text_beginnings(
+        self, generation: Generation, item_ids: Sequence[str], characters: int
+    ) -> Mapping[str, str]:
+        """Return the first characters of the texts of the items among `item_ids`, by id."""
+        values = {
+            **self._values(generation),
+            "ids": json.dumps(item_ids),
+            "characters": characters,
+        }
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, str]:
+            rows = connection.execute(
+                f"""SELECT item_id, substr(text, 1, :characters) FROM items
+                    WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids))""",
+                values,
+            )
+            return dict(rows.fetchall())
+
+        return await self._database.read(query)
+
+    async def excerpts(
+        self, generation: Generation, item_ids: Sequence[str], characters: int
+    ) -> Mapping[str, ItemExcerpt]:
+        """Return the items among `item_ids` with the first characters of their texts, by id."""
+        values = {
+            **self._values(generation),
+            "ids": json.dumps(item_ids),
+            "characters": characters,
+        }
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, ItemExcerpt]:
+            rows = connection.execute(
+                f"""SELECT item_id, substr(text, 1, :characters), attributes, sequence, item_key,
+                        EXISTS (SELECT 1 FROM pending WHERE generation_id = :generation_id
+                            AND pending.item_key = items.item_key)
+                    FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                    AND item_id IN (SELECT value FROM json_each(:ids))""",
+                values,
+            )
+            return {
+                item_id: ItemExcerpt(text, attributes, sequence, item_key, bool(is_pending))
+                for item_id, text, attributes, sequence, item_key, is_pending in rows
+            }
+
+        return await self._database.read(query)
+
+    async def chunk_hashes(
+        self, generation: Generation, item_ids: Sequence[str]
+    ) -> Mapping[str, Sequence[bytes]]:
+        """Return the text hashes of the vectors of items in the order of their chunks, by id."""
+        values = {**self._values(generation), "ids": json.dumps(item_ids)}
+
+        def query(connection: sqlite3.Connection) -> Mapping[str, Sequence[bytes]]:
+            hashes: dict[str, list[bytes]] = {}
+            for item_id, text_hash in connection.execute(
+                """SELECT item_id, text_hash FROM items JOIN item_vectors USING (item_key)
+                   JOIN vectors USING (vector_id)
+                   WHERE catalog_id = :catalog_id
+                   AND item_id IN (SELECT value FROM json_each(:ids))
+                   AND generation_id = :generation_id ORDER BY item_key, position""",
+                values,
+            ):
+                hashes.setdefault(item_id, []).append(text_hash)
+            return hashes
+
+        return await self._database.read(query)
+
+    def _values(self, generation: Generation) -> dict[str, int | str]:
+        """Return the values that the conditions of queries name."""
+        return {
+            "catalog_id": generation.catalog_id,
+            "generation_id": generation.generation_id,
+            "now_us": self._database.clock_us(),
+        }
+
+
+def read_items(
+    connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str], now_us: int
+) -> dict[str, StoredItem]:
+    """Return the live items among `item_ids`, by id."""
+    items: dict[str, StoredItem] = {}
+    for start in range(0, len(item_ids), IDS_PER_STATEMENT):
+        batch = item_ids[start : start + IDS_PER_STATEMENT]
+        names = {f"id{number}": item_id for number, item_id in enumerate(batch)}
+        rows = connection.execute(
+            f"""SELECT {_COLUMNS} FROM {_TABLES}
+                WHERE catalog_id = :catalog_id AND {IS_LIVE}
+                AND item_id IN ({",".join(f":{name}" for name in names)})""",
+            {
+                "catalog_id": generation.catalog_id,
+                "generation_id": generation.generation_id,
+                "now_us": now_us,
+                **names,
+            },
+        )
+        items.update((row[0], _stored_item(row)) for row in rows)
+    return items
+
+
+def _read_page(
+    rows: Iterable[tuple[Any, ...]], limit: int, max_bytes: int
+) -> tuple[list[StoredItem], bool]:
+    """Return the first `limit` items of rows with _COLUMNS, and whether more follow.
+
+    The page ends early with the item whose text and attributes make it exceed `max_bytes`.
+    """
+    items: list[StoredItem] = []
+    size_bytes = 0
+    for row in rows:
+        if len(items) == limit or size_bytes > max_bytes:
+            return items, True
+        items.append(_stored_item(row))
+        size_bytes += len(row[1].encode()) + len(row[2].encode())
+    return items, False
+
+
+def _stored_item(row: tuple[Any, ...]) -> StoredItem:
+    item_id, text, attributes, expire_time_us, sequence, update_time_us, reason, message = row
+    return StoredItem(
+        Item(item_id, text, json.loads(attributes), expire_time_us),
+        ItemState.INDEXED if reason is None else ItemState.PENDING,
+        sequence,
+        update_time_us,
+        reason or "",
+        message or "",
+    )
+
+
+def _count(connection: sqlite3.Connection, values: Mapping[str, int | str]) -> int:
+    (number,) = connection.execute(
+        f"SELECT count(*) FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}", values
+    ).fetchone()
+    return int(number)
