@@ -1,8 +1,8 @@
 from service.analysis.keywords import extract_keywords
 
 
-def test_words_of_one_group_are_told_and_common_ones_are_not() -> None:
-    """What is frequent in one group and rare in others comes first; what all use does not come."""
+def test_keywords_are_frequent_in_one_group_only() -> None:
+    """Words that are frequent in one group only are keywords; words of all groups are not."""
     groups = [
         ["the cat and the dog", "The CAT sleeps and purrs", "a dog and a cat"],
         ["the rocket and the moon", "a rocket lands and the crew rests", "Rocket and moon dust"],
@@ -14,8 +14,8 @@ def test_words_of_one_group_are_told_and_common_ones_are_not() -> None:
     assert ["soup", "bread"] == soups
 
 
-def test_any_script_will_do() -> None:
-    """Words are found without a list of any language's common ones."""
+def test_keywords_need_no_list_of_stop_words() -> None:
+    """Keywords are found in a language for which there is no list of common words."""
     first, second = extract_keywords(
         [["кошка и собака", "кошка и мышь"], ["суп и хлеб", "суп и соль"]]
     )
@@ -23,8 +23,8 @@ def test_any_script_will_do() -> None:
     assert ["суп"] == second
 
 
-def test_odd_groups_have_words_or_none() -> None:
-    """One group, a group of one text, of no texts and of no words give no error."""
+def test_unusual_groups_are_no_error() -> None:
+    """A single group, and groups of one text, no texts and no words, have keywords or none."""
     assert [[]] == extract_keywords([[]])
     assert [["alone", "here"], []] == extract_keywords([["alone here 12"], ["!!!"]])
     assert [["rare"]] == extract_keywords([["rare and", "rare and", "and", "and"]])

@@ -7,16 +7,16 @@ from service.index.vector_index import Mask, Vectors
 
 
 def units(count: int) -> Vectors:
-    drawn = np.random.default_rng(5)
-    raw = drawn.integers(-1, 2, size=(count, 6)) + 0.01
+    generator = np.random.default_rng(5)
+    raw = generator.integers(-1, 2, size=(count, 6)) + 0.01
     vectors: Vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     return vectors
 
 
 @pytest.mark.parametrize("share", [None, 0.5, 0.01])
 @pytest.mark.parametrize("number", [1, 7, 5_000])
-def test_products_find_what_a_search_finds(number: int, share: float | None) -> None:
-    """Comparing all in products gives the best keys with their scores, and ties of the last."""
+def test_matrix_products_agree_with_brute_force(number: int, share: float | None) -> None:
+    """Matrix products give the best keys with their scores, and all ties with the last."""
     vectors = units(3_000)
     index = SegmentedIndex(6, first_graph_vectors=1_000)
     index.upsert(list(range(2_000)), vectors[:2_000])
@@ -28,8 +28,8 @@ def test_products_find_what_a_search_finds(number: int, share: float | None) -> 
     mask: Mask | None = None
     if share is not None:
         mask = np.random.default_rng(6).random(3_000) < share
-    found = search_by_products(index, vectors[:20], number, mask)
-    for query, hits in zip(vectors[:20], found, strict=True):
+    hits_by_query = search_by_products(index, vectors[:20], number, mask)
+    for query, hits in zip(vectors[:20], hits_by_query, strict=True):
         scores = vectors @ query
         if mask is not None:
             scores[~mask] = -np.inf

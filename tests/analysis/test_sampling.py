@@ -5,60 +5,65 @@ import pytest
 from service.analysis.sampling import Examination, Sample
 from service.telemetry.call_context import deadline
 
-PEOPLE = Sample([str(n) for n in range(10)], 10, 7)
+SAMPLE = Sample([str(n) for n in range(10)], 10, 7)
 
 
 class Clock:
-    """Seconds that go on by one each time they are asked for."""
+    """A clock that advances by one second at each reading."""
 
     def __init__(self) -> None:
         self.now = 0.0
 
     def __call__(self) -> float:
-        """The time."""
+        """Return the time in seconds."""
         self.now += 1.0
         return self.now
 
 
-def test_without_a_deadline_everything_is_seen() -> None:
-    """All items come once, in their order, and the coverage tells so."""
-    sample = Examination(PEOPLE)
-    assert PEOPLE.item_ids == [each for some in sample.iterate_batches(3) for each in some]
+def test_without_a_deadline_all_items_are_examined() -> None:
+    """All items are examined once in their order, and the coverage says so."""
+    examination = Examination(SAMPLE)
+    assert SAMPLE.item_ids == [
+        item_id for batch in examination.iterate_batches(3) for item_id in batch
+    ]
     assert (10, 10, False, 7) == (
-        sample.coverage.item_count,
-        sample.coverage.examined_item_count,
-        sample.coverage.sampled,
-        sample.coverage.sequence,
+        examination.coverage.item_count,
+        examination.coverage.examined_item_count,
+        examination.coverage.sampled,
+        examination.coverage.sequence,
     )
 
 
-@pytest.mark.parametrize(("end", "seen"), [(4.0, 6), (0.0, 0), (100.0, 10)])
-def test_near_the_deadline_it_ends(end: float, seen: int) -> None:
-    """It ends half a second before the deadline, and what was seen is a sample."""
+@pytest.mark.parametrize(("end", "examined_count"), [(4.0, 6), (0.0, 0), (100.0, 10)])
+def test_the_examination_ends_before_the_deadline(end: float, examined_count: int) -> None:
+    """It ends half a second before the deadline, and reports that it covers a sample."""
     token = deadline.set(end)
     try:
-        sample = Examination(PEOPLE, Clock())
+        examination = Examination(SAMPLE, Clock())
     finally:
         deadline.reset(token)
-    assert seen == sum(map(len, sample.iterate_batches(3)))
-    assert (seen, seen < 10) == (sample.coverage.examined_item_count, sample.coverage.sampled)
-
-
-def test_of_too_many_a_sample_is_seen() -> None:
-    """Where there are more items than are gone over, the answer is of a sample."""
-    sample = Examination(Sample(["a", "b"], 5, 1))
-    assert 2 == sum(map(len, sample.iterate_batches(10)))
-    assert (5, 2, True) == (
-        sample.coverage.item_count,
-        sample.coverage.examined_item_count,
-        sample.coverage.sampled,
+    assert examined_count == sum(map(len, examination.iterate_batches(3)))
+    assert (examined_count, examined_count < 10) == (
+        examination.coverage.examined_item_count,
+        examination.coverage.sampled,
     )
 
 
-def test_half_of_a_short_time_is_left_for_the_answer() -> None:
-    """With less than a second to go, half of it is used for looking."""
+def test_a_smaller_sample_is_reported_as_sampled() -> None:
+    """If the sample has fewer items than the catalog, the coverage says that it is sampled."""
+    examination = Examination(Sample(["a", "b"], 5, 1))
+    assert 2 == sum(map(len, examination.iterate_batches(10)))
+    assert (5, 2, True) == (
+        examination.coverage.item_count,
+        examination.coverage.examined_item_count,
+        examination.coverage.sampled,
+    )
+
+
+def test_half_of_a_short_time_is_left_for_the_reply() -> None:
+    """If the deadline is less than a second away, half of the time is used to examine items."""
     token = deadline.set(time.monotonic() + 0.4)
     try:
-        assert not Examination(PEOPLE).is_out_of_time
+        assert not Examination(SAMPLE).is_out_of_time
     finally:
         deadline.reset(token)

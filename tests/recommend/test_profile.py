@@ -17,47 +17,52 @@ from service.recommend.scoring import SoftMaximum
 
 
 def units(seed: int, count: int) -> Vectors:
-    drawn = np.random.default_rng(seed).normal(size=(count, 16)) + 0.3
-    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    raw = np.random.default_rng(seed).normal(size=(count, 16)) + 0.3
+    unit: Vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
-VIEW = create_item_index({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
+ITEM_INDEX = create_item_index({f"i{n}": vector for n, vector in enumerate(units(1, 200))})
 
 
 def scores(*texts: ProfileText) -> list[float]:
-    here = build_query_vectors(Profile(texts=texts), VIEW)
-    (_, vectors) = next(VIEW.vectors.iterate_blocks(1_000))
+    query_vectors = build_query_vectors(Profile(texts=texts), ITEM_INDEX)
+    (_, vectors) = next(ITEM_INDEX.vectors.iterate_blocks(1_000))
     return [
-        float(each)
-        for each in SoftMaximum(here.sources, compute_corpus_statistics(VIEW)).score(vectors)
+        float(score)
+        for score in SoftMaximum(
+            query_vectors.sources, compute_corpus_statistics(ITEM_INDEX)
+        ).score(vectors)
     ]
 
 
 @pytest.mark.parametrize("weight", [1.0, -1.0])
-def test_saying_it_often_changes_nothing(weight: float) -> None:
-    """A taste of many equal chunks counts as much as one that says it once."""
+def test_repeating_a_text_does_not_raise_its_weight(weight: float) -> None:
+    """A text of many equal chunks counts as much as a text with one of them."""
     like, other = ProfileText("like", 1.0, units(2, 1)), units(3, 1)
     once = ProfileText("once", weight, other)
     often = ProfileText("often", weight, np.repeat(other, 100, axis=0))
     assert pytest.approx(scores(like, once), abs=1e-4) == scores(like, often)
 
 
-def test_so_many_chunks_count_at_most() -> None:
-    """Of long texts evenly spread chunks count, the first and the last among them."""
+def test_the_number_of_chunks_is_bounded() -> None:
+    """Of long texts, evenly spread chunks count, including the first and the last."""
     long = [ProfileText(f"t{n}", 1.0, units(10 + n, 700)) for n in range(3)]
-    here = build_query_vectors(Profile(texts=long), VIEW)
-    assert MAX_SOURCES >= len(here.sources.vectors) >= MAX_SOURCES - 3
-    assert [MAX_SOURCES // 3] * 3 == np.bincount(here.owners).tolist()
-    first, last = here.sources.vectors[0], here.sources.vectors[MAX_SOURCES // 3 - 1]
+    query_vectors = build_query_vectors(Profile(texts=long), ITEM_INDEX)
+    assert MAX_SOURCES >= len(query_vectors.sources.vectors) >= MAX_SOURCES - 3
+    assert [MAX_SOURCES // 3] * 3 == np.bincount(query_vectors.owners).tolist()
+    first, last = (
+        query_vectors.sources.vectors[0],
+        query_vectors.sources.vectors[MAX_SOURCES // 3 - 1],
+    )
     assert first.tolist() == long[0].vectors[0].tolist()
     assert last.tolist() == long[0].vectors[-1].tolist()
 
 
-def test_weights_are_proportions() -> None:
-    """The largest weight counts as 1, whatever it is, and none as nothing."""
+def test_weights_are_scaled_to_the_largest() -> None:
+    """The largest weight becomes 1, and the smallest one does not become 0."""
     texts = [
         ProfileText(f"t{n}", weight, units(n, 1)) for n, weight in enumerate((4e-30, -1e-30, 1e-45))
     ]
-    weights = build_query_vectors(Profile(texts=texts), VIEW).sources.weights
+    weights = build_query_vectors(Profile(texts=texts), ITEM_INDEX).sources.weights
     assert pytest.approx([1.0, -0.25, MIN_WEIGHT_SHARE]) == weights.tolist()

@@ -56,38 +56,41 @@ async def films(folder: Path) -> AsyncIterator[Catalog]:
         yield catalog
 
 
-async def asked(catalog: Catalog, query: Query) -> Recommendations:
+async def recommend(catalog: Catalog, query: Query) -> Recommendations:
     return await catalog.recommender.recommend(query)
 
 
-def reasons(answer: Recommendations) -> Mapping[str, list[Explanation]]:
-    return {each.item_id: list(each.explanations) for each in answer.recommendations}
+def explanations(answer: Recommendations) -> Mapping[str, list[Explanation]]:
+    return {
+        recommendation.item_id: list(recommendation.explanations)
+        for recommendation in answer.recommendations
+    }
 
 
-async def test_examples_bring_what_is_like_them(tmp_path: Path) -> None:
-    """Items and texts count together, and items among the examples never come back."""
+async def test_examples_recommend_similar_items(tmp_path: Path) -> None:
+    """Items and texts count together, and items among the examples are not recommended."""
     async with films(tmp_path) as catalog:
         source = ExamplesSource(
             (Example(ItemSource("jazz")), Example(TextSource("northern rivers")))
         )
-        found = await catalog.recommended(source)
-        assert {"swing", "bears"} == set(found[:2])
-        assert set(FILMS) - {"jazz"} == set(found)
+        recommended = await catalog.recommended(source)
+        assert {"swing", "bears"} == set(recommended[:2])
+        assert set(FILMS) - {"jazz"} == set(recommended)
 
 
-async def test_a_negative_example_drives_items_down(tmp_path: Path) -> None:
-    """What is like a negative example falls behind what is not, and the example is left out."""
+async def test_a_negative_example_lowers_similar_items(tmp_path: Path) -> None:
+    """Items like a negative example rank below others, and the example itself is left out."""
     async with films(tmp_path) as catalog:
         likes = (Example(TextSource("city thieves")), Example(TextSource("northern")))
         without = await catalog.recommended(ExamplesSource(likes))
         unlike = (Example(TextSource("police chase by night")), Example(ItemSource("jazz"), 0.1))
-        found = await catalog.recommended(ExamplesSource(likes, unlike))
-        assert without.index("police") < found.index("police")
-        assert set(without) - {"jazz"} == set(found)
+        recommended = await catalog.recommended(ExamplesSource(likes, unlike))
+        assert without.index("police") < recommended.index("police")
+        assert set(without) - {"jazz"} == set(recommended)
 
 
 async def test_the_weight_of_an_example_counts(tmp_path: Path) -> None:
-    """Of two examples the heavier one's likeness is first."""
+    """The first item is like the example with the greater weight."""
     async with films(tmp_path) as catalog:
         for weights, best in (((5.0, 1.0), "swing"), ((1.0, 5.0), "bears")):
             texts = zip(("swing band tour", "bears fish rivers"), weights, strict=True)
@@ -95,12 +98,12 @@ async def test_the_weight_of_an_example_counts(tmp_path: Path) -> None:
             assert best == (await catalog.recommended(ExamplesSource(examples)))[0]
 
 
-async def test_missing_examples_are_told_and_do_not_count(tmp_path: Path) -> None:
-    """Ids that are not there are named once, in order, and the call goes on without them."""
+async def test_missing_examples_are_reported_and_ignored(tmp_path: Path) -> None:
+    """Ids of missing items are reported once, in order, and the others count."""
     async with films(tmp_path) as catalog:
-        positive = tuple(Example(ItemSource(each)) for each in ("gone", "jazz", "gone"))
+        positive = tuple(Example(ItemSource(item_id)) for item_id in ("gone", "jazz", "gone"))
         source = ExamplesSource(positive, (Example(ItemSource("never")),))
-        answer = await asked(catalog, Query(source, 10))
+        answer = await recommend(catalog, Query(source, 10))
         assert ("gone", "never") == answer.missing_item_ids
         assert "swing" == ids(answer)[0]
         only_gone = ExamplesSource((Example(ItemSource("gone")),))
@@ -108,7 +111,7 @@ async def test_missing_examples_are_told_and_do_not_count(tmp_path: Path) -> Non
 
 
 async def test_an_example_that_cannot_be_embedded_fails_the_call(tmp_path: Path) -> None:
-    """While the provider is out a new text fails, and examples that are items still work."""
+    """During an outage of the provider, a new text is an error and examples that are items work."""
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await put(catalog, "a", "green tea")
@@ -120,70 +123,70 @@ async def test_an_example_that_cannot_be_embedded_fails_the_call(tmp_path: Path)
 
 
 @every_source
-async def test_only_items_that_pass_the_filter_come_back(tmp_path: Path, source: Source) -> None:
-    """The filter is applied before the best are chosen, so the answer is full all the same."""
+async def test_only_matching_items_are_recommended(tmp_path: Path, source: Source) -> None:
+    """The filter is applied before the best items are selected, so that the limit is reached."""
     async with films(tmp_path) as catalog:
-        answer = await asked(catalog, Query(source, 2, filter=ANIMALS))
+        answer = await recommend(catalog, Query(source, 2, filter=ANIMALS))
         assert {"wolves", "bears"} == set(ids(answer))
         without = Query(source, 2, exclude_item_ids=("wolves",), filter=ANIMALS)
-        assert ["bears"] == ids(await asked(catalog, without))
+        assert ["bears"] == ids(await recommend(catalog, without))
         nothing = Filter(all=(Condition("kind", OneOf(("plants",))),))
-        assert [] == ids(await asked(catalog, Query(source, 2, filter=nothing)))
+        assert [] == ids(await recommend(catalog, Query(source, 2, filter=nothing)))
 
 
 async def test_an_item_is_filtered_by_its_latest_attributes(tmp_path: Path) -> None:
-    """Attributes count as soon as the write that brought them has returned."""
+    """Attributes count as soon as the write that changes them has returned."""
     async with films(tmp_path) as catalog:
         await put(catalog, "jazz", FILMS["jazz"], kind="animals")
-        found = ids(await asked(catalog, Query(TextSource("jazz"), 1, filter=ANIMALS)))
-        assert ["jazz"] == found
+        recommended = ids(await recommend(catalog, Query(TextSource("jazz"), 1, filter=ANIMALS)))
+        assert ["jazz"] == recommended
 
 
 @every_source
-async def test_explained_recommendations_have_reasons(tmp_path: Path, source: Source) -> None:
-    """Asked to explain, each item has reasons from the source, strongest first; else none."""
+async def test_explanations_are_returned_on_request(tmp_path: Path, source: Source) -> None:
+    """With `explain`, each item has explanations, strongest first; otherwise it has none."""
     async with films(tmp_path) as catalog:
-        answer = await asked(catalog, Query(source, 4, explain=True))
-        assert all(1 <= len(each.explanations) <= 5 for each in answer.recommendations)
-        plain = await asked(catalog, Query(source, 4))
+        answer = await recommend(catalog, Query(source, 4, explain=True))
+        assert all(1 <= len(item.explanations) <= 5 for item in answer.recommendations)
+        plain = await recommend(catalog, Query(source, 4))
         assert ids(plain) == ids(answer)
-        assert [()] * 4 == [each.explanations for each in plain.recommendations]
+        assert [()] * 4 == [item.explanations for item in plain.recommendations]
 
 
-async def test_the_only_source_is_the_reason(tmp_path: Path) -> None:
-    """For an item or a text the reason is that one, with the score; a long text is cut."""
+async def test_a_single_source_is_the_explanation(tmp_path: Path) -> None:
+    """The explanation for an item or a text is that source with the score; a long text is cut."""
     async with films(tmp_path) as catalog:
         for source in (ItemSource("jazz"), TextSource("northern jazz")):
-            answer = await asked(catalog, Query(source, 3, explain=True))
-            for each in answer.recommendations:
-                assert [Explanation(source, each.score)] == list(each.explanations)
-        answer = await asked(catalog, Query(TextSource("jazz " * 100), 1, explain=True))
+            answer = await recommend(catalog, Query(source, 3, explain=True))
+            for item in answer.recommendations:
+                assert [Explanation(source, item.score)] == list(item.explanations)
+        answer = await recommend(catalog, Query(TextSource("jazz " * 100), 1, explain=True))
         assert TextSource(("jazz " * 100)[:200]) == answer.recommendations[0].explanations[0].source
 
 
-async def test_reasons_name_the_taste_that_an_item_is_like(tmp_path: Path) -> None:
-    """Each item's first reason is its own taste, liked item or text; dislikes are no reasons."""
+async def test_the_first_explanation_is_the_most_similar_source(tmp_path: Path) -> None:
+    """Each item's first explanation is the most similar like; dislikes are no explanations."""
     async with films(tmp_path) as catalog:
         dislike = Preference("fish", -0.2)
         await catalog.put_user("v", "northern snow", dislike, liked=("jazz", "heist"))
-        answer = await asked(catalog, Query(UserSource("v"), 4, explain=True))
-        found = reasons(answer)
-        assert ItemSource("jazz") == found["swing"][0].source
-        assert ItemSource("heist") == found["police"][0].source
-        assert TextSource("northern snow") == found["wolves"][0].source
-        named = {each.source for some in found.values() for each in some}
+        answer = await recommend(catalog, Query(UserSource("v"), 4, explain=True))
+        by_item = explanations(answer)
+        assert ItemSource("jazz") == by_item["swing"][0].source
+        assert ItemSource("heist") == by_item["police"][0].source
+        assert TextSource("northern snow") == by_item["wolves"][0].source
+        named = {explanation.source for item in by_item.values() for explanation in item}
         assert TextSource("fish") not in named
         await catalog.put_user("w", dislike)
         assert {()} == {
-            each.explanations
-            for each in (
-                await asked(catalog, Query(UserSource("w"), 4, explain=True))
+            item.explanations
+            for item in (
+                await recommend(catalog, Query(UserSource("w"), 4, explain=True))
             ).recommendations
         }
 
 
-async def test_the_first_twenty_name_every_clear_taste(tmp_path: Path) -> None:
-    """Of three different profile, one with many more items near to it, none is left unnamed."""
+async def test_every_preference_explains_some_of_the_best_items(tmp_path: Path) -> None:
+    """Each of three preferences explains an item, although one has many more similar items."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         for number in range(60):
             await put(catalog, f"tea{number}", f"green tea leaves from garden number {number}")
@@ -191,55 +194,57 @@ async def test_the_first_twenty_name_every_clear_taste(tmp_path: Path) -> None:
             await put(catalog, f"bike{number}", f"steel bicycle with gears and bell {number}")
             await put(catalog, f"lamp{number}", f"brass reading lamp for desks {number}")
         await catalog.put_user("u", "green tea leaves", "steel bicycle gears", "brass desks lamp")
-        answer = await asked(catalog, Query(UserSource("u"), 20, explain=True))
-        named = {each.source for some in reasons(answer).values() for each in some[:1]}
+        answer = await recommend(catalog, Query(UserSource("u"), 20, explain=True))
+        named = {item[0].source for item in explanations(answer).values() if item}
         assert 3 == len(named)
 
 
 @every_source
-async def test_a_repetition_gives_its_place_to_another(tmp_path: Path, source: Source) -> None:
-    """Of items with one text only the best comes back under a maximum, and the answer is full."""
+async def test_a_near_duplicate_is_replaced_by_another_item(tmp_path: Path, source: Source) -> None:
+    """With a maximum similarity, only the best of equal texts is recommended, up to the limit."""
     async with films(tmp_path) as catalog:
         for number in range(12):
             await put(catalog, f"copy{number:02}", "northern jazz club in the snow")
-        usual = ids(await asked(catalog, Query(source, 10)))
-        assert 2 <= len([each for each in usual if each.startswith("copy")])
-        found = ids(await asked(catalog, Query(source, 5, max_similarity=0.99)))
-        assert ["copy00"] == [each for each in found if each.startswith("copy")]
-        assert 5 == len(found)
+        plain = ids(await recommend(catalog, Query(source, 10)))
+        assert 2 <= len([item_id for item_id in plain if item_id.startswith("copy")])
+        recommended = ids(await recommend(catalog, Query(source, 5, max_similarity=0.99)))
+        assert ["copy00"] == [item_id for item_id in recommended if item_id.startswith("copy")]
+        assert 5 == len(recommended)
 
 
-async def test_what_is_near_in_other_words_is_no_repetition(tmp_path: Path) -> None:
-    """Items whose vectors are as near as asked for stay as long as their texts differ."""
+async def test_similar_items_in_other_words_are_no_near_duplicates(tmp_path: Path) -> None:
+    """Items with similar vectors are all recommended if their texts differ."""
     async with films(tmp_path) as catalog:
-        everything = ids(await asked(catalog, Query(TextSource("jazz"), 10)))
-        found = ids(await asked(catalog, Query(TextSource("jazz"), 10, max_similarity=-1.0)))
-        assert everything == found
+        everything = ids(await recommend(catalog, Query(TextSource("jazz"), 10)))
+        recommended = ids(
+            await recommend(catalog, Query(TextSource("jazz"), 10, max_similarity=-1.0))
+        )
+        assert everything == recommended
 
 
-async def test_repetitions_never_make_an_answer_short(tmp_path: Path) -> None:
-    """However many copies there are ahead of them, others are found behind."""
+async def test_near_duplicates_do_not_shorten_an_answer(tmp_path: Path) -> None:
+    """Other items are recommended, no matter how many copies rank above them."""
     async with films(tmp_path) as catalog:
         for number in range(300):
             await put(catalog, f"copy{number:03}", "northern jazz in the snow")
         query = Query(TextSource("northern jazz in the snow"), 7, max_similarity=0.99)
-        found = ids(await asked(catalog, query))
-        assert {"copy000", *FILMS} == set(found)
+        recommended = ids(await recommend(catalog, query))
+        assert {"copy000", *FILMS} == set(recommended)
 
 
 @every_source
-async def test_diversity_keeps_the_first_and_the_number(tmp_path: Path, source: Source) -> None:
-    """However varied, the best item is first and as many come as without."""
+async def test_diversity_keeps_the_first_item_and_the_count(tmp_path: Path, source: Source) -> None:
+    """With any diversity, the best item is first and the number of items is the same."""
     async with films(tmp_path) as catalog:
-        usual = ids(await asked(catalog, Query(source, 4)))
+        plain = ids(await recommend(catalog, Query(source, 4)))
         for diversity in (0.3, 1.0):
-            found = ids(await asked(catalog, Query(source, 4, diversity=diversity)))
-            assert usual[0] == found[0]
-            assert 4 == len(set(found))
+            recommended = ids(await recommend(catalog, Query(source, 4, diversity=diversity)))
+            assert plain[0] == recommended[0]
+            assert 4 == len(set(recommended))
 
 
-async def test_all_options_go_together(tmp_path: Path) -> None:
-    """Filter, diversity, maximum, floor, reasons and full items hold in one answer."""
+async def test_all_options_can_be_combined(tmp_path: Path) -> None:
+    """One query has a filter, diversity, both score limits, explanations and full items."""
     async with films(tmp_path) as catalog:
         await put(catalog, "wolves again", FILMS["wolves"], kind="animals")
         query = Query(
@@ -252,63 +257,64 @@ async def test_all_options_go_together(tmp_path: Path) -> None:
             min_score=-0.9,
             explain=True,
         )
-        answer = await asked(catalog, query)
+        answer = await recommend(catalog, query)
         assert {"wolves", "bears"} == set(ids(answer))
-        for each in answer.recommendations:
-            assert each.item is not None
-            assert each.explanations
+        for item in answer.recommendations:
+            assert item.item is not None
+            assert item.explanations
 
 
 async def test_copies_of_each_other_tie_for_several_sources(tmp_path: Path) -> None:
-    """Items with one text have one score and come by id, wherever they lie among others."""
+    """Items with equal texts have equal scores and are ordered by id."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         for number in range(40):
             text = "the same green tea" if number % 5 == 0 else f"something else {number}"
             await put(catalog, f"i{number:02}", text)
         examples = tuple(Example(TextSource(f"else {n} tea")) for n in range(8))
-        answer = await asked(catalog, Query(ExamplesSource(examples), 40))
-        copies = [each for each in answer.recommendations if int(each.item_id[1:]) % 5 == 0]
-        assert 1 == len({each.score for each in copies})
-        assert sorted(each.item_id for each in copies) == [each.item_id for each in copies]
+        answer = await recommend(catalog, Query(ExamplesSource(examples), 40))
+        copies = [item for item in answer.recommendations if int(item.item_id[1:]) % 5 == 0]
+        assert 1 == len({item.score for item in copies})
+        copy_ids = [item.item_id for item in copies]
+        assert sorted(copy_ids) == copy_ids
 
 
 async def test_only_the_proportion_of_weights_counts(tmp_path: Path) -> None:
-    """Weights a billion times smaller, or larger, bring the same scores."""
+    """Weights that are a billion times smaller or larger give the same scores."""
     async with films(tmp_path) as catalog:
         texts = ("jazz club", "northern snow")
 
         async def scores(factor: float) -> list[tuple[str, float]]:
             likes = tuple(Example(TextSource(text), factor) for text in texts)
             unlike = (Example(TextSource("city thieves"), factor / 2),)
-            answer = await asked(catalog, Query(ExamplesSource(likes, unlike), 10))
-            return [(each.item_id, each.score) for each in answer.recommendations]
+            answer = await recommend(catalog, Query(ExamplesSource(likes, unlike), 10))
+            return [(item.item_id, item.score) for item in answer.recommendations]
 
         expected = await scores(1.0)
         for factor in (1e-30, 1e-9, 1_000.0):
             assert expected == await scores(factor)
 
 
-async def test_a_weight_of_next_to_nothing_is_no_trouble(tmp_path: Path) -> None:
-    """Beside a heavy dislike, a like of the smallest weight there is leaves finite scores."""
+async def test_a_tiny_weight_gives_finite_scores(tmp_path: Path) -> None:
+    """A like with the smallest possible weight and a heavy dislike give finite scores."""
     async with films(tmp_path) as catalog:
         source = ExamplesSource(
             (Example(ItemSource("jazz"), 1e-45),), (Example(ItemSource("heist"), 1_000.0),)
         )
-        answer = await asked(catalog, Query(source, 10, diversity=0.5))
-        assert all(abs(each.score) < 4 for each in answer.recommendations)
+        answer = await recommend(catalog, Query(source, 10, diversity=0.5))
+        assert all(abs(item.score) < 4 for item in answer.recommendations)
         assert 4 == len(answer.recommendations)
 
 
-async def test_a_copy_is_found_among_others_as_near(tmp_path: Path) -> None:
-    """Of two equal texts one is dropped though many other texts have the same vector."""
+async def test_a_copy_is_found_among_equally_similar_items(tmp_path: Path) -> None:
+    """Of two equal texts one is dropped, although many other texts have the same vector."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         words = ["red", "cotton", "shirt", "for", "summer", "days"]
         for number in range(12):
-            turned = [*words[number % 6 :], *words[: number % 6]]
-            turned = turned if number < 6 else turned[::-1]
-            await put(catalog, f"a{number:02}", " ".join(turned))
+            rotated = [*words[number % 6 :], *words[: number % 6]]
+            rotated = rotated if number < 6 else rotated[::-1]
+            await put(catalog, f"a{number:02}", " ".join(rotated))
         for name in ("x1", "x2"):
             await put(catalog, name, "summer shirt red for days cotton")
         query = Query(TextSource("cotton shirt"), 20, max_similarity=0.99)
-        found = ids(await asked(catalog, query))
-        assert 1 == len({"x1", "x2"} & set(found))
+        recommended = ids(await recommend(catalog, query))
+        assert 1 == len({"x1", "x2"} & set(recommended))

@@ -38,8 +38,8 @@ SOURCES: list[Source] = [ItemSource("jazz"), TextSource(FILMS["jazz"]), UserSour
 every_source = pytest.mark.parametrize("source", SOURCES, ids=["item", "text", "user"])
 
 
-async def test_an_item_brings_similar_items_but_not_itself(tmp_path: Path) -> None:
-    """Items come by their cosine with the source, best first, the source left out."""
+async def test_an_item_recommends_similar_items_but_not_itself(tmp_path: Path) -> None:
+    """Items are ordered by their cosine with the source, which is left out."""
     async with films(tmp_path) as catalog:
         answer = await catalog.recommender.recommend(Query(ItemSource("jazz"), 10))
         cosines = {
@@ -48,14 +48,14 @@ async def test_an_item_brings_similar_items_but_not_itself(tmp_path: Path) -> No
             if item_id != "jazz"
         }
         assert sorted(cosines, key=cosines.__getitem__, reverse=True) == ids(answer)
-        scores = [each.score for each in answer.recommendations]
+        scores = [item.score for item in answer.recommendations]
         assert sorted(cosines.values(), reverse=True) == pytest.approx(scores, abs=1e-5)
         assert EmbeddingUsage() == answer.usage
-        assert [None] * 5 == [each.item for each in answer.recommendations]
+        assert [None] * 5 == [item.item for item in answer.recommendations]
 
 
-async def test_a_text_brings_the_items_nearest_to_it(tmp_path: Path) -> None:
-    """For a text every item can come back, and what embedding it took is told."""
+async def test_a_text_recommends_the_nearest_items(tmp_path: Path) -> None:
+    """Every item can be recommended for a text, and the usage of embedding it is reported."""
     async with films(tmp_path) as catalog:
         answer = await catalog.recommender.recommend(Query(TextSource("northern snow"), 10))
         assert "wolves" == ids(answer)[0]
@@ -69,17 +69,17 @@ async def test_a_text_brings_the_items_nearest_to_it(tmp_path: Path) -> None:
         assert EmbeddingUsage(1, 1) == again.usage
 
 
-async def test_a_user_gets_what_suits_each_taste_but_nothing_liked(tmp_path: Path) -> None:
-    """Profile in words and liked items both count, and liked items never come back."""
+async def test_a_user_gets_items_like_each_preference_but_no_liked_item(tmp_path: Path) -> None:
+    """Preference texts and liked items both count, and liked items are not recommended."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "northern rivers", liked=("jazz",))
-        found = await catalog.recommended(UserSource("u"))
-        assert set(FILMS) - {"jazz"} == set(found)
-        assert {"swing", "bears"} == set(found[:2])
+        recommended = await catalog.recommended(UserSource("u"))
+        assert set(FILMS) - {"jazz"} == set(recommended)
+        assert {"swing", "bears"} == set(recommended[:2])
 
 
-async def test_a_dislike_drives_items_down(tmp_path: Path) -> None:
-    """What is like a dislike comes behind what is not, and is last without any like."""
+async def test_a_dislike_lowers_similar_items(tmp_path: Path) -> None:
+    """Items like a dislike rank below others, and last if there are no likes."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("likes", "city thieves")
         dislike = Preference("police chase by night", -1.0)
@@ -93,8 +93,8 @@ async def test_a_dislike_drives_items_down(tmp_path: Path) -> None:
         assert "police" == (await catalog.recommended(UserSource("only dislikes")))[-1]
 
 
-async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> None:
-    """Liked items that are not in the index are named in the user's order."""
+async def test_missing_liked_items_are_reported_and_ignored(tmp_path: Path) -> None:
+    """Liked items that are not in the index are reported in the user's order."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", liked=("gone", "wolves", "never", "heist"))
         await catalog.items.delete("heist", allow_missing=False)
@@ -104,8 +104,8 @@ async def test_missing_liked_items_are_told_and_do_not_count(tmp_path: Path) -> 
         assert "wolves" not in ids(answer)
 
 
-async def test_a_user_without_anything_to_go_by_gets_nothing(tmp_path: Path) -> None:
-    """No profile, or only liked items that are gone, is an empty answer and no error."""
+async def test_a_user_without_a_profile_gets_no_items(tmp_path: Path) -> None:
+    """A user with no preference, or with deleted liked items only, gets an empty answer."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("empty")
         await catalog.put_user("lost", liked=("gone",))
@@ -114,8 +114,8 @@ async def test_a_user_without_anything_to_go_by_gets_nothing(tmp_path: Path) -> 
 
 
 @every_source
-async def test_excluded_items_never_come_back(tmp_path: Path, source: Source) -> None:
-    """Excluded items leave their places to others; unknown ids do not matter."""
+async def test_excluded_items_are_not_recommended(tmp_path: Path, source: Source) -> None:
+    """Excluded items are replaced by the next ones; unknown ids are ignored."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club")
         best, second, third, *_ = await catalog.recommended(source)
@@ -125,7 +125,7 @@ async def test_excluded_items_never_come_back(tmp_path: Path, source: Source) ->
 
 @every_source
 async def test_the_limit_bounds_the_answer(tmp_path: Path, source: Source) -> None:
-    """As many items as asked for come back, the best ones."""
+    """The best items are returned, up to the limit."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club")
         everything = await catalog.recommended(source)
@@ -133,8 +133,8 @@ async def test_the_limit_bounds_the_answer(tmp_path: Path, source: Source) -> No
 
 
 @every_source
-async def test_min_score_is_a_floor(tmp_path: Path, source: Source) -> None:
-    """Items at the floor come back, those below do not."""
+async def test_items_below_the_minimum_score_are_left_out(tmp_path: Path, source: Source) -> None:
+    """Items with the minimum score are recommended, and items below it are not."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club")
         answer = await catalog.recommender.recommend(Query(source, 10))
@@ -146,18 +146,18 @@ async def test_min_score_is_a_floor(tmp_path: Path, source: Source) -> None:
 
 
 @every_source
-async def test_the_full_view_brings_the_items(tmp_path: Path, source: Source) -> None:
-    """Asked for the full item index, each recommendation carries the item as stored."""
+async def test_the_full_view_contains_the_items(tmp_path: Path, source: Source) -> None:
+    """With the full view, each recommendation has the item as stored."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club")
         answer = await catalog.recommender.recommend(Query(source, 3, full=True))
         assert ids(answer) == await catalog.recommended(source, 3)
-        for each in answer.recommendations:
-            assert await catalog.items.get(each.item_id) == each.item
+        for item in answer.recommendations:
+            assert await catalog.items.get(item.item_id) == item.item
 
 
-async def test_equal_scores_come_by_id(tmp_path: Path) -> None:
-    """Items with one text come in the byte order of their ids, at the limit too."""
+async def test_equal_scores_are_ordered_by_id(tmp_path: Path) -> None:
+    """Items with equal texts are in the byte order of their ids, also at the limit."""
     names = ["é", "b", "a", "B", "\U0001f600", "10"]
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         for name in names:
@@ -170,17 +170,17 @@ async def test_equal_scores_come_by_id(tmp_path: Path) -> None:
                 assert expected[:limit] == await catalog.recommended(source, limit)
 
 
-async def test_exact_finds_what_scoring_everything_finds(tmp_path: Path) -> None:
-    """For a user exact and usual search agree on a small catalog."""
+async def test_exact_and_approximate_search_agree_on_a_small_catalog(tmp_path: Path) -> None:
+    """For a user, exact search gives the result of approximate search on a small catalog."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz club", Preference("snow", -0.5), liked=("heist",))
-        usual = await catalog.recommender.recommend(Query(UserSource("u"), 10))
+        approximate = await catalog.recommender.recommend(Query(UserSource("u"), 10))
         exact = await catalog.recommender.recommend(Query(UserSource("u"), 10, exact=True))
-        assert usual.recommendations == exact.recommendations
+        assert approximate.recommendations == exact.recommendations
 
 
-async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
-    """Whoever writes, replaces or deletes an item sees it at the next query."""
+async def test_a_query_reflects_earlier_writes(tmp_path: Path) -> None:
+    """After an item is written, replaced or deleted, the next query reflects that."""
     async with films(tmp_path) as catalog:
         await catalog.put("new", "northern jazz wolves")
         assert "new" == (await catalog.recommended(TextSource("northern jazz wolves")))[0]
@@ -190,8 +190,8 @@ async def test_a_write_that_returned_is_recommended(tmp_path: Path) -> None:
         assert "new" not in await catalog.recommended(TextSource("knitting patterns"))
 
 
-async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
-    """A query that names a write is answered once the item index has it, not before."""
+async def test_a_query_reflects_a_write_it_waited_for(tmp_path: Path) -> None:
+    """After waiting for the sequence number of a write, a query reflects it."""
     async with films(tmp_path) as catalog:
         await catalog.text_embedder.embed_documents(["knitting"])
         (stored,) = await catalog.stores.items.upsert_many(
@@ -204,7 +204,7 @@ async def test_min_sequence_waits_for_the_write(tmp_path: Path) -> None:
 
 
 async def test_an_expired_item_is_neither_recommended_nor_a_source(tmp_path: Path) -> None:
-    """From its time on an item is gone from answers, as a source, and as a liked item."""
+    """From its expire time on, an item is no result, no source and no liked item."""
     clock = FakeClock()
     async with films(tmp_path, clock) as catalog:
         await catalog.put("brief", "northern jazz", clock.now_us + 1)
@@ -222,17 +222,17 @@ async def test_an_expired_item_is_neither_recommended_nor_a_source(tmp_path: Pat
     ("source", "error"),
     [(ItemSource("nobody"), errors.ItemNotFound), (UserSource("nobody"), errors.UserNotFound)],
 )
-async def test_a_source_that_is_not_there_is_not_found(
+async def test_a_missing_source_is_an_error(
     tmp_path: Path, source: Source, error: type[errors.AkinError]
 ) -> None:
-    """Neither an unknown item nor an unknown user has recommendations."""
+    """An unknown item raises ItemNotFound, and an unknown user UserNotFound."""
     async with films(tmp_path) as catalog:
         with pytest.raises(error):
             await catalog.recommended(source)
 
 
-async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
-    """While nothing can be embedded items, users and texts seen before are still answered."""
+async def test_an_outage_affects_only_new_texts(tmp_path: Path) -> None:
+    """During an outage, queries by item, by user and by an embedded text still work."""
     embedder = FaultyEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         await catalog.put("a", "green tea")
@@ -248,16 +248,16 @@ async def test_an_outage_concerns_only_new_texts(tmp_path: Path) -> None:
         assert ["a", "b"] == await catalog.recommended(UserSource("u"))
 
 
-async def test_an_empty_catalog_answers_with_nothing(tmp_path: Path) -> None:
-    """Nothing to recommend is an empty answer."""
+async def test_an_empty_catalog_gives_an_empty_answer(tmp_path: Path) -> None:
+    """In a catalog without items, a query has an empty answer."""
     async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
         await catalog.put_user("u", "tea")
         assert [] == await catalog.recommended(TextSource("tea"))
         assert [] == await catalog.recommended(UserSource("u"))
 
 
-async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> None:
-    """While items change, every full answer holds items that were stored, each id once."""
+async def test_concurrent_queries_and_writes_see_whole_items(tmp_path: Path) -> None:
+    """While items change, every full answer has items as stored, and each id once."""
     async with films(tmp_path) as catalog:
         await catalog.put_user("u", "jazz", "wolves")
         queries = [
@@ -267,23 +267,23 @@ async def test_queries_and_writes_at_once_see_whole_versions(tmp_path: Path) -> 
         writes = [catalog.put(f"new {n % 7}", f"jazz wolves {n}") for n in range(60)]
         await asyncio.gather(*writes)
         for answer in await asyncio.gather(*queries):
-            found = ids(answer)
-            assert len(found) == len(set(found))
-            for each in answer.recommendations:
-                assert each.item is not None
-                assert each.item_id == each.item.item.item_id
+            recommended = ids(answer)
+            assert len(recommended) == len(set(recommended))
+            for item in answer.recommendations:
+                assert item.item is not None
+                assert item.item_id == item.item.item.item_id
         assert 7 + len(FILMS) == catalog.follower.item_count
 
 
-def test_of_too_many_likes_the_heaviest_count() -> None:
-    """Beyond the bound those of the smallest weight, likes or dislikes, fall away."""
+def test_the_heaviest_likes_are_selected() -> None:
+    """Beyond the limit, likes and dislikes of the smallest weight are dropped."""
     light = [LikedItem(f"l{n}", 0.1) for n in range(10)]
     heavy = [LikedItem(f"h{n}", weight) for n, weight in enumerate([1.0, -1.0] * 5)]
     assert heavy == _select_heaviest([*light, *heavy], 10)
 
 
-def test_of_equal_likes_the_latest_count() -> None:
-    """Among likes of one weight the last in the list stay, in their order."""
+def test_the_latest_of_equal_likes_are_selected() -> None:
+    """Of likes of equal weight the last ones are selected, in their order."""
     likes = [LikedItem(f"i{n}") for n in range(20)]
     assert likes[-5:] == _select_heaviest(likes, 5)
     assert likes == _select_heaviest(likes, 20)

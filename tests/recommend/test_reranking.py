@@ -10,8 +10,8 @@ from service.recommend.reranking import (
 
 
 def units(seed: int, count: int, common: float = 1.0) -> Vectors:
-    drawn = np.random.default_rng(seed).normal(size=(count, 16)) + common
-    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    raw = np.random.default_rng(seed).normal(size=(count, 16)) + common
+    unit: Vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
@@ -26,20 +26,20 @@ def mean_cosine(vectors: Vectors) -> float:
 
 
 def test_no_diversity_keeps_the_order() -> None:
-    """At 0 candidates come by their scores alone."""
+    """At 0, candidates are ordered by their scores alone."""
     assert list(range(10)) == order_by_marginal_relevance(falling(50), units(1, 50), 0.0, 10)
 
 
 @pytest.mark.parametrize("diversity", [0.1, 0.5, 1.0])
-def test_the_best_stays_first_and_nothing_comes_twice(diversity: float) -> None:
-    """However varied, the best candidate is first and each comes once, as many as asked for."""
+def test_the_best_stays_first_and_each_occurs_once(diversity: float) -> None:
+    """With any diversity, the best candidate is first and each occurs once, up to the limit."""
     order = order_by_marginal_relevance(falling(50), units(2, 50), diversity, 20)
     assert 0 == order[0]
     assert 20 == len(set(order)) == len(order)
 
 
-def test_candidates_differ_more_the_more_diversity_is_asked_for() -> None:
-    """The mean cosine of what is taken falls, on the average, with each step of diversity."""
+def test_more_diversity_gives_less_similar_candidates() -> None:
+    """The mean cosine of the selected candidates falls on average with each step of diversity."""
     steps = (0.0, 0.25, 0.5, 0.75, 1.0)
     means = [
         np.mean(
@@ -58,41 +58,41 @@ def test_candidates_differ_more_the_more_diversity_is_asked_for() -> None:
     assert means[0] > means[-1] + 0.05
 
 
-def test_full_diversity_takes_what_is_least_like_the_others() -> None:
-    """At 1 the second item is the one farthest from the first."""
+def test_full_diversity_selects_the_least_similar_candidate() -> None:
+    """At 1, the second candidate is the one farthest from the first."""
     vectors = units(3, 50)
     order = order_by_marginal_relevance(falling(50), vectors, 1.0, 2)
     assert int((vectors @ vectors[0]).argmin()) == order[1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_there_may_be_fewer_candidates_than_asked_for(count: int) -> None:
-    """All candidates come where there are not more; none is no error."""
+def test_there_may_be_fewer_candidates_than_the_limit(count: int) -> None:
+    """All candidates are selected if there are fewer than the limit, also none."""
     order = order_by_marginal_relevance(falling(count), units(4, count), 0.5, 5)
     assert count == len(order)
 
 
-def test_equal_scores_are_no_trouble() -> None:
-    """Where all scores are equal the vectors decide."""
+def test_candidates_with_equal_scores_are_selected_once() -> None:
+    """With equal scores, every candidate is still selected once."""
     order = order_by_marginal_relevance(np.full(5, 0.5, np.float32), units(5, 5), 0.5, 5)
     assert [0, 1, 2, 3, 4] == sorted(order)
 
 
-def test_better_ones_that_are_near_are_found() -> None:
-    """For each candidate exactly the better ones at or above the threshold come, nearest first."""
+def test_the_nearest_better_candidates_are_found() -> None:
+    """Each candidate has exactly the better ones at or above the threshold, nearest first."""
     vectors = units(6, 10)
     cosines = vectors @ vectors.T
     threshold = float(np.median(cosines))
-    found = find_nearest_better(vectors, threshold)
+    nearest = find_nearest_better(vectors, threshold)
     for worse in range(10):
         near = [n for n in range(worse) if cosines[n, worse] >= threshold - 1e-6]
         near.sort(key=lambda n: -cosines[n, worse])
-        assert near == found.get(worse, [])
+        assert near == nearest.get(worse, [])
 
 
 def test_a_copy_is_near_at_a_threshold_of_one() -> None:
     """Rounding does not keep equal vectors apart."""
     vector = units(7, 1)
-    found = find_nearest_better(np.repeat(vector, 30, axis=0), 1.0)
-    assert set(range(1, 30)) == set(found)
-    assert MAX_COMPARED_TEXTS == max(map(len, found.values()))
+    nearest = find_nearest_better(np.repeat(vector, 30, axis=0), 1.0)
+    assert set(range(1, 30)) == set(nearest)
+    assert MAX_COMPARED_TEXTS == max(map(len, nearest.values()))

@@ -12,21 +12,21 @@ from service.recommend.retrieval import MAX_BLOCK_ROWS, search_by_sources
 DIMENSIONS = 16
 
 
-class Along:
-    """Scores by the inner product with one direction."""
+class InnerProduct:
+    """A scorer by the inner product with one direction."""
 
     def __init__(self, direction: Vectors) -> None:
         self.queries = direction[None]
 
     def score(self, vectors: Vectors) -> Vectors:
-        """The products."""
+        """Return the products."""
         scores: Vectors = vectors @ self.queries[0]
         return scores
 
 
 def units(seed: int, count: int) -> Vectors:
-    drawn = np.random.default_rng(seed).normal(size=(count, DIMENSIONS))
-    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    raw = np.random.default_rng(seed).normal(size=(count, DIMENSIONS))
+    unit: Vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
@@ -34,7 +34,7 @@ def catalog(vectors: Vectors) -> ItemIndex:
     return create_item_index({f"i{n:05}": vector for n, vector in enumerate(vectors)})
 
 
-def every(item_index: ItemIndex) -> Mask:
+def allow_all(item_index: ItemIndex) -> Mask:
     return np.ones(len(item_index), np.bool_)
 
 
@@ -42,14 +42,14 @@ def scores(hits: Hits) -> dict[int, float]:
     return dict(zip(hits.keys.tolist(), hits.scores.tolist(), strict=True))
 
 
-SCORER = Along(units(1, 1)[0])
+SCORER = InnerProduct(units(1, 1)[0])
 
 
 def test_every_item_is_scored() -> None:
-    """Asked for all, every item is there once, best first, with its score, over several blocks."""
+    """With a limit of all items, each is returned once with its score, best first."""
     vectors = units(2, MAX_BLOCK_ROWS + 100)
     item_index = catalog(vectors)
-    hits = search_by_sources(item_index, SCORER, len(item_index), every(item_index))
+    hits = search_by_sources(item_index, SCORER, len(item_index), allow_all(item_index))
     assert np.all(np.diff(hits.scores) <= 0)
     assert set(range(len(vectors))) == set(scores(hits))
     expected = SCORER.score(vectors)
@@ -58,57 +58,57 @@ def test_every_item_is_scored() -> None:
 
 @pytest.mark.parametrize("limit", [1, 49, 333, 1_000])
 @pytest.mark.parametrize("forbidden", [0, 40, 900])
-def test_the_best_that_are_allowed_come_back(limit: int, forbidden: int) -> None:
-    """As many of the best allowed items come back as are asked for or there are."""
+def test_the_best_allowed_items_are_returned(limit: int, forbidden: int) -> None:
+    """The best allowed items are returned, up to the limit."""
     vectors = units(3, 1_000)
     item_index = catalog(vectors)
     order = np.argsort(-SCORER.score(vectors))
-    allowed = every(item_index)
+    allowed = allow_all(item_index)
     allowed[order[:forbidden]] = False
     hits = search_by_sources(item_index, SCORER, limit, allowed)
     assert order[forbidden:][:limit].tolist() == hits.keys.tolist()[:limit]
     assert set() == set(order[:forbidden].tolist()).intersection(hits.keys.tolist())
 
 
-def test_what_ties_with_the_last_place_is_there() -> None:
-    """Of items with one score none is left out for want of places."""
+def test_ties_with_the_last_item_are_returned() -> None:
+    """All items with the score of the last one are returned beyond the limit."""
     vectors = np.repeat(units(4, 2), [5, 5], axis=0)
     item_index = catalog(vectors)
     for limit in (1, 3, 5):
-        assert 5 == len(search_by_sources(item_index, SCORER, limit, every(item_index)).keys)
+        assert 5 == len(search_by_sources(item_index, SCORER, limit, allow_all(item_index)).keys)
 
 
-def test_where_nothing_is_left_nothing_comes_back() -> None:
-    """An item index that is empty, or of which nothing is allowed, gives no hits."""
+def test_without_allowed_items_there_are_no_hits() -> None:
+    """An empty item index, and one without allowed items, has no hits."""
     empty = ItemIndex(ExactIndex(DIMENSIONS), FakeClock())
     assert 0 == len(search_by_sources(empty, SCORER, 10, np.zeros(0, np.bool_)).keys)
     full = catalog(units(5, 3))
-    assert 0 == len(search_by_sources(full, SCORER, 10, ~every(full)).keys)
+    assert 0 == len(search_by_sources(full, SCORER, 10, ~allow_all(full)).keys)
 
 
-def test_a_lift_is_added_before_the_best_are_chosen() -> None:
-    """An item that is lifted far enough is first, wherever its own score had put it."""
+def test_a_bonus_is_added_before_the_best_are_selected() -> None:
+    """The item with the lowest score is first if its bonus is large enough."""
     vectors = units(6, 500)
     item_index = catalog(vectors)
     worst = int(SCORER.score(vectors).argmin())
 
-    def lift(keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Vectors:
+    def compute_bonus(keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Vectors:
         return np.where(keys == worst, np.float32(3.0), np.float32(0.0))
 
-    hits = search_by_sources(item_index, SCORER, 5, every(item_index), lift)
+    hits = search_by_sources(item_index, SCORER, 5, allow_all(item_index), compute_bonus)
     assert worst == hits.keys[0]
     expected = float(SCORER.score(vectors)[worst]) + 3.0
     assert pytest.approx(expected, abs=1e-6) == float(hits.scores[0])
 
 
 def test_an_item_counts_by_its_best_chunk() -> None:
-    """An item of several chunks comes once, with the score of the one that fits best."""
+    """An item with several chunks is returned once, with the score of its best chunk."""
     vectors = units(7, 40)
     item_index = ItemIndex(ExactIndex(DIMENSIONS), FakeClock())
     chunks = tuple(vectors[n].tobytes() for n in range(3))
     others = [Change(f"i{n}", "{}", (vectors[n].tobytes(),), None) for n in range(3, 40)]
     item_index.apply([Change("long", "{}", chunks, None), *others], 40)
-    hits = search_by_sources(item_index, SCORER, 38, every(item_index))
+    hits = search_by_sources(item_index, SCORER, 38, allow_all(item_index))
     assert 38 == len(hits.keys) == len(set(hits.keys.tolist()))
     key = item_index.find_key("long")
     assert key is not None

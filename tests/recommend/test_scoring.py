@@ -19,9 +19,9 @@ DIMENSIONS = 16
 
 
 def units(seed: int, count: int) -> Vectors:
-    """Unit vectors that share a common component, as text embeddings do."""
-    drawn = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)) + 0.4
-    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    """Return unit vectors that share a common component, as text embeddings do."""
+    raw = np.random.default_rng(seed).normal(size=(count, DIMENSIONS)) + 0.4
+    unit: Vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     return unit
 
 
@@ -36,7 +36,7 @@ def sources(
     )
 
 
-def around(vectors: Vectors) -> CorpusStatistics:
+def compute_statistics(vectors: Vectors) -> CorpusStatistics:
     mean: Vectors = vectors.mean(axis=0, dtype=np.float32)
     return CorpusStatistics(len(vectors), mean, vectors)
 
@@ -45,8 +45,8 @@ def cosine(one: Vectors, other: Vectors) -> float:
     return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
-def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
-    """Every item's score, in plain numbers."""
+def compute_by_formula(vectors: Vectors, profile: Sources) -> list[float]:
+    """Return every item's score, computed in plain Python."""
     items = vectors.astype(np.float64)
     mean = items.mean(axis=0) * len(items) / (len(items) + 1)
     cosines = [
@@ -58,7 +58,8 @@ def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
         for n in range(len(profile.weights))
     ]
     factors = [
-        min(max(np.mean(reach) / each, 1 / MAX_REACH_FACTOR), MAX_REACH_FACTOR) for each in reach
+        min(max(np.mean(reach) / source_reach, 1 / MAX_REACH_FACTOR), MAX_REACH_FACTOR)
+        for source_reach in reach
     ]
     weights = [
         weight * 0.25**age for weight, age in zip(profile.weights, profile.ages, strict=True)
@@ -68,8 +69,8 @@ def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
 
     def soft_maximum(row: list[float], sign: int) -> float:
         terms = [
-            (abs(weight), math.exp(SHARPNESS * factor * each))
-            for weight, factor, each in zip(weights, factors, row, strict=True)
+            (abs(weight), math.exp(SHARPNESS * factor * cosine))
+            for weight, factor, cosine in zip(weights, factors, row, strict=True)
             if weight * sign > 0
         ]
         total = sum(weight for weight, _ in terms)
@@ -89,51 +90,51 @@ def by_the_formula(vectors: Vectors, profile: Sources) -> list[float]:
     "weights", [(1.0,), (1.0, 1.0, 1.0), (3.0, 0.5, -1.0), (2.0, -0.5, -0.25), (-1.0, -2.0)]
 )
 @pytest.mark.parametrize("aged", [False, True])
-def test_the_soft_maximum_is_its_formula(weights: Sequence[float], *, aged: bool) -> None:
+def test_the_soft_maximum_agrees_with_its_formula(weights: Sequence[float], *, aged: bool) -> None:
     """Every item has the score of the formula, with likes, dislikes and ages."""
     vectors = units(1, 120)
     ages = np.linspace(1, 0, len(weights)).tolist() if aged else None
     profile = sources(units(2, len(weights)), weights, ages)
-    found = SoftMaximum(profile, around(vectors)).score(vectors)
-    assert pytest.approx(by_the_formula(vectors, profile), abs=1e-4) == found.tolist()
+    scores = SoftMaximum(profile, compute_statistics(vectors)).score(vectors)
+    assert pytest.approx(compute_by_formula(vectors, profile), abs=1e-4) == scores.tolist()
 
 
-def test_one_like_ranks_by_the_centerd_cosine() -> None:
-    """For a single like the score is the cosine once the catalog's mean is taken out."""
+def test_one_like_ranks_by_the_centered_cosine() -> None:
+    """For a single like, the score is the cosine after the catalog's mean is subtracted."""
     vectors = units(5, 200)
-    found = SoftMaximum(sources(vectors[:1], [1.0]), around(vectors)).score(vectors)
-    assert 0 == found.argmax()
-    assert pytest.approx(1.0, abs=1e-5) == found[0]
+    scores = SoftMaximum(sources(vectors[:1], [1.0]), compute_statistics(vectors)).score(vectors)
+    assert 0 == scores.argmax()
+    assert pytest.approx(1.0, abs=1e-5) == scores[0]
 
 
-def test_a_crowded_taste_leaves_places_to_another() -> None:
-    """Of two profile the one that many items are near to does not take all of the first places."""
+def test_a_like_with_many_similar_items_leaves_places_to_another() -> None:
+    """Of two likes, the one with many similar items does not take all of the first places."""
     rng = np.random.default_rng(3)
     crowd, few = np.eye(DIMENSIONS, dtype=np.float32)[:2]
     near_crowd = crowd + 0.2 * rng.normal(size=(60, DIMENSIONS))
     near_few = few + 0.3 * rng.normal(size=(8, DIMENSIONS))
-    drawn = np.concatenate([near_crowd, near_few, rng.normal(size=(200, DIMENSIONS))])
-    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    raw = np.concatenate([near_crowd, near_few, rng.normal(size=(200, DIMENSIONS))])
+    vectors = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     profile = sources(np.stack([crowd, few]), [1.0, 1.0])
-    best = np.argsort(-SoftMaximum(profile, around(vectors)).score(vectors))[:10]
+    best = np.argsort(-SoftMaximum(profile, compute_statistics(vectors)).score(vectors))[:10]
     assert 3 <= np.count_nonzero((best >= 60) & (best < 68))
 
 
 def test_an_older_like_counts_less() -> None:
-    """Of two likes of one weight the latest one's own item is ahead."""
+    """Of two likes of equal weight, the item of the latest one ranks first."""
     vectors = units(14, 100)
     for ages, best in (([1.0, 0.0], 1), ([0.0, 1.0], 0)):
         profile = sources(vectors[:2], [1.0, 1.0], ages)
-        assert best == SoftMaximum(profile, around(vectors)).score(vectors).argmax()
+        assert best == SoftMaximum(profile, compute_statistics(vectors)).score(vectors).argmax()
 
 
-def test_a_dislike_lowers_what_is_like_it() -> None:
-    """An item near a disliked one scores lower for the dislike, and falls behind another."""
+def test_a_dislike_lowers_similar_items() -> None:
+    """A dislike lowers the scores of similar items most."""
     likes, dislike = units(6, 2), units(7, 1)
     vectors = np.concatenate([units(8, 200), dislike])
-    without = SoftMaximum(sources(likes, [1.0, 1.0]), around(vectors)).score(vectors)
+    without = SoftMaximum(sources(likes, [1.0, 1.0]), compute_statistics(vectors)).score(vectors)
     profile = sources(np.concatenate([likes, dislike]), [1.0, 1.0, -1.0])
-    with_dislike = SoftMaximum(profile, around(vectors)).score(vectors)
+    with_dislike = SoftMaximum(profile, compute_statistics(vectors)).score(vectors)
     assert with_dislike[-1] < without[-1] - 0.5
     assert len(vectors) - 1 == (with_dislike - without).argmin()
 
@@ -142,60 +143,62 @@ def test_a_dislike_lowers_what_is_like_it() -> None:
 def test_a_stronger_dislike_lowers_more(
     ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
-    """The more a dislike weighs against the likes, the lower what is like it."""
+    """The greater the weight of a dislike, the lower the scores of similar items."""
     like, dislike = units(9, 1), units(10, 1)
     vectors = np.concatenate([units(11, 50), dislike])
     both = np.concatenate([like, dislike])
-    found = [
-        float(ranking(sources(both, [1.0, -weight]), around(vectors)).score(vectors)[-1])
+    scores = [
+        float(
+            ranking(sources(both, [1.0, -weight]), compute_statistics(vectors)).score(vectors)[-1]
+        )
         for weight in (0.1, 0.5, 1.0)
     ]
-    assert sorted(found, reverse=True) == found
-    assert found[0] > found[-1] + 0.5
+    assert sorted(scores, reverse=True) == scores
+    assert scores[0] > scores[-1] + 0.5
 
 
 @pytest.mark.parametrize("ranking", [SoftMaximum, NearestSource, MeanVector])
-def test_who_only_dislikes_gets_what_is_farthest(
+def test_with_dislikes_only_the_farthest_items_are_best(
     ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
-    """Without a like the best item is one that is unlike what is disliked."""
+    """Without likes, the best item is one of the least similar to the dislikes."""
     vectors, disliked = units(12, 1_000), units(13, 1)
-    found = ranking(sources(disliked, [-1.0]), around(vectors)).score(vectors)
+    scores = ranking(sources(disliked, [-1.0]), compute_statistics(vectors)).score(vectors)
     cosines = vectors @ disliked[0]
-    assert cosines[found.argmax()] <= np.quantile(cosines, 0.02)
+    assert cosines[scores.argmax()] <= np.quantile(cosines, 0.02)
 
 
 @pytest.mark.parametrize("ranking", [SoftMaximum, NearestSource, MeanVector])
-def test_the_heavier_taste_comes_first(
+def test_the_like_with_the_greater_weight_ranks_first(
     ranking: type[SoftMaximum | NearestSource | MeanVector],
 ) -> None:
-    """Of two profile the one that weighs more has its own item ahead."""
+    """Of two likes, the item of the one with the greater weight ranks first."""
     vectors = units(14, 100)
     for weights, best in (([5.0, 1.0], 0), ([1.0, 5.0], 1)):
-        found = ranking(sources(vectors[:2], weights), around(vectors)).score(vectors)
-        assert best == found.argmax()
+        scores = ranking(sources(vectors[:2], weights), compute_statistics(vectors)).score(vectors)
+        assert best == scores.argmax()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_tiny_catalog_has_sound_scores(number: int) -> None:
-    """In a catalog of one to three items scores are finite, and a like's own item is first."""
+def test_a_tiny_catalog_has_finite_scores(number: int) -> None:
+    """With one to three items, scores are finite and the liked item ranks first."""
     vectors = units(17, number)
     for position in range(number):
         profile = sources(vectors[position : position + 1], [1.0])
-        found = SoftMaximum(profile, around(vectors)).score(vectors)
-        assert np.isfinite(found).all()
-        assert position == found.argmax()
+        scores = SoftMaximum(profile, compute_statistics(vectors)).score(vectors)
+        assert np.isfinite(scores).all()
+        assert position == scores.argmax()
 
 
 def test_nearest_and_mean_are_plain_cosines() -> None:
-    """The simpler strategies go by the best and by the mean of the sources' vectors."""
+    """The simpler rankings score by the nearest source and by the mean of the sources."""
     vectors, profile = units(18, 100), units(19, 4)
     likes = sources(profile, [1.0] * 4, [1.0, 0.5, 0.2, 0.0])
     nearest = (vectors @ profile.T).max(axis=1)
     mean = profile.mean(axis=0)
     assert nearest.tolist() == pytest.approx(
-        NearestSource(likes, around(vectors)).score(vectors).tolist(), abs=1e-6
+        NearestSource(likes, compute_statistics(vectors)).score(vectors).tolist(), abs=1e-6
     )
     assert (vectors @ mean / np.linalg.norm(mean)).tolist() == pytest.approx(
-        MeanVector(likes, around(vectors)).score(vectors).tolist(), abs=1e-6
+        MeanVector(likes, compute_statistics(vectors)).score(vectors).tolist(), abs=1e-6
     )

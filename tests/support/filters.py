@@ -1,6 +1,6 @@
-"""What a filter means, spelled out one item at a time, and random filters and attributes.
+"""The meaning of filters for one item at a time, and random filters and attributes.
 
-`passes` says the sentences of the contract in plain Python. Everything random is drawn from a
+`passes` implements the contract in plain Python. Everything random is drawn from a
 `random.Random`, which hypothesis or a seed provides. Random attributes have at most one value for
 each dotted path.
 """
@@ -58,30 +58,30 @@ _PATHS = ("a", "b", "a.b", "b.a", "é", "a.b.a", "a.a", "a.b.b", "a.", ".a", "."
 _BOUNDS = (0.0, 1.0, 1.5, -3.0, 2.0, 1_777_888_800.0, 1_777_852_800.0, -0.75, 1e300)
 
 
-def passes(wanted: Filter, attributes: Attributes) -> bool:
-    """Whether an item with these attributes passes."""
+def passes(filter_: Filter, attributes: Attributes) -> bool:
+    """Return whether an item with these attributes matches a filter."""
     return (
-        all(_is_true(each, attributes) for each in wanted.all)
-        and (not wanted.any or any(_is_true(each, attributes) for each in wanted.any))
-        and not any(_is_true(each, attributes) for each in wanted.none)
+        all(_is_true(condition, attributes) for condition in filter_.all)
+        and (not filter_.any or any(_is_true(condition, attributes) for condition in filter_.any))
+        and not any(_is_true(condition, attributes) for condition in filter_.none)
     )
 
 
 def seconds(text: str) -> float | None:
-    """The seconds since 1970-01-01 UTC of a timestamp or date of RFC 3339; None for others."""
-    found = _RFC_3339.fullmatch(text)
-    if found is None:
+    """Return the seconds since 1970-01-01 UTC of an RFC 3339 timestamp or date; None for others."""
+    match_ = _RFC_3339.fullmatch(text)
+    if match_ is None:
         return None
-    year, month, day = (int(each) for each in found.group(1, 2, 3))
+    year, month, day = (int(part) for part in match_.group(1, 2, 3))
     if not 1 <= month <= 12 or not 1 <= day <= monthrange(year or 400, month)[1]:
         return None
     days = date(year or 400, month, day).toordinal() - (0 if year else _DAYS_OF_400_YEARS)
     midnight = (days - date(1970, 1, 1).toordinal()) * _DAY
-    if found[4] is None:
+    if match_[4] is None:
         return float(midnight)
-    hour, minute, second = int(found[4]), int(found[5]), Fraction(found[6])
-    offset_hour, offset_minute = int(found[8] or 0), int(found[9] or 0)
-    offset = (offset_hour * _HOUR + offset_minute * _MINUTE) * (-1 if found[7] == "-" else 1)
+    hour, minute, second = int(match_[4]), int(match_[5]), Fraction(match_[6])
+    offset_hour, offset_minute = int(match_[8] or 0), int(match_[9] or 0)
+    offset = (offset_hour * _HOUR + offset_minute * _MINUTE) * (-1 if match_[7] == "-" else 1)
     instant = midnight + hour * _HOUR + minute * _MINUTE + second - offset
     is_leap = 60 <= second < 61 and (instant - second + 60) % _DAY == 0
     if max(hour, offset_hour) > 23 or max(minute, offset_minute) > 59:
@@ -90,14 +90,14 @@ def seconds(text: str) -> float | None:
 
 
 def number(value: JsonValue) -> float | None:
-    """The number of a value that a range or a column of numbers goes by; None for others."""
+    """Return the number that a range compares a value by; None if it has none."""
     if isinstance(value, str):
         return seconds(value)
     return value if isinstance(value, float) else None
 
 
 def reached(attributes: Attributes, path: str) -> JsonValue:
-    """The value that a dotted path leads to; None where there is none."""
+    """Return the value at a dotted path; None if there is none."""
     for key, value in attributes.items():
         if key == path:
             return value
@@ -122,49 +122,49 @@ def _is_true(condition: Condition, attributes: Attributes) -> bool:
 
 def _is_true_of(test: Equals | OneOf | ContainsAny | Range, value: JsonValue) -> bool:
     match test:
-        case Equals(wanted):
-            return _same(value, wanted)
+        case Equals(operand):
+            return _same(value, operand)
         case OneOf(values):
-            return any(_same(value, each) for each in values)
+            return any(_same(value, operand) for operand in values)
         case ContainsAny(values):
-            mine = value if isinstance(value, list) else [value]
-            return any(_same(one, each) for one in mine for each in values)
+            elements = value if isinstance(value, list) else [value]
+            return any(_same(element, operand) for element in elements for operand in values)
         case Range():
             return _lies_in(value, test)
 
 
-def _same(value: JsonValue, wanted: JsonValue) -> bool:
-    if isinstance(value, list) and isinstance(wanted, tuple):
-        return len(value) == len(wanted) and all(map(_same, value, wanted))
+def _same(value: JsonValue, operand: JsonValue) -> bool:
+    if isinstance(value, list) and isinstance(operand, tuple):
+        return len(value) == len(operand) and all(map(_same, value, operand))
     for kind in (bool, float, str):
-        if isinstance(value, kind) or isinstance(wanted, kind):
-            return isinstance(value, kind) and isinstance(wanted, kind) and value == wanted
+        if isinstance(value, kind) or isinstance(operand, kind):
+            return isinstance(value, kind) and isinstance(operand, kind) and value == operand
     return False
 
 
-def _lies_in(value: JsonValue, wanted: Range) -> bool:
+def _lies_in(value: JsonValue, range_: Range) -> bool:
     if isinstance(value, list):
-        return any(_lies_in(each, wanted) for each in value if not isinstance(each, list))
-    found = number(value)
+        return any(_lies_in(element, range_) for element in value if not isinstance(element, list))
+    compared = number(value)
     return (
-        found is not None
-        and (wanted.gt is None or found > wanted.gt)
-        and (wanted.gte is None or found >= wanted.gte)
-        and (wanted.lt is None or found < wanted.lt)
-        and (wanted.lte is None or found <= wanted.lte)
+        compared is not None
+        and (range_.gt is None or compared > range_.gt)
+        and (range_.gte is None or compared >= range_.gte)
+        and (range_.lt is None or compared < range_.lt)
+        and (range_.lte is None or compared <= range_.lte)
     )
 
 
 def random_attributes(random: Random) -> dict[str, JsonValue]:
-    """Attributes with keys and values that meet those of random filters."""
+    """Return attributes whose keys and values also occur in random filters."""
     return dict(_once(_object(random, 3), "", set()))
 
 
 def random_filter(random: Random, depth: int = 3) -> Filter:
-    """A filter that keeps the contract, `depth` levels deep at most."""
+    """Return a valid filter, at most `depth` levels deep."""
     counts = [random.choice((0, 1, 1, 2)), random.choice((0, 0, 1, 3)), random.choice((0, 0, 1))]
-    drawn = [tuple(_condition(random, depth) for _ in range(count)) for count in counts]
-    return Filter(*drawn)
+    lists = [tuple(_condition(random, depth) for _ in range(count)) for count in counts]
+    return Filter(*lists)
 
 
 ATTRIBUTES = st.randoms(use_true_random=False).map(random_attributes)
@@ -246,39 +246,39 @@ def _test(random: Random) -> Test:
     return Range(**bounds)
 
 
-def _scalars(random: Random, least: int) -> tuple[JsonValue, ...]:
-    return tuple(_scalar(random) for _ in range(random.randrange(least, 4)))
+def _scalars(random: Random, min_count: int) -> tuple[JsonValue, ...]:
+    return tuple(_scalar(random) for _ in range(random.randrange(min_count, 4)))
 
 
-def filter_message(wanted: Filter) -> filter_pb2.Filter:
-    """A filter as it goes over the wire."""
+def filter_message(filter_: Filter) -> filter_pb2.Filter:
+    """Return the message of a filter."""
     return filter_pb2.Filter(
-        all=map(_condition_message, wanted.all),
-        any=map(_condition_message, wanted.any),
-        none=map(_condition_message, wanted.none),
+        all=map(_condition_message, filter_.all),
+        any=map(_condition_message, filter_.any),
+        none=map(_condition_message, filter_.none),
     )
 
 
 def _condition_message(condition: Condition) -> filter_pb2.Condition:
-    made = filter_pb2.Condition(attribute=condition.attribute)
+    message = filter_pb2.Condition(attribute=condition.attribute)
     match condition.test:
         case Equals(value):
-            made.equals.CopyFrom(value_message(value))
+            message.equals.CopyFrom(value_message(value))
         case OneOf(values):
-            made.one_of.CopyFrom(_list_message(values))
+            message.one_of.CopyFrom(_list_message(values))
         case ContainsAny(values):
-            made.contains_any.CopyFrom(_list_message(values))
+            message.contains_any.CopyFrom(_list_message(values))
         case Range(gt, gte, lt, lte):
-            made.range.CopyFrom(filter_pb2.Range(gt=gt, gte=gte, lt=lt, lte=lte))
+            message.range.CopyFrom(filter_pb2.Range(gt=gt, gte=gte, lt=lt, lte=lte))
         case Exists(present):
-            made.exists = present
+            message.exists = present
         case Filter() as nested:
-            made.filter.CopyFrom(filter_message(nested))
-    return made
+            message.filter.CopyFrom(filter_message(nested))
+    return message
 
 
 def value_message(value: JsonValue) -> struct_pb2.Value:
-    """A scalar, null or a tuple of those as it goes over the wire."""
+    """Return the message of a scalar, of null, or of a tuple of those."""
     match value:
         case None:
             return struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
@@ -293,4 +293,4 @@ def value_message(value: JsonValue) -> struct_pb2.Value:
 
 
 def _list_message(values: Sequence[JsonValue]) -> struct_pb2.ListValue:
-    return struct_pb2.ListValue(values=[value_message(each) for each in values])
+    return struct_pb2.ListValue(values=[value_message(value) for value in values])
