@@ -96,21 +96,6 @@ class Access(NamedTuple):
     catalog: str | None
 
 
-class OpenAuthorizer:
-    """Authorizes every call of every caller."""
-
-    def authenticate(self, authorization: str | None) -> str:
-        """Return the caller's name, which is empty."""
-        del authorization
-        return ""
-
-    def charge(self, authorization: str | None, scope: Scope) -> None:
-        """Do nothing: calls are not limited."""
-
-    def authorize(self, authorization: str | None, access: Access) -> None:
-        """Do nothing: every call is authorized."""
-
-
 class KeyAuthorizer:
     """Authorizes callers by API key.
 

@@ -71,10 +71,10 @@ class CallObserver(Protocol):
 
 
 class Pipeline(NamedTuple):
-    """What the calls of all methods share."""
+    """What the calls of all methods share; without an authorizer, every call is authorized."""
 
     admission: AdmissionControl
-    authorizer: Authorizer
+    authorizer: Authorizer | None
     observer: CallObserver
 
 
@@ -143,7 +143,7 @@ class _Method(NamedTuple):
     names_catalog: bool
     is_stream: bool
     admission: AdmissionControl
-    authorizer: Authorizer
+    authorizer: Authorizer | None
     observer: CallObserver
 
 
@@ -174,11 +174,14 @@ class _Call:
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
         """
         self._method.admission.check(stream=self._method.is_stream)
+        authorizer = self._method.authorizer
+        if authorizer is None:
+            return
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
-        self._key = self._method.authorizer.authenticate(self._authorization) or None
-        self._method.authorizer.charge(self._authorization, self._method.scope)
+        self._key = authorizer.authenticate(self._authorization)
+        authorizer.charge(self._authorization, self._method.scope)
 
     def parse(self, data: bytes) -> Message:
         """Return the request in a message.
@@ -196,12 +199,14 @@ class _Call:
         except DecodeError:
             description = f"must be a {request_class.DESCRIPTOR.full_name} with strings in UTF-8"
             raise errors.invalid_field("message", description) from None
-        if self._has_parsed:
-            # Each further message of a stream is charged: the key may have been revoked.
-            self._method.authorizer.charge(self._authorization, self._method.scope)
+        authorizer = self._method.authorizer
+        if authorizer is not None:
+            if self._has_parsed:
+                # Each further message of a stream is charged: the key may have been revoked.
+                authorizer.charge(self._authorization, self._method.scope)
+            catalog = request.catalog if self._method.names_catalog else None
+            authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
         self._has_parsed = True
-        catalog = request.catalog if self._method.names_catalog else None
-        self._method.authorizer.authorize(self._authorization, Access(self._method.scope, catalog))
         return cast("Message", request)
 
     def serialize(self, response: Message) -> bytes:

@@ -9,7 +9,7 @@ from akin.v1 import recommender_service_pb2 as pb
 
 from service.api.import_stream import run_import
 from service.api.messages import items, recommendations, users
-from service.api.messages.fields import usage_message
+from service.api.messages.items import usage_message
 from service.catalog.items import PreparedItems
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.users import PreparedUsers
@@ -22,14 +22,14 @@ EMBEDDED_MESSAGES = 4
 class RecommenderServicer:
     """Serves akin.v1.RecommenderService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: OpenCatalogs, clock_us: Callable[[], int]) -> None:
+    def __init__(self, catalogs: OpenCatalogs, clock_ns: Callable[[], int]) -> None:
         self._catalogs = catalogs
-        self._clock_us = clock_us
+        self._clock_ns = clock_ns
         self._embedding = asyncio.Semaphore(EMBEDDED_MESSAGES)
 
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Store an item."""
-        upsert = items.parse_upsert_item(request, self._clock_us())
+        upsert = items.parse_upsert_item(request, self._clock_ns)
         async with self._catalogs.use(request.catalog) as catalog:
             written = await catalog.items.upsert(upsert)
         return pb.UpsertItemResponse(
@@ -40,7 +40,7 @@ class RecommenderServicer:
 
     async def UpdateItem(self, request: pb.UpdateItemRequest) -> pb.UpdateItemResponse:
         """Change some fields of an item."""
-        update = items.parse_update_item(request, self._clock_us())
+        update = items.parse_update_item(request, self._clock_ns)
         async with self._catalogs.use(request.catalog) as catalog:
             written = await catalog.items.update(update)
         return pb.UpdateItemResponse(
@@ -59,7 +59,7 @@ class RecommenderServicer:
     async def _prepare_items(
         self, request: pb.ImportItemsRequest
     ) -> tuple[pb.ImportItemsRequest, PreparedItems]:
-        parsed = items.parse_import_items(request, self._clock_us())
+        parsed = items.parse_import_items(request, self._clock_ns)
         async with self._embedding, self._catalogs.use(request.catalog) as catalog:
             if request.validate_only:
                 return request, await catalog.items.estimate_import(parsed)

@@ -50,7 +50,7 @@ class Server:
 
     Args:
         servicers: what to serve.
-        authorizer: authenticates and authorizes callers.
+        authorizer: authenticates and authorizes callers; None authorizes every call.
         observer: observes calls.
         tls: the server's certificate and the CA of its clients; None for plaintext.
         shared_port: whether other processes listen on the same port. If false, a second server on
@@ -64,7 +64,7 @@ class Server:
     def __init__(
         self,
         servicers: Servicers,
-        authorizer: Authorizer,
+        authorizer: Authorizer | None,
         observer: CallObserver,
         tls: TlsFiles | None,
         *,

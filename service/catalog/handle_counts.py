@@ -65,17 +65,10 @@ class HandleCounts:
             tracked.handles += 1
         return CountedHandle(handle, generations)
 
-    def release(self, counted: CountedHandle) -> None:
-        """End a call's use of a handle."""
-        counted.users -= 1
-        if counted.is_replaced and not counted.users:
-            self._free(counted)
-
     def retire(self, counted: CountedHandle) -> None:
         """Note that no further call will use a handle."""
         counted.is_replaced = True
-        if not counted.users:
-            self._free(counted)
+        self.free_if_unused(counted)
 
     def drop(self, tracked: TrackedGeneration) -> None:
         """Close a generation once no handle uses it."""
@@ -84,8 +77,10 @@ class HandleCounts:
         if not tracked.handles:
             self._spawn(self._close(tracked))
 
-    def _free(self, counted: CountedHandle) -> None:
-        """Close the generations that only this handle used."""
+    def free_if_unused(self, counted: CountedHandle) -> None:
+        """Close the generations that only a replaced handle used, if no call uses it."""
+        if counted.users:
+            return
         for tracked in counted.generations:
             tracked.handles -= 1
             if tracked.is_dropped and not tracked.handles:

@@ -92,7 +92,9 @@ class OpenCatalogs:
 
     def release(self, counted: CountedHandle) -> None:
         """End a call's use of a handle."""
-        self._counts.release(counted)
+        counted.users -= 1
+        if counted.is_replaced:
+            self._counts.free_if_unused(counted)
 
     async def wait_for(self, handle: CatalogHandle, sequence: int) -> None:
         """Wait until reads through a handle reflect a write.

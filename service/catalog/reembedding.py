@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from math import ceil
 
 from service import errors
 from service.catalog.handle import CatalogHandle
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.generations import CatalogRecord, GenerationState
-from service.domain.spaces import ModelChoice, Space
-from service.domain.stats import Reembedding, ReembeddingState
+from service.domain.spaces import ModelChoice
+from service.domain.stats import Reembedding, ReembeddingEstimate, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import ProbedModel
@@ -29,16 +28,6 @@ _STATES = {
     GenerationState.INDEXING: ReembeddingState.INDEXING,
     GenerationState.PREVIOUS: ReembeddingState.SERVING,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The estimated usage and duration of re-embedding; `sampled` if it was scaled up."""
-
-    space: Space
-    usage: EmbeddingUsage
-    seconds: float
-    sampled: bool
 
 
 class Reembeddings:
@@ -66,8 +55,8 @@ class Reembeddings:
         self._embedders = embedders
         self._find_model = find_model
 
-    async def estimate(self, catalog: CatalogHandle, choice: ModelChoice) -> Estimate:
-        """Estimate the usage and duration of re-embedding a catalog.
+    async def estimate(self, catalog: CatalogHandle, choice: ModelChoice) -> ReembeddingEstimate:
+        """ReembeddingEstimate the usage and duration of re-embedding a catalog.
 
         Raises:
             InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
@@ -101,7 +90,7 @@ class Reembeddings:
             tokens,
             tokens * await embedder.fetch_usd_per_token(),
         )
-        return Estimate(model.space, usage, seconds, scale != 1.0)
+        return ReembeddingEstimate(model.space, usage, seconds, scale != 1.0)
 
     async def start(self, catalog: CatalogHandle, choice: ModelChoice) -> Reembedding:
         """Start to re-embed a catalog; return the progress.

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from service.domain.spaces import Space, VectorStorage
-from service.domain.usage import DailyUsage
+from service.domain.usage import DailyUsage, EmbeddingUsage
 
 
 class IndexStats(NamedTuple):
@@ -71,3 +71,13 @@ class Reembedding:
     problem_reason: str
     problem_message: str
     start_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReembeddingEstimate:
+    """The estimated usage and duration of re-embedding; `sampled` if it was scaled up."""
+
+    space: Space
+    usage: EmbeddingUsage
+    seconds: float
+    sampled: bool

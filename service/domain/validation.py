@@ -45,6 +45,39 @@ def catalog_violations(catalog: str) -> Iterator[Violation]:
         yield Violation("catalog", "must match [a-z0-9][a-z0-9_-]{0,62}")
 
 
+def read_violations(catalog: str, min_sequence: int = 0) -> Iterator[Violation]:
+    """Validate the catalog of a read, and the sequence number of the write that it must reflect.
+
+    An empty name means the default catalog. Whether the write exists is known only to the store.
+    """
+    if catalog:
+        yield from catalog_violations(catalog)
+    if min_sequence < 0:
+        yield Violation("min_sequence", "must not be negative")
+
+
+def write_violations(
+    catalog: str, expected_sequence: int | None = None, *, min_expected: int = 0
+) -> Iterator[Violation]:
+    """Validate the catalog of a write, and the sequence number that the resource must have.
+
+    An empty name means the default catalog.
+    """
+    if catalog:
+        yield from catalog_violations(catalog)
+    if expected_sequence is not None and expected_sequence < min_expected:
+        rule = "must be positive" if min_expected else "must not be negative"
+        yield Violation("expected_sequence", rule)
+
+
+def update_mask_violations(paths: Sequence[str]) -> Iterator[Violation]:
+    """Validate the number of paths of an update mask, and that `*` is alone."""
+    if len(paths) > limits.UPDATE_MASK_PATHS:
+        yield Violation("update_mask", f"must have at most {limits.UPDATE_MASK_PATHS} paths")
+    elif "*" in paths and len(paths) > 1:
+        yield Violation("update_mask", "must have no other path beside *")
+
+
 def model_violations(choice: ModelChoice) -> Iterator[Violation]:
     """Validate the model that a caller chose."""
     if not 0 <= choice.dimensions <= limits.DIMENSIONS:

@@ -53,16 +53,16 @@ class ItemIndex:
 
     Args:
         index: an empty vector index.
-        clock_us: returns the time in microseconds since 1970.
+        clock_ns: returns the time in nanoseconds since 1970.
     """
 
-    def __init__(self, index: VectorIndex, clock_us: Callable[[], int]) -> None:
+    def __init__(self, index: VectorIndex, clock_ns: Callable[[], int]) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
-        self._clock_us = clock_us
+        self._clock_ns = clock_ns
         self._keys: dict[str, int] = {}
         self._ids: list[str] = []
         self._free_keys: list[int] = []
@@ -87,9 +87,9 @@ class ItemIndex:
 
     def drop_expired(self) -> None:
         """Remove the items whose expire time has come."""
-        if not self._expiry_queue or self._expiry_queue[0][0] > self._clock_us():
+        if not self._expiry_queue or self._expiry_queue[0][0] > self._clock_ns() // 1_000:
             return
-        now_us = self._clock_us()
+        now_us = self._clock_ns() // 1_000
         expired = []
         while self._expiry_queue and self._expiry_queue[0][0] <= now_us:
             time_us, key = heapq.heappop(self._expiry_queue)

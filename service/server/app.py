@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from service.api.server import Server
 from service.background import housekeeping
-from service.domain.clock import clock_us
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.stats import CatalogStats
 from service.embedding.budget import format_utc_day
@@ -54,7 +53,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
         _warn_if_exposed(settings)
     telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
-        stores = await Stores.open(settings.data_dir, clock_us)
+        stores = await Stores.open(settings.data_dir, time.time_ns)
         stack.push_async_callback(stores.database.close)
         # A background task that fails ends the others and the server: a supervisor can restart a
         # server that is gone, but does not notice one that has lost a part.
@@ -115,7 +114,7 @@ async def _start(
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
         state = ProcessState(queued_texts, database.queued_writes, database.last_sequence)
-        telemetry.metrics.update_catalogs(stats, format_utc_day(clock_us()), state)
+        telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
 from service.api.analysis_servicer import AnalysisServicer
-from service.api.auth import KeyAuthorizer, OpenAuthorizer
+from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
 from service.api.recommender_servicer import RecommenderServicer
 from service.api.server import Server, Servicers
@@ -35,7 +36,6 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
-from service.domain.clock import clock_us
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.embedding.budget import Budget
@@ -103,7 +103,7 @@ class Wiring:
         self._stores = stores
         self._telemetry = telemetry
         self._spawn = spawn
-        budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, clock_us)
+        budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, time.time_ns)
         self.embedder_pool = EmbedderPool(settings, budget, telemetry, spawn, stack)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
@@ -119,11 +119,11 @@ class Wiring:
         reembeddings = Reembeddings(stores, self.catalogs, self.embedder_pool, self._find_model)
         return Server(
             Servicers(
-                RecommenderServicer(self.catalogs, clock_us),
+                RecommenderServicer(self.catalogs, time.time_ns),
                 CatalogServicer(self.catalogs, admin, reembeddings),
                 AnalysisServicer(self.catalogs),
             ),
-            OpenAuthorizer() if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
+            None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
             self._telemetry,
             _tls_files(settings),
             shared_port=not self._worker.is_alone,
@@ -151,7 +151,7 @@ class Wiring:
 
         def make_item_index() -> ItemIndex:
             float16 = storage is VectorStorage.FLOAT16
-            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), clock_us)
+            return ItemIndex(SegmentedIndex(space.dimensions, float16=float16), time.time_ns)
 
         items = self._stores.items
         origin = SnapshotOrigin(

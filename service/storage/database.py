@@ -75,14 +75,14 @@ class Database:
 
     Args:
         path: the database file, which has the newest schema.
-        clock_us: returns the time in microseconds since 1970 UTC.
+        clock_ns: returns the time in nanoseconds since 1970 UTC.
 
     Raises:
         StoreUnavailable, StoreCorrupted: the file cannot be used, or it is damaged.
     """
 
-    def __init__(self, path: Path, clock_us: Callable[[], int]) -> None:
-        self.clock_us = clock_us
+    def __init__(self, path: Path, clock_ns: Callable[[], int]) -> None:
+        self._clock_ns = clock_ns
         self._path = path
         self._local = threading.local()
         self._read_connections: list[sqlite3.Connection] = []
@@ -90,7 +90,7 @@ class Database:
         self._listeners: list[Callable[[int], None]] = []
         with translate_errors():
             self._write_connection = connect(path)
-            self._writer = GroupCommit(self._write_connection, clock_us, self._announce)
+            self._writer = GroupCommit(self._write_connection, clock_ns, self._announce)
             self.last_sequence = read_last_sequence(self._write_connection)
             self.store_id = _read_store_id(self._write_connection)
 
@@ -103,6 +103,10 @@ class Database:
         with translate_errors():
             self._write_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._write_connection.close()
+
+    def now_us(self) -> int:
+        """Return the time in microseconds since 1970 UTC."""
+        return self._clock_ns() // 1_000
 
     def listen(self, listener: Callable[[int], None]) -> None:
         """Call `listener` in the event loop with the last sequence number after each commit."""

@@ -55,7 +55,7 @@ class ItemReads:
         self, generation: Generation, item_ids: Sequence[str]
     ) -> Mapping[str, StoredItem]:
         """Return the items among `item_ids`, by id."""
-        now_us = self._database.clock_us()
+        now_us = self._database.now_us()
         return await self._database.read(
             lambda connection: read_items(connection, generation, item_ids, now_us)
         )
@@ -180,7 +180,7 @@ class ItemReads:
         return {
             "catalog_id": generation.catalog_id,
             "generation_id": generation.generation_id,
-            "now_us": self._database.clock_us(),
+            "now_us": self._database.now_us(),
         }
 
 

@@ -27,7 +27,7 @@ class PendingStore:
 
     async def list_due(self, generation: Generation, limit: int) -> list[UnembeddedItem]:
         """Return up to `limit` items whose next attempt is due, longest due first."""
-        now_us = self._database.clock_us()
+        now_us = self._database.now_us()
 
         def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
             rows = connection.execute(

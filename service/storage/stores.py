@@ -34,18 +34,18 @@ class Stores:
     removal: RemovalStore
 
     @classmethod
-    async def open(cls, folder: Path, clock_us: Callable[[], int]) -> Self:
+    async def open(cls, folder: Path, clock_ns: Callable[[], int]) -> Self:
         """Open the database in a data folder, and create both if they are missing.
 
         Args:
             folder: the data folder; `lock_folder` keeps it to the processes of one server.
-            clock_us: returns the time in microseconds since 1970 UTC.
+            clock_ns: returns the time in nanoseconds since 1970 UTC.
 
         Raises:
             StoreUnavailable: the folder cannot be used.
             StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
         """
-        database = Database(prepare_folder(folder), clock_us)
+        database = Database(prepare_folder(folder), clock_ns)
         return cls(
             database,
             ItemStore(database),

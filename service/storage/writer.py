@@ -100,11 +100,11 @@ class GroupCommit:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        clock_us: Callable[[], int],
+        clock_ns: Callable[[], int],
         on_commit: Callable[[int], None],
     ) -> None:
         self._connection = connection
-        self._clock_us = clock_us
+        self._clock_ns = clock_ns
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUED_OPERATIONS)
@@ -164,7 +164,7 @@ class GroupCommit:
     def _commit(self, jobs: list[_Job]) -> tuple[int | None, list[Any]]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            transaction = Transaction(self._connection, self._clock_us())
+            transaction = Transaction(self._connection, self._clock_ns() // 1_000)
             outcomes = [self._attempt(job.operation, transaction) for job in jobs]
             sequence = transaction.finish()
         except BaseException:

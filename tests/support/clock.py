@@ -16,8 +16,8 @@ class FakeClock:
         self.now_us = now_us
 
     def __call__(self) -> int:
-        """Return the time."""
-        return self.now_us
+        """Return the time in nanoseconds since 1970 UTC."""
+        return self.now_us * 1_000
 
     def advance(self, *, seconds: float = 0.0, microseconds: int = 0) -> None:
         """Advance the time."""

@@ -6,9 +6,8 @@ from akin.v1 import analysis_service_pb2 as pb
 from google.protobuf import struct_pb2
 
 from service import errors
-from service.api.messages.fields import check_read, read_full_view, usage_message
-from service.api.messages.filters import read_optional_filter
-from service.api.messages.items import item_message
+from service.api.messages.filters import read_filter
+from service.api.messages.items import item_message, read_full_view, usage_message
 from service.domain import limits
 from service.domain.analyses import (
     DEFAULT_MIN_SIMILARITY,
@@ -36,6 +35,7 @@ from service.domain.analyses_validation import (
     passages_violations,
 )
 from service.domain.items import JsonValue
+from service.domain.validation import read_violations
 
 
 def parse_find_duplicates(request: pb.FindDuplicatesRequest) -> DuplicatesQuery:
@@ -49,10 +49,12 @@ def parse_find_duplicates(request: pb.FindDuplicatesRequest) -> DuplicatesQuery:
         min_similarity=request.min_similarity
         if request.HasField("min_similarity")
         else DEFAULT_MIN_SIMILARITY,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         exact=request.exact,
     )
-    errors.raise_if_invalid((*check_read(request), *duplicates_violations(query)))
+    errors.raise_if_invalid(
+        (*read_violations(request.catalog, request.min_sequence), *duplicates_violations(query))
+    )
     return query
 
 
@@ -80,10 +82,10 @@ def parse_find_outliers(request: pb.FindOutliersRequest) -> OutliersQuery:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_read(request)]
+    violations = [*read_violations(request.catalog, request.min_sequence)]
     query = OutliersQuery(
         limit=request.limit or limits.OUTLIERS_DEFAULT,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         full=read_full_view(request.view, violations),
         exact=request.exact,
     )
@@ -118,11 +120,13 @@ def parse_cluster_items(request: pb.ClusterItemsRequest) -> ClustersQuery:
     """
     query = ClustersQuery(
         cluster_count=request.cluster_count,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         representative_limit=request.representative_limit or limits.REPRESENTATIVES_DEFAULT,
         point_limit=request.point_limit,
     )
-    errors.raise_if_invalid((*check_read(request), *clusters_violations(query)))
+    errors.raise_if_invalid(
+        (*read_violations(request.catalog, request.min_sequence), *clusters_violations(query))
+    )
     return query
 
 
@@ -163,13 +167,15 @@ def parse_classify_text(request: pb.ClassifyTextRequest) -> ClassificationQuery:
     query = ClassificationQuery(
         text=request.text,
         attribute=request.attribute,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         neighbor_count=request.neighbor_count or limits.LABEL_NEIGHBORS_DEFAULT,
         limit=request.limit or limits.LABELS_DEFAULT,
         exclude_item_ids=tuple(request.exclude_item_ids[: limits.EXCLUDED_ITEMS + 1]),
         exact=request.exact,
     )
-    errors.raise_if_invalid((*check_read(request), *classification_violations(query)))
+    errors.raise_if_invalid(
+        (*read_violations(request.catalog, request.min_sequence), *classification_violations(query))
+    )
     return query
 
 
@@ -198,12 +204,14 @@ def parse_search_passages(request: pb.SearchPassagesRequest) -> PassagesQuery:
     query = PassagesQuery(
         text=request.text,
         limit=request.limit or limits.PASSAGES_DEFAULT,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         min_score=request.min_score if request.HasField("min_score") else None,
         limit_per_item=request.limit_per_item,
         exact=request.exact,
     )
-    errors.raise_if_invalid((*check_read(request), *passages_violations(query)))
+    errors.raise_if_invalid(
+        (*read_violations(request.catalog, request.min_sequence), *passages_violations(query))
+    )
     return query
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from akin.v1 import catalog_service_pb2 as pb
 from google.protobuf import duration_pb2
 
 from service import errors
-from service.api.messages.fields import CatalogRequest, check_catalog, check_read, timestamp
-from service.catalog.reembedding import Estimate
+from service.api.messages.items import timestamp
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
-from service.domain.stats import CatalogStats, Reembedding, ReembeddingState
-from service.domain.validation import catalog_violations, model_violations
+from service.domain.stats import CatalogStats, Reembedding, ReembeddingEstimate, ReembeddingState
+from service.domain.validation import (
+    catalog_violations,
+    model_violations,
+    read_violations,
+    write_violations,
+)
 from service.domain.violations import Violation
 
 _STORAGES = {
@@ -49,7 +54,8 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
     storage = numbers.get(request.vector_storage)
     if storage is None:
         violations.append(Violation("vector_storage", "must be a value of VectorStorage"))
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return CatalogCreation(request.catalog, model, storage or VectorStorage.UNSPECIFIED)
 
 
@@ -59,7 +65,7 @@ def parse_get_catalog(request: pb.GetCatalogRequest) -> None:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.raise_if_invalid(check_read(request))
+    errors.raise_if_invalid(read_violations(request.catalog, request.min_sequence))
 
 
 def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
@@ -71,7 +77,8 @@ def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
     violations = [*catalog_violations(request.catalog)]
     if request.catalog == DEFAULT_CATALOG:
         violations.append(Violation("catalog", f"must not be {DEFAULT_CATALOG}"))
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return request.catalog
 
 
@@ -84,8 +91,14 @@ def parse_model(
         InvalidRequest: with every violation.
     """
     model = _read_model(request.embedding)
-    errors.raise_if_invalid((*check_catalog(request), *model_violations(model)))
+    errors.raise_if_invalid((*write_violations(request.catalog), *model_violations(model)))
     return model
+
+
+class CatalogRequest(Protocol):
+    """A request that only names a catalog."""
+
+    catalog: str
 
 
 def parse_catalog(request: CatalogRequest) -> None:
@@ -94,7 +107,7 @@ def parse_catalog(request: CatalogRequest) -> None:
     Raises:
         InvalidRequest: the name is invalid.
     """
-    errors.raise_if_invalid(check_catalog(request))
+    errors.raise_if_invalid(write_violations(request.catalog))
 
 
 def catalog_message(stats: CatalogStats) -> pb.Catalog:
@@ -131,7 +144,7 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
     )
 
 
-def estimate_message(estimate: Estimate) -> pb.EstimateReembeddingResponse:
+def estimate_message(estimate: ReembeddingEstimate) -> pb.EstimateReembeddingResponse:
     """Return the message of an estimate."""
     duration = duration_pb2.Duration()
     duration.FromNanoseconds(int(estimate.seconds * 1e9))

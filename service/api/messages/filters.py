@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import count
-from typing import Literal, Protocol
 
 from akin.v1 import filter_pb2
 from google.protobuf import struct_pb2
@@ -20,22 +19,6 @@ from service.domain.filters import (
     Range,
 )
 from service.domain.items import JsonValue
-
-
-class FilteredRequest(Protocol):
-    """A request that may have a filter."""
-
-    @property
-    def filter(self) -> filter_pb2.Filter:
-        """The filter; empty if the request has none."""
-
-    def HasField(self, field_name: Literal["filter"]) -> bool:  # noqa: N802  (as messages name it)
-        """Return whether the request has the field."""
-
-
-def read_optional_filter(request: FilteredRequest) -> Filter | None:
-    """Return the filter of a request; None if it has none."""
-    return read_filter(request.filter) if request.HasField("filter") else None
 
 
 def read_filter(message: filter_pb2.Filter) -> Filter:

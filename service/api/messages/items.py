@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from akin.v1 import item_pb2
+from akin.v1 import embedding_usage_pb2, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2, timestamp_pb2
 
 from service import errors
-from service.api.messages.fields import (
-    check_catalog,
-    check_expected_sequence,
-    check_read,
-    check_update_mask,
-    read_page_token,
-    read_time,
-    timestamp,
-    write_page_token,
-)
-from service.api.messages.filters import read_filter, read_optional_filter
+from service.api.messages.filters import read_filter
+from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
 from service.domain.filters import Filter, filter_violations
 from service.domain.items import Item, ItemState, JsonValue, StoredItem
+from service.domain.usage import EmbeddingUsage
 from service.domain.validation import (
     attributes_violations,
     expire_time_violations,
@@ -32,10 +24,16 @@ from service.domain.validation import (
     ids_violations,
     item_violations,
     page_violations,
+    read_violations,
     text_violations,
+    update_mask_violations,
+    write_violations,
 )
 from service.domain.violations import Violation
 from service.domain.writes import ItemField, ItemsDeletion, ItemUpdate, ItemUpsert
+
+LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, where Timestamp ends
+NANOS_PER_SECOND = 1_000_000_000
 
 ATTRIBUTE_PREFIX = "attributes."
 
@@ -43,6 +41,10 @@ _STATES = {
     ItemState.INDEXED: item_pb2.ITEM_STATE_INDEXED,
     ItemState.PENDING: item_pb2.ITEM_STATE_PENDING,
 }
+
+
+# Returns nanoseconds since 1970 UTC.
+Clock = Callable[[], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class ItemListQuery:
     filter: Filter | None
 
 
-def parse_upsert_item(request: pb.UpsertItemRequest, now_us: int) -> ItemUpsert:
+def parse_upsert_item(request: pb.UpsertItemRequest, clock_ns: Clock) -> ItemUpsert:
     """Return the item to store.
 
     Raises:
@@ -62,20 +64,28 @@ def parse_upsert_item(request: pb.UpsertItemRequest, now_us: int) -> ItemUpsert:
     """
     unreadable: list[Violation] = []
     item = read_item(request.item, unreadable)
-    violations = [*check_catalog(request), *item_violations(item, "item", now_us), *unreadable]
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    violations += check_expected_sequence(expected, minimum=0)
-    errors.raise_if_invalid(violations)
+    violations = [
+        *write_violations(request.catalog, expected),
+        *item_violations(item, "item", _now_us(item, clock_ns)),
+        *unreadable,
+    ]
+    if violations:
+        raise errors.InvalidRequest(violations)
     return ItemUpsert(item, request.require_indexed, expected)
 
 
-def parse_update_item(request: pb.UpdateItemRequest, now_us: int) -> ItemUpdate:
+def parse_update_item(request: pb.UpdateItemRequest, clock_ns: Clock) -> ItemUpdate:
     """Return the changes of an item.
 
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_catalog(request), *id_violations(request.item.item_id, "item.item_id")]
+    expected = request.expected_sequence if request.HasField("expected_sequence") else None
+    violations = [
+        *write_violations(request.catalog, expected, min_expected=1),
+        *id_violations(request.item.item_id, "item.item_id"),
+    ]
     item = read_item(request.item, violations)
     paths = _read_update_paths(request, violations)
     fields = frozenset(ItemField(path) for path in paths if not path.startswith(ATTRIBUTE_PREFIX))
@@ -85,15 +95,14 @@ def parse_update_item(request: pb.UpdateItemRequest, now_us: int) -> ItemUpdate:
     if ItemField.TEXT in fields:
         violations += text_violations(item.text, "item.text")
     if ItemField.EXPIRE_TIME in fields:
-        violations += expire_time_violations(item, "item", now_us)
+        violations += expire_time_violations(item, "item", _now_us(item, clock_ns))
     if ItemField.ATTRIBUTES in fields:
         violations += attributes_violations(item.attributes, "item.attributes")
         names = set()
     attributes = {name: value for name, value in item.attributes.items() if name in names}
     violations += attributes_violations(attributes, "item.attributes")
-    expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    violations += check_expected_sequence(expected, minimum=1)
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     removed = frozenset(names - attributes.keys())
     return ItemUpdate(item, fields, attributes, removed, request.require_indexed, expected)
 
@@ -101,7 +110,7 @@ def parse_update_item(request: pb.UpdateItemRequest, now_us: int) -> ItemUpdate:
 def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation]) -> set[str]:
     """Return the fields and attributes to change; by default the fields that are set."""
     paths = set(request.update_mask.paths)
-    violations += check_update_mask(request.update_mask.paths)
+    violations += update_mask_violations(request.update_mask.paths)
     fields = {field.value for field in ItemField}
     if paths == {"*"}:
         return fields
@@ -128,26 +137,32 @@ def _names_attribute(path: str) -> bool:
 
 
 def parse_import_items(
-    request: pb.ImportItemsRequest, now_us: int
+    request: pb.ImportItemsRequest, clock_ns: Clock
 ) -> list[Item | errors.InvalidRequest]:
     """Return each item of a message, or why it is invalid.
 
     Raises:
         InvalidRequest: the catalog is invalid, or there are too many items.
     """
-    violations = [*check_catalog(request)]
+    violations = [*write_violations(request.catalog)]
     if len(request.items) > limits.IMPORT_ITEMS:
         rule = f"must have at most {limits.IMPORT_ITEMS} entries"
         violations.append(Violation("items", rule))
-    errors.raise_if_invalid(violations)
-    return [_parse_import_item(message, now_us) for message in request.items]
+    if violations:
+        raise errors.InvalidRequest(violations)
+    return [_parse_import_item(message, clock_ns) for message in request.items]
 
 
-def _parse_import_item(message: item_pb2.Item, now_us: int) -> Item | errors.InvalidRequest:
+def _parse_import_item(message: item_pb2.Item, clock_ns: Clock) -> Item | errors.InvalidRequest:
     unreadable: list[Violation] = []
     item = read_item(message, unreadable)
-    violations = [*item_violations(item, "item", now_us), *unreadable]
+    violations = [*item_violations(item, "item", _now_us(item, clock_ns)), *unreadable]
     return errors.InvalidRequest(violations) if violations else item
+
+
+def _now_us(item: Item, clock_ns: Clock) -> int:
+    """Return the time in microseconds if the item expires; otherwise it does not matter."""
+    return 0 if item.expire_time_us is None else clock_ns() // 1_000
 
 
 def parse_get_item(request: pb.GetItemRequest) -> str:
@@ -156,7 +171,12 @@ def parse_get_item(request: pb.GetItemRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.raise_if_invalid((*check_read(request), *id_violations(request.item_id, "item_id")))
+    errors.raise_if_invalid(
+        (
+            *read_violations(request.catalog, request.min_sequence),
+            *id_violations(request.item_id, "item_id"),
+        )
+    )
     return request.item_id
 
 
@@ -168,7 +188,10 @@ def parse_batch_get_items(request: pb.BatchGetItemsRequest) -> list[str]:
     """
     item_ids = request.item_ids
     errors.raise_if_invalid(
-        (*check_read(request), *ids_violations(item_ids, limits.BATCH_ITEMS, "item_ids"))
+        (
+            *read_violations(request.catalog, request.min_sequence),
+            *ids_violations(item_ids, limits.BATCH_ITEMS, "item_ids"),
+        )
     )
     return list(dict.fromkeys(item_ids))
 
@@ -179,14 +202,15 @@ def parse_list_items(request: pb.ListItemsRequest) -> ItemListQuery:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_read(request)]
+    violations = [*read_violations(request.catalog, request.min_sequence)]
     after = read_page_token(
         request.page_token, request.catalog, _serialize_filter(request), violations
     )
     page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
-    filter_ = read_optional_filter(request)
+    filter_ = read_filter(request.filter) if request.HasField("filter") else None
     violations += page_violations(page_size, filter_)
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return ItemListQuery(after, page_size, filter_)
 
 
@@ -196,7 +220,9 @@ def parse_delete_item(request: pb.DeleteItemRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.raise_if_invalid((*check_catalog(request), *id_violations(request.item_id, "item_id")))
+    errors.raise_if_invalid(
+        (*write_violations(request.catalog), *id_violations(request.item_id, "item_id"))
+    )
     return request.item_id
 
 
@@ -206,7 +232,7 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_catalog(request)]
+    violations = [*write_violations(request.catalog)]
     selector = request.WhichOneof("selector")
     item_ids = request.ids.item_ids
     violations += ids_violations(item_ids, limits.BATCH_ITEMS, "ids.item_ids")
@@ -217,7 +243,8 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
             violations.append(Violation("filter", "must have a condition"))
     elif selector is None:
         violations.append(Violation("selector", "must be one of ids, filter"))
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return ItemsDeletion(tuple(dict.fromkeys(item_ids)), filter_, request.validate_only)
 
 
@@ -300,3 +327,34 @@ def _read_json(value: struct_pb2.Value, path: str, violations: list[Violation]) 
         case None:
             violations.append(Violation(path, "must have a value"))
     return None
+
+
+def read_full_view(view: int, violations: list[Violation]) -> bool:
+    """Return whether a view asks for whole items; an unknown view is added to `violations`."""
+    if view not in item_pb2.ItemView.values():
+        violations.append(Violation("view", "must be a value of ItemView"))
+    return view == item_pb2.ITEM_VIEW_FULL
+
+
+def read_time(time: timestamp_pb2.Timestamp, path: str, violations: list[Violation]) -> int | None:
+    """Return a time in microseconds since 1970 UTC; one out of range is added to `violations`."""
+    if 0 <= time.seconds <= LAST_SECOND and 0 <= time.nanos < NANOS_PER_SECOND:
+        return time.seconds * 1_000_000 + time.nanos // 1_000
+    violations.append(Violation(path, "must be a time between the years 1970 and 9999"))
+    return None
+
+
+def timestamp(time_us: int) -> timestamp_pb2.Timestamp:
+    """Return the message of a time in microseconds since 1970 UTC."""
+    seconds, microseconds = divmod(time_us, 1_000_000)
+    return timestamp_pb2.Timestamp(seconds=seconds, nanos=microseconds * 1_000)
+
+
+def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
+    """Return the message of an embedding usage."""
+    return embedding_usage_pb2.EmbeddingUsage(
+        text_count=usage.text_count,
+        cached_text_count=usage.cached_text_count,
+        prompt_token_count=usage.prompt_tokens,
+        cost_usd=usage.cost_usd,
+    )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
-from service.api.messages.fields import check_read, read_full_view, usage_message
-from service.api.messages.filters import read_optional_filter
-from service.api.messages.items import item_message
+from service.api.messages.filters import read_filter
+from service.api.messages.items import item_message, read_full_view, usage_message
 from service.domain import limits
 from service.domain.recommendations import (
     Example,
@@ -20,7 +19,7 @@ from service.domain.recommendations import (
     TextSource,
     UserSource,
 )
-from service.domain.validation import query_violations
+from service.domain.validation import query_violations, read_violations
 
 
 def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
@@ -31,7 +30,7 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_read(request)]
+    violations = [*read_violations(request.catalog, request.min_sequence)]
     query = Query(
         source=_read_source(request),
         limit=request.limit or limits.RECOMMENDATIONS_DEFAULT,
@@ -39,13 +38,14 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         min_score=request.min_score if request.HasField("min_score") else None,
         full=read_full_view(request.view, violations),
         exact=request.exact,
-        filter=read_optional_filter(request),
+        filter=read_filter(request.filter) if request.HasField("filter") else None,
         diversity=request.diversity,
         max_similarity=request.max_similarity if request.HasField("max_similarity") else None,
         explain=request.explain,
     )
     violations += query_violations(query)
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return query
 
 

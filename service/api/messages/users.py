@@ -9,19 +9,19 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import user_pb2
 
 from service import errors
-from service.api.messages.fields import (
-    check_catalog,
-    check_expected_sequence,
-    check_read,
-    check_update_mask,
-    read_page_token,
-    timestamp,
-    write_page_token,
-)
+from service.api.messages.items import timestamp
+from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
 from service.domain.users import LikedItem, Preference, StoredUser, User
-from service.domain.validation import id_violations, page_violations, user_violations
+from service.domain.validation import (
+    id_violations,
+    page_violations,
+    read_violations,
+    update_mask_violations,
+    user_violations,
+    write_violations,
+)
 from service.domain.violations import Violation
 from service.domain.writes import UserField, UserUpdate, UserUpsert
 
@@ -47,9 +47,8 @@ def parse_upsert_user(request: pb.UpsertUserRequest) -> UserUpsert:
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
     errors.raise_if_invalid(
         (
-            *check_catalog(request),
+            *write_violations(request.catalog, expected),
             *user_violations(user, "user"),
-            *check_expected_sequence(expected, minimum=0),
         )
     )
     return UserUpsert(user, expected)
@@ -61,7 +60,8 @@ def parse_update_user(request: pb.UpdateUserRequest) -> UserUpdate:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_catalog(request)]
+    expected = request.expected_sequence if request.HasField("expected_sequence") else None
+    violations = [*write_violations(request.catalog, expected, min_expected=1)]
     user = read_user(request.user)
     fields = _read_update_fields(request, violations)
     user = User(
@@ -70,9 +70,8 @@ def parse_update_user(request: pb.UpdateUserRequest) -> UserUpdate:
         user.liked_items if UserField.LIKED_ITEMS in fields else (),
     )
     violations += user_violations(user, "user")
-    expected = request.expected_sequence if request.HasField("expected_sequence") else None
-    violations += check_expected_sequence(expected, minimum=1)
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return UserUpdate(user, fields, expected)
 
 
@@ -81,7 +80,7 @@ def _read_update_fields(
 ) -> frozenset[UserField]:
     """Return the fields to change; by default those that are not empty."""
     paths = set(request.update_mask.paths)
-    violations += check_update_mask(request.update_mask.paths)
+    violations += update_mask_violations(request.update_mask.paths)
     if paths == {"*"}:
         return frozenset(UserField)
     if not paths:
@@ -107,11 +106,12 @@ def parse_import_users(request: pb.ImportUsersRequest) -> list[User | errors.Inv
     Raises:
         InvalidRequest: the catalog is invalid, or there are too many users.
     """
-    violations = [*check_catalog(request)]
+    violations = [*write_violations(request.catalog)]
     if len(request.users) > limits.IMPORT_USERS:
         rule = f"must have at most {limits.IMPORT_USERS} entries"
         violations.append(Violation("users", rule))
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return [_parse_import_user(message) for message in request.users]
 
 
@@ -127,7 +127,12 @@ def parse_get_user(request: pb.GetUserRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.raise_if_invalid((*check_read(request), *id_violations(request.user_id, "user_id")))
+    errors.raise_if_invalid(
+        (
+            *read_violations(request.catalog, request.min_sequence),
+            *id_violations(request.user_id, "user_id"),
+        )
+    )
     return request.user_id
 
 
@@ -137,11 +142,12 @@ def parse_list_users(request: pb.ListUsersRequest) -> UserListQuery:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*check_read(request)]
+    violations = [*read_violations(request.catalog, request.min_sequence)]
     after = read_page_token(request.page_token, request.catalog, USER_LIST, violations)
     page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
     violations += page_violations(page_size)
-    errors.raise_if_invalid(violations)
+    if violations:
+        raise errors.InvalidRequest(violations)
     return UserListQuery(after, page_size)
 
 
@@ -151,7 +157,9 @@ def parse_delete_user(request: pb.DeleteUserRequest) -> str:
     Raises:
         InvalidRequest: with every violation.
     """
-    errors.raise_if_invalid((*check_catalog(request), *id_violations(request.user_id, "user_id")))
+    errors.raise_if_invalid(
+        (*write_violations(request.catalog), *id_violations(request.user_id, "user_id"))
+    )
     return request.user_id
 
 
