@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from service import errors
 from service.domain.generations import LiveGeneration
@@ -49,22 +49,31 @@ def translate_errors() -> Iterator[None]:
     """Raise SQLite's errors as AkinErrors; nothing outside of storage handles sqlite3.
 
     Raises:
-        StoreFull: the disk has no room.
-        StoreCorrupted: the database is damaged.
-        StoreUnavailable: the disk cannot be used now.
+        StoreFull, StoreCorrupted, StoreUnavailable: as `raise_translated` raises them.
     """
     try:
         yield
     except sqlite3.Error as exc:
-        # Extended result codes keep the primary one in their low byte.
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise errors.StoreFull("the disk is full") from exc
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise errors.StoreCorrupted("the database is damaged") from exc
-        if code in _TEMPORARY_CODES:
-            raise errors.StoreUnavailable("the disk cannot be used now") from exc
-        raise
+        raise_translated(exc)
+
+
+def raise_translated(exc: sqlite3.Error) -> NoReturn:
+    """Raise SQLite's error as an AkinError, or unchanged if the disk is not the cause.
+
+    Raises:
+        StoreFull: the disk has no room.
+        StoreCorrupted: the database is damaged.
+        StoreUnavailable: the disk cannot be used now.
+    """
+    # Extended result codes keep the primary one in their low byte.
+    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        raise errors.StoreFull("the disk is full") from exc
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise errors.StoreCorrupted("the database is damaged") from exc
+    if code in _TEMPORARY_CODES:
+        raise errors.StoreUnavailable("the disk cannot be used now") from exc
+    raise exc
 
 
 class Database:
@@ -141,8 +150,10 @@ class Database:
             StoreFull, StoreUnavailable, StoreCorrupted: the store failed; nothing was stored.
             AkinError: raised by the operation; nothing was stored.
         """
-        with translate_errors():
+        try:
             return await self._writer.run(operation)
+        except sqlite3.Error as exc:
+            raise_translated(exc)
 
     async def write_to_catalog(
         self,
@@ -169,8 +180,10 @@ class Database:
         """
 
         def work() -> T:
-            with translate_errors():
+            try:
                 return query(self._read_connection())
+            except sqlite3.Error as exc:
+                raise_translated(exc)
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, work)
 
