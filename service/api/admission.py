@@ -24,13 +24,7 @@ class AdmissionControl:
         self._idle.set()
 
     def enter(self, *, stream: bool) -> None:
-        """Count a call that starts."""
-        self._calls += 1
-        self._streams += stream
-        self._idle.clear()
-
-    def check(self, *, stream: bool) -> None:
-        """Check that a call, already counted, may go on.
+        """Admit a call that starts, and count it until it leaves.
 
         Raises:
             NotReady: the server is starting.
@@ -38,8 +32,11 @@ class AdmissionControl:
         """
         if not self.is_open:
             raise errors.NotReady("the service is starting")
-        if self._streams > STREAMS_AT_ONCE if stream else self._calls > CALLS_AT_ONCE:
+        if self._streams >= STREAMS_AT_ONCE if stream else self._calls >= CALLS_AT_ONCE:
             raise errors.Overloaded("too many calls are in progress")
+        self._calls += 1
+        self._streams += stream
+        self._idle.clear()
 
     def leave(self, *, stream: bool) -> None:
         """Count a call that ends."""

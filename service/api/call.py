@@ -161,6 +161,7 @@ class _Call:
         self._started = time.perf_counter()
         remaining = context.time_remaining()
         deadline.set(None if remaining is None else time.monotonic() + remaining)
+        self._is_counted = False
         self._has_parsed = False
         self._request_bytes = 0
         self._response_bytes = 0
@@ -173,7 +174,8 @@ class _Call:
             Overloaded: too many calls are in progress.
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
         """
-        self._method.admission.check(stream=self._method.is_stream)
+        self._method.admission.enter(stream=self._method.is_stream)
+        self._is_counted = True
         authorizer = self._method.authorizer
         if authorizer is None:
             return
@@ -224,14 +226,14 @@ class _Call:
         return data
 
     async def __aenter__(self) -> Self:
-        self._method.admission.enter(stream=self._method.is_stream)
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         try:
             await self._end(exc)
         finally:
-            self._method.admission.leave(stream=self._method.is_stream)
+            if self._is_counted:
+                self._method.admission.leave(stream=self._method.is_stream)
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:

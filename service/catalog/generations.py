@@ -38,22 +38,15 @@ class OpenGeneration(GenerationWriter):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedTexts:
-    """The vectors of texts in `generation`, which serves, and in others by their ids."""
+    """The vectors of texts in `generation`, which serves, and in others by their ids.
+
+    `usage` is that of all generations, in which a text counts once.
+    """
 
     generation: Generation
     outcome: TextVectors
     others: Mapping[int, TextVectors]
-
-    @property
-    def usage(self) -> EmbeddingUsage:
-        """The usage in all generations; a text counts once."""
-        outcomes = (self.outcome, *self.others.values())
-        return EmbeddingUsage(
-            self.outcome.usage.text_count,
-            self.outcome.usage.cached_text_count,
-            sum(outcome.usage.prompt_tokens for outcome in outcomes),
-            sum(outcome.usage.cost_usd for outcome in outcomes),
-        )
+    usage: EmbeddingUsage
 
     def other_chunks(self, text: str) -> dict[int, Sequence[Chunk]]:
         """Return the chunks of a text in those other generations that have them, by id."""
@@ -122,15 +115,23 @@ class CatalogGenerations:
         serving, other = self.serving, self.other
         if other is None:
             outcome = await embed(serving.text_embedder)
-            return EmbeddedTexts(serving.generation, outcome, {})
+            return EmbeddedTexts(serving.generation, outcome, {}, outcome.usage)
         embedding_other = asyncio.ensure_future(_embed_in_time(embed(other.text_embedder)))
         try:
             outcome = await embed(serving.text_embedder)
             other_outcome = await embedding_other
         finally:
             embedding_other.cancel()
-        others = {other.generation.generation_id: other_outcome} if other_outcome else {}
-        return EmbeddedTexts(serving.generation, outcome, others)
+        if other_outcome is None:
+            return EmbeddedTexts(serving.generation, outcome, {}, outcome.usage)
+        usage = EmbeddingUsage(
+            outcome.usage.text_count,
+            outcome.usage.cached_text_count,
+            outcome.usage.prompt_tokens + other_outcome.usage.prompt_tokens,
+            outcome.usage.cost_usd + other_outcome.usage.cost_usd,
+        )
+        others = {other.generation.generation_id: other_outcome}
+        return EmbeddedTexts(serving.generation, outcome, others, usage)
 
 
 async def _embed_in_time(embedding: Awaitable[TextVectors]) -> TextVectors | None:

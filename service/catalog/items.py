@@ -274,7 +274,8 @@ def _vectors(
     text: str, embedded: EmbeddedTexts, *, require_indexed: bool
 ) -> ItemVectors | errors.AkinError:
     """Return the vectors of an item's text, or why the item cannot be stored."""
-    failure, others = embedded.outcome.failures.get(text), embedded.other_chunks(text)
+    failure = embedded.outcome.failures.get(text)
+    others = embedded.other_chunks(text) if embedded.others else {}
     if failure is None:
         return ItemVectors(embedded.outcome.chunks[text], others=others)
     if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:

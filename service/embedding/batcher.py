@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from service.embedding.budget import Budget
 from service.embedding.chunking import estimate_tokens
 from service.embedding.embedder import EmbeddedText, Embedder
 from service.embedding.rate_control import RateController
-from service.embedding.retries import EmbeddingOutcome, RetryingEmbedder
+from service.embedding.retries import EmbeddingOutcome, RequestObserver, RetryingEmbedder
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
 
@@ -53,11 +53,11 @@ class Batcher:
         self,
         embedder: Embedder,
         budget: Budget | None = None,
-        observe: Callable[[bool, float], None] = lambda _failed, _seconds: None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
-        self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observe)
+        self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
         self._requests: dict[str, _TextRequest] = {}
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -70,10 +70,10 @@ class Batcher:
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
-                    await self.rate_controller.acquire()
+                    is_only_batch = await self.rate_controller.acquire()
                     first = self._overflow or (await self._queue.get())[-1]
                     self._overflow = None
-                    batch = await self._fill_batch(first)
+                    batch = await self._fill_batch(first, is_only_batch=is_only_batch)
                     for request in batch:
                         waited = time.monotonic() - request.queued_at
                         request.context.run(call_context.add_seconds, call_context.QUEUE, waited)
@@ -135,9 +135,8 @@ class Batcher:
         self._queue.put_nowait((request.low_priority, next(self._numbers), request))
         self._queued_tokens += request.tokens
 
-    async def _fill_batch(self, first: _TextRequest) -> list[_TextRequest]:
+    async def _fill_batch(self, first: _TextRequest, *, is_only_batch: bool) -> list[_TextRequest]:
         """Return a batch that starts with `first`, once it is full or `first` has waited enough."""
-        is_only_batch = self.rate_controller.in_flight == 1
         linger = self.limits.linger_seconds if is_only_batch else self.limits.busy_linger_seconds
         batch, tokens = [first], first.tokens
         while len(batch) < self._embedder.batch_texts:

@@ -10,28 +10,26 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
 from service.embedding.budget import Budget
 from service.embedding.providers import PricedEmbedder, open_embedder
-from service.embedding.text_embedder import TextEmbedder, VectorCache, VectorStore
+from service.embedding.retries import RequestObserver
+from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorCache, VectorStore
 from service.settings import Settings
 
 # Starts a task that runs as long as the server; an exception in it ends the server.
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
-class EmbeddingObserver(Protocol):
+class EmbeddingObserver(NamedTuple):
     """Observes requests and texts, for metrics."""
 
-    def count_request(self, failed: bool, seconds: float) -> None:
-        """Count a request to an embedder."""
-
-    def count_texts(self, embedded: int, cached: int) -> None:
-        """Count texts that had to be embedded, and texts that had vectors."""
+    requests: RequestObserver
+    texts: TextObserver
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ class EmbedderPool:
         self._stack.push_async_callback(priced.embedder.close)
         is_free = model.space.provider == "local"
         budget = None if is_free else self._budget
-        batcher = Batcher(priced.embedder, budget, self._observer.count_request)
+        batcher = Batcher(priced.embedder, budget, self._observer.requests)
         batcher.rate_controller.problem = priced.problem
         cache = VectorCache(model.space.dimensions)
         self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
@@ -106,5 +104,5 @@ class EmbedderPool:
             model.space,
             embedder.batcher,
             embedder.cache,
-            self._observer.count_texts,
+            self._observer.texts,
         )

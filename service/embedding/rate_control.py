@@ -59,16 +59,16 @@ class RateController:
         """The number of batches that may be in flight at once now."""
         return max(1, int(self._limit))
 
-    @property
-    def in_flight(self) -> int:
-        """The number of batches in flight."""
-        return self._in_flight
+    async def acquire(self) -> bool:
+        """Wait until another batch may be in flight, and count it.
 
-    async def acquire(self) -> None:
-        """Wait until another batch may be in flight, and count it."""
+        Returns:
+            Whether it is the only batch in flight.
+        """
         async with self._changed:
             await self._changed.wait_for(lambda: self._in_flight < self.limit)
             self._in_flight += 1
+            return self._in_flight == 1
 
     async def release(self) -> None:
         """Count a batch as completed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import stamina
@@ -49,11 +50,17 @@ _LOG = structlog.get_logger()
 EmbeddingOutcome = EmbeddedText | errors.AkinError
 
 
+class RequestObserver(NamedTuple):
+    """Receives the duration in seconds of each request that succeeded or failed, for metrics."""
+
+    succeeded: Callable[[float], object]
+    failed: Callable[[float], object]
+
+
 class RetryingEmbedder:
     """Embeds batches through one embedder, under one rate controller.
 
-    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell. After
-    each request it calls `observe` with whether the request failed, and its duration in seconds.
+    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell.
     """
 
     def __init__(
@@ -61,12 +68,12 @@ class RetryingEmbedder:
         embedder: Embedder,
         rate_controller: RateController,
         budget: Budget | None = None,
-        observe: Callable[[bool, float], None] = lambda _failed, _seconds: None,
+        observer: RequestObserver | None = None,
     ) -> None:
         self._embedder = embedder
         self._rate_controller = rate_controller
         self._budget = budget
-        self._observe = observe
+        self._observer = observer
         self.batch_texts = embedder.limits.texts
 
     async def embed(
@@ -153,7 +160,9 @@ class RetryingEmbedder:
                 embeddings = await self._embedder.embed(texts)
             failed = False
         finally:
-            self._observe(failed, time.perf_counter() - started)
+            if self._observer is not None:
+                observe = self._observer.failed if failed else self._observer.succeeded
+                observe(time.perf_counter() - started)
         if self._budget is not None and (embeddings.prompt_tokens or embeddings.cost_usd):
             await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
         return embeddings

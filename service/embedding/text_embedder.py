@@ -84,6 +84,13 @@ class TextVectors:
         return np.stack([chunk.vector for chunk in self.chunks[text]])
 
 
+class TextObserver(NamedTuple):
+    """Receives the numbers of embedded and of cached texts of each set of texts, for metrics."""
+
+    embedded: Callable[[float], object]
+    cached: Callable[[float], object]
+
+
 class ChunkSpan(NamedTuple):
     """The start and end of a chunk in its text, in characters, and the address of its vector.
 
@@ -96,10 +103,7 @@ class ChunkSpan(NamedTuple):
 
 
 class TextEmbedder:
-    """Provides the unit vectors of texts for one generation.
-
-    For each set of texts it calls `observe` with the number of embedded and of cached texts.
-    """
+    """Provides the unit vectors of texts for one generation."""
 
     def __init__(
         self,
@@ -108,7 +112,7 @@ class TextEmbedder:
         space: Space,
         batcher: Batcher,
         cache: VectorCache,
-        observe: Callable[[int, int], None] = lambda _embedded, _cached: None,
+        observer: TextObserver | None = None,
     ) -> None:
         self._store = store
         self._generation = generation
@@ -116,7 +120,7 @@ class TextEmbedder:
         self._limits = batcher.limits
         self._batcher = batcher
         self._cache = cache
-        self._observe = observe
+        self._observer = observer
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -208,7 +212,9 @@ class TextEmbedder:
             if text not in failures
         }
         cached_count = len(prompts) - len(new_texts)
-        self._observe(len(new_texts), cached_count)
+        if self._observer is not None:
+            self._observer.embedded(len(new_texts))
+            self._observer.cached(cached_count)
         usage = EmbeddingUsage(len(prompts), cached_count, round(tokens), cost_usd)
         return TextVectors(chunks, failures, new_texts - failures.keys(), usage)
 

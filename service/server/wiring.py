@@ -39,8 +39,10 @@ from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.embedding.budget import Budget
-from service.embedding.pool import EmbedderPool, Spawn
+from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
+from service.embedding.retries import RequestObserver
+from service.embedding.text_embedder import TextObserver
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -54,6 +56,7 @@ from service.recommend.scoring import RANKINGS
 from service.settings import Settings
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
+from service.telemetry.metrics import Metrics
 
 # Delay before another attempt at reading the catalogs, if the store cannot be read.
 RETRY_SECONDS = 1.0
@@ -104,7 +107,9 @@ class Wiring:
         self._telemetry = telemetry
         self._spawn = spawn
         budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, time.time_ns)
-        self.embedder_pool = EmbedderPool(settings, budget, telemetry, spawn, stack)
+        self.embedder_pool = EmbedderPool(
+            settings, budget, _observe(telemetry.metrics), spawn, stack
+        )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
 
@@ -260,6 +265,15 @@ class Wiring:
 
     def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / "index" / str(generation.generation_id)
+
+
+def _observe(metrics: Metrics) -> EmbeddingObserver:
+    """Return the metrics that observe embedding."""
+    requests, texts = metrics.request_seconds, metrics.texts
+    return EmbeddingObserver(
+        RequestObserver(requests.labels("ok").observe, requests.labels("failed").observe),
+        TextObserver(texts.labels("embedder").inc, texts.labels("cache").inc),
+    )
 
 
 def _tls_files(settings: Settings) -> TlsFiles | None:

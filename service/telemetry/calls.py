@@ -42,15 +42,6 @@ class CallTelemetry:
         if self._tracing is not None:
             self._tracing.end_call(timing, code)
 
-    def count_request(self, failed: bool, seconds: float) -> None:
-        """Count a request to the embedder."""
-        self.metrics.request_seconds.labels("failed" if failed else "ok").observe(seconds)
-
-    def count_texts(self, embedded: int, cached: int) -> None:
-        """Count texts that had to be embedded, and texts that had vectors."""
-        self.metrics.texts.labels("embedder").inc(embedded)
-        self.metrics.texts.labels("cache").inc(cached)
-
     def close(self) -> None:
         """Send the remaining spans."""
         if self._tracing is not None:

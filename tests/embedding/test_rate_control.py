@@ -70,10 +70,17 @@ async def test_batches_wait_for_the_limit() -> None:
     waiting = await started(rate_controller.acquire())
     assert not waiting.done()
     await rate_controller.release()
-    await waiting
-    assert 1 == rate_controller.in_flight
+    assert await waiting
     await left(await started(rate_controller.acquire()))
-    assert 1 == rate_controller.in_flight
+    await rate_controller.release()
+    assert await rate_controller.acquire()
+
+
+async def test_acquire_says_whether_a_batch_is_alone() -> None:
+    """The first batch in flight is reported as the only one, and the second is not."""
+    rate_controller = RateController(2)
+    assert await rate_controller.acquire()
+    assert not await rate_controller.acquire()
 
 
 async def test_failures_in_a_row_open_the_circuit() -> None:

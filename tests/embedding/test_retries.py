@@ -13,7 +13,12 @@ from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits, EmbeddedText
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.rate_control import RateController
-from service.embedding.retries import MAX_ATTEMPTS, MAX_DELAY_SECONDS, RetryingEmbedder
+from service.embedding.retries import (
+    MAX_ATTEMPTS,
+    MAX_DELAY_SECONDS,
+    RequestObserver,
+    RetryingEmbedder,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -203,3 +208,19 @@ async def test_a_crash_is_isolated() -> None:
     outcomes = await RetryingEmbedder(embedder, RateController(1)).embed(["a", "b"], is_awaited)
     assert [errors.EmbeddingUnavailable] * 2 == [type(outcome) for outcome in outcomes.values()]
     assert [("a", "b"), ("a",), ("b",)] == embedder.batches
+
+
+async def test_every_request_is_observed_with_its_outcome() -> None:
+    """The duration of each request, retries included, is observed as succeeded or failed."""
+    succeeded: list[float] = []
+    failed: list[float] = []
+    embedder = FaultyEmbedder()
+    retrying = RetryingEmbedder(
+        embedder, RateController(1), None, RequestObserver(succeeded.append, failed.append)
+    )
+    await retrying.embed(["tea"], is_awaited)
+    assert (1, 0) == (len(succeeded), len(failed))
+    embedder.fault = EmbedderFault.UNAVAILABLE
+    await retrying.embed(["coffee"], is_awaited)
+    assert (1, len(embedder.texts) - 1) == (len(succeeded), len(failed))
+    assert all(seconds >= 0 for seconds in (*succeeded, *failed))

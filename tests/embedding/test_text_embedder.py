@@ -19,7 +19,12 @@ from support.tasks import started
 from service import errors
 from service.domain.usage import EmbeddingUsage
 from service.embedding.batcher import Batcher
-from service.embedding.text_embedder import TextEmbedder, VectorCache, hash_text
+from service.embedding.text_embedder import (
+    TextEmbedder,
+    TextObserver,
+    VectorCache,
+    hash_text,
+)
 
 
 async def test_a_new_text_is_embedded(tmp_path: Path) -> None:
@@ -137,3 +142,21 @@ async def test_a_query_raises_its_failure(tmp_path: Path) -> None:
         embedder.fault = Fault.UNAVAILABLE
         with pytest.raises(errors.EmbeddingUnavailable):
             await catalog.text_embedder.embed_query("zzz", "text")
+
+
+async def test_embedded_and_cached_texts_are_observed(tmp_path: Path) -> None:
+    """For each set of texts the numbers of embedded and of cached texts are observed."""
+    embedded: list[float] = []
+    cached: list[float] = []
+    async with running(tmp_path, WordEmbedder(), FakeClock()) as catalog:
+        text_embedder = TextEmbedder(
+            catalog.stores.vectors,
+            catalog.row,
+            catalog.text_embedder.space,
+            catalog.text_embedder._batcher,
+            VectorCache(32),
+            TextObserver(embedded.append, cached.append),
+        )
+        await text_embedder.embed_documents(["tea", "coffee"])
+        await text_embedder.embed_documents(["tea", "cocoa"])
+    assert ([2, 1], [0, 1]) == (embedded, cached)

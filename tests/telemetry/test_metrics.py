@@ -16,22 +16,3 @@ def test_calls_are_counted_by_method_and_code() -> None:
     assert 1.0 == read(telemetry, "akin_calls_total", method="GetItem", code="NOT_FOUND")
     assert 0.022 == read(telemetry, "akin_call_seconds_sum", method="GetItem")
     assert 1.0 == read(telemetry, "akin_call_seconds_bucket", method="GetItem", le="0.0025")
-
-
-def test_requests_are_counted_by_outcome() -> None:
-    """Requests to the embedder that failed are counted apart from those that succeeded."""
-    telemetry = CallTelemetry("")
-    telemetry.count_request(False, 0.5)
-    telemetry.count_request(True, 60.0)
-    telemetry.count_request(True, 60.0)
-    assert 1.0 == read(telemetry, "akin_embedding_request_seconds_count", outcome="ok")
-    assert 2.0 == read(telemetry, "akin_embedding_request_seconds_count", outcome="failed")
-
-
-def test_texts_are_counted_by_the_source_of_their_vectors() -> None:
-    """Embedded texts and cached texts are counted separately."""
-    telemetry = CallTelemetry("")
-    telemetry.count_texts(3, 4)
-    telemetry.count_texts(0, 1)
-    assert 3.0 == read(telemetry, "akin_embedding_texts_total", source="embedder")
-    assert 5.0 == read(telemetry, "akin_embedding_texts_total", source="cache")

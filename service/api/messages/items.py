@@ -65,9 +65,10 @@ def parse_upsert_item(request: pb.UpsertItemRequest, clock_ns: Clock) -> ItemUps
     unreadable: list[Violation] = []
     item = read_item(request.item, unreadable)
     expected = request.expected_sequence if request.HasField("expected_sequence") else None
+    now_us = _now_us(item, clock_ns)
     violations = [
         *write_violations(request.catalog, expected),
-        *item_violations(item, "item", _now_us(item, clock_ns)),
+        *item_violations(item, "item", now_us),
         *unreadable,
     ]
     if violations:
