@@ -14,9 +14,10 @@ import numpy as np
 
 from service.analysis.sampling import passing
 from service.domain.filters import Filter
+from service.domain.vectors import Mask, Vectors
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Mask, Vectors, VectorSearch
+from service.index.vector_index import Hits, VectorSearch
 
 BATCH_COST = 300_000_000
 """Multiply-adds of one piece of work on the item index: about 15 ms in matrix products."""

@@ -1,12 +1,18 @@
-"""Vectors, and the hash that addresses them."""
+"""Vectors, the hash that addresses them, and the arrays that an index of them works with."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+Keys = NDArray[np.int64]  # small non-negative integers, each of which stands for an item
+Mask = NDArray[np.bool_]  # by key: whether it passes
+Vectors = NDArray[np.float32]  # [vectors, dimensions]
+Matrix = NDArray[np.floating[Any]]  # the same as float32 or float16
 
 
 def text_hash(text: str) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Keys, Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Keys, Vectors
 
 PLACES = 128
 STALE_SHARE = 0.05

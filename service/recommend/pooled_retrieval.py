@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Keys, Mask, Vectors, merge_hits
+from service.index.vector_index import Hits, merge_hits
 from service.recommend.scoring import CorpusStatistics, Scorer
 
 Lift = Callable[[Keys], Vectors]

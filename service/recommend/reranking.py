@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 COMPARED = 10
 """What nearly repeats a better candidate is among its nearest ones; so many texts are compared."""

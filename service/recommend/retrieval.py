@@ -9,8 +9,9 @@ import numpy as np
 
 from service.domain.filters import Filter
 from service.domain.recommendations import ItemSource, Query
+from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Vectors, merge_hits
+from service.index.vector_index import Hits, merge_hits
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.pooled_retrieval import corpus_statistics, pooled
 from service.recommend.profile import Profile, QueryVectors, present

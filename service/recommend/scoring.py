@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 SHARPNESS = 6.0
 """b in (1/b) log sum_i w_i exp(b cos_i). On 243 people's film likes 5 to 8 differ by less than

@@ -3,8 +3,8 @@ import pytest
 
 from service.analysis.kmeans import Items, assigned, chosen_number, divided, means
 from service.domain.analyses import ClustersQuery
+from service.domain.vectors import Vectors
 from service.index.faiss_kmeans import compute_centers
-from service.index.vector_index import Vectors
 
 DIMENSIONS = 64
 

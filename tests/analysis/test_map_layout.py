@@ -2,7 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.map_layout import Layout, laid_out
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 DIMENSIONS = 32
 GROUPS = 12
