@@ -22,10 +22,10 @@ from service.api.messages.recommendations import (
 )
 from service.domain.items import Change
 from service.domain.recommendations import ItemSource, Query, Recommendation, Recommendations
+from service.domain.vectors import Vectors
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Vectors
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 

@@ -23,10 +23,10 @@ import numpy as np
 import texts
 from threadpoolctl import threadpool_limits
 
+from service.domain.vectors import Vectors
 from service.index.faiss_graph_segment import GraphSegment
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Vectors
 
 BREADTHS = (16, 32, 64, 100, 160, 320, 640)
 QUERIES = 500
@@ -40,7 +40,7 @@ Search = Callable[[int], Vectors]
 def graph_of(item_index: ItemIndex) -> GraphSegment:
     """The one graph that a settled item index has."""
     assert isinstance(item_index.vectors, SegmentedIndex)
-    (segment,) = item_index.vectors._graphs.values()
+    (segment,) = item_index.vectors._graphs.segments.values()
     return segment
 
 

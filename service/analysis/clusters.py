@@ -24,10 +24,10 @@ from service.analysis.sampling import (
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
+from service.domain.vectors import Keys
 from service.index.faiss_kmeans import KMEANS_ATTEMPTS, KMEANS_ROUNDS
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Keys
 from service.storage.items import ItemStore
 
 # Items whose vectors are copied out of the item index at once, in 4 ms.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from service.analysis.map_layout import MapLayout, Places, compute_layout
 from service.domain.analyses import ClustersQuery
+from service.domain.vectors import Keys, Vectors
 from service.index.faiss_kmeans import compute_centers
-from service.index.vector_index import Keys, Vectors
 
 # The number of the cluster of each item.
 ClusterNumbers = NDArray[np.int64]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 Places = NDArray[np.float64]
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from service.analysis.sampling import find_matching_keys
 from service.domain.filters import Filter
+from service.domain.vectors import Mask, Vectors
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Mask, Vectors, VectorSearch
+from service.index.vector_index import Hits, VectorSearch
 
 # Multiply-adds of one batch: about 15 ms in matrix products.
 MAX_BATCH_COST = 300_000_000

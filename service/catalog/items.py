@@ -21,6 +21,9 @@ from service.storage.records import Deletion, ItemVectors, ItemWrite
 # Attempts at a filtered page whose items are being written, before it is returned shorter.
 PAGE_ATTEMPTS = 3
 
+# A limit that no catalog reaches.
+ALL_ITEMS = 2**62
+
 
 @dataclass(frozen=True, slots=True)
 class WrittenItem:
@@ -234,9 +237,7 @@ class CatalogItems:
         if deletion.validate_only:
             _, _, total = await self._find_matching(deletion.filter, "", 0)
             return Deletion(total, 0)
-        sequence, item_ids, _ = await self._find_matching(
-            deletion.filter, "", self._follower.item_count
-        )
+        sequence, item_ids, _ = await self._find_matching(deletion.filter, "", ALL_ITEMS)
         count = last_sequence = 0
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]

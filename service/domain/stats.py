@@ -7,19 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from service.domain.index_stats import IndexStats
 from service.domain.spaces import Space, VectorStorage
 from service.domain.usage import DailyUsage, EmbeddingUsage
-
-
-class IndexStats(NamedTuple):
-    """What a vector index consists of."""
-
-    vectors: int  # that searches can find
-    graph_vectors: int = 0  # of them, those in graphs
-    deleted_vectors: int = 0  # in graphs, and beside `vectors`
-    neighbor_lists: int = 0
-    building: bool = False
-    memory_bytes: int = 0
 
 
 class PendingGroup(NamedTuple):

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Condition, Exists, Filter
 from service.domain.items import JsonValue
+from service.domain.vectors import Mask
 from service.index.columns import EMPTY_COLUMN, NO_NUMBER, Column, flatten
-from service.index.vector_index import Mask
 
 # Stale versions that are tolerated, beside as many as there are live ones, before columns are
 # compacted.
@@ -59,6 +59,8 @@ class Attributes:
             if key >= len(self._version_of):
                 self._version_of.extend([-1] * (key + 1 - len(self._version_of)))
             self._version_of[key] = version
+            if not values:
+                continue
             for path, value in flatten(values):
                 column = columns.get(path)
                 if column is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from service.domain.filters import ContainsAny, Equals, OneOf, Range
 from service.domain.items import JsonValue
-from service.index.vector_index import Mask
+from service.domain.vectors import Mask
 
 # Values whose hashes are cached: up to about 20 MB.
 MAX_CACHED_HASHES = 65_536

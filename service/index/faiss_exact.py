@@ -12,17 +12,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 
-from service.domain.stats import IndexStats
-from service.index.vector_index import (
-    Build,
-    Hits,
-    IndexState,
-    Keys,
-    Mask,
-    OwnedVectors,
-    Vectors,
-    merge_hits,
-)
+from service.domain.index_stats import IndexStats
+from service.domain.vectors import Keys, Mask, Vectors
+from service.index.vector_index import Build, Hits, IndexState, OwnedVectors, merge_hits
 
 # One query takes 3 to 11 times as long on two threads as on one (measured on a two-core machine).
 faiss.omp_set_num_threads(1)
@@ -37,27 +29,24 @@ class ExactIndex:
 
     Args:
         dimensions: the width of every vector.
+
+    `sum` is the sum of all vectors, float64 [dimensions].
     """
 
     def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
+        self.vector_count = 0
+        self.sum = np.zeros(dimensions, np.float64)
         self._index = faiss.IndexFlatIP(dimensions)
         self._matrix = np.empty((0, dimensions), np.float32)
         self._rows: dict[int, int] = {}
         self._more_rows: dict[int, list[int]] = {}
-        self._size = 0
         self._keys: Keys = np.empty(0, np.int64)
-        self.sum = np.zeros(dimensions, np.float64)
-
-    @property
-    def vector_count(self) -> int:
-        """The number of vectors."""
-        return self._size
 
     @property
     def memory_bytes(self) -> int:
         """The memory of the vectors and their keys."""
-        return self._size * (4 * self.dimensions + 8)
+        return self.vector_count * (4 * self.dimensions + 8)
 
     def __len__(self) -> int:
         """Return the number of keys."""
@@ -87,7 +76,7 @@ class ExactIndex:
 
     def delete(self, keys: Collection[int]) -> None:
         """Remove keys; a key that is not in the index is no error."""
-        before = self._size
+        before = self.vector_count
         for key in keys:
             first = self._rows.pop(key, None)
             if first is not None:
@@ -96,8 +85,8 @@ class ExactIndex:
                     self._remove_row(row)
         if not self._rows:
             self.sum[:] = 0.0  # instead of rounding errors
-        if self._size < before:
-            self._index.remove_ids(faiss.IDSelectorRange(self._size, before))
+        if self.vector_count < before:
+            self._index.remove_ids(faiss.IDSelectorRange(self.vector_count, before))
             self._map_rows()
 
     def get(self, keys: Sequence[int]) -> OwnedVectors:
@@ -118,20 +107,21 @@ class ExactIndex:
 
     def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
         """Yield all keys and vectors, up to `rows` at a time; no copies."""
-        if 0 < self._size <= rows:
-            yield self._keys[: self._size], self._matrix
+        if 0 < self.vector_count <= rows:
+            yield self._keys[: self.vector_count], self._matrix
             return
-        for start in range(0, self._size, rows):
-            end = min(start + rows, self._size)
+        for start in range(0, self.vector_count, rows):
+            end = min(start + rows, self.vector_count)
             yield self._keys[start:end], self._matrix[start:end]
 
     def mean(self) -> Vectors:
         """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
-        return (self.sum / max(self._size, 1)).astype(np.float32)
+        return (self.sum / max(self.vector_count, 1)).astype(np.float32)
 
     def sample(self, rows: int) -> Vectors:
         """Return up to `rows` evenly spread vectors; no copies."""
-        return self._matrix if self._size <= rows else self._matrix[:: -(-self._size // rows)]
+        step = max(-(-self.vector_count // rows), 1)
+        return self._matrix[::step]
 
     def search(
         self,
@@ -151,13 +141,13 @@ class ExactIndex:
         if allowed is not None or len(excluded) > MAX_DROPPED_ROWS:
             rows = self._select_rows(excluded, allowed)
             if allowed is not None:
-                available = len(np.unique(self._keys[: self._size][rows]))
+                available = len(np.unique(self._keys[: self.vector_count][rows]))
             parameters = faiss.SearchParameters(sel=_to_bitmap(rows))
             excluded = set()
         if available == 0 or limit == 0:
             return [Hits.empty()] * len(queries)
         # One row more than the limit shows whether the last place is tied.
-        fetch = min(limit + 1 + len(excluded), self._size)
+        fetch = min(limit + 1 + len(excluded), self.vector_count)
         scores, rows = self._index.search(queries, fetch, params=parameters)
         limit = min(limit, available)
         return [
@@ -181,7 +171,7 @@ class ExactIndex:
 
     def estimate_cost(self, queries: int) -> int:
         """Return the multiply-adds of a search with so many queries."""
-        return queries * self._size * self.dimensions
+        return queries * self.vector_count * self.dimensions
 
     def start_build(self, *, quiet: bool) -> None:
         """Return None: there is nothing to build."""
@@ -200,10 +190,10 @@ class ExactIndex:
     def copy_in_key_order(self) -> tuple[Keys, Vectors]:
         """Return a copy of all keys, ascending, and vectors, those of one key as in its upsert."""
         # Rows that filled gaps are no longer in their order.
-        places = np.zeros(self._size, np.int64)
+        places = np.zeros(self.vector_count, np.int64)
         for rows in self._more_rows.values():
             places[rows] = np.arange(1, len(rows) + 1)
-        order = np.lexsort((places, self._keys[: self._size]))
+        order = np.lexsort((places, self._keys[: self.vector_count]))
         return self._keys[order], self._matrix[order]
 
     def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
@@ -231,11 +221,11 @@ class ExactIndex:
         """Return the best keys and all that tie with the last, searching again until complete."""
         while True:
             hits = self._to_hits(scores, rows, excluded)
-            is_exhausted = len(scores) >= self._size or int(rows[-1]) < 0
+            is_exhausted = len(scores) >= self.vector_count or int(rows[-1]) < 0
             count = len(hits.scores)
             if is_exhausted or (count > limit and hits.scores[-1] < hits.scores[limit - 1]):
                 break
-            fetch = min(2 * len(scores), self._size)
+            fetch = min(2 * len(scores), self.vector_count)
             all_scores, all_rows = self._index.search(query[None], fetch, params=parameters)
             scores, rows = all_scores[0], all_rows[0]
         if count <= limit:
@@ -263,13 +253,13 @@ class ExactIndex:
         return [self._rows[key], *self._more_rows.get(key, ())]
 
     def _append(self, keys: Sequence[int], vectors: Vectors) -> None:
-        first = self._size
-        self._size += len(keys)
-        if self._size > len(self._keys):
-            grown = np.empty(max(self._size, 2 * len(self._keys), 1024), np.int64)
+        first = self.vector_count
+        self.vector_count += len(keys)
+        if self.vector_count > len(self._keys):
+            grown = np.empty(max(self.vector_count, 2 * len(self._keys), 1024), np.int64)
             grown[:first] = self._keys[:first]
             self._keys = grown
-        self._keys[first : self._size] = keys
+        self._keys[first : self.vector_count] = keys
         for row, key in enumerate(keys, start=first):
             if key in self._rows:
                 self._more_rows.setdefault(key, []).append(row)
@@ -282,8 +272,8 @@ class ExactIndex:
 
     def _remove_row(self, row: int) -> None:
         """Remove a row by moving the last one to its place."""
-        self._size -= 1
-        last = self._size
+        self.vector_count -= 1
+        last = self.vector_count
         self.sum -= self._matrix[row]
         if row == last:
             return
@@ -299,17 +289,17 @@ class ExactIndex:
     def _select_rows(self, excluded: set[int], allowed: Mask | None) -> Mask:
         """Return a mask of the rows that may be hits."""
         if allowed is None:
-            rows: Mask = np.ones(self._size, np.bool_)
+            rows: Mask = np.ones(self.vector_count, np.bool_)
         else:
-            rows = allowed[self._keys[: self._size]]
+            rows = allowed[self._keys[: self.vector_count]]
         rows[list(excluded)] = False
         return rows
 
     def _map_rows(self) -> None:
         """Map FAISS's own memory, which may have moved, as float32 [rows, dimensions]."""
-        if self._size:
-            memory = faiss.rev_swig_ptr(self._index.get_xb(), self._size * self.dimensions)
-            self._matrix = memory.reshape(self._size, self.dimensions)
+        if self.vector_count:
+            memory = faiss.rev_swig_ptr(self._index.get_xb(), self.vector_count * self.dimensions)
+            self._matrix = memory.reshape(self.vector_count, self.dimensions)
         else:
             self._matrix = np.empty((0, self.dimensions), np.float32)
 

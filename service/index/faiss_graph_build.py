@@ -8,11 +8,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_segment import GraphSegment
 from service.index.faiss_pq_codes import PQCodes
 from service.index.faiss_row_search import RowSearch, map_graph_vectors
-from service.index.vector_index import Mask, Vectors
 
 # Rows that are added between two looks at whether the build was stopped: 0.4 s.
 ADDED_ROWS = 1_024

@@ -15,11 +15,12 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
 from service.index.faiss_neighbor_lists import NeighborLists
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_search import RowSearch
-from service.index.vector_index import Hits, Keys, Mask, Vectors
+from service.index.vector_index import Hits
 
 # How the names of graph files in snapshots begin.
 GRAPH_FILE_PREFIX = "graph-"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import faiss
 import numpy as np
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 # Of 3,000 films' vectors in 12 groups the mean cosine with the centers is 0.727, as after 20.
 KMEANS_ROUNDS = 10

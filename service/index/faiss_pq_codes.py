@@ -19,10 +19,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Keys, Mask, Matrix, Vectors
 from service.index.faiss_files import read_faiss_index, write_faiss_index
-from service.index.faiss_scan import Matrix
 from service.index.planner import limit_compared_codes
-from service.index.vector_index import Keys, Mask, Vectors
 
 # Rows for each list of codes, while there are fewer than the most lists.
 ROWS_PER_CODE_LIST = 500

@@ -11,10 +11,10 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Keys, Matrix, Vectors
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
-from service.index.faiss_scan import Matrix, scan_rows
+from service.index.faiss_scan import scan_rows
 from service.index.planner import SearchMethod, plan_pq_search, plan_search
-from service.index.vector_index import Keys, Vectors
 
 # Up to this share of the rows, gathering them is faster than FAISS's scan with a mask.
 MAX_GATHERED_SHARE = 0.1

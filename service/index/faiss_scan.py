@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
-from service.index.vector_index import Keys, Vectors
+from service.domain.vectors import Keys, Matrix, Vectors
 
 # Rows of float16 that are converted to float32 together; it bounds the memory that takes.
 CONVERTED_ROWS = 16_384
-
-Matrix = NDArray[np.floating[Any]]
 
 
 def scan_rows(matrix: Matrix, queries: Vectors, limit: int, rows: Keys) -> tuple[Vectors, Keys]:

@@ -6,20 +6,30 @@ background over it and the smaller graphs, and replaces them; until then they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
+import faiss
 import numpy as np
 
-from service.domain.stats import IndexStats
+from service.domain.index_stats import IndexStats
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_graph_build import GraphBuild
-from service.index.faiss_graph_segment import SEGMENT_ARRAYS, GraphSegment, is_graph_file
+from service.index.faiss_graph_segment import GraphSegment
+from service.index.faiss_graph_segments import NO_SEGMENT, GraphSegments
 from service.index.faiss_neighbor_lists import NeighborListBuild
-from service.index.faiss_segment_search import FRESH_SEGMENT, FROZEN_SEGMENT, SegmentSearch
-from service.index.key_locations import NO_SEGMENT
 from service.index.merge_policy import SegmentRows, choose_merge
-from service.index.vector_index import Build, IndexState, Vectors
+from service.index.planner import GRAPH_BREADTH, GRAPH_CANDIDATE_NS
+from service.index.vector_index import (
+    Build,
+    Hits,
+    IndexState,
+    OwnedVectors,
+    combine_segment_hits,
+    merge_hits,
+)
 
 # Vectors from which on there are graphs: a graph search then takes half the time of a scan.
 FIRST_GRAPH_VECTORS = 20_000
@@ -27,9 +37,15 @@ FIRST_GRAPH_VECTORS = 20_000
 # New vectors, beside graphs, from which on they are built in: scanning them takes 0.2 ms.
 NEXT_GRAPH_VECTORS = 8_000
 
+# Converts the planner's estimates to multiply-adds.
+MULTIPLY_ADDS_PER_NS = 10
 
-class SegmentedIndex(SegmentSearch):
+
+class SegmentedIndex:
     """A VectorIndex of an exact segment and graph segments.
+
+    A key is in one segment. The fresh segment takes new vectors. There is a frozen one while a
+    graph is being built over it. Both are searched by comparing with every vector.
 
     Args:
         dimensions: the width of every vector.
@@ -46,40 +62,135 @@ class SegmentedIndex(SegmentSearch):
         first_graph_vectors: int = FIRST_GRAPH_VECTORS,
         next_graph_vectors: int = NEXT_GRAPH_VECTORS,
     ) -> None:
-        super().__init__(dimensions)
+        self.dimensions = dimensions
+        self._fresh = ExactIndex(dimensions)
+        self._frozen: ExactIndex | None = None
+        self._graphs = GraphSegments()
         self._float16 = float16
         self._first_graph_vectors = first_graph_vectors
         self._next_graph_vectors = next_graph_vectors
-        self._next_number = 0
         self._graph_build: GraphBuild | None = None
         self._list_build: NeighborListBuild | None = None
 
+    @property
+    def vector_count(self) -> int:
+        """The number of vectors."""
+        exact_count = sum(segment.vector_count for segment in self._list_exact_segments())
+        return exact_count + sum(map(len, self._graphs.segments.values()))
+
+    def __len__(self) -> int:
+        """Return the number of keys."""
+        return sum(map(len, self._list_exact_segments())) + len(self._graphs)
+
+    def __contains__(self, key: int) -> bool:
+        """Return whether the index has a key."""
+        if key in self._fresh or key in self._graphs:
+            return True
+        return self._frozen is not None and key in self._frozen
+
+    def keys(self) -> Keys:
+        """Return all keys, each once, ascending."""
+        exact_keys = [segment.keys() for segment in self._list_exact_segments()]
+        return np.sort(np.concatenate([self._graphs.keys(), *exact_keys]), kind="stable")
+
+    def get(self, keys: Sequence[int]) -> OwnedVectors:
+        """Return a copy of the keys' vectors.
+
+        Raises:
+            KeyError: a key is not in the index.
+        """
+        if not keys or not self._has_older_segments():
+            return self._fresh.get(keys)
+        vectors = [self._get_vectors(key) for key in keys]
+        owners = np.repeat(np.arange(len(keys)), list(map(len, vectors)))
+        return OwnedVectors(np.concatenate(vectors), owners)
+
+    def iterate_blocks(self, rows: int) -> Iterator[tuple[Keys, Vectors]]:
+        """Yield all keys and vectors, up to `rows` at a time; not always copies."""
+        for segment in self._iterate_segments():
+            yield from segment.iterate_blocks(rows)
+
+    def mean(self) -> Vectors:
+        """Return the mean of all vectors, float32 [dimensions]; zeros for an empty index."""
+        total = np.zeros(self.dimensions)
+        if not len(self):
+            return total.astype(np.float32)  # without rounding errors of sums and differences
+        for segment in self._iterate_segments():
+            total += segment.sum
+        mean: Vectors = (total / max(self.vector_count, 1)).astype(np.float32)
+        return mean
+
+    def sample(self, rows: int) -> Vectors:
+        """Return up to `rows` vectors, evenly spread over the largest segment; no copies."""
+        largest = self._graphs.find_largest()
+        if largest is None:
+            return max(self._list_exact_segments(), key=len).sample(rows)
+        step = -(-len(largest.keys) // rows)
+        return largest.row_search.get_vectors(slice(None, None, step))
+
+    def search(
+        self,
+        queries: Vectors,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+        *,
+        exact: bool = False,
+    ) -> list[Hits]:
+        """Return the `limit` nearest keys to each query, float32 [queries, dimensions]."""
+        faiss.omp_set_num_threads(1)  # a setting of each thread
+        if not limit or not self._has_older_segments():
+            return self._fresh.search(queries, limit, exclude, allowed)
+        hits = self._search_segments(queries, limit, exclude, allowed, exact=exact)
+        return [combine_segment_hits(query_hits, limit) for query_hits in zip(*hits, strict=True)]
+
+    def search_by_key(
+        self,
+        key: int,
+        limit: int,
+        exclude: Collection[int] = (),
+        allowed: Mask | None = None,
+        *,
+        exact: bool = False,
+    ) -> Hits:
+        """Return the `limit` nearest other keys to any vector of a key."""
+        faiss.omp_set_num_threads(1)  # a setting of each thread
+        if not self._has_older_segments():
+            return self._fresh.search_by_key(key, limit, exclude, allowed)
+        excluded = {key, *exclude}
+        queries = self._get_vectors(key)
+        nearest = None
+        if limit and not exact:
+            nearest = self._graphs.search_neighbor_list(key, limit, excluded, allowed)
+        if nearest is None:
+            hits = self.search(queries, limit, excluded, allowed, exact=exact)
+            return hits[0] if len(hits) == 1 else merge_hits(hits)
+        skip = self._graphs.get_number(key)
+        rest = self._search_segments(queries, limit, excluded, allowed, exact=exact, skip=skip)
+        if not rest:
+            return nearest
+        return combine_segment_hits([nearest, *(hits for (hits,) in rest)], limit)
+
+    def estimate_cost(self, queries: int) -> int:
+        """Estimate the multiply-adds of a search with so many queries."""
+        exact_count = self._fresh.vector_count
+        frozen = self._frozen  # the worker thread may be putting a build into use
+        if frozen is not None:
+            exact_count += frozen.vector_count
+        graph_cost = GRAPH_BREADTH * GRAPH_CANDIDATE_NS * MULTIPLY_ADDS_PER_NS
+        return queries * (exact_count * self.dimensions + len(self._graphs.segments) * graph_cost)
+
     def upsert(self, keys: Sequence[int], vectors: Vectors) -> None:
         """Replace all vectors of each key; a key occurs once for each of its vectors."""
-        distinct = dict.fromkeys(keys)
-        in_place = {FRESH_SEGMENT, NO_SEGMENT}
-        self.delete([key for key in distinct if self._locations.get_segment(key) not in in_place])
+        if self._has_older_segments():
+            self._delete_from_older_segments(set(keys))
         self._fresh.upsert(keys, vectors)
-        for key in distinct:
-            self._locations.place(key, FRESH_SEGMENT)
-        if self._graph_build is not None:
-            self._graph_build.changed_keys.update(distinct)
 
     def delete(self, keys: Collection[int]) -> None:
         """Remove keys; a key that is not in the index is no error."""
-        for key in keys:
-            number = self._locations.get_segment(key)
-            if number == NO_SEGMENT:
-                continue
-            if number == FRESH_SEGMENT:
-                self._fresh.delete([key])
-            elif number == FROZEN_SEGMENT and self._frozen is not None:
-                self._frozen.delete([key])
-            else:
-                self._graphs[number].mark_deleted(self._locations.get_row(key))
-            self._locations.remove(key)
-            if self._graph_build is not None:
-                self._graph_build.changed_keys.add(key)
+        if self._has_older_segments():
+            self._delete_from_older_segments(keys)
+        self._fresh.delete(keys)
 
     def start_build(self, *, quiet: bool) -> Build | None:
         """Start to build a graph if one is needed, or else neighbor lists of the largest graph."""
@@ -93,27 +204,21 @@ class SegmentedIndex(SegmentSearch):
             self._list_build.finish()
             self._list_build = None
         elif self._graph_build is not None and build is self._graph_build:
-            for number in self._graph_build.segments:
-                del self._graphs[number]
-            graph, changed_keys = self._graph_build.segment, self._graph_build.changed_keys
+            replaced, graph = self._graph_build.segments, self._graph_build.segment
+            self._graphs.replace(replaced, graph, self._graph_build.changed_keys)
             self._frozen = self._graph_build = None
-            graph.mark_rows_deleted(self._locations.mask(changed_keys)[graph.keys])
-            self._add_graph(graph)
         else:
             raise AssertionError("the build was not started by this index")
 
     def capture(self) -> IndexState:
         """Return new vectors as arrays, and each graph's files and arrays."""
-        exact = [segment.capture().arrays for segment in self._exact_segments()]
+        exact = [segment.capture().arrays for segment in self._list_exact_segments()]
         arrays = {
             name: np.concatenate([segment_arrays[name] for segment_arrays in exact])
             for name in ("keys", "vectors")
         }
-        files: dict[str, Callable[[Path], None]] = {}
-        for graph in self._graphs.values():
-            arrays |= {f"{graph.name}/{name}": value for name, value in graph.capture().items()}
-            files |= graph.list_files()
-        return IndexState(arrays, files)
+        graphs = self._graphs.capture()
+        return IndexState({**arrays, **graphs.arrays}, graphs.files)
 
     def restore(self, state: IndexState, files: Mapping[str, Path]) -> None:
         """Map the graphs into memory and add the new vectors.
@@ -122,15 +227,13 @@ class SegmentedIndex(SegmentSearch):
             KeyError: an array is missing.
             ValueError: the arrays and files do not belong together.
         """
-        for name in filter(is_graph_file, files):
-            arrays = {array: state.arrays[f"{name}/{array}"] for array in SEGMENT_ARRAYS}
-            self._add_graph(GraphSegment.restore(files[name], name, arrays))
+        self._graphs.restore(state, files)
         self.upsert(state.arrays["keys"].tolist(), state.arrays["vectors"])
 
     def collect_stats(self) -> IndexStats:
         """Return the numbers of vectors by where they are, and the memory they take."""
-        graphs = self._graphs.values()
-        exact_bytes = sum(segment.memory_bytes for segment in self._exact_segments())
+        graphs = self._graphs.segments.values()
+        exact_bytes = sum(segment.memory_bytes for segment in self._list_exact_segments())
         return IndexStats(
             vectors=self.vector_count,
             graph_vectors=sum(map(len, graphs)),
@@ -141,32 +244,68 @@ class SegmentedIndex(SegmentSearch):
         )
 
     def _start_list_build(self) -> NeighborListBuild | None:
-        largest = self._find_largest_graph()
+        largest = self._graphs.find_largest()
         if largest is None or largest.neighbor_lists.listed_rows == len(largest.keys):
             return None
         self._list_build = NeighborListBuild(largest.neighbor_lists)
         return self._list_build
 
     def _start_graph_build(self, *, quiet: bool) -> GraphBuild | None:
+        graphs = self._graphs.segments
         chosen = choose_merge(
-            {n: SegmentRows(len(graph), graph.deleted) for n, graph in self._graphs.items()},
+            {n: SegmentRows(len(graph), graph.deleted) for n, graph in graphs.items()},
             self._fresh.vector_count,
-            self._next_graph_vectors if self._graphs else self._first_graph_vectors,
+            self._next_graph_vectors if graphs else self._first_graph_vectors,
             quiet=quiet,
         )
         if chosen is None:
             return None
         self._frozen, self._fresh = self._fresh, ExactIndex(self.dimensions)
-        self._locations.move_all(FRESH_SEGMENT, FROZEN_SEGMENT)
-        graphs = {number: self._graphs[number] for number in chosen}
-        self._graph_build = GraphBuild(self.dimensions, self._frozen, graphs, float16=self._float16)
+        chosen_graphs = {number: graphs[number] for number in chosen}
+        self._graph_build = GraphBuild(
+            self.dimensions, self._frozen, chosen_graphs, float16=self._float16
+        )
         return self._graph_build
 
-    def _add_graph(self, graph: GraphSegment) -> None:
-        """Add a graph segment, unless all its rows are deleted, and place its keys in it."""
-        firsts = np.flatnonzero(np.diff(graph.keys, prepend=-1))
-        firsts = firsts[graph.live[firsts]]
-        self._locations.place_rows(graph.keys[firsts], firsts, self._next_number)
-        if len(graph):
-            self._graphs[self._next_number] = graph
-        self._next_number += 1
+    def _has_older_segments(self) -> bool:
+        """Return whether there are segments beside the fresh one."""
+        return self._frozen is not None or bool(self._graphs.segments)
+
+    def _list_exact_segments(self) -> list[ExactIndex]:
+        frozen = self._frozen
+        return [self._fresh] if frozen is None else [self._fresh, frozen]
+
+    def _iterate_segments(self) -> Iterator[ExactIndex | GraphSegment]:
+        return chain(self._list_exact_segments(), self._graphs.segments.values())
+
+    def _get_vectors(self, key: int) -> Vectors:
+        if key in self._graphs:
+            return self._graphs.get_vectors(key)
+        if self._frozen is not None and key in self._frozen:
+            return self._frozen.get([key]).vectors
+        return self._fresh.get([key]).vectors
+
+    def _search_segments(
+        self,
+        queries: Vectors,
+        limit: int,
+        exclude: Collection[int],
+        allowed: Mask | None,
+        *,
+        exact: bool,
+        skip: int = NO_SEGMENT,
+    ) -> list[list[Hits]]:
+        """Return the hits of each segment for each query, except of the graph number `skip`."""
+        hits = [
+            segment.search(queries, limit, exclude, allowed)
+            for segment in self._list_exact_segments()
+            if len(segment) or not self._graphs.segments
+        ]
+        return hits + self._graphs.search(queries, limit, exclude, allowed, exact=exact, skip=skip)
+
+    def _delete_from_older_segments(self, keys: Collection[int]) -> None:
+        if self._frozen is not None:
+            self._frozen.delete(keys)
+        self._graphs.delete(keys)
+        if self._graph_build is not None:
+            self._graph_build.changed_keys.update(keys)

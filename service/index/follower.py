@@ -17,8 +17,8 @@ import structlog
 from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
+from service.domain.index_stats import IndexStats
 from service.domain.items import Change
-from service.domain.stats import IndexStats
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.vector_index import Build
 from service.telemetry import call_context
@@ -156,11 +156,8 @@ class Follower:
             queries: the number of its searches, which decides where it runs.
             conditions: the number of conditions that it evaluates for all items, likewise.
         """
-        item_index = self._item_index
-        search_cost = item_index.vectors.estimate_cost(queries)
-        cost = search_cost + CONDITION_COST * conditions * len(item_index)
         with call_context.Stage(call_context.SEARCH):
-            return await self._run_exclusively(work, cost)
+            return await self._run_exclusively(work, queries, conditions)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], T]) -> T:
         """Run long `work` in the worker thread; otherwise like `read`."""
@@ -173,7 +170,7 @@ class Follower:
             quiet: nothing is being written, so that there is time to build more.
         """
         return await self._run_exclusively(
-            lambda item_index: item_index.maintenance.start_build(quiet=quiet), self.search_cost
+            lambda item_index: item_index.maintenance.start_build(quiet=quiet)
         )
 
     async def finish_build(self, build: Build) -> None:
@@ -203,20 +200,17 @@ class Follower:
         await self._run_in_worker(item_index.apply, changes, reached)
 
     async def _apply_next_changes(self) -> bool:
-        """Apply a round of changes; return whether there may be more."""
+        """Apply a round of changes and resume the calls that wait for them.
+
+        Return whether there may be more changes.
+        """
         changes, reached = await self._feed.changes(
             self._generation, self._item_index.sequence, CHANGES_PER_ROUND
         )
         # Applying a full round takes about as long as a search over as many rows.
-        await self._run_exclusively(
-            lambda item_index: item_index.apply(changes, reached), self.search_cost
-        )
+        await self._run_exclusively(lambda item_index: item_index.apply(changes, reached))
         if changes:
             self._last_change = time.monotonic()
-        self._release_waiters(reached)
-        return len(changes) == CHANGES_PER_ROUND
-
-    def _release_waiters(self, reached: int) -> None:
         waiting = []
         for sequence, waiter in self._waiters:
             if sequence > reached:
@@ -224,10 +218,22 @@ class Follower:
             elif not waiter.done():
                 waiter.set_result(None)
         self._waiters = waiting
+        return len(changes) == CHANGES_PER_ROUND
 
-    async def _run_exclusively(self, work: Callable[[ItemIndex], T], cost: int) -> T:
-        """Drop expired items and run `work`, on the event loop if it is cheap."""
+    async def _run_exclusively(
+        self, work: Callable[[ItemIndex], T], queries: int = 1, conditions: int = 0
+    ) -> T:
+        """Drop expired items and run `work`, on the event loop if it is cheap.
+
+        Args:
+            work: takes about as long as the searches and conditions together.
+            queries: the number of searches.
+            conditions: the number of conditions to evaluate for all items.
+        """
         item_index = self._item_index
+        cost = item_index.vectors.estimate_cost(queries)
+        if conditions:
+            cost += CONDITION_COST * conditions * len(item_index)
         # While the worker holds the lock, the event loop must not wait for it.
         if cost <= MAX_INLINE_COST and item_index.lock.acquire(blocking=False):
             try:

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from service.domain.filters import Filter
 from service.domain.items import Change
+from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
 from service.index.vector_index import (
     Hits,
     IndexState,
-    Keys,
-    Mask,
     VectorIndex,
     VectorMaintenance,
     VectorSearch,
@@ -76,13 +75,15 @@ class ItemIndex:
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Apply changes of distinct items, oldest first, that lead up to `sequence`."""
         deleted_ids = [change.item_id for change in changes if change.attributes is None]
-        self._remove(key for item_id in deleted_ids if (key := self._keys.get(item_id)) is not None)
+        if deleted_ids:
+            keys_by_id = self._keys
+            self._remove(keys_by_id[item_id] for item_id in deleted_ids if item_id in keys_by_id)
         upserts = [change for change in changes if change.attributes is not None]
         keys = [self._assign_key(change.item_id) for change in upserts]
-        self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
-        self._write_vectors(keys, upserts)
         for key, change in zip(keys, upserts, strict=True):
             self._schedule_expiry(key, change.expire_time_us)
+        self._write_vectors(keys, upserts)
+        self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
         self.sequence = sequence
 
     def drop_expired(self) -> None:
@@ -202,7 +203,9 @@ class ItemIndex:
     def _write_vectors(self, keys: Sequence[int], changes: Sequence[Change]) -> None:
         """Write the vectors of changed items to the vector index."""
         keyed_changes = list(zip(keys, changes, strict=True))
-        self.maintenance.delete([key for key, change in keyed_changes if not change.vectors])
+        pending_keys = [key for key, change in keyed_changes if not change.vectors]
+        if pending_keys:
+            self.maintenance.delete(pending_keys)
         keyed_vectors = [
             (key, vector) for key, change in keyed_changes for vector in change.vectors
         ]

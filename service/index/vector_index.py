@@ -9,11 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.stats import IndexStats
-
-Keys = NDArray[np.int64]
-Vectors = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from service.domain.index_stats import IndexStats
+from service.domain.vectors import Keys, Mask, Vectors
 
 
 class Hits(NamedTuple):
@@ -40,6 +37,18 @@ def merge_hits(hits: Sequence[Hits]) -> Hits:
     _, first_places = np.unique(keys[order], return_index=True)
     best = order[np.sort(first_places)]
     return Hits(keys[best], scores[best])
+
+
+def combine_segment_hits(hits: Sequence[Hits], limit: int) -> Hits:
+    """Return the best hits of several segments with all that tie with the last place."""
+    keys = np.concatenate([segment_hits.keys for segment_hits in hits])
+    scores = np.concatenate([segment_hits.scores for segment_hits in hits])
+    order = np.argsort(-scores, kind="stable")
+    keys, scores = keys[order], scores[order]
+    if 0 < limit < len(scores):
+        reaches_last = scores >= scores[limit - 1]
+        keys, scores = keys[reaches_last], scores[reaches_last]
+    return Hits(keys, scores)
 
 
 class OwnedVectors(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.vectors import Keys, Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Keys, Vectors
 
 # Quantiles that describe the distribution of the attribute.
 QUANTILE_COUNT = 128

@@ -8,8 +8,8 @@ import numpy as np
 
 from service.domain import limits
 from service.domain.recommendations import Explanation, ItemSource, TextSource
+from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Vectors
 from service.recommend.profile import ProfileSource, QueryVectors
 from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics
 

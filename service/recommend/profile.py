@@ -20,9 +20,10 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
+from service.domain.vectors import Vectors
 from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.index.item_index import ItemIndex
-from service.index.vector_index import OwnedVectors, Vectors
+from service.index.vector_index import OwnedVectors
 from service.recommend.scoring import Sources
 from service.storage.users import UserStore
 

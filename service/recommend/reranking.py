@@ -10,7 +10,7 @@ import numpy as np
 
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, Shingles
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 from service.recommend.retrieval import Candidates
 from service.storage.items import ItemStore
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from service.domain.filters import Filter
 from service.domain.recommendations import ItemSource, Query, TextSource
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Keys, Mask, Vectors, merge_hits
+from service.index.vector_index import Hits, merge_hits
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile import Profile, QueryVectors, build_query_vectors
 from service.recommend.scoring import CorpusStatistics, Scorer, Sources

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 # The b in (1/b) log sum_i w_i exp(b cos_i). On the film likes of 243 people, values from 5 to 8
 # differ by less than chance.

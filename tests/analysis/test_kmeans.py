@@ -9,8 +9,8 @@ from service.analysis.kmeans import (
     compute_item_vectors,
 )
 from service.domain.analyses import ClustersQuery
+from service.domain.vectors import Vectors
 from service.index.faiss_kmeans import compute_centers
-from service.index.vector_index import Vectors
 
 DIMENSIONS = 64
 

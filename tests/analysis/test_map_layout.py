@@ -2,7 +2,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.analysis.map_layout import MapLayout, compute_layout
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 
 DIMENSIONS = 32
 CLUSTERS = 12

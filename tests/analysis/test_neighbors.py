@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from service.analysis.neighbors import search_by_products
+from service.domain.vectors import Mask, Vectors
 from service.index.faiss_segmented import SegmentedIndex
-from service.index.vector_index import Mask, Vectors
 
 
 def units(count: int) -> Vectors:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from support.item_indexes import run_builds
 
+from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
-from service.index.vector_index import IndexState, VectorIndex, Vectors
+from service.index.vector_index import IndexState, VectorIndex
 
 DIMENSIONS = 8
 KEYS = 40

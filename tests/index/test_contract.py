@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.item_indexes import run_builds
 
+from service.domain.vectors import Vectors
 from service.index.faiss_exact import MAX_DROPPED_ROWS, ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
-from service.index.vector_index import Build, Hits, VectorIndex, Vectors
+from service.index.vector_index import Build, Hits, VectorIndex
 
 pytestmark = pytest.mark.slow
 

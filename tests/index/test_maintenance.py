@@ -11,8 +11,8 @@ from support.stores import delete_item, indexed, opened
 from support.tasks import left
 
 from service.domain.generations import Generation
+from service.domain.index_stats import IndexStats
 from service.domain.items import Change
-from service.domain.stats import IndexStats
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from support.item_indexes import run_builds
 
+from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.planner import GRAPH_BREADTH, SearchMethod, plan_search
-from service.index.vector_index import Hits, Vectors
+from service.index.vector_index import Hits
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +172,23 @@ def test_churn_leaves_few_deleted_rows(vectors: Vectors) -> None:
         assert 2_000 == stats.vectors == len(index)
         assert stats.deleted_vectors <= 1_000
     assert 2_000 == sum(len(keys) for keys, _ in index.iterate_blocks(100))
+
+
+def test_deletes_during_a_build_remove_its_keys_only(vectors: Vectors) -> None:
+    """Keys deleted during a build are gone after it, and keys that were never stored do no harm."""
+    index = SegmentedIndex(DIMENSIONS, first_graph_vectors=1_000, next_graph_vectors=500)
+    index.upsert(range(1_000), vectors[:1_000])
+    build = index.start_build(quiet=False)
+    assert build is not None
+    index.upsert([1_000, 5], vectors[1_000:1_002])
+    index.delete([7, 1_000, 1_000_000])
+    build.run()
+    index.finish_build(build)
+    assert sorted({*range(1_000)} - {7}) == index.keys().tolist()
+    assert (999, 998, 2) == index.collect_stats()[:3]
+    np.testing.assert_array_equal(vectors[1_001:1_002], index.get([5]).vectors)
+    assert 1_000_000 not in index
+    assert 7 not in index
 
 
 @pytest.mark.parametrize("rows", [100_000, 1_000_000])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.item_indexes import create_item_index
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 from service.recommend.profile import (
     MAX_SOURCES,
     MIN_WEIGHT_SHARE,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 from service.recommend.reranking import (
     MAX_COMPARED_TEXTS,
     find_nearest_better,

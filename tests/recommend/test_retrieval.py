@@ -4,9 +4,10 @@ from support.clock import FakeClock
 from support.item_indexes import create_item_index
 
 from service.domain.items import Change
+from service.domain.vectors import Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Mask, Vectors
+from service.index.vector_index import Hits
 from service.recommend.retrieval import MAX_BLOCK_ROWS, search_by_sources
 
 DIMENSIONS = 16

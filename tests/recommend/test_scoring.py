@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from service.index.vector_index import Vectors
+from service.domain.vectors import Vectors
 from service.recommend.scoring import (
     MAX_REACH_FACTOR,
     SHARPNESS,

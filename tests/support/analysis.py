@@ -33,9 +33,10 @@ from service.domain.analyses import (
 )
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Item
+from service.domain.vectors import Mask, Vectors
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import Hits, Mask, Vectors
+from service.index.vector_index import Hits
 from support.catalogs import Catalog, running
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, FaultyEmbedder

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.domain.items import Change
+from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
-from service.index.vector_index import VectorMaintenance, Vectors
+from service.index.vector_index import VectorMaintenance
 from support.clock import FakeClock
 
 
