@@ -124,7 +124,7 @@ def test_settings_of_the_deployments_are_good() -> None:
 
 @pytest.mark.parametrize(
     ("probe", "service"),
-    [("startupProbe", ""), ("readinessProbe", RECOMMENDER.full_name), ("livenessProbe", "")],
+    [("startupProbe", ""), ("readinessProbe", RECOMMENDER), ("livenessProbe", "")],
 )
 def test_probes_ask_for_names_that_health_knows(probe: str, service: str) -> None:
     """Probes ask where health is for names the server has; none restarts it for its provider."""

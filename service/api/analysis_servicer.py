@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from akin.v1 import analysis_service_pb2 as pb
 
 from service.api.messages import analyses
-from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.handle import CatalogSource
 
 
 class AnalysisServicer:
     """Serves akin.v1.AnalysisService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: OpenCatalogs) -> None:
+    def __init__(self, catalogs: CatalogSource) -> None:
         self._catalogs = catalogs
 
     async def FindDuplicates(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
@@ -27,6 +27,7 @@ from service.api.status import status
 from service.domain import limits
 from service.telemetry import call_context
 from service.telemetry.call_context import Timing, deadline
+from service.telemetry.calls import CallTelemetry
 
 # One cached logger: to look it up in each call costs as much as to write a line.
 _LOG = structlog.get_logger()
@@ -58,24 +59,12 @@ class Authorizer(Protocol):
         ...
 
 
-class CallObserver(Protocol):
-    """Observes calls, for metrics and traces."""
-
-    def begin(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Timing:
-        """Note the start of a call of a method, by full name."""
-        ...
-
-    def end(self, trace: Timing, method: str, code: int, seconds: float) -> None:
-        """Note the end of a call with a gRPC status code."""
-        ...
-
-
 class Pipeline(NamedTuple):
     """What the calls of all methods share; without an authorizer, every call is authorized."""
 
     admission: AdmissionControl
     authorizer: Authorizer | None
-    observer: CallObserver
+    telemetry: CallTelemetry
 
 
 def make_handlers(
@@ -144,7 +133,7 @@ class _Method(NamedTuple):
     is_stream: bool
     admission: AdmissionControl
     authorizer: Authorizer | None
-    observer: CallObserver
+    telemetry: CallTelemetry
 
 
 class _Call:
@@ -156,7 +145,10 @@ class _Call:
         self._authorization: str | None = None
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
-        self._trace = method.observer.begin(method.full_name, self._metadata)
+        tracing = method.telemetry.tracing
+        self._trace = (
+            Timing() if tracing is None else tracing.begin_call(method.full_name, self._metadata)
+        )
         call_context.set_timing(self._trace)
         self._started = time.perf_counter()
         remaining = context.time_remaining()
@@ -238,14 +230,14 @@ class _Call:
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
             self._context.set_trailing_metadata(((SERVER_TIMING, self._format_timing()),))
-            self._log(self._departure_code() or code_pb2.OK)
+            self._record(self._departure_code() or code_pb2.OK)
         elif isinstance(exc, asyncio.CancelledError | GeneratorExit):
-            self._log(self._departure_code() or code_pb2.CANCELLED)
+            self._record(self._departure_code() or code_pb2.CANCELLED)
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
             _LOG.error("call_failed", method=self._method.name, exc_info=exc)
-            self._log(code_pb2.INTERNAL)
+            self._record(code_pb2.INTERNAL)
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
     def _departure_code(self) -> int:
@@ -257,7 +249,7 @@ class _Call:
 
     async def _abort(self, error: errors.AkinError) -> NoReturn:
         rpc_status = status(error)
-        self._log(rpc_status.code, error.reason)
+        self._record(rpc_status.code, error.reason)
         metadata: list[tuple[str, str | bytes]] = [
             ("grpc-status-details-bin", rpc_status.SerializeToString())
         ]
@@ -273,14 +265,19 @@ class _Call:
         stages = (*self._trace.seconds.items(), ("total", total_seconds))
         return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages)
 
-    def _log(self, code: int, reason: str | None = None) -> None:
+    def _record(self, code: int, reason: str | None = None) -> None:
         seconds = time.perf_counter() - self._started
-        self._method.observer.end(self._trace, self._method.name, code, seconds)
+        name, telemetry = self._method.name, self._method.telemetry
+        code_name = code_pb2.Code.Name(code)
+        telemetry.metrics.calls.labels(name, code_name).inc()
+        telemetry.metrics.call_seconds.labels(name).observe(seconds)
+        if telemetry.tracing is not None:
+            telemetry.tracing.end_call(self._trace, code)
         _LOG.info(
             "call",
-            method=self._method.name,
+            method=name,
             key=self._key,
-            code=code_pb2.Code.Name(code),
+            code=code_name,
             reason=reason,
             ms=round(1000 * seconds, 3),
             request_bytes=self._request_bytes,

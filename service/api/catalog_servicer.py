@@ -6,7 +6,7 @@ from akin.v1 import catalog_service_pb2 as pb
 
 from service.api.messages import catalogs
 from service.catalog.admin import CatalogAdmin
-from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.handle import CatalogSource
 from service.catalog.reembedding import Reembeddings
 
 
@@ -14,7 +14,7 @@ class CatalogServicer:
     """Serves akin.v1.CatalogService; any method may raise AkinError."""
 
     def __init__(
-        self, catalogs: OpenCatalogs, admin: CatalogAdmin, reembeddings: Reembeddings
+        self, catalogs: CatalogSource, admin: CatalogAdmin, reembeddings: Reembeddings
     ) -> None:
         self._catalogs = catalogs
         self._admin = admin
@@ -23,7 +23,9 @@ class CatalogServicer:
     async def CreateCatalog(self, request: pb.CreateCatalogRequest) -> pb.CreateCatalogResponse:
         """Create a catalog."""
         creation = catalogs.parse_create_catalog(request)
-        stats = await self._admin.create(creation.name, creation.model, creation.vector_storage)
+        await self._admin.create(creation.name, creation.model, creation.vector_storage)
+        async with self._catalogs.use(creation.name) as catalog:
+            stats = await catalog.stats.read()
         return pb.CreateCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def GetCatalog(self, request: pb.GetCatalogRequest) -> pb.GetCatalogResponse:
@@ -35,7 +37,7 @@ class CatalogServicer:
 
     async def ListCatalogs(self, _request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:
         """Return all catalogs with their statistics."""
-        stats = await self._admin.list()
+        stats = await self._catalogs.read_stats()
         return pb.ListCatalogsResponse(catalogs=map(catalogs.catalog_message, stats))
 
     async def DeleteCatalog(self, request: pb.DeleteCatalogRequest) -> pb.DeleteCatalogResponse:
@@ -50,7 +52,7 @@ class CatalogServicer:
         """Estimate the usage and duration of re-embedding."""
         model = catalogs.parse_model(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            estimate = await self._reembeddings.estimate(catalog, model)
+            estimate = await self._reembeddings.estimate(catalog.record, model)
         return catalogs.estimate_message(estimate)
 
     async def StartReembedding(
@@ -59,14 +61,14 @@ class CatalogServicer:
         """Start to re-embed a catalog."""
         model = catalogs.parse_model(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            reembedding = await self._reembeddings.start(catalog, model)
+            reembedding = await self._reembeddings.start(catalog.record, model)
         return pb.StartReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 
     async def GetReembedding(self, request: pb.GetReembeddingRequest) -> pb.GetReembeddingResponse:
         """Return the progress of re-embedding."""
         catalogs.parse_catalog(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            reembedding = await self._reembeddings.get(catalog)
+            reembedding = await self._reembeddings.get(catalog.record)
         return pb.GetReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 
     async def CancelReembedding(
@@ -75,7 +77,7 @@ class CatalogServicer:
         """Drop the next generation, before the switch."""
         catalogs.parse_catalog(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            await self._reembeddings.cancel(catalog)
+            await self._reembeddings.cancel(catalog.record)
         return pb.CancelReembeddingResponse()
 
     async def RollbackReembedding(
@@ -84,7 +86,7 @@ class CatalogServicer:
         """Serve the previous generation again, after the switch."""
         catalogs.parse_catalog(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            await self._reembeddings.rollback(catalog)
+            await self._reembeddings.rollback(catalog.record)
         return pb.RollbackReembeddingResponse()
 
     async def CommitReembedding(
@@ -93,5 +95,5 @@ class CatalogServicer:
         """Drop the previous generation, after the switch."""
         catalogs.parse_catalog(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            await self._reembeddings.commit(catalog)
+            await self._reembeddings.commit(catalog.record)
         return pb.CommitReembeddingResponse()

@@ -10,8 +10,8 @@ from akin.v1 import recommender_service_pb2 as pb
 from service.api.import_stream import run_import
 from service.api.messages import items, recommendations, users
 from service.api.messages.items import usage_message
+from service.catalog.handle import CatalogSource
 from service.catalog.items import PreparedItems
-from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.users import PreparedUsers
 
 # Messages of all imports that are embedded at once. It is well below the capacity of the embedding
@@ -22,7 +22,7 @@ EMBEDDED_MESSAGES = 4
 class RecommenderServicer:
     """Serves akin.v1.RecommenderService; any method may raise AkinError."""
 
-    def __init__(self, catalogs: OpenCatalogs, clock_ns: Callable[[], int]) -> None:
+    def __init__(self, catalogs: CatalogSource, clock_ns: Callable[[], int]) -> None:
         self._catalogs = catalogs
         self._clock_ns = clock_ns
         self._embedding = asyncio.Semaphore(EMBEDDED_MESSAGES)

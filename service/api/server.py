@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import grpc
 from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
@@ -15,15 +14,19 @@ from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.api.admission import AdmissionControl
-from service.api.analysis_servicer import AnalysisServicer
-from service.api.call import Authorizer, CallObserver, Pipeline, make_handlers
-from service.api.catalog_servicer import CatalogServicer
-from service.api.recommender_servicer import RecommenderServicer
+from service.api.call import Authorizer, Pipeline, make_handlers
 from service.api.tls import TlsFiles, load_credentials
+from service.telemetry.calls import CallTelemetry
 
-RECOMMENDER = recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"]
-CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"]
-ANALYSIS = analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"]
+RECOMMENDER = "akin.v1.RecommenderService"
+CATALOG = "akin.v1.CatalogService"
+ANALYSIS = "akin.v1.AnalysisService"
+SERVICE_NAMES = (RECOMMENDER, CATALOG, ANALYSIS)
+SERVICES = (
+    recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
+    catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+    analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
+)
 
 # The health check of this name says whether new texts can be embedded.
 EMBEDDING_HEALTH = "akin.embedding"
@@ -36,22 +39,13 @@ RECEIVED_BYTES = 24 * 1024 * 1024
 GRPC_CALLS_AT_ONCE = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Servicers:
-    """The implementations of the services."""
-
-    recommender: RecommenderServicer
-    catalog: CatalogServicer
-    analysis: AnalysisServicer
-
-
 class Server:
     """Serves on one address; everything except health and reflection waits for `open_admission`.
 
     Args:
-        servicers: what to serve.
+        servicers: the implementation of each service, by its full name.
         authorizer: authenticates and authorizes callers; None authorizes every call.
-        observer: observes calls.
+        telemetry: counts and traces calls.
         tls: the server's certificate and the CA of its clients; None for plaintext.
         shared_port: whether other processes listen on the same port. If false, a second server on
             the port fails instead of receiving half of the calls.
@@ -63,9 +57,9 @@ class Server:
 
     def __init__(
         self,
-        servicers: Servicers,
+        servicers: Mapping[str, object],
         authorizer: Authorizer | None,
-        observer: CallObserver,
+        telemetry: CallTelemetry,
         tls: TlsFiles | None,
         *,
         shared_port: bool,
@@ -80,23 +74,13 @@ class Server:
             ("grpc.so_reuseport", int(shared_port)),
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=GRPC_CALLS_AT_ONCE)
-        pipeline = Pipeline(self._admission, authorizer, observer)
-        for service, servicer in (
-            (RECOMMENDER, servicers.recommender),
-            (CATALOG, servicers.catalog),
-            (ANALYSIS, servicers.analysis),
-        ):
-            handlers = make_handlers(service, servicer, pipeline)
+        pipeline = Pipeline(self._admission, authorizer, telemetry)
+        for service in SERVICES:
+            handlers = make_handlers(service, servicers[service.full_name], pipeline)
             self._server.add_registered_method_handlers(service.full_name, handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflective:
-            names = (
-                RECOMMENDER.full_name,
-                CATALOG.full_name,
-                ANALYSIS.full_name,
-                HEALTH,
-                reflection.SERVICE_NAME,
-            )
+            names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
     async def start(self, address: str) -> int:
@@ -154,7 +138,7 @@ class Server:
             await self._probes.stop(None)
 
     async def _set_health(self, state: int) -> None:
-        for name in ("", RECOMMENDER.full_name, CATALOG.full_name, ANALYSIS.full_name):
+        for name in ("", *SERVICE_NAMES):
             await self._health.set(name, state)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from service import errors
-from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.spaces import ModelChoice, VectorStorage
-from service.domain.stats import CatalogStats
 from service.embedding.providers import ProbedModel
 from service.storage.generations import GenerationStore
 
@@ -17,22 +15,22 @@ class CatalogAdmin:
 
     Args:
         store: where catalogs are.
-        catalogs: the open catalogs.
+        update: opens and closes catalogs as the store says.
         find_model: finds the model for a choice with one request to its provider.
     """
 
     def __init__(
         self,
         store: GenerationStore,
-        catalogs: OpenCatalogs,
+        update: Callable[[], Awaitable[None]],
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._store = store
-        self._catalogs = catalogs
+        self._update = update
         self._find_model = find_model
 
-    async def create(self, name: str, choice: ModelChoice, storage: VectorStorage) -> CatalogStats:
-        """Create a catalog; return its statistics.
+    async def create(self, name: str, choice: ModelChoice, storage: VectorStorage) -> None:
+        """Create a catalog.
 
         Raises:
             CatalogExists: a catalog with the name exists.
@@ -43,14 +41,7 @@ class CatalogAdmin:
             raise errors.CatalogExists("there is a catalog of that name")
         model = await self._find_model(choice)
         await self._store.create_catalog(name, model.model, storage)
-        await self._catalogs.update()
-        async with self._catalogs.use(name) as catalog:
-            return await catalog.stats.read()
-
-    async def list(self) -> list[CatalogStats]:
-        """Return the statistics of all catalogs, by ascending name."""
-        await self._catalogs.update()
-        return await self._catalogs.read_stats()
+        await self._update()
 
     async def delete(self, name: str, *, allow_missing: bool) -> None:
         """Delete a catalog with everything in it.
@@ -60,4 +51,4 @@ class CatalogAdmin:
         """
         if not await self._store.delete_catalog(name) and not allow_missing:
             raise errors.CatalogNotFound("there is no such catalog")
-        await self._catalogs.update()
+        await self._update()

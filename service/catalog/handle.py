@@ -1,8 +1,10 @@
-"""What a call uses of a catalog."""
+"""What a call uses of a catalog, and where it gets it."""
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
@@ -14,6 +16,7 @@ from service.catalog.items import CatalogItems
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord
+from service.domain.stats import CatalogStats
 from service.recommend.recommender import Recommender
 
 
@@ -36,3 +39,20 @@ class CatalogHandle:
     clusters: Clusterer
     classifier: TextClassifier
     passages: PassageSearch
+
+
+class CatalogSource(Protocol):
+    """The catalogs of a process, as calls need them."""
+
+    def use(self, name: str, min_sequence: int = 0) -> AbstractAsyncContextManager[CatalogHandle]:
+        """Return a context that holds a handle of a catalog.
+
+        Entering it may raise CatalogNotFound, and InvalidRequest if `min_sequence` is no write.
+
+        Args:
+            name: a valid name; empty means the default catalog.
+            min_sequence: the write that the handle must reflect.
+        """
+
+    async def read_stats(self) -> list[CatalogStats]:
+        """Return the statistics of all catalogs, by ascending name."""

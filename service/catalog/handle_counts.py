@@ -7,13 +7,15 @@ before ends with the generation with which it began.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from service.catalog.factory import CatalogFactory
 from service.catalog.generations import GenerationWriter
-from service.catalog.handle import CatalogHandle
-from service.domain.generations import GenerationState
+from service.domain.generations import Generation, GenerationState
 from service.embedding.pool import Spawn
+
+Handle = TypeVar("Handle")
 
 
 @dataclass(slots=True)
@@ -36,36 +38,36 @@ class TrackedGeneration:
 
 
 @dataclass(slots=True)
-class CountedHandle:
+class CountedHandle(Generic[Handle]):
     """A handle, the calls that use it, and the generations that it uses."""
 
-    handle: CatalogHandle
+    handle: Handle
     generations: tuple[TrackedGeneration, ...]
     users: int = 0
     is_replaced: bool = False
 
 
-class HandleCounts:
+class HandleCounts(Generic[Handle]):
     """Closes generations when their last handle is returned.
 
     Args:
-        factory: removes the files of closed generations.
+        remove_files: removes the files of a closed generation.
         spawn: starts the tasks that close them.
     """
 
-    def __init__(self, factory: CatalogFactory, spawn: Spawn) -> None:
-        self._factory = factory
+    def __init__(self, remove_files: Callable[[Generation], Awaitable[None]], spawn: Spawn) -> None:
+        self._remove_files = remove_files
         self._spawn = spawn
 
     def count(
-        self, handle: CatalogHandle, generations: tuple[TrackedGeneration, ...]
-    ) -> CountedHandle:
+        self, handle: Handle, generations: tuple[TrackedGeneration, ...]
+    ) -> CountedHandle[Handle]:
         """Return a new handle, counted as a user of its generations."""
         for tracked in generations:
             tracked.handles += 1
         return CountedHandle(handle, generations)
 
-    def retire(self, counted: CountedHandle) -> None:
+    def retire(self, counted: CountedHandle[Handle]) -> None:
         """Note that no further call will use a handle."""
         counted.is_replaced = True
         self.free_if_unused(counted)
@@ -77,7 +79,7 @@ class HandleCounts:
         if not tracked.handles:
             self._spawn(self._close(tracked))
 
-    def free_if_unused(self, counted: CountedHandle) -> None:
+    def free_if_unused(self, counted: CountedHandle[Handle]) -> None:
         """Close the generations that only a replaced handle used, if no call uses it."""
         if counted.users:
             return
@@ -90,4 +92,4 @@ class HandleCounts:
         for task in tracked.following:
             task.cancel()
         await asyncio.gather(*tracked.following, return_exceptions=True)
-        await self._factory.remove_files(tracked.writer.generation)
+        await self._remove_files(tracked.writer.generation)

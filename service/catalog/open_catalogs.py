@@ -7,13 +7,15 @@ last handle that uses it is replaced and returned.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from service import errors
-from service.catalog.factory import CatalogFactory
 from service.catalog.generations import (
     CatalogGenerations,
+    GenerationWriter,
     OpenGeneration,
     WriteBarrier,
 )
@@ -22,13 +24,40 @@ from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGe
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
+    Generation,
     GenerationRecord,
     GenerationState,
 )
+from service.domain.spaces import VectorStorage
 from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
 from service.storage.database import Database
 from service.storage.generations import GenerationStore
+
+Work = Coroutine[Any, Any, None]
+
+
+class CatalogFactory(Protocol):
+    """Makes handles and generations, and the tasks that work for them."""
+
+    async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
+        """Return a generation that texts are embedded for."""
+
+    def open_generation(
+        self, writer: GenerationWriter, storage: VectorStorage
+    ) -> tuple[OpenGeneration, Sequence[Work]]:
+        """Return a generation that can serve once it has caught up, and its tasks."""
+
+    def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
+        """Return the use cases of a catalog."""
+
+    def make_background(
+        self, serving: OpenGeneration, writer: GenerationWriter, state: GenerationState
+    ) -> list[Work]:
+        """Return the background tasks of a generation in a state."""
+
+    async def remove_files(self, generation: Generation) -> None:
+        """Remove the files of a generation that is gone."""
 
 
 @dataclass(slots=True)
@@ -38,7 +67,7 @@ class _OpenCatalog:
     record: CatalogRecord
     barrier: WriteBarrier = field(default_factory=WriteBarrier)
     generations: dict[int, TrackedGeneration] = field(default_factory=dict)
-    current: CountedHandle | None = None
+    current: CountedHandle[CatalogHandle] | None = None
 
 
 class OpenCatalogs:
@@ -61,7 +90,7 @@ class OpenCatalogs:
         self._open: dict[str, _OpenCatalog] = {}
         self._version = -1
         self._updating = asyncio.Lock()
-        self._counts = HandleCounts(factory, spawn)
+        self._counts: HandleCounts[CatalogHandle] = HandleCounts(factory.remove_files, spawn)
 
     def use(self, name: str, min_sequence: int = 0) -> CatalogUse:
         """Return a context that holds a handle of a catalog.
@@ -76,7 +105,7 @@ class OpenCatalogs:
         """Return the names of the open catalogs, ascending."""
         return sorted(self._open)
 
-    async def acquire(self, name: str) -> CountedHandle:
+    async def acquire(self, name: str) -> CountedHandle[CatalogHandle]:
         """Return the present handle of a catalog, counted as used until it is released.
 
         Raises:
@@ -90,7 +119,7 @@ class OpenCatalogs:
         catalog.current.users += 1
         return catalog.current
 
-    def release(self, counted: CountedHandle) -> None:
+    def release(self, counted: CountedHandle[CatalogHandle]) -> None:
         """End a call's use of a handle."""
         counted.users -= 1
         if counted.is_replaced:
@@ -242,7 +271,7 @@ class CatalogUse:
         self._catalogs = catalogs
         self._name = name
         self._min_sequence = min_sequence
-        self._counted: CountedHandle | None = None
+        self._counted: CountedHandle[CatalogHandle] | None = None
 
     async def __aenter__(self) -> CatalogHandle:
         counted = await self._catalogs.acquire(self._name)
@@ -265,7 +294,7 @@ def _open(tracked: TrackedGeneration) -> OpenGeneration:
     return tracked.writer
 
 
-def _uses(counted: CountedHandle, tracked: tuple[TrackedGeneration, ...]) -> bool:
+def _uses(counted: CountedHandle[CatalogHandle], tracked: tuple[TrackedGeneration, ...]) -> bool:
     """Return whether a handle was made for the present state of these generations."""
     generations = counted.handle.generations
     other = tracked[1].writer if len(tracked) > 1 else None

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable
 from math import ceil
 
 from service import errors
-from service.catalog.handle import CatalogHandle
-from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.generations import CatalogRecord, GenerationState
 from service.domain.spaces import ModelChoice
 from service.domain.stats import Reembedding, ReembeddingEstimate, ReembeddingState
@@ -35,7 +33,7 @@ class Reembeddings:
 
     Args:
         stores: where items and generations are.
-        catalogs: the open catalogs.
+        update: opens and closes generations as the store says.
         embedders: the embedders of this process.
         find_model: finds the model for a choice with one request to its provider.
     """
@@ -43,7 +41,7 @@ class Reembeddings:
     def __init__(
         self,
         stores: Stores,
-        catalogs: OpenCatalogs,
+        update: Callable[[], Awaitable[None]],
         embedders: EmbedderPool,
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
@@ -51,11 +49,11 @@ class Reembeddings:
         self._generations = stores.generations
         self._progress = stores.reembedding
         self._vectors = stores.vectors
-        self._catalogs = catalogs
+        self._update = update
         self._embedders = embedders
         self._find_model = find_model
 
-    async def estimate(self, catalog: CatalogHandle, choice: ModelChoice) -> ReembeddingEstimate:
+    async def estimate(self, catalog: CatalogRecord, choice: ModelChoice) -> ReembeddingEstimate:
         """ReembeddingEstimate the usage and duration of re-embedding a catalog.
 
         Raises:
@@ -64,11 +62,11 @@ class Reembeddings:
         found_model = await self._find_model(choice)
         model = found_model.model
         embedder = await self._embedders.get(model)
-        next_generation = await self._generations.preview_next(catalog.record, model)
+        next_generation = await self._generations.preview_next(catalog, model)
         text_embedder = await self._embedders.make_text_embedder(
             self._vectors, next_generation, model
         )
-        serving = catalog.generations.serving.generation
+        serving = catalog.serving.generation
         sampled, item_count, after = EmbeddingUsage(), 0, ""
         while item_count < SAMPLE_ITEMS:
             page = await self._items.list_page(serving, after, PAGE_ITEMS, PAGE_BYTES)
@@ -92,7 +90,7 @@ class Reembeddings:
         )
         return ReembeddingEstimate(model.space, usage, seconds, scale != 1.0)
 
-    async def start(self, catalog: CatalogHandle, choice: ModelChoice) -> Reembedding:
+    async def start(self, catalog: CatalogRecord, choice: ModelChoice) -> Reembedding:
         """Start to re-embed a catalog; return the progress.
 
         Raises:
@@ -110,10 +108,10 @@ class Reembeddings:
         if found_model.model.space == record.serving.model.space:
             raise errors.AlreadyEmbedded("the catalog already uses this model")
         await self._generations.start_next(record, found_model.model)
-        await self._catalogs.update()
+        await self._update()
         return await self.get(catalog)
 
-    async def get(self, catalog: CatalogHandle) -> Reembedding:
+    async def get(self, catalog: CatalogRecord) -> Reembedding:
         """Return the progress of the re-embedding.
 
         Raises:
@@ -141,7 +139,7 @@ class Reembeddings:
             target.start_us,
         )
 
-    async def cancel(self, catalog: CatalogHandle) -> None:
+    async def cancel(self, catalog: CatalogRecord) -> None:
         """Drop the next generation, before the switch.
 
         Raises:
@@ -149,9 +147,9 @@ class Reembeddings:
             ReembeddingNotCommitted: the switch is done.
         """
         await self._generations.cancel(await self._read_record(catalog))
-        await self._catalogs.update()
+        await self._update()
 
-    async def rollback(self, catalog: CatalogHandle) -> None:
+    async def rollback(self, catalog: CatalogRecord) -> None:
         """Serve the previous generation again and drop the new one, after the switch.
 
         Raises:
@@ -159,9 +157,9 @@ class Reembeddings:
             ReembeddingUnderWay: the switch is not done.
         """
         await self._generations.rollback(await self._read_record(catalog))
-        await self._catalogs.update()
+        await self._update()
 
-    async def commit(self, catalog: CatalogHandle) -> None:
+    async def commit(self, catalog: CatalogRecord) -> None:
         """Drop the previous generation, after the switch.
 
         Raises:
@@ -169,15 +167,15 @@ class Reembeddings:
             ReembeddingUnderWay: the switch is not done.
         """
         await self._generations.commit(await self._read_record(catalog))
-        await self._catalogs.update()
+        await self._update()
 
-    async def _read_record(self, catalog: CatalogHandle) -> CatalogRecord:
+    async def _read_record(self, catalog: CatalogRecord) -> CatalogRecord:
         """Return what the store says of a catalog now.
 
         Raises:
             CatalogNotFound: the catalog was deleted.
         """
-        record = (await self._generations.list_catalogs()).get(catalog.record.name)
-        if record is None or record.catalog_id != catalog.record.catalog_id:
+        record = (await self._generations.list_catalogs()).get(catalog.name)
+        if record is None or record.catalog_id != catalog.catalog_id:
             raise errors.CatalogNotFound("there is no such catalog")
         return record

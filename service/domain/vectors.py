@@ -1,4 +1,4 @@
-"""Vectors, addressed by the hash of their text (SHA-256 of its UTF-8, 32 bytes), and their arrays."""
+"""Vectors, addressed by the hash of their text (SHA-256 of its UTF-8, 32 bytes)."""
 
 from __future__ import annotations
 

@@ -23,16 +23,15 @@ from service.api.analysis_servicer import AnalysisServicer
 from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
 from service.api.recommender_servicer import RecommenderServicer
-from service.api.server import Server, Servicers
+from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
-from service.catalog.factory import Work
 from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.open_catalogs import OpenCatalogs, Work
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
@@ -120,14 +119,16 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs, self._find_model)
-        reembeddings = Reembeddings(stores, self.catalogs, self.embedder_pool, self._find_model)
+        admin = CatalogAdmin(stores.generations, self.catalogs.update, self._find_model)
+        reembeddings = Reembeddings(
+            stores, self.catalogs.update, self.embedder_pool, self._find_model
+        )
         return Server(
-            Servicers(
-                RecommenderServicer(self.catalogs, time.time_ns),
-                CatalogServicer(self.catalogs, admin, reembeddings),
-                AnalysisServicer(self.catalogs),
-            ),
+            {
+                RECOMMENDER: RecommenderServicer(self.catalogs, time.time_ns),
+                CATALOG: CatalogServicer(self.catalogs, admin, reembeddings),
+                ANALYSIS: AnalysisServicer(self.catalogs),
+            },
             None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
             self._telemetry,
             _tls_files(settings),

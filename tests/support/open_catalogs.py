@@ -13,11 +13,10 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
-from service.catalog.factory import Work
 from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs
+from service.catalog.open_catalogs import OpenCatalogs, Work
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState

@@ -330,13 +330,6 @@ def _read_json(value: struct_pb2.Value, path: str, violations: list[Violation]) 
     return None
 
 
-def read_full_view(view: int, violations: list[Violation]) -> bool:
-    """Return whether a view asks for whole items; an unknown view is added to `violations`."""
-    if view not in item_pb2.ItemView.values():
-        violations.append(Violation("view", "must be a value of ItemView"))
-    return view == item_pb2.ITEM_VIEW_FULL
-
-
 def read_time(time: timestamp_pb2.Timestamp, path: str, violations: list[Violation]) -> int | None:
     """Return a time in microseconds since 1970 UTC; one out of range is added to `violations`."""
     if 0 <= time.seconds <= LAST_SECOND and 0 <= time.nanos < NANOS_PER_SECOND:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
 from service.api.messages.filters import read_filter
-from service.api.messages.items import item_message, read_full_view, usage_message
+from service.api.messages.items import item_message, usage_message
 from service.domain import limits
 from service.domain.recommendations import (
     Example,
@@ -20,6 +21,7 @@ from service.domain.recommendations import (
     UserSource,
 )
 from service.domain.validation import query_violations, read_violations
+from service.domain.violations import Violation
 
 
 def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
@@ -101,3 +103,10 @@ def _explanation_message(reason: Explanation) -> pb.Explanation:
     else:
         message.text = reason.source.text
     return message
+
+
+def read_full_view(view: int, violations: list[Violation]) -> bool:
+    """Return whether a view asks for whole items; an unknown view is added to `violations`."""
+    if view not in item_pb2.ItemView.values():
+        violations.append(Violation("view", "must be a value of ItemView"))
+    return view == item_pb2.ITEM_VIEW_FULL
