@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service import errors
+from service.analysis.examination import Examination
 from service.analysis.keywords import MAX_KEYWORD_CHARACTERS, extract_keywords
 from service.analysis.kmeans import (
     ClusterAssignment,
@@ -15,12 +16,7 @@ from service.analysis.kmeans import (
     compute_clusters,
     compute_item_vectors,
 )
-from service.analysis.sampling import (
-    Examination,
-    draw_sample,
-    find_matching_ids,
-    find_matching_keys,
-)
+from service.analysis.sampling import draw_sample, find_matching_ids
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
@@ -102,7 +98,7 @@ class Clusterer:
         """Return the items that still match, each with the mean of its chunks' vectors."""
 
         def read(item_index: ItemIndex) -> ClusterInput:
-            keys = find_matching_keys(item_index, item_ids, filter_)
+            keys = item_index.find_matching_keys(item_ids, filter_)
             owned = item_index.vectors.get(list(keys.values()))
             return ClusterInput(
                 list(keys), compute_item_vectors(owned.vectors, owned.owners, len(keys))

@@ -7,16 +7,14 @@ only, so that hundreds of copies take no longer than one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 
-from service.analysis.neighbors import MAX_NEIGHBORS, find_neighbors
-from service.analysis.sampling import Examination
-from service.domain.analyses import DuplicatesQuery
+from service.analysis.examination import Examination
+from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery, Neighbor
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
-from service.index.follower import Follower
 from service.storage.items import ItemStore
 
 # Neighbors whose texts are compared first. The others are compared only if the farthest of these
@@ -36,8 +34,8 @@ MAX_PAIRS_AT_ONCE = 2_000
 # Texts whose shingles are kept: 10 MB for package descriptions, 130 MB for the longest texts.
 MAX_CACHED_TEXTS = 20_000
 
-# The difference from 1 that rounding leaves in the cosine of equal vectors.
-SIMILARITY_TOLERANCE = 1e-6
+# Returns that many neighbors of each item, nearest first.
+FindNeighbors = Callable[[Sequence[str], int], Awaitable[Mapping[str, Sequence[Neighbor]]]]
 
 
 class ConnectedComponents:
@@ -83,7 +81,7 @@ class NearDuplicateGrouper:
         self,
         store: ItemStore,
         generation: Generation,
-        follower: Follower,
+        find_neighbors: FindNeighbors,
         query: DuplicatesQuery,
         examination: Examination,
     ) -> None:
@@ -91,7 +89,7 @@ class NearDuplicateGrouper:
         self.has_reached_limit = False
         self._store = store
         self._generation = generation
-        self._follower = follower
+        self._find_neighbors = find_neighbors
         self._query = query
         self._examination = examination
         self._rarity = ShingleRarity(())
@@ -136,14 +134,7 @@ class NearDuplicateGrouper:
         Returns:
             The items that need more neighbors.
         """
-        neighbors = await find_neighbors(
-            self._follower,
-            item_ids,
-            count,
-            self._query.filter,
-            self._query.min_similarity - SIMILARITY_TOLERANCE,
-            exact=self._query.exact,
-        )
+        neighbors = await self._find_neighbors(item_ids, count)
         neighbor_ids = {
             item_id: [neighbor.item_id for neighbor in item_neighbors]
             for item_id, item_neighbors in neighbors.items()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from service import errors
 from service.analysis.duplicate_groups import NearDuplicateGrouper
-from service.analysis.neighbors import choose_batch_size
-from service.analysis.sampling import Examination, draw_sample, find_matching_keys
+from service.analysis.examination import Examination
+from service.analysis.neighbors import choose_batch_size, find_neighbors
+from service.analysis.sampling import draw_sample
 from service.domain.analyses import (
     Coverage,
     DuplicateGroup,
@@ -18,6 +20,7 @@ from service.domain.analyses import (
     DuplicateItem,
     DuplicatesProgress,
     DuplicatesQuery,
+    Neighbor,
 )
 from service.domain.generations import Generation
 from service.index.follower import Follower
@@ -34,6 +37,9 @@ ORDERED_ITEMS_AT_ONCE = 2_000
 
 # Vectors that are compared with the first of their group at once, in 10 ms.
 COMPARED_VECTORS_AT_ONCE = 2_000
+
+# The difference from 1 that rounding leaves in the cosine of equal vectors.
+SIMILARITY_TOLERANCE = 1e-6
 
 # Items in one message, and in one group: 2.6 MB with the longest ids.
 MAX_MESSAGE_ITEMS = 10_000
@@ -60,7 +66,7 @@ class DuplicateSearch:
             await self._require_vector(query.item_id)
         examination = Examination(await draw_sample(self._follower, query.filter))
         grouper = NearDuplicateGrouper(
-            self._store, self._generation, self._follower, query, examination
+            self._store, self._generation, partial(self._find_neighbors, query), query, examination
         )
         await grouper.estimate_rarity(examination.sample.item_ids[:MAX_RARITY_TEXTS])
         if query.item_id:
@@ -90,6 +96,15 @@ class DuplicateSearch:
             if time.monotonic() >= last_report + PROGRESS_SECONDS:
                 last_report = time.monotonic()
                 yield DuplicatesProgress(examination.coverage)
+
+    async def _find_neighbors(
+        self, query: DuplicatesQuery, item_ids: Sequence[str], count: int
+    ) -> Mapping[str, Sequence[Neighbor]]:
+        """Return the neighbors of items that may be near-duplicates."""
+        min_score = query.min_similarity - SIMILARITY_TOLERANCE
+        return await find_neighbors(
+            self._follower, item_ids, count, query.filter, min_score, exact=query.exact
+        )
 
     async def _require_vector(self, item_id: str) -> None:
         """Raise an error if an item does not exist or has no vector."""
@@ -127,7 +142,7 @@ class DuplicateSearch:
                     DuplicateGroup(
                         _measure_group(
                             item_index,
-                            find_matching_keys(item_index, group[:MAX_MESSAGE_ITEMS], query.filter),
+                            item_index.find_matching_keys(group[:MAX_MESSAGE_ITEMS], query.filter),
                         ),
                         truncated=is_truncated or len(group) > MAX_MESSAGE_ITEMS,
                     )

@@ -9,11 +9,10 @@ with or without batches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from service.analysis.sampling import find_matching_keys
+from service.domain.analyses import MAX_NEIGHBORS, Neighbor
 from service.domain.filters import Filter
 from service.domain.vectors import Mask, Vectors
 from service.index.follower import Follower
@@ -33,16 +32,6 @@ MAX_PRODUCT_ROWS = 8_192
 
 # No score is below this, except that of a masked key.
 LOWEST_SCORE = float(np.finfo(np.float32).min)
-
-# Neighbors of one item. Hundreds of ties are not needed.
-MAX_NEIGHBORS = 1_000
-
-
-class Neighbor(NamedTuple):
-    """An item and its cosine with another item."""
-
-    item_id: str
-    similarity: float
 
 
 async def choose_batch_size(follower: Follower, *, exact: bool) -> int:
@@ -80,7 +69,7 @@ async def find_neighbors(
     """
 
     def search(item_index: ItemIndex) -> Mapping[str, Sequence[Neighbor]]:
-        keys = find_matching_keys(item_index, item_ids, filter_)
+        keys = item_index.find_matching_keys(item_ids, filter_)
         allowed = None if filter_ is None else item_index.attributes.compute_mask(filter_)
         vectors = item_index.vectors
         hits_by_item = _search_by_keys(

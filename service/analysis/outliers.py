@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from service.analysis.neighbors import Neighbor, choose_batch_size, find_neighbors
-from service.analysis.sampling import Examination, draw_sample, find_matching_ids
-from service.domain.analyses import Outlier, Outliers, OutliersQuery
+from service.analysis.examination import Examination
+from service.analysis.neighbors import choose_batch_size, find_neighbors
+from service.analysis.sampling import draw_sample, find_matching_ids
+from service.domain.analyses import Neighbor, Outlier, Outliers, OutliersQuery
 from service.domain.generations import Generation
 from service.domain.items import StoredItem
 from service.index.follower import Follower

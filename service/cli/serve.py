@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 def run_server() -> None:
@@ -14,16 +19,28 @@ def run_server() -> None:
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, load_settings  # noqa: PLC0415
+    from service.storage.data_folder import lock_folder  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
         settings = load_settings()
         logging.configure_logging(settings.log_level)
         if settings.workers > 1:
-            asyncio.run(workers.supervise(settings))
+            asyncio.run(workers.supervise(settings, _serve))
         else:
-            workers.serve_alone(settings)
+            with lock_folder(settings.data_dir):
+                _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
             typer.echo(f"akin serve: {exc}", err=True)
         sys.exit(2)
+
+
+def _serve(settings: Settings, number: int, on_serving: Callable[[], None]) -> None:
+    # A process that supervises workers does not need the memory that these take.
+    import uvloop  # noqa: PLC0415
+
+    from service.server import app  # noqa: PLC0415
+    from service.server.wiring import Worker  # noqa: PLC0415
+
+    uvloop.run(app.serve(settings, Worker(number, settings.workers), on_serving))

@@ -16,6 +16,16 @@ from service.domain.usage import EmbeddingUsage
 # descriptions have twice as many pairs to compare at 0.75.
 DEFAULT_MIN_SIMILARITY = 0.8
 
+# Neighbors of one item. Hundreds of ties are not needed.
+MAX_NEIGHBORS = 1_000
+
+
+class Neighbor(NamedTuple):
+    """An item and its cosine with another item."""
+
+    item_id: str
+    similarity: float
+
 
 @dataclass(frozen=True, slots=True)
 class Coverage:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from service import errors
 from service.embedding.budget import Budget
 from service.embedding.chunking import estimate_tokens
-from service.embedding.embedder import EmbeddedText, Embedder
+from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome
+from service.embedding.errors import EmbeddingProblem
 from service.embedding.rate_control import RateController
-from service.embedding.retries import EmbeddingOutcome, RequestObserver, RetryingEmbedder
+from service.embedding.retries import RequestObserver, RetryingEmbedder
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
 
@@ -82,6 +83,11 @@ class Batcher:
         finally:
             for request in self._requests.values():
                 _complete(request, errors.NotReady("the service is shutting down"))
+
+    @property
+    def problem(self) -> EmbeddingProblem:
+        """Why the embedder's last request failed; its fields are empty if it succeeded."""
+        return self.rate_controller.problem
 
     @property
     def queued_texts(self) -> int:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service import errors
 from service.domain.spaces import Space
 
 Vector = NDArray[np.float32]
@@ -53,6 +54,10 @@ class EmbeddedText:
     vector: Vector
     prompt_tokens: float = 0.0
     cost_usd: float = 0.0
+
+
+# What became of one text.
+EmbeddingOutcome = EmbeddedText | errors.AkinError
 
 
 class Embedder(Protocol):

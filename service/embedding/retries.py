@@ -17,6 +17,7 @@ from service.embedding.embedder import (
     PROBE_TEXT,
     EmbeddedText,
     Embedder,
+    EmbeddingOutcome,
     Embeddings,
 )
 from service.embedding.errors import (
@@ -46,8 +47,6 @@ MIN_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 8.0
 
 _LOG = structlog.get_logger()
-
-EmbeddingOutcome = EmbeddedText | errors.AkinError
 
 
 class RequestObserver(NamedTuple):

@@ -20,11 +20,9 @@ from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
-from service.embedding.batcher import Batcher
 from service.embedding.chunking import estimate_tokens, find_spans, split
-from service.embedding.embedder import Vector
+from service.embedding.embedder import BatchLimits, EmbeddingOutcome, Vector
 from service.embedding.errors import EmbeddingProblem
-from service.embedding.retries import EmbeddingOutcome
 from service.telemetry import call_context
 
 # Holds 65,536 vectors of 256 dimensions, about the distinct queries of a busy site in an hour.
@@ -41,6 +39,31 @@ class VectorStore(Protocol):
 
         Raises:
             StoreUnavailable: the store cannot be read.
+        """
+
+
+class BatchQueue(Protocol):
+    """The queue in front of an embedder."""
+
+    @property
+    def limits(self) -> BatchLimits:
+        """The batches that the embedder accepts."""
+
+    @property
+    def problem(self) -> EmbeddingProblem:
+        """Why the embedder's last request failed; its fields are empty if it succeeded."""
+
+    async def embed(
+        self, texts: Sequence[str], *, low_priority: bool = False
+    ) -> Sequence[EmbeddingOutcome]:
+        """Embed one or more distinct texts, and return the vector or the error of each.
+
+        Args:
+            texts: what to embed.
+            low_priority: queue behind texts without low priority.
+
+        Raises:
+            Overloaded: the queue is full; none of the texts was queued.
         """
 
 
@@ -110,22 +133,21 @@ class TextEmbedder:
         store: VectorStore,
         generation: Generation,
         space: Space,
-        batcher: Batcher,
+        batches: BatchQueue,
         cache: VectorCache,
         observer: TextObserver | None = None,
     ) -> None:
         self._store = store
         self._generation = generation
         self.space = space
-        self._limits = batcher.limits
-        self._batcher = batcher
+        self._batches = batches
         self._cache = cache
         self._observer = observer
 
     @property
     def problem(self) -> EmbeddingProblem:
         """Why the embedder's last request failed; its fields are empty if it succeeded."""
-        return self._batcher.rate_controller.problem
+        return self._batches.problem
 
     async def embed_documents(
         self, texts: Iterable[str], *, low_priority: bool = False
@@ -222,7 +244,7 @@ class TextEmbedder:
         self, prompts: Sequence[str], *, low_priority: bool
     ) -> Sequence[EmbeddingOutcome]:
         with call_context.Stage(call_context.EMBED):
-            return await self._batcher.embed(prompts, low_priority=low_priority)
+            return await self._batches.embed(prompts, low_priority=low_priority)
 
     def _render(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
         """Return the prompts of each text: its chunks, each inside of the template."""
@@ -234,7 +256,7 @@ class TextEmbedder:
 
     def _count_chunk_tokens(self, template: str) -> int:
         """Return how many tokens of text fit into the template."""
-        return self._limits.text_tokens - estimate_tokens(template)
+        return self._batches.limits.text_tokens - estimate_tokens(template)
 
     async def _look_up(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         """Return the vectors of prompts that the cache or the store has."""

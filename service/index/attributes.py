@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.filters import Condition, Exists, Filter
+from service.domain.filters import Condition, ContainsAny, Equals, Exists, Filter, OneOf, Range
 from service.domain.items import JsonValue
 from service.domain.vectors import Mask
 from service.index.columns import EMPTY_COLUMN, NO_NUMBER, Column, flatten
@@ -153,7 +153,7 @@ class Attributes:
         if isinstance(test, Exists):
             having = self._to_mask([np.asarray(column.whole.versions)])
             return having if test.present else self._get_live_keys() & ~having
-        return self._to_mask(column.find_versions(test))
+        return self._to_mask(_find_versions(column, test))
 
     def _get_live_keys(self) -> Mask:
         """Return a new mask of all keys that have attributes, even empty ones."""
@@ -184,3 +184,30 @@ class Attributes:
         self._key_of = array("i", np.asarray(self._key_of)[live].tobytes())
         for version, key in enumerate(self._key_of):
             self._version_of[key] = version
+
+
+def _find_versions(column: Column, test: object) -> list[NDArray[np.int32]]:
+    """Return the versions with a value for which a test is true, in one array or more."""
+    match test:
+        case Equals(value):
+            return column.find_equal([value])
+        case OneOf(values):
+            return column.find_equal(values)
+        case ContainsAny(values):
+            return column.find_containing(values)
+        case Range():
+            return column.find_within(lambda numbers: _is_within(numbers, test))
+    raise AssertionError("a condition without a test breaks the contract")
+
+
+def _is_within(numbers: NDArray[np.float64], range_: Range) -> Mask:
+    is_within: Mask = np.ones(len(numbers), np.bool_)
+    if range_.gt is not None:
+        is_within &= numbers > range_.gt
+    if range_.gte is not None:
+        is_within &= numbers >= range_.gte
+    if range_.lt is not None:
+        is_within &= numbers < range_.lt
+    if range_.lte is not None:
+        is_within &= numbers <= range_.lte
+    return is_within

@@ -6,7 +6,7 @@ import math
 import re
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,7 +14,6 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.filters import ContainsAny, Equals, OneOf, Range
 from service.domain.items import JsonValue
 from service.domain.vectors import Mask
 
@@ -26,6 +25,9 @@ MAX_CACHED_CHARACTERS = 64
 
 # The number of a value that is neither a number nor a timestamp.
 NO_NUMBER = math.nan
+
+# Returns which numbers pass: bool [numbers]. NaN never does.
+NumberTest = Callable[[NDArray[np.float64]], Mask]
 
 # What is hashed for every object; no value of a test has this hash.
 _OBJECT = b"o"
@@ -53,19 +55,18 @@ class Column:
                 if isinstance(element, str | bool | float | int):
                     self.elements.append(version, *_convert_scalar(element))
 
-    def find_versions(self, test: object) -> list[NDArray[np.int32]]:
-        """Return the versions with a value for which a test is true, in one array or more."""
-        match test:
-            case Equals(value):
-                return [self.whole.find_equal([_hash_value(value)])]
-            case OneOf(values):
-                return [self.whole.find_equal(map(_hash_value, values))]
-            case ContainsAny(values):
-                hashes = [_hash_value(value) for value in values]
-                return [self.whole.find_equal(hashes), self.elements.find_equal(hashes)]
-            case Range():
-                return [self.whole.find_within(test), self.elements.find_within(test)]
-        raise AssertionError("a condition without a test breaks the contract")
+    def find_equal(self, values: Sequence[JsonValue]) -> list[NDArray[np.int32]]:
+        """Return the versions whose value is one of these."""
+        return [self.whole.find_equal(map(_hash_value, values))]
+
+    def find_containing(self, values: Sequence[JsonValue]) -> list[NDArray[np.int32]]:
+        """Return the versions whose value is one of these, or a list with one of them."""
+        hashes = [_hash_value(value) for value in values]
+        return [self.whole.find_equal(hashes), self.elements.find_equal(hashes)]
+
+    def find_within(self, is_inside: NumberTest) -> list[NDArray[np.int32]]:
+        """Return the versions with a number that passes a test, or a list with such a number."""
+        return [self.whole.find_within(is_inside), self.elements.find_within(is_inside)]
 
     def compact(self, live: Mask, new_versions: NDArray[np.int32]) -> None:
         """Drop the entries of versions that are not live and renumber the others."""
@@ -100,21 +101,14 @@ class Entries:
         versions: NDArray[np.int32] = np.asarray(self.versions)[is_equal]
         return versions
 
-    def find_within(self, range_: Range) -> NDArray[np.int32]:
-        """Return the versions of entries whose number lies in a range."""
+    def find_within(self, is_inside: NumberTest) -> NDArray[np.int32]:
+        """Return the versions of entries whose number passes a test."""
         if not self.numbers:
             return np.empty(0, np.int32)
         numbers = np.asarray(self.numbers)
-        is_inside = ~np.isnan(numbers)
-        if range_.gt is not None:
-            is_inside &= numbers > range_.gt
-        if range_.gte is not None:
-            is_inside &= numbers >= range_.gte
-        if range_.lt is not None:
-            is_inside &= numbers < range_.lt
-        if range_.lte is not None:
-            is_inside &= numbers <= range_.lte
-        versions: NDArray[np.int32] = np.asarray(self.versions)[is_inside]
+        versions: NDArray[np.int32] = np.asarray(self.versions)[
+            ~np.isnan(numbers) & is_inside(numbers)
+        ]
         return versions
 
     def compact(self, live: Mask, new_versions: NDArray[np.int32]) -> None:

@@ -141,6 +141,14 @@ class ItemIndex:
         """Return the keys of those items that are searchable."""
         return [key for item_id in item_ids if (key := self.find_key(item_id)) is not None]
 
+    def find_matching_keys(self, item_ids: Iterable[str], filter_: Filter | None) -> dict[str, int]:
+        """Return the keys, by id, of those items that are searchable and pass a filter."""
+        keys = {item_id: key for item_id in item_ids if (key := self.find_key(item_id)) is not None}
+        if filter_ is None:
+            return keys
+        allowed = self.attributes.compute_mask(filter_)
+        return {item_id: key for item_id, key in keys.items() if allowed[key]}
+
     def get_ids(self, keys: Iterable[int]) -> list[str]:
         """Return the item ids of keys."""
         ids = self._ids

@@ -1,31 +1,20 @@
-"""Turns the source of a query into a profile: weighted items and texts, and their vectors."""
+"""The profile of a query: weighted items and texts, and their vectors in an item index."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service import errors
-from service.domain.generations import Generation
-from service.domain.recommendations import (
-    Example,
-    ExamplesSource,
-    ItemSource,
-    TextSource,
-    UserSource,
-)
+from service.domain.recommendations import ItemSource, TextSource
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
-from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.index.item_index import ItemIndex
 from service.index.vector_index import OwnedVectors
 from service.recommend.scoring import Sources
-from service.storage.users import UserStore
 
 # Vectors of a profile that are used; it bounds the work of one query.
 MAX_SOURCES = 256
@@ -148,94 +137,3 @@ def _select_heaviest(items: Sequence[LikedItem], limit: int) -> Sequence[LikedIt
     latest_first = reversed(range(len(items)))
     heaviest = sorted(latest_first, key=lambda position: -abs(items[position].weight))
     return [items[position] for position in sorted(heaviest[:limit])]
-
-
-class _WeightedText(NamedTuple):
-    """A text to embed, and the request field that an error names."""
-
-    text: str
-    weight: float
-    path: str
-
-
-class ProfileReader:
-    """Reads the profiles of sources from the store, and embeds their texts."""
-
-    def __init__(
-        self, users: UserStore, generation: Generation, text_embedder: TextEmbedder
-    ) -> None:
-        self._users = users
-        self._generation = generation
-        self._text_embedder = text_embedder
-
-    async def read(self, source: TextSource | ExamplesSource | UserSource) -> Profile:
-        """Return the profile of a valid source.
-
-        Raises:
-            UserNotFound: the user does not exist.
-            InvalidRequest: the model rejects a text.
-            EmbeddingUnavailable: a text cannot be embedded now.
-        """
-        match source:
-            case TextSource(text):
-                texts, usage = await self._embed([_WeightedText(text, 1.0, "text")])
-                return Profile(texts=texts, usage=usage)
-            case ExamplesSource():
-                return await self._read_examples(source)
-            case UserSource(user_id):
-                return await self._read_user(user_id)
-
-    async def _read_examples(self, source: ExamplesSource) -> Profile:
-        examples = [
-            *_add_signs(source.positive, 1.0, "examples.positive"),
-            *_add_signs(source.negative, -1.0, "examples.negative"),
-        ]
-        items = [
-            LikedItem(origin.item_id, weight)
-            for origin, weight, _ in examples
-            if isinstance(origin, ItemSource)
-        ]
-        texts, usage = await self._embed(
-            [
-                _WeightedText(origin.text, weight, path)
-                for origin, weight, path in examples
-                if isinstance(origin, TextSource)
-            ]
-        )
-        return Profile(items, texts, usage=usage)
-
-    async def _read_user(self, user_id: str) -> Profile:
-        stored = await self._users.get(self._generation, user_id)
-        if stored is None:
-            raise errors.UserNotFound("there is no such user")
-        texts, usage = await self._embed(
-            [
-                _WeightedText(preference.text, preference.weight, "user_id")
-                for preference in stored.user.preferences
-            ]
-        )
-        return Profile(stored.user.liked_items, texts, oldest_first=True, usage=usage)
-
-    async def _embed(
-        self, texts: Sequence[_WeightedText]
-    ) -> tuple[list[ProfileText], EmbeddingUsage]:
-        if not texts:
-            return [], EmbeddingUsage()
-        outcome = await self._text_embedder.embed_queries(text.text for text in texts)
-        for text in texts:
-            if text.text in outcome.failures:
-                raise to_field_error(outcome.failures[text.text], text.path)
-        profile_texts = [
-            ProfileText(text.text, text.weight, outcome.stack_vectors(text.text)) for text in texts
-        ]
-        return profile_texts, outcome.usage
-
-
-def _add_signs(
-    examples: Sequence[Example], sign: float, path: str
-) -> list[tuple[ProfileSource | None, float, str]]:
-    """Return the item or text of each example, its signed weight, and the field of its text."""
-    return [
-        (example.example, sign * example.weight, f"{path}[{position}].text")
-        for position, example in enumerate(examples)
-    ]

@@ -18,7 +18,8 @@ from service.domain.recommendations import (
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.recommend.explanation import explain_by_profile, explain_by_source
-from service.recommend.profile import Profile, ProfileReader
+from service.recommend.profile import Profile
+from service.recommend.profile_reader import ProfileReader
 from service.recommend.reranking import Reranker
 from service.recommend.retrieval import Candidates, Retriever, compute_corpus_statistics
 from service.storage.items import ItemStore
@@ -96,15 +97,19 @@ class Recommender:
             retrieved = await self._retrieve(query, profile, size, with_vectors=True)
             candidates = retrieved
             if query.max_similarity is not None:
-                candidates = await self._reranker.exclude_near_duplicates(
-                    retrieved, query.max_similarity
+                positions = await self._reranker.exclude_near_duplicates(
+                    retrieved.item_ids, retrieved.vectors, query.max_similarity
                 )
+                candidates = retrieved.take(positions)
             is_last = len(retrieved.ranked) < size or size >= MAX_RERANKED_CANDIDATES
             if len(candidates.ranked) >= query.limit or is_last:
                 break
             size = min(2 * size, MAX_RERANKED_CANDIDATES)
         if query.diversity:
-            return await self._reranker.diversify(candidates, query.diversity, query.limit)
+            positions = await self._reranker.diversify(
+                candidates.scores, candidates.vectors, query.diversity, query.limit
+            )
+            return candidates.take(positions)
         return candidates.take(range(min(query.limit, len(candidates.ranked))))
 
     async def _retrieve(
@@ -150,8 +155,7 @@ class Recommender:
 
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
         """Return the items by id, without those that may no longer match the filter."""
-        ids = [item_id for item_id, _, _ in candidates.ranked]
-        items = await self._item_store.get_many(self._generation, ids)
+        items = await self._item_store.get_many(self._generation, candidates.item_ids)
         if query.filter is None:
             return items
         return {
@@ -174,7 +178,7 @@ class Recommender:
         def explain(item_index: ItemIndex) -> Mapping[str, Sequence[Explanation]]:
             ids = [
                 item_id
-                for item_id, _, _ in candidates.ranked
+                for item_id in candidates.item_ids
                 if item_index.find_key(item_id) is not None
             ]
             if query_vectors is None or not ids:

@@ -11,7 +11,6 @@ import numpy as np
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.domain.vectors import Vectors
-from service.recommend.retrieval import Candidates
 from service.storage.items import ItemStore
 
 T = TypeVar("T")
@@ -34,18 +33,19 @@ class Reranker:
         self._generation = generation
 
     async def exclude_near_duplicates(
-        self, candidates: Candidates, max_similarity: float
-    ) -> Candidates:
-        """Return the candidates that are no near-duplicate of a better one.
+        self, item_ids: Sequence[str], vectors: Vectors, max_similarity: float
+    ) -> list[int]:
+        """Return the positions of the candidates that are no near-duplicate of a better one.
 
         Args:
-            candidates: with their vectors.
+            item_ids: the candidates, best first.
+            vectors: one for each candidate, float32 [candidates, dimensions].
             max_similarity: the cosine from which on the texts of two candidates are compared.
         """
-        count = len(candidates.ranked)
-        nearest = await _run(count, lambda: find_nearest_better(candidates.vectors, max_similarity))
+        count = len(item_ids)
+        nearest = await _run(count, lambda: find_nearest_better(vectors, max_similarity))
         compared = sorted({*nearest, *(better for near in nearest.values() for better in near)})
-        ids = [candidates.ranked[position][0] for position in compared]
+        ids = [item_ids[position] for position in compared]
         texts = await self._item_store.text_beginnings(self._generation, ids, COMPARED_CHARACTERS)
         texts_by_position = {
             position: texts[item_id]
@@ -55,18 +55,15 @@ class Reranker:
         duplicates = await _run(
             len(compared), lambda: _find_near_duplicates(nearest, texts_by_position)
         )
-        return candidates.take(
-            [position for position in range(count) if position not in duplicates]
-        )
+        return [position for position in range(count) if position not in duplicates]
 
-    async def diversify(self, candidates: Candidates, diversity: float, limit: int) -> Candidates:
-        """Return up to `limit` candidates, by maximal marginal relevance, the best one first."""
-        scores = np.array([score for _, score, _ in candidates.ranked], np.float32)
-        positions = await _run(
-            len(scores),
-            lambda: order_by_marginal_relevance(scores, candidates.vectors, diversity, limit),
+    async def diversify(
+        self, scores: Vectors, vectors: Vectors, diversity: float, limit: int
+    ) -> list[int]:
+        """Return the positions of up to `limit` candidates, as `order_by_marginal_relevance`."""
+        return await _run(
+            len(scores), lambda: order_by_marginal_relevance(scores, vectors, diversity, limit)
         )
-        return candidates.take(positions)
 
 
 def order_by_marginal_relevance(

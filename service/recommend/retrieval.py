@@ -49,6 +49,16 @@ class Candidates:
     vectors: Vectors = field(default_factory=lambda: NO_VECTORS)
     query_vectors: QueryVectors | None = None
 
+    @property
+    def item_ids(self) -> list[str]:
+        """The ids, best first."""
+        return [item_id for item_id, _, _ in self.ranked]
+
+    @property
+    def scores(self) -> Vectors:
+        """The scores, best first, float32 [candidates]."""
+        return np.array([score for _, score, _ in self.ranked], np.float32)
+
     def take(self, positions: Sequence[int]) -> Candidates:
         """Return the candidates at some positions, in the order of the positions."""
         return replace(

@@ -48,7 +48,7 @@ from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.recommend.attribute_prior import AttributePrior
-from service.recommend.profile import ProfileReader
+from service.recommend.profile_reader import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS

@@ -33,21 +33,18 @@ CLOSING_SECONDS = 10.0
 # Exit status of a worker that has printed why it cannot start.
 CANNOT_START = 2
 
+# Serves as the worker of a number until SIGTERM or SIGINT, and calls the function once it serves.
+Serve = Callable[[Settings, int, Callable[[], None]], None]
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-def serve_alone(settings: Settings) -> None:
-    """Serve in this process until SIGTERM or SIGINT.
-
-    Raises:
-        AkinError: the server cannot start.
-    """
-    with lock_folder(settings.data_dir):
-        _serve(settings, 0, lambda: None)
-
-
-async def supervise(settings: Settings) -> None:
+async def supervise(settings: Settings, serve: Serve) -> None:
     """Keep `settings.workers` workers running until SIGTERM or SIGINT, then drain them.
+
+    Args:
+        settings: of all workers.
+        serve: what each worker runs.
 
     Raises:
         StoreUnavailable: another server uses the data folder.
@@ -62,14 +59,15 @@ async def supervise(settings: Settings) -> None:
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):
-                group.create_task(_WorkerKeeper(settings, number, stop).keep_running())
+                group.create_task(_WorkerKeeper(settings, serve, number, stop).keep_running())
 
 
 class _WorkerKeeper:
     """Runs one worker, and another one whenever it ends."""
 
-    def __init__(self, settings: Settings, number: int, stop: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, serve: Serve, number: int, stop: asyncio.Event) -> None:
         self._settings = settings
+        self._serve = serve
         self._number = number
         self._stop = stop
 
@@ -93,7 +91,9 @@ class _WorkerKeeper:
     async def _run(self, *, has_served: bool) -> tuple[SpawnProcess, bool]:
         """Run a worker until it ends or `stop` is set."""
         receiver, sender = _SPAWN.Pipe(duplex=False)
-        process = _SPAWN.Process(target=_run_worker, args=(self._settings, self._number, sender))
+        process = _SPAWN.Process(
+            target=_run_worker, args=(self._settings, self._serve, self._number, sender)
+        )
         process.start()
         sender.close()
         ended = asyncio.create_task(_wait_for_end(process))
@@ -112,25 +112,15 @@ class _WorkerKeeper:
         return process, has_served or _has_served(receiver)
 
 
-def _run_worker(settings: Settings, number: int, sender: Connection) -> None:
+def _run_worker(settings: Settings, serve: Serve, number: int, sender: Connection) -> None:
     """Run as the worker process."""
     logging.configure_logging(settings.log_level, number)
     try:
-        _serve(settings, number, lambda: sender.send_bytes(b"serving"))
+        serve(settings, number, lambda: sender.send_bytes(b"serving"))
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(f"akin serve: {exc}\n")
         sys.exit(CANNOT_START)
-
-
-def _serve(settings: Settings, number: int, on_serving: Callable[[], None]) -> None:
-    # A supervising process does not need the memory that these take.
-    import uvloop  # noqa: PLC0415
-
-    from service.server import app  # noqa: PLC0415
-    from service.server.wiring import Worker  # noqa: PLC0415
-
-    uvloop.run(app.serve(settings, Worker(number, settings.workers), on_serving))
 
 
 def _has_served(receiver: Connection) -> bool:

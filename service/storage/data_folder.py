@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from service import errors
-from service.storage.connections import connect, migrate
+from service.storage.connections import connect
 from service.storage.database import translate_errors
+from service.storage.migrations import migrate
 
 DATABASE = "akin.sqlite3"
 

@@ -7,6 +7,7 @@ own, and see only what is committed.
 from __future__ import annotations
 
 import asyncio
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,18 +17,20 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from service import errors
-from service.domain.generations import LiveGeneration
+from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.storage.connections import connect
 from service.storage.writer import (
     GroupCommit,
     Transaction,
     read_last_sequence,
-    read_live_generations,
 )
 
 T = TypeVar("T")
 
 READER_THREADS = 2
+
+# The states of generations whose rows are being removed.
+REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
 
 # Primary result codes of failures that can pass without a repair of the database.
 _TEMPORARY_CODES = frozenset(
@@ -152,6 +155,8 @@ class Database:
         """
         try:
             return await self._writer.run(operation)
+        except queue.Full:
+            raise errors.Overloaded("too many writes are queued") from None
         except sqlite3.Error as exc:
             raise_translated(exc)
 
@@ -168,7 +173,7 @@ class Database:
         """
         return await self.write(
             lambda transaction: operation(
-                transaction, read_live_generations(transaction.connection, catalog_id)
+                transaction, _read_live_generations(transaction.connection, catalog_id)
             )
         )
 
@@ -194,6 +199,25 @@ class Database:
             connection = self._local.connection = connect(self._path, read_only=True)
             self._read_connections.append(connection)
         return connection
+
+
+def _read_live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
+    """Return the generations that writes to a catalog go to.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    rows = connection.execute(
+        f"""SELECT generation_id, space_id, state FROM generations
+            WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
+        (catalog_id,),
+    ).fetchall()
+    if not rows:
+        raise errors.CatalogNotFound("there is no such catalog")
+    return [
+        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
+        for generation_id, space_id, state in rows
+    ]
 
 
 def _read_store_id(connection: sqlite3.Connection) -> str:

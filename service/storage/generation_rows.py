@@ -15,7 +15,8 @@ from service.domain.generations import (
 )
 from service.domain.spaces import Model, Space, VectorStorage
 from service.domain.usage import TokenUsage
-from service.storage.writer import REMOVED_STATES, Transaction
+from service.storage.database import REMOVED_STATES
+from service.storage.writer import Transaction
 
 
 def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:

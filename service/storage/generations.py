@@ -20,7 +20,7 @@ from service.domain.generations import (
     GenerationState,
 )
 from service.domain.spaces import Model, VectorStorage
-from service.storage.database import Database
+from service.storage.database import REMOVED_STATES, Database
 from service.storage.generation_rows import (
     insert_catalog,
     insert_generation,
@@ -30,7 +30,7 @@ from service.storage.generation_rows import (
     set_state,
 )
 from service.storage.records import NEVER_US
-from service.storage.writer import REMOVED_STATES, Transaction
+from service.storage.writer import Transaction
 
 
 class GenerationStore:

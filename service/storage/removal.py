@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from service.storage.database import Database
-from service.storage.writer import REMOVED_STATES, Transaction
+from service.storage.database import REMOVED_STATES, Database
+from service.storage.writer import Transaction
 
 # Rows removed in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_ROUND = 2_000

@@ -14,9 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service import errors
-from service.domain.generations import Generation, GenerationState, LiveGeneration
-
 T = TypeVar("T")
 
 # Operations that can wait for a commit; more are refused, so that no caller waits for long.
@@ -25,33 +22,11 @@ QUEUED_OPERATIONS = 10_000
 # Operations in one transaction, so that the first of many does not wait for all of them.
 OPERATIONS_PER_COMMIT = 1_000
 
-# The states of generations whose rows are being removed.
-REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
-
 
 def read_last_sequence(connection: sqlite3.Connection) -> int:
     """Return the sequence number of the last write."""
     (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
     return int(value)
-
-
-def read_live_generations(connection: sqlite3.Connection, catalog_id: int) -> list[LiveGeneration]:
-    """Return the generations that writes to a catalog go to.
-
-    Raises:
-        CatalogNotFound: the catalog was deleted.
-    """
-    rows = connection.execute(
-        f"""SELECT generation_id, space_id, state FROM generations
-            WHERE catalog_id = ? AND state NOT IN {REMOVED_STATES}""",
-        (catalog_id,),
-    ).fetchall()
-    if not rows:
-        raise errors.CatalogNotFound("there is no such catalog")
-    return [
-        LiveGeneration(Generation(catalog_id, "", generation_id, space_id), GenerationState(state))
-        for generation_id, space_id, state in rows
-    ]
 
 
 class Transaction:
@@ -115,15 +90,12 @@ class GroupCommit:
         """Run an operation, and return its result after the commit.
 
         Raises:
-            Overloaded: too many operations are queued.
+            queue.Full: too many operations are queued.
             sqlite3.Error: the database failed; nothing was stored.
             AkinError: raised by the operation; nothing was stored.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        try:
-            self._jobs.put_nowait(_Job(operation, future))
-        except queue.Full:
-            raise errors.Overloaded("too many writes are queued") from None
+        self._jobs.put_nowait(_Job(operation, future))
         return await future
 
     @property

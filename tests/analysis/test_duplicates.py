@@ -18,8 +18,7 @@ from support.embedders import Fault, FaultyEmbedder
 
 from service import errors
 from service.analysis.duplicates import MAX_MESSAGE_ITEMS
-from service.analysis.neighbors import MAX_NEIGHBORS
-from service.domain.analyses import DuplicatesQuery
+from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery
 
 
 async def test_copies_are_grouped(tmp_path: Path) -> None:

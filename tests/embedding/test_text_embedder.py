@@ -153,7 +153,7 @@ async def test_embedded_and_cached_texts_are_observed(tmp_path: Path) -> None:
             catalog.stores.vectors,
             catalog.row,
             catalog.text_embedder.space,
-            catalog.text_embedder._batcher,
+            catalog.text_embedder._batches,
             VectorCache(32),
             TextObserver(embedded.append, cached.append),
         )

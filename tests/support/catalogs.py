@@ -24,7 +24,7 @@ from service.embedding.text_embedder import TextEmbedder, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
-from service.recommend.profile import ProfileReader
+from service.recommend.profile_reader import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from service.analysis.sampling import Examination, Sample
+from service.analysis.examination import Examination, Sample
 from service.telemetry.call_context import deadline
 
 SAMPLE = Sample([str(n) for n in range(10)], 10, 7)
