@@ -25,13 +25,14 @@ const (
 // How much of a catalog an analysis examined.
 type Coverage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of items to examine: those that match the filter and have vectors.
+	// The number of items that could be examined: those that match the filter and have vectors.
 	ItemCount int64 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
 	// The number of items that were examined.
 	ExaminedItemCount int64 `protobuf:"varint,2,opt,name=examined_item_count,json=examinedItemCount,proto3" json:"examined_item_count,omitempty"`
-	// True if only a random sample was examined, because of the deadline or the number of items.
+	// True if only a random sample was examined, because of the deadline or because there are more
+	// than 250,000 items.
 	Sampled bool `protobuf:"varint,3,opt,name=sampled,proto3" json:"sampled,omitempty"`
-	// The sequence number of the last write that the set of items to examine reflects.
+	// The sequence number of the last write that the choice of these items reflects.
 	Sequence      int64 `protobuf:"varint,4,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -101,20 +102,22 @@ type FindDuplicatesRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
-	// control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+	// control characters. Otherwise the call fails with INVALID_ARGUMENT. The call then examines this
+	// item only, and finds no group if the item does not match the filter. Default: the call examines
 	// all items.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
-	// 1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
+	// The minimum cosine similarity of two items whose texts are compared. Items with equal texts
+	// need no comparison. It must be between -1 and 1. Otherwise the call fails with
+	// INVALID_ARGUMENT. Default: 0.8.
 	MinSimilarity *float32 `protobuf:"fixed32,3,opt,name=min_similarity,json=minSimilarity,proto3,oneof" json:"min_similarity,omitempty"`
 	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
 	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -330,7 +333,8 @@ type DuplicateGroups struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The groups, largest first. Empty if there are no near-duplicates.
 	Groups []*DuplicateGroup `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
-	// How much of the catalog was examined in total.
+	// How much of the catalog was examined in total. It is the same in all events with groups. With
+	// item_id, one item was examined, and `sampled` is false.
 	Coverage      *Coverage `protobuf:"bytes,2,opt,name=coverage,proto3" json:"coverage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -383,11 +387,12 @@ func (x *DuplicateGroups) GetCoverage() *Coverage {
 // A group of items that are near-duplicates directly or through other items of the group.
 type DuplicateGroup struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The items: first the item that was stored first, and then the others by descending similarity
-	// and ascending id. There are 2 to 10,000.
+	// The items. The first one is the item that was created first. The others follow by descending
+	// similarity to it, and by ascending id if that is equal. There are 2 to 10,000 items.
 	Items []*DuplicateItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
-	// nearest neighbors, which are all that are compared, do not reach the end of the group.
+	// True if the group may be incomplete. The response has at most 10,000 items of a group. With
+	// item_id, only the 1,000 nearest neighbors of that item are compared, and near-duplicates beyond
+	// them are missing.
 	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -508,9 +513,9 @@ type FindOutliersRequest struct {
 	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
 	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,5,opt,name=exact,proto3" json:"exact,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -591,7 +596,7 @@ func (x *FindOutliersRequest) GetMinSequence() int64 {
 // Response of FindOutliers.
 type FindOutliersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The outliers, strongest first. Equal ones are ordered by ascending item id.
+	// The outliers, by ascending mean_similarity, and by ascending item id if that is equal.
 	Outliers []*Outlier `protobuf:"bytes,1,rep,name=outliers,proto3" json:"outliers,omitempty"`
 	// How much of the catalog was examined.
 	Coverage      *Coverage `protobuf:"bytes,2,opt,name=coverage,proto3" json:"coverage,omitempty"`
@@ -643,16 +648,16 @@ func (x *FindOutliersResponse) GetCoverage() *Coverage {
 	return nil
 }
 
-// An item that is not similar to any other item.
+// An item that is not similar to its nearest neighbors.
 type Outlier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
-	// value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
-	// compare them within one catalog only.
+	// The mean cosine similarity to the ten nearest neighbors of the item among the items that match
+	// the filter, between -1 and 1. A lower value is a stronger outlier. 0 if the item has no
+	// neighbors. Values depend on the model, so compare them within one catalog only.
 	MeanSimilarity float32 `protobuf:"fixed32,2,opt,name=mean_similarity,json=meanSimilarity,proto3" json:"mean_similarity,omitempty"`
-	// The id of the nearest neighbor. Empty if the item has no neighbors.
+	// The id of the nearest neighbor that matches the filter. Empty if the item has no neighbors.
 	NearestItemId string `protobuf:"bytes,3,opt,name=nearest_item_id,json=nearestItemId,proto3" json:"nearest_item_id,omitempty"`
 	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
@@ -724,20 +729,21 @@ type ClusterItemsRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
-	// fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
+	// fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32, or 1 if there is only
+	// one item.
 	ClusterCount int32 `protobuf:"varint,2,opt,name=cluster_count,json=clusterCount,proto3" json:"cluster_count,omitempty"`
 	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
 	// The maximum number of representative items of each cluster. It can be at most 100 and must not
 	// be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 5.
 	RepresentativeLimit int32 `protobuf:"varint,4,opt,name=representative_limit,json=representativeLimit,proto3" json:"representative_limit,omitempty"`
-	// The maximum number of points on the map to return. If there are more items, a random sample is
-	// returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, no points.
+	// The maximum number of items to return as points on a two-dimensional map. If there are more
+	// items, the points are a random sample. It can be at most 100,000 and must not be negative.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0, no points.
 	PointLimit int32 `protobuf:"varint,5,opt,name=point_limit,json=pointLimit,proto3" json:"point_limit,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,6,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -820,7 +826,7 @@ type ClusterItemsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The clusters, largest first. Empty clusters are left out, so there can be fewer than requested.
 	Clusters []*Cluster `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
-	// Items with their clusters and their places on the map.
+	// Up to point_limit items with their clusters and their places on the map.
 	Points []*ClusterPoint `protobuf:"bytes,2,rep,name=points,proto3" json:"points,omitempty"`
 	// How much of the catalog was examined.
 	Coverage      *Coverage `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
@@ -882,14 +888,15 @@ func (x *ClusterItemsResponse) GetCoverage() *Coverage {
 // A cluster of similar items.
 type Cluster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of items in the cluster. If only a sample was examined, it is scaled up.
+	// The number of items in the cluster. If only a sample was examined, the number is scaled up to
+	// all items.
 	ItemCount int64 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
 	// The words that are frequent in the texts of the cluster and rare in those of other clusters,
-	// most distinctive first.
+	// most distinctive first. There are at most 10.
 	Keywords []string `protobuf:"bytes,2,rep,name=keywords,proto3" json:"keywords,omitempty"`
 	// The items that are nearest to the centroid of the cluster, nearest first.
 	Representatives []*ClusterItem `protobuf:"bytes,3,rep,name=representatives,proto3" json:"representatives,omitempty"`
-	// The mean cosine similarity of the items to the centroid, between -1 and 1.
+	// The mean cosine similarity of the cluster's items to its centroid, between -1 and 1.
 	Cohesion float32 `protobuf:"fixed32,4,opt,name=cohesion,proto3" json:"cohesion,omitempty"`
 	// The horizontal position of the centroid on the map, from about -1 to 1.
 	X float32 `protobuf:"fixed32,5,opt,name=x,proto3" json:"x,omitempty"`
@@ -1108,8 +1115,8 @@ type ClassifyTextRequest struct {
 	// Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
-	// labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
-	// KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+	// labels: strings, numbers and booleans. Each element of a list is a label of its own. It must be
+	// 1 byte to 1 KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
 	Attribute string `protobuf:"bytes,3,opt,name=attribute,proto3" json:"attribute,omitempty"`
 	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
@@ -1126,9 +1133,9 @@ type ClassifyTextRequest struct {
 	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
 	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,8,opt,name=exact,proto3" json:"exact,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,9,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1305,9 +1312,9 @@ type Label struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The value: a string, a number or a boolean.
 	Value *structpb.Value `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	// The probability that the text has the value, between 0 and 1. If items have one value each, the
-	// probabilities add up to less than 1. The rest is the probability of values that no neighbor
-	// has.
+	// The estimated probability that the text has the value, between 0 and 1. It allows for values
+	// that no neighbor has, so that the probabilities of an attribute with single values add up to
+	// less than 1. Those of an attribute with lists can add up to more than 1.
 	Probability   float32 `protobuf:"fixed32,2,opt,name=probability,proto3" json:"probability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1434,9 +1441,9 @@ type SearchPassagesRequest struct {
 	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
 	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,7,opt,name=exact,proto3" json:"exact,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,8,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1593,8 +1600,9 @@ func (x *SearchPassagesResponse) GetUsage() *EmbeddingUsage {
 }
 
 // A piece of an item's text that has a vector of its own. A text that fits the model is one
-// passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
-// embedded before this setting changed have no passages until they are written again.
+// passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
+// passages if this setting has changed since its text was embedded, until the item is written
+// again.
 type Passage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.

@@ -32,31 +32,35 @@ const (
 //
 // Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 //
-// The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
-// scope `read`.
+// The rules for catalogs, defaults, sequence numbers, messages and errors are those of
+// RecommenderService. All methods need the scope `read`.
 //
-// Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
-// previous text, but it is no near-duplicate, adds no keywords and has no passages.
+// Only items that have vectors are analyzed. A pending item that had a previous text is analyzed
+// with the vectors of that text. It is never a near-duplicate, adds no keywords and has no
+// passages.
 //
-// FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
-// second before the deadline of the call, or after 250,000 items, and respond with the results for
-// the items examined so far. The coverage in the response says how many items that was.
+// FindDuplicates, FindOutliers and ClusterItems examine items in a random order, which is the same
+// in each call. They stop after 250,000 items, or half a second before the deadline of the call. If
+// the call has less than a second, they stop after half of it. They respond with the results for
+// the items that they examined, and the coverage in the response says how many these are.
 type AnalysisServiceClient interface {
 	// Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
-	// near-duplicates if their vectors are similar and their texts share many three-word sequences,
-	// of which those that are rare in the catalog count most. A group contains items that are
+	// near-duplicates if their texts are equal, or if their vectors are similar and their texts share
+	// at least 0.3 of their three-word sequences. Sequences that are rare in the catalog count more.
+	// Of long texts, the first 5,000 characters are compared. A group contains items that are
 	// near-duplicates directly or through other items.
 	//
-	// The stream reports the progress about twice a second and ends with at least one event with
-	// groups. Groups are ordered by size, largest first, over all events.
+	// The stream reports the progress about twice a second. At the end, one or more events contain
+	// all groups, ordered by size, largest first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
 	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
 	FindDuplicates(ctx context.Context, in *FindDuplicatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FindDuplicatesResponse], error)
-	// Finds the items that are least similar to all other items, strongest outlier first.
+	// Finds the items that are least similar to their nearest neighbors, strongest outlier first.
 	FindOutliers(ctx context.Context, in *FindOutliersRequest, opts ...grpc.CallOption) (*FindOutliersResponse, error)
 	// Clusters the items by similarity, and describes each cluster with keywords. The call fails with
-	// FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
+	// FAILED_PRECONDITION (TOO_FEW_ITEMS) if fewer items match the filter than cluster_count. If no
+	// item matches and cluster_count is not set, the response has no clusters.
 	ClusterItems(ctx context.Context, in *ClusterItemsRequest, opts ...grpc.CallOption) (*ClusterItemsResponse, error)
 	// Predicts the values of an attribute for a text from the most similar items that have the
 	// attribute (nearest neighbor classification).
@@ -147,31 +151,35 @@ func (c *analysisServiceClient) SearchPassages(ctx context.Context, in *SearchPa
 //
 // Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
 //
-// The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
-// scope `read`.
+// The rules for catalogs, defaults, sequence numbers, messages and errors are those of
+// RecommenderService. All methods need the scope `read`.
 //
-// Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
-// previous text, but it is no near-duplicate, adds no keywords and has no passages.
+// Only items that have vectors are analyzed. A pending item that had a previous text is analyzed
+// with the vectors of that text. It is never a near-duplicate, adds no keywords and has no
+// passages.
 //
-// FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
-// second before the deadline of the call, or after 250,000 items, and respond with the results for
-// the items examined so far. The coverage in the response says how many items that was.
+// FindDuplicates, FindOutliers and ClusterItems examine items in a random order, which is the same
+// in each call. They stop after 250,000 items, or half a second before the deadline of the call. If
+// the call has less than a second, they stop after half of it. They respond with the results for
+// the items that they examined, and the coverage in the response says how many these are.
 type AnalysisServiceServer interface {
 	// Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
-	// near-duplicates if their vectors are similar and their texts share many three-word sequences,
-	// of which those that are rare in the catalog count most. A group contains items that are
+	// near-duplicates if their texts are equal, or if their vectors are similar and their texts share
+	// at least 0.3 of their three-word sequences. Sequences that are rare in the catalog count more.
+	// Of long texts, the first 5,000 characters are compared. A group contains items that are
 	// near-duplicates directly or through other items.
 	//
-	// The stream reports the progress about twice a second and ends with at least one event with
-	// groups. Groups are ordered by size, largest first, over all events.
+	// The stream reports the progress about twice a second. At the end, one or more events contain
+	// all groups, ordered by size, largest first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
 	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
 	FindDuplicates(*FindDuplicatesRequest, grpc.ServerStreamingServer[FindDuplicatesResponse]) error
-	// Finds the items that are least similar to all other items, strongest outlier first.
+	// Finds the items that are least similar to their nearest neighbors, strongest outlier first.
 	FindOutliers(context.Context, *FindOutliersRequest) (*FindOutliersResponse, error)
 	// Clusters the items by similarity, and describes each cluster with keywords. The call fails with
-	// FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
+	// FAILED_PRECONDITION (TOO_FEW_ITEMS) if fewer items match the filter than cluster_count. If no
+	// item matches and cluster_count is not set, the response has no clusters.
 	ClusterItems(context.Context, *ClusterItemsRequest) (*ClusterItemsResponse, error)
 	// Predicts the values of an attribute for a text from the most similar items that have the
 	// attribute (nearest neighbor classification).

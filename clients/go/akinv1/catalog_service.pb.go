@@ -27,8 +27,8 @@ const (
 type VectorStorage int32
 
 const (
-	// The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
-	// value.
+	// The default: the value of the server's setting AKIN_INDEX_VECTORS, also when the setting
+	// changes later. Responses never have this value.
 	VectorStorage_VECTOR_STORAGE_UNSPECIFIED VectorStorage = 0
 	// Four bytes for each number of a vector.
 	VectorStorage_VECTOR_STORAGE_FLOAT32 VectorStorage = 1
@@ -146,16 +146,16 @@ type EmbeddingModel struct {
 	// Otherwise the call fails with INVALID_ARGUMENT. Default: the model of the server's settings.
 	Model string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	// The number of dimensions to request from the model. It can be at most 65,536 and must not be
-	// negative. For the provider `local` it can only be the model's own number. Otherwise the call
+	// negative. For the provider `local` it must be 0 or the model's own number. Otherwise the call
 	// fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
 	// if `model` is empty too.
 	Dimensions int32 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"`
-	// The text to embed for an item, in which `{text}` stands for the item's text. It must contain
-	// `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+	// The text to embed for an item, in which each `{text}` stands for the item's text. It must
+	// contain `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
 	// INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
 	// if `model` is empty too.
 	Template string `protobuf:"bytes,4,opt,name=template,proto3" json:"template,omitempty"`
-	// The text to embed for a query or a preference, in which `{text}` stands for its text. The
+	// The text to embed for a query or a preference, in which each `{text}` stands for its text. The
 	// limits and the default are those of `template`.
 	QueryTemplate string `protobuf:"bytes,5,opt,name=query_template,json=queryTemplate,proto3" json:"query_template,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -234,9 +234,9 @@ type CreateCatalogRequest struct {
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The model of the new catalog. Default: the model of the server's settings.
 	Embedding *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
-	// How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
-	// call fails with INVALID_ARGUMENT. Default: the value of the server's setting
-	// AKIN_INDEX_VECTORS.
+	// How the catalog keeps vectors in memory. It stays the same when the catalog is re-embedded. For
+	// a value that is not listed in VectorStorage the call fails with INVALID_ARGUMENT. Default: the
+	// value of the server's setting AKIN_INDEX_VECTORS.
 	VectorStorage VectorStorage `protobuf:"varint,3,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -344,9 +344,9 @@ type GetCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,2,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -677,19 +677,21 @@ type EstimateReembeddingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The embedding space of the new vectors.
 	Space *EmbeddingSpace `protobuf:"bytes,1,opt,name=space,proto3" json:"space,omitempty"`
-	// The number of distinct texts in the catalog.
+	// The number of distinct texts of items in the catalog. The preferences of users are not
+	// included.
 	TextCount int64 `protobuf:"varint,2,opt,name=text_count,json=textCount,proto3" json:"text_count,omitempty"`
-	// The number of those texts that already have vectors in the space. They cost nothing.
+	// The number of these texts that already have vectors in the space. They cost nothing.
 	CachedTextCount int64 `protobuf:"varint,3,opt,name=cached_text_count,json=cachedTextCount,proto3" json:"cached_text_count,omitempty"`
 	// The estimated number of tokens of the other texts.
 	PromptTokenCount int64 `protobuf:"varint,4,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
-	// The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+	// The estimated cost of those tokens in US dollars, at the provider's listed price. 0 if the
 	// provider lists no price.
 	CostUsd float64 `protobuf:"fixed64,5,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	// The shortest time that embedding can take. It is calculated from the duration of one request
-	// and the maximum number of concurrent requests.
+	// The estimated minimum duration of embedding the other texts. It assumes the maximum number of
+	// concurrent requests, each as fast as the request that this call sent.
 	Duration *durationpb.Duration `protobuf:"bytes,6,opt,name=duration,proto3" json:"duration,omitempty"`
-	// True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample.
+	// True if the catalog has more than 10,000 items. All numbers are then scaled up from 10,000 of
+	// them.
 	Sampled       bool `protobuf:"varint,7,opt,name=sampled,proto3" json:"sampled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1232,12 +1234,12 @@ type Reembedding struct {
 	// The number of those items whose texts the new model rejects for good. They are pending after
 	// the switch.
 	RejectedItemCount int64 `protobuf:"varint,6,opt,name=rejected_item_count,json=rejectedItemCount,proto3" json:"rejected_item_count,omitempty"`
-	// The number of tokens that the provider counted for background embedding in to_space. The tokens
-	// of writes since the start are in the usage of those writes instead.
+	// The number of tokens that the provider counted while Akin embedded stored texts in to_space in
+	// the background. Writes report their own tokens in their responses.
 	PromptTokenCount int64 `protobuf:"varint,7,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
 	// The amount that the provider charged for those tokens, in US dollars.
 	CostUsd float64 `protobuf:"fixed64,8,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	// The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+	// The ErrorInfo reason why the re-embedding is not making progress now, such as
 	// EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
 	// making progress.
 	ErrorReason string `protobuf:"bytes,9,opt,name=error_reason,json=errorReason,proto3" json:"error_reason,omitempty"`
@@ -1374,11 +1376,12 @@ type Catalog struct {
 	VectorStorage VectorStorage `protobuf:"varint,6,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
 	// The pending items of the catalog, grouped by reason and message, largest group first.
 	PendingItems []*PendingItems `protobuf:"bytes,7,rep,name=pending_items,json=pendingItems,proto3" json:"pending_items,omitempty"`
-	// The embedding usage of all catalogs on the last 31 days that had any, latest day first.
+	// The daily embedding usage of all catalogs together, latest day first. It has the 31 latest of
+	// the days with usage.
 	DailyUsage []*DailyUsage `protobuf:"bytes,8,rep,name=daily_usage,json=dailyUsage,proto3" json:"daily_usage,omitempty"`
-	// The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
-	// as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
-	// Empty if the request succeeded.
+	// The ErrorInfo reason why the last request of this server process to the catalog's embedding
+	// provider failed, such as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new
+	// vectors still work. Empty if the request succeeded.
 	EmbeddingErrorReason string `protobuf:"bytes,9,opt,name=embedding_error_reason,json=embeddingErrorReason,proto3" json:"embedding_error_reason,omitempty"`
 	// The explanation of embedding_error_reason for people. Its wording can change. Empty if
 	// embedding_error_reason is empty.
@@ -1496,24 +1499,24 @@ func (x *Catalog) GetIndex() *IndexStats {
 	return nil
 }
 
-// The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
-// search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
+// The statistics of a vector index. A small index compares a query with every vector. A large index
+// compares it with recent vectors and searches graphs for the others.
 type IndexStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number of vectors that can be found. A long text has several.
+	// The number of vectors in the index. A long text has several, one for each chunk.
 	VectorCount int64 `protobuf:"varint,1,opt,name=vector_count,json=vectorCount,proto3" json:"vector_count,omitempty"`
-	// The number of those vectors that are in graphs.
+	// The number of these vectors that are in graphs.
 	GraphVectorCount int64 `protobuf:"varint,2,opt,name=graph_vector_count,json=graphVectorCount,proto3" json:"graph_vector_count,omitempty"`
-	// The number of vectors in graphs that have been replaced or deleted since. A graph with more
-	// than a quarter of them is rebuilt.
+	// The number of vectors that are still in graphs although they were replaced or deleted. When
+	// they are more than a quarter of a graph, Akin rebuilds it.
 	DeletedVectorCount int64 `protobuf:"varint,3,opt,name=deleted_vector_count,json=deletedVectorCount,proto3" json:"deleted_vector_count,omitempty"`
-	// The number of vectors in graphs that have a neighbor list. Recommendations for their items need
-	// no search.
+	// The number of vectors in graphs with a stored list of their nearest neighbors. Recommendations
+	// for their items can be read from these lists.
 	NeighborListCount int64 `protobuf:"varint,4,opt,name=neighbor_list_count,json=neighborListCount,proto3" json:"neighbor_list_count,omitempty"`
 	// True if a graph or neighbor lists are being built in the background.
 	Building bool `protobuf:"varint,5,opt,name=building,proto3" json:"building,omitempty"`
-	// The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
-	// shared between processes or not be in memory.
+	// The approximate size of the vectors and graphs in bytes. Memory-mapped files count in full,
+	// although processes share them and parts of them can be on disk only.
 	MemoryBytes   int64 `protobuf:"varint,6,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

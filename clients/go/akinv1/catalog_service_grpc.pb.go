@@ -37,49 +37,55 @@ const (
 //
 // Manages catalogs and the embedding models of catalogs.
 //
-// A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+// A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
 // characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-// INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-// until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-// exist, and for the same general reasons as those of RecommenderService.
+// INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+// (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+// RecommenderService.
 //
-// Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-// set of all vectors of a catalog that one model made. StartReembedding creates the next
-// generation, and Akin fills it in the background. When it is complete, it becomes the serving
-// generation in one transaction, which is called the switch. The previous generation is kept up to
-// date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-// switch, CancelReembedding drops the next generation instead.
+// The catalog `default` always exists. It uses the model of the server's settings until it is
+// re-embedded.
+//
+// Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+// keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+// StartReembedding creates the next generation, and Akin fills it in the background. When it is
+// complete, it becomes the serving generation in one transaction, which is called the switch. From
+// then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+// makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+// a catalog has two generations, each write is embedded for both.
 //
 // Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
 // methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceClient interface {
-	// Creates a catalog. It sends one short request to the embedding provider.
+	// Creates a catalog. It sends one short request to the embedding provider, unless that is
+	// `local`.
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+	// FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
 	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error)
-	// Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-	// (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-	// INVALID_ARGUMENT for the catalog `default`.
+	// Deletes a catalog with all its items and users. Its name can be used again at once. The call
+	// fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+	// set. It fails with INVALID_ARGUMENT for the catalog `default`.
 	DeleteCatalog(ctx context.Context, in *DeleteCatalogRequest, opts ...grpc.CallOption) (*DeleteCatalogResponse, error)
 	// Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-	// the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-	// provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-	// the provider does not respond.
+	// the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	EstimateReembedding(ctx context.Context, in *EstimateReembeddingRequest, opts ...grpc.CallOption) (*EstimateReembeddingResponse, error)
-	// Starts to re-embed a catalog. It sends one short request to the embedding provider.
+	// Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+	// is `local`.
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-	// dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-	// provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	StartReembedding(ctx context.Context, in *StartReembeddingRequest, opts ...grpc.CallOption) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
@@ -98,8 +104,8 @@ type CatalogServiceClient interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	RollbackReembedding(ctx context.Context, in *RollbackReembeddingRequest, opts ...grpc.CallOption) (*RollbackReembeddingResponse, error)
-	// Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-	// vectors that no other catalog uses are deleted from disk.
+	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+	// deleted from disk, except those that another catalog uses.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -220,49 +226,55 @@ func (c *catalogServiceClient) CommitReembedding(ctx context.Context, in *Commit
 //
 // Manages catalogs and the embedding models of catalogs.
 //
-// A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+// A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
 // characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-// INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-// until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-// exist, and for the same general reasons as those of RecommenderService.
+// INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+// (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+// RecommenderService.
 //
-// Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-// set of all vectors of a catalog that one model made. StartReembedding creates the next
-// generation, and Akin fills it in the background. When it is complete, it becomes the serving
-// generation in one transaction, which is called the switch. The previous generation is kept up to
-// date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-// switch, CancelReembedding drops the next generation instead.
+// The catalog `default` always exists. It uses the model of the server's settings until it is
+// re-embedded.
+//
+// Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+// keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+// StartReembedding creates the next generation, and Akin fills it in the background. When it is
+// complete, it becomes the serving generation in one transaction, which is called the switch. From
+// then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+// makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+// a catalog has two generations, each write is embedded for both.
 //
 // Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
 // methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
 type CatalogServiceServer interface {
-	// Creates a catalog. It sends one short request to the embedding provider.
+	// Creates a catalog. It sends one short request to the embedding provider, unless that is
+	// `local`.
 	//
 	// The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+	// RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+	// FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+	// and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
 	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error)
-	// Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-	// (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-	// INVALID_ARGUMENT for the catalog `default`.
+	// Deletes a catalog with all its items and users. Its name can be used again at once. The call
+	// fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+	// set. It fails with INVALID_ARGUMENT for the catalog `default`.
 	DeleteCatalog(context.Context, *DeleteCatalogRequest) (*DeleteCatalogResponse, error)
 	// Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-	// the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-	// provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-	// the provider does not respond.
+	// the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	EstimateReembedding(context.Context, *EstimateReembeddingRequest) (*EstimateReembeddingResponse, error)
-	// Starts to re-embed a catalog. It sends one short request to the embedding provider.
+	// Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+	// is `local`.
 	//
 	// The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
 	// (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-	// it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-	// dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-	// provider does not respond.
+	// it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+	// provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+	// (EMBEDDING_UNAVAILABLE) if the provider does not respond.
 	StartReembedding(context.Context, *StartReembeddingRequest) (*StartReembeddingResponse, error)
 	// Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
@@ -281,8 +293,8 @@ type CatalogServiceServer interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	RollbackReembedding(context.Context, *RollbackReembeddingRequest) (*RollbackReembeddingResponse, error)
-	// Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-	// vectors that no other catalog uses are deleted from disk.
+	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+	// deleted from disk, except those that another catalog uses.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

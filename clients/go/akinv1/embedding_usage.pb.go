@@ -28,10 +28,11 @@ type EmbeddingUsage struct {
 	TextCount int32 `protobuf:"varint,1,opt,name=text_count,json=textCount,proto3" json:"text_count,omitempty"`
 	// The number of those texts that already had vectors. They cost nothing.
 	CachedTextCount int32 `protobuf:"varint,2,opt,name=cached_text_count,json=cachedTextCount,proto3" json:"cached_text_count,omitempty"`
-	// The number of tokens that the embedding provider counted. 0 for the local model.
+	// The number of tokens that the embedding provider counted. During a re-embedding, it includes
+	// the tokens of both generations. 0 for the local model.
 	PromptTokenCount int64 `protobuf:"varint,3,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
-	// The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
-	// the provider does not report its charges.
+	// The amount that the embedding provider charged for these tokens, in US dollars. 0 for the local
+	// model, and if the provider does not report its charges.
 	CostUsd       float64 `protobuf:"fixed64,4,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -27,8 +27,9 @@ const (
 // matches every item. A call applies its filter before it picks the best results, so it returns as
 // many results as requested if enough items match.
 //
-// A filter can have at most 100 conditions and 1,000 values over all levels, 8 levels, and 64 KiB
-// of attribute paths and strings. Otherwise the call fails with INVALID_ARGUMENT.
+// A filter can have at most 100 conditions, 1,000 values, and 64 KiB of attribute paths and
+// strings, each counted over all levels. It can have at most 8 levels of nested filters, of which
+// the outermost is the first. Otherwise the call fails with INVALID_ARGUMENT.
 type Filter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The conditions that an item must all meet.
@@ -95,16 +96,16 @@ func (x *Filter) GetNone() []*Condition {
 // A condition tests one attribute of an item.
 //
 // An item that lacks the attribute, or has null for it, meets no condition except `exists: false`.
-// Under `none`, every other condition lets such an item through. Values of different types are
+// Under `none`, such an item therefore passes every other condition. Values of different types are
 // never equal: the string "1", the number 1 and the boolean true all differ. A test of a value of
 // another type is false and not an error. Strings are compared byte by byte.
 type Condition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The path of the attribute. Dots lead into objects, as in `size.width`. A key that contains dots
-	// matches the same path. If an item has both, the condition is met if either value meets it.
-	// Objects and lists inside lists are not searched. Required for every test except `filter`, where
-	// it must be empty. It must be 1 byte to 1 KiB of UTF-8. Otherwise the call fails with
-	// INVALID_ARGUMENT.
+	// The path of the attribute. Dots lead into objects: `size.width` is the key `width` in the
+	// object `size`. The same path leads to a key `size.width` that contains the dot. If an item has
+	// both, the condition is met if either value meets it. Objects and lists inside lists are not
+	// searched. Required for every test except `filter`, where it must be empty. It must be 1 byte to
+	// 1 KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
 	Attribute string `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
 	// Required. The test of the attribute. Without a test the call fails with INVALID_ARGUMENT.
 	//
@@ -225,8 +226,8 @@ type isCondition_Test interface {
 
 type Condition_Equals struct {
 	// The attribute equals this value: a string, a finite number, a boolean, or a list of those. A
-	// list equals a list with the same values in the same order, and no single value (see
-	// contains_any). For null and objects the call fails with INVALID_ARGUMENT.
+	// list equals only a list with the same values in the same order. To find a value in a list,
+	// use contains_any. For null and objects the call fails with INVALID_ARGUMENT.
 	Equals *structpb.Value `protobuf:"bytes,2,opt,name=equals,proto3,oneof"`
 }
 
@@ -275,9 +276,9 @@ func (*Condition_Filter) isCondition_Test() {}
 // and all bounds must be finite. Otherwise the call fails with INVALID_ARGUMENT.
 //
 // Numbers are compared by value. Strings that are RFC 3339 timestamps (`2026-05-04T10:00:00Z`) or
-// dates (`2026-05-04`, midnight UTC) are compared by their seconds since 1970-01-01 UTC, including
-// fractions. The year 0 and leap seconds are not supported. A list lies in a range if at least one
-// of its numbers, timestamps or dates does. Other values lie in no range.
+// dates (`2026-05-04`, midnight UTC) are compared with the bounds by their seconds since 1970-01-01
+// UTC, including fractions. Times in the year 0 or in a leap second lie in no range. A list lies in
+// a range if at least one of its numbers, timestamps or dates does. Other values lie in no range.
 type Range struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The exclusive lower bound.

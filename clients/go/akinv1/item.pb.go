@@ -81,9 +81,9 @@ func (ItemState) EnumDescriptor() ([]byte, []int) {
 type ItemView int32
 
 const (
-	// The default. Each request with a view says what its default is.
+	// The default of the request, which its field `view` names.
 	ItemView_ITEM_VIEW_UNSPECIFIED ItemView = 0
-	// The response contains the ids of items only. This view is the fastest.
+	// The response contains only the ids of items. This view is the fastest.
 	ItemView_ITEM_VIEW_BASIC ItemView = 1
 	// The response contains whole items.
 	ItemView_ITEM_VIEW_FULL ItemView = 2
@@ -141,26 +141,27 @@ type Item struct {
 	// and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// A JSON object with facts about the item, such as its price. Filters test them, and responses
-	// return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
-	// levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
-	// Default: no attributes.
+	// return them with the item. As JSON it can have at most 64 KiB, 256 keys in total, and 4 levels
+	// of objects and lists, of which the object itself is the first. Its numbers must be finite.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: no attributes.
 	Attributes *structpb.Struct `protobuf:"bytes,3,opt,name=attributes,proto3" json:"attributes,omitempty"`
-	// The time from which no call returns the item. Akin deletes the item soon after. It must lie in
-	// the future when it is written, and before the year 10000. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: the item does not expire.
+	// The time at which the item expires, to the microsecond. From then on every call treats the item
+	// as deleted. When the time is written, it must lie in the future and before the year 10000.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: the item does not expire.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// Output only. Whether the text of the item is embedded. Requests that set it are accepted, and
 	// the value is ignored.
 	State ItemState `protobuf:"varint,5,opt,name=state,proto3,enum=akin.v1.ItemState" json:"state,omitempty"`
-	// Output only. The sequence number of the write that stored this version of the item. Requests
-	// that set it are accepted, and the value is ignored.
+	// Output only. The sequence number of the write that stored this version of the item. It stays
+	// the same when Akin embeds the item in the background. Requests that set it are accepted, and
+	// the value is ignored.
 	Sequence int64 `protobuf:"varint,6,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Output only. The time at which this version of the item was written. Requests that set it are
 	// accepted, and the value is ignored.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
-	// Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
-	// EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
-	// item is not pending. Requests that set it are accepted, and the value is ignored.
+	// Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
+	// BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
+	// if the item is not pending. Requests that set it are accepted, and the value is ignored.
 	PendingReason string `protobuf:"bytes,8,opt,name=pending_reason,json=pendingReason,proto3" json:"pending_reason,omitempty"`
 	// Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
 	// item is not pending. Requests that set it are accepted, and the value is ignored.
@@ -271,12 +272,12 @@ type ItemResult struct {
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored.
 	State ItemState `protobuf:"varint,3,opt,name=state,proto3,enum=akin.v1.ItemState" json:"state,omitempty"`
-	// The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
-	// validate_only is set and the item is valid.
+	// The status code of the item, as a google.rpc.Code: the code with which UpsertItem would fail. 0
+	// (OK) if the item is on disk, or if validate_only is set and the item is valid.
 	Code int32 `protobuf:"varint,4,opt,name=code,proto3" json:"code,omitempty"`
-	// The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0.
+	// The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The explanation of the error for people, which names every invalid field. Its wording can
+	// The explanation of the error for people, which names the invalid fields. Its wording can
 	// change. Empty if code is 0.
 	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields

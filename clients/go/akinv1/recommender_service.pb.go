@@ -27,7 +27,8 @@ type UpsertItemRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// Required. The item to store. Without it the call fails with INVALID_ARGUMENT.
+	// Required. The item to store, within the limits of Item. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
 	// If true, the call fails and stores nothing if the text cannot be embedded now. Default: false,
 	// the item is stored as pending.
@@ -169,17 +170,19 @@ type UpdateItemRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// Required. The item_id of the item to change, and the new values of the fields in the mask.
-	// Fields outside of the mask are ignored. The changed item must keep the limits of Item.
-	// Otherwise the call fails with INVALID_ARGUMENT.
+	// Fields outside of the mask are ignored. The changed item must be within the limits of Item,
+	// such as 64 KiB for all attributes together. Otherwise the call fails with INVALID_ARGUMENT.
 	Item *Item `protobuf:"bytes,2,opt,name=item,proto3" json:"item,omitempty"`
-	// The fields to change. A field in the mask that is not set in `item` is cleared, which is not
-	// possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
-	// The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
-	// more than 1,000 paths, or if a path is not one of the following.
+	// The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
+	// of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
+	// with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
+	// if a path is not one of the following.
 	//
-	// `text`: the text.
+	// `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
+	// in `item`.
 	//
-	// `attributes`: all attributes. Attributes that `item` does not have are removed.
+	// `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
+	// paths of single attributes have no effect.
 	//
 	// `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
 	// removed if `item` does not have it. KEY is everything after the first dot and must not be
@@ -189,7 +192,7 @@ type UpdateItemRequest struct {
 	//
 	// `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
 	//
-	// `*`: all of text, attributes and expire_time. It must be the only path.
+	// `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// If true, the call fails and stores nothing if a text in the mask cannot be embedded now. It has
 	// no effect without a text in the mask. Default: false, the item is stored as pending.
@@ -472,9 +475,9 @@ type GetItemRequest struct {
 	// Required. The id of the item. It must be 1 to 256 bytes of UTF-8 without control characters.
 	// Otherwise the call fails with INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -582,13 +585,13 @@ type BatchGetItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
-	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+	// The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
+	// be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
 	// INVALID_ARGUMENT.
 	ItemIds []string `protobuf:"bytes,2,rep,name=item_ids,json=itemIds,proto3" json:"item_ids,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -706,17 +709,18 @@ type ListItemsRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The maximum number of items to return. It can be at most 1,000 and must not be negative.
-	// Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
-	// early, so that only an empty next_page_token marks the last page. Default: 100.
+	// Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+	// item that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+	// 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
 	// not valid or belongs to another catalog or filter. Default: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// Only items that match this filter are considered. Default: all items.
 	Filter *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,5,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -794,7 +798,7 @@ type ListItemsResponse struct {
 	Items []*Item `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	// The page_token of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// The total number of items over all pages.
+	// The total number of items on all pages: those in the catalog that match the filter.
 	TotalSize     int64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -967,14 +971,14 @@ type BatchDeleteItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// Required. The items to delete. Without it the call fails with INVALID_ARGUMENT.
+	// Required. The items to delete. If it is not set, the call fails with INVALID_ARGUMENT.
 	//
 	// Types that are valid to be assigned to Selector:
 	//
 	//	*BatchDeleteItemsRequest_Ids
 	//	*BatchDeleteItemsRequest_Filter
 	Selector isBatchDeleteItemsRequest_Selector `protobuf_oneof:"selector"`
-	// If true, the call only counts the items that it would delete. Default: false.
+	// If true, the call counts the items that it would delete, and deletes nothing. Default: false.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1054,13 +1058,13 @@ type isBatchDeleteItemsRequest_Selector interface {
 }
 
 type BatchDeleteItemsRequest_Ids struct {
-	// Deletes the items with these ids.
+	// Deletes the items with these ids. An empty list deletes nothing.
 	Ids *ItemIds `protobuf:"bytes,2,opt,name=ids,proto3,oneof"`
 }
 
 type BatchDeleteItemsRequest_Filter struct {
-	// Deletes the items that match this filter, including pending items. A filter without
-	// conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+	// Deletes the items that match this filter, including pending items. For a filter without
+	// conditions, which matches every item, the call fails with INVALID_ARGUMENT.
 	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3,oneof"`
 }
 
@@ -1071,8 +1075,8 @@ func (*BatchDeleteItemsRequest_Filter) isBatchDeleteItemsRequest_Selector() {}
 // A list of item ids.
 type ItemIds struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
-	// of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+	// The ids. There can be at most 1,000. Each id must be 1 to 256 bytes of UTF-8 without control
+	// characters. Otherwise the call fails with INVALID_ARGUMENT.
 	ItemIds       []string `protobuf:"bytes,1,rep,name=item_ids,json=itemIds,proto3" json:"item_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1175,7 +1179,8 @@ type UpsertUserRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
-	// Required. The user to store. Without it the call fails with INVALID_ARGUMENT.
+	// Required. The user to store, within the limits of User. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	User *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The sequence number that the stored user must have. 0 means that the user must not exist.
 	// Otherwise the call fails with ABORTED (SEQUENCE_MISMATCH). The call fails with INVALID_ARGUMENT
@@ -1297,13 +1302,13 @@ type UpdateUserRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// Required. The user_id of the user to change, and the new values of the fields in the mask.
-	// Fields outside of the mask are ignored. The changed user must keep the limits of User.
+	// Fields outside of the mask are ignored. The new values must be within the limits of User.
 	// Otherwise the call fails with INVALID_ARGUMENT.
 	User *User `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
 	// `*` for both, which must be the only path. A list in the mask that is empty in `user` is
 	// cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
-	// if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+	// if there is no list to change, if the mask has more than 1,000 paths, or if it has another
 	// path.
 	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	// The sequence number that the stored user must have. Otherwise the call fails with ABORTED
@@ -1557,9 +1562,9 @@ type GetUserRequest struct {
 	// Required. The id of the user. It must be 1 to 256 bytes of UTF-8 without control characters.
 	// Otherwise the call fails with INVALID_ARGUMENT.
 	UserId string `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1668,15 +1673,16 @@ type ListUsersRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The maximum number of users to return. It can be at most 1,000 and must not be negative.
-	// Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
-	// early, so that only an empty next_page_token marks the last page. Default: 100.
+	// Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+	// user that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+	// 100.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
 	// not valid or belongs to another catalog. Default: the first page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,4,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1747,7 +1753,7 @@ type ListUsersResponse struct {
 	Users []*User `protobuf:"bytes,1,rep,name=users,proto3" json:"users,omitempty"`
 	// The page_token of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// The total number of users over all pages.
+	// The total number of users on all pages: those in the catalog.
 	TotalSize     int64 `protobuf:"varint,3,opt,name=total_size,json=totalSize,proto3" json:"total_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1941,22 +1947,24 @@ type RecommendSimilarRequest struct {
 	// The minimum score of a recommendation. It must be finite. Otherwise the call fails with
 	// INVALID_ARGUMENT. Default: no minimum.
 	MinScore *float32 `protobuf:"fixed32,9,opt,name=min_score,json=minScore,proto3,oneof" json:"min_score,omitempty"`
-	// How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
-	// score alone. 1 picks after the best item the items that are least similar to those picked
-	// before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
-	// returns items in the order in which it picks them. With max_similarity it picks from as many
-	// more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
-	// call fails with INVALID_ARGUMENT. Default: 0.
+	// How much the recommended items differ from each other (maximal marginal relevance). Akin first
+	// picks the best item. With 0, each further pick is the next best item. With 1, it is the item
+	// that is least similar to those already picked. Values in between weigh the two. The response
+	// has the items in this order. Akin picks from the best 100 items, or from the best 4 times
+	// `limit` if that is more. If max_similarity excludes too many of these, it picks from more
+	// items. The value must be between 0 and 1. Otherwise the call fails with INVALID_ARGUMENT.
+	// Default: 0.
 	Diversity float32 `protobuf:"fixed32,10,opt,name=diversity,proto3" json:"diversity,omitempty"`
-	// Excludes near-duplicates of better recommendations. An item is excluded if the cosine
-	// similarity of its vector to that of a better item is at least this value and the two texts are
-	// near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
-	// three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
-	// chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
-	// most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+	// Excludes near-duplicates of better recommendations. For each item, Akin looks at the 10 nearest
+	// better items whose cosine similarity to it is at least this value. The item is excluded if its
+	// text is a near-duplicate of one of theirs: the texts are equal apart from case and punctuation,
+	// or share at least 0.3 of their three-word sequences. Of long texts, the first 5,000 characters
+	// and the vector of the first chunk are compared. Other items take the place of excluded ones,
+	// but only from the best 4,096 items, so that the response can have fewer than `limit` items. The
+	// value must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
 	// near-duplicates are not excluded.
 	MaxSimilarity *float32 `protobuf:"fixed32,11,opt,name=max_similarity,json=maxSimilarity,proto3,oneof" json:"max_similarity,omitempty"`
-	// If true, each recommendation explains which parts of the source it is recommended for. Default:
+	// If true, each recommendation lists the parts of the source that it is recommended for. Default:
 	// false.
 	Explain bool `protobuf:"varint,12,opt,name=explain,proto3" json:"explain,omitempty"`
 	// How much of each recommended item to return. For a value that is not listed in ItemView the
@@ -1965,9 +1973,9 @@ type RecommendSimilarRequest struct {
 	// If true, the call compares vectors exhaustively. If false, it can search large catalogs
 	// approximately, which is faster but can miss a few results. Default: false.
 	Exact bool `protobuf:"varint,14,opt,name=exact,proto3" json:"exact,omitempty"`
-	// The sequence number of a write that the response must reflect. The call waits until it does. It
-	// must not be negative or greater than that of the last write. Otherwise the call fails with
-	// INVALID_ARGUMENT. Default: 0, the call does not wait.
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence   int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2128,25 +2136,27 @@ type isRecommendSimilarRequest_Source interface {
 }
 
 type RecommendSimilarRequest_ItemId struct {
-	// The id of an item. The item itself is never recommended.
+	// The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
+	// without control characters. Otherwise the call fails with INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,2,opt,name=item_id,json=itemId,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_UserId struct {
-	// The id of a user. Items that the user liked are never recommended.
+	// The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
+	// bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_Text struct {
 	// A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
-	// with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
-	// at most 256 count, evenly spread over the text.
+	// with INVALID_ARGUMENT. A text that is too long for the model is split into chunks. If there
+	// are more than 256, Akin uses 256 that are evenly spread over the text.
 	Text string `protobuf:"bytes,4,opt,name=text,proto3,oneof"`
 }
 
 type RecommendSimilarRequest_Examples struct {
-	// Items and texts that the recommendations should be like or unlike. Use it for someone who is
-	// not a stored user.
+	// Items and texts that the recommendations should be like or unlike, for someone who is not a
+	// stored user.
 	Examples *Examples `protobuf:"bytes,5,opt,name=examples,proto3,oneof"`
 }
 
@@ -2225,7 +2235,7 @@ type Example struct {
 	//	*Example_Text
 	Example isExample_Example `protobuf_oneof:"example"`
 	// The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
-	// fails with INVALID_ARGUMENT. Default: 1.
+	// fails with INVALID_ARGUMENT. Default: 1, also for the value 0.
 	Weight        float32 `protobuf:"fixed32,3,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2325,7 +2335,8 @@ type RecommendSimilarResponse struct {
 	MissingItemIds []string `protobuf:"bytes,2,rep,name=missing_item_ids,json=missingItemIds,proto3" json:"missing_item_ids,omitempty"`
 	// The sequence number of the last write that the recommendations reflect.
 	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The embedding usage of the call. Unset if the source has no text.
+	// The embedding usage of the call. Unset if the source has no text. The preferences of a user are
+	// texts of the source; their vectors are usually known.
 	Usage         *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2395,13 +2406,15 @@ type Recommendation struct {
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// The similarity to the source. A higher score is better. For an item or a text it is the cosine
-	// similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
-	// the cosine similarities to each liked part of the source, less the same for disliked parts,
-	// after the mean vector of the catalog is subtracted. Such scores are only comparable within one
-	// response.
+	// similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+	//
+	// For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
+	// The score is then a soft maximum of the cosine similarities to the liked parts of the source,
+	// minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
+	// AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
-	// The parts of the source that the item is recommended for, strongest first. There are at most 5,
-	// and none of them is a dislike. Empty unless `explain` is set.
+	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
+	// Dislikes are never among them. Empty if `explain` is false.
 	Explanations []*Explanation `protobuf:"bytes,3,rep,name=explanations,proto3" json:"explanations,omitempty"`
 	// The item. Unset with ITEM_VIEW_BASIC.
 	Item          *Item `protobuf:"bytes,4,opt,name=item,proto3" json:"item,omitempty"`
@@ -2478,8 +2491,8 @@ type Explanation struct {
 	//	*Explanation_Text
 	Source isExplanation_Source `protobuf_oneof:"source"`
 	// The cosine similarity between the recommended item and this part of the source, between -1 and
-	// 1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
-	// first.
+	// 1. For a user or examples, the mean vector of the catalog is first subtracted from both
+	// vectors.
 	Similarity    float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

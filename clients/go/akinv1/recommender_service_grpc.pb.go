@@ -42,34 +42,46 @@ const (
 //
 // Stores items and users, and recommends items.
 //
-// Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
-// starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
-// with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+// Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+// `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+// If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
 //
-// Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
-// write that fails has changed nothing, except where a method says otherwise. After a broken
-// connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
-// a server share one increasing series of sequence numbers, and a write returns its own. To read it
-// from another process over the same data, pass that number as min_sequence.
+// Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+// counts as not set if it is 0, false or empty.
+//
+// Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+// it. A write that fails changes nothing, except where a method says otherwise. After a broken
+// connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+// The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+// expected_sequence.
+//
+// Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+// writes to any catalog. Other server processes that share the data folder reflect a write a moment
+// later. To read it from one of them, pass its sequence number as min_sequence.
 //
 // Messages: a request or response message has at most 16 MiB. A larger request fails with
-// INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
-// your client to accept responses of that size, because the default of gRPC is 4 MiB.
+// INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+// would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+// accept responses of 16 MiB, because the default of gRPC is 4 MiB.
 //
-// Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
-// comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
-// comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
-// error carries google.rpc.RetryInfo.
+// Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+// give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+// google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+// last entry says how many are missing. If retrying can help, the error carries
+// google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+// server, carry no details.
 //
-// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
-// disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
-// (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+// is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+// under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+// limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
 // database is damaged (STORE_CORRUPTED).
 //
-// Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
-// (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
-// other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
-// `read`, and all others need the scope `write`.
+// Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+// A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+// PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+// method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+// scope `write`.
 type RecommenderServiceClient interface {
 	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
@@ -86,7 +98,7 @@ type RecommenderServiceClient interface {
 	//
 	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
 	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text in the mask the item keeps its state, and nothing is embedded.
+	// text in the mask, nothing is embedded, and the item stays indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -95,23 +107,28 @@ type RecommenderServiceClient interface {
 	// Stores many items, each like UpsertItem does. Each request message gets one response message,
 	// in order. An invalid item does not affect the others; its ItemResult contains the error. For
 	// speed, send several messages before you read their responses.
+	//
+	// If the stream fails, the valid items of messages that got a response are stored. Those of other
+	// messages may or may not be stored, and it is safe to send them again.
 	ImportItems(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportItemsRequest, ImportItemsResponse], error)
 	// Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist.
 	GetItem(ctx context.Context, in *GetItemRequest, opts ...grpc.CallOption) (*GetItemResponse, error)
 	// Gets many items by their ids. Ids without an item are listed in the response and are not an
 	// error.
 	BatchGetItems(ctx context.Context, in *BatchGetItemsRequest, opts ...grpc.CallOption) (*BatchGetItemsResponse, error)
-	// Lists the items of a catalog by ascending id, page by page.
+	// Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+	// since the first one.
 	ListItems(ctx context.Context, in *ListItemsRequest, opts ...grpc.CallOption) (*ListItemsResponse, error)
 	// Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
 	// unless allow_missing is set.
 	DeleteItem(ctx context.Context, in *DeleteItemRequest, opts ...grpc.CallOption) (*DeleteItemResponse, error)
 	// Deletes many items, by their ids or by a filter. Ids without an item are ignored.
 	//
-	// A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-	// the items that match when it starts, except items that are written during the call. It deletes
-	// them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-	// again to delete the rest.
+	// A call with ids deletes all of these items or, if it fails, none.
+	//
+	// A call with a filter deletes the items that match when it starts, except items that are written
+	// during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+	// deleted already; call it again to delete the rest.
 	BatchDeleteItems(ctx context.Context, in *BatchDeleteItemsRequest, opts ...grpc.CallOption) (*BatchDeleteItemsResponse, error)
 	// Stores a user. It replaces the user with the same id, or creates the user.
 	//
@@ -134,10 +151,14 @@ type RecommenderServiceClient interface {
 	// Stores many users, each like UpsertUser does. Each request message gets one response message,
 	// in order. An invalid user does not affect the others; its UserResult contains the error. For
 	// speed, send several messages before you read their responses.
+	//
+	// If the stream fails, the valid users of messages that got a response are stored. Those of other
+	// messages may or may not be stored, and it is safe to send them again.
 	ImportUsers(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportUsersRequest, ImportUsersResponse], error)
 	// Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
 	GetUser(ctx context.Context, in *GetUserRequest, opts ...grpc.CallOption) (*GetUserResponse, error)
-	// Lists the users of a catalog by ascending id, page by page.
+	// Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+	// since the first one.
 	ListUsers(ctx context.Context, in *ListUsersRequest, opts ...grpc.CallOption) (*ListUsersResponse, error)
 	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
 	// unless allow_missing is set.
@@ -145,10 +166,12 @@ type RecommenderServiceClient interface {
 	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-	// pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-	// BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-	// model rejects a text.
+	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+	// or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+	// INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+	// the examples has a vector. If all parts are dislikes, the items that are least similar to them
+	// are best.
 	RecommendSimilar(ctx context.Context, in *RecommendSimilarRequest, opts ...grpc.CallOption) (*RecommendSimilarResponse, error)
 }
 
@@ -322,34 +345,46 @@ func (c *recommenderServiceClient) RecommendSimilar(ctx context.Context, in *Rec
 //
 // Stores items and users, and recommends items.
 //
-// Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
-// starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
-// with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+// Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+// `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+// If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
 //
-// Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
-// write that fails has changed nothing, except where a method says otherwise. After a broken
-// connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
-// a server share one increasing series of sequence numbers, and a write returns its own. To read it
-// from another process over the same data, pass that number as min_sequence.
+// Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+// counts as not set if it is 0, false or empty.
+//
+// Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+// it. A write that fails changes nothing, except where a method says otherwise. After a broken
+// connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+// The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+// expected_sequence.
+//
+// Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+// writes to any catalog. Other server processes that share the data folder reflect a write a moment
+// later. To read it from one of them, pass its sequence number as min_sequence.
 //
 // Messages: a request or response message has at most 16 MiB. A larger request fails with
-// INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
-// your client to accept responses of that size, because the default of gRPC is 4 MiB.
+// INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+// would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+// accept responses of 16 MiB, because the default of gRPC is 4 MiB.
 //
-// Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
-// comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
-// comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
-// error carries google.rpc.RetryInfo.
+// Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+// give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+// google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+// last entry says how many are missing. If retrying can help, the error carries
+// google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+// server, carry no details.
 //
-// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
-// disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
-// (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+// Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+// is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+// under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+// limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
 // database is damaged (STORE_CORRUPTED).
 //
-// Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
-// (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
-// other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
-// `read`, and all others need the scope `write`.
+// Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+// A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+// PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+// method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+// scope `write`.
 type RecommenderServiceServer interface {
 	// Stores an item. It replaces the item with the same id, or creates the item.
 	//
@@ -366,7 +401,7 @@ type RecommenderServiceServer interface {
 	//
 	// Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
 	// known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-	// text in the mask the item keeps its state, and nothing is embedded.
+	// text in the mask, nothing is embedded, and the item stays indexed or pending.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
 	// create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -375,23 +410,28 @@ type RecommenderServiceServer interface {
 	// Stores many items, each like UpsertItem does. Each request message gets one response message,
 	// in order. An invalid item does not affect the others; its ItemResult contains the error. For
 	// speed, send several messages before you read their responses.
+	//
+	// If the stream fails, the valid items of messages that got a response are stored. Those of other
+	// messages may or may not be stored, and it is safe to send them again.
 	ImportItems(grpc.BidiStreamingServer[ImportItemsRequest, ImportItemsResponse]) error
 	// Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist.
 	GetItem(context.Context, *GetItemRequest) (*GetItemResponse, error)
 	// Gets many items by their ids. Ids without an item are listed in the response and are not an
 	// error.
 	BatchGetItems(context.Context, *BatchGetItemsRequest) (*BatchGetItemsResponse, error)
-	// Lists the items of a catalog by ascending id, page by page.
+	// Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+	// since the first one.
 	ListItems(context.Context, *ListItemsRequest) (*ListItemsResponse, error)
 	// Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
 	// unless allow_missing is set.
 	DeleteItem(context.Context, *DeleteItemRequest) (*DeleteItemResponse, error)
 	// Deletes many items, by their ids or by a filter. Ids without an item are ignored.
 	//
-	// A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-	// the items that match when it starts, except items that are written during the call. It deletes
-	// them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-	// again to delete the rest.
+	// A call with ids deletes all of these items or, if it fails, none.
+	//
+	// A call with a filter deletes the items that match when it starts, except items that are written
+	// during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+	// deleted already; call it again to delete the rest.
 	BatchDeleteItems(context.Context, *BatchDeleteItemsRequest) (*BatchDeleteItemsResponse, error)
 	// Stores a user. It replaces the user with the same id, or creates the user.
 	//
@@ -414,10 +454,14 @@ type RecommenderServiceServer interface {
 	// Stores many users, each like UpsertUser does. Each request message gets one response message,
 	// in order. An invalid user does not affect the others; its UserResult contains the error. For
 	// speed, send several messages before you read their responses.
+	//
+	// If the stream fails, the valid users of messages that got a response are stored. Those of other
+	// messages may or may not be stored, and it is safe to send them again.
 	ImportUsers(grpc.BidiStreamingServer[ImportUsersRequest, ImportUsersResponse]) error
 	// Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
 	GetUser(context.Context, *GetUserRequest) (*GetUserResponse, error)
-	// Lists the users of a catalog by ascending id, page by page.
+	// Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+	// since the first one.
 	ListUsers(context.Context, *ListUsersRequest) (*ListUsersResponse, error)
 	// Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
 	// unless allow_missing is set.
@@ -425,10 +469,12 @@ type RecommenderServiceServer interface {
 	// Recommends the items that are most similar to an item, a user, a text or examples, best first.
 	//
 	// The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-	// pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-	// BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-	// model rejects a text.
+	// fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+	// or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+	// (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+	// INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+	// the examples has a vector. If all parts are dislikes, the items that are least similar to them
+	// are best.
 	RecommendSimilar(context.Context, *RecommendSimilarRequest) (*RecommendSimilarResponse, error)
 	mustEmbedUnimplementedRecommenderServiceServer()
 }

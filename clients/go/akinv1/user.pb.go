@@ -29,16 +29,17 @@ type User struct {
 	// to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
 	// INVALID_ARGUMENT.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
-	// Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
+	// The preferences of the user in words. There can be at most 100, with at most 8 MiB of text in
+	// total. Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
 	Preferences []*Preference `protobuf:"bytes,2,rep,name=preferences,proto3" json:"preferences,omitempty"`
 	// The items that the user liked, oldest first. They do not have to exist yet, and they are never
-	// recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
-	// fails with INVALID_ARGUMENT. Default: no liked items.
+	// recommended to this user. There can be at most 10,000, and each id can occur once. Otherwise
+	// the call fails with INVALID_ARGUMENT. Default: no liked items.
 	//
-	// A recommendation uses at most 256 preferences and liked items: all preferences, and then the
-	// liked items with the largest absolute weights, the latest first among equal weights. The
-	// weights of those items decline with age, down to a quarter for the oldest.
+	// A recommendation uses at most 256 preferences and liked items: all preferences, and as many
+	// liked items as fit. These are the items with the largest absolute weights, and of equal weights
+	// the latest. Their weights decline with their place in the list, from full for the latest to a
+	// quarter for the oldest.
 	LikedItems []*LikedItem `protobuf:"bytes,3,rep,name=liked_items,json=likedItems,proto3" json:"liked_items,omitempty"`
 	// Output only. The sequence number of the write that stored this version of the user. Requests
 	// that set it are accepted, and the value is ignored.
@@ -123,7 +124,7 @@ type Preference struct {
 	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
 	// The weight relative to the other preferences and liked items of the user. A negative weight is
 	// a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-	// Default: 1.
+	// Default: 1, also for the value 0.
 	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -181,7 +182,7 @@ type LikedItem struct {
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// The weight relative to the other preferences and liked items of the user. A negative weight is
 	// a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-	// Default: 1.
+	// Default: 1, also for the value 0.
 	Weight        float32 `protobuf:"fixed32,2,opt,name=weight,proto3" json:"weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -238,12 +239,12 @@ type UserResult struct {
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The sequence number of the write. 0 if the user was not stored.
 	Sequence int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	// The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
-	// validate_only is set and the user is valid.
+	// The status code of the user, as a google.rpc.Code: the code with which UpsertUser would fail. 0
+	// (OK) if the user is on disk, or if validate_only is set and the user is valid.
 	Code int32 `protobuf:"varint,3,opt,name=code,proto3" json:"code,omitempty"`
-	// The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0.
+	// The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The explanation of the error for people, which names every invalid field. Its wording can
+	// The explanation of the error for people, which names the invalid fields. Its wording can
 	// change. Empty if code is 0.
 	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
 	unknownFields protoimpl.UnknownFields

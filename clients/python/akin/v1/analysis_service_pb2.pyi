@@ -33,13 +33,15 @@ class Coverage(_message.Message):
     SAMPLED_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
-    """The number of items to examine: those that match the filter and have vectors."""
+    """The number of items that could be examined: those that match the filter and have vectors."""
     examined_item_count: _builtins.int
     """The number of items that were examined."""
     sampled: _builtins.bool
-    """True if only a random sample was examined, because of the deadline or the number of items."""
+    """True if only a random sample was examined, because of the deadline or because there are more
+    than 250,000 items.
+    """
     sequence: _builtins.int
-    """The sequence number of the last write that the set of items to examine reflects."""
+    """The sequence number of the last write that the choice of these items reflects."""
     def __init__(
         self,
         *,
@@ -72,21 +74,23 @@ class FindDuplicatesRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
     """The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
-    control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+    control characters. Otherwise the call fails with INVALID_ARGUMENT. The call then examines this
+    item only, and finds no group if the item does not match the filter. Default: the call examines
     all items.
     """
     min_similarity: _builtins.float
-    """The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
-    1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
+    """The minimum cosine similarity of two items whose texts are compared. Items with equal texts
+    need no comparison. It must be between -1 and 1. Otherwise the call fails with
+    INVALID_ARGUMENT. Default: 0.8.
     """
     exact: _builtins.bool
     """If true, the call compares vectors exhaustively. If false, it can search large catalogs
     approximately, which is faster but can miss a few results. Default: false.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -182,7 +186,9 @@ class DuplicateGroups(_message.Message):
 
     @_builtins.property
     def coverage(self) -> Global___Coverage:
-        """How much of the catalog was examined in total."""
+        """How much of the catalog was examined in total. It is the same in all events with groups. With
+        item_id, one item was examined, and `sampled` is false.
+        """
 
     def __init__(
         self,
@@ -207,13 +213,14 @@ class DuplicateGroup(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
-    nearest neighbors, which are all that are compared, do not reach the end of the group.
+    """True if the group may be incomplete. The response has at most 10,000 items of a group. With
+    item_id, only the 1,000 nearest neighbors of that item are compared, and near-duplicates beyond
+    them are missing.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___DuplicateItem]:
-        """The items: first the item that was stored first, and then the others by descending similarity
-        and ascending id. There are 2 to 10,000.
+        """The items. The first one is the item that was created first. The others follow by descending
+        similarity to it, and by ascending id if that is equal. There are 2 to 10,000 items.
         """
 
     def __init__(
@@ -283,9 +290,9 @@ class FindOutliersRequest(_message.Message):
     approximately, which is faster but can miss a few results. Default: false.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -319,7 +326,7 @@ class FindOutliersResponse(_message.Message):
     COVERAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def outliers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Outlier]:
-        """The outliers, strongest first. Equal ones are ordered by ascending item id."""
+        """The outliers, by ascending mean_similarity, and by ascending item id if that is equal."""
 
     @_builtins.property
     def coverage(self) -> Global___Coverage:
@@ -341,7 +348,7 @@ Global___FindOutliersResponse: _TypeAlias = FindOutliersResponse  # noqa: Y015
 
 @_typing.final
 class Outlier(_message.Message):
-    """An item that is not similar to any other item."""
+    """An item that is not similar to its nearest neighbors."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,12 +359,12 @@ class Outlier(_message.Message):
     item_id: _builtins.str
     """The id of the item."""
     mean_similarity: _builtins.float
-    """The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
-    value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
-    compare them within one catalog only.
+    """The mean cosine similarity to the ten nearest neighbors of the item among the items that match
+    the filter, between -1 and 1. A lower value is a stronger outlier. 0 if the item has no
+    neighbors. Values depend on the model, so compare them within one catalog only.
     """
     nearest_item_id: _builtins.str
-    """The id of the nearest neighbor. Empty if the item has no neighbors."""
+    """The id of the nearest neighbor that matches the filter. Empty if the item has no neighbors."""
     @_builtins.property
     def item(self) -> _item_pb2.Item:
         """The item. Unset with ITEM_VIEW_BASIC."""
@@ -394,21 +401,22 @@ class ClusterItemsRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     cluster_count: _builtins.int
     """The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
-    fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
+    fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32, or 1 if there is only
+    one item.
     """
     representative_limit: _builtins.int
     """The maximum number of representative items of each cluster. It can be at most 100 and must not
     be negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 5.
     """
     point_limit: _builtins.int
-    """The maximum number of points on the map to return. If there are more items, a random sample is
-    returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, no points.
+    """The maximum number of items to return as points on a two-dimensional map. If there are more
+    items, the points are a random sample. It can be at most 100,000 and must not be negative.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 0, no points.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -447,7 +455,7 @@ class ClusterItemsResponse(_message.Message):
 
     @_builtins.property
     def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClusterPoint]:
-        """Items with their clusters and their places on the map."""
+        """Up to point_limit items with their clusters and their places on the map."""
 
     @_builtins.property
     def coverage(self) -> Global___Coverage:
@@ -481,9 +489,11 @@ class Cluster(_message.Message):
     X_FIELD_NUMBER: _builtins.int
     Y_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
-    """The number of items in the cluster. If only a sample was examined, it is scaled up."""
+    """The number of items in the cluster. If only a sample was examined, the number is scaled up to
+    all items.
+    """
     cohesion: _builtins.float
-    """The mean cosine similarity of the items to the centroid, between -1 and 1."""
+    """The mean cosine similarity of the cluster's items to its centroid, between -1 and 1."""
     x: _builtins.float
     """The horizontal position of the centroid on the map, from about -1 to 1."""
     y: _builtins.float
@@ -491,7 +501,7 @@ class Cluster(_message.Message):
     @_builtins.property
     def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The words that are frequent in the texts of the cluster and rare in those of other clusters,
-        most distinctive first.
+        most distinctive first. There are at most 10.
         """
 
     @_builtins.property
@@ -599,8 +609,8 @@ class ClassifyTextRequest(_message.Message):
     """
     attribute: _builtins.str
     """Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
-    labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
-    KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+    labels: strings, numbers and booleans. Each element of a list is a label of its own. It must be
+    1 byte to 1 KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
     """
     neighbor_count: _builtins.int
     """The number of nearest items with the attribute that determine the labels. It can be at most
@@ -615,9 +625,9 @@ class ClassifyTextRequest(_message.Message):
     approximately, which is faster but can miss a few results. Default: false.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -700,9 +710,9 @@ class Label(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     probability: _builtins.float
-    """The probability that the text has the value, between 0 and 1. If items have one value each, the
-    probabilities add up to less than 1. The rest is the probability of values that no neighbor
-    has.
+    """The estimated probability that the text has the value, between 0 and 1. It allows for values
+    that no neighbor has, so that the probabilities of an attribute with single values add up to
+    less than 1. Those of an attribute with lists can add up to more than 1.
     """
     @_builtins.property
     def value(self) -> _struct_pb2.Value:
@@ -785,9 +795,9 @@ class SearchPassagesRequest(_message.Message):
     approximately, which is faster but can miss a few results. Default: false.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -852,8 +862,9 @@ Global___SearchPassagesResponse: _TypeAlias = SearchPassagesResponse  # noqa: Y0
 @_typing.final
 class Passage(_message.Message):
     """A piece of an item's text that has a vector of its own. A text that fits the model is one
-    passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
-    embedded before this setting changed have no passages until they are written again.
+    passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
+    passages if this setting has changed since its text was embedded, until the item is written
+    again.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

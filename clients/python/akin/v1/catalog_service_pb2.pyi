@@ -28,8 +28,8 @@ class _VectorStorage:
 class _VectorStorageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VectorStorage.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VECTOR_STORAGE_UNSPECIFIED: _VectorStorage.ValueType  # 0
-    """The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
-    value.
+    """The default: the value of the server's setting AKIN_INDEX_VECTORS, also when the setting
+    changes later. Responses never have this value.
     """
     VECTOR_STORAGE_FLOAT32: _VectorStorage.ValueType  # 1
     """Four bytes for each number of a vector."""
@@ -40,8 +40,8 @@ class VectorStorage(_VectorStorage, metaclass=_VectorStorageEnumTypeWrapper):
     """How an index keeps vectors in memory."""
 
 VECTOR_STORAGE_UNSPECIFIED: VectorStorage.ValueType  # 0
-"""The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
-value.
+"""The default: the value of the server's setting AKIN_INDEX_VECTORS, also when the setting
+changes later. Responses never have this value.
 """
 VECTOR_STORAGE_FLOAT32: VectorStorage.ValueType  # 1
 """Four bytes for each number of a vector."""
@@ -103,18 +103,18 @@ class EmbeddingModel(_message.Message):
     """
     dimensions: _builtins.int
     """The number of dimensions to request from the model. It can be at most 65,536 and must not be
-    negative. For the provider `local` it can only be the model's own number. Otherwise the call
+    negative. For the provider `local` it must be 0 or the model's own number. Otherwise the call
     fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
     if `model` is empty too.
     """
     template: _builtins.str
-    """The text to embed for an item, in which `{text}` stands for the item's text. It must contain
-    `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+    """The text to embed for an item, in which each `{text}` stands for the item's text. It must
+    contain `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
     INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
     if `model` is empty too.
     """
     query_template: _builtins.str
-    """The text to embed for a query or a preference, in which `{text}` stands for its text. The
+    """The text to embed for a query or a preference, in which each `{text}` stands for its text. The
     limits and the default are those of `template`.
     """
     def __init__(
@@ -146,9 +146,9 @@ class CreateCatalogRequest(_message.Message):
     catalog: _builtins.str
     """Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT."""
     vector_storage: Global___VectorStorage.ValueType
-    """How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
-    call fails with INVALID_ARGUMENT. Default: the value of the server's setting
-    AKIN_INDEX_VECTORS.
+    """How the catalog keeps vectors in memory. It stays the same when the catalog is re-embedded. For
+    a value that is not listed in VectorStorage the call fails with INVALID_ARGUMENT. Default: the
+    value of the server's setting AKIN_INDEX_VECTORS.
     """
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
@@ -204,9 +204,9 @@ class GetCatalogRequest(_message.Message):
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     def __init__(
         self,
@@ -372,25 +372,29 @@ class EstimateReembeddingResponse(_message.Message):
     DURATION_FIELD_NUMBER: _builtins.int
     SAMPLED_FIELD_NUMBER: _builtins.int
     text_count: _builtins.int
-    """The number of distinct texts in the catalog."""
+    """The number of distinct texts of items in the catalog. The preferences of users are not
+    included.
+    """
     cached_text_count: _builtins.int
-    """The number of those texts that already have vectors in the space. They cost nothing."""
+    """The number of these texts that already have vectors in the space. They cost nothing."""
     prompt_token_count: _builtins.int
     """The estimated number of tokens of the other texts."""
     cost_usd: _builtins.float
-    """The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+    """The estimated cost of those tokens in US dollars, at the provider's listed price. 0 if the
     provider lists no price.
     """
     sampled: _builtins.bool
-    """True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample."""
+    """True if the catalog has more than 10,000 items. All numbers are then scaled up from 10,000 of
+    them.
+    """
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
         """The embedding space of the new vectors."""
 
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
-        """The shortest time that embedding can take. It is calculated from the duration of one request
-        and the maximum number of concurrent requests.
+        """The estimated minimum duration of embedding the other texts. It assumes the maximum number of
+        concurrent requests, each as fast as the request that this call sent.
         """
 
     def __init__(
@@ -655,13 +659,13 @@ class Reembedding(_message.Message):
     the switch.
     """
     prompt_token_count: _builtins.int
-    """The number of tokens that the provider counted for background embedding in to_space. The tokens
-    of writes since the start are in the usage of those writes instead.
+    """The number of tokens that the provider counted while Akin embedded stored texts in to_space in
+    the background. Writes report their own tokens in their responses.
     """
     cost_usd: _builtins.float
     """The amount that the provider charged for those tokens, in US dollars."""
     error_reason: _builtins.str
-    """The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+    """The ErrorInfo reason why the re-embedding is not making progress now, such as
     EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
     making progress.
     """
@@ -732,9 +736,9 @@ class Catalog(_message.Message):
     vector_storage: Global___VectorStorage.ValueType
     """How the catalog keeps vectors in memory."""
     embedding_error_reason: _builtins.str
-    """The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
-    as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
-    Empty if the request succeeded.
+    """The ErrorInfo reason why the last request of this server process to the catalog's embedding
+    provider failed, such as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new
+    vectors still work. Empty if the request succeeded.
     """
     embedding_error_message: _builtins.str
     """The explanation of embedding_error_reason for people. Its wording can change. Empty if
@@ -750,7 +754,9 @@ class Catalog(_message.Message):
 
     @_builtins.property
     def daily_usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___DailyUsage]:
-        """The embedding usage of all catalogs on the last 31 days that had any, latest day first."""
+        """The daily embedding usage of all catalogs together, latest day first. It has the 31 latest of
+        the days with usage.
+        """
 
     @_builtins.property
     def index(self) -> Global___IndexStats:
@@ -781,8 +787,8 @@ Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
 
 @_typing.final
 class IndexStats(_message.Message):
-    """The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
-    search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
+    """The statistics of a vector index. A small index compares a query with every vector. A large index
+    compares it with recent vectors and searches graphs for the others.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -794,22 +800,22 @@ class IndexStats(_message.Message):
     BUILDING_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     vector_count: _builtins.int
-    """The number of vectors that can be found. A long text has several."""
+    """The number of vectors in the index. A long text has several, one for each chunk."""
     graph_vector_count: _builtins.int
-    """The number of those vectors that are in graphs."""
+    """The number of these vectors that are in graphs."""
     deleted_vector_count: _builtins.int
-    """The number of vectors in graphs that have been replaced or deleted since. A graph with more
-    than a quarter of them is rebuilt.
+    """The number of vectors that are still in graphs although they were replaced or deleted. When
+    they are more than a quarter of a graph, Akin rebuilds it.
     """
     neighbor_list_count: _builtins.int
-    """The number of vectors in graphs that have a neighbor list. Recommendations for their items need
-    no search.
+    """The number of vectors in graphs with a stored list of their nearest neighbors. Recommendations
+    for their items can be read from these lists.
     """
     building: _builtins.bool
     """True if a graph or neighbor lists are being built in the background."""
     memory_bytes: _builtins.int
-    """The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
-    shared between processes or not be in memory.
+    """The approximate size of the vectors and graphs in bytes. Memory-mapped files count in full,
+    although processes share them and parts of them can be on disk only.
     """
     def __init__(
         self,

@@ -28,18 +28,22 @@ if _version_not_supported:
 class CatalogServiceStub:
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -106,30 +110,35 @@ class CatalogServiceStub:
 class CatalogServiceServicer:
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
     """
 
     def CreateCatalog(self, request, context):
-        """Creates a catalog. It sends one short request to the embedding provider.
+        """Creates a catalog. It sends one short request to the embedding provider, unless that is
+        `local`.
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+        FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,9 +159,9 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCatalog(self, request, context):
-        """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-        (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-        INVALID_ARGUMENT for the catalog `default`.
+        """Deletes a catalog with all its items and users. Its name can be used again at once. The call
+        fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+        set. It fails with INVALID_ARGUMENT for the catalog `default`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,22 +169,23 @@ class CatalogServiceServicer:
 
     def EstimateReembedding(self, request, context):
         """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-        the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-        provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-        the provider does not respond.
+        the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StartReembedding(self, request, context):
-        """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+        """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+        is `local`.
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-        it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-        dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-        provider does not respond.
+        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+        provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -214,8 +224,8 @@ class CatalogServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CommitReembedding(self, request, context):
-        """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-        vectors that no other catalog uses are deleted from disk.
+        """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+        deleted from disk, except those that another catalog uses.
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -288,18 +298,22 @@ def add_CatalogServiceServicer_to_server(servicer, server):
 class CatalogService:
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.

@@ -29,18 +29,22 @@ GRPC_VERSION: str
 class CatalogServiceStub:
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -51,36 +55,38 @@ class CatalogServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     CreateCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]
-    """Creates a catalog. It sends one short request to the embedding provider.
+    """Creates a catalog. It sends one short request to the embedding provider, unless that is
+    `local`.
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+    FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
     """Gets a catalog with its statistics."""
     ListCatalogs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]
     """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]
-    """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-    (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-    INVALID_ARGUMENT for the catalog `default`.
+    """Deletes a catalog with all its items and users. Its name can be used again at once. The call
+    fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+    set. It fails with INVALID_ARGUMENT for the catalog `default`.
     """
     EstimateReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]
     """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-    the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-    provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-    the provider does not respond.
+    the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     StartReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]
-    """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+    """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+    is `local`.
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-    dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-    provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -103,8 +109,8 @@ class CatalogServiceStub:
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
     CommitReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]
-    """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-    vectors that no other catalog uses are deleted from disk.
+    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+    deleted from disk, except those that another catalog uses.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -114,18 +120,22 @@ class CatalogServiceStub:
 class CatalogServiceAsyncStub(CatalogServiceStub):
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -133,36 +143,38 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateCatalogRequest, _catalog_service_pb2.CreateCatalogResponse]  # type: ignore[assignment]
-    """Creates a catalog. It sends one short request to the embedding provider.
+    """Creates a catalog. It sends one short request to the embedding provider, unless that is
+    `local`.
 
     The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+    RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+    FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+    and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
     """Gets a catalog with its statistics."""
     ListCatalogs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]  # type: ignore[assignment]
     """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
-    """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-    (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-    INVALID_ARGUMENT for the catalog `default`.
+    """Deletes a catalog with all its items and users. Its name can be used again at once. The call
+    fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+    set. It fails with INVALID_ARGUMENT for the catalog `default`.
     """
     EstimateReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.EstimateReembeddingRequest, _catalog_service_pb2.EstimateReembeddingResponse]  # type: ignore[assignment]
     """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-    the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-    provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-    the provider does not respond.
+    the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     StartReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.StartReembeddingRequest, _catalog_service_pb2.StartReembeddingResponse]  # type: ignore[assignment]
-    """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+    """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+    is `local`.
 
     The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
     (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-    it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-    dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-    provider does not respond.
+    it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+    provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+    (EMBEDDING_UNAVAILABLE) if the provider does not respond.
     """
     GetReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetReembeddingRequest, _catalog_service_pb2.GetReembeddingResponse]  # type: ignore[assignment]
     """Gets the progress of the re-embedding of a catalog. The call fails with NOT_FOUND
@@ -185,8 +197,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
     CommitReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]  # type: ignore[assignment]
-    """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-    vectors that no other catalog uses are deleted from disk.
+    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+    deleted from disk, except those that another catalog uses.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -195,18 +207,22 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Manages catalogs and the embedding models of catalogs.
 
-    A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+    A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
     characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
-    INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
-    until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
-    exist, and for the same general reasons as those of RecommenderService.
+    INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+    (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+    RecommenderService.
 
-    Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
-    set of all vectors of a catalog that one model made. StartReembedding creates the next
-    generation, and Akin fills it in the background. When it is complete, it becomes the serving
-    generation in one transaction, which is called the switch. The previous generation is kept up to
-    date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
-    switch, CancelReembedding drops the next generation instead.
+    The catalog `default` always exists. It uses the model of the server's settings until it is
+    re-embedded.
+
+    Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+    keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+    StartReembedding creates the next generation, and Akin fills it in the background. When it is
+    complete, it becomes the serving generation in one transaction, which is called the switch. From
+    then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+    makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+    a catalog has two generations, each write is embedded for both.
 
     Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
     methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -218,12 +234,13 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CreateCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CreateCatalogResponse, _abc.Awaitable[_catalog_service_pb2.CreateCatalogResponse]]:
-        """Creates a catalog. It sends one short request to the embedding provider.
+        """Creates a catalog. It sends one short request to the embedding provider, unless that is
+        `local`.
 
         The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+        RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+        FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+        and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -248,9 +265,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.DeleteCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.DeleteCatalogResponse, _abc.Awaitable[_catalog_service_pb2.DeleteCatalogResponse]]:
-        """Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-        (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-        INVALID_ARGUMENT for the catalog `default`.
+        """Deletes a catalog with all its items and users. Its name can be used again at once. The call
+        fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+        set. It fails with INVALID_ARGUMENT for the catalog `default`.
         """
 
     @_abc_1.abstractmethod
@@ -260,9 +277,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.EstimateReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.EstimateReembeddingResponse]]:
         """Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-        the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-        provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-        the provider does not respond.
+        the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+        (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -271,13 +288,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.StartReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.StartReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.StartReembeddingResponse]]:
-        """Starts to re-embed a catalog. It sends one short request to the embedding provider.
+        """Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+        is `local`.
 
         The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
         (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-        it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-        dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-        provider does not respond.
+        it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+        provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+        (EMBEDDING_UNAVAILABLE) if the provider does not respond.
         """
 
     @_abc_1.abstractmethod
@@ -324,8 +342,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CommitReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CommitReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CommitReembeddingResponse]]:
-        """Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-        vectors that no other catalog uses are deleted from disk.
+        """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+        deleted from disk, except those that another catalog uses.
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

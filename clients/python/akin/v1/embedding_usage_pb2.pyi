@@ -31,10 +31,12 @@ class EmbeddingUsage(_message.Message):
     cached_text_count: _builtins.int
     """The number of those texts that already had vectors. They cost nothing."""
     prompt_token_count: _builtins.int
-    """The number of tokens that the embedding provider counted. 0 for the local model."""
+    """The number of tokens that the embedding provider counted. During a re-embedding, it includes
+    the tokens of both generations. 0 for the local model.
+    """
     cost_usd: _builtins.float
-    """The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
-    the provider does not report its charges.
+    """The amount that the embedding provider charged for these tokens, in US dollars. 0 for the local
+    model, and if the provider does not report its charges.
     """
     def __init__(
         self,

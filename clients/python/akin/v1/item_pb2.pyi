@@ -54,9 +54,9 @@ class _ItemView:
 class _ItemViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemView.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ITEM_VIEW_UNSPECIFIED: _ItemView.ValueType  # 0
-    """The default. Each request with a view says what its default is."""
+    """The default of the request, which its field `view` names."""
     ITEM_VIEW_BASIC: _ItemView.ValueType  # 1
-    """The response contains the ids of items only. This view is the fastest."""
+    """The response contains only the ids of items. This view is the fastest."""
     ITEM_VIEW_FULL: _ItemView.ValueType  # 2
     """The response contains whole items."""
 
@@ -64,9 +64,9 @@ class ItemView(_ItemView, metaclass=_ItemViewEnumTypeWrapper):
     """How much of each item a response contains."""
 
 ITEM_VIEW_UNSPECIFIED: ItemView.ValueType  # 0
-"""The default. Each request with a view says what its default is."""
+"""The default of the request, which its field `view` names."""
 ITEM_VIEW_BASIC: ItemView.ValueType  # 1
-"""The response contains the ids of items only. This view is the fastest."""
+"""The response contains only the ids of items. This view is the fastest."""
 ITEM_VIEW_FULL: ItemView.ValueType  # 2
 """The response contains whole items."""
 Global___ItemView: _TypeAlias = ItemView  # noqa: Y015
@@ -100,13 +100,14 @@ class Item(_message.Message):
     the value is ignored.
     """
     sequence: _builtins.int
-    """Output only. The sequence number of the write that stored this version of the item. Requests
-    that set it are accepted, and the value is ignored.
+    """Output only. The sequence number of the write that stored this version of the item. It stays
+    the same when Akin embeds the item in the background. Requests that set it are accepted, and
+    the value is ignored.
     """
     pending_reason: _builtins.str
-    """Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
-    EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
-    item is not pending. Requests that set it are accepted, and the value is ignored.
+    """Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
+    BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
+    if the item is not pending. Requests that set it are accepted, and the value is ignored.
     """
     pending_message: _builtins.str
     """Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
@@ -115,16 +116,16 @@ class Item(_message.Message):
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct:
         """A JSON object with facts about the item, such as its price. Filters test them, and responses
-        return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
-        levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
-        Default: no attributes.
+        return them with the item. As JSON it can have at most 64 KiB, 256 keys in total, and 4 levels
+        of objects and lists, of which the object itself is the first. Its numbers must be finite.
+        Otherwise the call fails with INVALID_ARGUMENT. Default: no attributes.
         """
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """The time from which no call returns the item. Akin deletes the item soon after. It must lie in
-        the future when it is written, and before the year 10000. Otherwise the call fails with
-        INVALID_ARGUMENT. Default: the item does not expire.
+        """The time at which the item expires, to the microsecond. From then on every call treats the item
+        as deleted. When the time is written, it must lie in the future and before the year 10000.
+        Otherwise the call fails with INVALID_ARGUMENT. Default: the item does not expire.
         """
 
     @_builtins.property
@@ -173,13 +174,13 @@ class ItemResult(_message.Message):
     state: Global___ItemState.ValueType
     """The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored."""
     code: _builtins.int
-    """The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
-    validate_only is set and the item is valid.
+    """The status code of the item, as a google.rpc.Code: the code with which UpsertItem would fail. 0
+    (OK) if the item is on disk, or if validate_only is set and the item is valid.
     """
     reason: _builtins.str
-    """The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0."""
+    """The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0."""
     message: _builtins.str
-    """The explanation of the error for people, which names every invalid field. Its wording can
+    """The explanation of the error for people, which names the invalid fields. Its wording can
     change. Empty if code is 0.
     """
     def __init__(

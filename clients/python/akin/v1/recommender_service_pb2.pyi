@@ -46,7 +46,9 @@ class UpsertItemRequest(_message.Message):
     """
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """Required. The item to store. Without it the call fails with INVALID_ARGUMENT."""
+        """Required. The item to store, within the limits of Item. Otherwise the call fails with
+        INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
@@ -127,20 +129,22 @@ class UpdateItemRequest(_message.Message):
     @_builtins.property
     def item(self) -> _item_pb2.Item:
         """Required. The item_id of the item to change, and the new values of the fields in the mask.
-        Fields outside of the mask are ignored. The changed item must keep the limits of Item.
-        Otherwise the call fails with INVALID_ARGUMENT.
+        Fields outside of the mask are ignored. The changed item must be within the limits of Item,
+        such as 64 KiB for all attributes together. Otherwise the call fails with INVALID_ARGUMENT.
         """
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change. A field in the mask that is not set in `item` is cleared, which is not
-        possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
-        The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
-        more than 1,000 paths, or if a path is not one of the following.
+        """The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
+        of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
+        with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
+        if a path is not one of the following.
 
-        `text`: the text.
+        `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
+        in `item`.
 
-        `attributes`: all attributes. Attributes that `item` does not have are removed.
+        `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
+        paths of single attributes have no effect.
 
         `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
         removed if `item` does not have it. KEY is everything after the first dot and must not be
@@ -150,7 +154,7 @@ class UpdateItemRequest(_message.Message):
 
         `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
 
-        `*`: all of text, attributes and expire_time. It must be the only path.
+        `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
         """
 
     def __init__(
@@ -298,9 +302,9 @@ class GetItemRequest(_message.Message):
     Otherwise the call fails with INVALID_ARGUMENT.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     def __init__(
         self,
@@ -353,14 +357,14 @@ class BatchGetItemsRequest(_message.Message):
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
-        to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+        """The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
+        be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
         INVALID_ARGUMENT.
         """
 
@@ -424,17 +428,18 @@ class ListItemsRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     page_size: _builtins.int
     """The maximum number of items to return. It can be at most 1,000 and must not be negative.
-    Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
-    early, so that only an empty next_page_token marks the last page. Default: 100.
+    Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+    item that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+    100.
     """
     page_token: _builtins.str
     """The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
     not valid or belongs to another catalog or filter. Default: the first page.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -469,7 +474,7 @@ class ListItemsResponse(_message.Message):
     next_page_token: _builtins.str
     """The page_token of the next page. Empty on the last page."""
     total_size: _builtins.int
-    """The total number of items over all pages."""
+    """The total number of items on all pages: those in the catalog that match the filter."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """The items by ascending id, in byte order."""
@@ -556,15 +561,15 @@ class BatchDeleteItemsRequest(_message.Message):
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     validate_only: _builtins.bool
-    """If true, the call only counts the items that it would delete. Default: false."""
+    """If true, the call counts the items that it would delete, and deletes nothing. Default: false."""
     @_builtins.property
     def ids(self) -> Global___ItemIds:
-        """Deletes the items with these ids."""
+        """Deletes the items with these ids. An empty list deletes nothing."""
 
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
-        """Deletes the items that match this filter, including pending items. A filter without
-        conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+        """Deletes the items that match this filter, including pending items. For a filter without
+        conditions, which matches every item, the call fails with INVALID_ARGUMENT.
         """
 
     def __init__(
@@ -594,8 +599,8 @@ class ItemIds(_message.Message):
     ITEM_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
-        of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+        """The ids. There can be at most 1,000. Each id must be 1 to 256 bytes of UTF-8 without control
+        characters. Otherwise the call fails with INVALID_ARGUMENT.
         """
 
     def __init__(
@@ -655,7 +660,9 @@ class UpsertUserRequest(_message.Message):
     """
     @_builtins.property
     def user(self) -> _user_pb2.User:
-        """Required. The user to store. Without it the call fails with INVALID_ARGUMENT."""
+        """Required. The user to store, within the limits of User. Otherwise the call fails with
+        INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,
@@ -724,7 +731,7 @@ class UpdateUserRequest(_message.Message):
     @_builtins.property
     def user(self) -> _user_pb2.User:
         """Required. The user_id of the user to change, and the new values of the fields in the mask.
-        Fields outside of the mask are ignored. The changed user must keep the limits of User.
+        Fields outside of the mask are ignored. The new values must be within the limits of User.
         Otherwise the call fails with INVALID_ARGUMENT.
         """
 
@@ -733,7 +740,7 @@ class UpdateUserRequest(_message.Message):
         """The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
         `*` for both, which must be the only path. A list in the mask that is empty in `user` is
         cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
-        if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+        if there is no list to change, if the mask has more than 1,000 paths, or if it has another
         path.
         """
 
@@ -869,9 +876,9 @@ class GetUserRequest(_message.Message):
     Otherwise the call fails with INVALID_ARGUMENT.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     def __init__(
         self,
@@ -926,17 +933,18 @@ class ListUsersRequest(_message.Message):
     """The name of the catalog. Default: `default`."""
     page_size: _builtins.int
     """The maximum number of users to return. It can be at most 1,000 and must not be negative.
-    Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
-    early, so that only an empty next_page_token marks the last page. Default: 100.
+    Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+    user that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+    100.
     """
     page_token: _builtins.str
     """The next_page_token of the previous page. The call fails with INVALID_ARGUMENT if the token is
     not valid or belongs to another catalog. Default: the first page.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     def __init__(
         self,
@@ -966,7 +974,7 @@ class ListUsersResponse(_message.Message):
     next_page_token: _builtins.str
     """The page_token of the next page. Empty on the last page."""
     total_size: _builtins.int
-    """The total number of users over all pages."""
+    """The total number of users on all pages: those in the catalog."""
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[_user_pb2.User]:
         """The users by ascending id, in byte order."""
@@ -1064,13 +1072,17 @@ class RecommendSimilarRequest(_message.Message):
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
-    """The id of an item. The item itself is never recommended."""
+    """The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
+    without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+    """
     user_id: _builtins.str
-    """The id of a user. Items that the user liked are never recommended."""
+    """The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
+    bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+    """
     text: _builtins.str
     """A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
-    with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
-    at most 256 count, evenly spread over the text.
+    with INVALID_ARGUMENT. A text that is too long for the model is split into chunks. If there
+    are more than 256, Akin uses 256 that are evenly spread over the text.
     """
     limit: _builtins.int
     """The maximum number of recommendations to return. It can be at most 1,000 and must not be
@@ -1081,24 +1093,26 @@ class RecommendSimilarRequest(_message.Message):
     INVALID_ARGUMENT. Default: no minimum.
     """
     diversity: _builtins.float
-    """How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
-    score alone. 1 picks after the best item the items that are least similar to those picked
-    before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
-    returns items in the order in which it picks them. With max_similarity it picks from as many
-    more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
-    call fails with INVALID_ARGUMENT. Default: 0.
+    """How much the recommended items differ from each other (maximal marginal relevance). Akin first
+    picks the best item. With 0, each further pick is the next best item. With 1, it is the item
+    that is least similar to those already picked. Values in between weigh the two. The response
+    has the items in this order. Akin picks from the best 100 items, or from the best 4 times
+    `limit` if that is more. If max_similarity excludes too many of these, it picks from more
+    items. The value must be between 0 and 1. Otherwise the call fails with INVALID_ARGUMENT.
+    Default: 0.
     """
     max_similarity: _builtins.float
-    """Excludes near-duplicates of better recommendations. An item is excluded if the cosine
-    similarity of its vector to that of a better item is at least this value and the two texts are
-    near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
-    three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
-    chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
-    most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+    """Excludes near-duplicates of better recommendations. For each item, Akin looks at the 10 nearest
+    better items whose cosine similarity to it is at least this value. The item is excluded if its
+    text is a near-duplicate of one of theirs: the texts are equal apart from case and punctuation,
+    or share at least 0.3 of their three-word sequences. Of long texts, the first 5,000 characters
+    and the vector of the first chunk are compared. Other items take the place of excluded ones,
+    but only from the best 4,096 items, so that the response can have fewer than `limit` items. The
+    value must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
     near-duplicates are not excluded.
     """
     explain: _builtins.bool
-    """If true, each recommendation explains which parts of the source it is recommended for. Default:
+    """If true, each recommendation lists the parts of the source that it is recommended for. Default:
     false.
     """
     view: _item_pb2.ItemView.ValueType
@@ -1110,14 +1124,14 @@ class RecommendSimilarRequest(_message.Message):
     approximately, which is faster but can miss a few results. Default: false.
     """
     min_sequence: _builtins.int
-    """The sequence number of a write that the response must reflect. The call waits until it does. It
-    must not be negative or greater than that of the last write. Otherwise the call fails with
-    INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     @_builtins.property
     def examples(self) -> Global___Examples:
-        """Items and texts that the recommendations should be like or unlike. Use it for someone who is
-        not a stored user.
+        """Items and texts that the recommendations should be like or unlike, for someone who is not a
+        stored user.
         """
 
     @_builtins.property
@@ -1221,7 +1235,7 @@ class Example(_message.Message):
     """
     weight: _builtins.float
     """The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
-    fails with INVALID_ARGUMENT. Default: 1.
+    fails with INVALID_ARGUMENT. Default: 1, also for the value 0.
     """
     def __init__(
         self,
@@ -1266,7 +1280,9 @@ class RecommendSimilarResponse(_message.Message):
 
     @_builtins.property
     def usage(self) -> _embedding_usage_pb2.EmbeddingUsage:
-        """The embedding usage of the call. Unset if the source has no text."""
+        """The embedding usage of the call. Unset if the source has no text. The preferences of a user are
+        texts of the source; their vectors are usually known.
+        """
 
     def __init__(
         self,
@@ -1298,15 +1314,17 @@ class Recommendation(_message.Message):
     """The id of the item."""
     score: _builtins.float
     """The similarity to the source. A higher score is better. For an item or a text it is the cosine
-    similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
-    the cosine similarities to each liked part of the source, less the same for disliked parts,
-    after the mean vector of the catalog is subtracted. Such scores are only comparable within one
-    response.
+    similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+
+    For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
+    The score is then a soft maximum of the cosine similarities to the liked parts of the source,
+    minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
+    AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
     """
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
-        """The parts of the source that the item is recommended for, strongest first. There are at most 5,
-        and none of them is a dislike. Empty unless `explain` is set.
+        """The parts of the source that the item is recommended for, strongest first. There are at most 5.
+        Dislikes are never among them. Empty if `explain` is false.
         """
 
     @_builtins.property
@@ -1344,8 +1362,8 @@ class Explanation(_message.Message):
     """The source text, a preference or an example, cut to 200 characters."""
     similarity: _builtins.float
     """The cosine similarity between the recommended item and this part of the source, between -1 and
-    1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
-    first.
+    1. For a user or examples, the mean vector of the catalog is first subtracted from both
+    vectors.
     """
     def __init__(
         self,

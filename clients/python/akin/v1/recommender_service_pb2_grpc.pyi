@@ -29,34 +29,46 @@ GRPC_VERSION: str
 class RecommenderServiceStub:
     """Stores items and users, and recommends items.
 
-    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
-    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
-    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+    Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+    `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+    If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
 
-    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
-    write that fails has changed nothing, except where a method says otherwise. After a broken
-    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
-    a server share one increasing series of sequence numbers, and a write returns its own. To read it
-    from another process over the same data, pass that number as min_sequence.
+    Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+    counts as not set if it is 0, false or empty.
+
+    Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+    it. A write that fails changes nothing, except where a method says otherwise. After a broken
+    connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+    The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+    expected_sequence.
+
+    Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+    writes to any catalog. Other server processes that share the data folder reflect a write a moment
+    later. To read it from one of them, pass its sequence number as min_sequence.
 
     Messages: a request or response message has at most 16 MiB. A larger request fails with
-    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
-    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+    INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+    would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+    accept responses of 16 MiB, because the default of gRPC is 4 MiB.
 
-    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
-    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
-    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
-    error carries google.rpc.RetryInfo.
+    Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+    give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+    google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+    last entry says how many are missing. If retrying can help, the error carries
+    google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+    server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
-    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
-    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
     database is damaged (STORE_CORRUPTED).
 
-    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
-    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
-    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
-    `read`, and all others need the scope `write`.
+    Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+    A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+    PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+    scope `write`.
     """
 
     @_typing.overload
@@ -80,7 +92,7 @@ class RecommenderServiceStub:
 
     Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
     known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-    text in the mask the item keeps its state, and nothing is embedded.
+    text in the mask, nothing is embedded, and the item stays indexed or pending.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
     create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -90,6 +102,9 @@ class RecommenderServiceStub:
     """Stores many items, each like UpsertItem does. Each request message gets one response message,
     in order. An invalid item does not affect the others; its ItemResult contains the error. For
     speed, send several messages before you read their responses.
+
+    If the stream fails, the valid items of messages that got a response are stored. Those of other
+    messages may or may not be stored, and it is safe to send them again.
     """
     GetItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetItemRequest, _recommender_service_pb2.GetItemResponse]
     """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist."""
@@ -98,7 +113,9 @@ class RecommenderServiceStub:
     error.
     """
     ListItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.ListItemsRequest, _recommender_service_pb2.ListItemsResponse]
-    """Lists the items of a catalog by ascending id, page by page."""
+    """Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+    since the first one.
+    """
     DeleteItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]
     """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
     unless allow_missing is set.
@@ -106,10 +123,11 @@ class RecommenderServiceStub:
     BatchDeleteItems: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchDeleteItemsRequest, _recommender_service_pb2.BatchDeleteItemsResponse]
     """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
 
-    A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-    the items that match when it starts, except items that are written during the call. It deletes
-    them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-    again to delete the rest.
+    A call with ids deletes all of these items or, if it fails, none.
+
+    A call with a filter deletes the items that match when it starts, except items that are written
+    during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+    deleted already; call it again to delete the rest.
     """
     UpsertUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -135,11 +153,16 @@ class RecommenderServiceStub:
     """Stores many users, each like UpsertUser does. Each request message gets one response message,
     in order. An invalid user does not affect the others; its UserResult contains the error. For
     speed, send several messages before you read their responses.
+
+    If the stream fails, the valid users of messages that got a response are stored. Those of other
+    messages may or may not be stored, and it is safe to send them again.
     """
     GetUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]
     """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
     ListUsers: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.ListUsersRequest, _recommender_service_pb2.ListUsersResponse]
-    """Lists the users of a catalog by ascending id, page by page."""
+    """Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+    since the first one.
+    """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]
     """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
     unless allow_missing is set.
@@ -148,44 +171,58 @@ class RecommenderServiceStub:
     """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-    pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-    BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-    model rejects a text.
+    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+    or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+    INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+    the examples has a vector. If all parts are dislikes, the items that are least similar to them
+    are best.
     """
 
 @_typing.type_check_only
 class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Stores items and users, and recommends items.
 
-    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
-    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
-    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+    Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+    `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+    If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
 
-    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
-    write that fails has changed nothing, except where a method says otherwise. After a broken
-    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
-    a server share one increasing series of sequence numbers, and a write returns its own. To read it
-    from another process over the same data, pass that number as min_sequence.
+    Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+    counts as not set if it is 0, false or empty.
+
+    Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+    it. A write that fails changes nothing, except where a method says otherwise. After a broken
+    connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+    The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+    expected_sequence.
+
+    Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+    writes to any catalog. Other server processes that share the data folder reflect a write a moment
+    later. To read it from one of them, pass its sequence number as min_sequence.
 
     Messages: a request or response message has at most 16 MiB. A larger request fails with
-    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
-    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+    INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+    would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+    accept responses of 16 MiB, because the default of gRPC is 4 MiB.
 
-    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
-    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
-    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
-    error carries google.rpc.RetryInfo.
+    Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+    give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+    google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+    last entry says how many are missing. If retrying can help, the error carries
+    google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+    server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
-    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
-    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
     database is damaged (STORE_CORRUPTED).
 
-    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
-    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
-    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
-    `read`, and all others need the scope `write`.
+    Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+    A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+    PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+    scope `write`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -206,7 +243,7 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
     known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-    text in the mask the item keeps its state, and nothing is embedded.
+    text in the mask, nothing is embedded, and the item stays indexed or pending.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
     create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -216,6 +253,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Stores many items, each like UpsertItem does. Each request message gets one response message,
     in order. An invalid item does not affect the others; its ItemResult contains the error. For
     speed, send several messages before you read their responses.
+
+    If the stream fails, the valid items of messages that got a response are stored. Those of other
+    messages may or may not be stored, and it is safe to send them again.
     """
     GetItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetItemRequest, _recommender_service_pb2.GetItemResponse]  # type: ignore[assignment]
     """Gets an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist."""
@@ -224,7 +264,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     error.
     """
     ListItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.ListItemsRequest, _recommender_service_pb2.ListItemsResponse]  # type: ignore[assignment]
-    """Lists the items of a catalog by ascending id, page by page."""
+    """Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+    since the first one.
+    """
     DeleteItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteItemRequest, _recommender_service_pb2.DeleteItemResponse]  # type: ignore[assignment]
     """Deletes an item. The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist,
     unless allow_missing is set.
@@ -232,10 +274,11 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     BatchDeleteItems: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.BatchDeleteItemsRequest, _recommender_service_pb2.BatchDeleteItemsResponse]  # type: ignore[assignment]
     """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
 
-    A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-    the items that match when it starts, except items that are written during the call. It deletes
-    them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-    again to delete the rest.
+    A call with ids deletes all of these items or, if it fails, none.
+
+    A call with a filter deletes the items that match when it starts, except items that are written
+    during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+    deleted already; call it again to delete the rest.
     """
     UpsertUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]  # type: ignore[assignment]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -261,11 +304,16 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Stores many users, each like UpsertUser does. Each request message gets one response message,
     in order. An invalid user does not affect the others; its UserResult contains the error. For
     speed, send several messages before you read their responses.
+
+    If the stream fails, the valid users of messages that got a response are stored. Those of other
+    messages may or may not be stored, and it is safe to send them again.
     """
     GetUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.GetUserRequest, _recommender_service_pb2.GetUserResponse]  # type: ignore[assignment]
     """Gets a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
     ListUsers: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.ListUsersRequest, _recommender_service_pb2.ListUsersResponse]  # type: ignore[assignment]
-    """Lists the users of a catalog by ascending id, page by page."""
+    """Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+    since the first one.
+    """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.DeleteUserRequest, _recommender_service_pb2.DeleteUserResponse]  # type: ignore[assignment]
     """Deletes a user. The call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist,
     unless allow_missing is set.
@@ -274,43 +322,57 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-    pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-    BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-    model rejects a text.
+    fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+    or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+    INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+    the examples has a vector. If all parts are dislikes, the items that are least similar to them
+    are best.
     """
 
 class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores items and users, and recommends items.
 
-    Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
-    starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
-    with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+    Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+    `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+    If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
 
-    Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
-    write that fails has changed nothing, except where a method says otherwise. After a broken
-    connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
-    a server share one increasing series of sequence numbers, and a write returns its own. To read it
-    from another process over the same data, pass that number as min_sequence.
+    Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+    counts as not set if it is 0, false or empty.
+
+    Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+    it. A write that fails changes nothing, except where a method says otherwise. After a broken
+    connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+    The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+    expected_sequence.
+
+    Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+    writes to any catalog. Other server processes that share the data folder reflect a write a moment
+    later. To read it from one of them, pass its sequence number as min_sequence.
 
     Messages: a request or response message has at most 16 MiB. A larger request fails with
-    INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
-    your client to accept responses of that size, because the default of gRPC is 4 MiB.
+    INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+    would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+    accept responses of 16 MiB, because the default of gRPC is 4 MiB.
 
-    Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
-    comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
-    comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
-    error carries google.rpc.RetryInfo.
+    Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+    give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+    google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+    last entry says how many are missing. If retrying can help, the error carries
+    google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+    server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
-    disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
-    (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
     database is damaged (STORE_CORRUPTED).
 
-    Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
-    (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
-    other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
-    `read`, and all others need the scope `write`.
+    Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+    A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+    PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+    method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+    scope `write`.
     """
 
     @_abc_1.abstractmethod
@@ -341,7 +403,7 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
         known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-        text in the mask the item keeps its state, and nothing is embedded.
+        text in the mask, nothing is embedded, and the item stays indexed or pending.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
         create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -357,6 +419,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores many items, each like UpsertItem does. Each request message gets one response message,
         in order. An invalid item does not affect the others; its ItemResult contains the error. For
         speed, send several messages before you read their responses.
+
+        If the stream fails, the valid items of messages that got a response are stored. Those of other
+        messages may or may not be stored, and it is safe to send them again.
         """
 
     @_abc_1.abstractmethod
@@ -383,7 +448,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.ListItemsResponse, _abc.Awaitable[_recommender_service_pb2.ListItemsResponse]]:
-        """Lists the items of a catalog by ascending id, page by page."""
+        """Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+        since the first one.
+        """
 
     @_abc_1.abstractmethod
     def DeleteItem(
@@ -403,10 +470,11 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_recommender_service_pb2.BatchDeleteItemsResponse, _abc.Awaitable[_recommender_service_pb2.BatchDeleteItemsResponse]]:
         """Deletes many items, by their ids or by a filter. Ids without an item are ignored.
 
-        A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-        the items that match when it starts, except items that are written during the call. It deletes
-        them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-        again to delete the rest.
+        A call with ids deletes all of these items or, if it fails, none.
+
+        A call with a filter deletes the items that match when it starts, except items that are written
+        during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+        deleted already; call it again to delete the rest.
         """
 
     @_abc_1.abstractmethod
@@ -450,6 +518,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores many users, each like UpsertUser does. Each request message gets one response message,
         in order. An invalid user does not affect the others; its UserResult contains the error. For
         speed, send several messages before you read their responses.
+
+        If the stream fails, the valid users of messages that got a response are stored. Those of other
+        messages may or may not be stored, and it is safe to send them again.
         """
 
     @_abc_1.abstractmethod
@@ -466,7 +537,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommender_service_pb2.ListUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommender_service_pb2.ListUsersResponse, _abc.Awaitable[_recommender_service_pb2.ListUsersResponse]]:
-        """Lists the users of a catalog by ascending id, page by page."""
+        """Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+        since the first one.
+        """
 
     @_abc_1.abstractmethod
     def DeleteUser(
@@ -487,10 +560,12 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         """Recommends the items that are most similar to an item, a user, a text or examples, best first.
 
         The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-        fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-        pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-        BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-        model rejects a text.
+        fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+        or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+        INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+        the examples has a vector. If all parts are dislikes, the items that are least similar to them
+        are best.
         """
 
 def add_RecommenderServiceServicer_to_server(servicer: RecommenderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -41,19 +41,20 @@ class User(_message.Message):
     """
     @_builtins.property
     def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
-        """The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
-        Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
+        """The preferences of the user in words. There can be at most 100, with at most 8 MiB of text in
+        total. Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
         """
 
     @_builtins.property
     def liked_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___LikedItem]:
         """The items that the user liked, oldest first. They do not have to exist yet, and they are never
-        recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
-        fails with INVALID_ARGUMENT. Default: no liked items.
+        recommended to this user. There can be at most 10,000, and each id can occur once. Otherwise
+        the call fails with INVALID_ARGUMENT. Default: no liked items.
 
-        A recommendation uses at most 256 preferences and liked items: all preferences, and then the
-        liked items with the largest absolute weights, the latest first among equal weights. The
-        weights of those items decline with age, down to a quarter for the oldest.
+        A recommendation uses at most 256 preferences and liked items: all preferences, and as many
+        liked items as fit. These are the items with the largest absolute weights, and of equal weights
+        the latest. Their weights decline with their place in the list, from full for the latest to a
+        quarter for the oldest.
         """
 
     @_builtins.property
@@ -94,7 +95,7 @@ class Preference(_message.Message):
     weight: _builtins.float
     """The weight relative to the other preferences and liked items of the user. A negative weight is
     a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-    Default: 1.
+    Default: 1, also for the value 0.
     """
     def __init__(
         self,
@@ -125,7 +126,7 @@ class LikedItem(_message.Message):
     weight: _builtins.float
     """The weight relative to the other preferences and liked items of the user. A negative weight is
     a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-    Default: 1.
+    Default: 1, also for the value 0.
     """
     def __init__(
         self,
@@ -157,13 +158,13 @@ class UserResult(_message.Message):
     sequence: _builtins.int
     """The sequence number of the write. 0 if the user was not stored."""
     code: _builtins.int
-    """The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
-    validate_only is set and the user is valid.
+    """The status code of the user, as a google.rpc.Code: the code with which UpsertUser would fail. 0
+    (OK) if the user is on disk, or if validate_only is set and the user is valid.
     """
     reason: _builtins.str
-    """The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0."""
+    """The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0."""
     message: _builtins.str
-    """The explanation of the error for people, which names every invalid field. Its wording can
+    """The explanation of the error for people, which names the invalid fields. Its wording can
     change. Empty if code is 0.
     """
     def __init__(

@@ -10,13 +10,16 @@ import { Item, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
 
 /** How much of a catalog an analysis examined. */
 export interface Coverage {
-  /** The number of items to examine: those that match the filter and have vectors. */
+  /** The number of items that could be examined: those that match the filter and have vectors. */
   itemCount: string;
   /** The number of items that were examined. */
   examinedItemCount: string;
-  /** True if only a random sample was examined, because of the deadline or the number of items. */
+  /**
+   * True if only a random sample was examined, because of the deadline or because there are more
+   * than 250,000 items.
+   */
   sampled: boolean;
-  /** The sequence number of the last write that the set of items to examine reflects. */
+  /** The sequence number of the last write that the choice of these items reflects. */
   sequence: string;
 }
 
@@ -26,13 +29,15 @@ export interface FindDuplicatesRequest {
   catalog: string;
   /**
    * The id of the item to find near-duplicates of. It can have at most 256 bytes of UTF-8 without
-   * control characters. Otherwise the call fails with INVALID_ARGUMENT. Default: the call examines
+   * control characters. Otherwise the call fails with INVALID_ARGUMENT. The call then examines this
+   * item only, and finds no group if the item does not match the filter. Default: the call examines
    * all items.
    */
   itemId: string;
   /**
-   * The minimum cosine similarity of two items whose texts are compared. It must be between -1 and
-   * 1. Otherwise the call fails with INVALID_ARGUMENT. Default: 0.8.
+   * The minimum cosine similarity of two items whose texts are compared. Items with equal texts
+   * need no comparison. It must be between -1 and 1. Otherwise the call fails with
+   * INVALID_ARGUMENT. Default: 0.8.
    */
   minSimilarity?:
     | number
@@ -47,9 +52,9 @@ export interface FindDuplicatesRequest {
    */
   exact: boolean;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -74,20 +79,24 @@ export interface DuplicatesProgress {
 export interface DuplicateGroups {
   /** The groups, largest first. Empty if there are no near-duplicates. */
   groups: DuplicateGroup[];
-  /** How much of the catalog was examined in total. */
+  /**
+   * How much of the catalog was examined in total. It is the same in all events with groups. With
+   * item_id, one item was examined, and `sampled` is false.
+   */
   coverage?: Coverage | undefined;
 }
 
 /** A group of items that are near-duplicates directly or through other items of the group. */
 export interface DuplicateGroup {
   /**
-   * The items: first the item that was stored first, and then the others by descending similarity
-   * and ascending id. There are 2 to 10,000.
+   * The items. The first one is the item that was created first. The others follow by descending
+   * similarity to it, and by ascending id if that is equal. There are 2 to 10,000 items.
    */
   items: DuplicateItem[];
   /**
-   * True if the group is incomplete: it has more than 10,000 items, or item_id is set and its 1,000
-   * nearest neighbors, which are all that are compared, do not reach the end of the group.
+   * True if the group may be incomplete. The response has at most 10,000 items of a group. With
+   * item_id, only the 1,000 nearest neighbors of that item are compared, and near-duplicates beyond
+   * them are missing.
    */
   truncated: boolean;
 }
@@ -124,32 +133,32 @@ export interface FindOutliersRequest {
    */
   exact: boolean;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
 
 /** Response of FindOutliers. */
 export interface FindOutliersResponse {
-  /** The outliers, strongest first. Equal ones are ordered by ascending item id. */
+  /** The outliers, by ascending mean_similarity, and by ascending item id if that is equal. */
   outliers: Outlier[];
   /** How much of the catalog was examined. */
   coverage?: Coverage | undefined;
 }
 
-/** An item that is not similar to any other item. */
+/** An item that is not similar to its nearest neighbors. */
 export interface Outlier {
   /** The id of the item. */
   itemId: string;
   /**
-   * The mean cosine similarity to the ten nearest neighbors of the item, between -1 and 1. A lower
-   * value is a stronger outlier. 0 if the item has no neighbors. Values depend on the model, so
-   * compare them within one catalog only.
+   * The mean cosine similarity to the ten nearest neighbors of the item among the items that match
+   * the filter, between -1 and 1. A lower value is a stronger outlier. 0 if the item has no
+   * neighbors. Values depend on the model, so compare them within one catalog only.
    */
   meanSimilarity: number;
-  /** The id of the nearest neighbor. Empty if the item has no neighbors. */
+  /** The id of the nearest neighbor that matches the filter. Empty if the item has no neighbors. */
   nearestItemId: string;
   /** The item. Unset with ITEM_VIEW_BASIC. */
   item?: Item | undefined;
@@ -161,7 +170,8 @@ export interface ClusterItemsRequest {
   catalog: string;
   /**
    * The number of clusters. It can be at most 1,000 and must not be negative. Otherwise the call
-   * fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32.
+   * fails with INVALID_ARGUMENT. Default: Akin chooses a number from 2 to 32, or 1 if there is only
+   * one item.
    */
   clusterCount: number;
   /** Only items that match this filter are considered. Default: all items. */
@@ -174,15 +184,15 @@ export interface ClusterItemsRequest {
    */
   representativeLimit: number;
   /**
-   * The maximum number of points on the map to return. If there are more items, a random sample is
-   * returned. It can be at most 100,000 and must not be negative. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, no points.
+   * The maximum number of items to return as points on a two-dimensional map. If there are more
+   * items, the points are a random sample. It can be at most 100,000 and must not be negative.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 0, no points.
    */
   pointLimit: number;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -191,7 +201,7 @@ export interface ClusterItemsRequest {
 export interface ClusterItemsResponse {
   /** The clusters, largest first. Empty clusters are left out, so there can be fewer than requested. */
   clusters: Cluster[];
-  /** Items with their clusters and their places on the map. */
+  /** Up to point_limit items with their clusters and their places on the map. */
   points: ClusterPoint[];
   /** How much of the catalog was examined. */
   coverage?: Coverage | undefined;
@@ -199,16 +209,19 @@ export interface ClusterItemsResponse {
 
 /** A cluster of similar items. */
 export interface Cluster {
-  /** The number of items in the cluster. If only a sample was examined, it is scaled up. */
+  /**
+   * The number of items in the cluster. If only a sample was examined, the number is scaled up to
+   * all items.
+   */
   itemCount: string;
   /**
    * The words that are frequent in the texts of the cluster and rare in those of other clusters,
-   * most distinctive first.
+   * most distinctive first. There are at most 10.
    */
   keywords: string[];
   /** The items that are nearest to the centroid of the cluster, nearest first. */
   representatives: ClusterItem[];
-  /** The mean cosine similarity of the items to the centroid, between -1 and 1. */
+  /** The mean cosine similarity of the cluster's items to its centroid, between -1 and 1. */
   cohesion: number;
   /** The horizontal position of the centroid on the map, from about -1 to 1. */
   x: number;
@@ -247,8 +260,8 @@ export interface ClassifyTextRequest {
   text: string;
   /**
    * Required. The path of the attribute to predict, as in Condition.attribute. Its values are the
-   * labels: strings, numbers, booleans, and each element of a list of those. It must be 1 byte to 1
-   * KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
+   * labels: strings, numbers and booleans. Each element of a list is a label of its own. It must be
+   * 1 byte to 1 KiB of UTF-8. Otherwise the call fails with INVALID_ARGUMENT.
    */
   attribute: string;
   /** Only items that match this filter are considered. Default: all items. */
@@ -277,9 +290,9 @@ export interface ClassifyTextRequest {
    */
   exact: boolean;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -303,9 +316,9 @@ export interface Label {
     | any
     | undefined;
   /**
-   * The probability that the text has the value, between 0 and 1. If items have one value each, the
-   * probabilities add up to less than 1. The rest is the probability of values that no neighbor
-   * has.
+   * The estimated probability that the text has the value, between 0 and 1. It allows for values
+   * that no neighbor has, so that the probabilities of an attribute with single values add up to
+   * less than 1. Those of an attribute with lists can add up to more than 1.
    */
   probability: number;
 }
@@ -354,9 +367,9 @@ export interface SearchPassagesRequest {
    */
   exact: boolean;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -373,8 +386,9 @@ export interface SearchPassagesResponse {
 
 /**
  * A piece of an item's text that has a vector of its own. A text that fits the model is one
- * passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. Items that were
- * embedded before this setting changed have no passages until they are written again.
+ * passage. The server's setting AKIN_EMBEDDING_TEXT_TOKENS makes passages shorter. An item has no
+ * passages if this setting has changed since its text was embedded, until the item is written
+ * again.
  */
 export interface Passage {
   /** The id of the item. */
@@ -3077,15 +3091,17 @@ export const Passage: MessageFns<Passage> = {
 /**
  * Analyzes the items of a catalog: near-duplicates, outliers, clusters, labels and passages.
  *
- * The rules for catalogs, messages and errors are those of RecommenderService. All methods need the
- * scope `read`.
+ * The rules for catalogs, defaults, sequence numbers, messages and errors are those of
+ * RecommenderService. All methods need the scope `read`.
  *
- * Only items that have vectors are analyzed. A pending item is analyzed with the vectors of its
- * previous text, but it is no near-duplicate, adds no keywords and has no passages.
+ * Only items that have vectors are analyzed. A pending item that had a previous text is analyzed
+ * with the vectors of that text. It is never a near-duplicate, adds no keywords and has no
+ * passages.
  *
- * FindDuplicates, FindOutliers and ClusterItems examine items in random order. They stop half a
- * second before the deadline of the call, or after 250,000 items, and respond with the results for
- * the items examined so far. The coverage in the response says how many items that was.
+ * FindDuplicates, FindOutliers and ClusterItems examine items in a random order, which is the same
+ * in each call. They stop after 250,000 items, or half a second before the deadline of the call. If
+ * the call has less than a second, they stop after half of it. They respond with the results for
+ * the items that they examined, and the coverage in the response says how many these are.
  */
 export type AnalysisServiceDefinition = typeof AnalysisServiceDefinition;
 export const AnalysisServiceDefinition = {
@@ -3094,12 +3110,13 @@ export const AnalysisServiceDefinition = {
   methods: {
     /**
      * Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
-     * near-duplicates if their vectors are similar and their texts share many three-word sequences,
-     * of which those that are rare in the catalog count most. A group contains items that are
+     * near-duplicates if their texts are equal, or if their vectors are similar and their texts share
+     * at least 0.3 of their three-word sequences. Sequences that are rare in the catalog count more.
+     * Of long texts, the first 5,000 characters are compared. A group contains items that are
      * near-duplicates directly or through other items.
      *
-     * The stream reports the progress about twice a second and ends with at least one event with
-     * groups. Groups are ordered by size, largest first, over all events.
+     * The stream reports the progress about twice a second. At the end, one or more events contain
+     * all groups, ordered by size, largest first.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if item_id is set and the item does not exist,
      * and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if that item has no vector yet.
@@ -3112,7 +3129,7 @@ export const AnalysisServiceDefinition = {
       responseStream: true,
       options: {},
     },
-    /** Finds the items that are least similar to all other items, strongest outlier first. */
+    /** Finds the items that are least similar to their nearest neighbors, strongest outlier first. */
     findOutliers: {
       name: "FindOutliers",
       requestType: FindOutliersRequest as typeof FindOutliersRequest,
@@ -3123,7 +3140,8 @@ export const AnalysisServiceDefinition = {
     },
     /**
      * Clusters the items by similarity, and describes each cluster with keywords. The call fails with
-     * FAILED_PRECONDITION (TOO_FEW_ITEMS) if there are fewer items than cluster_count.
+     * FAILED_PRECONDITION (TOO_FEW_ITEMS) if fewer items match the filter than cluster_count. If no
+     * item matches and cluster_count is not set, the response has no clusters.
      */
     clusterItems: {
       name: "ClusterItems",

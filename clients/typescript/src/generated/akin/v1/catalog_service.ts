@@ -9,8 +9,8 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 /** How an index keeps vectors in memory. */
 export enum VectorStorage {
   /**
-   * UNSPECIFIED - The default: the value of the server's setting AKIN_INDEX_VECTORS. Responses never have this
-   * value.
+   * UNSPECIFIED - The default: the value of the server's setting AKIN_INDEX_VECTORS, also when the setting
+   * changes later. Responses never have this value.
    */
   UNSPECIFIED = 0,
   /** FLOAT32 - Four bytes for each number of a vector. */
@@ -120,20 +120,20 @@ export interface EmbeddingModel {
   model: string;
   /**
    * The number of dimensions to request from the model. It can be at most 65,536 and must not be
-   * negative. For the provider `local` it can only be the model's own number. Otherwise the call
+   * negative. For the provider `local` it must be 0 or the model's own number. Otherwise the call
    * fails with INVALID_ARGUMENT. Default: the model's own number, or that of the server's settings
    * if `model` is empty too.
    */
   dimensions: number;
   /**
-   * The text to embed for an item, in which `{text}` stands for the item's text. It must contain
-   * `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
+   * The text to embed for an item, in which each `{text}` stands for the item's text. It must
+   * contain `{text}` and can have at most 4,096 bytes of UTF-8. Otherwise the call fails with
    * INVALID_ARGUMENT. Default: the template that suits the model, or that of the server's settings
    * if `model` is empty too.
    */
   template: string;
   /**
-   * The text to embed for a query or a preference, in which `{text}` stands for its text. The
+   * The text to embed for a query or a preference, in which each `{text}` stands for its text. The
    * limits and the default are those of `template`.
    */
   queryTemplate: string;
@@ -148,9 +148,9 @@ export interface CreateCatalogRequest {
     | EmbeddingModel
     | undefined;
   /**
-   * How the catalog keeps vectors in memory. For a value that is not listed in VectorStorage the
-   * call fails with INVALID_ARGUMENT. Default: the value of the server's setting
-   * AKIN_INDEX_VECTORS.
+   * How the catalog keeps vectors in memory. It stays the same when the catalog is re-embedded. For
+   * a value that is not listed in VectorStorage the call fails with INVALID_ARGUMENT. Default: the
+   * value of the server's setting AKIN_INDEX_VECTORS.
    */
   vectorStorage: VectorStorage;
 }
@@ -166,9 +166,9 @@ export interface GetCatalogRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -215,25 +215,31 @@ export interface EstimateReembeddingResponse {
   space?:
     | EmbeddingSpace
     | undefined;
-  /** The number of distinct texts in the catalog. */
+  /**
+   * The number of distinct texts of items in the catalog. The preferences of users are not
+   * included.
+   */
   textCount: string;
-  /** The number of those texts that already have vectors in the space. They cost nothing. */
+  /** The number of these texts that already have vectors in the space. They cost nothing. */
   cachedTextCount: string;
   /** The estimated number of tokens of the other texts. */
   promptTokenCount: string;
   /**
-   * The estimated cost of the other texts in US dollars, at the provider's listed price. 0 if the
+   * The estimated cost of those tokens in US dollars, at the provider's listed price. 0 if the
    * provider lists no price.
    */
   costUsd: number;
   /**
-   * The shortest time that embedding can take. It is calculated from the duration of one request
-   * and the maximum number of concurrent requests.
+   * The estimated minimum duration of embedding the other texts. It assumes the maximum number of
+   * concurrent requests, each as fast as the request that this call sent.
    */
   duration?:
     | Duration
     | undefined;
-  /** True if the catalog has more than 10,000 items. The estimate is then scaled up from a sample. */
+  /**
+   * True if the catalog has more than 10,000 items. All numbers are then scaled up from 10,000 of
+   * them.
+   */
   sampled: boolean;
 }
 
@@ -315,14 +321,14 @@ export interface Reembedding {
    */
   rejectedItemCount: string;
   /**
-   * The number of tokens that the provider counted for background embedding in to_space. The tokens
-   * of writes since the start are in the usage of those writes instead.
+   * The number of tokens that the provider counted while Akin embedded stored texts in to_space in
+   * the background. Writes report their own tokens in their responses.
    */
   promptTokenCount: string;
   /** The amount that the provider charged for those tokens, in US dollars. */
   costUsd: number;
   /**
-   * The reason why the re-embedding is not making progress now, as an ErrorInfo reason such as
+   * The ErrorInfo reason why the re-embedding is not making progress now, such as
    * EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
    * making progress.
    */
@@ -354,12 +360,15 @@ export interface Catalog {
   vectorStorage: VectorStorage;
   /** The pending items of the catalog, grouped by reason and message, largest group first. */
   pendingItems: PendingItems[];
-  /** The embedding usage of all catalogs on the last 31 days that had any, latest day first. */
+  /**
+   * The daily embedding usage of all catalogs together, latest day first. It has the 31 latest of
+   * the days with usage.
+   */
   dailyUsage: DailyUsage[];
   /**
-   * The reason why the last request to the embedding provider failed, as an ErrorInfo reason such
-   * as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new vectors still work.
-   * Empty if the request succeeded.
+   * The ErrorInfo reason why the last request of this server process to the catalog's embedding
+   * provider failed, such as EMBEDDING_UNAVAILABLE or EMBEDDING_REJECTED. Calls that need no new
+   * vectors still work. Empty if the request succeeded.
    */
   embeddingErrorReason: string;
   /**
@@ -372,29 +381,29 @@ export interface Catalog {
 }
 
 /**
- * The statistics of a vector index. Small indexes compare a query with every vector. Large indexes
- * search graphs, and only recent vectors, which are not in a graph yet, are compared one by one.
+ * The statistics of a vector index. A small index compares a query with every vector. A large index
+ * compares it with recent vectors and searches graphs for the others.
  */
 export interface IndexStats {
-  /** The number of vectors that can be found. A long text has several. */
+  /** The number of vectors in the index. A long text has several, one for each chunk. */
   vectorCount: string;
-  /** The number of those vectors that are in graphs. */
+  /** The number of these vectors that are in graphs. */
   graphVectorCount: string;
   /**
-   * The number of vectors in graphs that have been replaced or deleted since. A graph with more
-   * than a quarter of them is rebuilt.
+   * The number of vectors that are still in graphs although they were replaced or deleted. When
+   * they are more than a quarter of a graph, Akin rebuilds it.
    */
   deletedVectorCount: string;
   /**
-   * The number of vectors in graphs that have a neighbor list. Recommendations for their items need
-   * no search.
+   * The number of vectors in graphs with a stored list of their nearest neighbors. Recommendations
+   * for their items can be read from these lists.
    */
   neighborListCount: string;
   /** True if a graph or neighbor lists are being built in the background. */
   building: boolean;
   /**
-   * The approximate size of vectors and graphs in bytes. It includes mapped files, which can be
-   * shared between processes or not be in memory.
+   * The approximate size of the vectors and graphs in bytes. Memory-mapped files count in full,
+   * although processes share them and parts of them can be on disk only.
    */
   memoryBytes: string;
 }
@@ -3183,18 +3192,22 @@ export const DailyUsage: MessageFns<DailyUsage> = {
 /**
  * Manages catalogs and the embedding models of catalogs.
  *
- * A catalog is an isolated set of items and users with one embedding model. Its name is 1 to 63
+ * A catalog is an isolated set of items and users with one embedding model. Its name has 1 to 63
  * characters of `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with
- * INVALID_ARGUMENT. The catalog `default` always exists. It uses the model of the server's settings
- * until it is re-embedded. Calls fail with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not
- * exist, and for the same general reasons as those of RecommenderService.
+ * INVALID_ARGUMENT. If the catalog does not exist, the call fails with NOT_FOUND
+ * (CATALOG_NOT_FOUND). The rules for defaults, sequence numbers, messages and errors are those of
+ * RecommenderService.
  *
- * Re-embedding changes the model of a catalog while the catalog keeps serving. A generation is the
- * set of all vectors of a catalog that one model made. StartReembedding creates the next
- * generation, and Akin fills it in the background. When it is complete, it becomes the serving
- * generation in one transaction, which is called the switch. The previous generation is kept up to
- * date until CommitReembedding drops it, or RollbackReembedding makes it serve again. Before the
- * switch, CancelReembedding drops the next generation instead.
+ * The catalog `default` always exists. It uses the model of the server's settings until it is
+ * re-embedded.
+ *
+ * Re-embedding changes the model of a catalog, its dimensions or its templates while the catalog
+ * keeps serving. A generation is the set of all vectors of a catalog that one such choice made.
+ * StartReembedding creates the next generation, and Akin fills it in the background. When it is
+ * complete, it becomes the serving generation in one transaction, which is called the switch. From
+ * then on there is a previous generation, until CommitReembedding drops it or RollbackReembedding
+ * makes it serve again. Before the switch, CancelReembedding drops the next generation. As long as
+ * a catalog has two generations, each write is embedded for both.
  *
  * Authorization: GetCatalog, ListCatalogs and GetReembedding need the scope `read`, and all other
  * methods need the scope `admin`. ListCatalogs also needs a key that is valid for all catalogs.
@@ -3205,12 +3218,13 @@ export const CatalogServiceDefinition = {
   fullName: "akin.v1.CatalogService",
   methods: {
     /**
-     * Creates a catalog. It sends one short request to the embedding provider.
+     * Creates a catalog. It sends one short request to the embedding provider, unless that is
+     * `local`.
      *
      * The call fails with ALREADY_EXISTS (CATALOG_EXISTS) if a catalog with the name exists, with
-     * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs, with FAILED_PRECONDITION
-     * (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
-     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
+     * RESOURCE_EXHAUSTED (TOO_MANY_CATALOGS) if the server has 100 catalogs including `default`, with
+     * FAILED_PRECONDITION (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions,
+     * and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the provider does not respond.
      */
     createCatalog: {
       name: "CreateCatalog",
@@ -3239,9 +3253,9 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Deletes a catalog with all its items and users. The call fails with NOT_FOUND
-     * (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is set. It fails with
-     * INVALID_ARGUMENT for the catalog `default`.
+     * Deletes a catalog with all its items and users. Its name can be used again at once. The call
+     * fails with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist, unless allow_missing is
+     * set. It fails with INVALID_ARGUMENT for the catalog `default`.
      */
     deleteCatalog: {
       name: "DeleteCatalog",
@@ -3253,9 +3267,9 @@ export const CatalogServiceDefinition = {
     },
     /**
      * Estimates the tokens, cost and time of re-embedding a catalog. It sends one short request to
-     * the embedding provider. The call fails with FAILED_PRECONDITION (EMBEDDING_REJECTED) if the
-     * provider rejects the model or its dimensions, and with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if
-     * the provider does not respond.
+     * the embedding provider, unless that is `local`. The call fails with FAILED_PRECONDITION
+     * (EMBEDDING_REJECTED) if the provider rejects the model or its dimensions, and with UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
      */
     estimateReembedding: {
       name: "EstimateReembedding",
@@ -3266,13 +3280,14 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Starts to re-embed a catalog. It sends one short request to the embedding provider.
+     * Starts to re-embed a catalog. It sends one short request to the embedding provider, unless that
+     * is `local`.
      *
      * The call fails with FAILED_PRECONDITION if the catalog is being re-embedded
      * (REEMBEDDING_UNDER_WAY), if it still has a previous generation (REEMBEDDING_NOT_COMMITTED), if
-     * it already uses the model (ALREADY_EMBEDDED), or if the provider rejects the model or its
-     * dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the
-     * provider does not respond.
+     * it already uses the model with these dimensions and templates (ALREADY_EMBEDDED), or if the
+     * provider rejects the model or its dimensions (EMBEDDING_REJECTED). It fails with UNAVAILABLE
+     * (EMBEDDING_UNAVAILABLE) if the provider does not respond.
      */
     startReembedding: {
       name: "StartReembedding",
@@ -3327,8 +3342,8 @@ export const CatalogServiceDefinition = {
       options: {},
     },
     /**
-     * Commits a re-embedding after the switch: the previous generation is dropped. Those of its
-     * vectors that no other catalog uses are deleted from disk.
+     * Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
+     * deleted from disk, except those that another catalog uses.
      *
      * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
      * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

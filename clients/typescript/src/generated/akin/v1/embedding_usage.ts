@@ -10,11 +10,14 @@ export interface EmbeddingUsage {
   textCount: number;
   /** The number of those texts that already had vectors. They cost nothing. */
   cachedTextCount: number;
-  /** The number of tokens that the embedding provider counted. 0 for the local model. */
+  /**
+   * The number of tokens that the embedding provider counted. During a re-embedding, it includes
+   * the tokens of both generations. 0 for the local model.
+   */
   promptTokenCount: string;
   /**
-   * The amount that the embedding provider charged, in US dollars. 0 for the local model, and if
-   * the provider does not report its charges.
+   * The amount that the embedding provider charged for these tokens, in US dollars. 0 for the local
+   * model, and if the provider does not report its charges.
    */
   costUsd: number;
 }

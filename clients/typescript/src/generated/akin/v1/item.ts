@@ -54,9 +54,9 @@ export function itemStateToJSON(object: ItemState): string {
 
 /** How much of each item a response contains. */
 export enum ItemView {
-  /** UNSPECIFIED - The default. Each request with a view says what its default is. */
+  /** UNSPECIFIED - The default of the request, which its field `view` names. */
   UNSPECIFIED = 0,
-  /** BASIC - The response contains the ids of items only. This view is the fastest. */
+  /** BASIC - The response contains only the ids of items. This view is the fastest. */
   BASIC = 1,
   /** FULL - The response contains whole items. */
   FULL = 2,
@@ -110,17 +110,17 @@ export interface Item {
   text: string;
   /**
    * A JSON object with facts about the item, such as its price. Filters test them, and responses
-   * return them with the item. It can have at most 64 KiB as JSON, 256 keys over all levels and 4
-   * levels, and its numbers must be finite. Otherwise the call fails with INVALID_ARGUMENT.
-   * Default: no attributes.
+   * return them with the item. As JSON it can have at most 64 KiB, 256 keys in total, and 4 levels
+   * of objects and lists, of which the object itself is the first. Its numbers must be finite.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: no attributes.
    */
   attributes?:
     | { [key: string]: any }
     | undefined;
   /**
-   * The time from which no call returns the item. Akin deletes the item soon after. It must lie in
-   * the future when it is written, and before the year 10000. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: the item does not expire.
+   * The time at which the item expires, to the microsecond. From then on every call treats the item
+   * as deleted. When the time is written, it must lie in the future and before the year 10000.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: the item does not expire.
    */
   expireTime?:
     | Date
@@ -131,8 +131,9 @@ export interface Item {
    */
   state: ItemState;
   /**
-   * Output only. The sequence number of the write that stored this version of the item. Requests
-   * that set it are accepted, and the value is ignored.
+   * Output only. The sequence number of the write that stored this version of the item. It stays
+   * the same when Akin embeds the item in the background. Requests that set it are accepted, and
+   * the value is ignored.
    */
   sequence: string;
   /**
@@ -143,9 +144,9 @@ export interface Item {
     | Date
     | undefined;
   /**
-   * Output only. The reason why the item is pending, as an ErrorInfo reason: EMBEDDING_UNAVAILABLE,
-   * EMBEDDING_REJECTED, BUDGET_SPENT, or TEXT_REJECTED if the model rejects the text. Empty if the
-   * item is not pending. Requests that set it are accepted, and the value is ignored.
+   * Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
+   * BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
+   * if the item is not pending. Requests that set it are accepted, and the value is ignored.
    */
   pendingReason: string;
   /**
@@ -164,14 +165,14 @@ export interface ItemResult {
   /** The state of the stored item. ITEM_STATE_UNSPECIFIED if the item was not stored. */
   state: ItemState;
   /**
-   * The status code of the item, as a google.rpc.Code. 0 (OK) if the item is on disk, or if
-   * validate_only is set and the item is valid.
+   * The status code of the item, as a google.rpc.Code: the code with which UpsertItem would fail. 0
+   * (OK) if the item is on disk, or if validate_only is set and the item is valid.
    */
   code: number;
-  /** The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0. */
+  /** The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0. */
   reason: string;
   /**
-   * The explanation of the error for people, which names every invalid field. Its wording can
+   * The explanation of the error for people, which names the invalid fields. Its wording can
    * change. Empty if code is 0.
    */
   message: string;

@@ -13,7 +13,10 @@ import { User, UserResult } from "./user.js";
 export interface UpsertItemRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** Required. The item to store. Without it the call fails with INVALID_ARGUMENT. */
+  /**
+   * Required. The item to store, within the limits of Item. Otherwise the call fails with
+   * INVALID_ARGUMENT.
+   */
   item?:
     | Item
     | undefined;
@@ -51,21 +54,23 @@ export interface UpdateItemRequest {
   catalog: string;
   /**
    * Required. The item_id of the item to change, and the new values of the fields in the mask.
-   * Fields outside of the mask are ignored. The changed item must keep the limits of Item.
-   * Otherwise the call fails with INVALID_ARGUMENT.
+   * Fields outside of the mask are ignored. The changed item must be within the limits of Item,
+   * such as 64 KiB for all attributes together. Otherwise the call fails with INVALID_ARGUMENT.
    */
   item?:
     | Item
     | undefined;
   /**
-   * The fields to change. A field in the mask that is not set in `item` is cleared, which is not
-   * possible for `text`. Default: those of text, attributes and expire_time that are set in `item`.
-   * The call fails with INVALID_ARGUMENT if the mask is empty and none of these is set, if it has
-   * more than 1,000 paths, or if a path is not one of the following.
+   * The fields to change. A field in the mask that is not set in `item` is cleared. Default: those
+   * of the fields `text`, `attributes` and `expire_time` that are set in `item`. The call fails
+   * with INVALID_ARGUMENT if there is no field to change, if the mask has more than 1,000 paths, or
+   * if a path is not one of the following.
    *
-   * `text`: the text.
+   * `text`: the text. It cannot be cleared: the call fails with INVALID_ARGUMENT if it is not set
+   * in `item`.
    *
-   * `attributes`: all attributes. Attributes that `item` does not have are removed.
+   * `attributes`: all attributes. Attributes that `item` does not have are removed. Beside it,
+   * paths of single attributes have no effect.
    *
    * `attributes.KEY`: one attribute at the top level, whose value is replaced as a whole. It is
    * removed if `item` does not have it. KEY is everything after the first dot and must not be
@@ -75,7 +80,7 @@ export interface UpdateItemRequest {
    *
    * `expire_time`: the expiry. If it is not set in `item`, the item no longer expires.
    *
-   * `*`: all of text, attributes and expire_time. It must be the only path.
+   * `*`: all of `text`, `attributes` and `expire_time`. It must be the only path.
    */
   updateMask?:
     | string[]
@@ -150,9 +155,9 @@ export interface GetItemRequest {
    */
   itemId: string;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -168,15 +173,15 @@ export interface BatchGetItemsRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
   /**
-   * The ids of the items. There can be at most 1,000, and repeated ids count once. Each must be 1
-   * to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
+   * The ids of the items. There can be at most 1,000. A repeated id is returned once. Each id must
+   * be 1 to 256 bytes of UTF-8 without control characters. Otherwise the call fails with
    * INVALID_ARGUMENT.
    */
   itemIds: string[];
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -195,8 +200,9 @@ export interface ListItemsRequest {
   catalog: string;
   /**
    * The maximum number of items to return. It can be at most 1,000 and must not be negative.
-   * Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of items ends
-   * early, so that only an empty next_page_token marks the last page. Default: 100.
+   * Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+   * item that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+   * 100.
    */
   pageSize: number;
   /**
@@ -209,9 +215,9 @@ export interface ListItemsRequest {
     | Filter
     | undefined;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -222,7 +228,7 @@ export interface ListItemsResponse {
   items: Item[];
   /** The page_token of the next page. Empty on the last page. */
   nextPageToken: string;
-  /** The total number of items over all pages. */
+  /** The total number of items on all pages: those in the catalog that match the filter. */
   totalSize: string;
 }
 
@@ -249,26 +255,26 @@ export interface DeleteItemResponse {
 export interface BatchDeleteItemsRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** Deletes the items with these ids. */
+  /** Deletes the items with these ids. An empty list deletes nothing. */
   ids?:
     | ItemIds
     | undefined;
   /**
-   * Deletes the items that match this filter, including pending items. A filter without
-   * conditions would delete everything, so the call fails with INVALID_ARGUMENT.
+   * Deletes the items that match this filter, including pending items. For a filter without
+   * conditions, which matches every item, the call fails with INVALID_ARGUMENT.
    */
   filter?:
     | Filter
     | undefined;
-  /** If true, the call only counts the items that it would delete. Default: false. */
+  /** If true, the call counts the items that it would delete, and deletes nothing. Default: false. */
   validateOnly: boolean;
 }
 
 /** A list of item ids. */
 export interface ItemIds {
   /**
-   * The ids. There can be at most 1,000, and repeated ids count once. Each must be 1 to 256 bytes
-   * of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   * The ids. There can be at most 1,000. Each id must be 1 to 256 bytes of UTF-8 without control
+   * characters. Otherwise the call fails with INVALID_ARGUMENT.
    */
   itemIds: string[];
 }
@@ -285,7 +291,10 @@ export interface BatchDeleteItemsResponse {
 export interface UpsertUserRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** Required. The user to store. Without it the call fails with INVALID_ARGUMENT. */
+  /**
+   * Required. The user to store, within the limits of User. Otherwise the call fails with
+   * INVALID_ARGUMENT.
+   */
   user?:
     | User
     | undefined;
@@ -313,7 +322,7 @@ export interface UpdateUserRequest {
   catalog: string;
   /**
    * Required. The user_id of the user to change, and the new values of the fields in the mask.
-   * Fields outside of the mask are ignored. The changed user must keep the limits of User.
+   * Fields outside of the mask are ignored. The new values must be within the limits of User.
    * Otherwise the call fails with INVALID_ARGUMENT.
    */
   user?:
@@ -323,7 +332,7 @@ export interface UpdateUserRequest {
    * The fields to change: `preferences` and `liked_items`, whose lists are replaced as a whole, or
    * `*` for both, which must be the only path. A list in the mask that is empty in `user` is
    * cleared. Default: the lists that are not empty in `user`. The call fails with INVALID_ARGUMENT
-   * if the mask and both lists are empty, if it has more than 1,000 paths, or if it has another
+   * if there is no list to change, if the mask has more than 1,000 paths, or if it has another
    * path.
    */
   updateMask?:
@@ -384,9 +393,9 @@ export interface GetUserRequest {
    */
   userId: string;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -403,8 +412,9 @@ export interface ListUsersRequest {
   catalog: string;
   /**
    * The maximum number of users to return. It can be at most 1,000 and must not be negative.
-   * Otherwise the call fails with INVALID_ARGUMENT. A page with more than 1 MiB of users ends
-   * early, so that only an empty next_page_token marks the last page. Default: 100.
+   * Otherwise the call fails with INVALID_ARGUMENT. A page can have fewer, because it ends with the
+   * user that makes it exceed 1 MiB. Only an empty next_page_token marks the last page. Default:
+   * 100.
    */
   pageSize: number;
   /**
@@ -413,9 +423,9 @@ export interface ListUsersRequest {
    */
   pageToken: string;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -426,7 +436,7 @@ export interface ListUsersResponse {
   users: User[];
   /** The page_token of the next page. Empty on the last page. */
   nextPageToken: string;
-  /** The total number of users over all pages. */
+  /** The total number of users on all pages: those in the catalog. */
   totalSize: string;
 }
 
@@ -453,25 +463,31 @@ export interface DeleteUserResponse {
 export interface RecommendSimilarRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
-  /** The id of an item. The item itself is never recommended. */
+  /**
+   * The id of an item, which itself is never recommended. It must be 1 to 256 bytes of UTF-8
+   * without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   */
   itemId?:
     | string
     | undefined;
-  /** The id of a user. Items that the user liked are never recommended. */
+  /**
+   * The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
+   * bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   */
   userId?:
     | string
     | undefined;
   /**
    * A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
-   * with INVALID_ARGUMENT. A text that is too long for the model is split into chunks, of which
-   * at most 256 count, evenly spread over the text.
+   * with INVALID_ARGUMENT. A text that is too long for the model is split into chunks. If there
+   * are more than 256, Akin uses 256 that are evenly spread over the text.
    */
   text?:
     | string
     | undefined;
   /**
-   * Items and texts that the recommendations should be like or unlike. Use it for someone who is
-   * not a stored user.
+   * Items and texts that the recommendations should be like or unlike, for someone who is not a
+   * stored user.
    */
   examples?:
     | Examples
@@ -499,28 +515,30 @@ export interface RecommendSimilarRequest {
     | number
     | undefined;
   /**
-   * How much the recommended items differ from each other (maximal marginal relevance). 0 ranks by
-   * score alone. 1 picks after the best item the items that are least similar to those picked
-   * before. Akin picks from the best 100 items, or from 4 times `limit` if that is more, and
-   * returns items in the order in which it picks them. With max_similarity it picks from as many
-   * more items as are needed to replace excluded ones. It must be between 0 and 1. Otherwise the
-   * call fails with INVALID_ARGUMENT. Default: 0.
+   * How much the recommended items differ from each other (maximal marginal relevance). Akin first
+   * picks the best item. With 0, each further pick is the next best item. With 1, it is the item
+   * that is least similar to those already picked. Values in between weigh the two. The response
+   * has the items in this order. Akin picks from the best 100 items, or from the best 4 times
+   * `limit` if that is more. If max_similarity excludes too many of these, it picks from more
+   * items. The value must be between 0 and 1. Otherwise the call fails with INVALID_ARGUMENT.
+   * Default: 0.
    */
   diversity: number;
   /**
-   * Excludes near-duplicates of better recommendations. An item is excluded if the cosine
-   * similarity of its vector to that of a better item is at least this value and the two texts are
-   * near-duplicates: they are equal apart from case and punctuation, or share at least 0.3 of their
-   * three-word sequences. Of long texts, the first 5,000 characters and the vector of the first
-   * chunk are compared. Other items take the place of excluded ones, from the best 4,096 items at
-   * most. It must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
+   * Excludes near-duplicates of better recommendations. For each item, Akin looks at the 10 nearest
+   * better items whose cosine similarity to it is at least this value. The item is excluded if its
+   * text is a near-duplicate of one of theirs: the texts are equal apart from case and punctuation,
+   * or share at least 0.3 of their three-word sequences. Of long texts, the first 5,000 characters
+   * and the vector of the first chunk are compared. Other items take the place of excluded ones,
+   * but only from the best 4,096 items, so that the response can have fewer than `limit` items. The
+   * value must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
    * near-duplicates are not excluded.
    */
   maxSimilarity?:
     | number
     | undefined;
   /**
-   * If true, each recommendation explains which parts of the source it is recommended for. Default:
+   * If true, each recommendation lists the parts of the source that it is recommended for. Default:
    * false.
    */
   explain: boolean;
@@ -535,9 +553,9 @@ export interface RecommendSimilarRequest {
    */
   exact: boolean;
   /**
-   * The sequence number of a write that the response must reflect. The call waits until it does. It
-   * must not be negative or greater than that of the last write. Otherwise the call fails with
-   * INVALID_ARGUMENT. Default: 0, the call does not wait.
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
 }
@@ -572,7 +590,7 @@ export interface Example {
     | undefined;
   /**
    * The weight relative to the other examples. It must be between 0 and 1000. Otherwise the call
-   * fails with INVALID_ARGUMENT. Default: 1.
+   * fails with INVALID_ARGUMENT. Default: 1, also for the value 0.
    */
   weight: number;
 }
@@ -591,7 +609,10 @@ export interface RecommendSimilarResponse {
   missingItemIds: string[];
   /** The sequence number of the last write that the recommendations reflect. */
   sequence: string;
-  /** The embedding usage of the call. Unset if the source has no text. */
+  /**
+   * The embedding usage of the call. Unset if the source has no text. The preferences of a user are
+   * texts of the source; their vectors are usually known.
+   */
   usage?: EmbeddingUsage | undefined;
 }
 
@@ -601,15 +622,17 @@ export interface Recommendation {
   itemId: string;
   /**
    * The similarity to the source. A higher score is better. For an item or a text it is the cosine
-   * similarity of the two vectors, between -1 and 1. For a user or examples it is a soft maximum of
-   * the cosine similarities to each liked part of the source, less the same for disliked parts,
-   * after the mean vector of the catalog is subtracted. Such scores are only comparable within one
-   * response.
+   * similarity, between -1 and 1, of the two most similar chunks of the source and the item.
+   *
+   * For a user or examples, the mean vector of the catalog is first subtracted from all vectors.
+   * The score is then a soft maximum of the cosine similarities to the liked parts of the source,
+   * minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
+   * AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
    */
   score: number;
   /**
-   * The parts of the source that the item is recommended for, strongest first. There are at most 5,
-   * and none of them is a dislike. Empty unless `explain` is set.
+   * The parts of the source that the item is recommended for, strongest first. There are at most 5.
+   * Dislikes are never among them. Empty if `explain` is false.
    */
   explanations: Explanation[];
   /** The item. Unset with ITEM_VIEW_BASIC. */
@@ -628,8 +651,8 @@ export interface Explanation {
     | undefined;
   /**
    * The cosine similarity between the recommended item and this part of the source, between -1 and
-   * 1. For a user or examples, the mean vector of the catalog is subtracted from both vectors
-   * first.
+   * 1. For a user or examples, the mean vector of the catalog is first subtracted from both
+   * vectors.
    */
   similarity: number;
 }
@@ -4482,34 +4505,46 @@ export const Explanation: MessageFns<Explanation> = {
 /**
  * Stores items and users, and recommends items.
  *
- * Catalogs: every request names a catalog. The name is 1 to 63 characters of `[a-z0-9_-]` and
- * starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT. The call fails
- * with NOT_FOUND (CATALOG_NOT_FOUND) if the catalog does not exist.
+ * Catalogs: every request is for one catalog. The name of a catalog has 1 to 63 characters of
+ * `[a-z0-9_-]` and starts with a letter or a digit. Otherwise the call fails with INVALID_ARGUMENT.
+ * If the catalog does not exist, the call fails with NOT_FOUND (CATALOG_NOT_FOUND).
  *
- * Writes: a write that returns OK is on disk, and later reads from the same process reflect it. A
- * write that fails has changed nothing, except where a method says otherwise. After a broken
- * connection or DEADLINE_EXCEEDED, the write can be on disk; it is safe to repeat it. All writes to
- * a server share one increasing series of sequence numbers, and a write returns its own. To read it
- * from another process over the same data, pass that number as min_sequence.
+ * Defaults: a field that is not set has the default in its comment. A field that is not `optional`
+ * counts as not set if it is 0, false or empty.
+ *
+ * Writes: a write that returns OK is on disk, and later reads from the same server process reflect
+ * it. A write that fails changes nothing, except where a method says otherwise. After a broken
+ * connection, CANCELLED or DEADLINE_EXCEEDED, the write may be on disk. It is safe to repeat it.
+ * The repeated call can fail with NOT_FOUND if it is a deletion, and with ABORTED if it has an
+ * expected_sequence.
+ *
+ * Sequence numbers: each write returns a sequence number that is greater than those of all earlier
+ * writes to any catalog. Other server processes that share the data folder reflect a write a moment
+ * later. To read it from one of them, pass its sequence number as min_sequence.
  *
  * Messages: a request or response message has at most 16 MiB. A larger request fails with
- * INVALID_ARGUMENT, and a larger response with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure
- * your client to accept responses of that size, because the default of gRPC is 4 MiB.
+ * INVALID_ARGUMENT, or beyond 24 MiB with RESOURCE_EXHAUSTED without details. A call whose response
+ * would be larger fails with FAILED_PRECONDITION (ANSWER_TOO_LARGE). Configure your client to
+ * accept responses of 16 MiB, because the default of gRPC is 4 MiB.
  *
- * Errors: every error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The
- * comments give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and
- * comes with google.rpc.BadRequest, which lists every invalid field. If retrying can help, the
- * error carries google.rpc.RetryInfo.
+ * Errors: an error carries google.rpc.ErrorInfo with the domain `akin` and a reason. The comments
+ * give the reason in parentheses. INVALID_ARGUMENT has the reason INVALID_REQUEST and carries
+ * google.rpc.BadRequest, which lists the invalid fields. If there are too many for a header, its
+ * last entry says how many are missing. If retrying can help, the error carries
+ * google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
+ * server, carry no details.
  *
- * Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) and while the
- * disk cannot be used (STORE_UNAVAILABLE, STORE_FULL), with RESOURCE_EXHAUSTED under too much load
- * (OVERLOADED) and beyond the rate limit of the API key (RATE_LIMITED), and with DATA_LOSS if the
+ * Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
+ * is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
+ * under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
+ * limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
  * database is damaged (STORE_CORRUPTED).
  *
- * Authorization: if the server has API keys, a call without a valid key fails with UNAUTHENTICATED
- * (UNAUTHENTICATED). A call fails with PERMISSION_DENIED (PERMISSION_DENIED) if its key is for
- * other catalogs or lacks the scope. Get, List, BatchGet and Recommend methods need the scope
- * `read`, and all others need the scope `write`.
+ * Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
+ * A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
+ * PERMISSION_DENIED (PERMISSION_DENIED) if its key is for other catalogs or lacks the scope of the
+ * method. Get, List, BatchGet and Recommend methods need the scope `read`, and all others need the
+ * scope `write`.
  */
 export type RecommenderServiceDefinition = typeof RecommenderServiceDefinition;
 export const RecommenderServiceDefinition = {
@@ -4541,7 +4576,7 @@ export const RecommenderServiceDefinition = {
      *
      * Only a text in the mask is embedded. An unchanged text costs nothing, because its vectors are
      * known. If a text in the mask cannot be embedded now, the call acts like UpsertItem. Without a
-     * text in the mask the item keeps its state, and nothing is embedded.
+     * text in the mask, nothing is embedded, and the item stays indexed or pending.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND) if the item does not exist; use UpsertItem to
      * create it. It fails with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
@@ -4559,6 +4594,9 @@ export const RecommenderServiceDefinition = {
      * Stores many items, each like UpsertItem does. Each request message gets one response message,
      * in order. An invalid item does not affect the others; its ItemResult contains the error. For
      * speed, send several messages before you read their responses.
+     *
+     * If the stream fails, the valid items of messages that got a response are stored. Those of other
+     * messages may or may not be stored, and it is safe to send them again.
      */
     importItems: {
       name: "ImportItems",
@@ -4589,7 +4627,10 @@ export const RecommenderServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Lists the items of a catalog by ascending id, page by page. */
+    /**
+     * Lists the items of a catalog by ascending id, page by page. A later page reflects the writes
+     * since the first one.
+     */
     listItems: {
       name: "ListItems",
       requestType: ListItemsRequest as typeof ListItemsRequest,
@@ -4613,10 +4654,11 @@ export const RecommenderServiceDefinition = {
     /**
      * Deletes many items, by their ids or by a filter. Ids without an item are ignored.
      *
-     * A call with ids deletes all of these items or, if it fails, none. A call with a filter deletes
-     * the items that match when it starts, except items that are written during the call. It deletes
-     * them in batches of up to 1,000. If it fails, items of earlier batches stay deleted; call it
-     * again to delete the rest.
+     * A call with ids deletes all of these items or, if it fails, none.
+     *
+     * A call with a filter deletes the items that match when it starts, except items that are written
+     * during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
+     * deleted already; call it again to delete the rest.
      */
     batchDeleteItems: {
       name: "BatchDeleteItems",
@@ -4666,6 +4708,9 @@ export const RecommenderServiceDefinition = {
      * Stores many users, each like UpsertUser does. Each request message gets one response message,
      * in order. An invalid user does not affect the others; its UserResult contains the error. For
      * speed, send several messages before you read their responses.
+     *
+     * If the stream fails, the valid users of messages that got a response are stored. Those of other
+     * messages may or may not be stored, and it is safe to send them again.
      */
     importUsers: {
       name: "ImportUsers",
@@ -4684,7 +4729,10 @@ export const RecommenderServiceDefinition = {
       responseStream: false,
       options: {},
     },
-    /** Lists the users of a catalog by ascending id, page by page. */
+    /**
+     * Lists the users of a catalog by ascending id, page by page. A later page reflects the writes
+     * since the first one.
+     */
     listUsers: {
       name: "ListUsers",
       requestType: ListUsersRequest as typeof ListUsersRequest,
@@ -4709,10 +4757,12 @@ export const RecommenderServiceDefinition = {
      * Recommends the items that are most similar to an item, a user, a text or examples, best first.
      *
      * The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
-     * fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the source cannot be embedded now or is a
-     * pending item without a previous text, with FAILED_PRECONDITION (EMBEDDING_REJECTED,
-     * BUDGET_SPENT) if the operator of the server has to act first, and with INVALID_ARGUMENT if the
-     * model rejects a text.
+     * fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
+     * or if the source is a pending item without a previous text, with FAILED_PRECONDITION
+     * (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+     * INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
+     * the examples has a vector. If all parts are dislikes, the items that are least similar to them
+     * are best.
      */
     recommendSimilar: {
       name: "RecommendSimilar",

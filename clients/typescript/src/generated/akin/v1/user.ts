@@ -14,18 +14,19 @@ export interface User {
    */
   userId: string;
   /**
-   * The preferences of the user in words. There can be at most 100 with 8 MiB of text in total.
-   * Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
+   * The preferences of the user in words. There can be at most 100, with at most 8 MiB of text in
+   * total. Otherwise the call fails with INVALID_ARGUMENT. Default: no preferences.
    */
   preferences: Preference[];
   /**
    * The items that the user liked, oldest first. They do not have to exist yet, and they are never
-   * recommended to this user. There can be at most 10,000 with different ids. Otherwise the call
-   * fails with INVALID_ARGUMENT. Default: no liked items.
+   * recommended to this user. There can be at most 10,000, and each id can occur once. Otherwise
+   * the call fails with INVALID_ARGUMENT. Default: no liked items.
    *
-   * A recommendation uses at most 256 preferences and liked items: all preferences, and then the
-   * liked items with the largest absolute weights, the latest first among equal weights. The
-   * weights of those items decline with age, down to a quarter for the oldest.
+   * A recommendation uses at most 256 preferences and liked items: all preferences, and as many
+   * liked items as fit. These are the items with the largest absolute weights, and of equal weights
+   * the latest. Their weights decline with their place in the list, from full for the latest to a
+   * quarter for the oldest.
    */
   likedItems: LikedItem[];
   /**
@@ -50,7 +51,7 @@ export interface Preference {
   /**
    * The weight relative to the other preferences and liked items of the user. A negative weight is
    * a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-   * Default: 1.
+   * Default: 1, also for the value 0.
    */
   weight: number;
 }
@@ -65,7 +66,7 @@ export interface LikedItem {
   /**
    * The weight relative to the other preferences and liked items of the user. A negative weight is
    * a dislike. It must be between -1000 and 1000. Otherwise the call fails with INVALID_ARGUMENT.
-   * Default: 1.
+   * Default: 1, also for the value 0.
    */
   weight: number;
 }
@@ -77,14 +78,14 @@ export interface UserResult {
   /** The sequence number of the write. 0 if the user was not stored. */
   sequence: string;
   /**
-   * The status code of the user, as a google.rpc.Code. 0 (OK) if the user is on disk, or if
-   * validate_only is set and the user is valid.
+   * The status code of the user, as a google.rpc.Code: the code with which UpsertUser would fail. 0
+   * (OK) if the user is on disk, or if validate_only is set and the user is valid.
    */
   code: number;
-  /** The reason of the error, as an ErrorInfo reason such as INVALID_REQUEST. Empty if code is 0. */
+  /** The ErrorInfo reason of the error, such as INVALID_REQUEST. Empty if code is 0. */
   reason: string;
   /**
-   * The explanation of the error for people, which names every invalid field. Its wording can
+   * The explanation of the error for people, which names the invalid fields. Its wording can
    * change. Empty if code is 0.
    */
   message: string;
