@@ -39,14 +39,14 @@ CODES: dict[type[errors.AkinError], int] = {
 
 # Status and details travel as headers, of which clients accept 8 KiB in total by default. The
 # message travels twice, and the details grow by a third in Base64.
-MESSAGE_BYTES = 1_000
+ERROR_MESSAGE_BYTES = 1_000
 VIOLATIONS_BYTES = 3_500
 FIELD_BYTES = 300
 
 
 def status(error: errors.AkinError) -> status_pb2.Status:
     """Return the google.rpc.Status of an error, with ErrorInfo and other details."""
-    message = _shorten(error.message, MESSAGE_BYTES)
+    message = _shorten(error.message, ERROR_MESSAGE_BYTES)
     rpc_status = status_pb2.Status(code=CODES[type(error)], message=message)
     _attach(rpc_status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
     if isinstance(error, errors.InvalidRequest):

@@ -13,7 +13,7 @@ from service.storage.pending import PendingStore
 from service.storage.records import UnembeddedItem
 
 # Items that are tried at once.
-ITEMS_PER_ROUND = 256
+PENDING_ITEMS_PER_ROUND = 256
 
 # The interval of rounds while few items are due.
 IDLE_SECONDS = 1.0
@@ -21,7 +21,7 @@ IDLE_SECONDS = 1.0
 # Delays before the next attempt at an item; the last one repeats. They are short enough that the
 # backlog is embedded within half a minute of the provider's return. During an outage most rounds
 # meet an open circuit breaker, which costs nothing.
-RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+ITEM_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 # Rejections by the model after which a text is not tried again, until its item is written again or
 # the server restarts.
@@ -46,12 +46,12 @@ class PendingEmbedder:
             except errors.AkinError as exc:
                 structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
                 tried = 0
-            if tried < ITEMS_PER_ROUND:
+            if tried < PENDING_ITEMS_PER_ROUND:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def run_round(self) -> int:
         """Try the items that are due; return their number."""
-        items = await self._store.list_due(self._generation, ITEMS_PER_ROUND)
+        items = await self._store.list_due(self._generation, PENDING_ITEMS_PER_ROUND)
         if not items:
             return 0
         outcome = await self._text_embedder.embed_documents(
@@ -66,7 +66,7 @@ class PendingEmbedder:
         if failure is None:
             await self._store.settle(self._generation, item, outcome.chunks[item.text])
             return
-        delay: float | None = RETRY_SECONDS[min(item.attempts, len(RETRY_SECONDS) - 1)]
+        delay: float | None = ITEM_RETRY_SECONDS[min(item.attempts, len(ITEM_RETRY_SECONDS) - 1)]
         if isinstance(failure, errors.TextRejected) and item.attempts + 1 >= REJECTIONS:
             delay = None
         await self._store.postpone(self._generation, item, failure.reason, failure.message, delay)

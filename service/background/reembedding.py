@@ -22,7 +22,7 @@ from service.storage.records import UnembeddedItem
 from service.storage.reembedding import ReembeddingStore
 
 # Items that are read and embedded at once.
-ITEMS_PER_ROUND = 512
+REEMBEDDED_ITEMS_PER_ROUND = 512
 
 # Items that are stored in one transaction: the texts of one request to a provider, so that their
 # vectors are on disk before other requests end.
@@ -32,7 +32,7 @@ ITEMS_PER_COMMIT = 64
 USERS_PER_ROUND = 100
 
 # Delays between attempts while embedding fails; the last one repeats.
-RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+REEMBEDDING_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 
 # The interval of checks whether the index of the next generation is ready.
 READINESS_SECONDS = 0.05
@@ -80,7 +80,9 @@ class GenerationFiller:
             except errors.AkinError as exc:
                 with suppress(errors.AkinError):  # while the disk fails, nothing can be noted
                     await self._note_problem(exc.reason, exc.message)
-                await asyncio.sleep(RETRY_SECONDS[min(attempts, len(RETRY_SECONDS) - 1)])
+                await asyncio.sleep(
+                    REEMBEDDING_RETRY_SECONDS[min(attempts, len(REEMBEDDING_RETRY_SECONDS) - 1)]
+                )
                 attempts += 1
                 continue
             if last_key is None:
@@ -93,7 +95,7 @@ class GenerationFiller:
         Raises:
             AkinError: an item cannot be embedded now; the vectors of others are on disk.
         """
-        items = await self._store.list_unfilled(self._generation, after, ITEMS_PER_ROUND)
+        items = await self._store.list_unfilled(self._generation, after, REEMBEDDED_ITEMS_PER_ROUND)
         if not items:
             return None
         batches = [

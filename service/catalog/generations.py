@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service import errors
 from service.domain.generations import Generation
@@ -12,7 +12,7 @@ from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
 from service.embedding.text_embedder import TextEmbedder, TextVectors
-from service.index.follower import Follower
+from service.index.follower import Follower, WriteBarrier
 
 # Longest wait of a write for its vectors in a generation that does not serve; without them, the
 # item is pending in that generation.
@@ -55,26 +55,6 @@ class EmbeddedTexts:
             for generation_id, outcome in self.others.items()
             if text in outcome.chunks
         }
-
-
-@dataclass(slots=True)
-class WriteBarrier:
-    """Waits until a write shows in every generation that serves, or may at any moment.
-
-    It is the only part of a catalog that changes while calls use it: a write that began before a
-    switch must show in the generation that serves after it.
-    """
-
-    followers: tuple[Follower, ...] = field(default=())
-
-    async def wait_for(self, sequence: int) -> None:
-        """Wait until every follower has applied a write.
-
-        Raises:
-            NotReady: the service shuts down first.
-        """
-        while lagging := [item for item in self.followers if item.sequence < sequence]:
-            await lagging[0].wait_for(sequence)
 
 
 @dataclass(frozen=True, slots=True)

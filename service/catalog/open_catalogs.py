@@ -17,7 +17,6 @@ from service.catalog.generations import (
     CatalogGenerations,
     GenerationWriter,
     OpenGeneration,
-    WriteBarrier,
 )
 from service.catalog.handle import CatalogHandle
 from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGeneration
@@ -31,6 +30,7 @@ from service.domain.generations import (
 from service.domain.spaces import VectorStorage
 from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
+from service.index.follower import WriteBarrier
 from service.storage.database import Database
 from service.storage.generations import GenerationStore
 

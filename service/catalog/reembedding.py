@@ -18,8 +18,8 @@ from service.storage.stores import Stores
 SAMPLE_ITEMS = 10_000
 
 # Items and bytes of text that are read at once.
-PAGE_ITEMS = 1_000
-PAGE_BYTES = 64 * 1024 * 1024
+ESTIMATED_ITEMS_AT_ONCE = 1_000
+ESTIMATED_BYTES_AT_ONCE = 64 * 1024 * 1024
 
 _STATES = {
     GenerationState.EMBEDDING: ReembeddingState.EMBEDDING,
@@ -69,7 +69,9 @@ class Reembeddings:
         serving = catalog.serving.generation
         sampled, item_count, after = EmbeddingUsage(), 0, ""
         while item_count < SAMPLE_ITEMS:
-            page = await self._items.list_page(serving, after, PAGE_ITEMS, PAGE_BYTES)
+            page = await self._items.list_page(
+                serving, after, ESTIMATED_ITEMS_AT_ONCE, ESTIMATED_BYTES_AT_ONCE
+            )
             texts = {stored.item.text for stored in page.items}
             sampled = sampled.plus(await text_embedder.estimate(texts))
             item_count += len(page.items)

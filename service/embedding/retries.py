@@ -94,7 +94,7 @@ class RetryingEmbedder:
     ) -> dict[str, EmbeddingOutcome]:
         """Embed texts as `embed` does; `settings_work` means that the provider took other texts."""
         try:
-            sent_texts, embeddings = await self._send(texts, is_awaited)
+            return await self._send(texts, is_awaited)
         except BatchTooLarge:
             if len(texts) == 1:
                 return {texts[0]: errors.TextRejected("is too long for the embedding model")}
@@ -113,9 +113,6 @@ class RetryingEmbedder:
             _LOG.exception("embedder_failed", texts=len(texts))
             if len(texts) == 1:
                 return {texts[0]: errors.EmbeddingUnavailable("the embedder failed on the text")}
-        else:
-            vectors = normalize_batch(embeddings, len(sent_texts), self._embedder.space.dimensions)
-            return dict(zip(sent_texts, vectors, strict=True))
         middle = len(texts) // 2
         first = await self._embed(texts[:middle], is_awaited, settings_work=settings_work)
         second = await self._embed(texts[middle:], is_awaited, settings_work=settings_work)
@@ -123,8 +120,8 @@ class RetryingEmbedder:
 
     async def _send(
         self, texts: Sequence[str], is_awaited: Callable[[str], bool]
-    ) -> tuple[Sequence[str], Embeddings]:
-        """Send one request, with retries; return the texts that it was sent with, and vectors."""
+    ) -> dict[str, EmbeddingOutcome]:
+        """Send one request, with retries; return the outcome of each text that it was sent with."""
         async for attempt in stamina.retry_context(
             on=_retry_delay,
             attempts=MAX_ATTEMPTS,
@@ -135,36 +132,34 @@ class RetryingEmbedder:
         ):
             with attempt:
                 awaited_texts = [text for text in texts if is_awaited(text)]
-                if not awaited_texts:
-                    no_vectors = np.empty((0, self._embedder.space.dimensions), np.float32)
-                    return [], Embeddings(no_vectors)
-                async with self._rate_controller.track_request():
-                    embeddings = await self._request(awaited_texts)
-                return awaited_texts, embeddings
+                vectors = await self._request(awaited_texts) if awaited_texts else []
+                return dict(zip(awaited_texts, vectors, strict=True))
         raise AssertionError("the last attempt returns or raises")
 
-    async def _request(self, texts: Sequence[str]) -> Embeddings:
-        """Send one request within the budget.
+    async def _request(self, texts: Sequence[str]) -> list[EmbeddedText | errors.AkinError]:
+        """Send one request within the budget; return the outcome of each text.
 
         Raises:
             BudgetSpent: today's budget is spent.
+            EmbeddingUnavailable: the vectors have the wrong shape, or numbers that are not finite.
             ProviderError: the request failed.
         """
-        if self._budget is not None:
-            await self._budget.check()
-        started = time.perf_counter()
-        failed = True
-        try:
-            with call_context.Stage(call_context.REQUEST):
-                embeddings = await self._embedder.embed(texts)
-            failed = False
-        finally:
-            if self._observer is not None:
-                observe = self._observer.failed if failed else self._observer.succeeded
-                observe(time.perf_counter() - started)
-        if self._budget is not None and (embeddings.prompt_tokens or embeddings.cost_usd):
-            await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
-        return embeddings
+        async with self._rate_controller.track_request():
+            if self._budget is not None:
+                await self._budget.check()
+            started = time.perf_counter()
+            failed = True
+            try:
+                with call_context.Stage(call_context.REQUEST):
+                    embeddings = await self._embedder.embed(texts)
+                failed = False
+            finally:
+                if self._observer is not None:
+                    observe = self._observer.failed if failed else self._observer.succeeded
+                    observe(time.perf_counter() - started)
+            if self._budget is not None and (embeddings.prompt_tokens or embeddings.cost_usd):
+                await self._budget.record(TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd))
+            return normalize_batch(embeddings, len(texts), self._embedder.space.dimensions)
 
     async def _explain_refusal(
         self, texts: Sequence[str], failure: TextRefused, *, settings_work: bool
@@ -179,14 +174,15 @@ class RetryingEmbedder:
     async def _probe_settings(self) -> errors.AkinError | None:
         """Return the error of our settings if the provider refuses the probe text as well."""
         try:
-            async with self._rate_controller.track_request():
-                await self._request([PROBE_TEXT])
+            await self._request([PROBE_TEXT])
         except TextRefused:
             return errors.EmbeddingRejected(
                 "the provider refuses every text: check the model and the embedding settings"
             )
         except ProviderError as exc:
             return to_service_error(exc)
+        except errors.AkinError as exc:
+            return exc
         return None
 
 

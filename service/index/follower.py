@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 import structlog
@@ -23,7 +24,7 @@ from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.vector_index import Build
 from service.telemetry import call_context
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 # Changes that are applied together: with 256-dimensional vectors they hold the lock for about 3 ms.
 CHANGES_PER_ROUND = 1_000
@@ -148,7 +149,7 @@ class Follower:
         self._waiters.append((sequence, waiter))
         await waiter
 
-    async def read(self, work: Callable[[ItemIndex], T], queries: int, conditions: int = 0) -> T:
+    async def read(self, work: Callable[[ItemIndex], _T], queries: int, conditions: int = 0) -> _T:
         """Run `work` on the item index, without expired items and while nothing changes it.
 
         Args:
@@ -159,7 +160,7 @@ class Follower:
         with call_context.Stage(call_context.SEARCH):
             return await self._run_exclusively(work, queries, conditions)
 
-    async def read_in_worker(self, work: Callable[[ItemIndex], T]) -> T:
+    async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
         """Run long `work` in the worker thread; otherwise like `read`."""
         return await self._run_in_worker(self._run_locked, work)
 
@@ -221,8 +222,8 @@ class Follower:
         return len(changes) == CHANGES_PER_ROUND
 
     async def _run_exclusively(
-        self, work: Callable[[ItemIndex], T], queries: int = 1, conditions: int = 0
-    ) -> T:
+        self, work: Callable[[ItemIndex], _T], queries: int = 1, conditions: int = 0
+    ) -> _T:
         """Drop expired items and run `work`, on the event loop if it is cheap.
 
         Args:
@@ -243,14 +244,34 @@ class Follower:
                 item_index.lock.release()
         return await self._run_in_worker(self._run_locked, work)
 
-    def _run_locked(self, work: Callable[[ItemIndex], T]) -> T:
+    def _run_locked(self, work: Callable[[ItemIndex], _T]) -> _T:
         item_index = self._item_index
         with item_index.lock:
             item_index.drop_expired()
             return work(item_index)
 
-    async def _run_in_worker(self, function: Callable[..., T], *args: object) -> T:
+    async def _run_in_worker(self, function: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
     def _wake(self, _sequence: int) -> None:
         self._has_news.set()
+
+
+@dataclass(slots=True)
+class WriteBarrier:
+    """Waits until a write shows in every generation that serves, or may at any moment.
+
+    It is the only part of a catalog that changes while calls use it: a write that began before a
+    switch must show in the generation that serves after it.
+    """
+
+    followers: tuple[Follower, ...] = field(default=())
+
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until every follower has applied a write.
+
+        Raises:
+            NotReady: the service shuts down first.
+        """
+        while lagging := [item for item in self.followers if item.sequence < sequence]:
+            await lagging[0].wait_for(sequence)

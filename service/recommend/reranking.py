@@ -13,7 +13,7 @@ from service.domain.shingles import COMPARED_CHARACTERS, Shingles
 from service.domain.vectors import Vectors
 from service.storage.items import ItemStore
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 # Texts that a candidate's text is compared with: those of its nearest better candidates.
 MAX_COMPARED_TEXTS = 10
@@ -135,7 +135,7 @@ def _find_near_duplicates(
     return duplicates
 
 
-async def _run(candidate_count: int, work: Callable[[], T]) -> T:
+async def _run(candidate_count: int, work: Callable[[], _T]) -> _T:
     """Run work, in a thread if there are many candidates."""
     if candidate_count <= MAX_INLINE_CANDIDATES:
         return work()

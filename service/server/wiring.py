@@ -58,7 +58,7 @@ from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
 
 # Delay before another attempt at reading the catalogs, if the store cannot be read.
-RETRY_SECONDS = 1.0
+CATALOGS_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class Wiring:
                 return await self.catalogs.update()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(CATALOGS_RETRY_SECONDS)
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone."""

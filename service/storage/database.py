@@ -25,7 +25,7 @@ from service.storage.writer import (
     read_last_sequence,
 )
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 READER_THREADS = 2
 
@@ -145,7 +145,7 @@ class Database:
         for listener in tuple(self._listeners):
             listener(sequence)
 
-    async def write(self, operation: Callable[[Transaction], T]) -> T:
+    async def write(self, operation: Callable[[Transaction], _T]) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.
 
         Raises:
@@ -163,8 +163,8 @@ class Database:
     async def write_to_catalog(
         self,
         catalog_id: int,
-        operation: Callable[[Transaction, Sequence[LiveGeneration]], T],
-    ) -> T:
+        operation: Callable[[Transaction, Sequence[LiveGeneration]], _T],
+    ) -> _T:
         """Run an operation on a catalog, with all generations of it that writes go to.
 
         Raises:
@@ -177,14 +177,14 @@ class Database:
             )
         )
 
-    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a query on a connection that sees what is committed, and return its result.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def work() -> T:
+        def work() -> _T:
             try:
                 return query(self._read_connection())
             except sqlite3.Error as exc:

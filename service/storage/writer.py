@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 # Operations that can wait for a commit; more are refused, so that no caller waits for long.
 QUEUED_OPERATIONS = 10_000
@@ -86,7 +86,7 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, operation: Callable[[Transaction], T]) -> T:
+    async def run(self, operation: Callable[[Transaction], _T]) -> _T:
         """Run an operation, and return its result after the commit.
 
         Raises:
@@ -94,7 +94,7 @@ class GroupCommit:
             sqlite3.Error: the database failed; nothing was stored.
             AkinError: raised by the operation; nothing was stored.
         """
-        future: asyncio.Future[T] = self._loop.create_future()
+        future: asyncio.Future[_T] = self._loop.create_future()
         self._jobs.put_nowait(_Job(operation, future))
         return await future
 
@@ -158,8 +158,6 @@ class GroupCommit:
         return outcome
 
     def _answer(self, jobs: list[_Job], outcomes: list[Any], sequence: int | None) -> None:
-        if sequence is not None:
-            self._on_commit(sequence)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if job.future.done():
                 continue  # the caller left
@@ -167,3 +165,6 @@ class GroupCommit:
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
+        # The callers continue in the next turn of the event loop.
+        if sequence is not None:
+            self._on_commit(sequence)

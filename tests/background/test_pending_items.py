@@ -8,7 +8,7 @@ from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEm
 from support.stores import all_items, rows
 
 from service import errors
-from service.background.pending_items import ITEMS_PER_ROUND, RETRY_SECONDS
+from service.background.pending_items import ITEM_RETRY_SECONDS, PENDING_ITEMS_PER_ROUND
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
@@ -90,13 +90,13 @@ async def test_attempts_are_spaced_ever_wider(tmp_path: Path) -> None:
     async with running(tmp_path, embedder, clock) as catalog:
         await catalog.put("a", "tea")
         assert 1 == await catalog.pending.run_round()
-        for delay_seconds in (*RETRY_SECONDS, RETRY_SECONDS[-1]):
+        for delay_seconds in (*ITEM_RETRY_SECONDS, ITEM_RETRY_SECONDS[-1]):
             clock.advance(seconds=delay_seconds, microseconds=-1)
             assert 0 == await catalog.pending.run_round()
             clock.advance(microseconds=1)
             assert 1 == await catalog.pending.run_round()
         assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
-    assert 2 + len(RETRY_SECONDS) + 1 == len(embedder.texts)
+    assert 2 + len(ITEM_RETRY_SECONDS) + 1 == len(embedder.texts)
 
 
 async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path) -> None:
@@ -154,13 +154,13 @@ async def test_a_round_takes_a_bounded_number_of_items(tmp_path: Path) -> None:
     """More pending items than a round takes are done in several rounds."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        items = [Item(f"i{n}", f"text {n}") for n in range(ITEMS_PER_ROUND + 1)]
+        items = [Item(f"i{n}", f"text {n}") for n in range(PENDING_ITEMS_PER_ROUND + 1)]
         await catalog.items.store_import(
             await catalog.items.prepare_import(items, require_indexed=False)
         )
         embedder.fault = None
         rounds = [await catalog.pending.run_round() for _ in range(3)]
-        assert [ITEMS_PER_ROUND, 1, 0] == rounds
+        assert [PENDING_ITEMS_PER_ROUND, 1, 0] == rounds
         await catalog.caught_up()
         assert len(items) == catalog.follower.item_count
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
-from service.catalog.generations import CatalogGenerations, OpenGeneration, WriteBarrier
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.items import CatalogItems, WrittenItem
 from service.catalog.users import CatalogUsers
 from service.domain.generations import Generation
@@ -22,7 +22,7 @@ from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
 from service.embedding.text_embedder import TextEmbedder, VectorCache
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import Follower
+from service.index.follower import Follower, WriteBarrier
 from service.index.item_index import ItemIndex
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.recommender import Recommender
