@@ -145,11 +145,6 @@ class _Call:
         self._authorization: str | None = None
         self._key: str | None = None
         self._metadata = tuple(context.invocation_metadata() or ())
-        tracing = method.telemetry.tracing
-        self._trace = (
-            Timing() if tracing is None else tracing.begin_call(method.full_name, self._metadata)
-        )
-        call_context.set_timing(self._trace)
         self._started = time.perf_counter()
         remaining = context.time_remaining()
         deadline.set(None if remaining is None else time.monotonic() + remaining)
@@ -159,23 +154,31 @@ class _Call:
         self._response_bytes = 0
 
     def admit(self) -> None:
-        """Admit the call before its request is parsed.
+        """Admit the call before its request is parsed; a refused call has a trace as well.
 
         Raises:
             NotReady: the server is starting.
             Overloaded: too many calls are in progress.
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
         """
-        self._method.admission.enter(stream=self._method.is_stream)
-        self._is_counted = True
-        authorizer = self._method.authorizer
+        method = self._method
+        try:
+            method.admission.enter(stream=method.is_stream)
+            self._is_counted = True
+        finally:
+            tracing = method.telemetry.tracing
+            self._timing = (
+                tracing.begin_call(method.full_name, self._metadata) if tracing else Timing()
+            )
+            call_context.set_timing(self._timing)
+        authorizer = method.authorizer
         if authorizer is None:
             return
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
         self._key = authorizer.authenticate(self._authorization)
-        authorizer.charge(self._authorization, self._method.scope)
+        authorizer.charge(self._authorization, method.scope)
 
     def parse(self, data: bytes) -> Message:
         """Return the request in a message.
@@ -262,7 +265,7 @@ class _Call:
     def _format_timing(self) -> str:
         """Return the duration of each stage as a Server-Timing header (W3C)."""
         total_seconds = time.perf_counter() - self._started
-        stages = (*self._trace.seconds.items(), ("total", total_seconds))
+        stages = (*self._timing.seconds.items(), ("total", total_seconds))
         return ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in stages)
 
     def _record(self, code: int, reason: str | None = None) -> None:
@@ -272,7 +275,7 @@ class _Call:
         telemetry.metrics.calls.labels(name, code_name).inc()
         telemetry.metrics.call_seconds.labels(name).observe(seconds)
         if telemetry.tracing is not None:
-            telemetry.tracing.end_call(self._trace, code)
+            telemetry.tracing.end_call(self._timing, code)
         _LOG.info(
             "call",
             method=name,

@@ -51,7 +51,7 @@ async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> 
     """Apply the writes of other processes over the same data, until cancelled."""
     while True:
         try:
-            before = database.last_sequence
+            before = database.commits.last_sequence
             if await database.refresh() > before:
                 await catalogs.update()
         except errors.AkinError as exc:

@@ -132,7 +132,7 @@ class OpenCatalogs:
             InvalidRequest: there is no such write.
             NotReady: the service shuts down first.
         """
-        last = self._database.last_sequence
+        last = self._database.commits.last_sequence
         if sequence > last:
             last = await self._database.refresh()
         if sequence > last:
@@ -156,7 +156,7 @@ class OpenCatalogs:
 
     async def wait_until_caught_up(self) -> None:
         """Wait until every catalog reflects all writes so far."""
-        last = self._database.last_sequence
+        last = self._database.commits.last_sequence
         for name in self.names():
             async with self.use(name) as catalog:
                 await catalog.generations.serving.follower.wait_for(last)
@@ -215,8 +215,8 @@ class OpenCatalogs:
 
     async def _wait_until_current(self, generation: OpenGeneration) -> None:
         """Wait until a generation has every write; no write may be missing once it serves."""
-        while generation.follower.sequence < self._database.last_sequence:
-            await generation.follower.wait_for(self._database.last_sequence)
+        while generation.follower.sequence < self._database.commits.last_sequence:
+            await generation.follower.wait_for(self._database.commits.last_sequence)
 
     def _replace_handle(
         self, catalog: _OpenCatalog, tracked: tuple[TrackedGeneration, ...]

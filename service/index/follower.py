@@ -36,6 +36,9 @@ MAX_INLINE_COST = 4_000_000
 # Evaluating one condition for one item takes 10 ns, as long as so many multiply-adds.
 CONDITION_COST = 100
 
+# Applying one change takes 3 microseconds, as long as so many multiply-adds.
+CHANGE_COST = 30_000
+
 # Pause after the store could not be read.
 FOLLOW_RETRY_SECONDS = 1.0
 
@@ -158,7 +161,11 @@ class Follower:
             conditions: the number of conditions that it evaluates for all items, likewise.
         """
         with call_context.Stage(call_context.SEARCH):
-            return await self._run_exclusively(work, queries, conditions)
+            item_index = self._item_index
+            cost = item_index.vectors.estimate_cost(queries)
+            if conditions:
+                cost += CONDITION_COST * conditions * len(item_index)
+            return await self._run_exclusively(work, cost)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
         """Run long `work` in the worker thread; otherwise like `read`."""
@@ -171,7 +178,7 @@ class Follower:
             quiet: nothing is being written, so that there is time to build more.
         """
         return await self._run_exclusively(
-            lambda item_index: item_index.maintenance.start_build(quiet=quiet)
+            lambda item_index: item_index.maintenance.start_build(quiet=quiet), self.search_cost
         )
 
     async def finish_build(self, build: Build) -> None:
@@ -208,8 +215,9 @@ class Follower:
         changes, reached = await self._feed.changes(
             self._generation, self._item_index.sequence, CHANGES_PER_ROUND
         )
-        # Applying a full round takes about as long as a search over as many rows.
-        await self._run_exclusively(lambda item_index: item_index.apply(changes, reached))
+        await self._run_exclusively(
+            lambda item_index: item_index.apply(changes, reached), CHANGE_COST * len(changes)
+        )
         if changes:
             self._last_change = time.monotonic()
         waiting = []
@@ -221,20 +229,9 @@ class Follower:
         self._waiters = waiting
         return len(changes) == CHANGES_PER_ROUND
 
-    async def _run_exclusively(
-        self, work: Callable[[ItemIndex], _T], queries: int = 1, conditions: int = 0
-    ) -> _T:
-        """Drop expired items and run `work`, on the event loop if it is cheap.
-
-        Args:
-            work: takes about as long as the searches and conditions together.
-            queries: the number of searches.
-            conditions: the number of conditions to evaluate for all items.
-        """
+    async def _run_exclusively(self, work: Callable[[ItemIndex], _T], cost: int) -> _T:
+        """Drop expired items and run `work`, on the event loop if it takes few multiply-adds."""
         item_index = self._item_index
-        cost = item_index.vectors.estimate_cost(queries)
-        if conditions:
-            cost += CONDITION_COST * conditions * len(item_index)
         # While the worker holds the lock, the event loop must not wait for it.
         if cost <= MAX_INLINE_COST and item_index.lock.acquire(blocking=False):
             try:

@@ -113,7 +113,7 @@ async def _start(
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
-        state = ProcessState(queued_texts, database.queued_writes, database.last_sequence)
+        state = ProcessState(queued_texts, database.queued_writes, database.commits.last_sequence)
         telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))

@@ -20,6 +20,7 @@ from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.storage.connections import connect
 from service.storage.writer import (
+    Commits,
     GroupCommit,
     Transaction,
     read_last_sequence,
@@ -82,8 +83,7 @@ def raise_translated(exc: sqlite3.Error) -> NoReturn:
 class Database:
     """The open database of one process. Create it in an event loop, and end it with `close`.
 
-    `last_sequence` is the number of the last write that this process knows of. `store_id`
-    identifies the data, also in a copy of it.
+    `commits` tells of every write. `store_id` identifies the data, also in a copy of it.
 
     Args:
         path: the database file, which has the newest schema.
@@ -99,11 +99,10 @@ class Database:
         self._local = threading.local()
         self._read_connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="akin-reader")
-        self._listeners: list[Callable[[int], None]] = []
         with translate_errors():
             self._write_connection = connect(path)
-            self._writer = GroupCommit(self._write_connection, clock_ns, self._announce)
-            self.last_sequence = read_last_sequence(self._write_connection)
+            self.commits = Commits(read_last_sequence(self._write_connection))
+            self._writer = GroupCommit(self._write_connection, clock_ns, self.commits)
             self.store_id = _read_store_id(self._write_connection)
 
     async def close(self) -> None:
@@ -120,14 +119,6 @@ class Database:
         """Return the time in microseconds since 1970 UTC."""
         return self._clock_ns() // 1_000
 
-    def listen(self, listener: Callable[[int], None]) -> None:
-        """Call `listener` in the event loop with the last sequence number after each commit."""
-        self._listeners.append(listener)
-
-    def unlisten(self, listener: Callable[[int], None]) -> None:
-        """Stop calling `listener`."""
-        self._listeners.remove(listener)
-
     @property
     def queued_writes(self) -> int:
         """The number of writes that wait for the next commit."""
@@ -136,14 +127,9 @@ class Database:
     async def refresh(self) -> int:
         """Look for commits of other processes, and return the last sequence number."""
         sequence = await self.read(read_last_sequence)
-        if sequence > self.last_sequence:
-            self._announce(sequence)
-        return self.last_sequence
-
-    def _announce(self, sequence: int) -> None:
-        self.last_sequence = max(sequence, self.last_sequence)
-        for listener in tuple(self._listeners):
-            listener(sequence)
+        if sequence > self.commits.last_sequence:
+            self.commits.announce(sequence)
+        return self.commits.last_sequence
 
     async def write(self, operation: Callable[[Transaction], _T]) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.

@@ -37,7 +37,7 @@ class ItemReads:
     @property
     def last_sequence(self) -> int:
         """The sequence number of the last write that this process knows of."""
-        return self._database.last_sequence
+        return self._database.commits.last_sequence
 
     async def refresh(self) -> int:
         """Look for commits of other processes, and return the last sequence number."""
@@ -45,11 +45,11 @@ class ItemReads:
 
     def listen(self, listener: Callable[[int], None]) -> None:
         """Call `listener` in the event loop with the last sequence number after each commit."""
-        self._database.listen(listener)
+        self._database.commits.listen(listener)
 
     def unlisten(self, listener: Callable[[int], None]) -> None:
         """Stop calling `listener`."""
-        self._database.unlisten(listener)
+        self._database.commits.unlisten(listener)
 
     async def get_many(
         self, generation: Generation, item_ids: Sequence[str]

@@ -7,6 +7,7 @@ its own: an operation that raises changes nothing and does not affect the others
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import sqlite3
 import threading
@@ -29,19 +30,39 @@ def read_last_sequence(connection: sqlite3.Connection) -> int:
     return int(value)
 
 
+class Commits:
+    """The commits that this process knows of: the last one, and who listens for the next."""
+
+    def __init__(self, last_sequence: int) -> None:
+        self.last_sequence = last_sequence
+        self._listeners: list[Callable[[int], None]] = []
+
+    def listen(self, listener: Callable[[int], None]) -> None:
+        """Call `listener` in the event loop with the last sequence number after each commit."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[int], None]) -> None:
+        """Stop calling `listener`."""
+        self._listeners.remove(listener)
+
+    def announce(self, sequence: int) -> None:
+        """Tell the listeners of a commit that this process or another one made."""
+        self.last_sequence = max(sequence, self.last_sequence)
+        for listener in tuple(self._listeners):
+            listener(sequence)
+
+
 class Transaction:
-    """The connection, the time and the sequence numbers of one group of operations."""
+    """The connection, the time and the sequence numbers of one group of operations.
+
+    `next_sequence` takes the next number, which is not reused even if the operation fails later.
+    """
 
     def __init__(self, connection: sqlite3.Connection, now_us: int) -> None:
         self.connection = connection
         self.now_us = now_us
+        self.next_sequence = itertools.count(read_last_sequence(connection) + 1).__next__
         self._changes_before = connection.total_changes
-        self.sequence = read_last_sequence(connection)
-
-    def next_sequence(self) -> int:
-        """Take the next number, which is not reused even if the operation fails later."""
-        self.sequence += 1
-        return self.sequence
 
     def finish(self) -> int | None:
         """Commit, or roll back without waiting for the disk if nothing changed.
@@ -52,11 +73,12 @@ class Transaction:
         if self.connection.total_changes == self._changes_before:
             self.connection.execute("ROLLBACK")
             return None
+        sequence = self.next_sequence() - 1
         self.connection.execute(
-            "UPDATE counters SET value = ? WHERE name = 'sequence'", (self.sequence,)
+            "UPDATE counters SET value = ? WHERE name = 'sequence'", (sequence,)
         )
         self.connection.execute("COMMIT")
-        return self.sequence
+        return sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +90,16 @@ class _Job:
 class GroupCommit:
     """Runs operations in the writer thread, and returns their results once they are on disk.
 
-    It belongs to the event loop that created it. `on_commit` is called there with the last sequence
-    number after each commit, before the callers of the operations continue.
+    It belongs to the event loop that created it. There it announces each commit, before the callers
+    of the operations continue.
     """
 
     def __init__(
-        self,
-        connection: sqlite3.Connection,
-        clock_ns: Callable[[], int],
-        on_commit: Callable[[int], None],
+        self, connection: sqlite3.Connection, clock_ns: Callable[[], int], commits: Commits
     ) -> None:
         self._connection = connection
         self._clock_ns = clock_ns
-        self._on_commit = on_commit
+        self._commits = commits
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUED_OPERATIONS)
         self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
@@ -167,4 +186,4 @@ class GroupCommit:
                 job.future.set_result(outcome)
         # The callers continue in the next turn of the event loop.
         if sequence is not None:
-            self._on_commit(sequence)
+            self._commits.announce(sequence)

@@ -184,10 +184,10 @@ async def test_require_indexed_stores_nothing(
     """With require_indexed an outage is the caller's to see, and nothing is stored."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        before = catalog.stores.database.last_sequence
+        before = catalog.stores.database.commits.last_sequence
         with pytest.raises(errors.EmbeddingUnavailable, match=REASON):
             await catalog.items.upsert(ItemUpsert(Item("a", "tea"), True, expected_sequence))
-        assert before == catalog.stores.database.last_sequence
+        assert before == catalog.stores.database.commits.last_sequence
         assert [] == await all_items(catalog.stores, catalog.row)
     assert [(0,)] == rows(tmp_path, "SELECT count(*) FROM items")
 

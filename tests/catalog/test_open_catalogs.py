@@ -121,7 +121,7 @@ async def test_a_read_waits_for_the_write_it_asks_for(tmp_path: Path) -> None:
 async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> None:
     """A read that asks for a write that was never made fails instead of waiting without end."""
     async with word_catalogs(tmp_path) as factory:
-        beyond = factory.stores.database.last_sequence + 1
+        beyond = factory.stores.database.commits.last_sequence + 1
         with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
             await factory.catalogs.use("shop", beyond).__aenter__()
 

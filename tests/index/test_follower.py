@@ -128,8 +128,8 @@ async def test_a_cancelled_waiter_does_not_affect_others(tmp_path: Path) -> None
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
-        leaving = await started(follower.wait_for(stores.database.last_sequence + 1))
-        staying = await started(follower.wait_for(stores.database.last_sequence + 1))
+        leaving = await started(follower.wait_for(stores.database.commits.last_sequence + 1))
+        staying = await started(follower.wait_for(stores.database.commits.last_sequence + 1))
         await left(leaving)
         await stores.items.upsert_many(catalog, [indexed("a", "x")])
         await staying
@@ -181,7 +181,7 @@ async def test_a_rebuilt_index_equals_one_that_followed_live(tmp_path: Path, see
     async with opened(tmp_path, clock) as (stores, catalog):
         async with following(stores, catalog, clock) as follower:
             await churn(stores, catalog, clock, seed)
-            await follower.wait_for(stores.database.last_sequence)
+            await follower.wait_for(stores.database.commits.last_sequence)
             live = await contents(follower)
             live_mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         serving = {
@@ -193,7 +193,7 @@ async def test_a_rebuilt_index_equals_one_that_followed_live(tmp_path: Path, see
         opened(tmp_path, clock) as (stores, catalog),
         following(stores, catalog, clock) as follower,
     ):
-        await follower.wait_for(stores.database.last_sequence)
+        await follower.wait_for(stores.database.commits.last_sequence)
         assert serving == live == await contents(follower)
         mean = await follower.read(lambda item_index: item_index.vectors.mean(), queries=1)
         np.testing.assert_allclose(live_mean, mean, atol=1e-6)
@@ -206,7 +206,7 @@ async def test_a_start_applies_more_than_one_round(tmp_path: Path) -> None:
         items = [indexed(f"i{n}", f"text {n % 50}") for n in range(2 * CHANGES_PER_ROUND + 1)]
         await stores.items.upsert_many(catalog, items)
         async with following(stores, catalog, clock) as follower:
-            await follower.wait_for(stores.database.last_sequence)
+            await follower.wait_for(stores.database.commits.last_sequence)
             assert len(items) == follower.item_count
 
 
@@ -219,7 +219,7 @@ async def test_an_item_expires_at_its_microsecond(tmp_path: Path) -> None:
     ):
         expiring = indexed("a", "tea", clock.now_us + 5)
         await stores.items.upsert_many(catalog, [expiring, indexed("b", "tea", clock.now_us + 6)])
-        await follower.wait_for(stores.database.last_sequence)
+        await follower.wait_for(stores.database.commits.last_sequence)
         clock.advance(microseconds=4)
         assert ["a", "b"] == sorted(await contents(follower))
         clock.advance(microseconds=1)
@@ -248,7 +248,7 @@ async def test_the_last_expire_time_counts(tmp_path: Path) -> None:
             for time in times:
                 expire_time_us = None if time is None else start + time
                 await stores.items.upsert_many(catalog, [indexed(item_id, "tea", expire_time_us)])
-                await follower.wait_for(stores.database.last_sequence)
+                await follower.wait_for(stores.database.commits.last_sequence)
         ids_by_microsecond = {}
         for microsecond in range(10):
             ids_by_microsecond[microsecond] = sorted(await contents(follower))
@@ -300,9 +300,10 @@ async def test_shutdown_ends_every_wait(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         async with following(stores, catalog, clock) as follower:
-            await follower.wait_for(stores.database.last_sequence)
+            await follower.wait_for(stores.database.commits.last_sequence)
             waits = [
-                await started(follower.wait_for(stores.database.last_sequence + 9)) for _ in "ab"
+                await started(follower.wait_for(stores.database.commits.last_sequence + 9))
+                for _ in "ab"
             ]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]

@@ -124,7 +124,7 @@ async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None
         for owner in (False, True):
             assert manifest.exists()
             loaded = snapshots(tmp_path, stores, owner=owner).load(
-                empty_item_index(), stores.database.last_sequence
+                empty_item_index(), stores.database.commits.last_sequence
             )
             assert not loaded
         assert not manifest.exists()
@@ -138,7 +138,7 @@ async def test_a_failed_snapshot_is_logged(tmp_path: Path) -> None:
         with capture_logs() as lines:
             await wait_for_graphs(leader, GRAPH_FROM)
             await stores.items.upsert_many(catalog, ITEMS[GRAPH_FROM:])
-            await leader.wait_for(stores.database.last_sequence)
+            await leader.wait_for(stores.database.commits.last_sequence)
             assert 2 * GRAPH_FROM == leader.item_count
     assert "snapshot_failed" in [line["event"] for line in lines]
 

@@ -110,7 +110,7 @@ async def test_the_number_of_catalogs_is_limited(tmp_path: Path) -> None:
 async def test_every_change_of_catalogs_moves_the_version(tmp_path: Path) -> None:
     """Creating, deleting and re-embedding move the version, and the sequence that others follow."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        seen = [(await stores.generations.get_version(), stores.database.last_sequence)]
+        seen = [(await stores.generations.get_version(), stores.database.commits.last_sequence)]
         for work in (
             stores.generations.create_catalog("other", NEW, VectorStorage.UNSPECIFIED),
             stores.generations.delete_catalog("other"),
@@ -118,6 +118,8 @@ async def test_every_change_of_catalogs_moves_the_version(tmp_path: Path) -> Non
             stores.generations.cancel(await default_catalog(stores)),
         ):
             await work
-            seen.append((await stores.generations.get_version(), stores.database.last_sequence))
+            seen.append(
+                (await stores.generations.get_version(), stores.database.commits.last_sequence)
+            )
         assert len(seen) == len({version for version, _ in seen})
         assert len(seen) == len({sequence for _, sequence in seen})

@@ -41,7 +41,7 @@ async def test_queued_writes_share_one_commit(tmp_path: Path) -> None:
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         commits: list[int] = []
-        stores.database.listen(commits.append)
+        stores.database.commits.listen(commits.append)
         writes = [stores.items.upsert_many(catalog, [indexed(f"i{n}", "x")]) for n in range(50)]
         outcomes = await outcomes_together(stores, clock, writes)
         sequences = [stored.sequence for (stored,) in outcomes]
@@ -54,7 +54,7 @@ async def test_a_commit_takes_a_bounded_number_of_writers(tmp_path: Path) -> Non
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         commits: list[int] = []
-        stores.database.listen(commits.append)
+        stores.database.commits.listen(commits.append)
         writes = [upsert_user(stores, catalog, User("u")) for _ in range(OPERATIONS_PER_COMMIT + 1)]
         await outcomes_together(stores, clock, writes)
         assert [OPERATIONS_PER_COMMIT, OPERATIONS_PER_COMMIT + 1] == commits
@@ -64,10 +64,10 @@ async def test_listeners_learn_of_a_commit_before_its_writers(tmp_path: Path) ->
     """When a write returns, the listeners know its sequence, and it is the last one."""
     async with opened(tmp_path, HeldClock()) as (stores, catalog):
         heard: list[int] = []
-        stores.database.listen(heard.append)
+        stores.database.commits.listen(heard.append)
         (stored,) = await stores.items.upsert_many(catalog, [indexed("a", "x")])
         assert [stored.sequence] == heard
-        assert stored.sequence == stores.database.last_sequence
+        assert stored.sequence == stores.database.commits.last_sequence
 
 
 async def test_a_failed_write_leaves_no_trace(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_a_failed_write_does_not_disturb_its_neighbors(tmp_path: Path) -> 
     async with opened(tmp_path, clock) as (stores, catalog):
         commits: list[int] = []
         await stores.items.upsert_many(catalog, [indexed("there", "old")])
-        stores.database.listen(commits.append)
+        stores.database.commits.listen(commits.append)
         before, failed, after = await outcomes_together(
             stores,
             clock,

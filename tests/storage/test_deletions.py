@@ -13,10 +13,10 @@ async def test_many_items_are_deleted_together(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         writes = [indexed(name, "x") for name in NAMES[:4]]
         await stores.items.upsert_many(catalog, [*writes, pending(NAMES[4], "x")])
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         deleted = await stores.items.delete_many(catalog, [NAMES[4], NAMES[0], NAMES[2]])
         assert Deletion(3, before + 3) == deleted
-        assert before + 3 == stores.database.last_sequence
+        assert before + 3 == stores.database.commits.last_sequence
         assert [NAMES[1], NAMES[3]] == [i.item.item_id for i in await all_items(stores, catalog)]
         changes = await all_changes(stores, catalog, before)
         assert {NAMES[0], NAMES[2], NAMES[4]} == {change.item_id for change in changes}
@@ -32,19 +32,19 @@ async def test_ids_without_an_item_are_ignored(tmp_path: Path) -> None:
         await stores.items.upsert_many(catalog, [indexed("a", "x"), indexed("b", "x"), expiring])
         await stores.items.delete_many(catalog, ["b"])
         clock.advance(microseconds=1)
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         ids = ["a", "a", "b", "missing", "expired", "a"]
         assert Deletion(1, before + 1) == await stores.items.delete_many(catalog, ids)
         assert Deletion(0, 0) == await stores.items.delete_many(catalog, ids)
         assert Deletion(0, 0) == await stores.items.delete_many(catalog, [])
-        assert before + 1 == stores.database.last_sequence
+        assert before + 1 == stores.database.commits.last_sequence
 
 
 async def test_items_written_since_are_left(tmp_path: Path) -> None:
     """Of the ids only items with a sequence number up to the given one are deleted."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [indexed(name, "x") for name in NAMES])
-        selected = stores.database.last_sequence
+        selected = stores.database.commits.last_sequence
         await stores.items.upsert_many(catalog, [indexed(NAMES[1], "y")])
         await stores.items.update(catalog, NAMES[3], lambda item: item)
         deleted = await stores.items.delete_many(catalog, NAMES, selected)

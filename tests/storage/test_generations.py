@@ -99,7 +99,7 @@ async def test_filling_does_not_change_the_items(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, previous):
         await stores.items.upsert_many(previous, [indexed("a", "tea")])
         new = await start_next(stores)
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         await fill(stores, new)
         assert [] == await all_changes(stores, previous, before)
 

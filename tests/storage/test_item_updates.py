@@ -69,7 +69,7 @@ async def test_an_update_without_a_text_keeps_the_vectors(tmp_path: Path) -> Non
         assert [stored] == await all_items(stores, catalog)
         assert {"words": 1.0, "price": 2.0} == stored.item.attributes
         assert ("tea", ItemState.INDEXED) == (stored.item.text, stored.state)
-        assert before.sequence < stored.sequence == stores.database.last_sequence
+        assert before.sequence < stored.sequence == stores.database.commits.last_sequence
         assert before.update_time_us + 1_000_000 == stored.update_time_us
         (change,) = await all_changes(stores, catalog, before.sequence)
         assert (unit_vector("tea").tobytes(),) == change.vectors

@@ -54,13 +54,13 @@ async def test_all_writes_share_one_growing_sequence(tmp_path: Path) -> None:
         sequences.append((await upsert_user(stores, catalog, User("u"))).sequence)
         sequences.append(await delete_item(stores, catalog, "a"))
         await stores.users.delete(catalog, "u")
-        last = stores.database.last_sequence
+        last = stores.database.commits.last_sequence
         assert sequences[-1] < last
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        assert last == stores.database.last_sequence
+        assert last == stores.database.commits.last_sequence
         (again,) = await stores.items.upsert_many(catalog, [indexed("a", "x")])
         sequences.append(again.sequence)
-        assert again.sequence == stores.database.last_sequence
+        assert again.sequence == stores.database.commits.last_sequence
     assert sorted(set(sequences)) == sequences
 
 
@@ -104,7 +104,7 @@ async def test_a_deleted_item_is_a_tombstone_among_the_changes(tmp_path: Path) -
     """A delete shows once among the changes, without a vector, and takes the content along."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [indexed("a", "one"), indexed("b", "two")])
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         sequence = await delete_item(stores, catalog, "a")
         changes, reached = await stores.items.changes(catalog, before, 10)
         assert [("a", (), None)] == [(c.item_id, c.vectors, c.expire_time_us) for c in changes]
@@ -133,7 +133,7 @@ async def test_changes_come_in_order_and_in_parts(tmp_path: Path) -> None:
         await delete_item(stores, catalog, "i0")
         await upsert_user(stores, catalog, User("u"))
         seen, after = [], 0
-        while after < stores.database.last_sequence:
+        while after < stores.database.commits.last_sequence:
             changes, after = await stores.items.changes(catalog, after, 2)
             seen += [change.item_id for change in changes]
         assert ["i1", "i2", "i4", "i5", "i6", "i3", "i0"] == seen
@@ -165,7 +165,7 @@ async def test_expired_items_become_tombstones(tmp_path: Path) -> None:
         await stores.items.upsert_many(catalog, [*expiring, later, indexed("never", "x")])
         assert 0 == await delete_expired(stores, 10)
         clock.advance(microseconds=1)
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         assert before + 2 == await delete_expired(stores, 2)
         assert before + 3 == await delete_expired(stores, 2)
         assert 0 == await delete_expired(stores, 2)

@@ -70,9 +70,9 @@ class Walk:
             self.user,
             self.pass_time,
         ]
-        before = stores.database.last_sequence
+        before = stores.database.commits.last_sequence
         await self.random.choice(steps)(stores, catalog)
-        assert before <= stores.database.last_sequence
+        assert before <= stores.database.commits.last_sequence
         self.model.forget_expired()
 
     async def upsert(self, stores: Stores, catalog: Generation) -> None:
@@ -152,7 +152,7 @@ class Walk:
 
     async def follow(self, stores: Stores, catalog: Generation) -> None:
         """Takes in the changes, as a follower does."""
-        while self.model.sequence < stores.database.last_sequence:
+        while self.model.sequence < stores.database.commits.last_sequence:
             changes, self.model.sequence = await stores.items.changes(
                 catalog, self.model.sequence, 5
             )

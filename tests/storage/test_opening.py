@@ -76,10 +76,10 @@ async def test_stores_learn_of_each_others_commits(tmp_path: Path) -> None:
         opened(tmp_path, FakeClock()) as (two, same),
     ):
         sequences: list[int] = []
-        two.database.listen(sequences.append)
+        two.database.commits.listen(sequences.append)
         (stored,) = await one.items.upsert_many(catalog, [indexed("a", "tea")])
-        assert two.database.last_sequence < stored.sequence
-        assert stored.sequence == await two.database.refresh() == two.database.last_sequence
+        assert two.database.commits.last_sequence < stored.sequence
+        assert stored.sequence == await two.database.refresh() == two.database.commits.last_sequence
         assert stored.sequence == await two.database.refresh()
         assert [stored.sequence] == sequences
         (later,) = await two.items.upsert_many(same, [indexed("b", "coffee")])

@@ -57,7 +57,7 @@ async def test_settling_gives_the_item_its_vector(tmp_path: Path) -> None:
         (stored,) = await stores.items.upsert_many(catalog, [pending("a", "tea")])
         (due,) = await stores.pending.list_due(catalog, 10)
         sequence = await settle(stores, catalog, due)
-        assert sequence == stores.database.last_sequence > stored.sequence
+        assert sequence == stores.database.commits.last_sequence > stored.sequence
         (change,) = await all_changes(stores, catalog, stored.sequence)
         assert (unit_vector("tea").tobytes(),) == change.vectors
         (item,) = await all_items(stores, catalog)

@@ -23,7 +23,7 @@ async def test_a_user_is_replaced_and_deleted_whole(tmp_path: Path) -> None:
         stored = await upsert_user(stores, catalog, User("u", (), (LikedItem("a"),)))
         assert stored == await stores.users.get(catalog, "u")
         deleted = await stores.users.delete(catalog, "u")
-        assert stored.sequence < deleted == stores.database.last_sequence
+        assert stored.sequence < deleted == stores.database.commits.last_sequence
         assert None is await stores.users.get(catalog, "u")
         assert 0 == await stores.users.delete(catalog, "u")
 

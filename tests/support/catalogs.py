@@ -72,7 +72,7 @@ class Catalog:
 
     async def caught_up(self) -> None:
         """Wait until the item index has applied every write."""
-        await self.follower.wait_for(self.stores.database.last_sequence)
+        await self.follower.wait_for(self.stores.database.commits.last_sequence)
 
 
 def ids(answer: Recommendations) -> list[str]:
