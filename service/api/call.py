@@ -37,7 +37,7 @@ SERVER_TIMING = "server-timing"
 # Tells clients that retry by themselves how long to wait, in milliseconds.
 PUSHBACK = "grpc-retry-pushback-ms"
 
-# The longest pushback; for a longer wait, clients are told not to retry by themselves.
+# The longest pushback; a longer wait is sent as -1: do not retry.
 PUSHBACK_SECONDS = 5.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]

@@ -170,7 +170,7 @@ class ExactIndex:
         return hits[0] if len(hits) == 1 else merge_hits(hits)
 
     def estimate_cost(self, queries: int) -> int:
-        """Return the multiply-adds of a search with so many queries."""
+        """Return the multiply-adds of a search with a number of queries."""
         return queries * self.vector_count * self.dimensions
 
     def start_build(self, *, quiet: bool) -> None:

@@ -172,7 +172,7 @@ class SegmentedIndex:
         return combine_segment_hits([nearest, *(hits for (hits,) in rest)], limit)
 
     def estimate_cost(self, queries: int) -> int:
-        """Estimate the multiply-adds of a search with so many queries."""
+        """Estimate the multiply-adds of a search with a number of queries."""
         exact_count = self._fresh.vector_count
         frozen = self._frozen  # the worker thread may be putting a build into use
         if frozen is not None:

@@ -33,10 +33,10 @@ CHANGES_PER_ROUND = 1_000
 # four times the hand-off to a thread. Measured with bench/smoke.py.
 MAX_INLINE_COST = 4_000_000
 
-# Evaluating one condition for one item takes 10 ns, as long as so many multiply-adds.
+# Evaluating one condition for one item takes 10 ns, as long as 100 multiply-adds.
 CONDITION_COST = 100
 
-# Applying one change takes 3 microseconds, as long as so many multiply-adds.
+# Applying one change takes 3 microseconds, as long as 30,000 multiply-adds.
 CHANGE_COST = 30_000
 
 # Pause after the store could not be read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-# A graph is rebuilt with new vectors if it is at most so many times as large as these.
+# A graph is rebuilt with new vectors if it is at most this many times larger than they are.
 MERGE_FACTOR = 4
 
 # The same while nothing is being written.

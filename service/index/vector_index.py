@@ -162,7 +162,7 @@ class VectorSearch(Protocol):
         """
 
     def estimate_cost(self, queries: int) -> int:
-        """Estimate the multiply-adds of a search with so many queries."""
+        """Estimate the multiply-adds of a search with a number of queries."""
 
 
 class VectorMaintenance(Protocol):

@@ -19,8 +19,8 @@ from service.recommend.scoring import CorpusStatistics, Scorer, Sources
 # Returns what to add to the scores of keys.
 Bonus = Callable[[Keys], Vectors]
 
-# Candidates for each query vector. On the films' evaluation, scoring the union of so many equals
-# scoring everything.
+# Candidates for each query vector. On the films' evaluation, scoring the union of 50 for each gives
+# the same result as scoring everything.
 CANDIDATES_PER_SOURCE = 50
 
 # Vectors scored at once: few enough for their similarities to 50 sources to stay in a core's cache.

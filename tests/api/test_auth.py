@@ -91,7 +91,7 @@ def test_only_a_bearer_is_known(tmp_path: Path, given: str | None) -> None:
 def test_an_unprotected_server_is_warned_of(
     listen: str, given: dict[str, str], missing: list[str] | None
 ) -> None:
-    """Who listens where others can reach it is told what is missing of TLS and keys."""
+    """A server that others can reach logs which of TLS and API keys are missing."""
     with capture_logs() as lines:
         app._warn_if_exposed(Settings(listen=listen, **given))  # type: ignore[arg-type]
     expected = [] if missing is None else [("exposed", listen, missing)]

@@ -37,7 +37,7 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
 
 
 def free_address() -> str:
-    """An address that nobody listens on, for servers that must be told which."""
+    """An address that nobody listens on, for servers whose address is a setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"127.0.0.1:{taken.getsockname()[1]}"
 

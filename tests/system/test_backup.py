@@ -48,15 +48,15 @@ def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None
         stop.set()
         writer.join(WAIT_SECONDS)
     assert 0 == made.returncode, made.stderr
-    told = json.loads(made.stdout)
+    summary = json.loads(made.stdout)
     new.mkdir()
     assert 0 == run(new, "restore", str(file)).returncode
     with RunningServer(new) as server, server.client() as client:
-        expected = {item_id for item_id, sequence in written if sequence <= told["sequence"]}
+        expected = {item_id for item_id, sequence in written if sequence <= summary["sequence"]}
         listed = {item.item_id for item in client.list_items(1000).items}
         assert expected == listed - {f"i{n}" for n in range(500)}
-        assert told["items"] == client.get_catalog().item_count
-        assert told["sequence"] == client.get_catalog().sequence
+        assert summary["items"] == client.get_catalog().item_count
+        assert summary["sequence"] == client.get_catalog().sequence
         found = client.recommend_similar(text=distinct(7), limit=1).recommendations
         assert found[0].score == pytest.approx(1.0, abs=1e-5)
 
@@ -90,7 +90,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "missing"])
 def test_a_damaged_backup_is_not_put_back(tmp_path: Path, copy: bytes, damage: str) -> None:
-    """What is torn, altered or something else is told, and the folder stays empty."""
+    """A backup that is incomplete, altered or no backup is refused, and the folder stays empty."""
     file = tmp_path / "copy"
     content = bytearray(copy)
     if damage == "cut":

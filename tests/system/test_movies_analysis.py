@@ -129,7 +129,7 @@ def unlabelled(film: dict[str, Any]) -> str:
 def test_genres_of_films_are_told(calls: AnalysisServiceStub) -> None:
     """The first genre is right 1.9 times as often as the most frequent one, and calibrated."""
     sample = [each for each in FILMS if each["attributes"]["genre"] != "none"][::3]
-    right, told = [], []
+    right, probabilities = [], []
     for film in sample:
         answer = calls.ClassifyText(
             pb.ClassifyTextRequest(
@@ -138,23 +138,23 @@ def test_genres_of_films_are_told(calls: AnalysisServiceStub) -> None:
         )
         assert film["id"] not in {each.item_id for each in answer.neighbors}
         right.append(film["attributes"]["genre"] == answer.labels[0].value.string_value)
-        told.append(answer.labels[0].probability)
+        probabilities.append(answer.labels[0].probability)
         assert sum(each.probability for each in answer.labels) <= 1.0 + 1e-5
     genres = Counter(each["attributes"]["genre"] for each in sample)
     majority = genres.most_common(1)[0][1] / len(sample)
-    accuracy, error = sum(right) / len(right), calibration_error(told, right)
+    accuracy, error = sum(right) / len(right), calibration_error(probabilities, right)
     print(f"accuracy {accuracy}, majority {majority}, calibration error {error}")  # noqa: T201
     assert accuracy >= 1.9 * majority
     assert error <= 0.1
 
 
-def calibration_error(told: Sequence[float], right: Sequence[bool]) -> float:
+def calibration_error(probabilities: Sequence[float], right: Sequence[bool]) -> float:
     """The expected calibration error over ten bins."""
     bins: dict[int, list[tuple[float, bool]]] = {}
-    for probability, hit in zip(told, right, strict=True):
+    for probability, hit in zip(probabilities, right, strict=True):
         bins.setdefault(min(int(10 * probability), 9), []).append((probability, hit))
     gaps = (abs(sum(p for p, _ in some) - sum(hit for _, hit in some)) for some in bins.values())
-    return sum(gaps) / len(told)
+    return sum(gaps) / len(probabilities)
 
 
 def test_clusters_of_films_have_to_do_with_genres(calls: AnalysisServiceStub) -> None:

@@ -123,7 +123,7 @@ def test_dashboard_and_alerts_use_metrics_that_exist(metrics: str, file: Path) -
 
 
 def test_a_trace_shows_the_call_its_request_and_its_search(tmp_path: Path) -> None:
-    """A call's spans are in its caller's trace, and the provider is told of it."""
+    """A call's spans are in its caller's trace, which the request to the provider names."""
     with (
         Collector() as collector,
         ScriptedProvider() as provider,
@@ -140,7 +140,7 @@ def test_a_trace_shows_the_call_its_request_and_its_search(tmp_path: Path) -> No
         _, call = stub.RecommendSimilar.with_call(
             pb.RecommendSimilarRequest(text="tea"), metadata=(("traceparent", PARENT),)
         )
-        told = dict(call.trailing_metadata() or ())["server-timing"]
+        timing = dict(call.trailing_metadata() or ())["server-timing"]
         asked = provider.headers[-1]["traceparent"]
         assert 0 == server.stop()
         named = {span.name: span for span in collector.spans if span.trace_id.hex() == TRACE_ID}
@@ -150,6 +150,6 @@ def test_a_trace_shows_the_call_its_request_and_its_search(tmp_path: Path) -> No
     assert named["embed"].parent_span_id == named["search"].parent_span_id == root.span_id
     assert named["request"].parent_span_id == named["embed"].span_id
     assert f"00-{TRACE_ID}-{named['request'].span_id.hex()}-01" == asked
-    stages = [each.split(";")[0] for each in str(told).split(", ")]
+    stages = [each.split(";")[0] for each in str(timing).split(", ")]
     assert ["queue", "request", "embed", "search", "total"] == stages
     assert "tea" not in json.dumps([str(span) for span in named.values()])

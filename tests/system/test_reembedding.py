@@ -81,7 +81,7 @@ def moved(client: akin.Client) -> None:
 
 
 class Load:
-    """One thread that writes items and one that asks, until they are told to end."""
+    """One thread that writes items and one that asks, until they are stopped."""
 
     def __init__(self, server: RunningServer) -> None:
         self.written: dict[str, str] = {f"i{each}": text(each) for each in range(ITEMS)}
@@ -291,7 +291,7 @@ def test_an_outage_delays_and_breaks_nothing(tmp_path: Path, provider: ScriptedP
 
 
 def test_the_budget_holds_for_re_embedding(tmp_path: Path, provider: ScriptedProvider) -> None:
-    """With the day's budget spent nothing more is asked for, and the reason is told."""
+    """With the day's budget spent, no more requests are sent, and the reason is reported."""
     tokens = 100 * len(text(0).split())
     budget = f"{1.5 * tokens * USD_PER_TOKEN:.10f}"
     own = settings(provider, EMBEDDING_BUDGET_USD_PER_DAY=budget)

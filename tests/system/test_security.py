@@ -80,17 +80,17 @@ def test_a_call_needs_a_key_that_is_good_for_it(
 
 def test_what_is_wrong_with_a_key_is_told(guarded: RunningServer) -> None:
     """The errors have stable reasons, say what is missing, and never repeat the key."""
-    told = {}
+    errors_by_name = {}
     for name in ("", "guessed", "no-read-key", "elsewhere-key"):
         with guarded.client(api_key=name) as client, pytest.raises(akin.AkinError) as caught:
             client.get_item("a")
-        told[name] = (caught.value.reason, caught.value.message)
+        errors_by_name[name] = (caught.value.reason, caught.value.message)
     assert {
         "": ("UNAUTHENTICATED", "send a key: authorization: Bearer KEY"),
         "guessed": ("UNAUTHENTICATED", "the key is not known"),
         "no-read-key": ("PERMISSION_DENIED", "the key no-read lacks the scope read"),
         "elsewhere-key": ("PERMISSION_DENIED", "the key elsewhere is not for this catalog"),
-    } == told
+    } == errors_by_name
     assert not any("-key" in line or "guessed" in line for line in guarded.log)
     assert "no-read" in {each["key"] for each in guarded.events("call")}
 
@@ -203,7 +203,7 @@ def test_clients_must_show_a_certificate(tmp_path: Path, certificates: Certifica
 def test_what_cannot_protect_the_server_keeps_it_from_starting(
     tmp_path: Path, certificates: Certificates
 ) -> None:
-    """Files of keys or certificates that are of no use are told at once, without what they hold."""
+    """Unusable files of keys or certificates are reported at once, without their content."""
     chain, _ = certificates.issue("one")
     _, key = certificates.issue("two")
     bad_keys = tmp_path / "keys.json"
@@ -222,7 +222,7 @@ def test_what_cannot_protect_the_server_keeps_it_from_starting(
 
 
 def test_reflection_can_be_turned_off(tmp_path: Path) -> None:
-    """Without reflection nobody is told what services there are; health goes on."""
+    """Without reflection the server lists no services; health checks still work."""
     with RunningServer(tmp_path, REFLECTION="false") as server, RawClient(server.address) as client:
         assert health_pb2.HealthCheckResponse.SERVING == next(client.watch_health()).status
         with pytest.raises(grpc.RpcError) as caught:

@@ -150,7 +150,7 @@ def test_a_second_server_on_the_folder_is_refused(several: RunningServer) -> Non
 
 
 def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
-    """What keeps a worker from its first start is told, and is not tried again and again."""
+    """What keeps a worker from its first start is reported, and the start is not repeated."""
     with RunningServer(tmp_path) as server:
         assert 0 == server.stop()
     settings = {"EMBEDDER": "openai", "EMBEDDING_BASE_URL": "http://127.0.0.1:9/v1"}
