@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     )
     embedding_model: Annotated[str, Field(min_length=1)] = Field(
         "openai/text-embedding-3-small",
-        description="Embedding model, by the provider's name for it.",
+        description="Name of the embedding model in the provider's API.",
     )
     embedding_dimensions: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
         None,
@@ -159,10 +159,14 @@ class Settings(BaseSettings):
         "https://openrouter.ai/api/v1", description="Base URL of the provider's API."
     )
     embedding_provider: ProviderPreferences | None = Field(
-        None, description="OpenRouter's provider preferences, as a JSON object."
+        None,
+        description="JSON object that tells OpenRouter which providers may serve the embedding "
+        "requests. It becomes the field `provider` of every request. Unset: OpenRouter chooses.",
     )
     embedding_input_type: str = Field(
-        "", description="Field `input_type` of every embedding request, for models that require it."
+        "",
+        description="Value of the field `input_type` in every embedding request. Some models "
+        "require this field. Unset: requests do not have it.",
     )
     embedding_user: str = Field(
         "", description="Field `user` of every embedding request, for the provider's records."

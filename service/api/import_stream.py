@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
+from service import errors
+
 # Requests of one import that are prepared while an earlier one is stored.
 PREPARED_AHEAD = 2
 
@@ -28,8 +30,10 @@ async def run_import(
         store: stores a prepared request; runs one at a time, in the order of the requests.
 
     Raises:
-        AkinError: the first failure of `prepare` or `store`; earlier requests are stored.
+        AkinError: the first failure of `requests`, `prepare` or `store`. Earlier requests are
+            stored and answered before.
     """
+    failure: errors.AkinError | None = None
     reading: asyncio.Task[Request | None] | None = asyncio.create_task(_read_next(requests))
     preparing: deque[asyncio.Task[Prepared]] = deque()
     try:
@@ -39,13 +43,18 @@ async def run_import(
                 waiting.add(reading)
             finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if reading is not None and reading in finished:
-                request = reading.result()
+                try:
+                    request = reading.result()
+                except errors.AkinError as exc:
+                    request, failure = None, exc
                 reading = None
                 if request is not None:
                     preparing.append(asyncio.ensure_future(prepare(request)))
                     reading = asyncio.create_task(_read_next(requests))
             else:
                 yield await store(await preparing.popleft())
+        if failure is not None:
+            raise failure
     finally:
         tasks = [task for task in (reading, *preparing) if task is not None]
         for task in tasks:

@@ -93,7 +93,7 @@ class CatalogItems:
     async def update(self, update: ItemUpdate) -> WrittenItem:
         """Change some fields of an item; return once later reads reflect it.
 
-        Only a text that changes is embedded.
+        Only a text in the update mask is embedded.
 
         Raises:
             InvalidRequest: the model rejects the text, or the changed item breaks a limit.
@@ -257,7 +257,7 @@ class CatalogItems:
 
 
 def _change(stored: Item, update: ItemUpdate) -> Item:
-    """Return the changed item; attributes that are merge_hits must keep the limits together."""
+    """Return the changed item; the merged attributes must keep the limits together."""
     item = update.apply_to(stored)
     errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
     return item

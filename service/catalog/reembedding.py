@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from math import ceil
 
 from service import errors
-from service.domain.generations import CatalogRecord, GenerationState
+from service.domain.generations import CatalogRecord, Generation, GenerationState
 from service.domain.spaces import ModelChoice
 from service.domain.stats import Reembedding, ReembeddingEstimate, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import ProbedModel
+from service.embedding.text_embedder import TextEmbedder, hash_text
 from service.storage.stores import Stores
 
 # Items whose texts are read for an estimate; the estimate of a larger catalog is scaled up.
@@ -54,7 +55,7 @@ class Reembeddings:
         self._find_model = find_model
 
     async def estimate(self, catalog: CatalogRecord, choice: ModelChoice) -> ReembeddingEstimate:
-        """ReembeddingEstimate the usage and duration of re-embedding a catalog.
+        """Estimate the usage and duration of re-embedding a catalog.
 
         Raises:
             InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
@@ -66,19 +67,7 @@ class Reembeddings:
         text_embedder = await self._embedders.make_text_embedder(
             self._vectors, next_generation, model
         )
-        serving = catalog.serving.generation
-        sampled, item_count, after = EmbeddingUsage(), 0, ""
-        while item_count < SAMPLE_ITEMS:
-            page = await self._items.list_page(
-                serving, after, ESTIMATED_ITEMS_AT_ONCE, ESTIMATED_BYTES_AT_ONCE
-            )
-            texts = {stored.item.text for stored in page.items}
-            sampled = sampled.plus(await text_embedder.estimate(texts))
-            item_count += len(page.items)
-            if not page.more:
-                break
-            after = page.items[-1].item.item_id
-        scale = page.total / item_count if item_count and page.more else 1.0
+        sampled, scale = await self._estimate_sample(catalog.serving.generation, text_embedder)
         tokens = round(scale * sampled.prompt_tokens)
         limits = embedder.batcher.limits
         new_texts = scale * (sampled.text_count - sampled.cached_text_count)
@@ -91,6 +80,27 @@ class Reembeddings:
             tokens * await embedder.fetch_usd_per_token(),
         )
         return ReembeddingEstimate(model.space, usage, seconds, scale != 1.0)
+
+    async def _estimate_sample(
+        self, serving: Generation, text_embedder: TextEmbedder
+    ) -> tuple[EmbeddingUsage, float]:
+        """Return the usage of a sample of the items, and the factor that scales it up."""
+        sampled, item_count, after = EmbeddingUsage(), 0, ""
+        # Hashes, because the texts of all pages together may be too large for memory.
+        text_hashes: set[bytes] = set()
+        while item_count < SAMPLE_ITEMS:
+            page = await self._items.list_page(
+                serving, after, ESTIMATED_ITEMS_AT_ONCE, ESTIMATED_BYTES_AT_ONCE
+            )
+            texts = {hash_text(stored.item.text): stored.item.text for stored in page.items}
+            new_hashes = texts.keys() - text_hashes
+            sampled = sampled.plus(await text_embedder.estimate(texts[key] for key in new_hashes))
+            text_hashes |= new_hashes
+            item_count += len(page.items)
+            if not page.more:
+                break
+            after = page.items[-1].item.item_id
+        return sampled, page.total / item_count if item_count and page.more else 1.0
 
     async def start(self, catalog: CatalogRecord, choice: ModelChoice) -> Reembedding:
         """Start to re-embed a catalog; return the progress.

@@ -70,7 +70,7 @@ class CatalogUsers:
         return stored, embedded.usage
 
     async def update(self, update: UserUpdate) -> tuple[StoredUser, EmbeddingUsage]:
-        """Change some fields of a user; only preferences that change are embedded.
+        """Change some fields of a user; only preferences in the update mask are embedded.
 
         Raises:
             InvalidRequest: the model rejects a preference.

@@ -74,6 +74,11 @@ def count_conditions(filter_: Filter | None) -> int:
     return 0 if filter_ is None else 1 + sum(1 for _ in _conditions(filter_))
 
 
+def has_test(filter_: Filter) -> bool:
+    """Return whether a filter tests an attribute on any level; empty filters test none."""
+    return any(not isinstance(condition.test, Filter) for condition in _conditions(filter_))
+
+
 def filter_violations(filter_: Filter, path: str = "filter") -> Iterator[Violation]:
     """Validate a filter; the conditions of one that is too large are not validated."""
     if _depth(filter_) > limits.FILTER_DEPTH:

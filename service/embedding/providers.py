@@ -141,8 +141,9 @@ async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
 
 
 def _choice_violations(settings: Settings, choice: ModelChoice, kind: str) -> Iterator[Violation]:
-    if kind not in {"local", settings.provider_kind}:
-        yield Violation("embedding.provider", f"must be local or {settings.provider_kind}")
+    providers = dict.fromkeys(("local", settings.provider_kind))
+    if kind not in providers:
+        yield Violation("embedding.provider", f"must be {' or '.join(providers)}")
     if kind == "local" and choice.model:
         yield Violation("embedding.model", "must be empty for local, which has one model")
     if kind == "local" and choice.dimensions not in {0, LOCAL_DIMENSIONS}:

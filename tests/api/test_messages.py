@@ -1,17 +1,35 @@
 from __future__ import annotations
 
 import pytest
-from akin.v1 import filter_pb2
+from akin.v1 import filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
-from google.protobuf import struct_pb2
+from google.protobuf import field_mask_pb2, struct_pb2, timestamp_pb2
+from support.clock import FakeClock
 
 from service import errors
 from service.api.messages.filters import read_filter
+from service.api.messages.items import parse_update_item
 from service.api.messages.recommendations import parse_recommend_similar
+from service.api.messages.users import parse_update_user
 from service.domain import limits
 from service.domain.filters import ContainsAny, count_conditions, filter_violations
+from service.domain.items import Item
+from service.domain.users import User
 
 MANY = 50_000
+
+# Fields of an item that are all invalid, by their paths in an update mask.
+BAD_FIELDS = {
+    "text": item_pb2.Item(text=" "),
+    "attributes": item_pb2.Item(attributes=struct_pb2.Struct(fields={"a": struct_pb2.Value()})),
+    "attributes.a": item_pb2.Item(attributes=struct_pb2.Struct(fields={"a": struct_pb2.Value()})),
+    "expire_time": item_pb2.Item(expire_time=timestamp_pb2.Timestamp(seconds=-5)),
+}
+GOOD_FIELDS = item_pb2.Item(
+    text="a good text",
+    attributes=struct_pb2.Struct(fields={"b": struct_pb2.Value(number_value=1.0)}),
+    expire_time=timestamp_pb2.Timestamp(seconds=4_000_000_000),
+)
 
 
 def test_of_too_many_conditions_few_are_read() -> None:
@@ -59,3 +77,64 @@ def test_every_violation_of_a_query_is_reported() -> None:
         parse_recommend_similar(request)
     fields = {violation.field for violation in raised.value.violations}
     assert {"catalog", "text", "limit", "exclude_item_ids[0]", "view", "min_sequence"} == fields
+
+
+def update_item(fields: item_pb2.Item, *paths: str) -> pb.UpdateItemRequest:
+    """Return an update of the item `i`."""
+    request = pb.UpdateItemRequest(update_mask=field_mask_pb2.FieldMask(paths=paths))
+    request.item.item_id = "i"
+    request.item.MergeFrom(fields)
+    return request
+
+
+@pytest.mark.parametrize(
+    ("path", "bad"),
+    [
+        ("text", "attributes"),
+        ("text", "expire_time"),
+        ("attributes", "text"),
+        ("attributes", "expire_time"),
+        ("attributes.b", "attributes.a"),
+        ("attributes.b", "expire_time"),
+        ("expire_time", "text"),
+        ("expire_time", "attributes"),
+    ],
+)
+def test_an_update_ignores_invalid_fields_outside_of_its_mask(path: str, bad: str) -> None:
+    """A field outside of the mask changes nothing and is not validated, even without meaning."""
+    stored = Item("i", "the stored text", {"b": 2.0}, 1)
+    good = parse_update_item(update_item(GOOD_FIELDS, path), FakeClock())
+    fields = item_pb2.Item()
+    fields.MergeFrom(GOOD_FIELDS)
+    fields.MergeFrom(BAD_FIELDS[bad])
+    update = parse_update_item(update_item(fields, path), FakeClock())
+    assert good.apply_to(stored) == update.apply_to(stored)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("text", "item.text"),
+        ("attributes", "item.attributes.a"),
+        ("attributes.a", "item.attributes.a"),
+        ("expire_time", "item.expire_time"),
+    ],
+)
+def test_an_update_validates_the_fields_of_its_mask(path: str, field: str) -> None:
+    """A field in the mask is validated, whether the mask names it or is `*`."""
+    for mask_path in (path, "*"):
+        with pytest.raises(errors.InvalidRequest) as raised:
+            parse_update_item(update_item(BAD_FIELDS[path], mask_path), FakeClock())
+        assert field in {violation.field for violation in raised.value.violations}
+
+
+def test_an_update_of_a_user_ignores_invalid_fields_outside_of_its_mask() -> None:
+    """Preferences and liked items outside of the mask are not validated."""
+    bad_preference = user_pb2.Preference(text=" ", weight=float("nan"))
+    bad_like = user_pb2.LikedItem(weight=float("inf"))
+    request = pb.UpdateUserRequest(user=user_pb2.User(user_id="u", preferences=[bad_preference]))
+    request.update_mask.paths.append("liked_items")
+    assert User("u", (), ()) == parse_update_user(request).user
+    request = pb.UpdateUserRequest(user=user_pb2.User(user_id="u", liked_items=[bad_like]))
+    request.update_mask.paths.append("preferences")
+    assert User("u", (), ()) == parse_update_user(request).user

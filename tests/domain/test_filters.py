@@ -14,6 +14,7 @@ from service.domain.filters import (
     OneOf,
     Range,
     filter_violations,
+    has_test,
 )
 from service.domain.items import JsonValue
 
@@ -47,6 +48,17 @@ def test_valid_filters_have_no_violations(filter_: Filter) -> None:
 def test_empty_filters_are_accepted(filter_: Filter) -> None:
     """A filter without conditions is accepted, alone and nested."""
     assert [] == invalid_fields(filter_)
+
+
+@pytest.mark.parametrize("group", ["all", "any", "none"])
+def test_a_filter_of_empty_filters_has_no_test(group: str) -> None:
+    """A filter has a test if there is one on any level; filters without conditions are no tests."""
+    empty = Filter(**{group: (Condition("", Filter()),)})
+    assert not has_test(Filter())
+    assert not has_test(empty)
+    assert not has_test(Filter(**{group: (Condition("", empty), Condition("", Filter()))}))
+    assert has_test(Filter(**{group: (EXISTS,)}))
+    assert has_test(Filter(**{group: (Condition("", empty), Condition("", nest(2)))}))
 
 
 @pytest.mark.parametrize(

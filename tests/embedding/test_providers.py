@@ -2,9 +2,10 @@ import pytest
 from support.provider import DIMENSIONS, ScriptedProvider, failure, success
 
 from service import errors
-from service.domain.spaces import Space
+from service.domain.spaces import ModelChoice, Space
+from service.domain.violations import Violation
 from service.embedding.model_families import find_family
-from service.embedding.providers import open_default_embedder
+from service.embedding.providers import open_default_embedder, probe_model
 from service.settings import Settings
 
 UNLISTED_MODEL = "someone/new-model"
@@ -117,3 +118,14 @@ async def test_the_price_comes_from_the_list() -> None:
         assert 0.0 == await unlisted.fetch_usd_per_token()
         await listed.embedder.close()
         await unlisted.embedder.close()
+
+
+@pytest.mark.parametrize(
+    ("embedder", "rule"),
+    [("local", "must be local"), ("openrouter", "must be local or openrouter")],
+)
+async def test_the_providers_of_a_server_are_named_once(embedder: str, rule: str) -> None:
+    """A choice of another provider is refused with the distinct providers that are available."""
+    with ScriptedProvider() as provider, pytest.raises(errors.InvalidRequest) as raised:
+        await probe_model(settings(provider, embedder=embedder), ModelChoice("another"))
+    assert (Violation("embedding.provider", rule),) == raised.value.violations

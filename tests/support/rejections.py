@@ -62,14 +62,14 @@ class RawClient:
         except akin.AkinError as exc:
             return exc
 
-    def stream(self, messages: Sequence[bytes]) -> Iterator[bytes]:
+    def stream(self, messages: Sequence[bytes], name: str = "ImportItems") -> Iterator[bytes]:
         """Make an import with messages of bytes.
 
         Raises:
             AkinError: the import was rejected.
         """
         with translated():
-            method = self.channel.stream_stream(f"/{SERVICE}/ImportItems", bytes, bytes)
+            method = self.channel.stream_stream(f"/{SERVICE}/{name}", bytes, bytes)
             yield from method(iter(messages))
 
     def watch_health(self) -> Any:

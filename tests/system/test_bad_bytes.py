@@ -116,6 +116,25 @@ def test_bad_import_message_ends_the_import(
         client.get_item(f"{prefix}2")
 
 
+def test_users_before_a_bad_message_are_stored(
+    client: akin.Client, raw: RawClient, prefix: str
+) -> None:
+    """Messages with users before one that cannot be read are stored and answered, then it fails."""
+    user_ids = [f"{prefix}{number}" for number in range(2)]
+    good = [
+        pb.ImportUsersRequest(
+            users=[akin.User(user_id=user_id, preferences=[akin.Preference(text=user_id)])]
+        ).SerializeToString()
+        for user_id in user_ids
+    ]
+    responses = raw.stream([*good, b"\xff"], "ImportUsers")
+    for user_id in user_ids:
+        (result,) = pb.ImportUsersResponse.FromString(next(responses)).results
+        assert client.get_user(user_id).sequence == result.sequence
+    with invalid("message"):
+        next(responses)
+
+
 def test_unknown_method(raw: RawClient) -> None:
     """A method that does not exist is UNIMPLEMENTED."""
     with pytest.raises(akin.AkinError) as caught:

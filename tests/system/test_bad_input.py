@@ -4,6 +4,7 @@ from typing import Any
 import akin
 import grpc
 import pytest
+from akin.v1 import filter_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -190,6 +191,23 @@ def test_unknown_catalog(server: RunningServer) -> None:
                 call()
             assert grpc.StatusCode.NOT_FOUND == caught.value.code
             assert "CATALOG_NOT_FOUND" == caught.value.reason
+
+
+@pytest.mark.parametrize("group", ["all", "any", "none"])
+@pytest.mark.parametrize("levels", range(3))
+@pytest.mark.parametrize("validate_only", [True, False])
+def test_a_filter_without_a_test_deletes_nothing(
+    client: akin.Client, raw: RawClient, prefix: str, group: str, levels: int, validate_only: bool
+) -> None:
+    """A deletion by a filter without a test on any level is refused, and no item is deleted."""
+    client.upsert_item(f"{prefix}1", "The item that stays")
+    filter_ = filter_pb2.Filter()
+    for _ in range(levels):
+        filter_ = filter_pb2.Filter(**{group: [filter_pb2.Condition(filter=filter_)]})
+    request = pb.BatchDeleteItemsRequest(filter=filter_, validate_only=validate_only)
+    with invalid("filter"), translated():
+        raw.stub.BatchDeleteItems(request)
+    client.delete_item(f"{prefix}1")
 
 
 def calls_of(client: akin.Client) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from akin.v1 import embedding_usage_pb2, item_pb2
@@ -14,7 +14,7 @@ from service.api.messages.filters import read_filter
 from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
-from service.domain.filters import Filter, filter_violations
+from service.domain.filters import Filter, filter_violations, has_test
 from service.domain.items import Item, ItemState, JsonValue, StoredItem
 from service.domain.usage import EmbeddingUsage
 from service.domain.validation import (
@@ -87,25 +87,45 @@ def parse_update_item(request: pb.UpdateItemRequest, clock_ns: Clock) -> ItemUpd
         *write_violations(request.catalog, expected, min_expected=1),
         *id_violations(request.item.item_id, "item.item_id"),
     ]
-    item = read_item(request.item, violations)
     paths = _read_update_paths(request, violations)
     fields = frozenset(ItemField(path) for path in paths if not path.startswith(ATTRIBUTE_PREFIX))
     names = {
         path.removeprefix(ATTRIBUTE_PREFIX) for path in paths - {name.value for name in fields}
     }
+    if ItemField.ATTRIBUTES in fields:
+        names = set()
+    item, attributes = _read_update_values(request.item, fields, names, violations)
     if ItemField.TEXT in fields:
         violations += text_violations(item.text, "item.text")
-    if ItemField.EXPIRE_TIME in fields:
-        violations += expire_time_violations(item, "item", _now_us(item, clock_ns))
-    if ItemField.ATTRIBUTES in fields:
-        violations += attributes_violations(item.attributes, "item.attributes")
-        names = set()
-    attributes = {name: value for name, value in item.attributes.items() if name in names}
+    violations += expire_time_violations(item, "item", _now_us(item, clock_ns))
+    violations += attributes_violations(item.attributes, "item.attributes")
     violations += attributes_violations(attributes, "item.attributes")
     if violations:
         raise errors.InvalidRequest(violations)
     removed = frozenset(names - attributes.keys())
     return ItemUpdate(item, fields, attributes, removed, request.require_indexed, expected)
+
+
+def _read_update_values(
+    message: item_pb2.Item,
+    fields: frozenset[ItemField],
+    names: set[str],
+    violations: list[Violation],
+) -> tuple[Item, dict[str, JsonValue]]:
+    """Return an item with only the fields in the mask, and the single attributes in the mask.
+
+    Other fields are not read, because the contract ignores even those without meaning.
+    """
+    values = message.attributes.fields
+    all_attributes = values if ItemField.ATTRIBUTES in fields else {}
+    item = Item(
+        message.item_id,
+        message.text if ItemField.TEXT in fields else "",
+        _read_attributes(all_attributes, violations),
+        _read_expire_time(message, violations) if ItemField.EXPIRE_TIME in fields else None,
+    )
+    attributes = {name: values[name] for name in values if name in names}
+    return item, _read_attributes(attributes, violations)
 
 
 def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation]) -> set[str]:
@@ -240,8 +260,8 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
     filter_ = read_filter(request.filter) if selector == "filter" else None
     if filter_ is not None:
         violations += filter_violations(filter_)
-        if filter_ == Filter():
-            violations.append(Violation("filter", "must have a condition"))
+        if not has_test(filter_):
+            violations.append(Violation("filter", "must test an attribute"))
     elif selector is None:
         violations.append(Violation("selector", "must be one of ids, filter"))
     if violations:
@@ -251,14 +271,24 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
 
 def read_item(message: item_pb2.Item, violations: list[Violation]) -> Item:
     """Return the item of a message; values without meaning are added to `violations`."""
-    attributes = {
-        name: _read_json(value, f"item.attributes.{name}", violations)
-        for name, value in message.attributes.fields.items()
-    }
-    expire_time_us = None
-    if message.HasField("expire_time"):
-        expire_time_us = read_time(message.expire_time, "item.expire_time", violations)
+    attributes = _read_attributes(message.attributes.fields, violations)
+    expire_time_us = _read_expire_time(message, violations)
     return Item(message.item_id, message.text, attributes, expire_time_us)
+
+
+def _read_attributes(
+    values: Mapping[str, struct_pb2.Value], violations: list[Violation]
+) -> dict[str, JsonValue]:
+    return {
+        name: _read_json(value, f"item.attributes.{name}", violations)
+        for name, value in values.items()
+    }
+
+
+def _read_expire_time(message: item_pb2.Item, violations: list[Violation]) -> int | None:
+    if not message.HasField("expire_time"):
+        return None
+    return read_time(message.expire_time, "item.expire_time", violations)
 
 
 def item_message(stored: StoredItem) -> item_pb2.Item:

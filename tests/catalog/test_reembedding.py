@@ -1,0 +1,73 @@
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.embedders import COST_USD_PER_TOKEN, SPACE, WordEmbedder
+from support.open_catalogs import MODEL, WordCatalogs, word_catalogs
+from support.stores import indexed
+
+from service.catalog.reembedding import PAGE_ITEMS, Reembeddings
+from service.domain.spaces import Model, ModelChoice
+from service.embedding.budget import Budget
+from service.embedding.chunking import estimate_tokens
+from service.embedding.pool import EmbedderPool, EmbeddingObserver
+from service.embedding.providers import PricedEmbedder, ProbedModel
+from service.embedding.retries import RequestObserver
+from service.embedding.text_embedder import TextObserver
+from service.settings import Settings
+
+OTHER = Model(replace(SPACE, model="other words"))
+TEXTS = [f"the text of number {number}" for number in range(7)]
+
+
+def ignore(_value: float) -> None:
+    """Observe nothing."""
+
+
+async def fetch_usd_per_token() -> float:
+    return COST_USD_PER_TOKEN
+
+
+def reembeddings(factory: WordCatalogs, stack: AsyncExitStack, model: Model) -> Reembeddings:
+    """Return the re-embeddings of catalogs, for whose every choice `model` is found."""
+    budget = Budget(factory.stores.usage, None, lambda: 0)
+    requests, texts = RequestObserver(ignore, ignore), TextObserver(ignore, ignore)
+    observer = EmbeddingObserver(requests, texts)
+    pool = EmbedderPool(Settings(), budget, observer, factory.spawn, stack)
+    pool.add(model, PricedEmbedder(WordEmbedder(), fetch_usd_per_token))
+
+    async def find_model(_choice: ModelChoice) -> ProbedModel:
+        return ProbedModel(model, 1.0)
+
+    return Reembeddings(factory.stores, factory.catalogs.update, pool, find_model)
+
+
+@pytest.mark.parametrize(("model", "cached_count"), [(OTHER, 0), (MODEL, len(TEXTS))])
+async def test_an_estimate_counts_each_distinct_text_once(
+    tmp_path: Path, model: Model, cached_count: int
+) -> None:
+    """A text counts once, whether or not its items are on the same page and it has vectors."""
+    async with (
+        word_catalogs(tmp_path) as factory,
+        AsyncExitStack() as stack,
+        factory.catalogs.use("shop") as catalog,
+    ):
+        writes = [
+            indexed(f"{number:05}", TEXTS[number % len(TEXTS)])
+            for number in range(2 * PAGE_ITEMS + 1)
+        ]
+        await factory.stores.items.upsert_many(catalog.generations.serving.generation, writes)
+        estimate = await reembeddings(factory, stack, model).estimate(
+            catalog.record, ModelChoice("test")
+        )
+    tokens = 0 if cached_count else sum(map(estimate_tokens, TEXTS))
+    assert (len(TEXTS), cached_count) == (
+        estimate.usage.text_count,
+        estimate.usage.cached_text_count,
+    )
+    assert (tokens, tokens * COST_USD_PER_TOKEN) == (
+        estimate.usage.prompt_tokens,
+        estimate.usage.cost_usd,
+    )
+    assert not estimate.sampled
