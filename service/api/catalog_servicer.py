@@ -35,9 +35,10 @@ class CatalogServicer:
             stats = await catalog.stats.read()
         return pb.GetCatalogResponse(catalog=catalogs.catalog_message(stats))
 
-    async def ListCatalogs(self, _request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:
+    async def ListCatalogs(self, request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:
         """Return all catalogs with their statistics."""
-        stats = await self._catalogs.read_stats()
+        catalogs.parse_list_catalogs(request)
+        stats = await self._catalogs.read_stats(request.min_sequence)
         return pb.ListCatalogsResponse(catalogs=map(catalogs.catalog_message, stats))
 
     async def DeleteCatalog(self, request: pb.DeleteCatalogRequest) -> pb.DeleteCatalogResponse:
@@ -50,8 +51,8 @@ class CatalogServicer:
         self, request: pb.EstimateReembeddingRequest
     ) -> pb.EstimateReembeddingResponse:
         """Estimate the usage and duration of re-embedding."""
-        model = catalogs.parse_model(request)
-        async with self._catalogs.use(request.catalog) as catalog:
+        model = catalogs.parse_estimate_reembedding(request)
+        async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
             estimate = await self._reembeddings.estimate(catalog.record, model)
         return catalogs.estimate_message(estimate)
 
@@ -59,15 +60,15 @@ class CatalogServicer:
         self, request: pb.StartReembeddingRequest
     ) -> pb.StartReembeddingResponse:
         """Start to re-embed a catalog."""
-        model = catalogs.parse_model(request)
+        model = catalogs.parse_start_reembedding(request)
         async with self._catalogs.use(request.catalog) as catalog:
             reembedding = await self._reembeddings.start(catalog.record, model)
         return pb.StartReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 
     async def GetReembedding(self, request: pb.GetReembeddingRequest) -> pb.GetReembeddingResponse:
         """Return the progress of re-embedding."""
-        catalogs.parse_catalog(request)
-        async with self._catalogs.use(request.catalog) as catalog:
+        catalogs.parse_get_reembedding(request)
+        async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
             reembedding = await self._reembeddings.get(catalog.record)
         return pb.GetReembeddingResponse(reembedding=catalogs.reembedding_message(reembedding))
 

@@ -54,5 +54,12 @@ class CatalogSource(Protocol):
             min_sequence: the write that the handle must reflect.
         """
 
-    async def read_stats(self) -> list[CatalogStats]:
-        """Return the statistics of all catalogs, by ascending name."""
+    async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:
+        """Return the statistics of all catalogs, by ascending name.
+
+        Args:
+            min_sequence: the write that the statistics must reflect.
+
+        Raises:
+            InvalidRequest: `min_sequence` is no write.
+        """

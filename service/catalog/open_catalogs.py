@@ -140,12 +140,22 @@ class OpenCatalogs:
             raise errors.invalid_field("min_sequence", rule)
         await handle.generations.serving.follower.wait_for(sequence)
 
-    async def read_stats(self) -> list[CatalogStats]:
-        """Return the statistics of all open catalogs, by ascending name."""
+    async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:
+        """Return the statistics of all open catalogs, by ascending name.
+
+        Args:
+            min_sequence: the write that the statistics of every catalog must reflect.
+
+        Raises:
+            InvalidRequest: there is no such write.
+            NotReady: the service shuts down first.
+        """
+        if min_sequence:
+            await self.update()  # the write may be to a catalog that another process just created
         stats = []
         for name in self.names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
-                async with self.use(name) as catalog:
+                async with self.use(name, min_sequence) as catalog:
                     stats.append(await catalog.stats.read())
         return stats
 

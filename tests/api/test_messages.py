@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
-from akin.v1 import filter_pb2, item_pb2, user_pb2
+from akin.v1 import catalog_service_pb2, filter_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf import field_mask_pb2, struct_pb2, timestamp_pb2
 from support.clock import FakeClock
 
 from service import errors
+from service.api.messages import catalogs
 from service.api.messages.filters import read_filter
 from service.api.messages.items import parse_update_item
 from service.api.messages.recommendations import parse_recommend_similar
@@ -138,3 +142,44 @@ def test_an_update_of_a_user_ignores_invalid_fields_outside_of_its_mask() -> Non
     request = pb.UpdateUserRequest(user=user_pb2.User(user_id="u", liked_items=[bad_like]))
     request.update_mask.paths.append("preferences")
     assert User("u", (), ()) == parse_update_user(request).user
+
+
+READS_OF_CATALOGS = [
+    (catalogs.parse_get_catalog, catalog_service_pb2.GetCatalogRequest),
+    (catalogs.parse_list_catalogs, catalog_service_pb2.ListCatalogsRequest),
+    (catalogs.parse_estimate_reembedding, catalog_service_pb2.EstimateReembeddingRequest),
+    (catalogs.parse_get_reembedding, catalog_service_pb2.GetReembeddingRequest),
+]
+
+
+@pytest.mark.parametrize(("parse", "request_class"), READS_OF_CATALOGS)
+@pytest.mark.parametrize("min_sequence", [-1, -(2**63)])
+def test_a_negative_min_sequence_of_a_catalog_read_is_reported(
+    parse: Callable[[Any], object], request_class: type, min_sequence: int
+) -> None:
+    """Each read of CatalogService refuses a negative min_sequence, and names the field."""
+    with pytest.raises(errors.InvalidRequest) as raised:
+        parse(request_class(min_sequence=min_sequence))
+    assert ["min_sequence"] == [violation.field for violation in raised.value.violations]
+
+
+@pytest.mark.parametrize(("parse", "request_class"), READS_OF_CATALOGS)
+@pytest.mark.parametrize("min_sequence", [0, 1, 2**63 - 1])
+def test_other_values_of_min_sequence_are_left_to_the_store(
+    parse: Callable[[Any], object], request_class: type, min_sequence: int
+) -> None:
+    """Parsing accepts any number that is not negative: only the store knows the last write."""
+    parse(request_class(min_sequence=min_sequence))
+
+
+def test_every_violation_of_an_estimate_is_reported() -> None:
+    """The name, min_sequence and the model of an estimate are reported together."""
+    request = catalog_service_pb2.EstimateReembeddingRequest(
+        catalog="NO",
+        embedding=catalog_service_pb2.EmbeddingModel(dimensions=-1),
+        min_sequence=-1,
+    )
+    with pytest.raises(errors.InvalidRequest) as raised:
+        catalogs.parse_estimate_reembedding(request)
+    fields = [violation.field for violation in raised.value.violations]
+    assert ["catalog", "min_sequence", "embedding.dimensions"] == fields

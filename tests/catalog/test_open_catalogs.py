@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from service import errors
 from service.domain.analyses import OutliersQuery
 from service.domain.items import Item
 from service.domain.recommendations import Query, TextSource
-from service.domain.spaces import Model
+from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import TokenUsage
 from service.domain.writes import ItemUpsert
 
@@ -124,6 +125,43 @@ async def test_min_sequence_beyond_the_last_write_is_refused(tmp_path: Path) -> 
         beyond = factory.stores.database.commits.last_sequence + 1
         with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
             await factory.catalogs.use("shop", beyond).__aenter__()
+
+
+async def test_statistics_wait_for_a_write_in_every_catalog(tmp_path: Path) -> None:
+    """With min_sequence, statistics come only once the index of each catalog has that write."""
+    async with word_catalogs(tmp_path) as factory:
+        async with factory.catalogs.use("") as catalog:
+            follower = catalog.generations.serving.follower
+        release = threading.Event()
+        reading = await started(follower.read_in_worker(lambda _index: release.wait()))
+        try:
+            sequence = await put(factory, "a", "green tea")
+            listing = await started(factory.catalogs.read_stats(sequence))
+            await asyncio.wait([listing], timeout=0.1)
+            assert not listing.done()
+            assert follower.sequence < sequence
+        finally:
+            release.set()
+        await reading
+        assert ["default", "shop"] == [stats.name for stats in await listing]
+        assert follower.sequence >= sequence
+
+
+async def test_statistics_that_wait_have_new_catalogs_of_other_processes(tmp_path: Path) -> None:
+    """With min_sequence, statistics include a catalog that another process has just created."""
+    async with word_catalogs(tmp_path) as factory:
+        sequence = await put(factory, "a", "green tea")
+        await factory.stores.generations.create_catalog("new", OTHER, VectorStorage.FLOAT32)
+        stats = await factory.catalogs.read_stats(sequence)
+        assert ["default", "new", "shop"] == [catalog.name for catalog in stats]
+
+
+async def test_statistics_of_a_write_that_was_never_made_are_refused(tmp_path: Path) -> None:
+    """Statistics as of a write beyond the last one fail instead of waiting without end."""
+    async with word_catalogs(tmp_path) as factory:
+        beyond = 1 + await put(factory, "a", "green tea")
+        with pytest.raises(errors.InvalidRequest, match=r"^min_sequence"):
+            await factory.catalogs.read_stats(beyond)
 
 
 @pytest.mark.parametrize("name", ["nothing", "NOT A NAME", "shop "])

@@ -7,7 +7,7 @@ from support.embedders import COST_USD_PER_TOKEN, SPACE, WordEmbedder
 from support.open_catalogs import MODEL, WordCatalogs, word_catalogs
 from support.stores import indexed
 
-from service.catalog.reembedding import PAGE_ITEMS, Reembeddings
+from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE, Reembeddings
 from service.domain.spaces import Model, ModelChoice
 from service.embedding.budget import Budget
 from service.embedding.chunking import estimate_tokens
@@ -55,7 +55,7 @@ async def test_an_estimate_counts_each_distinct_text_once(
     ):
         writes = [
             indexed(f"{number:05}", TEXTS[number % len(TEXTS)])
-            for number in range(2 * PAGE_ITEMS + 1)
+            for number in range(2 * ESTIMATED_ITEMS_AT_ONCE + 1)
         ]
         await factory.stores.items.upsert_many(catalog.generations.serving.generation, writes)
         estimate = await reembeddings(factory, stack, model).estimate(

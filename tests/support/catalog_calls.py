@@ -34,6 +34,7 @@ CALLS_WITH_OPTIONS = [
         {"min_sequence": 9},
         pb.GetCatalogRequest(catalog="films", min_sequence=9),
     ),
+    ClientCall("list_catalogs", (), {"min_sequence": 9}, pb.ListCatalogsRequest(min_sequence=9)),
     ClientCall(
         "delete_catalog",
         ("films",),
@@ -43,8 +44,14 @@ CALLS_WITH_OPTIONS = [
     ClientCall(
         "estimate_reembedding",
         ("films",),
-        MODEL,
-        pb.EstimateReembeddingRequest(catalog="films", embedding=EMBEDDING),
+        {**MODEL, "min_sequence": 9},
+        pb.EstimateReembeddingRequest(catalog="films", embedding=EMBEDDING, min_sequence=9),
+    ),
+    ClientCall(
+        "get_reembedding",
+        ("films",),
+        {"min_sequence": 9},
+        pb.GetReembeddingRequest(catalog="films", min_sequence=9),
     ),
     ClientCall(
         "start_reembedding",

@@ -81,6 +81,35 @@ def test_what_cannot_be_made_or_deleted(server: RunningServer) -> None:
         client.delete_catalog("taken")
 
 
+def test_reads_reflect_the_write_in_min_sequence(server: RunningServer) -> None:
+    """Each read waits for the write in min_sequence, and refuses a number that is no write."""
+    with server.client() as client:
+        client.create_catalog("tides")
+        with server.client(catalog="tides") as tides:
+            sequence = tides.upsert_item("a", "a tide table").item.sequence
+            shown = tides.get_catalog(min_sequence=sequence)
+            assert (1, 1) == (shown.item_count, shown.index.vector_count)
+            listed = {each.name: each for each in client.list_catalogs(min_sequence=sequence)}
+            assert (1, 1) == (listed["tides"].item_count, listed["tides"].index.vector_count)
+            assert all(each.sequence >= sequence for each in listed.values())
+            estimate = tides.estimate_reembedding(template="tide: {text}", min_sequence=sequence)
+            assert 1 == estimate.text_count
+            tides.start_reembedding(template="tide: {text}")
+            assert 1 == tides.get_reembedding(min_sequence=sequence).item_count
+            for read in (
+                tides.get_catalog,
+                client.list_catalogs,
+                tides.estimate_reembedding,
+                tides.get_reembedding,
+            ):
+                for wrong in (-1, 2**62):
+                    with pytest.raises(akin.AkinError) as caught:
+                        read(min_sequence=wrong)
+                    assert ("INVALID_ARGUMENT", "INVALID_REQUEST") == rejected(caught)
+                    assert ["min_sequence"] == [each.field for each in caught.value.violations]
+        client.delete_catalog("tides")
+
+
 def filled(message: Any) -> Any:
     """A request with whatever a caller might name of another catalog's."""
     fields = message.DESCRIPTOR.fields_by_name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from akin.v1 import item_pb2
+from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from support.server import WAIT_SECONDS, RunningServer, refused
@@ -18,6 +18,7 @@ WORKERS = 3
 CONNECTIONS = 100
 """More than enough for the kernel to have dealt one to each worker."""
 
+Channels = Mapping[int, grpc.Channel]
 Stubs = Mapping[int, pb_grpc.RecommenderServiceStub]
 
 
@@ -26,12 +27,12 @@ def calls(server: RunningServer) -> list[int]:
     return [each["worker"] for each in server.events("call")]
 
 
-def connected(server: RunningServer, stack: ExitStack) -> Stubs:
+def channels(server: RunningServer, stack: ExitStack) -> Channels:
     """A connection to each worker, by its number."""
-    stubs: dict[int, pb_grpc.RecommenderServiceStub] = {}
+    opened: dict[int, grpc.Channel] = {}
     for _ in range(CONNECTIONS):
-        if len(stubs) == WORKERS:
-            return stubs
+        if len(opened) == WORKERS:
+            return opened
         before = len(calls(server))
         channel = stack.enter_context(
             grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)])
@@ -39,8 +40,14 @@ def connected(server: RunningServer, stack: ExitStack) -> Stubs:
         stub = pb_grpc.RecommenderServiceStub(channel)
         stub.ListItems(pb.ListItemsRequest(page_size=1), timeout=WAIT_SECONDS)
         server.wait_for("call", before + 1)
-        stubs[calls(server)[before]] = stub
-    raise AssertionError(f"only the workers {sorted(stubs)} got a connection")
+        opened[calls(server)[before]] = channel
+    raise AssertionError(f"only the workers {sorted(opened)} got a connection")
+
+
+def connected(server: RunningServer, stack: ExitStack) -> Stubs:
+    """A stub of each worker, by its number."""
+    opened = channels(server, stack)
+    return {number: pb_grpc.RecommenderServiceStub(channel) for number, channel in opened.items()}
 
 
 def written(stub: pb_grpc.RecommenderServiceStub, number: int) -> int:
@@ -74,6 +81,29 @@ def test_what_one_worker_wrote_any_other_finds(several: RunningServer) -> None:
             request = pb.DeleteItemRequest(item_id=str(number))
             deleted = stubs[reader].DeleteItem(request, timeout=WAIT_SECONDS).sequence
             assert str(number) != best(stubs[writer], number, deleted)
+
+
+def test_what_one_worker_wrote_any_other_lists(several: RunningServer) -> None:
+    """With a write's min_sequence, every worker lists the new catalog it is in, with its vector."""
+    with ExitStack() as stack:
+        opened = channels(several, stack)
+        for number, (writer, reader) in enumerate(permutations(opened, 2)):
+            name = f"listed{number}"
+            catalogs = catalog_service_pb2_grpc.CatalogServiceStub(opened[writer])
+            create = catalog_service_pb2.CreateCatalogRequest(catalog=name)
+            catalogs.CreateCatalog(create, timeout=WAIT_SECONDS)
+            item = item_pb2.Item(item_id="1", text=distinct(number))
+            stored = pb_grpc.RecommenderServiceStub(opened[writer]).UpsertItem(
+                pb.UpsertItemRequest(catalog=name, item=item), timeout=WAIT_SECONDS
+            )
+            listed = catalog_service_pb2_grpc.CatalogServiceStub(opened[reader]).ListCatalogs(
+                catalog_service_pb2.ListCatalogsRequest(min_sequence=stored.item.sequence),
+                timeout=WAIT_SECONDS,
+            )
+            vectors = {each.name: each.index.vector_count for each in listed.catalogs}
+            assert 1 == vectors[name]
+            delete = catalog_service_pb2.DeleteCatalogRequest(catalog=name)
+            catalogs.DeleteCatalog(delete, timeout=WAIT_SECONDS)
 
 
 def test_a_sequence_that_nobody_wrote_is_refused(several: RunningServer) -> None:

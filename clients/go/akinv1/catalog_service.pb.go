@@ -444,7 +444,11 @@ func (x *GetCatalogResponse) GetCatalog() *Catalog {
 
 // Request of ListCatalogs.
 type ListCatalogsRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,1,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +481,13 @@ func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ListCatalogsRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
 }
 
 // Response of ListCatalogs.
@@ -623,7 +634,11 @@ type EstimateReembeddingRequest struct {
 	// The name of the catalog. Default: `default`.
 	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
 	// The new model. Default: the model of the server's settings.
-	Embedding     *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
+	Embedding *EmbeddingModel `protobuf:"bytes,2,opt,name=embedding,proto3" json:"embedding,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,3,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -670,6 +685,13 @@ func (x *EstimateReembeddingRequest) GetEmbedding() *EmbeddingModel {
 		return x.Embedding
 	}
 	return nil
+}
+
+func (x *EstimateReembeddingRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
 }
 
 // Response of EstimateReembedding.
@@ -881,7 +903,11 @@ func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
 type GetReembeddingRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name of the catalog. Default: `default`.
-	Catalog       string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The sequence number of a write that the response must reflect. The call waits until it does, or
+	// until its deadline. The number must not be negative or greater than the sequence number of the
+	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+	MinSequence   int64 `protobuf:"varint,2,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -921,6 +947,13 @@ func (x *GetReembeddingRequest) GetCatalog() string {
 		return x.Catalog
 	}
 	return ""
+}
+
+func (x *GetReembeddingRequest) GetMinSequence() int64 {
+	if x != nil {
+		return x.MinSequence
+	}
+	return 0
 }
 
 // Response of GetReembedding.
@@ -1827,17 +1860,19 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
 	"\fmin_sequence\x18\x02 \x01(\x03R\vminSequence\"@\n" +
 	"\x12GetCatalogResponse\x12*\n" +
-	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\x15\n" +
-	"\x13ListCatalogsRequest\"D\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"8\n" +
+	"\x13ListCatalogsRequest\x12!\n" +
+	"\fmin_sequence\x18\x01 \x01(\x03R\vminSequence\"D\n" +
 	"\x14ListCatalogsResponse\x12,\n" +
 	"\bcatalogs\x18\x01 \x03(\v2\x10.akin.v1.CatalogR\bcatalogs\"U\n" +
 	"\x14DeleteCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12#\n" +
 	"\rallow_missing\x18\x02 \x01(\bR\fallowMissing\"\x17\n" +
-	"\x15DeleteCatalogResponse\"m\n" +
+	"\x15DeleteCatalogResponse\"\x90\x01\n" +
 	"\x1aEstimateReembeddingRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
-	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"\xb1\x02\n" +
+	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12!\n" +
+	"\fmin_sequence\x18\x03 \x01(\x03R\vminSequence\"\xb1\x02\n" +
 	"\x1bEstimateReembeddingResponse\x12-\n" +
 	"\x05space\x18\x01 \x01(\v2\x17.akin.v1.EmbeddingSpaceR\x05space\x12\x1d\n" +
 	"\n" +
@@ -1851,9 +1886,10 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
 	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\"R\n" +
 	"\x18StartReembeddingResponse\x126\n" +
-	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"1\n" +
+	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"T\n" +
 	"\x15GetReembeddingRequest\x12\x18\n" +
-	"\acatalog\x18\x01 \x01(\tR\acatalog\"P\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
+	"\fmin_sequence\x18\x02 \x01(\x03R\vminSequence\"P\n" +
 	"\x16GetReembeddingResponse\x126\n" +
 	"\vreembedding\x18\x01 \x01(\v2\x14.akin.v1.ReembeddingR\vreembedding\"4\n" +
 	"\x18CancelReembeddingRequest\x12\x18\n" +

@@ -13,6 +13,7 @@ from akin.filters import all_of
 from akin.options import (
     BatchDeleteItemsOptions,
     CreateCatalogOptions,
+    EstimateReembeddingOptions,
     ModelOptions,
     UpdateItemOptions,
     UpdateUserOptions,
@@ -282,6 +283,21 @@ def create_catalog(
     vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
     return catalog_service_pb2.CreateCatalogRequest(
         catalog=catalog, embedding=embedding_model(options), vector_storage=vector_storage
+    )
+
+
+def estimate_reembedding(
+    catalog: str, **options: Unpack[EstimateReembeddingOptions]
+) -> catalog_service_pb2.EstimateReembeddingRequest:
+    """Build a request to estimate the re-embedding of a catalog.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+    """
+    check_options(EstimateReembeddingOptions, options)
+    min_sequence = options.pop("min_sequence", 0)
+    return catalog_service_pb2.EstimateReembeddingRequest(
+        catalog=catalog, embedding=embedding_model(options), min_sequence=min_sequence
     )
 
 

@@ -17,7 +17,10 @@ Where: TypeAlias = filter_pb2.Filter | filter_pb2.Condition | None
 
 
 class ReadOptions(TypedDict, total=False):
-    """Options of `get_item`, `batch_get_items`, `get_user`, `list_users` and `get_catalog`.
+    """Options of reads that have no others.
+
+    They are `get_item`, `batch_get_items`, `get_user`, `list_users`, `get_catalog`, `list_catalogs`
+    and `get_reembedding`.
 
     Attributes:
         min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
@@ -291,7 +294,7 @@ class SearchPassagesOptions(TypedDict, total=False):
 
 
 class ModelOptions(TypedDict, total=False):
-    """Options of `estimate_reembedding` and `start_reembedding`: the embedding model to use.
+    """Options of `start_reembedding`: the embedding model to use.
 
     The server's settings supply the options that are left out.
 
@@ -308,6 +311,23 @@ class ModelOptions(TypedDict, total=False):
     dimensions: int
     template: str
     query_template: str
+
+
+class EstimateReembeddingOptions(ModelOptions, total=False):
+    """Options of `estimate_reembedding`: the embedding model to use, and the write to reflect.
+
+    The server's settings supply the options of the model that are left out.
+
+    Attributes:
+        provider: embedding provider: `local`, or the one in the server's settings.
+        model: name of the model, as the provider spells it.
+        dimensions: vector length to request from the model; 0 means the model's own.
+        template: text to embed for an item; `{text}` in it stands for the item's text.
+        query_template: text to embed for a query or a preference; `{text}` stands for its text.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
+    """
+
+    min_sequence: int
 
 
 class CreateCatalogOptions(ModelOptions, total=False):

@@ -68,6 +68,15 @@ def parse_get_catalog(request: pb.GetCatalogRequest) -> None:
     errors.raise_if_invalid(read_violations(request.catalog, request.min_sequence))
 
 
+def parse_list_catalogs(request: pb.ListCatalogsRequest) -> None:
+    """Check the request.
+
+    Raises:
+        InvalidRequest: `min_sequence` is invalid.
+    """
+    errors.raise_if_invalid(read_violations("", request.min_sequence))
+
+
 def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
     """Return the name of the catalog.
 
@@ -82,9 +91,19 @@ def parse_delete_catalog(request: pb.DeleteCatalogRequest) -> str:
     return request.catalog
 
 
-def parse_model(
-    request: pb.StartReembeddingRequest | pb.EstimateReembeddingRequest,
-) -> ModelChoice:
+def parse_estimate_reembedding(request: pb.EstimateReembeddingRequest) -> ModelChoice:
+    """Return the model to estimate re-embedding with.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    model = _read_model(request.embedding)
+    violations = read_violations(request.catalog, request.min_sequence)
+    errors.raise_if_invalid((*violations, *model_violations(model)))
+    return model
+
+
+def parse_start_reembedding(request: pb.StartReembeddingRequest) -> ModelChoice:
     """Return the model to re-embed with.
 
     Raises:
@@ -93,6 +112,15 @@ def parse_model(
     model = _read_model(request.embedding)
     errors.raise_if_invalid((*write_violations(request.catalog), *model_violations(model)))
     return model
+
+
+def parse_get_reembedding(request: pb.GetReembeddingRequest) -> None:
+    """Check the request.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    errors.raise_if_invalid(read_violations(request.catalog, request.min_sequence))
 
 
 class CatalogRequest(Protocol):

@@ -6,7 +6,13 @@ from typing import Unpack
 
 from akin import _requests
 from akin._async.connection import Connection
-from akin.options import CreateCatalogOptions, DeleteOptions, ModelOptions, ReadOptions
+from akin.options import (
+    CreateCatalogOptions,
+    DeleteOptions,
+    EstimateReembeddingOptions,
+    ModelOptions,
+    ReadOptions,
+)
 from akin.v1 import catalog_service_pb2 as pb
 
 
@@ -44,9 +50,13 @@ class CatalogCalls(Connection):
         response = await self._channel.call(self._catalogs.GetCatalog, request)
         return response.catalog
 
-    async def list_catalogs(self) -> list[pb.Catalog]:
-        """Return all catalogs with their statistics, by ascending name."""
-        request = pb.ListCatalogsRequest()
+    async def list_catalogs(self, **options: Unpack[ReadOptions]) -> list[pb.Catalog]:
+        """Return all catalogs with their statistics, by ascending name.
+
+        Args:
+            **options: see `akin.options.ReadOptions`.
+        """
+        request = _requests.build(pb.ListCatalogsRequest, ReadOptions, options)
         response = await self._channel.call(self._catalogs.ListCatalogs, request)
         return list(response.catalogs)
 
@@ -61,7 +71,7 @@ class CatalogCalls(Connection):
         await self._channel.call(self._catalogs.DeleteCatalog, request)
 
     async def estimate_reembedding(
-        self, catalog: str | None = None, **options: Unpack[ModelOptions]
+        self, catalog: str | None = None, **options: Unpack[EstimateReembeddingOptions]
     ) -> pb.EstimateReembeddingResponse:
         """Estimate the embedding usage of re-embedding a catalog.
 
@@ -69,11 +79,9 @@ class CatalogCalls(Connection):
 
         Args:
             catalog: name of the catalog.
-            **options: the model to embed with; see `akin.options.ModelOptions`.
+            **options: see `akin.options.EstimateReembeddingOptions`.
         """
-        request = pb.EstimateReembeddingRequest(
-            catalog=self._resolve(catalog), embedding=_requests.embedding_model(options)
-        )
+        request = _requests.estimate_reembedding(self._resolve(catalog), **options)
         return await self._channel.call(self._catalogs.EstimateReembedding, request)
 
     async def start_reembedding(
@@ -93,9 +101,18 @@ class CatalogCalls(Connection):
         response = await self._channel.call(self._catalogs.StartReembedding, request)
         return response.reembedding
 
-    async def get_reembedding(self, catalog: str | None = None) -> pb.Reembedding:
-        """Return the progress of the re-embedding of a catalog."""
-        request = pb.GetReembeddingRequest(catalog=self._resolve(catalog))
+    async def get_reembedding(
+        self, catalog: str | None = None, **options: Unpack[ReadOptions]
+    ) -> pb.Reembedding:
+        """Return the progress of the re-embedding of a catalog.
+
+        Args:
+            catalog: name of the catalog.
+            **options: see `akin.options.ReadOptions`.
+        """
+        request = _requests.build(
+            pb.GetReembeddingRequest, ReadOptions, options, catalog=self._resolve(catalog)
+        )
         response = await self._channel.call(self._catalogs.GetReembedding, request)
         return response.reembedding
 

@@ -8,7 +8,13 @@ from typing import Unpack
 
 from akin import _requests
 from akin._sync.connection import Connection
-from akin.options import CreateCatalogOptions, DeleteOptions, ModelOptions, ReadOptions
+from akin.options import (
+    CreateCatalogOptions,
+    DeleteOptions,
+    EstimateReembeddingOptions,
+    ModelOptions,
+    ReadOptions,
+)
 from akin.v1 import catalog_service_pb2 as pb
 
 
@@ -42,9 +48,13 @@ class CatalogCalls(Connection):
         response = self._channel.call(self._catalogs.GetCatalog, request)
         return response.catalog
 
-    def list_catalogs(self) -> list[pb.Catalog]:
-        """Return all catalogs with their statistics, by ascending name."""
-        request = pb.ListCatalogsRequest()
+    def list_catalogs(self, **options: Unpack[ReadOptions]) -> list[pb.Catalog]:
+        """Return all catalogs with their statistics, by ascending name.
+
+        Args:
+            **options: see `akin.options.ReadOptions`.
+        """
+        request = _requests.build(pb.ListCatalogsRequest, ReadOptions, options)
         response = self._channel.call(self._catalogs.ListCatalogs, request)
         return list(response.catalogs)
 
@@ -59,7 +69,7 @@ class CatalogCalls(Connection):
         self._channel.call(self._catalogs.DeleteCatalog, request)
 
     def estimate_reembedding(
-        self, catalog: str | None = None, **options: Unpack[ModelOptions]
+        self, catalog: str | None = None, **options: Unpack[EstimateReembeddingOptions]
     ) -> pb.EstimateReembeddingResponse:
         """Estimate the embedding usage of re-embedding a catalog.
 
@@ -67,11 +77,9 @@ class CatalogCalls(Connection):
 
         Args:
             catalog: name of the catalog.
-            **options: the model to embed with; see `akin.options.ModelOptions`.
+            **options: see `akin.options.EstimateReembeddingOptions`.
         """
-        request = pb.EstimateReembeddingRequest(
-            catalog=self._resolve(catalog), embedding=_requests.embedding_model(options)
-        )
+        request = _requests.estimate_reembedding(self._resolve(catalog), **options)
         return self._channel.call(self._catalogs.EstimateReembedding, request)
 
     def start_reembedding(
@@ -91,9 +99,18 @@ class CatalogCalls(Connection):
         response = self._channel.call(self._catalogs.StartReembedding, request)
         return response.reembedding
 
-    def get_reembedding(self, catalog: str | None = None) -> pb.Reembedding:
-        """Return the progress of the re-embedding of a catalog."""
-        request = pb.GetReembeddingRequest(catalog=self._resolve(catalog))
+    def get_reembedding(
+        self, catalog: str | None = None, **options: Unpack[ReadOptions]
+    ) -> pb.Reembedding:
+        """Return the progress of the re-embedding of a catalog.
+
+        Args:
+            catalog: name of the catalog.
+            **options: see `akin.options.ReadOptions`.
+        """
+        request = _requests.build(
+            pb.GetReembeddingRequest, ReadOptions, options, catalog=self._resolve(catalog)
+        )
         response = self._channel.call(self._catalogs.GetReembedding, request)
         return response.reembedding
 

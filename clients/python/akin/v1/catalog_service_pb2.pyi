@@ -252,12 +252,20 @@ class ListCatalogsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     def __init__(
         self,
+        *,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,8 +346,14 @@ class EstimateReembeddingRequest(_message.Message):
 
     CATALOG_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
         """The new model. Default: the model of the server's settings."""
@@ -349,10 +363,11 @@ class EstimateReembeddingRequest(_message.Message):
         *,
         catalog: _builtins.str = ...,
         embedding: Global___EmbeddingModel | None = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -475,16 +490,23 @@ class GetReembeddingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CATALOG_FIELD_NUMBER: _builtins.int
+    MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
+    min_sequence: _builtins.int
+    """The sequence number of a write that the response must reflect. The call waits until it does, or
+    until its deadline. The number must not be negative or greater than the sequence number of the
+    last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+    """
     def __init__(
         self,
         *,
         catalog: _builtins.str = ...,
+        min_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "min_sequence", b"min_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

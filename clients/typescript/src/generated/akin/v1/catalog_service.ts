@@ -181,6 +181,12 @@ export interface GetCatalogResponse {
 
 /** Request of ListCatalogs. */
 export interface ListCatalogsRequest {
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of ListCatalogs. */
@@ -206,7 +212,15 @@ export interface EstimateReembeddingRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
   /** The new model. Default: the model of the server's settings. */
-  embedding?: EmbeddingModel | undefined;
+  embedding?:
+    | EmbeddingModel
+    | undefined;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of EstimateReembedding. */
@@ -261,6 +275,12 @@ export interface StartReembeddingResponse {
 export interface GetReembeddingRequest {
   /** The name of the catalog. Default: `default`. */
   catalog: string;
+  /**
+   * The sequence number of a write that the response must reflect. The call waits until it does, or
+   * until its deadline. The number must not be negative or greater than the sequence number of the
+   * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
+   */
+  minSequence: string;
 }
 
 /** Response of GetReembedding. */
@@ -914,11 +934,14 @@ export const GetCatalogResponse: MessageFns<GetCatalogResponse> = {
 };
 
 function createBaseListCatalogsRequest(): ListCatalogsRequest {
-  return {};
+  return { minSequence: "0" };
 }
 
 export const ListCatalogsRequest: MessageFns<ListCatalogsRequest> = {
-  encode(_: ListCatalogsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListCatalogsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.minSequence !== "0") {
+      writer.uint32(8).int64(message.minSequence);
+    }
     return writer;
   },
 
@@ -935,6 +958,14 @@ export const ListCatalogsRequest: MessageFns<ListCatalogsRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -947,20 +978,30 @@ export const ListCatalogsRequest: MessageFns<ListCatalogsRequest> = {
     }
   },
 
-  fromJSON(_: any): ListCatalogsRequest {
-    return {};
+  fromJSON(object: any): ListCatalogsRequest {
+    return {
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
   },
 
-  toJSON(_: ListCatalogsRequest): unknown {
+  toJSON(message: ListCatalogsRequest): unknown {
     const obj: any = {};
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
+    }
     return obj;
   },
 
   create(base?: DeepPartial<ListCatalogsRequest>): ListCatalogsRequest {
     return ListCatalogsRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListCatalogsRequest>): ListCatalogsRequest {
+  fromPartial(object: DeepPartial<ListCatalogsRequest>): ListCatalogsRequest {
     const message = createBaseListCatalogsRequest();
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
@@ -1176,7 +1217,7 @@ export const DeleteCatalogResponse: MessageFns<DeleteCatalogResponse> = {
 };
 
 function createBaseEstimateReembeddingRequest(): EstimateReembeddingRequest {
-  return { catalog: "", embedding: undefined };
+  return { catalog: "", embedding: undefined, minSequence: "0" };
 }
 
 export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> = {
@@ -1186,6 +1227,9 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
     }
     if (message.embedding !== undefined) {
       EmbeddingModel.encode(message.embedding, writer.uint32(18).fork()).join();
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(24).int64(message.minSequence);
     }
     return writer;
   },
@@ -1219,6 +1263,14 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
             message.embedding = EmbeddingModel.decode(reader, reader.uint32());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1235,6 +1287,11 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
     return {
       catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
       embedding: isSet(object.embedding) ? EmbeddingModel.fromJSON(object.embedding) : undefined,
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
     };
   },
 
@@ -1245,6 +1302,9 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
     }
     if (message.embedding !== undefined) {
       obj.embedding = EmbeddingModel.toJSON(message.embedding);
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
     }
     return obj;
   },
@@ -1258,6 +1318,7 @@ export const EstimateReembeddingRequest: MessageFns<EstimateReembeddingRequest> 
     message.embedding = (object.embedding !== undefined && object.embedding !== null)
       ? EmbeddingModel.fromPartial(object.embedding)
       : undefined;
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
@@ -1612,13 +1673,16 @@ export const StartReembeddingResponse: MessageFns<StartReembeddingResponse> = {
 };
 
 function createBaseGetReembeddingRequest(): GetReembeddingRequest {
-  return { catalog: "" };
+  return { catalog: "", minSequence: "0" };
 }
 
 export const GetReembeddingRequest: MessageFns<GetReembeddingRequest> = {
   encode(message: GetReembeddingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.catalog !== "") {
       writer.uint32(10).string(message.catalog);
+    }
+    if (message.minSequence !== "0") {
+      writer.uint32(16).int64(message.minSequence);
     }
     return writer;
   },
@@ -1644,6 +1708,14 @@ export const GetReembeddingRequest: MessageFns<GetReembeddingRequest> = {
             message.catalog = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minSequence = reader.int64().toString();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1657,13 +1729,23 @@ export const GetReembeddingRequest: MessageFns<GetReembeddingRequest> = {
   },
 
   fromJSON(object: any): GetReembeddingRequest {
-    return { catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "" };
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      minSequence: isSet(object.minSequence)
+        ? globalThis.String(object.minSequence)
+        : isSet(object.min_sequence)
+        ? globalThis.String(object.min_sequence)
+        : "0",
+    };
   },
 
   toJSON(message: GetReembeddingRequest): unknown {
     const obj: any = {};
     if (message.catalog !== "") {
       obj.catalog = message.catalog;
+    }
+    if (message.minSequence !== "0") {
+      obj.minSequence = message.minSequence;
     }
     return obj;
   },
@@ -1674,6 +1756,7 @@ export const GetReembeddingRequest: MessageFns<GetReembeddingRequest> = {
   fromPartial(object: DeepPartial<GetReembeddingRequest>): GetReembeddingRequest {
     const message = createBaseGetReembeddingRequest();
     message.catalog = object.catalog ?? "";
+    message.minSequence = object.minSequence ?? "0";
     return message;
   },
 };
