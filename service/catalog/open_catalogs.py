@@ -141,7 +141,7 @@ class OpenCatalogs:
         await handle.generations.serving.follower.wait_for(sequence)
 
     async def read_stats(self, min_sequence: int = 0) -> list[CatalogStats]:
-        """Return the statistics of all open catalogs, by ascending name.
+        """Return the statistics of all catalogs, by ascending name.
 
         Args:
             min_sequence: the write that the statistics of every catalog must reflect.
@@ -150,8 +150,7 @@ class OpenCatalogs:
             InvalidRequest: there is no such write.
             NotReady: the service shuts down first.
         """
-        if min_sequence:
-            await self.update()  # the write may be to a catalog that another process just created
+        await self.update()  # another process may have just created or deleted a catalog
         stats = []
         for name in self.names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await

@@ -215,7 +215,7 @@ def test_a_model_that_cannot_be_had_makes_no_catalog(tmp_path: Path) -> None:
 
 
 def test_workers_know_each_others_catalogs(tmp_path: Path) -> None:
-    """A catalog that one worker made takes calls at any other at once; a deleted one soon none."""
+    """Any worker takes calls for a catalog that another made, and lists none that is deleted."""
     with RunningServer(tmp_path, WORKERS="2") as server, server.client() as client:
         made = "made"
         client.create_catalog(made)
