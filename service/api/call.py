@@ -215,7 +215,7 @@ class _Call:
         data = response.SerializeToString()
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.AnswerTooLarge(
-                f"the response exceeds {limits.MESSAGE_BYTES} bytes: request fewer items, or ids"
+                f"the response exceeds {limits.MESSAGE_BYTES} bytes: request fewer items, or only their ids"
             )
         self._response_bytes += len(data)
         return data
@@ -244,7 +244,7 @@ class _Call:
             await self._context.abort(grpc.StatusCode.INTERNAL, "internal error")
 
     def _departure_code(self) -> int:
-        """Return the status that a caller saw who left before the end; 0 if none did."""
+        """Return the status that the caller saw if it left early, otherwise 0."""
         remaining = self._context.time_remaining()
         if remaining is not None and remaining <= 0:
             return int(code_pb2.DEADLINE_EXCEEDED)

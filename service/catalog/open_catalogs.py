@@ -167,8 +167,9 @@ class OpenCatalogs:
         """Wait until every catalog reflects all writes so far."""
         last = self._database.commits.last_sequence
         for name in self.names():
-            async with self.use(name) as catalog:
-                await catalog.generations.serving.follower.wait_for(last)
+            with suppress(errors.CatalogNotFound):  # it may be deleted at any await
+                async with self.use(name) as catalog:
+                    await catalog.generations.serving.follower.wait_for(last)
 
     async def update(self) -> None:
         """Apply changes of catalogs and generations by this process or another one."""
@@ -183,9 +184,9 @@ class OpenCatalogs:
                     del self._open[name]
                     self._close_catalog(catalog)
             for name, record in records.items():
-                catalog = self._open.get(name) or _OpenCatalog(record)
+                # Before it is complete, so that an attempt that fails leaves nothing behind.
+                catalog = self._open.setdefault(name, _OpenCatalog(record))
                 await self._apply(catalog, record)
-                self._open[name] = catalog
             self._version = version
 
     async def _apply(self, catalog: _OpenCatalog, record: CatalogRecord) -> None:

@@ -60,8 +60,8 @@ class Reembeddings:
         Raises:
             InvalidRequest, EmbeddingRejected, EmbeddingUnavailable: the model cannot be used.
         """
-        found_model = await self._find_model(choice)
-        model = found_model.model
+        probed_model = await self._find_model(choice)
+        model = probed_model.model
         embedder = await self._embedders.get(model)
         next_generation = await self._generations.preview_next(catalog, model)
         text_embedder = await self._embedders.make_text_embedder(
@@ -72,7 +72,7 @@ class Reembeddings:
         limits = embedder.batcher.limits
         new_texts = scale * (sampled.text_count - sampled.cached_text_count)
         requests = max(new_texts / limits.texts, tokens / limits.tokens)
-        seconds = ceil(requests) / limits.concurrency * found_model.request_seconds
+        seconds = ceil(requests) / limits.concurrency * probed_model.request_seconds
         usage = EmbeddingUsage(
             round(scale * sampled.text_count),
             round(scale * sampled.cached_text_count),
@@ -116,10 +116,10 @@ class Reembeddings:
             raise errors.ReembeddingNotCommitted("commit or roll back the last re-embedding first")
         if record.next is not None:
             raise errors.ReembeddingUnderWay("the catalog is being re-embedded")
-        found_model = await self._find_model(choice)
-        if found_model.model.space == record.serving.model.space:
+        probed_model = await self._find_model(choice)
+        if probed_model.model.space == record.serving.model.space:
             raise errors.AlreadyEmbedded("the catalog already uses this model")
-        await self._generations.start_next(record, found_model.model)
+        await self._generations.start_next(record, probed_model.model)
         await self._update()
         return await self.get(catalog)
 

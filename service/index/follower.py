@@ -108,7 +108,8 @@ class Follower:
             for _, waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_exception(errors.NotReady("the service is shutting down"))
-            self._worker.shutdown()
+            # The event loop does not wait for work whose caller has left.
+            self._worker.shutdown(wait=False, cancel_futures=True)
 
     def count_conditions(self, filter_: Filter | None) -> int:
         """Return the number of conditions to evaluate for a filter, an argument of `read`."""

@@ -155,6 +155,7 @@ async def _admit_until(
     catching_up = asyncio.create_task(wiring.catalogs.wait_until_caught_up())
     await asyncio.wait({stopping, catching_up}, return_when=asyncio.FIRST_COMPLETED)
     if not stop.is_set():
+        catching_up.result()  # raises why the indexes cannot catch up
         # What exists now stays: the collector need not examine it again.
         gc.collect()
         gc.freeze()

@@ -165,7 +165,8 @@ class ItemStore(ItemReads):
                 up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
                 vectors = _read_changed_vectors(connection, generation, after, up_to)
             finally:
-                connection.execute("COMMIT")
+                if connection.in_transaction:  # a failing disk ends it
+                    connection.execute("COMMIT")
             return [
                 Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
                 for item_key, item_id, attributes, expire_time_us, _ in rows

@@ -146,11 +146,11 @@ def _read_update_paths(request: pb.UpdateItemRequest, violations: list[Violation
         if not paths:
             rule = "must have a path, or the item must have a field to change"
             violations.append(Violation("update_mask", rule))
-    known = {path for path in paths if path in fields or _names_attribute(path)}
-    if paths - known - {"*"}:
+    valid_paths = {path for path in paths if path in fields or _names_attribute(path)}
+    if paths - valid_paths - {"*"}:
         rule = "must have only the paths text, attributes, attributes.KEY, expire_time or *"
         violations.append(Violation("update_mask", rule))
-    return known
+    return valid_paths
 
 
 def _names_attribute(path: str) -> bool:
