@@ -215,7 +215,8 @@ class _Call:
         data = response.SerializeToString()
         if len(data) > limits.MESSAGE_BYTES:
             raise errors.AnswerTooLarge(
-                f"the response exceeds {limits.MESSAGE_BYTES} bytes: request fewer items, or only their ids"
+                f"the response exceeds {limits.MESSAGE_BYTES} bytes: "
+                "request fewer items, or only their ids"
             )
         self._response_bytes += len(data)
         return data

@@ -86,6 +86,7 @@ class Follower:
         self._following = asyncio.Lock()
         self._last_change = time.monotonic()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._has_ended = False
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="akin-index")
         feed.listen(self._wake)
 
@@ -104,6 +105,7 @@ class Follower:
                     log.exception("index_follow_failed", reason=exc.reason)
                     await asyncio.sleep(FOLLOW_RETRY_SECONDS)
         finally:
+            self._has_ended = True
             self._feed.unlisten(self._wake)
             for _, waiter in self._waiters:
                 if not waiter.done():
@@ -149,6 +151,8 @@ class Follower:
         """
         if self._item_index.sequence >= sequence:
             return
+        if self._has_ended:
+            raise errors.NotReady("the service is shutting down")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((sequence, waiter))
         await waiter

@@ -307,3 +307,5 @@ async def test_shutdown_ends_every_wait(tmp_path: Path) -> None:
             ]
         outcomes = await asyncio.gather(*waits, return_exceptions=True)
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]
+        with pytest.raises(errors.NotReady):  # nor does a later wait hang
+            await follower.wait_for(stores.database.commits.last_sequence + 9)
