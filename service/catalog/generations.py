@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service import errors
 from service.domain.generations import Generation
@@ -26,6 +26,12 @@ class GenerationWriter:
     generation: Generation
     text_embedder: TextEmbedder
     usd_per_token: Callable[[], Awaitable[float]]
+
+    async def add_cost(self, usage: EmbeddingUsage) -> EmbeddingUsage:
+        """Return an estimated usage with the cost of its tokens."""
+        if not usage.prompt_tokens:
+            return usage  # nothing to ask the provider's price for
+        return replace(usage, cost_usd=usage.prompt_tokens * await self.usd_per_token())
 
 
 @dataclass(frozen=True, slots=True)

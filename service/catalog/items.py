@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service import errors
 from service.catalog.generations import CatalogGenerations, EmbeddedTexts
@@ -140,12 +140,10 @@ class CatalogItems:
         return PreparedItems(embedded.generation, entries, embedded.usage)
 
     async def estimate_import(self, items: Sequence[Item | errors.InvalidRequest]) -> PreparedItems:
-        """Estimate the usage of embedding the valid items of an import; nothing is to store."""
+        """Estimate the usage of embedding the valid items of an import; nothing is stored."""
         texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
-        usage = await serving.text_embedder.estimate(texts)
-        if usage.prompt_tokens:
-            usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
+        usage = await serving.add_cost(await serving.text_embedder.estimate(texts))
         entries = [None if isinstance(item, Item) else item for item in items]
         return PreparedItems(self._generation, entries, usage)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service import errors
 from service.catalog.generations import CatalogGenerations, EmbeddedTexts
@@ -111,12 +111,10 @@ class CatalogUsers:
         return PreparedUsers(embedded.generation, entries, embedded.usage)
 
     async def estimate_import(self, users: Sequence[User | errors.InvalidRequest]) -> PreparedUsers:
-        """Estimate the usage of embedding the valid users of an import; nothing is to store."""
+        """Estimate the usage of embedding the valid users of an import; nothing is stored."""
         texts = {text for user in users if isinstance(user, User) for text in _texts(user)}
         serving = self._generations.serving
-        usage = await serving.text_embedder.estimate_queries(texts)
-        if usage.prompt_tokens:
-            usage = replace(usage, cost_usd=usage.prompt_tokens * await serving.usd_per_token())
+        usage = await serving.add_cost(await serving.text_embedder.estimate_queries(texts))
         entries = [None if isinstance(user, User) else user for user in users]
         return PreparedUsers(self._generation, entries, usage)
 

@@ -60,7 +60,7 @@ async def working(
 
 
 async def wait_for_graphs(follower: Follower, vectors: int) -> IndexStats:
-    """Wait until so many vectors are in graphs, with all their neighbor lists."""
+    """Wait until this number of vectors is in graphs, with all their neighbor lists."""
     while True:
         stats = follower.collect_stats()
         has_lists = stats.neighbor_lists >= vectors
