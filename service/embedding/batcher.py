@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from service import errors
 from service.embedding.budget import Budget
-from service.embedding.chunking import estimate_tokens
+from service.embedding.token_estimates import estimate_tokens
 from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome
 from service.embedding.errors import EmbeddingProblem
 from service.embedding.rate_control import RateController

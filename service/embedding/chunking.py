@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# English has about 4 bytes a token, Chinese 3 bytes a character: estimates err to the safe side.
-BYTES_PER_TOKEN = 3
+import numpy as np
+from numpy.typing import NDArray
+
+from service.embedding.token_estimates import WEIGHT_PER_TOKEN, estimate_tokens, weigh
 
 # The share of a chunk that the next one repeats: a few sentences of a long chunk.
 OVERLAP_SHARE = 0.1
@@ -19,17 +21,15 @@ OVERLAP_SHARE = 0.1
 # The least share of a chunk that is filled: a word border is better than a very short chunk.
 MIN_FILL_SHARE = 0.5
 
+# A model that rejects a chunk of fewer tokens as too long cannot be helped by splitting it further.
+MIN_CHUNK_TOKENS = 16
+
 # Kinds of borders between chunks, best first.
 _BORDERS = (
     re.compile(r"\n[^\S\n]*\n\s*"),  # a paragraph
     re.compile(r"(?<=[.!?。！？])[\"')\]”’]*\s+|(?<=[。！？])|\n\s*"),  # a sentence or a line
     re.compile(r"\s+"),  # a word
 )
-
-
-def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a text has, rather too many than too few."""
-    return len(text.encode()) // BYTES_PER_TOKEN + 1
 
 
 def split(text: str, max_tokens: int) -> list[str]:
@@ -44,10 +44,23 @@ def find_spans(text: str, max_tokens: int) -> list[tuple[int, int]]:
     return list(_generate_spans(text, max_tokens))
 
 
+def halve(text: str) -> list[tuple[int, int]]:
+    """Return the spans of about half a text each, for a model that finds the text too long.
+
+    Returns:
+        Two or more spans; the text's own span if it cannot be split further.
+    """
+    tokens = estimate_tokens(text)
+    if tokens <= MIN_CHUNK_TOKENS:
+        return [(0, len(text))]
+    return find_spans(text, tokens // 2 + 1)
+
+
 def _generate_spans(text: str, max_tokens: int) -> Iterator[tuple[int, int]]:
+    total_weights = np.concatenate(([0], np.cumsum(weigh(text), dtype=np.int64)))
     start = 0
     while True:
-        size = _count_fitting(text, start, (max_tokens - 1) * BYTES_PER_TOKEN)
+        size = _count_fitting(total_weights, start, (max_tokens - 1) * WEIGHT_PER_TOKEN)
         if start + size >= len(text):
             if text[start:].strip():
                 yield start, len(text)
@@ -58,10 +71,10 @@ def _generate_spans(text: str, max_tokens: int) -> Iterator[tuple[int, int]]:
         start = _find_next_start(text, max(start + 1, end - int(size * OVERLAP_SHARE)), end)
 
 
-def _count_fitting(text: str, start: int, max_bytes: int) -> int:
-    """Return how many characters from `start` fit into `max_bytes` of UTF-8, at least 1."""
-    encoded = text[start : start + max_bytes].encode()[:max_bytes]
-    return max(1, len(encoded.decode(errors="ignore")))
+def _count_fitting(total_weights: NDArray[np.int64], start: int, max_weight: int) -> int:
+    """Return how many characters from `start` have at most `max_weight`, at least 1."""
+    end = int(np.searchsorted(total_weights, total_weights[start] + max_weight, side="right")) - 1
+    return max(1, end - start)
 
 
 def _find_end(text: str, low: int, high: int) -> int:
@@ -79,7 +92,8 @@ def _find_next_start(text: str, low: int, end: int) -> int:
         for start in _find_borders(border, text, low, end):
             if low <= start < end:
                 return start
-    return min(low, end)
+    # Without a border in the overlap, whole words are better than an overlap.
+    return end if text[end - 1].isspace() else min(low, end)
 
 
 def _find_borders(border: re.Pattern[str], text: str, start: int, stop: int) -> list[int]:

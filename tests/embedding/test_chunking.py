@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.embedding.chunking import estimate_tokens, split
+from service.embedding.chunking import MIN_CHUNK_TOKENS, halve, split
+from service.embedding.token_estimates import estimate_tokens
 
 ALPHABET = st.sampled_from([*"abcdefgh   .!?", "\n", "\n\n", "漢", "。", "é", "🙂"])
 TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
@@ -79,3 +80,18 @@ def test_a_text_without_borders_is_split(character: str) -> None:
     chunks = split(character * 1_000, 50)
     assert {character} == set("".join(chunks))
     assert len("".join(chunks)) >= 1_000
+
+
+@given(TEXTS)
+def test_halves_are_shorter_and_cover_the_text(text: str) -> None:
+    """A text is halved into shorter pieces that leave out nothing, unless it is very short."""
+    spans = halve(text)
+    if estimate_tokens(text) <= MIN_CHUNK_TOKENS:
+        assert [(0, len(text))] == spans
+        return
+    end = 0
+    for start, next_end in spans:
+        assert not text[end:start].strip()
+        assert estimate_tokens(text[start:next_end]) < estimate_tokens(text)
+        end = next_end
+    assert not text[end:].strip()
