@@ -10,6 +10,7 @@
     |-- AnswerTooLarge         the response does not fit into one message
     |-- Overloaded             a bounded queue is full
     |-- TextRejected           the model rejects the text; callers get it as InvalidRequest
+    |-- TextFailed             the provider fails on the text, but embeds others
     |-- EmbeddingUnavailable   the text cannot be embedded now
     |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
     |   `-- BudgetSpent        today's budget for embedding is spent
@@ -147,6 +148,15 @@ class TextRejected(AkinError):
     reason = "TEXT_REJECTED"
 
 
+class TextFailed(AkinError):
+    """The provider fails on the text, but embeds others.
+
+    The message is a predicate that follows a field's name.
+    """
+
+    reason = "TEXT_FAILED"
+
+
 class EmbeddingUnavailable(AkinError):
     """The text cannot be embedded now."""
 
@@ -252,7 +262,7 @@ class WorkerFailed(AkinError):
 
 
 # Errors that leave an item pending instead of rejecting it: they end without a change of the text.
-TEMPORARY_EMBEDDING_ERRORS = (EmbeddingUnavailable, EmbeddingRejected)
+TEMPORARY_EMBEDDING_ERRORS = (EmbeddingUnavailable, EmbeddingRejected, TextFailed)
 
 
 def raise_if_invalid(violations: Iterable[Violation]) -> None:

@@ -12,7 +12,8 @@ from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
 from service.embedding.embedder import Vector
-from service.embedding.text_embedder import ChunkSpan, TextEmbedder
+from service.embedding.prompts import Prompt
+from service.embedding.text_embedder import TextEmbedder
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.vector_index import merge_hits
@@ -143,10 +144,10 @@ class PassageSearch:
     ) -> list[Passage]:
         """Return the passages of an item; none if its text would now be split differently."""
         text = stored.item.text
-        spans = self._text_embedder.split_into_chunks(text)
-        if [span.text_hash for span in spans] != list(hashes):
+        prompts = self._text_embedder.split_into_chunks(text, hashes)
+        if [prompt.text_hash for prompt in prompts] != list(hashes):
             return []
-        return [_make_passage(chunk, text, spans[chunk.position]) for chunk in chunks]
+        return [_make_passage(chunk, text, prompts[chunk.position]) for chunk in chunks]
 
 
 def _select_best_chunks(
@@ -165,7 +166,7 @@ def _select_best_chunks(
             yield chunk
 
 
-def _make_passage(chunk: _ScoredChunk, text: str, span: ChunkSpan) -> Passage:
-    passage = text[span.start : span.end]
-    start = len(text[: span.start].encode())
+def _make_passage(chunk: _ScoredChunk, text: str, prompt: Prompt) -> Passage:
+    passage = text[prompt.start : prompt.end]
+    start = len(text[: prompt.start].encode())
     return Passage(chunk.item_id, passage, start, start + len(passage.encode()), chunk.score)

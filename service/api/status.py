@@ -25,6 +25,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.AnswerTooLarge: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
     errors.TextRejected: code_pb2.INVALID_ARGUMENT,
+    errors.TextFailed: code_pb2.FAILED_PRECONDITION,
     errors.EmbeddingUnavailable: code_pb2.UNAVAILABLE,
     errors.EmbeddingRejected: code_pb2.FAILED_PRECONDITION,
     errors.BudgetSpent: code_pb2.FAILED_PRECONDITION,

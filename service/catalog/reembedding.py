@@ -11,8 +11,9 @@ from service.domain.spaces import ModelChoice
 from service.domain.stats import Reembedding, ReembeddingEstimate, ReembeddingState
 from service.domain.usage import EmbeddingUsage
 from service.embedding.pool import EmbedderPool
+from service.embedding.prompts import hash_text
 from service.embedding.providers import ProbedModel
-from service.embedding.text_embedder import TextEmbedder, hash_text
+from service.embedding.text_embedder import TextEmbedder
 from service.storage.stores import Stores
 
 # Items whose texts are read for an estimate; the estimate of a larger catalog is scaled up.

@@ -14,6 +14,7 @@ from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.domain.violations import Violation
 from service.domain.writes import UserField, UserUpdate, UserUpsert
+from service.embedding.text_embedder import to_field_error
 from service.storage.records import UserWrite
 from service.storage.users import UserStore
 
@@ -171,9 +172,9 @@ def _write(user: User, embedded: EmbeddedTexts) -> UserWrite | errors.AkinError:
     ]
     if rejections:
         return errors.InvalidRequest(rejections)
-    for failure in failures:
+    for position, failure in enumerate(failures):
         if failure is not None:
-            return failure
+            return to_field_error(failure, f"user.preferences[{position}].text")
     outcomes = {embedded.generation.generation_id: embedded.outcome, **embedded.others}
     chunks = {
         generation_id: [chunk for text in _texts(user) for chunk in outcome.chunks.get(text, ())]

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
 from service.embedding.budget import Budget
-from service.embedding.token_estimates import estimate_tokens
 from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome
 from service.embedding.errors import EmbeddingProblem
 from service.embedding.rate_control import RateController
-from service.embedding.retries import RequestObserver, RetryingEmbedder
+from service.embedding.request_sender import RequestObserver
+from service.embedding.retries import RetryingEmbedder
+from service.embedding.token_estimates import estimate_tokens
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
 
@@ -41,6 +42,7 @@ class _TextRequest:
     text: str
     tokens: int
     low_priority: bool
+    alone: bool
     queued_at: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
     result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)
@@ -95,13 +97,14 @@ class Batcher:
         return self._queue.qsize()
 
     async def embed(
-        self, texts: Sequence[str], *, low_priority: bool = False
+        self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
     ) -> list[EmbeddingOutcome]:
         """Embed one or more distinct texts, and return the vector or the error of each.
 
         Args:
             texts: what to embed.
             low_priority: queue behind texts without low priority, as imports do.
+            alone: send each text in a request of its own.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
@@ -114,7 +117,7 @@ class Batcher:
         # An empty queue accepts a text of any length, so that none is refused forever.
         if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
-        requests = [self._join(text, low_priority=low_priority) for text in texts]
+        requests = [self._join(text, low_priority=low_priority, alone=alone) for text in texts]
         end = deadline.get()
         timeout = (
             None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
@@ -128,11 +131,12 @@ class Batcher:
                 request.waiters -= 1
                 self._forget_if_complete(request)
 
-    def _join(self, text: str, *, low_priority: bool) -> _TextRequest:
+    def _join(self, text: str, *, low_priority: bool, alone: bool) -> _TextRequest:
         """Return the request of a text with one more waiter, queued if it is new."""
         request = self._requests.get(text)
         if request is None:
-            request = self._requests[text] = _TextRequest(text, estimate_tokens(text), low_priority)
+            tokens = estimate_tokens(text)
+            request = self._requests[text] = _TextRequest(text, tokens, low_priority, alone)
             self._enqueue(request)
         request.waiters += 1
         return request
@@ -145,11 +149,11 @@ class Batcher:
         """Return a batch that starts with `first`, once it is full or `first` has waited enough."""
         linger = self.limits.linger_seconds if is_only_batch else self.limits.busy_linger_seconds
         batch, tokens = [first], first.tokens
-        while len(batch) < self._embedder.batch_texts:
+        while not first.alone and len(batch) < self._embedder.batch_texts:
             request = await self._dequeue(first.queued_at + linger)
             if request is None:
                 break
-            if tokens + request.tokens > self.limits.tokens:
+            if request.alone or tokens + request.tokens > self.limits.tokens:
                 self._overflow = request
                 break
             batch.append(request)
@@ -172,23 +176,30 @@ class Batcher:
 
     async def _send(self, batch: list[_TextRequest]) -> None:
         requests = {request.text: request for request in batch}
-        outcomes: Mapping[str, EmbeddingOutcome | Exception]
+
+        def is_awaited(text: str) -> bool:
+            return text in requests and requests[text].waiters > 0
+
+        failure: Exception | None = None
         try:
-            outcomes = await self._embedder.embed(
-                list(requests), lambda text: requests[text].waiters > 0
-            )
+            async for outcomes in self._embedder.embed(list(requests), is_awaited):
+                # At once: the other texts of the batch may take much longer.
+                for text, outcome in outcomes.items():
+                    self._finish(requests.pop(text), outcome)
         except Exception as exc:  # noqa: BLE001  (raised to the callers; the queue must go on)
-            outcomes = dict.fromkeys(requests, exc)
+            failure = exc
         finally:
             await self.rate_controller.release()
-        for text, request in requests.items():
-            if text not in outcomes and request.waiters:
+        for request in requests.values():
+            if failure is None and request.waiters:
                 # The text was skipped because no caller waited; then a new caller joined.
                 self._enqueue(request)
-                continue
-            outcome = outcomes.get(text) or errors.NotReady("no caller waits for the text")
-            _complete(request, outcome)
-            self._forget_if_complete(request)
+            else:
+                self._finish(request, failure or errors.NotReady("no caller waits for the text"))
+
+    def _finish(self, request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
+        _complete(request, outcome)
+        self._forget_if_complete(request)
 
     def _forget_if_complete(self, request: _TextRequest) -> None:
         # A request is shared until its last caller has the vector and can cache it.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,8 +22,24 @@ class UsageStore(Protocol):
         """Add to the usage of a day, YYYY-MM-DD in UTC."""
 
 
+class Reservation:
+    """The part of the budget that one request under way may use.
+
+    `usage` is to be set once the provider has responded. It stays None if the request fails.
+    """
+
+    def __init__(self, cost_usd: float) -> None:
+        self.cost_usd = cost_usd
+        self.usage: TokenUsage | None = None
+
+
 class Budget:
-    """The usage of the current day (UTC), and the most that it may cost in US dollars."""
+    """The usage of the current day (UTC), and the most that it may cost in US dollars.
+
+    Requests under way count with an estimated cost, or many of them could be sent for the last
+    cent. The price of an estimated token is the highest that a response has shown. Until the first
+    response, only one request is under way.
+    """
 
     def __init__(
         self, store: UsageStore, budget_usd_per_day: float | None, clock_ns: Callable[[], int]
@@ -29,22 +47,68 @@ class Budget:
         self._store = store
         self._budget_usd = budget_usd_per_day
         self._clock_ns = clock_ns
+        self._usd_per_token: float | None = None
+        self._reservations: set[Reservation] = set()
+        self._changed = asyncio.Condition()
 
-    async def check(self) -> None:
-        """Raise BudgetSpent if there is a budget and today's usage has reached it."""
+    @asynccontextmanager
+    async def reserve(self, tokens: int) -> AsyncIterator[Reservation]:
+        """Run a request of about this many tokens in the block, and record its usage.
+
+        Waits for requests under way if the rest of the budget may not suffice for all of them.
+
+        Raises:
+            BudgetSpent: the rest of today's budget does not suffice; the block does not run.
+        """
+        reservation = await self._make_reservation(tokens)
+        try:
+            yield reservation
+        finally:
+            try:
+                if reservation.usage is not None:
+                    self._learn_price(tokens, reservation.usage)
+                    await self.record(reservation.usage)
+            finally:
+                async with self._changed:
+                    self._reservations.discard(reservation)
+                    self._changed.notify_all()
+
+    async def _make_reservation(self, tokens: int) -> Reservation:
+        async with self._changed:
+            while True:
+                reservation = Reservation((self._usd_per_token or 0.0) * tokens)
+                if await self._has_room(reservation):
+                    self._reservations.add(reservation)
+                    return reservation
+                await self._changed.wait()
+
+    async def _has_room(self, reservation: Reservation) -> bool:
+        """Return whether a request may be sent now, or false if others have to end first.
+
+        Raises:
+            BudgetSpent: the request would exceed the budget even if it were the only one.
+        """
         if self._budget_usd is None:
-            return
+            return True
         # Read each time, because other processes over the same data spend the same budget.
         usage_by_day = await self._store.list_days(1)
-        today = usage_by_day.get(format_utc_day(self._clock_ns()), TokenUsage())
-        if today.cost_usd >= self._budget_usd:
+        spent_usd = usage_by_day.get(format_utc_day(self._clock_ns()), TokenUsage()).cost_usd
+        if spent_usd >= self._budget_usd or spent_usd + reservation.cost_usd > self._budget_usd:
             raise errors.BudgetSpent(
                 f"today's embedding budget of {self._budget_usd:g} US dollars is spent"
             )
+        if self._usd_per_token is None:
+            return not self._reservations
+        reserved_usd = sum(other.cost_usd for other in self._reservations)
+        return spent_usd + reserved_usd + reservation.cost_usd <= self._budget_usd
+
+    def _learn_price(self, tokens: int, usage: TokenUsage) -> None:
+        self._usd_per_token = max(self._usd_per_token or 0.0, usage.cost_usd / max(tokens, 1))
 
     async def record(self, usage: TokenUsage) -> None:
         """Add to the usage of today."""
-        await self._store.add(format_utc_day(self._clock_ns()), usage)
+        if usage.prompt_tokens or usage.cost_usd:
+            await self._store.add(format_utc_day(self._clock_ns()), usage)
 
 
 def format_utc_day(time_ns: int) -> str:

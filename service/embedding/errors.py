@@ -30,19 +30,38 @@ class ProviderUnavailable(ProviderError):
     """A temporary failure.
 
     `retry_after_seconds` is the delay that the provider asked for, if it did. `throttled` is true
-    if we exceeded a rate limit, and false if the provider is down.
+    if we exceeded a rate limit, and false if the provider is down. `timed_out` is true if the
+    provider did not respond in time.
     """
 
     def __init__(
-        self, message: str, retry_after_seconds: float | None = None, *, throttled: bool = False
+        self,
+        message: str,
+        retry_after_seconds: float | None = None,
+        *,
+        throttled: bool = False,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.throttled = throttled
+        self.timed_out = timed_out
 
 
 class CircuitOpen(ProviderUnavailable):
     """An open circuit breaker: nothing was sent."""
+
+
+class TextsFailed(ProviderError):
+    """A failure to embed texts while the provider embeds a harmless text.
+
+    The message is a predicate that follows the name of a text's field.
+    """
+
+    def __init__(self, failure: ProviderUnavailable) -> None:
+        super().__init__(f"makes the embedding provider fail: {failure.message}")
+        self.retry_after_seconds = failure.retry_after_seconds
+        self.timed_out = failure.timed_out
 
 
 class BatchTooLarge(ProviderError):
@@ -53,15 +72,28 @@ class TextRefused(ProviderError):
     """A refusal of something about the texts.
 
     `certain` is true if the provider said so; otherwise our settings may be the cause as well.
+    `too_long` is true if a text has more tokens than the model's context.
     """
 
-    def __init__(self, message: str, *, certain: bool) -> None:
+    def __init__(self, message: str, *, certain: bool, too_long: bool = False) -> None:
         super().__init__(message)
         self.certain = certain
+        self.too_long = too_long
 
 
 class ProviderRefused(ProviderError):
     """A refusal of the key, the credit, the model or a setting."""
+
+
+class TextTooLong(errors.TextRejected):
+    """A text has more tokens than the model's context, by the provider's count."""
+
+    def __init__(self) -> None:
+        super().__init__("is too long for the embedding model")
+
+
+# The message of TextFailed for a text without a vector in a successful response.
+NO_VECTOR = "has no valid vector in the embedding provider's response"
 
 
 def to_service_error(error: ProviderError) -> errors.AkinError:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from service.domain.spaces import Space
+from service.embedding.connection_errors import to_provider_error
 from service.embedding.embedder import PROBE_TEXT, BatchLimits, Embeddings
-from service.embedding.errors import ProviderRefused, ProviderUnavailable
+from service.embedding.errors import (
+    ProviderError,
+    ProviderRefused,
+    ProviderUnavailable,
+    TextRefused,
+)
 from service.embedding.openai_responses import ProviderResponse, parse_response
 from service.telemetry import call_context
 
@@ -23,11 +29,11 @@ LINGER_SECONDS = 0.005
 # sixty: while one is in flight, the next batch waits longer for more texts.
 BUSY_LINGER_SECONDS = 0.1
 
+# The field of a request's body for the number of dimensions.
+DIMENSIONS = "dimensions"
+
 # Bounds the time to connect, within the timeout of the request.
 CONNECT_TIMEOUT_SECONDS = 10.0
-
-# Bounds the probe at start, which must not delay serving for the timeout of a whole batch.
-PROBE_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,11 @@ class Endpoint:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     referer: str = ""
     title: str = "Akin"
+
+    def without(self, parameter: str) -> Endpoint:
+        """Return the endpoint without a field of the body."""
+        parameters = {name: value for name, value in self.parameters.items() if name != parameter}
+        return replace(self, parameters=parameters)
 
     @property
     def root(self) -> str:
@@ -71,6 +82,8 @@ class OpenAICompatibleEmbedder:
         self.space = space
         self.limits = limits
         self._endpoint = endpoint
+        # Until a request has succeeded, the provider may refuse the field `dimensions`.
+        self._accepts_dimensions = False
         connect_timeout = min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._client = httpx.AsyncClient(
             headers=endpoint.headers,
@@ -79,12 +92,18 @@ class OpenAICompatibleEmbedder:
         )
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
-        """Embed one batch with one request.
+        """Embed one batch with one request, or two if the provider may refuse the dimensions.
 
         Raises:
             ProviderError: the request failed, or the vectors have other dimensions than the space.
         """
-        embeddings = await request_embeddings(self._client, self._endpoint, texts)
+        if self._accepts_dimensions:
+            embeddings = await request_embeddings(self._client, self._endpoint, texts)
+        else:
+            embeddings, self._endpoint = await request_with_dimensions(
+                self._client, self._endpoint, texts
+            )
+            self._accepts_dimensions = True
         dimensions = embeddings.vectors.shape[1]
         if dimensions != self.space.dimensions:
             raise ProviderRefused(
@@ -104,10 +123,35 @@ async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
     Raises:
         ProviderError: the request failed.
     """
-    timeout = min(timeout_seconds, PROBE_TIMEOUT_SECONDS)
-    async with httpx.AsyncClient(headers=endpoint.headers, timeout=timeout) as client:
-        embeddings = await request_embeddings(client, endpoint, [PROBE_TEXT])
+    async with httpx.AsyncClient(headers=endpoint.headers, timeout=timeout_seconds) as client:
+        embeddings, _ = await request_with_dimensions(client, endpoint, [PROBE_TEXT])
     return int(embeddings.vectors.shape[1])
+
+
+async def request_with_dimensions(
+    client: httpx.AsyncClient, endpoint: Endpoint, texts: Sequence[str]
+) -> tuple[Embeddings, Endpoint]:
+    """Send one request, and without the field `dimensions` again if the provider refuses it.
+
+    Servers such as vLLM refuse the field for models of fixed dimensions, whatever its value.
+
+    Returns:
+        The vectors, and the endpoint that the provider accepts. The vectors may have other
+        dimensions than the endpoint asks for.
+
+    Raises:
+        ProviderError: the request failed.
+    """
+    try:
+        return await request_embeddings(client, endpoint, texts), endpoint
+    except TextRefused as exc:
+        if exc.certain or DIMENSIONS not in endpoint.parameters:
+            raise
+        plain = endpoint.without(DIMENSIONS)
+        try:
+            return await request_embeddings(client, plain, texts), plain
+        except ProviderError:
+            raise exc from None
 
 
 async def request_embeddings(
@@ -130,16 +174,11 @@ async def request_embeddings(
             response = await client.post(
                 f"{endpoint.root}/embeddings", json=body, headers=call_context.make_trace_headers()
             )
-    except (httpx.TimeoutException, TimeoutError) as exc:
-        raise ProviderUnavailable("the provider did not respond in time") from exc
-    except httpx.LocalProtocolError:
-        # Without the message, which quotes the invalid header and with it perhaps the key.
-        raise ProviderRefused(
-            "a request header, perhaps the API key, has characters that HTTP does not allow"
-        ) from None
+    except TimeoutError as exc:
+        raise ProviderUnavailable("the provider did not respond in time", timed_out=True) from exc
     except (httpx.HTTPError, httpx.InvalidURL) as exc:
-        # Without the message, which may name the address.
-        raise ProviderUnavailable(f"cannot connect to the provider: {type(exc).__name__}") from exc
+        # Without the cause, whose message may contain the address or the key.
+        raise to_provider_error(exc) from None
     headers = {name.lower(): value for name, value in response.headers.items()}
     provider_response = ProviderResponse(
         response.status_code, headers, response.content, time.time()

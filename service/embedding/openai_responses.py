@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -43,6 +44,10 @@ _REFUSALS = {
 # Providers have no error codes for the following cases. The phrases are matched in lower case.
 _BATCH_PHRASES = (
     "too many inputs",
+    "split into more batches",
+    "max_tokens_per_request",
+    "maximum request size",
+    "max allowed tokens per submitted batch",
     "batch size",
     "maximum batch",
     "at most 100 requests",
@@ -55,8 +60,18 @@ _LENGTH_PHRASES = (
     "context_length_exceeded",
     "token_limit_exceeded",
     "string_too_long",
+    "context size",
+    "maximum sequence length",
+    "exceeds maximum length",
+    "exceeds the maximum length",
+    "input token count exceeds",
+    "must have less than",
+    "reduce the length of the input",
     "too many tokens",
     "input is too long",
+    "text is too long",
+    "prompt is too long",
+    "too large to process",
 )
 _MODEL_PHRASES = (
     "not a valid model",
@@ -81,8 +96,8 @@ class ProviderResponse:
 def parse_response(response: ProviderResponse, text_count: int) -> Embeddings:
     """Return the vectors of a response to a request with `text_count` texts, in their order.
 
-    All vectors have the same number of dimensions, whichever the provider chose, and every number
-    is finite.
+    All vectors have the same number of dimensions, whichever the provider chose. A row of NaN is
+    of a text without a valid vector, among texts with one.
 
     Raises:
         ProviderError: the response is an error, or malformed.
@@ -131,7 +146,7 @@ def _make_error(response: ProviderResponse, value: object) -> ProviderError:
     if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE or has_phrase(_BATCH_PHRASES):
         return BatchTooLarge("the provider accepts fewer texts in one request")
     if has_phrase(_LENGTH_PHRASES):
-        return TextRefused("is too long for the embedding model", certain=True)
+        return TextRefused("is too long for the embedding model", certain=True, too_long=True)
     if has_phrase(_POLICY_PHRASES):
         return TextRefused("is refused by the provider's content policy", certain=True)
     if has_phrase(_MODEL_PHRASES):
@@ -142,6 +157,11 @@ def _make_error(response: ProviderResponse, value: object) -> ProviderError:
 def _make_error_by_code(response: ProviderResponse, error: object, code: int) -> ProviderError:
     if code in _REFUSALS:
         return ProviderRefused(f"{_REFUSALS[HTTPStatus(code)]} (HTTP {code})")
+    if HTTPStatus.MULTIPLE_CHOICES <= code < HTTPStatus.BAD_REQUEST:
+        return ProviderRefused(
+            f"the provider redirects requests (HTTP {code}): set AKIN_EMBEDDING_BASE_URL to the "
+            "address that it redirects to"
+        )
     if code in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}:
         return TextRefused(f"is refused by the provider (HTTP {code})", certain=False)
     is_client_error = HTTPStatus.BAD_REQUEST <= code < HTTPStatus.INTERNAL_SERVER_ERROR
@@ -204,13 +224,24 @@ def _parse_vectors(data: list[Any], text_count: int) -> Vector:
         order = [_parse_index(index) for index in indexes]
         if sorted(order) != list(range(text_count)):
             raise ProviderUnavailable("the provider's vectors have wrong indexes")
-    rows: list[Vector | None] = [None] * text_count
+    rows: dict[int, Vector] = {}
     for index, entry in zip(order, data, strict=True):
-        rows[index] = _parse_vector(entry.get("embedding"))
-    dimensions = {len(row) for row in rows if row is not None}
-    if len(dimensions) != 1:
-        raise ProviderUnavailable("the provider's vectors have different numbers of dimensions")
-    return np.stack([row for row in rows if row is not None])
+        vector = _parse_vector(entry.get("embedding"))
+        if vector is not None:
+            rows[index] = vector
+    if not rows:
+        raise ProviderUnavailable("the provider returned no valid vector")
+    return _stack(rows, text_count)
+
+
+def _stack(rows: Mapping[int, Vector], text_count: int) -> Vector:
+    """Return the vectors with the most common number of dimensions, and NaN in other rows."""
+    (dimensions, _) = Counter(map(len, rows.values())).most_common(1)[0]
+    vectors = np.full((text_count, dimensions), np.nan, np.float32)
+    for index, row in rows.items():
+        if len(row) == dimensions:
+            vectors[index] = row
+    return vectors
 
 
 def _parse_index(value: object) -> int:
@@ -220,23 +251,23 @@ def _parse_index(value: object) -> int:
     return int(value) if isinstance(value, float) and value.is_integer() else -1
 
 
-def _parse_vector(value: object) -> Vector:
-    """Return a vector from a list of numbers, or from base64 of little-endian float32."""
+def _parse_vector(value: object) -> Vector | None:
+    """Return a vector from a list of numbers, or from base64 of little-endian float32.
+
+    Returns:
+        None for anything else, for numbers that are not finite and for a vector of zeros.
+    """
     try:
         if isinstance(value, str):
             vector = np.frombuffer(base64.b64decode(value, validate=True), "<f4")
         elif isinstance(value, list) and all(type(number) in (int, float) for number in value):
-            with np.errstate(over="ignore"):  # becomes infinite, which is an error below
+            with np.errstate(over="ignore"):  # becomes infinite, which is checked below
                 vector = np.array(value, np.float32)
         else:
-            raise ProviderUnavailable("the provider returned a malformed vector")
+            return None
     except (binascii.Error, ValueError, OverflowError):
-        raise ProviderUnavailable("the provider returned a malformed vector") from None
-    if not len(vector) or not np.isfinite(vector).all():
-        raise ProviderUnavailable(
-            "the provider returned an empty vector, or numbers that are not finite"
-        )
-    return vector
+        return None
+    return vector if vector.any() and np.isfinite(vector).all() else None
 
 
 def _parse_usage(usage: object) -> tuple[int, float]:

@@ -17,8 +17,9 @@ from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
 from service.embedding.budget import Budget
 from service.embedding.providers import PricedEmbedder, open_embedder
-from service.embedding.retries import RequestObserver
-from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorCache, VectorStore
+from service.embedding.request_sender import RequestObserver
+from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
+from service.embedding.vector_cache import VectorCache
 from service.settings import Settings
 
 # Starts a task that runs as long as the server; an exception in it ends the server.

@@ -7,6 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 
+import stamina
+import structlog
+
 from service import errors
 from service.domain.spaces import Model, ModelChoice, Space
 from service.domain.violations import Violation
@@ -15,6 +18,7 @@ from service.embedding.errors import (
     NO_PROBLEM,
     EmbeddingProblem,
     ProviderError,
+    ProviderUnavailable,
     to_problem,
     to_service_error,
 )
@@ -31,6 +35,9 @@ from service.embedding.openai_compatible import (
 )
 from service.embedding.unavailable import UnavailableEmbedder
 from service.settings import Settings
+
+# Bounds the check of a model whose dimensions are known, because the server can serve without it.
+CHECK_TIMEOUT_SECONDS = 10.0
 
 # Separates a model's name from its `input_type` in the model of a space.
 INPUT_TYPE_SEPARATOR = "#"
@@ -158,14 +165,15 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
     """Return the embedder of the settings' model; a provider is probed with one request.
 
     If the provider does not respond, calls without new texts can still be served, as long as the
-    number of dimensions is known from the settings, the stored space or the model's card.
+    number of dimensions is known from the settings, the stored space or the model's card. Otherwise
+    requests are repeated until the provider responds.
 
     Args:
         settings: the model and its provider.
         stored: the space of the stored vectors, if there are any.
 
     Raises:
-        EmbeddingUnavailable: the number of dimensions is unknown.
+        EmbeddingRejected: the number of dimensions is unknown, and the provider refuses to tell.
     """
     if settings.provider_kind == "local":
         # In a thread, because the model is read from disk.
@@ -175,24 +183,56 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
     endpoint = _make_endpoint(settings, space.model, settings.embedding_dimensions)
     dimensions = _find_dimensions(settings, endpoint, space, stored)
     problem = NO_PROBLEM
-    try:
-        probed = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
-    except ProviderError as exc:
-        problem = to_problem(exc)
-    else:
-        dimensions = settings.embedding_dimensions or probed
-        if dimensions != probed:
-            message = (
-                f"the model {endpoint.model} returns {probed} dimensions, but "
-                f"AKIN_EMBEDDING_DIMENSIONS is {dimensions}"
-            )
-            problem = EmbeddingProblem(errors.EmbeddingRejected.reason, message)
     if dimensions is None:
-        raise errors.EmbeddingUnavailable(
-            f"the dimensions of the model {endpoint.model} are unknown, because a request to it "
-            f"failed: {problem.message}. Fix this, or set AKIN_EMBEDDING_DIMENSIONS"
-        )
+        dimensions = await _wait_for_dimensions(settings, endpoint)
+    else:
+        dimensions, problem = await _check_dimensions(settings, endpoint, dimensions)
     return _open_remote(settings, endpoint, replace(space, dimensions=dimensions), problem)
+
+
+async def _check_dimensions(
+    settings: Settings, endpoint: Endpoint, dimensions: int
+) -> tuple[int, EmbeddingProblem]:
+    """Return the number of dimensions to use, and why a first request fails or disagrees."""
+    timeout = min(settings.embedding_timeout_seconds, CHECK_TIMEOUT_SECONDS)
+    try:
+        probed = await probe_dimensions(endpoint, timeout)
+    except ProviderError as exc:
+        return dimensions, to_problem(exc)
+    requested = settings.embedding_dimensions
+    if requested is None or probed == requested:
+        return probed, NO_PROBLEM
+    message = (
+        f"the model {endpoint.model} returns {probed} dimensions, but "
+        f"AKIN_EMBEDDING_DIMENSIONS is {requested}"
+    )
+    return requested, EmbeddingProblem(errors.EmbeddingRejected.reason, message)
+
+
+async def _wait_for_dimensions(settings: Settings, endpoint: Endpoint) -> int:
+    """Return the number of dimensions of the model once the provider responds.
+
+    Raises:
+        EmbeddingRejected: the provider refuses the request.
+    """
+
+    def should_retry(exc: Exception) -> bool:
+        if isinstance(exc, ProviderUnavailable):
+            structlog.get_logger().warning("embedding_provider_not_ready", problem=exc.message)
+        return isinstance(exc, ProviderUnavailable)
+
+    try:
+        async for attempt in stamina.retry_context(
+            on=should_retry, attempts=None, timeout=None, wait_initial=1.0, wait_max=10.0
+        ):
+            with attempt:
+                return await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
+    except ProviderError as exc:
+        raise errors.EmbeddingRejected(
+            f"the dimensions of the model {endpoint.model} are unknown, because a request to it "
+            f"failed: {exc.message}. Fix this, or set AKIN_EMBEDDING_DIMENSIONS"
+        ) from exc
+    raise AssertionError("attempts are repeated without end")
 
 
 def _find_dimensions(

@@ -7,10 +7,8 @@ sees. Nothing is paid for twice: a chunk whose vector is stored is never embedde
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,13 +18,12 @@ from service.domain.generations import Generation
 from service.domain.spaces import Space
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
-from service.embedding.chunking import estimate_tokens, find_spans, split
-from service.embedding.embedder import BatchLimits, EmbeddingOutcome, Vector
-from service.embedding.errors import EmbeddingProblem
+from service.embedding.embedder import BatchLimits, EmbeddedText, EmbeddingOutcome, Vector
+from service.embedding.errors import EmbeddingProblem, TextTooLong
+from service.embedding.prompts import Prompt, render, split_too_long
+from service.embedding.token_estimates import estimate_tokens
+from service.embedding.vector_cache import VectorCache
 from service.telemetry import call_context
-
-# Holds 65,536 vectors of 256 dimensions, about the distinct queries of a busy site in an hour.
-MAX_CACHE_BYTES = 64 * 1024 * 1024
 
 
 class VectorStore(Protocol):
@@ -54,39 +51,18 @@ class BatchQueue(Protocol):
         """Why the embedder's last request failed; its fields are empty if it succeeded."""
 
     async def embed(
-        self, texts: Sequence[str], *, low_priority: bool = False
+        self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
     ) -> Sequence[EmbeddingOutcome]:
         """Embed one or more distinct texts, and return the vector or the error of each.
 
         Args:
             texts: what to embed.
             low_priority: queue behind texts without low priority.
+            alone: send each text in a request of its own.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
         """
-
-
-class VectorCache:
-    """Vectors by the hash of their text; the least recently used one is dropped first."""
-
-    def __init__(self, dimensions: int) -> None:
-        self._capacity = max(1, MAX_CACHE_BYTES // (4 * dimensions))
-        self._vectors: OrderedDict[bytes, Vector] = OrderedDict()
-
-    def get(self, text_hash: bytes) -> Vector | None:
-        """Return the vector of a text, float32 [dimensions]; None on a cache miss."""
-        vector = self._vectors.get(text_hash)
-        if vector is not None:
-            self._vectors.move_to_end(text_hash)
-        return vector
-
-    def put(self, text_hash: bytes, vector: Vector) -> None:
-        """Store a vector, and drop the least recently used one if the cache is full."""
-        self._vectors[text_hash] = vector
-        self._vectors.move_to_end(text_hash)
-        if len(self._vectors) > self._capacity:
-            self._vectors.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +90,14 @@ class TextObserver(NamedTuple):
     cached: Callable[[float], object]
 
 
-class ChunkSpan(NamedTuple):
-    """The start and end of a chunk in its text, in characters, and the address of its vector.
+@dataclass(slots=True)
+class _Embedded:
+    """The vectors and failures of prompts, and their usage."""
 
-    The hash is of the chunk inside of the template, which is what the model sees.
-    """
-
-    start: int
-    end: int
-    text_hash: bytes
+    vectors: dict[str, Vector] = field(default_factory=dict)
+    failures: dict[str, errors.AkinError] = field(default_factory=dict)
+    tokens: float = 0.0
+    cost_usd: float = 0.0
 
 
 class TextEmbedder:
@@ -150,14 +125,19 @@ class TextEmbedder:
         return self._batches.problem
 
     async def embed_documents(
-        self, texts: Iterable[str], *, low_priority: bool = False
+        self, texts: Iterable[str], *, low_priority: bool = False, alone: bool = False
     ) -> TextVectors:
-        """Embed texts of items; with `low_priority` after the texts of other callers.
+        """Embed texts of items.
+
+        Args:
+            texts: what to embed.
+            low_priority: embed the texts of other callers first.
+            alone: send each text in a request of its own, because it may make requests fail.
 
         Raises:
             Overloaded: the batch queue is full.
         """
-        return await self._embed(texts, self.space.template, low_priority=low_priority)
+        return await self._embed(texts, self.space.template, low_priority=low_priority, alone=alone)
 
     async def embed_queries(self, texts: Iterable[str]) -> TextVectors:
         """Embed query texts.
@@ -165,7 +145,7 @@ class TextEmbedder:
         Raises:
             Overloaded: the batch queue is full.
         """
-        return await self._embed(texts, self.space.query_template, low_priority=False)
+        return await self._embed(texts, self.space.query_template)
 
     async def embed_query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
         """Embed one query text of a request, into float32 [chunks, dimensions].
@@ -179,13 +159,18 @@ class TextEmbedder:
             raise to_field_error(outcome.failures[text], field)
         return outcome.stack_vectors(text), outcome.usage
 
-    def split_into_chunks(self, text: str) -> list[ChunkSpan]:
-        """Return the chunks of an item's text, in the order of its vectors."""
+    def split_into_chunks(self, text: str, hashes: Collection[bytes]) -> list[Prompt]:
+        """Return the chunks of an item's text in the order of its vectors.
+
+        Args:
+            text: the item's text.
+            hashes: of the item's vectors. They tell which chunks the model found too long.
+        """
         template = self.space.template
-        return [
-            ChunkSpan(start, end, hash_text(template.replace("{text}", text[start:end])))
-            for start, end in find_spans(text, self._count_chunk_tokens(template))
-        ]
+        prompts = self._render([text], template)[text]
+        return split_too_long(
+            prompts, text, template, lambda prompt: prompt.text_hash not in hashes
+        )
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """Return the usage of embedding texts of items, with estimated tokens and no cost."""
@@ -204,59 +189,94 @@ class TextEmbedder:
         return EmbeddingUsage(len(prompts), len(prompts) - len(new_texts), tokens)
 
     async def _embed(
-        self, texts: Iterable[str], template: str, *, low_priority: bool
+        self,
+        texts: Iterable[str],
+        template: str,
+        *,
+        low_priority: bool = False,
+        alone: bool = False,
     ) -> TextVectors:
         prompts = self._render(texts, template)
-        hashes = _hash_prompts(prompts)
-        vectors = await self._look_up(hashes)
-        new_texts = _find_new_texts(prompts, vectors)
-        new_prompts = [prompt for prompt in hashes if prompt not in vectors]
-        prompt_failures: dict[str, errors.AkinError] = {}
-        tokens = cost_usd = 0.0
-        outcomes = await self._send(new_prompts, low_priority=low_priority) if new_prompts else []
-        for prompt, outcome in zip(new_prompts, outcomes, strict=True):
-            if isinstance(outcome, errors.AkinError):
-                prompt_failures[prompt] = outcome
-                continue
-            vectors[prompt] = outcome.vector
-            self._cache.put(hashes[prompt], outcome.vector)
-            tokens += outcome.prompt_tokens
-            cost_usd += outcome.cost_usd
+        embedded = _Embedded()
+        new_texts: set[str] = set()
+        unresolved = prompts
+        while unresolved:
+            hashes = _hash_prompts(unresolved)
+            vectors = await self._look_up(hashes)
+            embedded.vectors |= vectors
+            new_texts |= _find_new_texts(unresolved, vectors)
+            new_prompts = [prompt for prompt in hashes if prompt not in vectors]
+            if new_prompts:
+                with call_context.Stage(call_context.EMBED):
+                    outcomes = await self._batches.embed(
+                        new_prompts, low_priority=low_priority, alone=alone
+                    )
+                for prompt, outcome in zip(new_prompts, outcomes, strict=True):
+                    self._collect(embedded, prompt, hashes[prompt], outcome)
+            # Chunks that the model finds too long are split and embedded again.
+            unresolved = self._split_too_long(unresolved, template)
+            prompts |= unresolved
+        return self._make_result(prompts, new_texts, embedded)
+
+    def _collect(
+        self, embedded: _Embedded, prompt: str, text_hash: bytes, outcome: EmbeddingOutcome
+    ) -> None:
+        if isinstance(outcome, EmbeddedText):
+            self._cache.put(text_hash, outcome.vector)
+            embedded.vectors[prompt] = outcome.vector
+            embedded.tokens += outcome.prompt_tokens
+            embedded.cost_usd += outcome.cost_usd
+            return
+        embedded.failures[prompt] = outcome
+        if isinstance(outcome, TextTooLong):
+            self._cache.mark_too_long(text_hash)
+
+    def _make_result(
+        self, prompts: Mapping[str, Sequence[Prompt]], new_texts: set[str], embedded: _Embedded
+    ) -> TextVectors:
         failures = {
-            text: prompt_failures[prompt]
+            text: embedded.failures[prompt.text]
             for text, text_prompts in prompts.items()
             for prompt in text_prompts
-            if prompt in prompt_failures
+            if prompt.text in embedded.failures
         }
         chunks = {
-            text: [Chunk(hashes[prompt], vectors[prompt]) for prompt in text_prompts]
+            text: [
+                Chunk(prompt.text_hash, embedded.vectors[prompt.text]) for prompt in text_prompts
+            ]
             for text, text_prompts in prompts.items()
             if text not in failures
         }
+        embedded_texts = frozenset(new_texts - failures.keys())
         cached_count = len(prompts) - len(new_texts)
         if self._observer is not None:
-            self._observer.embedded(len(new_texts))
+            self._observer.embedded(len(embedded_texts))
             self._observer.cached(cached_count)
-        usage = EmbeddingUsage(len(prompts), cached_count, round(tokens), cost_usd)
-        return TextVectors(chunks, failures, new_texts - failures.keys(), usage)
+        usage = EmbeddingUsage(
+            len(prompts), cached_count, round(embedded.tokens), embedded.cost_usd
+        )
+        return TextVectors(chunks, failures, embedded_texts, usage)
 
-    async def _send(
-        self, prompts: Sequence[str], *, low_priority: bool
-    ) -> Sequence[EmbeddingOutcome]:
-        with call_context.Stage(call_context.EMBED):
-            return await self._batches.embed(prompts, low_priority=low_priority)
+    def _render(self, texts: Iterable[str], template: str) -> dict[str, list[Prompt]]:
+        """Return the prompts of each text, without those that the model has found too long."""
+        max_tokens = self._batches.limits.text_tokens - estimate_tokens(template)
+        prompts = {text: render(text, template, max_tokens) for text in texts}
+        return prompts | self._split_too_long(prompts, template)
 
-    def _render(self, texts: Iterable[str], template: str) -> dict[str, list[str]]:
-        """Return the prompts of each text: its chunks, each inside of the template."""
-        max_tokens = self._count_chunk_tokens(template)
-        return {
-            text: [template.replace("{text}", chunk) for chunk in split(text, max_tokens)]
-            for text in texts
+    def _split_too_long(
+        self, prompts: Mapping[str, list[Prompt]], template: str
+    ) -> dict[str, list[Prompt]]:
+        """Return the new prompts of texts with a prompt that the model has found too long."""
+
+        def is_too_long(prompt: Prompt) -> bool:
+            return self._cache.is_too_long(prompt.text_hash)
+
+        split = {
+            text: split_too_long(text_prompts, text, template, is_too_long)
+            for text, text_prompts in prompts.items()
+            if any(map(is_too_long, text_prompts))
         }
-
-    def _count_chunk_tokens(self, template: str) -> int:
-        """Return how many tokens of text fit into the template."""
-        return self._batches.limits.text_tokens - estimate_tokens(template)
+        return {text: parts for text, parts in split.items() if parts != prompts[text]}
 
     async def _look_up(self, hashes: Mapping[str, bytes]) -> dict[str, Vector]:
         """Return the vectors of prompts that the cache or the store has."""
@@ -277,25 +297,22 @@ class TextEmbedder:
         return {prompt: vector for prompt, vector in cached if vector is not None}
 
 
-def hash_text(text: str) -> bytes:
-    """Return the address of a text's vector: SHA-256 of its UTF-8, 32 bytes."""
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _hash_prompts(prompts: Mapping[str, Sequence[str]]) -> dict[str, bytes]:
+def _hash_prompts(prompts: Mapping[str, Sequence[Prompt]]) -> dict[str, bytes]:
     return {
-        prompt: hash_text(prompt) for text_prompts in prompts.values() for prompt in text_prompts
+        prompt.text: prompt.text_hash
+        for text_prompts in prompts.values()
+        for prompt in text_prompts
     }
 
 
 def _find_new_texts(
-    prompts: Mapping[str, Sequence[str]], vectors: Mapping[str, Vector]
+    prompts: Mapping[str, Sequence[Prompt]], vectors: Mapping[str, Vector]
 ) -> frozenset[str]:
     """Return the texts with a prompt that has no vector."""
     return frozenset(
         text
         for text, text_prompts in prompts.items()
-        if any(prompt not in vectors for prompt in text_prompts)
+        if any(prompt.text not in vectors for prompt in text_prompts)
     )
 
 
@@ -303,4 +320,6 @@ def to_field_error(error: errors.AkinError, field: str) -> errors.AkinError:
     """Return the error for the caller whose request has the text in `field`."""
     if isinstance(error, errors.TextRejected):
         return errors.invalid_field(field, error.message)
+    if isinstance(error, errors.TextFailed):
+        return errors.TextFailed(f"{field} {error.message}")
     return error

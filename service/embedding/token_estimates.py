@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 WEIGHT_PER_TOKEN = 20
 
 _SPACE = ord(" ")
+
+# Every letter and script beyond ASCII comes after this code point.
+_FIRST_LETTER_BEYOND_ASCII = 0xC0
+
 _OTHER_WHITE_SPACE = "\t\n\r\v\f"
 
 # The weight of every character from the first code point up to that of the next row.
 _WEIGHTS_FROM = (
     (0x0000, 20),  # ASCII digits, capitals, punctuation
-    (0x00C0, 30),  # Latin letters with diacritics, which break words into pieces
+    (
+        _FIRST_LETTER_BEYOND_ASCII,
+        30,
+    ),  # Latin letters with diacritics, which split words
     (0x0250, 22),  # Greek, Cyrillic, Hebrew, Arabic
     (0x0300, 35),  # combining diacritics
     (0x0370, 22),
@@ -75,4 +82,6 @@ def weigh(text: str) -> NDArray[np.uint8]:
 def _is_letter(code_points: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Return which characters are ASCII letters or beyond ASCII."""
     folded = code_points | 0x20  # in ASCII, the lower case of a capital
-    return ((folded >= ord("a")) & (folded <= ord("z"))) | (code_points >= 0xC0)
+    return ((folded >= ord("a")) & (folded <= ord("z"))) | (
+        code_points >= _FIRST_LETTER_BEYOND_ASCII
+    )

@@ -40,7 +40,7 @@ from service.domain.spaces import ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
-from service.embedding.retries import RequestObserver
+from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextObserver
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower

@@ -38,7 +38,7 @@ async def test_passages_agree_with_brute_force(tmp_path: Path) -> None:
             (
                 (-float(unit_vector(text[span.start : span.end]) @ query), item_id, span.start)
                 for item_id, text in texts.items()
-                for span in catalog.text_embedder.split_into_chunks(text)
+                for span in catalog.text_embedder.split_into_chunks(text, ())
             ),
         )
         answer = await search_passages(catalog, PassagesQuery("violinist in Norway", limit=25))

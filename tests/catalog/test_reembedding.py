@@ -10,11 +10,11 @@ from support.stores import indexed
 from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE, Reembeddings
 from service.domain.spaces import Model, ModelChoice
 from service.embedding.budget import Budget
-from service.embedding.token_estimates import estimate_tokens
 from service.embedding.pool import EmbedderPool, EmbeddingObserver
 from service.embedding.providers import PricedEmbedder, ProbedModel
-from service.embedding.retries import RequestObserver
+from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextObserver
+from service.embedding.token_estimates import estimate_tokens
 from service.settings import Settings
 
 OTHER = Model(replace(SPACE, model="other words"))

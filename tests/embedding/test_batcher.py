@@ -17,10 +17,10 @@ from support.tasks import left, started
 
 from service import errors
 from service.embedding.batcher import MAX_QUEUED_TEXTS, MAX_QUEUED_TOKENS, Batcher
-from service.embedding.chunking import BYTES_PER_TOKEN
 from service.embedding.embedder import EmbeddedText
 
-MAX_QUEUED_BYTES = (MAX_QUEUED_TOKENS - 1) * BYTES_PER_TOKEN
+# Each of these characters is estimated at 3 tokens.
+LONGEST_TEXT = "🙂" * ((MAX_QUEUED_TOKENS - 1) // 3)
 
 Outcomes = Sequence[EmbeddedText | errors.AkinError]
 
@@ -185,9 +185,9 @@ async def test_a_queue_full_of_tokens_refuses() -> None:
     embedder = HeldEmbedder()
     async with working(embedder) as batcher:
         first = await start_held_batch(batcher, embedder, "first")
-        accepted = await started(batcher.embed(["x" * MAX_QUEUED_BYTES]))
+        accepted = await started(batcher.embed([LONGEST_TEXT]))
         with pytest.raises(errors.Overloaded):
-            await batcher.embed(["y"])
+            await batcher.embed(["one more"])
         embedder.release()
         await asyncio.gather(first, accepted)
         assert_embedded(["y"], await batcher.embed(["y"]))
@@ -195,14 +195,14 @@ async def test_a_queue_full_of_tokens_refuses() -> None:
 
 async def test_an_empty_queue_accepts_any_text() -> None:
     """A text longer than the bound of the queue is embedded if the queue is empty."""
-    text = "x" * (MAX_QUEUED_BYTES + BYTES_PER_TOKEN)
+    text = LONGEST_TEXT + "🙂"
     async with working(WordEmbedder()) as batcher:
         assert_embedded([text], await batcher.embed([text]))
 
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault.UNAVAILABLE, Fault.TOO_NARROW, Fault.TOO_FEW, Fault.NOT_A_NUMBER, Fault.INFINITE],
+    [Fault.UNAVAILABLE, Fault.TOO_NARROW, Fault.TOO_FEW],
 )
 async def test_a_failed_batch_does_not_affect_the_next(fault: Fault) -> None:
     """Each text of a batch with malformed vectors is unavailable; later batches succeed."""
@@ -224,13 +224,23 @@ async def test_a_failure_reaches_every_caller() -> None:
 
 
 async def test_a_bug_does_not_affect_the_next_batch() -> None:
-    """Texts on which the embedder crashes are unavailable; later batches succeed."""
+    """Texts on which the embedder crashes fail; later batches succeed."""
     embedder = FaultyEmbedder(Fault.CRASH)
     async with working(embedder) as batcher:
         outcomes = await batcher.embed(["tea", "coffee"])
-        assert [errors.EmbeddingUnavailable] * 2 == [type(outcome) for outcome in outcomes]
+        assert [errors.TextFailed] * 2 == [type(outcome) for outcome in outcomes]
         embedder.fault = None
         assert_embedded(["tea"], await batcher.embed(["tea"]))
+
+
+@pytest.mark.parametrize("fault", [Fault.NOT_A_NUMBER, Fault.INFINITE])
+async def test_numbers_that_are_not_finite_fail_their_text_alone(fault: Fault) -> None:
+    """A text with a vector that is not finite fails; other texts of its batch are embedded."""
+    async with working(FaultyEmbedder(fault)) as batcher:
+        first, last = await batcher.embed(["tea", "zzz"])
+        assert_embedded(["tea"], [first])
+        assert isinstance(last, errors.TextFailed)
+        assert "zzz" not in last.message
 
 
 async def test_a_row_of_zeros_rejects_its_text_alone() -> None:

@@ -1,13 +1,16 @@
+import asyncio
 from pathlib import Path
 
 import pytest
+from support.batchers import collect
 from support.clock import FakeClock
-from support.embedders import COST_USD_PER_TOKEN, WordEmbedder
-from support.stores import opened
+from support.embedders import COST_USD_PER_TOKEN, HeldEmbedder, WordEmbedder
+from support.stores import GIVE_UP_SECONDS, opened
 
 from service import errors
 from service.domain.usage import TokenUsage
 from service.embedding.budget import Budget, format_utc_day
+from service.embedding.embedder import EmbeddedText
 from service.embedding.rate_control import RateController
 from service.embedding.retries import RetryingEmbedder
 
@@ -32,21 +35,26 @@ async def test_usage_adds_up_by_day(tmp_path: Path) -> None:
         assert [format_utc_day(clock())] == list(await stores.usage.list_days(1))
 
 
+async def spend(budget: Budget, cost_usd: float, tokens: int = 10) -> None:
+    """Run a request that costs this much."""
+    async with budget.reserve(tokens) as reservation:
+        reservation.usage = TokenUsage(tokens, cost_usd)
+
+
 async def test_a_spent_budget_stops_embedding_until_the_next_day(tmp_path: Path) -> None:
     """A spent budget stops embedding until the next day, even after a restart."""
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, 1.0, clock)
-        await budget.check()
-        await budget.record(TokenUsage(10, 1.0))
+        await spend(budget, 1.0)
         with pytest.raises(errors.BudgetSpent, match="1 US dollars"):
-            await budget.check()
+            await spend(budget, 0.0)
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, 1.0, clock)
         with pytest.raises(errors.BudgetSpent):
-            await budget.check()
+            await spend(budget, 0.0)
         clock.advance(microseconds=DAY_US)
-        await budget.check()
+        await spend(budget, 0.0)
 
 
 async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
@@ -54,10 +62,42 @@ async def test_no_budget_is_no_bound(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _):
         unbounded = Budget(stores.usage, None, clock)
-        await unbounded.record(TokenUsage(1, 1e9))
-        await unbounded.check()
+        await spend(unbounded, 1e9)
+        await spend(unbounded, 1e9)
         with pytest.raises(errors.BudgetSpent):
-            await Budget(stores.usage, 0.0, clock).check()
+            await spend(Budget(stores.usage, 0.0, clock), 0.0)
+
+
+async def test_requests_under_way_do_not_exceed_the_budget(tmp_path: Path) -> None:
+    """Many requests at once cost no more than the budget, and use what they can of it."""
+    clock = FakeClock()
+    embedder = HeldEmbedder()
+    cost_usd = 3 * COST_USD_PER_TOKEN
+    texts = [f"tea and {number}" for number in range(20)]
+    async with opened(tmp_path, clock) as (stores, _), asyncio.timeout(GIVE_UP_SECONDS):
+        budget = Budget(stores.usage, 4.5 * cost_usd, clock)
+        metered = RetryingEmbedder(embedder, RateController(20), budget)
+        callers = [asyncio.create_task(collect(metered, [text])) for text in texts]
+        await embedder.held.wait()
+        embedder.release()
+        outcomes = [outcome for caller in callers for outcome in (await caller).values()]
+        usage = (await stores.usage.list_days(1))[format_utc_day(clock())]
+    assert usage.cost_usd <= 4.5 * cost_usd
+    embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedText)]
+    assert 3 <= len(embedded) <= 4
+    assert 20 - len(embedded) == sum(isinstance(each, errors.BudgetSpent) for each in outcomes)
+
+
+async def test_a_failed_request_returns_its_reservation(tmp_path: Path) -> None:
+    """A request without a response costs nothing, and the next one may be sent."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, _):
+        budget = Budget(stores.usage, 1.0, clock)
+        await spend(budget, 0.5)
+        with pytest.raises(ZeroDivisionError):
+            async with budget.reserve(10):
+                raise ZeroDivisionError
+        await spend(budget, 0.5)
 
 
 async def test_a_metered_embedder_records_each_batch(tmp_path: Path) -> None:
@@ -67,8 +107,8 @@ async def test_a_metered_embedder_records_each_batch(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (stores, _):
         budget = Budget(stores.usage, 3 * COST_USD_PER_TOKEN, clock)
         metered = RetryingEmbedder(embedder, RateController(1), budget)
-        await metered.embed(["tea and cake"], lambda _text: True)
-        outcomes = await metered.embed(["more"], lambda _text: True)
+        await collect(metered, ["tea and cake"])
+        outcomes = await collect(metered, ["more"])
         assert isinstance(outcomes["more"], errors.BudgetSpent)
         usage = (await stores.usage.list_days(31))[format_utc_day(clock())]
     assert 3 == usage.prompt_tokens

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.embedders import unit_vector
 
-from service.embedding.text_embedder import MAX_CACHE_BYTES, VectorCache
+from service.embedding.vector_cache import MAX_CACHE_BYTES, VectorCache
 
 
 def make_cache(vectors: int) -> VectorCache:

@@ -3,6 +3,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import stamina
+from support.batchers import collect
 from support.embedders import Fault as EmbedderFault
 from support.embedders import FaultyEmbedder
 from support.faults import error, raw
@@ -10,13 +11,13 @@ from support.provider import DIMENSIONS, Fault, Reply, ScriptedProvider, failure
 
 from service import errors
 from service.domain.spaces import Space
-from service.embedding.embedder import BatchLimits, EmbeddedText
+from service.embedding.embedder import PROBE_TEXT, BatchLimits, EmbeddedText
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.rate_control import RateController
+from service.embedding.request_sender import RequestObserver
 from service.embedding.retries import (
     MAX_ATTEMPTS,
     MAX_DELAY_SECONDS,
-    RequestObserver,
     RetryingEmbedder,
 )
 
@@ -44,10 +45,6 @@ async def open_embedder(provider: ScriptedProvider) -> AsyncIterator[RetryingEmb
         yield RetryingEmbedder(embedder, RateController(8))
     finally:
         await embedder.close()
-
-
-def is_awaited(_text: str) -> bool:
-    return True
 
 
 def refuse_if(is_bad: Callable[[list[str]], bool], otherwise: Fault) -> Fault:
@@ -80,21 +77,25 @@ TEMPORARY: dict[str, Fault] = {
 async def test_temporary_failures_are_retried(name: str) -> None:
     """After temporary failures, a retry embeds the text."""
     with ScriptedProvider() as provider:
-        provider.script += [TEMPORARY[name]] * (MAX_ATTEMPTS - 1)
+        # Each failure but that of a rate limit is followed by a probe, which fails as well.
+        failures = MAX_ATTEMPTS - 1 if "429" in name else 2 * (MAX_ATTEMPTS - 1)
+        provider.script += [TEMPORARY[name]] * failures
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(["tea"], is_awaited)
+            outcomes = await collect(embedder, ["tea"])
         assert isinstance(outcomes["tea"], EmbeddedText)
-        assert MAX_ATTEMPTS == len(provider.requests)
+        assert MAX_ATTEMPTS == provider.requests.count(provider.requests[0])
 
 
 async def test_the_number_of_attempts_is_bounded() -> None:
-    """A persistent failure is reported after a bounded number of attempts."""
+    """A persistent failure is reported after a bounded number of attempts, each with a probe."""
     with ScriptedProvider() as provider:
         provider.otherwise = failure(503)
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(["tea"], is_awaited)
+            outcomes = await collect(embedder, ["tea"])
         assert isinstance(outcomes["tea"], errors.EmbeddingUnavailable)
-        assert MAX_ATTEMPTS == len(provider.requests)
+        assert [["tea"], [PROBE_TEXT]] * MAX_ATTEMPTS == [
+            request["input"] for request in provider.requests
+        ]
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
@@ -103,7 +104,7 @@ async def test_refusals_of_our_account_are_not_retried(status: int) -> None:
     with ScriptedProvider() as provider:
         provider.otherwise = failure(status)
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(["tea", "cake"], is_awaited)
+            outcomes = await collect(embedder, ["tea", "cake"])
         assert [errors.EmbeddingRejected] * 2 == [type(outcome) for outcome in outcomes.values()]
         assert 1 == len(provider.requests)
 
@@ -114,7 +115,7 @@ async def test_a_long_retry_after_is_passed_on() -> None:
     with ScriptedProvider() as provider:
         provider.otherwise = error(429, {"code": 429}, Retry_After=str(seconds))
         async with open_embedder(provider) as embedder:
-            outcome = (await embedder.embed(["tea"], is_awaited))["tea"]
+            outcome = (await collect(embedder, ["tea"]))["tea"]
         assert isinstance(outcome, errors.EmbeddingUnavailable)
         assert seconds == outcome.retry_after_seconds
         assert 1 == len(provider.requests)
@@ -130,7 +131,7 @@ async def test_a_short_retry_after_is_the_delay(seconds: float) -> None:
         with ScriptedProvider() as provider:
             provider.script.append(error(503, {"code": 503}, Retry_After=str(seconds)))
             async with open_embedder(provider) as embedder:
-                outcomes = await embedder.embed(["tea"], is_awaited)
+                outcomes = await collect(embedder, ["tea"])
     finally:
         stamina.instrumentation.set_on_retry_hooks(None)
     assert isinstance(outcomes["tea"], EmbeddedText)
@@ -143,11 +144,11 @@ async def test_a_batch_too_large_is_halved(fault: Fault) -> None:
     with ScriptedProvider() as provider:
         provider.otherwise = refuse_if(lambda texts: len(texts) > 20, fault)
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(TEXTS, is_awaited)
+            outcomes = await collect(embedder, TEXTS)
             assert 16 == embedder.batch_texts
         assert all(isinstance(outcome, EmbeddedText) for outcome in outcomes.values())
         assert sorted(TEXTS) == sorted(outcomes)
-        assert [64, 32, 16, 16, 32, 16, 16] == [
+        assert [64, 32, 32, 16, 16, 16, 16] == [
             len(request["input"]) for request in provider.requests
         ]
 
@@ -168,7 +169,7 @@ async def test_one_refused_text_fails_alone(fault: Fault) -> None:
     with ScriptedProvider() as provider:
         provider.otherwise = refuse_if(lambda texts: POISON in texts, fault)
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(TEXTS, is_awaited)
+            outcomes = await collect(embedder, TEXTS)
         assert isinstance(outcomes.pop(POISON), errors.TextRejected)
         assert 63 == len(outcomes)
         assert all(isinstance(outcome, EmbeddedText) for outcome in outcomes.values())
@@ -180,7 +181,7 @@ async def test_a_refusal_of_every_text_is_a_wrong_setting() -> None:
     with ScriptedProvider() as provider:
         provider.otherwise = failure(400, "dimensions are not supported")
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(["tea"], is_awaited)
+            outcomes = await collect(embedder, ["tea"])
         assert isinstance(outcomes["tea"], errors.EmbeddingRejected)
         assert 2 == len(provider.requests)
 
@@ -194,19 +195,21 @@ async def test_abandoned_texts_are_not_sent() -> None:
             awaited.discard("cake")
             return failure(503)(request)  # type: ignore[arg-type]
 
-        provider.script.append(fault)
+        provider.script += [fault, failure(503)]
         async with open_embedder(provider) as embedder:
-            outcomes = await embedder.embed(["tea", "cake"], awaited.__contains__)
-            assert {} == await embedder.embed(["abandoned"], awaited.__contains__)
+            outcomes = await collect(embedder, ["tea", "cake"], awaited.__contains__)
+            assert {} == await collect(embedder, ["abandoned"], awaited.__contains__)
         assert ["tea"] == list(outcomes)
-        assert [["tea", "cake"], ["tea"]] == [request["input"] for request in provider.requests]
+        assert [["tea", "cake"], [PROBE_TEXT], ["tea"]] == [
+            request["input"] for request in provider.requests
+        ]
 
 
 async def test_a_crash_is_isolated() -> None:
     """After a bug in the embedder, each text gets a request of its own."""
     embedder = FaultyEmbedder(EmbedderFault.CRASH)
-    outcomes = await RetryingEmbedder(embedder, RateController(1)).embed(["a", "b"], is_awaited)
-    assert [errors.EmbeddingUnavailable] * 2 == [type(outcome) for outcome in outcomes.values()]
+    outcomes = await collect(RetryingEmbedder(embedder, RateController(1)), ["a", "b"])
+    assert [errors.TextFailed] * 2 == [type(outcome) for outcome in outcomes.values()]
     assert [("a", "b"), ("a",), ("b",)] == embedder.batches
 
 
@@ -218,9 +221,9 @@ async def test_every_request_is_observed_with_its_outcome() -> None:
     retrying = RetryingEmbedder(
         embedder, RateController(1), None, RequestObserver(succeeded.append, failed.append)
     )
-    await retrying.embed(["tea"], is_awaited)
+    await collect(retrying, ["tea"])
     assert (1, 0) == (len(succeeded), len(failed))
     embedder.fault = EmbedderFault.UNAVAILABLE
-    await retrying.embed(["coffee"], is_awaited)
+    await collect(retrying, ["coffee"])
     assert (1, len(embedder.texts) - 1) == (len(succeeded), len(failed))
     assert all(seconds >= 0 for seconds in (*succeeded, *failed))

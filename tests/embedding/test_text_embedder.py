@@ -19,12 +19,9 @@ from support.tasks import started
 from service import errors
 from service.domain.usage import EmbeddingUsage
 from service.embedding.batcher import Batcher
-from service.embedding.text_embedder import (
-    TextEmbedder,
-    TextObserver,
-    VectorCache,
-    hash_text,
-)
+from service.embedding.prompts import hash_text
+from service.embedding.text_embedder import TextEmbedder, TextObserver
+from service.embedding.vector_cache import VectorCache
 
 
 async def test_a_new_text_is_embedded(tmp_path: Path) -> None:

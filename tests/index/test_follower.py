@@ -25,7 +25,7 @@ from service.domain.generations import Generation
 from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
 from service.index.item_index import ItemIndex

@@ -21,7 +21,7 @@ from service import errors
 from service.domain import limits
 from service.domain.spaces import Model, VectorStorage
 from service.domain.users import Preference, User
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 
 NEW = Model(replace(SPACE, model="new"))
 OTHER = Model(replace(SPACE, model="other"), 16)

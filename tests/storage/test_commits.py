@@ -18,7 +18,7 @@ from support.tasks import left, started
 
 from service import errors
 from service.domain.users import User
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.stores import Stores
 from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
 

@@ -24,7 +24,7 @@ from service.domain.items import ItemState
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import FillProgress, ItemVectors, ItemWrite
 from service.storage.stores import Stores
 

@@ -25,7 +25,7 @@ from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import ItemVectors
 from service.storage.stores import Stores
 

@@ -21,7 +21,7 @@ from service import errors
 from service.domain.items import Item, ItemState, JsonValue
 from service.domain.users import LikedItem, Preference, User
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import ItemVectors, ItemWrite
 
 

@@ -21,7 +21,7 @@ from support.stores import (
 from service.domain.generations import GenerationState
 from service.domain.spaces import Model, Space
 from service.domain.usage import TokenUsage
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import NEVER_US
 from service.storage.stores import Stores
 

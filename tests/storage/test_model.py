@@ -21,7 +21,7 @@ from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.users import Preference, StoredUser, User
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.stores import Stores
 
 pytestmark = pytest.mark.slow

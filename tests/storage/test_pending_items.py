@@ -19,7 +19,7 @@ from support.stores import (
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import UnembeddedItem
 from service.storage.stores import Stores
 

@@ -8,7 +8,7 @@ from support.stores import PAGE_BYTES, chunks_of, opened, rows, upsert_user
 
 from service import errors
 from service.domain.users import LikedItem, Preference, User
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import UserWrite
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from service.embedding.batcher import Batcher
-from service.embedding.embedder import Embedder
+from service.embedding.embedder import Embedder, EmbeddingOutcome
+from service.embedding.retries import RetryingEmbedder
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import left
 
@@ -22,3 +23,15 @@ async def working(embedder: Embedder) -> AsyncIterator[Batcher]:
             yield batcher
         finally:
             await left(task)
+
+
+async def collect(
+    embedder: RetryingEmbedder,
+    texts: Sequence[str],
+    is_awaited: Callable[[str], bool] = lambda _text: True,
+) -> dict[str, EmbeddingOutcome]:
+    """Return the outcomes of all parts of a batch."""
+    outcomes: dict[str, EmbeddingOutcome] = {}
+    async for part in embedder.embed(texts, is_awaited):
+        outcomes |= part
+    return outcomes

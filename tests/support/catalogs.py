@@ -20,7 +20,8 @@ from service.domain.users import LikedItem, Preference, User
 from service.domain.writes import ItemUpsert, UserUpsert
 from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
-from service.embedding.text_embedder import TextEmbedder, VectorCache
+from service.embedding.text_embedder import TextEmbedder
+from service.embedding.vector_cache import VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower, WriteBarrier
 from service.index.item_index import ItemIndex

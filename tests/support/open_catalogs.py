@@ -22,7 +22,8 @@ from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
-from service.embedding.text_embedder import TextEmbedder, VectorCache
+from service.embedding.text_embedder import TextEmbedder
+from service.embedding.vector_cache import VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex

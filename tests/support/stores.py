@@ -15,7 +15,7 @@ from service.domain.items import Change, Item, StoredItem
 from service.domain.spaces import Model, Space
 from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import hash_text
+from service.embedding.prompts import hash_text
 from service.storage.records import ItemVectors, ItemWrite, UserWrite
 from service.storage.stores import Stores
 from support.clock import FakeClock
