@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -15,6 +16,9 @@ from service.storage.records import UnembeddedItem
 # Items that are tried at once.
 PENDING_ITEMS_PER_ROUND = 256
 
+# Items that are tried one after the other, because the provider has failed on their texts.
+FAILED_ITEMS_PER_ROUND = 16
+
 # The interval of rounds while few items are due.
 IDLE_SECONDS = 1.0
 
@@ -22,6 +26,10 @@ IDLE_SECONDS = 1.0
 # backlog is embedded within half a minute of the provider's return. During an outage most rounds
 # meet an open circuit breaker, which costs nothing.
 ITEM_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+
+# The same for a text that the provider fails on while it embeds others. A fault of the provider may
+# be mended, but each attempt may take as long as a request's timeout.
+FAILED_ITEM_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0)
 
 # Rejections by the model after which a text is not tried again, until its item is written again or
 # the server restarts.
@@ -40,14 +48,9 @@ class PendingEmbedder:
 
     async def run(self) -> None:
         """Embed items until cancelled."""
-        while True:
-            try:
-                tried = await self.run_round()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
-                tried = 0
-            if tried < PENDING_ITEMS_PER_ROUND:
-                await asyncio.sleep(IDLE_SECONDS)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_repeat(self.run_round, PENDING_ITEMS_PER_ROUND))
+            group.create_task(_repeat(self.run_failed_round, FAILED_ITEMS_PER_ROUND))
 
     async def run_round(self) -> int:
         """Try the items that are due; return their number."""
@@ -60,13 +63,46 @@ class PendingEmbedder:
         await asyncio.gather(*(self._finish(item, outcome) for item in items))
         return len(items)
 
+    async def run_failed_round(self) -> int:
+        """Try the items that are due and whose text the provider failed on; return their number.
+
+        One after the other, in requests of their own, so that they do not affect other texts.
+        """
+        items = await self._store.list_due(self._generation, FAILED_ITEMS_PER_ROUND, failed=True)
+        for item in items:
+            outcome = await self._text_embedder.embed_documents(
+                [item.text], low_priority=True, alone=True
+            )
+            await self._finish(item, outcome)
+        return len(items)
+
     async def _finish(self, item: UnembeddedItem, outcome: TextVectors) -> None:
         """Store the vectors of an item, or when to try it again."""
         failure = outcome.failures.get(item.text)
         if failure is None:
             await self._store.settle(self._generation, item, outcome.chunks[item.text])
             return
-        delay: float | None = ITEM_RETRY_SECONDS[min(item.attempts, len(ITEM_RETRY_SECONDS) - 1)]
-        if isinstance(failure, errors.TextRejected) and item.attempts + 1 >= REJECTIONS:
-            delay = None
+        attempts = item.attempts if item.reason == failure.reason else 0
+        delay = _find_delay(failure, attempts)
         await self._store.postpone(self._generation, item, failure.reason, failure.message, delay)
+
+
+async def _repeat(run_round: Callable[[], Awaitable[int]], full_round: int) -> None:
+    """Run rounds without end, with a pause after each that was not full."""
+    while True:
+        try:
+            tried = await run_round()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
+            tried = 0
+        if tried < full_round:
+            await asyncio.sleep(IDLE_SECONDS)
+
+
+def _find_delay(failure: errors.AkinError, attempts: int) -> float | None:
+    """Return the seconds until the next attempt; None for no further attempt."""
+    if isinstance(failure, errors.TextRejected) and attempts + 1 >= REJECTIONS:
+        return None
+    is_failed = isinstance(failure, errors.TextFailed)
+    delays = FAILED_ITEM_RETRY_SECONDS if is_failed else ITEM_RETRY_SECONDS
+    return delays[min(attempts, len(delays) - 1)]

@@ -21,12 +21,19 @@ from service.storage.generations import GenerationStore
 from service.storage.records import UnembeddedItem
 from service.storage.reembedding import ReembeddingStore
 
+# Errors that are due to a text: they do not hold up the others, and the item stays pending.
+TEXT_ERRORS = (errors.TextRejected, errors.TextFailed)
+
 # Items that are read and embedded at once.
 REEMBEDDED_ITEMS_PER_ROUND = 512
 
 # Items that are stored in one transaction: the texts of one request to a provider, so that their
 # vectors are on disk before other requests end.
 ITEMS_PER_COMMIT = 64
+
+# If the provider fails on most texts of a batch of at least this many items, the new model does not
+# work: then the catalog must not switch to it with most items pending.
+MIN_ITEMS_TO_BLAME_PROVIDER = 16
 
 # Users whose preferences are read and embedded at once.
 USERS_PER_ROUND = 100
@@ -116,11 +123,12 @@ class GenerationFiller:
         except errors.Overloaded as exc:
             return exc
         filled, failure = [], None
+        provider_fails = _fails_on_most(outcome, items)
         for item in items:
             error = outcome.failures.get(item.text)
             if error is None:
                 filled.append((item, outcome.chunks[item.text]))
-            elif isinstance(error, errors.TextRejected):
+            elif isinstance(error, TEXT_ERRORS) and not provider_fails:
                 await self._store.reject(self._generation, item, error.reason, error.message)
             else:
                 failure = error
@@ -141,7 +149,7 @@ class GenerationFiller:
         if chunks:
             await self._store.add_vectors(self._generation, chunks, _token_usage(outcome))
         for failure in outcome.failures.values():
-            if not isinstance(failure, errors.TextRejected):
+            if not isinstance(failure, TEXT_ERRORS):
                 raise failure
         return last_key
 
@@ -192,6 +200,12 @@ class GenerationSwitch:
         except errors.AkinError as exc:
             structlog.get_logger().warning("reembedding_switch_failed", reason=exc.reason)
             return False
+
+
+def _fails_on_most(outcome: TextVectors, items: Sequence[UnembeddedItem]) -> bool:
+    """Return whether so many texts fail that the provider is the cause, and not the texts."""
+    failed = sum(isinstance(error, errors.TextFailed) for error in outcome.failures.values())
+    return len(items) >= MIN_ITEMS_TO_BLAME_PROVIDER and 2 * failed > len(items)
 
 
 def _token_usage(outcome: TextVectors) -> TokenUsage:

@@ -66,6 +66,8 @@ class Budget:
         finally:
             try:
                 if reservation.usage is not None:
+                    # Until the usage is on disk, the reservation counts in its place.
+                    reservation.cost_usd = reservation.usage.cost_usd
                     self._learn_price(tokens, reservation.usage)
                     await self.record(reservation.usage)
             finally:
@@ -76,13 +78,21 @@ class Budget:
     async def _make_reservation(self, tokens: int) -> Reservation:
         async with self._changed:
             while True:
+                # Read each time, because other processes over the same data spend the same budget.
+                spent_usd = await self._read_spent_usd()
                 reservation = Reservation((self._usd_per_token or 0.0) * tokens)
-                if await self._has_room(reservation):
+                if self._has_room(spent_usd, reservation):
                     self._reservations.add(reservation)
                     return reservation
                 await self._changed.wait()
 
-    async def _has_room(self, reservation: Reservation) -> bool:
+    async def _read_spent_usd(self) -> float:
+        if self._budget_usd is None:
+            return 0.0
+        usage_by_day = await self._store.list_days(1)
+        return usage_by_day.get(format_utc_day(self._clock_ns()), TokenUsage()).cost_usd
+
+    def _has_room(self, spent_usd: float, reservation: Reservation) -> bool:
         """Return whether a request may be sent now, or false if others have to end first.
 
         Raises:
@@ -90,9 +100,6 @@ class Budget:
         """
         if self._budget_usd is None:
             return True
-        # Read each time, because other processes over the same data spend the same budget.
-        usage_by_day = await self._store.list_days(1)
-        spent_usd = usage_by_day.get(format_utc_day(self._clock_ns()), TokenUsage()).cost_usd
         if spent_usd >= self._budget_usd or spent_usd + reservation.cost_usd > self._budget_usd:
             raise errors.BudgetSpent(
                 f"today's embedding budget of {self._budget_usd:g} US dollars is spent"

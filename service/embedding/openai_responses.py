@@ -28,8 +28,16 @@ from service.embedding.errors import (
     TextRefused,
 )
 
+# A proxy or server closed the request before it had a response, for example while a model loads.
+_CLIENT_CLOSED_REQUEST = 499
+
 _RETRYABLE = frozenset(
-    {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+    {
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.TOO_EARLY,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        _CLIENT_CLOSED_REQUEST,
+    }
 )
 
 _REFUSALS = {
@@ -236,7 +244,9 @@ def _parse_vectors(data: list[Any], text_count: int) -> Vector:
 
 def _stack(rows: Mapping[int, Vector], text_count: int) -> Vector:
     """Return the vectors with the most common number of dimensions, and NaN in other rows."""
-    (dimensions, _) = Counter(map(len, rows.values())).most_common(1)[0]
+    ((dimensions, count),) = Counter(map(len, rows.values())).most_common(1)
+    if count < len(rows) and 2 * count <= len(rows):
+        raise ProviderUnavailable("the provider's vectors have different numbers of dimensions")
     vectors = np.full((text_count, dimensions), np.nan, np.float32)
     for index, row in rows.items():
         if len(row) == dimensions:

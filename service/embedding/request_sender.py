@@ -83,7 +83,8 @@ class RequestSender:
         if failure.throttled:
             return failure
         try:
-            await self._call([PROBE_TEXT])
+            # A new text each time, or a cache in front of the provider could answer in its place.
+            await self._call([f"{PROBE_TEXT} {time.time_ns()}"])
         except (ProviderError, errors.AkinError):
             return failure
         return TextsFailed(failure)
@@ -129,7 +130,8 @@ def normalize_batch(
         )
     # In float64, where the squares of large numbers do not overflow.
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    normalized = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
+    with np.errstate(invalid="ignore"):  # infinite numbers, which are checked below
+        normalized = (vectors / np.maximum(lengths, np.finfo(np.float32).tiny)).astype(np.float32)
     tokens = embeddings.prompt_tokens / max(text_count, 1)
     cost_usd = embeddings.cost_usd / max(text_count, 1)
     outcomes: list[EmbeddedText | errors.AkinError] = []

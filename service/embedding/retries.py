@@ -36,10 +36,6 @@ from service.embedding.request_sender import RequestObserver, RequestSender
 # Requests for one batch, the first one included.
 MAX_ATTEMPTS = 4
 
-# Requests for a part of a batch that failed while the provider embedded a harmless text. The second
-# one is for a text that is alone: parts of several texts are split instead.
-MAX_PART_ATTEMPTS = 2
-
 # A batch may be refused for a few long texts, which must not lead to batches of single texts.
 MIN_BATCH_TEXTS = 8
 
@@ -152,7 +148,8 @@ class RetryingEmbedder:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
         async for attempt in stamina.retry_context(
             on=lambda exc: _find_retry_delay(batch, exc),
-            attempts=MAX_PART_ATTEMPTS if batch.is_part else MAX_ATTEMPTS,
+            # The texts of a part have failed before, in the batch that it is a part of.
+            attempts=1 if batch.is_part else MAX_ATTEMPTS,
             timeout=MAX_RETRY_SECONDS,
             wait_initial=MIN_DELAY_SECONDS,
             wait_max=MAX_DELAY_SECONDS,

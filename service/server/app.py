@@ -72,9 +72,10 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                 on_serving()
 
             try:
-                server = await _start(settings, worker, stores, telemetry, wiring, tasks)
+                server = wiring.make_server()
+                start = _start(settings, worker, stores, wiring, server, tasks)
                 try:
-                    await _admit_until(stop, settings.listen, worker, wiring, server, announce)
+                    await _admit_until(stop, settings.listen, worker, server, start, announce)
                 finally:
                     grace_seconds = settings.shutdown_grace_seconds
                     structlog.get_logger().info("draining", grace_seconds=grace_seconds)
@@ -89,11 +90,15 @@ async def _start(
     settings: Settings,
     worker: Worker,
     stores: Stores,
-    telemetry: CallTelemetry,
     wiring: Wiring,
+    server: Server,
     tasks: _Tasks,
-) -> Server:
-    """Open the catalogs, and start the server and the background tasks."""
+) -> None:
+    """Open the catalogs, start the background tasks, and wait until indexes have every write."""
+    if settings.health_listen:
+        await server.serve_probes(_add_to_port(settings.health_listen, worker.number))
+    if settings.metrics_listen:
+        wiring.telemetry.metrics.listen(_add_to_port(settings.metrics_listen, worker.number))
     await _open_default_catalog(settings, stores, wiring.embedder_pool)
     # Other workers may have written, and saved snapshots, since the database was opened. A snapshot
     # that is newer than the known sequence would be discarded.
@@ -105,21 +110,16 @@ async def _start(
         await wiring.remove_unknown_files()
         tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
-    server = wiring.make_server()
-    if settings.health_listen:
-        await server.serve_probes(_add_to_port(settings.health_listen, worker.number))
-    if settings.metrics_listen:
-        telemetry.metrics.listen(_add_to_port(settings.metrics_listen, worker.number))
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
         state = ProcessState(queued_texts, database.queued_writes, database.commits.last_sequence)
-        telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
+        wiring.telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))
-    return server
+    await wiring.catalogs.wait_until_caught_up()
 
 
 async def _open_default_catalog(
@@ -143,19 +143,21 @@ async def _admit_until(
     stop: asyncio.Event,
     listen: str,
     worker: Worker,
-    wiring: Wiring,
     server: Server,
+    start: Coroutine[Any, Any, None],
     announce: Callable[[str], None],
 ) -> None:
-    """Listen, and admit calls once the indexes reflect every write, until `stop` is set."""
+    """Listen, and admit calls once `start` has ended, until `stop` is set."""
     # A worker that is alone listens at once, so that health checks get an answer while it starts.
     # Several workers share a port, and one that does not serve yet would fail its share of calls.
-    address = await _listen(server, listen) if worker.is_alone else ""
+    starting = asyncio.create_task(start)
     stopping = asyncio.create_task(stop.wait())
-    catching_up = asyncio.create_task(wiring.catalogs.wait_until_caught_up())
-    await asyncio.wait({stopping, catching_up}, return_when=asyncio.FIRST_COMPLETED)
-    if not stop.is_set():
-        catching_up.result()  # raises why the indexes cannot catch up
+    try:
+        address = await _listen(server, listen) if worker.is_alone else ""
+        await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            return
+        starting.result()  # raises why the worker cannot start
         # What exists now stays: the collector need not examine it again.
         gc.collect()
         gc.freeze()
@@ -165,7 +167,10 @@ async def _admit_until(
         await server.open_admission()
         announce(address)
         await stopping
-    catching_up.cancel()
+    finally:
+        starting.cancel()
+        stopping.cancel()
+        await asyncio.wait({starting, stopping})
 
 
 class _Tasks:

@@ -103,7 +103,7 @@ class Wiring:
         self._settings = settings
         self._worker = worker
         self._stores = stores
-        self._telemetry = telemetry
+        self.telemetry = telemetry
         self._spawn = spawn
         budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, time.time_ns)
         self.embedder_pool = EmbedderPool(
@@ -130,7 +130,7 @@ class Wiring:
                 ANALYSIS: AnalysisServicer(self.catalogs),
             },
             None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
-            self._telemetry,
+            self.telemetry,
             _tls_files(settings),
             shared_port=not self._worker.is_alone,
             reflective=settings.reflection,

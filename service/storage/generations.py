@@ -190,19 +190,22 @@ class GenerationStore:
         """Make the next generation serve, and keep the serving one as the previous one.
 
         Returns:
-            False if the next generation is not indexing, or if an item is pending in it alone.
+            False if the next generation is not indexing, or if an item is pending in it alone that
+            is neither rejected nor failed.
         """
 
         def operation(transaction: Transaction) -> bool:
             connection = transaction.connection
             (is_behind,) = connection.execute(
                 """SELECT EXISTS (SELECT 1 FROM pending
-                   WHERE generation_id = :next AND next_attempt_us < :never AND item_key NOT IN
+                   WHERE generation_id = :next AND next_attempt_us < :never
+                   AND reason != :failed AND item_key NOT IN
                        (SELECT item_key FROM pending WHERE generation_id = :serving))""",
                 {
                     "next": next_.generation_id,
                     "serving": serving.generation_id,
                     "never": NEVER_US,
+                    "failed": errors.TextFailed.reason,
                 },
             ).fetchone()
             row = connection.execute(

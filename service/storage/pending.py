@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from service import errors
 from service.domain.generations import Generation
 from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
@@ -25,16 +26,25 @@ class PendingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def list_due(self, generation: Generation, limit: int) -> list[UnembeddedItem]:
-        """Return up to `limit` items whose next attempt is due, longest due first."""
+    async def list_due(
+        self, generation: Generation, limit: int, *, failed: bool = False
+    ) -> list[UnembeddedItem]:
+        """Return up to `limit` items whose next attempt is due, longest due first.
+
+        Args:
+            generation: the generation that the items are pending in.
+            limit: the maximum number of items.
+            failed: return the items whose text the provider failed on, instead of the others.
+        """
         now_us = self._database.now_us()
 
         def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
             rows = connection.execute(
-                """SELECT item_key, text, attempts FROM pending JOIN items USING (item_key)
-                   WHERE generation_id = ? AND next_attempt_us <= ?
+                """SELECT item_key, text, attempts, reason
+                   FROM pending JOIN items USING (item_key)
+                   WHERE generation_id = ? AND next_attempt_us <= ? AND (reason = ?) = ?
                    ORDER BY next_attempt_us LIMIT ?""",
-                (generation.generation_id, now_us, limit),
+                (generation.generation_id, now_us, errors.TextFailed.reason, failed, limit),
             )
             return [UnembeddedItem(*row) for row in rows]
 
@@ -87,18 +97,19 @@ class PendingStore:
             if delay_seconds is not None:
                 next_attempt_us = transaction.now_us + int(delay_seconds * 1e6)
             transaction.connection.execute(
-                """UPDATE pending SET reason = ?, message = ?, attempts = attempts + 1,
-                       next_attempt_us = ?
-                   WHERE generation_id = ?
-                   AND item_key = (SELECT item_key FROM items WHERE item_key = ? AND text = ?)""",
-                (
-                    reason,
-                    message,
-                    next_attempt_us,
-                    generation.generation_id,
-                    item.item_key,
-                    item.text,
-                ),
+                """UPDATE pending SET
+                       attempts = CASE reason WHEN :reason THEN attempts + 1 ELSE 1 END,
+                       reason = :reason, message = :message, next_attempt_us = :next_attempt_us
+                   WHERE generation_id = :generation_id AND item_key =
+                       (SELECT item_key FROM items WHERE item_key = :item_key AND text = :text)""",
+                {
+                    "reason": reason,
+                    "message": message,
+                    "next_attempt_us": next_attempt_us,
+                    "generation_id": generation.generation_id,
+                    "item_key": item.item_key,
+                    "text": item.text,
+                },
             )
 
         await self._database.write(operation)

@@ -92,11 +92,15 @@ class ItemExcerpt:
 
 @dataclass(frozen=True, slots=True)
 class UnembeddedItem:
-    """An item whose text has to be embedded, and the number of attempts that failed."""
+    """An item whose text has to be embedded.
+
+    `attempts` is the number of attempts that failed in a row for the same `reason`.
+    """
 
     item_key: int
     text: str
     attempts: int = 0
+    reason: str = ""
 
 
 class FillProgress(NamedTuple):

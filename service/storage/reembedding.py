@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from service import errors
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
@@ -84,7 +85,7 @@ class ReembeddingStore:
     async def reject(
         self, generation: Generation, item: UnembeddedItem, reason: str, message: str
     ) -> None:
-        """Mark an item as pending because the model rejected its text, unless the text changed.
+        """Mark an item as pending because its text cannot be embedded, unless the text changed.
 
         Args:
             generation: the generation.
@@ -159,8 +160,9 @@ class ReembeddingStore:
                 {"generation_id": generation.generation_id},
             ).fetchone()
             (rejected,) = connection.execute(
-                "SELECT count(*) FROM pending WHERE generation_id = ? AND next_attempt_us >= ?",
-                (generation.generation_id, NEVER_US),
+                """SELECT count(*) FROM pending WHERE generation_id = ?
+                   AND (next_attempt_us >= ? OR reason = ?)""",
+                (generation.generation_id, NEVER_US, errors.TextFailed.reason),
             ).fetchone()
             return FillProgress(item_count, embedded, rejected)
 

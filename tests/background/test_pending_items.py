@@ -4,11 +4,21 @@ from pathlib import Path
 import pytest
 from support.catalogs import Catalog, running
 from support.clock import FakeClock
-from support.embedders import UNAVAILABLE_MESSAGE, Fault, FaultyEmbedder, WordEmbedder
+from support.embedders import (
+    UNAVAILABLE_MESSAGE,
+    Fault,
+    FaultyEmbedder,
+    PoisonedEmbedder,
+    WordEmbedder,
+)
 from support.stores import all_items, rows
 
 from service import errors
-from service.background.pending_items import ITEM_RETRY_SECONDS, PENDING_ITEMS_PER_ROUND
+from service.background.pending_items import (
+    FAILED_ITEM_RETRY_SECONDS,
+    ITEM_RETRY_SECONDS,
+    PENDING_ITEMS_PER_ROUND,
+)
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.recommendations import ItemSource, Query, TextSource
 from service.domain.users import Preference, User
@@ -97,6 +107,44 @@ async def test_attempts_are_spaced_ever_wider(tmp_path: Path) -> None:
             assert 1 == await catalog.pending.run_round()
         assert (ItemState.PENDING, CODE, REASON) == await state(catalog, "a")
     assert 2 + len(ITEM_RETRY_SECONDS) + 1 == len(embedder.texts)
+
+
+async def test_a_text_that_fails_is_tried_alone_and_ever_less_often(tmp_path: Path) -> None:
+    """The provider fails on one text: its item is tried alone, after growing delays, for good."""
+    clock, embedder = FakeClock(), PoisonedEmbedder("poison")
+    async with running(tmp_path, embedder, clock) as catalog:
+        await catalog.put("good", "tea")
+        await catalog.put("bad", "poison")
+        expected = (ItemState.PENDING, "TEXT_FAILED", "makes the embedder fail")
+        assert expected == await state(catalog, "bad")
+        for delay_seconds in (0.0, *FAILED_ITEM_RETRY_SECONDS, FAILED_ITEM_RETRY_SECONDS[-1]):
+            clock.advance(seconds=delay_seconds, microseconds=-1 if delay_seconds else 0)
+            if delay_seconds:
+                assert 0 == await catalog.pending.run_failed_round()
+                clock.advance(microseconds=1)
+            assert 0 == await catalog.pending.run_round()
+            assert 1 == await catalog.pending.run_failed_round()
+        assert expected == await state(catalog, "bad")
+        assert {("tea",), ("poison",)} == set(embedder.batches)
+        embedder.poison = ""
+        clock.advance(seconds=FAILED_ITEM_RETRY_SECONDS[-1])
+        assert 1 == await catalog.pending.run_failed_round()
+        assert (ItemState.INDEXED, "", "") == await state(catalog, "bad")
+
+
+async def test_delays_start_again_with_another_reason(tmp_path: Path) -> None:
+    """A text that fails after a long outage is tried again soon, not after the longest delay."""
+    clock, embedder = FakeClock(), FaultyEmbedder(Fault.UNAVAILABLE)
+    async with running(tmp_path, embedder, clock) as catalog:
+        await catalog.put("a", "tea")
+        for _ in range(6):
+            assert 1 == await catalog.pending.run_round()
+            clock.advance(seconds=ITEM_RETRY_SECONDS[-1])
+        embedder.fault = Fault.CRASH
+        assert 1 == await catalog.pending.run_round()
+        assert "TEXT_FAILED" == (await state(catalog, "a"))[1]
+        clock.advance(seconds=FAILED_ITEM_RETRY_SECONDS[0])
+        assert 1 == await catalog.pending.run_failed_round()
 
 
 async def test_a_new_version_does_not_wait_for_the_old_ones_delay(tmp_path: Path) -> None:

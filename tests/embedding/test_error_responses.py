@@ -1,7 +1,7 @@
 from collections.abc import Iterator
 
 import pytest
-from support.faults import Refusal, error, raw
+from support.faults import HTML, Refusal, error, raw
 from support.provider import Fault, ScriptedProvider, failure
 
 from service.domain.spaces import Space
@@ -143,7 +143,9 @@ METADATA: dict[str, tuple[Fault, Refusal]] = {
         Refusal(ProviderUnavailable, 2.0, throttled=True),
     ),
     "body's hint is malformed": (error(429, {"availability": {"retry_after": ["x"]}}), THROTTLED),
-    "redirect": (raw(b"", 308, Location="https://elsewhere.invalid"), TEMPORARY),
+    "redirect": (raw(b"", 308, Location="https://elsewhere.invalid"), ACCOUNT),
+    "moved for good": (raw(HTML, 301, Location="https://elsewhere.invalid"), ACCOUNT),
+    "moved for now": (raw(b"", 302, Location="/login"), ACCOUNT),
     "status gone": (raw(b"", 410), ACCOUNT),
 }
 

@@ -1,4 +1,5 @@
 import pytest
+import stamina
 from support.provider import DIMENSIONS, ScriptedProvider, failure, success
 
 from service import errors
@@ -70,10 +71,46 @@ async def test_stored_dimensions_apply_while_the_provider_is_down() -> None:
         assert 48 == (await open_space(provider, stored))[0].dimensions
         space, _ = await open_space(provider, model="openai/text-embedding-3-large")
         assert 3072 == space.dimensions
-        with pytest.raises(errors.EmbeddingUnavailable, match="AKIN_EMBEDDING_DIMENSIONS"):
+
+
+async def test_unknown_dimensions_are_requested_until_the_provider_responds() -> None:
+    """A provider that is down, or still loads the model, does not end the start of the server."""
+    stamina.set_testing(True, attempts=10)
+    try:
+        with ScriptedProvider() as provider:
+            provider.script += [failure(503), failure(499), lambda _request: None]
+            space, problem = await open_space(provider, Space("openrouter", "another/model", 48))
+    finally:
+        stamina.set_testing(False)
+    assert (DIMENSIONS, "") == (space.dimensions, problem)
+
+
+async def test_a_refusal_with_unknown_dimensions_says_what_to_set() -> None:
+    """If the provider refuses the request, the server cannot start, and the message says why."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = failure(401)
+        with pytest.raises(errors.EmbeddingRejected, match=r"API key.*AKIN_EMBEDDING_DIMENSIONS"):
             await open_space(provider)
-        with pytest.raises(errors.EmbeddingUnavailable):
-            await open_space(provider, Space("openrouter", "another/model", 48))
+
+
+async def test_refused_dimensions_are_not_sent_again() -> None:
+    """A provider that refuses the field `dimensions` of a fixed model gets requests without it."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = lambda request: (
+            failure(400, "does not support matryoshka") if "dimensions" in request else success
+        )(request)
+        space, problem = await open_space(provider, embedding_dimensions=DIMENSIONS)
+        assert (DIMENSIONS, "") == (space.dimensions, problem)
+        _, problem = await open_space(provider, embedding_dimensions=16)
+        assert f"returns {DIMENSIONS} dimensions" in problem
+        configured = settings(provider, embedding_dimensions=DIMENSIONS)
+        opened = await open_default_embedder(configured, None)
+        before = len(provider.requests)
+        await opened.embedder.embed(["tea"])
+        await opened.embedder.embed(["coffee"])
+        await opened.embedder.close()
+        sent = ["dimensions" in request for request in provider.requests[before:]]
+    assert [True, False, False] == sent
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,21 @@ class FaultyEmbedder(WordEmbedder):
         return Embeddings(_corrupt(embeddings.vectors, self.fault))
 
 
+class PoisonedEmbedder(WordEmbedder):
+    """An embedder that crashes on batches with one text, as long as `poison` is that text."""
+
+    def __init__(self, poison: str) -> None:
+        super().__init__()
+        self.poison = poison
+
+    async def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Embed one batch without the poison text."""
+        embeddings = await super().embed(texts)
+        if self.poison in texts:
+            raise ZeroDivisionError
+        return embeddings
+
+
 def _corrupt(vectors: Vector, fault: Fault | None) -> Vector:
     match fault:
         case Fault.TOO_NARROW:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -81,7 +82,7 @@ def failure(status: int, message: str = "it failed", **error: Any) -> Fault:
 class ScriptedProvider:
     """The provider, a context manager; `url` is the base URL of its API."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Mapping[str, Any]] = []
         self.headers: list[Mapping[str, str]] = []
         self.models: list[Mapping[str, Any]] = []
@@ -93,6 +94,10 @@ class ScriptedProvider:
         self._arrived = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
 
