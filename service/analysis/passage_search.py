@@ -11,6 +11,7 @@ import numpy as np
 from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
+from service.domain.text_formats import to_plain_text
 from service.embedding.embedder import Vector
 from service.embedding.text_embedder import ChunkSpan, TextEmbedder
 from service.index.follower import Follower
@@ -142,7 +143,7 @@ class PassageSearch:
         self, chunks: Sequence[_ScoredChunk], stored: StoredItem, hashes: Sequence[bytes]
     ) -> list[Passage]:
         """Return the passages of an item; none if its text would now be split differently."""
-        text = stored.item.text
+        text = to_plain_text(stored.item.text, self._generation.text_format)
         spans = self._text_embedder.split_into_chunks(text)
         if [span.text_hash for span in spans] != list(hashes):
             return []

@@ -18,9 +18,11 @@ import numpy as np
 from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import Space
+from service.domain.text_formats import TextFormat
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
 from service.embedding.chunking import estimate_tokens, find_spans, split
+from service.embedding.documents import read_documents
 from service.embedding.embedder import BatchLimits, EmbeddingOutcome, Vector
 from service.embedding.errors import EmbeddingProblem
 from service.telemetry import call_context
@@ -106,6 +108,26 @@ class TextVectors:
         """Return the vectors of a text's chunks, float32 [chunks, dimensions]."""
         return np.stack([chunk.vector for chunk in self.chunks[text]])
 
+    def by_document(
+        self, documents: Mapping[str, str], failures: Mapping[str, errors.AkinError]
+    ) -> TextVectors:
+        """Return the outcome of documents instead of their plain texts.
+
+        Args:
+            documents: the plain text of each document that has one.
+            failures: the errors of the other documents.
+        """
+        chunks = {
+            text: self.chunks[plain] for text, plain in documents.items() if plain in self.chunks
+        }
+        plain_failures = {
+            text: self.failures[plain]
+            for text, plain in documents.items()
+            if plain in self.failures
+        }
+        embedded = {text for text, plain in documents.items() if plain in self.embedded_texts}
+        return TextVectors(chunks, {**failures, **plain_failures}, frozenset(embedded), self.usage)
+
 
 class TextObserver(NamedTuple):
     """Receives the numbers of embedded and of cached texts of each set of texts, for metrics."""
@@ -157,7 +179,13 @@ class TextEmbedder:
         Raises:
             Overloaded: the batch queue is full.
         """
-        return await self._embed(texts, self.space.template, low_priority=low_priority)
+        if self._generation.text_format is TextFormat.PLAIN:
+            return await self._embed(texts, self.space.template, low_priority=low_priority)
+        documents, failures = await read_documents(texts, self._generation.text_format)
+        outcome = await self._embed(
+            set(documents.values()), self.space.template, low_priority=low_priority
+        )
+        return outcome.by_document(documents, failures)
 
     async def embed_queries(self, texts: Iterable[str]) -> TextVectors:
         """Embed query texts.
@@ -180,7 +208,7 @@ class TextEmbedder:
         return outcome.stack_vectors(text), outcome.usage
 
     def split_into_chunks(self, text: str) -> list[ChunkSpan]:
-        """Return the chunks of an item's text, in the order of its vectors."""
+        """Return the chunks of an item's text without markup, in the order of its vectors."""
         template = self.space.template
         return [
             ChunkSpan(start, end, hash_text(template.replace("{text}", text[start:end])))
@@ -189,6 +217,9 @@ class TextEmbedder:
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """Return the usage of embedding texts of items, with estimated tokens and no cost."""
+        if self._generation.text_format is not TextFormat.PLAIN:
+            documents, _ = await read_documents(texts, self._generation.text_format)
+            texts = set(documents.values())
         return await self._estimate(texts, self.space.template)
 
     async def estimate_queries(self, texts: Iterable[str]) -> EmbeddingUsage:
