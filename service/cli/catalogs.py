@@ -22,10 +22,9 @@ _VECTOR_STORAGES = {
     "float16": akin.VectorStorage.VECTOR_STORAGE_FLOAT16,
 }
 _TEXT_FORMATS = {
-    "plain": akin.TextFormat.TEXT_FORMAT_PLAIN,
+    "plain": akin.TextFormat.TEXT_FORMAT_UNSPECIFIED,
     "html": akin.TextFormat.TEXT_FORMAT_HTML,
 }
-_TEXT_FORMAT_NAMES = {number: name for name, number in _TEXT_FORMATS.items()}
 
 
 @catalogs_app.command("list")
@@ -53,7 +52,7 @@ def _build_table(listed: Iterable[akin.Catalog]) -> Table:
             catalog.name,
             catalog.space.model,
             catalog.space.provider,
-            _TEXT_FORMAT_NAMES.get(catalog.text_format, ""),
+            "html" if catalog.text_format == _TEXT_FORMATS["html"] else "plain",
             str(catalog.space.dimensions),
             str(catalog.item_count),
             str(catalog.user_count),
