@@ -87,8 +87,7 @@ const (
 	TextFormat_TEXT_FORMAT_PLAIN TextFormat = 1
 	// HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
 	// removed, character references are decoded, white space is collapsed, and paragraphs, list items
-	// and table rows become lines. Malformed HTML is read as browsers read it. The stored text stays
-	// unchanged.
+	// and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
 	TextFormat_TEXT_FORMAT_HTML TextFormat = 2
 )
 

@@ -62,8 +62,7 @@ class _TextFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TextFormat
     TEXT_FORMAT_HTML: _TextFormat.ValueType  # 2
     """HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
     removed, character references are decoded, white space is collapsed, and paragraphs, list items
-    and table rows become lines. Malformed HTML is read as browsers read it. The stored text stays
-    unchanged.
+    and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
     """
 
 class TextFormat(_TextFormat, metaclass=_TextFormatEnumTypeWrapper):
@@ -76,8 +75,7 @@ TEXT_FORMAT_PLAIN: TextFormat.ValueType  # 1
 TEXT_FORMAT_HTML: TextFormat.ValueType  # 2
 """HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
 removed, character references are decoded, white space is collapsed, and paragraphs, list items
-and table rows become lines. Malformed HTML is read as browsers read it. The stored text stays
-unchanged.
+and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
 """
 Global___TextFormat: _TypeAlias = TextFormat  # noqa: Y015
 

@@ -61,8 +61,7 @@ export enum TextFormat {
   /**
    * HTML - HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
    * removed, character references are decoded, white space is collapsed, and paragraphs, list items
-   * and table rows become lines. Malformed HTML is read as browsers read it. The stored text stays
-   * unchanged.
+   * and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
    */
   HTML = 2,
   UNRECOGNIZED = -1,
