@@ -28,6 +28,10 @@ _SYLLABLE = regex.compile(
     r"[\u0e40-\u0e44\u0ec0-\u0ec4]?.\p{M}*[\u0e30\u0e32\u0e33\u0e45\u0eb0\u0eb2\u0eb3\u0ebd]?"
 )
 
+# Characters that are examined, of all texts together and at least of each: 3 s and 100 MB.
+MAX_CHARACTERS = 600_000
+MIN_TEXT_CHARACTERS = 50
+
 # Texts that must have a sequence, and the least share of all texts.
 MIN_TEXTS = 2
 MIN_TEXT_SHARE = 0.002
@@ -35,18 +39,24 @@ MIN_TEXT_SHARE = 0.002
 # A sequence is half a word if this share of its texts has the same longer sequence.
 MAX_LONGER_SHARE = 0.6
 
-_Run = tuple[str, tuple[str, ...]]
+# Letters in order: a string if each is one character.
+_Letters = str | tuple[str, ...]
+_Run = tuple[str, _Letters]
 
 
 def find_unspaced_words(texts: Sequence[str]) -> list[set[str]]:
     """Return the words of each text that several of the texts have.
 
+    If the texts are many, only the beginning of each is examined.
+
     Args:
         texts: normalized as by `words.normalize`.
     """
-    runs = [list(_list_runs(text)) if has_unspaced_script(text) else [] for text in texts]
-    if not any(runs):
+    unspaced_count = sum(map(has_unspaced_script, texts))
+    if not unspaced_count:
         return [set() for _ in texts]
+    characters = max(MIN_TEXT_CHARACTERS, MAX_CHARACTERS // unspaced_count)
+    runs = [list(_list_runs(text[:characters])) for text in texts]
     min_texts = max(MIN_TEXTS, round(MIN_TEXT_SHARE * sum(map(bool, runs))))
     words = _find_words(_count_sequences(runs, min_texts))
     return [
@@ -66,24 +76,24 @@ def _list_runs(text: str) -> Iterator[_Run]:
     for match in _RUN.finditer(text):
         kind = str(match.lastgroup)
         run = match.group()
-        letters = tuple(_SYLLABLE.findall(run)) if kind == "syllabic" else tuple(run)
+        letters = tuple(_SYLLABLE.findall(run)) if kind == "syllabic" else run
         if len(letters) >= _MIN_MAX_LETTERS[kind][0]:
             yield kind, letters
 
 
 def _count_sequences(
     runs: Sequence[Sequence[_Run]], min_texts: int
-) -> dict[tuple[str, ...], tuple[int, bool]]:
+) -> dict[_Letters, tuple[int, bool]]:
     """Return sequences in at least `min_texts` texts: their texts, and if they may be words.
 
     Longer sequences are built from shorter ones that are frequent enough (a-priori pruning). They
     have up to one letter more than a word, which tells whether the longest are half a word.
     """
-    frequent: dict[tuple[str, ...], tuple[int, bool]] = {}
+    frequent: dict[_Letters, tuple[int, bool]] = {}
     longest = 1 + max(most for _, most in _MIN_MAX_LETTERS.values())
     for length in range(2, longest + 1):
-        counts: Counter[tuple[str, ...]] = Counter()
-        word_like: set[tuple[str, ...]] = set()
+        counts: Counter[_Letters] = Counter()
+        word_like: set[_Letters] = set()
         for text_runs in runs:
             sequences = set()
             for kind, letters in text_runs:
@@ -110,9 +120,9 @@ def _count_sequences(
     return frequent
 
 
-def _find_words(sequences: dict[tuple[str, ...], tuple[int, bool]]) -> set[tuple[str, ...]]:
+def _find_words(sequences: dict[_Letters, tuple[int, bool]]) -> set[_Letters]:
     """Return the sequences that no longer one accounts for."""
-    longer_counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
+    longer_counts: defaultdict[_Letters, int] = defaultdict(int)
     for sequence, (count, _) in sequences.items():
         for part in (sequence[1:], sequence[:-1]):
             longer_counts[part] = max(longer_counts[part], count)
