@@ -28,6 +28,9 @@ MIN_KEYWORD_TEXTS = 2
 # Characters at the beginning of a text that keywords are taken from.
 MAX_KEYWORD_CHARACTERS = 5_000
 
+# Characters of a keyword; longer sequences are data, such as keys and encoded files.
+MAX_CHARACTERS = 50
+
 # Of a script that separates words by spaces. Here \w has the marks on letters.
 _SPACED_WORD = regex.compile(
     rf"(?V1)[\w--[\d_\p{{M}}{UNSPACED_LETTERS}]][[\w'\u2019-]--[{UNSPACED_LETTERS}]]*"
@@ -77,7 +80,9 @@ def _split_into_words(groups: Sequence[Sequence[str]]) -> list[list[set[str]]]:
     """Return the words of each text of each group."""
     texts = [normalize(text[:MAX_KEYWORD_CHARACTERS]) for texts in groups for text in texts]
     words = (
-        unspaced_words.union(_SPACED_WORD.findall(text))
+        unspaced_words.union(
+            word for word in _SPACED_WORD.findall(text) if len(word) <= MAX_CHARACTERS
+        )
         for text, unspaced_words in zip(texts, find_unspaced_words(texts), strict=True)
     )
     return [[next(words) for _ in texts] for texts in groups]

@@ -70,6 +70,13 @@ def test_keywords_are_whole_words_in_scripts_with_combining_marks() -> None:
     assert ["giày"] == pans
 
 
+def test_very_long_words_are_no_keywords() -> None:
+    """An encoded file or a letter with hundreds of marks is not a word."""
+    data, marks = "x" * 4_000, "z" + "\u0301" * 500
+    first, _ = extract_keywords([[f"tea {data} {marks}"] * 2, ["rum", "rum"]])
+    assert ["tea"] == first
+
+
 def test_keywords_of_mixed_texts() -> None:
     """Words with and without spaces around them are keywords of one group."""
     shoes, pans = extract_keywords(
