@@ -29,7 +29,7 @@ MIN_KEYWORD_TEXTS = 2
 MAX_KEYWORD_CHARACTERS = 5_000
 
 # Characters of a keyword; longer sequences are data, such as keys and encoded files.
-MAX_CHARACTERS = 50
+MAX_WORD_CHARACTERS = 50
 
 # Of a script that separates words by spaces. Here \w has the marks on letters.
 _SPACED_WORD = regex.compile(
@@ -81,7 +81,7 @@ def _split_into_words(groups: Sequence[Sequence[str]]) -> list[list[set[str]]]:
     texts = [normalize(text[:MAX_KEYWORD_CHARACTERS]) for texts in groups for text in texts]
     words = (
         unspaced_words.union(
-            word for word in _SPACED_WORD.findall(text) if len(word) <= MAX_CHARACTERS
+            word for word in _SPACED_WORD.findall(text) if len(word) <= MAX_WORD_CHARACTERS
         )
         for text, unspaced_words in zip(texts, find_unspaced_words(texts), strict=True)
     )
