@@ -28,6 +28,7 @@ HOMES = {
     "httpx": "embedding",
     "faiss": "index",
     "sqlite3": "storage",
+    "lxml": "domain",
     "pydantic_settings": "settings",
     "prometheus_client": "telemetry",
     "typer": "cli",

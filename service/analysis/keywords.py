@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
+
+import regex
+
+from service.analysis.unspaced_words import find_unspaced_words
+from service.domain.words import UNSPACED_LETTERS, has_unspaced_script, normalize
 
 # Keywords of one group.
 MAX_KEYWORDS = 10
@@ -24,7 +28,14 @@ MIN_KEYWORD_TEXTS = 2
 # Characters at the beginning of a text that keywords are taken from.
 MAX_KEYWORD_CHARACTERS = 5_000
 
-_WORD = re.compile(r"[^\W\d_][\w'\u2019-]*\w")
+# Characters of a keyword; longer sequences are data, such as keys and encoded files.
+MAX_WORD_CHARACTERS = 50
+
+# Of a script that separates words by spaces. Here \w has the marks on letters.
+_SPACED_WORD = regex.compile(
+    rf"(?V1)[\w--[\d_\p{{M}}{UNSPACED_LETTERS}]][[\w'\u2019-]--[{UNSPACED_LETTERS}]]*"
+    rf"[\w--[{UNSPACED_LETTERS}]]"
+)
 
 
 def extract_keywords(groups: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -36,10 +47,10 @@ def extract_keywords(groups: Sequence[Sequence[str]]) -> list[list[str]]:
     many texts they have.
 
     Args:
-        groups: the texts of each group. Case does not matter, and of each text only the first
-            MAX_KEYWORD_CHARACTERS characters count.
+        groups: the texts of each group. Case and Unicode forms do not matter, and of each text only
+            the first MAX_KEYWORD_CHARACTERS characters count.
     """
-    group_shares = [_compute_word_shares(texts) for texts in groups]
+    group_shares = [_compute_word_shares(texts) for texts in _split_into_words(groups)]
     if len(groups) == 1:
         (shares,) = group_shares
         return [
@@ -65,14 +76,42 @@ def _extract_group_keywords(
     )
 
 
-def _compute_word_shares(texts: Sequence[str]) -> dict[str, float]:
-    """Return the share of texts that have each word, for words that enough texts have."""
+def _split_into_words(groups: Sequence[Sequence[str]]) -> list[list[set[str]]]:
+    """Return the words of each text of each group."""
+    texts = [normalize(text[:MAX_KEYWORD_CHARACTERS]) for texts in groups for text in texts]
+    words = (
+        unspaced_words.union(
+            word for word in _SPACED_WORD.findall(text) if len(word) <= MAX_WORD_CHARACTERS
+        )
+        for text, unspaced_words in zip(texts, find_unspaced_words(texts), strict=True)
+    )
+    return [[next(words) for _ in texts] for texts in groups]
+
+
+def _compute_word_shares(texts: Sequence[set[str]]) -> dict[str, float]:
+    """Return the share of texts that have each word, for words that enough texts have.
+
+    Args:
+        texts: the words of each text.
+    """
     counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(set(_WORD.findall(text[:MAX_KEYWORD_CHARACTERS].casefold())))
+    for words in texts:
+        counts.update(words)
     min_texts = min(MIN_KEYWORD_TEXTS, len(texts))
     return {word: count / len(texts) for word, count in counts.items() if count >= min_texts}
 
 
 def _select_best(scores: dict[str, float]) -> list[str]:
-    return sorted(scores, key=lambda word: (-scores[word], word))[:MAX_KEYWORDS]
+    """Return the words with the highest scores.
+
+    Of two words without spaces around them that overlap, the better one is enough.
+    """
+    keywords: list[str] = []
+    for word in sorted(scores, key=lambda word: (-scores[word], word)):
+        if len(keywords) == MAX_KEYWORDS:
+            break
+        if not has_unspaced_script(word) or not any(
+            word in keyword or keyword in word for keyword in keywords
+        ):
+            keywords.append(word)
+    return keywords

@@ -11,6 +11,7 @@ import numpy as np
 from service.domain.analyses import Passage, Passages, PassagesQuery
 from service.domain.generations import Generation
 from service.domain.items import ItemState, StoredItem
+from service.domain.text_formats import to_plain_text
 from service.embedding.embedder import Vector
 from service.embedding.prompts import Prompt
 from service.embedding.text_embedder import TextEmbedder
@@ -143,7 +144,7 @@ class PassageSearch:
         self, chunks: Sequence[_ScoredChunk], stored: StoredItem, hashes: Sequence[bytes]
     ) -> list[Passage]:
         """Return the passages of an item; none if its text would now be split differently."""
-        text = stored.item.text
+        text = to_plain_text(stored.item.text, self._generation.text_format)
         prompts = self._text_embedder.split_into_chunks(text, hashes)
         if [prompt.text_hash for prompt in prompts] != list(hashes):
             return []

@@ -23,7 +23,9 @@ class CatalogServicer:
     async def CreateCatalog(self, request: pb.CreateCatalogRequest) -> pb.CreateCatalogResponse:
         """Create a catalog."""
         creation = catalogs.parse_create_catalog(request)
-        await self._admin.create(creation.name, creation.model, creation.vector_storage)
+        await self._admin.create(
+            creation.name, creation.model, creation.vector_storage, creation.text_format
+        )
         async with self._catalogs.use(creation.name) as catalog:
             stats = await catalog.stats.read()
         return pb.CreateCatalogResponse(catalog=catalogs.catalog_message(stats))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -71,12 +71,26 @@ async def report_stats(
         show_stats: updates the metrics.
         set_embedding_health: receives whether every catalog's provider answers.
     """
+    warned_names: set[str] = set()
     while True:
         try:
             stats = await catalogs.read_stats()
             show_stats(stats)
+            _warn_of_unknown_texts(stats, warned_names)
             healthy = not any(catalog.embedding_error_reason for catalog in stats)
             await set_embedding_health(healthy=healthy)
         except errors.AkinError as exc:
             structlog.get_logger().warning("report_failed", reason=exc.reason)
         await asyncio.sleep(REPORT_SECONDS)
+
+
+def _warn_of_unknown_texts(stats: Sequence[CatalogStats], warned_names: set[str]) -> None:
+    """Log a warning for each catalog with texts that the local model does not know, once."""
+    for catalog in stats:
+        if catalog.unknown_text_ratio and catalog.name not in warned_names:
+            structlog.get_logger().warning(
+                "texts_unknown_to_local_model",
+                catalog=catalog.name,
+                ratio=round(catalog.unknown_text_ratio, 2),
+            )
+            warned_names.add(catalog.name)

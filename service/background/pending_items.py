@@ -9,7 +9,8 @@ import structlog
 
 from service import errors
 from service.domain.generations import Generation
-from service.embedding.text_embedder import TextEmbedder, TextVectors
+from service.embedding.text_embedder import TextEmbedder
+from service.embedding.text_vectors import TextVectors
 from service.storage.pending import PendingStore
 from service.storage.records import UnembeddedItem
 

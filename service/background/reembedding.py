@@ -16,7 +16,7 @@ from service import errors
 from service.catalog.generations import GenerationWriter
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
-from service.embedding.text_embedder import TextVectors
+from service.embedding.text_vectors import TextVectors
 from service.storage.generations import GenerationStore
 from service.storage.records import UnembeddedItem
 from service.storage.reembedding import ReembeddingStore

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from service import errors
 from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.embedding.providers import ProbedModel
 from service.storage.generations import GenerationStore
 
@@ -29,7 +30,9 @@ class CatalogAdmin:
         self._update = update
         self._find_model = find_model
 
-    async def create(self, name: str, choice: ModelChoice, storage: VectorStorage) -> None:
+    async def create(
+        self, name: str, choice: ModelChoice, storage: VectorStorage, text_format: TextFormat
+    ) -> None:
         """Create a catalog.
 
         Raises:
@@ -40,7 +43,7 @@ class CatalogAdmin:
         if name in await self._store.list_catalogs():
             raise errors.CatalogExists("there is a catalog of that name")
         model = await self._find_model(choice)
-        await self._store.create_catalog(name, model.model, storage)
+        await self._store.create_catalog(name, model.model, storage, text_format)
         await self._update()
 
     async def delete(self, name: str, *, allow_missing: bool) -> None:

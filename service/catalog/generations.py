@@ -11,7 +11,8 @@ from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import TextEmbedder, TextVectors
+from service.embedding.text_embedder import TextEmbedder
+from service.embedding.text_vectors import TextVectors
 from service.index.follower import Follower, WriteBarrier
 
 # Longest wait of a write for its vectors in a generation that does not serve; without them, the

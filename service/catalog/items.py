@@ -14,6 +14,7 @@ from service.domain.items import Item, StoredItem
 from service.domain.usage import EmbeddingUsage
 from service.domain.validation import attributes_violations
 from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
+from service.embedding.documents import read_documents
 from service.embedding.text_embedder import to_field_error
 from service.storage.items import ItemStore
 from service.storage.records import Deletion, ItemVectors, ItemWrite
@@ -144,7 +145,15 @@ class CatalogItems:
         texts = {item.text for item in items if isinstance(item, Item)}
         serving = self._generations.serving
         usage = await serving.add_cost(await serving.text_embedder.estimate(texts))
-        entries = [None if isinstance(item, Item) else item for item in items]
+        _, failures = await read_documents(texts, self._generation.text_format)
+        entries = [
+            to_field_error(failures[item.text], "item.text")
+            if isinstance(item, Item) and item.text in failures
+            else None
+            if isinstance(item, Item)
+            else item
+            for item in items
+        ]
         return PreparedItems(self._generation, entries, usage)
 
     async def store_import(

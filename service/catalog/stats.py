@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from service.catalog.generations import CatalogGenerations
+from service.catalog.unknown_texts import UnknownTexts
 from service.domain.stats import CatalogStats
 from service.domain.usage import DailyUsage
 from service.storage.items import ItemStore
@@ -29,7 +30,8 @@ class StatsReader:
         self._users = users
         self._pending = pending
         self._usage = usage
-        self._serving = generations.serving
+        self._serving = serving = generations.serving
+        self._unknown_texts = UnknownTexts(items, serving.generation, serving.text_embedder.space)
 
     async def read(self) -> CatalogStats:
         """Return the present statistics."""
@@ -52,4 +54,6 @@ class StatsReader:
             embedding_error_message=problem.message,
             index=serving.follower.collect_stats(),
             vector_storage=serving.storage,
+            text_format=serving.generation.text_format,
+            unknown_text_ratio=await self._unknown_texts.measure(),
         )

@@ -21,6 +21,10 @@ _VECTOR_STORAGES = {
     "float32": akin.VectorStorage.VECTOR_STORAGE_FLOAT32,
     "float16": akin.VectorStorage.VECTOR_STORAGE_FLOAT16,
 }
+_TEXT_FORMATS = {
+    "plain": akin.TextFormat.TEXT_FORMAT_UNSPECIFIED,
+    "html": akin.TextFormat.TEXT_FORMAT_HTML,
+}
 
 
 @catalogs_app.command("list")
@@ -38,7 +42,7 @@ def list_catalogs(
 
 def _build_table(listed: Iterable[akin.Catalog]) -> Table:
     table = console.build_table()
-    for name in ("catalog", "model", "provider"):
+    for name in ("catalog", "model", "provider", "texts"):
         table.add_column(name)
     for name in ("dimensions", "items", "users", "pending", "index, MB"):
         table.add_column(name, justify="right")
@@ -48,6 +52,7 @@ def _build_table(listed: Iterable[akin.Catalog]) -> Table:
             catalog.name,
             catalog.space.model,
             catalog.space.provider,
+            "html" if catalog.text_format == _TEXT_FORMATS["html"] else "plain",
             str(catalog.space.dimensions),
             str(catalog.item_count),
             str(catalog.user_count),
@@ -72,6 +77,10 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
             "server: the server's setting."
         ),
     ] = "server",
+    text_format: Annotated[
+        Literal["plain", "html"],
+        typer.Option(help="Format of the texts of items. html: Akin embeds them without markup."),
+    ] = "plain",
     address: options.AddressOption = options.DEFAULT_ADDRESS,
     as_json: options.JsonOption = False,
 ) -> None:
@@ -85,6 +94,7 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
             template=template,
             query_template=query_template,
             vector_storage=_VECTOR_STORAGES[vectors],
+            text_format=_TEXT_FORMATS[text_format],
         )
     if as_json:
         console.print_message(catalog)

@@ -43,6 +43,11 @@ def _print(catalog: akin.Catalog) -> None:
         typer.echo(
             f"embedding fails: {catalog.embedding_error_reason}: {catalog.embedding_error_message}"
         )
+    if catalog.unknown_text_ratio:
+        typer.echo(
+            f"the local model does not know the script of {catalog.unknown_text_ratio:.0%} of the "
+            "latest items: their recommendations are poor, use a multilingual model"
+        )
     for pending in catalog.pending_items:
         typer.echo(f"{pending.item_count} pending items: {pending.reason}: {pending.message}")
     for day in catalog.daily_usage[:1]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.spaces import Model, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
 
 DEFAULT_CATALOG = "default"
@@ -13,12 +14,16 @@ DEFAULT_CATALOG = "default"
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """All items of one catalog, of this name, as vectors of one space."""
+    """All items of one catalog, of this name, as vectors of one space.
+
+    `text_format` is that of the items' texts. All generations of a catalog have the same.
+    """
 
     catalog_id: int
     name: str
     generation_id: int
     space_id: int
+    text_format: TextFormat = TextFormat.PLAIN
 
 
 class GenerationState(StrEnum):

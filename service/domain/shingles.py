@@ -6,13 +6,15 @@ copies. At a cosine of 0.85, others measured that 70 to 83% of merges were false
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Words in a shingle, as the contract says.
+from service.domain.words import WORD_LENGTH, Tokens, normalize, split_into_tokens
+
+# Words in a shingle, as the contract says. In scripts that do not separate words by spaces, a
+# shingle has as many letters as three words have on average, such as 5 of Chinese or 12 of Thai.
 SHINGLE_WORDS = 3
 
 # The least share of common shingles among those of two near-duplicates. Of 6,810 pairs of different
@@ -34,26 +36,25 @@ HASH_BUCKETS = 2**20
 # Only this many characters at the beginning of a text are compared, as the contract says.
 COMPARED_CHARACTERS = 5_000
 
-_WORD = re.compile(r"\w+")
-
 
 class Shingles:
-    """The three-word sequences of a text, without case and punctuation.
+    """The three-word sequences of a text, without case, punctuation and invisible characters.
 
     `hashes` are those of the sequences, int64, ascending. `words_hash` is equal for texts with the
-    same words in the same order.
+    same words in the same order, in whatever Unicode form.
     """
 
     __slots__ = ("hashes", "words_hash")
 
     def __init__(self, text: str) -> None:
-        text = text[:COMPARED_CHARACTERS].casefold()
-        words = _WORD.findall(text) or [text]
-        starts = range(max(1, len(words) - SHINGLE_WORDS + 1))
-        hashes = {hash(tuple(words[start : start + SHINGLE_WORDS])) for start in starts}
+        text = normalize(text[:COMPARED_CHARACTERS])
+        tokens = split_into_tokens(text)
+        if not tokens.texts:
+            tokens = Tokens([text], None)
+        hashes = _hash_shingles(tokens)
         # An array takes a tenth of the memory of a set.
         self.hashes = np.sort(np.fromiter(hashes, np.int64, len(hashes)))
-        self.words_hash = hash(tuple(words))
+        self.words_hash = hash(tuple(tokens.texts))
 
     def is_near_duplicate_of(self, other: Shingles) -> bool:
         """Return whether the texts have much of their wording in common (Broder's resemblance)."""
@@ -95,3 +96,22 @@ class ShingleRarity:
 
 def _to_buckets(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
     return hashes & (HASH_BUCKETS - 1)
+
+
+def _hash_shingles(tokens: Tokens) -> set[int]:
+    """Return the hashes of the shingles; a text shorter than a shingle is one."""
+    texts, lengths = tokens
+    if lengths is None:
+        starts = range(max(1, len(texts) - SHINGLE_WORDS + 1))
+        return {hash(tuple(texts[start : start + SHINGLE_WORDS])) for start in starts}
+    hashes = set()
+    start = length = 0
+    for end, token_length in enumerate(lengths, 1):
+        length += token_length
+        # The sequence without its first token would be too short.
+        while length - lengths[start] >= SHINGLE_WORDS * WORD_LENGTH:
+            length -= lengths[start]
+            start += 1
+        if length >= SHINGLE_WORDS * WORD_LENGTH:
+            hashes.add(hash(tuple(texts[start:end])))
+    return hashes or {hash(tuple(texts))}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from service.domain.index_stats import IndexStats
 from service.domain.spaces import Space, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.domain.usage import DailyUsage, EmbeddingUsage
 
 
@@ -22,7 +23,11 @@ class PendingGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CatalogStats:
-    """What operators want to know of a catalog; the largest group of pending items comes first."""
+    """What operators want to know of a catalog; the largest group of pending items comes first.
+
+    `unknown_text_ratio` is the share of the latest items whose texts the local model largely does
+    not know.
+    """
 
     name: str
     item_count: int
@@ -36,6 +41,8 @@ class CatalogStats:
     embedding_error_message: str
     index: IndexStats
     vector_storage: VectorStorage
+    text_format: TextFormat = TextFormat.PLAIN
+    unknown_text_ratio: float = 0.0
 
 
 class ReembeddingState(Enum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import resources
@@ -34,6 +34,12 @@ def _load_model() -> tuple[StaticModel, str]:
     folder = Path(str(resources.files("service.embedding") / "model"))
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     return StaticModel.from_pretrained(folder), f"{LOCAL_MODEL}@{digest[:12]}"
+
+
+def read_vocabulary() -> Iterable[str]:
+    """Return the words of the model's vocabulary, and pieces of words after `##`."""
+    model, _ = _load_model()
+    return model.tokenizer.get_vocab().keys()
 
 
 class LocalEmbedder:

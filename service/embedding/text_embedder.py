@@ -11,16 +11,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-import numpy as np
-
 from service import errors
 from service.domain.generations import Generation
 from service.domain.spaces import Space
+from service.domain.text_formats import TextFormat
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
+from service.embedding.documents import read_documents
 from service.embedding.embedder import BatchLimits, EmbeddedText, EmbeddingOutcome, Vector
 from service.embedding.errors import EmbeddingProblem, TextTooLong
 from service.embedding.prompts import Prompt, render, split_too_long
+from service.embedding.text_vectors import TextVectors
 from service.embedding.token_estimates import estimate_tokens
 from service.embedding.vector_cache import VectorCache
 from service.telemetry import call_context
@@ -63,24 +64,6 @@ class BatchQueue(Protocol):
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class TextVectors:
-    """The outcome for a set of texts.
-
-    Every text is a key of either `chunks` or `failures`. `embedded_texts` are the texts of `chunks`
-    that the embedder had to embed, at least in part.
-    """
-
-    chunks: Mapping[str, Sequence[Chunk]]
-    failures: Mapping[str, errors.AkinError]
-    embedded_texts: frozenset[str]
-    usage: EmbeddingUsage
-
-    def stack_vectors(self, text: str) -> Vector:
-        """Return the vectors of a text's chunks, float32 [chunks, dimensions]."""
-        return np.stack([chunk.vector for chunk in self.chunks[text]])
 
 
 class TextObserver(NamedTuple):
@@ -137,7 +120,15 @@ class TextEmbedder:
         Raises:
             Overloaded: the batch queue is full.
         """
-        return await self._embed(texts, self.space.template, low_priority=low_priority, alone=alone)
+        if self._generation.text_format is TextFormat.PLAIN:
+            return await self._embed(
+                texts, self.space.template, low_priority=low_priority, alone=alone
+            )
+        documents, failures = await read_documents(texts, self._generation.text_format)
+        outcome = await self._embed(
+            set(documents.values()), self.space.template, low_priority=low_priority, alone=alone
+        )
+        return outcome.by_document(documents, failures)
 
     async def embed_queries(self, texts: Iterable[str]) -> TextVectors:
         """Embed query texts.
@@ -163,7 +154,7 @@ class TextEmbedder:
         """Return the chunks of an item's text in the order of its vectors.
 
         Args:
-            text: the item's text.
+            text: the item's text without markup.
             hashes: of the item's vectors. They tell which chunks the model found too long.
         """
         template = self.space.template
@@ -174,6 +165,9 @@ class TextEmbedder:
 
     async def estimate(self, texts: Iterable[str]) -> EmbeddingUsage:
         """Return the usage of embedding texts of items, with estimated tokens and no cost."""
+        if self._generation.text_format is not TextFormat.PLAIN:
+            documents, _ = await read_documents(texts, self._generation.text_format)
+            texts = set(documents.values())
         return await self._estimate(texts, self.space.template)
 
     async def estimate_queries(self, texts: Iterable[str]) -> EmbeddingUsage:

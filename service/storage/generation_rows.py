@@ -14,6 +14,7 @@ from service.domain.generations import (
     GenerationState,
 )
 from service.domain.spaces import Model, Space, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
 from service.storage.database import REMOVED_STATES
 from service.storage.writer import Transaction
@@ -22,9 +23,9 @@ from service.storage.writer import Transaction
 def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
     """Return all catalogs with their generations, by name."""
     rows = connection.execute(
-        f"""SELECT catalog_id, name, vector_storage, own_model, generation_id, space_id, state,
-                   fingerprint, dimensions_asked, start_us, prompt_tokens, cost_usd,
-                   problem_reason, problem_message
+        f"""SELECT catalog_id, name, vector_storage, own_model, text_format, generation_id,
+                   space_id, state, fingerprint, dimensions_asked, start_us, prompt_tokens,
+                   cost_usd, problem_reason, problem_message
             FROM catalogs JOIN generations USING (catalog_id) JOIN spaces USING (space_id)
             WHERE name IS NOT NULL AND state NOT IN {REMOVED_STATES}
             ORDER BY name, generation_id"""
@@ -40,10 +41,11 @@ def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
 
 
 def _generation_record(catalog_id: int, name: str, *columns: Any) -> GenerationRecord:  # noqa: ANN401
-    generation_id, space_id, state, fingerprint, dimensions, start_us, *progress = columns
+    text_format, generation_id, space_id, state, fingerprint, *progress = columns
+    dimensions, start_us, *progress = progress
     prompt_tokens, cost_usd, problem_reason, problem_message = progress
     return GenerationRecord(
-        Generation(catalog_id, name, generation_id, space_id),
+        Generation(catalog_id, name, generation_id, space_id, TextFormat(text_format)),
         GenerationState(state),
         Model(Space(**json.loads(fingerprint)), dimensions or None),
         start_us,
@@ -66,13 +68,19 @@ def read_catalog_again(connection: sqlite3.Connection, catalog: CatalogRecord) -
 
 
 def insert_catalog(
-    transaction: Transaction, name: str, model: Model, storage: VectorStorage, *, own_model: bool
+    transaction: Transaction,
+    name: str,
+    model: Model,
+    storage: VectorStorage,
+    text_format: TextFormat,
+    *,
+    own_model: bool,
 ) -> CatalogRecord:
     """Insert a catalog with a serving generation."""
     (catalog_id,) = transaction.connection.execute(
-        "INSERT INTO catalogs (name, vector_storage, own_model) VALUES (?, ?, ?) "
-        "RETURNING catalog_id",
-        (name, storage.value, int(own_model)),
+        "INSERT INTO catalogs (name, vector_storage, own_model, text_format) "
+        "VALUES (?, ?, ?, ?) RETURNING catalog_id",
+        (name, storage.value, int(own_model), text_format.value),
     ).fetchone()
     insert_generation(transaction, catalog_id, model, GenerationState.SERVING)
     return read_catalogs(transaction.connection)[name]

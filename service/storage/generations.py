@@ -20,6 +20,7 @@ from service.domain.generations import (
     GenerationState,
 )
 from service.domain.spaces import Model, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.storage.database import REMOVED_STATES, Database
 from service.storage.generation_rows import (
     insert_catalog,
@@ -68,8 +69,14 @@ class GenerationStore:
         def operation(transaction: Transaction) -> CatalogRecord:
             catalog = read_catalogs(transaction.connection).get(DEFAULT_CATALOG)
             if catalog is None:
-                storage = VectorStorage.UNSPECIFIED
-                return insert_catalog(transaction, DEFAULT_CATALOG, model, storage, own_model=False)
+                return insert_catalog(
+                    transaction,
+                    DEFAULT_CATALOG,
+                    model,
+                    VectorStorage.UNSPECIFIED,
+                    TextFormat.PLAIN,
+                    own_model=False,
+                )
             space = catalog.serving.model.space
             if space != model.space:
                 raise errors.SpaceMismatch(
@@ -87,7 +94,11 @@ class GenerationStore:
         return await self._database.write(operation)
 
     async def create_catalog(
-        self, name: str, model: Model, storage: VectorStorage
+        self,
+        name: str,
+        model: Model,
+        storage: VectorStorage,
+        text_format: TextFormat = TextFormat.PLAIN,
     ) -> CatalogRecord:
         """Create a catalog with a model of its own.
 
@@ -103,7 +114,7 @@ class GenerationStore:
             if len(catalogs) >= limits.CATALOGS:
                 raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
             note_change(transaction)
-            return insert_catalog(transaction, name, model, storage, own_model=True)
+            return insert_catalog(transaction, name, model, storage, text_format, own_model=True)
 
         return await self._database.write(operation)
 
@@ -138,7 +149,8 @@ class GenerationStore:
                 "SELECT space_id FROM spaces WHERE fingerprint = ?", (model.space.fingerprint,)
             ).fetchone()
             space_id = 0 if row is None else int(row[0])
-            return Generation(catalog.catalog_id, catalog.name, 0, space_id)
+            text_format = catalog.serving.generation.text_format
+            return Generation(catalog.catalog_id, catalog.name, 0, space_id, text_format)
 
         return await self._database.read(query)
 

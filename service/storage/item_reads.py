@@ -12,6 +12,7 @@ from typing import Any
 
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
+from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database
 from service.storage.records import ItemExcerpt, ItemPage
 
@@ -110,11 +111,15 @@ class ItemReads:
     async def text_beginnings(
         self, generation: Generation, item_ids: Sequence[str], characters: int
     ) -> Mapping[str, str]:
-        """Return the first characters of the texts of the items among `item_ids`, by id."""
+        """Return the first characters of the texts of the items among `item_ids`, by id.
+
+        The texts are without markup.
+        """
+        text_format = generation.text_format
         values = {
             **self._values(generation),
             "ids": json.dumps(item_ids),
-            "characters": characters,
+            "characters": count_needed_characters(text_format, characters),
         }
 
         def query(connection: sqlite3.Connection) -> Mapping[str, str]:
@@ -124,18 +129,24 @@ class ItemReads:
                     AND item_id IN (SELECT value FROM json_each(:ids))""",
                 values,
             )
-            return dict(rows.fetchall())
+            return {
+                item_id: read_beginning(text, text_format, characters) for item_id, text in rows
+            }
 
         return await self._database.read(query)
 
     async def excerpts(
         self, generation: Generation, item_ids: Sequence[str], characters: int
     ) -> Mapping[str, ItemExcerpt]:
-        """Return the items among `item_ids` with the first characters of their texts, by id."""
+        """Return the items among `item_ids` with the first characters of their texts, by id.
+
+        The texts are without markup.
+        """
+        text_format = generation.text_format
         values = {
             **self._values(generation),
             "ids": json.dumps(item_ids),
-            "characters": characters,
+            "characters": count_needed_characters(text_format, characters),
         }
 
         def query(connection: sqlite3.Connection) -> Mapping[str, ItemExcerpt]:
@@ -148,9 +159,56 @@ class ItemReads:
                 values,
             )
             return {
-                item_id: ItemExcerpt(text, attributes, sequence, item_key, bool(is_pending))
+                item_id: ItemExcerpt(
+                    read_beginning(text, text_format, characters),
+                    attributes,
+                    sequence,
+                    item_key,
+                    bool(is_pending),
+                )
                 for item_id, text, attributes, sequence, item_key, is_pending in rows
             }
+
+        return await self._database.read(query)
+
+    async def latest_text_beginnings(
+        self, generation: Generation, items: int, characters: int
+    ) -> list[str]:
+        """Return the first characters, without markup, of the texts of items that changed last.
+
+        Args:
+            generation: a generation of the catalog.
+            items: the number of changes to look at; some of them can be deletions.
+            characters: the number of characters of each text.
+        """
+        text_format = generation.text_format
+        values = {
+            **self._values(generation),
+            "items": items,
+            "characters": count_needed_characters(text_format, characters),
+        }
+
+        def query(connection: sqlite3.Connection) -> list[str]:
+            rows = connection.execute(
+                f"""SELECT substr(text, 1, :characters) FROM
+                        (SELECT * FROM items WHERE catalog_id = :catalog_id
+                         ORDER BY change_sequence DESC LIMIT :items) AS items
+                    WHERE {IS_LIVE}""",
+                values,
+            )
+            return [read_beginning(text, text_format, characters) for (text,) in rows]
+
+        return await self._database.read(query)
+
+    async def last_change(self, generation: Generation) -> int:
+        """Return the sequence number of the last change of an item of the catalog, 0 if none."""
+
+        def query(connection: sqlite3.Connection) -> int:
+            (sequence,) = connection.execute(
+                "SELECT max(change_sequence) FROM items WHERE catalog_id = ?",
+                (generation.catalog_id,),
+            ).fetchone()
+            return sequence or 0
 
         return await self._database.read(query)
 

@@ -1,3 +1,5 @@
+import unicodedata
+
 from service.analysis.keywords import extract_keywords
 
 
@@ -28,3 +30,57 @@ def test_unusual_groups_are_no_error() -> None:
     assert [[]] == extract_keywords([[]])
     assert [["alone", "here"], []] == extract_keywords([["alone here 12"], ["!!!"]])
     assert [["rare"]] == extract_keywords([["rare and", "rare and", "and", "and"]])
+
+
+def test_keywords_are_whole_words_in_scripts_without_spaces() -> None:
+    """What several texts of a group repeat is a keyword, and no part of it is another one."""
+    shoes, pans, teas = extract_keywords(
+        [
+            ["轻便的越野跑鞋，鞋底耐磨", "透气的跑鞋，适合训练", "儿童跑鞋，鞋底柔软"],
+            ["铸铁煎锅适合煎牛排", "不粘煎锅，煎牛排很好用", "带盖煎锅"],
+            ["杭州的绿茶，香气清新", "绿茶口感清新", "红茶和绿茶"],
+        ]
+    )
+    assert ["跑鞋", "鞋底"] == shoes
+    assert ["煎锅", "煎牛排"] == pans
+    assert ["绿茶", "清新"] == teas
+    shoes, pans = extract_keywords(
+        [
+            ["軽量ランニングシューズです", "防水ランニングシューズ、通気性", "通気性の良い靴"],
+            ["鉄製フライパン", "焦げないフライパンです", "蓋付きフライパン"],
+        ]
+    )
+    assert {"ランニングシューズ", "通気性"} == set(shoes)
+    assert ["フライパン"] == pans
+    shoes, pans = extract_keywords(
+        [
+            ["รองเท้าวิ่งเบา", "รองเท้าเด็ก", "ซื้อรองเท้าใหม่"],
+            ["กระทะเหล็ก", "กระทะเล็ก", "ล้างกระทะ"],
+        ]
+    )
+    assert (["รองเท้า"], ["กระทะ"]) == (shoes, pans)
+
+
+def test_keywords_are_whole_words_in_scripts_with_combining_marks() -> None:
+    """Vowel signs and accents do not end a word, in either Unicode form."""
+    shoes, pans = extract_keywords(
+        [["गीली चट्टानों", "चट्टानों पर"], ["Giày chạy", unicodedata.normalize("NFD", "Giày trẻ")]]
+    )
+    assert ["चट्टानों"] == shoes
+    assert ["giày"] == pans
+
+
+def test_very_long_words_are_no_keywords() -> None:
+    """An encoded file or a letter with hundreds of marks is not a word."""
+    data, marks = "x" * 4_000, "z" + "\u0301" * 500
+    first, _ = extract_keywords([[f"tea {data} {marks}"] * 2, ["rum", "rum"]])
+    assert ["tea"] == first
+
+
+def test_keywords_of_mixed_texts() -> None:
+    """Words with and without spaces around them are keywords of one group."""
+    shoes, pans = extract_keywords(
+        [["Nike 跑鞋 40", "Nike跑鞋，轻便"], ["Lodge 煎锅", "Lodge煎锅，铸铁"]]
+    )
+    assert {"nike", "跑鞋"} == set(shoes)
+    assert {"lodge", "煎锅"} == set(pans)

@@ -16,6 +16,7 @@ CATALOG = akin.Catalog(
         akin.PendingItems(reason="TEXT_REJECTED", message="too long", item_count=1),
     ],
     index=akin.IndexStats(memory_bytes=2_500_000),
+    text_format=pb.TEXT_FORMAT_HTML,
 )
 
 
@@ -30,6 +31,7 @@ def test_catalogs_table() -> None:
         "catalog": "shoes",
         "model": "large",
         "provider": "openrouter",
+        "texts": "html",
         "dimensions": "1024",
         "items": "9",
         "users": "2",
@@ -47,7 +49,7 @@ def test_catalog_options_reach_the_server() -> None:
     """A catalog is created with the given options only, and its model is printed."""
     response = pb.CreateCatalogResponse(catalog=CATALOG)
     with RecordingServer({"CreateCatalog": [response]}) as server:
-        words = ("shoes", "--dimensions", "1024", "--vectors", "float16")
+        words = ("shoes", "--dimensions", "1024", "--vectors", "float16", "--text-format", "html")
         result = CliRunner().invoke(
             app, ["catalogs", "create", *words, "--address", server.address]
         )
@@ -55,6 +57,7 @@ def test_catalog_options_reach_the_server() -> None:
         catalog="shoes",
         embedding=pb.EmbeddingModel(dimensions=1024),
         vector_storage=pb.VECTOR_STORAGE_FLOAT16,
+        text_format=pb.TEXT_FORMAT_HTML,
     )
     assert [request] == server.requests
     assert "created shoes: large (openrouter), 1024 dimensions\n" == result.stdout

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (texts in many scripts)
 import random
 from importlib import resources
 from pathlib import Path

@@ -20,6 +20,7 @@ from support.stores import (
 from service import errors
 from service.domain import limits
 from service.domain.spaces import Model, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.domain.users import Preference, User
 from service.embedding.prompts import hash_text
 
@@ -42,6 +43,54 @@ async def test_catalogs_are_isolated(tmp_path: Path) -> None:
         assert {} == await stores.vectors.get_many(other, [hash_text("tea")])
         assert (VectorStorage.FLOAT16, True) == (created.vector_storage, created.own_model)
         assert OTHER == (await stores.generations.list_catalogs())["other"].serving.model
+
+
+async def test_every_generation_of_a_catalog_has_its_text_format(tmp_path: Path) -> None:
+    """The format stays over a restart, in previews and in the next generation."""
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        assert TextFormat.PLAIN is generation.text_format
+        await stores.generations.create_catalog(
+            "other", NEW, VectorStorage.UNSPECIFIED, TextFormat.HTML
+        )
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        record = (await stores.generations.list_catalogs())["other"]
+        preview = await stores.generations.preview_next(record, OTHER)
+        await stores.generations.start_next(record, OTHER)
+        record = (await stores.generations.list_catalogs())["other"]
+        assert record.next is not None
+        assert {TextFormat.HTML} == {
+            generation.text_format
+            for generation in (record.serving.generation, preview, record.next.generation)
+        }
+
+
+async def test_beginnings_of_html_texts_have_no_markup(tmp_path: Path) -> None:
+    """Analyses get the first characters that readers see; the stored text has the markup."""
+    html = "<p class='wide'>strong</p><p>tea</p>"
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        created = await stores.generations.create_catalog(
+            "other", Model(SPACE), VectorStorage.UNSPECIFIED, TextFormat.HTML
+        )
+        generation = created.serving.generation
+        await stores.items.upsert_many(generation, [indexed("a", html)])
+        assert {"a": "strong\n\nt"} == await stores.items.text_beginnings(generation, ["a"], 9)
+        assert "strong" == (await stores.items.excerpts(generation, ["a"], 6))["a"].text
+        assert ["stron"] == await stores.items.latest_text_beginnings(generation, 10, 5)
+        (stored,) = await all_items(stores, generation)
+        assert html == stored.item.text
+
+
+async def test_the_latest_texts_are_of_the_items_that_changed_last(tmp_path: Path) -> None:
+    """A deleted item counts as a change and has no text."""
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        assert 0 == await stores.items.last_change(generation)
+        items = [indexed(name, f"tea {name}") for name in "abcd"]
+        await stores.items.upsert_many(generation, items)
+        assert 4 == await stores.items.last_change(generation)
+        await stores.items.upsert_many(generation, [indexed("a", "rum")])
+        await delete_item(stores, generation, "d")
+        assert 6 == await stores.items.last_change(generation)
+        assert ["rum", "tea c"] == await stores.items.latest_text_beginnings(generation, 3, 100)
 
 
 async def test_a_deleted_catalog_takes_no_writes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from support.stores import (
 
 from service.domain.generations import GenerationState
 from service.domain.spaces import Model, Space
+from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
 from service.embedding.prompts import hash_text
 from service.storage.records import NEVER_US
@@ -187,3 +188,16 @@ async def test_generation_ids_are_not_reused_after_the_upgrade(tmp_path: Path) -
         record = (await stores.generations.list_catalogs())["default"]
         await stores.generations.start_next(record, Model(NEXT_SPACE))
     assert [(1,), (3,)] == rows(tmp_path, "SELECT generation_id FROM generations")
+
+
+async def test_catalogs_of_version_0_2_0_have_plain_texts(tmp_path: Path) -> None:
+    """A catalog from before text formats keeps its texts as they are."""
+    with database_of_version(tmp_path, 5) as connection:
+        connection.execute("INSERT INTO spaces VALUES (1, ?)", (SPACE.fingerprint,))
+        connection.execute("INSERT INTO catalogs VALUES (1, 'default', '', 0)")
+        connection.execute(
+            """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+               VALUES (1, 1, 0, 'serving', 5)"""
+        )
+    async with opened(tmp_path, FakeClock()) as (_, generation):
+        assert TextFormat.PLAIN is generation.text_format

@@ -23,9 +23,16 @@ CALLS_WITH_OPTIONS = [
     ClientCall(
         "create_catalog",
         ("films",),
-        {"vector_storage": pb.VECTOR_STORAGE_FLOAT16, **MODEL},
+        {
+            "vector_storage": pb.VECTOR_STORAGE_FLOAT16,
+            "text_format": pb.TEXT_FORMAT_HTML,
+            **MODEL,
+        },
         pb.CreateCatalogRequest(
-            catalog="films", embedding=EMBEDDING, vector_storage=pb.VECTOR_STORAGE_FLOAT16
+            catalog="films",
+            embedding=EMBEDDING,
+            vector_storage=pb.VECTOR_STORAGE_FLOAT16,
+            text_format=pb.TEXT_FORMAT_HTML,
         ),
     ),
     ClientCall(

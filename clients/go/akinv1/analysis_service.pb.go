@@ -892,7 +892,8 @@ type Cluster struct {
 	// all items.
 	ItemCount int64 `protobuf:"varint,1,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
 	// The words that are frequent in the texts of the cluster and rare in those of other clusters,
-	// most distinctive first. There are at most 10.
+	// most distinctive first. There are at most 10. They are in lower case. In scripts that do not
+	// separate words by spaces, words are sequences of letters that several texts have.
 	Keywords []string `protobuf:"bytes,2,rep,name=keywords,proto3" json:"keywords,omitempty"`
 	// The items that are nearest to the centroid of the cluster, nearest first.
 	Representatives []*ClusterItem `protobuf:"bytes,3,rep,name=representatives,proto3" json:"representatives,omitempty"`
@@ -1607,11 +1608,12 @@ type Passage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the item.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
-	// The text of the passage.
+	// The text of the passage, without markup.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// The offset of the first byte of the passage in the item's text, in bytes of UTF-8.
+	// The offset of the first byte of the passage in the item's text, in bytes of UTF-8. In a catalog
+	// with the text format TEXT_FORMAT_HTML, it counts the bytes of the text without markup.
 	StartOffset int64 `protobuf:"varint,3,opt,name=start_offset,json=startOffset,proto3" json:"start_offset,omitempty"`
-	// The offset of the first byte after the passage in the item's text, in bytes of UTF-8.
+	// The offset of the first byte after the passage, counted like start_offset.
 	EndOffset int64 `protobuf:"varint,4,opt,name=end_offset,json=endOffset,proto3" json:"end_offset,omitempty"`
 	// The cosine similarity between the passage and the text of the request, between -1 and 1.
 	Score         float32 `protobuf:"fixed32,5,opt,name=score,proto3" json:"score,omitempty"`

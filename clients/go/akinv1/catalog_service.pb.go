@@ -77,6 +77,61 @@ func (VectorStorage) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{0}
 }
 
+// How the texts of a catalog's items are written.
+type TextFormat int32
+
+const (
+	// The default: TEXT_FORMAT_PLAIN. Responses never have this value.
+	TextFormat_TEXT_FORMAT_UNSPECIFIED TextFormat = 0
+	// Texts without markup. Akin embeds and compares them as they are.
+	TextFormat_TEXT_FORMAT_PLAIN TextFormat = 1
+	// HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
+	// removed, character references are decoded, white space is collapsed, and paragraphs, list items
+	// and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
+	TextFormat_TEXT_FORMAT_HTML TextFormat = 2
+)
+
+// Enum value maps for TextFormat.
+var (
+	TextFormat_name = map[int32]string{
+		0: "TEXT_FORMAT_UNSPECIFIED",
+		1: "TEXT_FORMAT_PLAIN",
+		2: "TEXT_FORMAT_HTML",
+	}
+	TextFormat_value = map[string]int32{
+		"TEXT_FORMAT_UNSPECIFIED": 0,
+		"TEXT_FORMAT_PLAIN":       1,
+		"TEXT_FORMAT_HTML":        2,
+	}
+)
+
+func (x TextFormat) Enum() *TextFormat {
+	p := new(TextFormat)
+	*p = x
+	return p
+}
+
+func (x TextFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TextFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[1].Descriptor()
+}
+
+func (TextFormat) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[1]
+}
+
+func (x TextFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TextFormat.Descriptor instead.
+func (TextFormat) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+}
+
 // The phase of a re-embedding.
 type ReembeddingState int32
 
@@ -119,11 +174,11 @@ func (x ReembeddingState) String() string {
 }
 
 func (ReembeddingState) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[1].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
 }
 
 func (ReembeddingState) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[1]
+	return &file_akin_v1_catalog_service_proto_enumTypes[2]
 }
 
 func (x ReembeddingState) Number() protoreflect.EnumNumber {
@@ -132,7 +187,7 @@ func (x ReembeddingState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReembeddingState.Descriptor instead.
 func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
 }
 
 // The model that a catalog should use.
@@ -238,6 +293,10 @@ type CreateCatalogRequest struct {
 	// a value that is not listed in VectorStorage the call fails with INVALID_ARGUMENT. Default: the
 	// value of the server's setting AKIN_INDEX_VECTORS.
 	VectorStorage VectorStorage `protobuf:"varint,3,opt,name=vector_storage,json=vectorStorage,proto3,enum=akin.v1.VectorStorage" json:"vector_storage,omitempty"`
+	// How the texts of items are written. It applies to items only: preferences and the texts of
+	// queries are always plain. It stays the same when the catalog is re-embedded. For a value that
+	// is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
+	TextFormat    TextFormat `protobuf:"varint,4,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -291,6 +350,13 @@ func (x *CreateCatalogRequest) GetVectorStorage() VectorStorage {
 		return x.VectorStorage
 	}
 	return VectorStorage_VECTOR_STORAGE_UNSPECIFIED
+}
+
+func (x *CreateCatalogRequest) GetTextFormat() TextFormat {
+	if x != nil {
+		return x.TextFormat
+	}
+	return TextFormat_TEXT_FORMAT_UNSPECIFIED
 }
 
 // Response of CreateCatalog.
@@ -1420,9 +1486,18 @@ type Catalog struct {
 	// embedding_error_reason is empty.
 	EmbeddingErrorMessage string `protobuf:"bytes,10,opt,name=embedding_error_message,json=embeddingErrorMessage,proto3" json:"embedding_error_message,omitempty"`
 	// The statistics of the vector index of the serving generation.
-	Index         *IndexStats `protobuf:"bytes,11,opt,name=index,proto3" json:"index,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Index *IndexStats `protobuf:"bytes,11,opt,name=index,proto3" json:"index,omitempty"`
+	// How the texts of items are written.
+	TextFormat TextFormat `protobuf:"varint,12,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
+	// The share of items whose texts are largely unknown to the local model, between 0 and 1, among
+	// the 100 items that changed last. A text is largely unknown if the vocabulary of the model has
+	// no words with more than 0.3 of the letters in its first 500 characters, which are then in
+	// another script than Latin. Recommendations of and for such texts are poor. Akin computes the
+	// share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
+	// provider than `local`.
+	UnknownTextRatio float64 `protobuf:"fixed64,13,opt,name=unknown_text_ratio,json=unknownTextRatio,proto3" json:"unknown_text_ratio,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
@@ -1530,6 +1605,20 @@ func (x *Catalog) GetIndex() *IndexStats {
 		return x.Index
 	}
 	return nil
+}
+
+func (x *Catalog) GetTextFormat() TextFormat {
+	if x != nil {
+		return x.TextFormat
+	}
+	return TextFormat_TEXT_FORMAT_UNSPECIFIED
+}
+
+func (x *Catalog) GetUnknownTextRatio() float64 {
+	if x != nil {
+		return x.UnknownTextRatio
+	}
+	return 0
 }
 
 // The statistics of a vector index. A small index compares a query with every vector. A large index
@@ -1849,11 +1938,13 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"dimensions\x18\x03 \x01(\x05R\n" +
 	"dimensions\x12\x1a\n" +
 	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
-	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xa6\x01\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xdc\x01\n" +
 	"\x14CreateCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
 	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12=\n" +
-	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\"C\n" +
+	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\x124\n" +
+	"\vtext_format\x18\x04 \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
+	"textFormat\"C\n" +
 	"\x15CreateCatalogResponse\x12*\n" +
 	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"P\n" +
 	"\x11GetCatalogRequest\x12\x18\n" +
@@ -1916,7 +2007,7 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\rerror_message\x18\n" +
 	" \x01(\tR\ferrorMessage\x129\n" +
 	"\n" +
-	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xf0\x03\n" +
+	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xd4\x04\n" +
 	"\aCatalog\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -1932,7 +2023,10 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x16embedding_error_reason\x18\t \x01(\tR\x14embeddingErrorReason\x126\n" +
 	"\x17embedding_error_message\x18\n" +
 	" \x01(\tR\x15embeddingErrorMessage\x12)\n" +
-	"\x05index\x18\v \x01(\v2\x13.akin.v1.IndexStatsR\x05index\"\xfe\x01\n" +
+	"\x05index\x18\v \x01(\v2\x13.akin.v1.IndexStatsR\x05index\x124\n" +
+	"\vtext_format\x18\f \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
+	"textFormat\x12,\n" +
+	"\x12unknown_text_ratio\x18\r \x01(\x01R\x10unknownTextRatio\"\xfe\x01\n" +
 	"\n" +
 	"IndexStats\x12!\n" +
 	"\fvector_count\x18\x01 \x01(\x03R\vvectorCount\x12,\n" +
@@ -1962,7 +2056,12 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\rVectorStorage\x12\x1e\n" +
 	"\x1aVECTOR_STORAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16VECTOR_STORAGE_FLOAT32\x10\x01\x12\x1a\n" +
-	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*\x95\x01\n" +
+	"\x16VECTOR_STORAGE_FLOAT16\x10\x02*V\n" +
+	"\n" +
+	"TextFormat\x12\x1b\n" +
+	"\x17TEXT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11TEXT_FORMAT_PLAIN\x10\x01\x12\x14\n" +
+	"\x10TEXT_FORMAT_HTML\x10\x02*\x95\x01\n" +
 	"\x10ReembeddingState\x12!\n" +
 	"\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n" +
@@ -1995,87 +2094,90 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_catalog_service_proto_rawDescData
 }
 
-var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
 	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
-	(ReembeddingState)(0),               // 1: akin.v1.ReembeddingState
-	(*EmbeddingModel)(nil),              // 2: akin.v1.EmbeddingModel
-	(*CreateCatalogRequest)(nil),        // 3: akin.v1.CreateCatalogRequest
-	(*CreateCatalogResponse)(nil),       // 4: akin.v1.CreateCatalogResponse
-	(*GetCatalogRequest)(nil),           // 5: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),          // 6: akin.v1.GetCatalogResponse
-	(*ListCatalogsRequest)(nil),         // 7: akin.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),        // 8: akin.v1.ListCatalogsResponse
-	(*DeleteCatalogRequest)(nil),        // 9: akin.v1.DeleteCatalogRequest
-	(*DeleteCatalogResponse)(nil),       // 10: akin.v1.DeleteCatalogResponse
-	(*EstimateReembeddingRequest)(nil),  // 11: akin.v1.EstimateReembeddingRequest
-	(*EstimateReembeddingResponse)(nil), // 12: akin.v1.EstimateReembeddingResponse
-	(*StartReembeddingRequest)(nil),     // 13: akin.v1.StartReembeddingRequest
-	(*StartReembeddingResponse)(nil),    // 14: akin.v1.StartReembeddingResponse
-	(*GetReembeddingRequest)(nil),       // 15: akin.v1.GetReembeddingRequest
-	(*GetReembeddingResponse)(nil),      // 16: akin.v1.GetReembeddingResponse
-	(*CancelReembeddingRequest)(nil),    // 17: akin.v1.CancelReembeddingRequest
-	(*CancelReembeddingResponse)(nil),   // 18: akin.v1.CancelReembeddingResponse
-	(*RollbackReembeddingRequest)(nil),  // 19: akin.v1.RollbackReembeddingRequest
-	(*RollbackReembeddingResponse)(nil), // 20: akin.v1.RollbackReembeddingResponse
-	(*CommitReembeddingRequest)(nil),    // 21: akin.v1.CommitReembeddingRequest
-	(*CommitReembeddingResponse)(nil),   // 22: akin.v1.CommitReembeddingResponse
-	(*Reembedding)(nil),                 // 23: akin.v1.Reembedding
-	(*Catalog)(nil),                     // 24: akin.v1.Catalog
-	(*IndexStats)(nil),                  // 25: akin.v1.IndexStats
-	(*EmbeddingSpace)(nil),              // 26: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),                // 27: akin.v1.PendingItems
-	(*DailyUsage)(nil),                  // 28: akin.v1.DailyUsage
-	(*durationpb.Duration)(nil),         // 29: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 30: google.protobuf.Timestamp
+	(TextFormat)(0),                     // 1: akin.v1.TextFormat
+	(ReembeddingState)(0),               // 2: akin.v1.ReembeddingState
+	(*EmbeddingModel)(nil),              // 3: akin.v1.EmbeddingModel
+	(*CreateCatalogRequest)(nil),        // 4: akin.v1.CreateCatalogRequest
+	(*CreateCatalogResponse)(nil),       // 5: akin.v1.CreateCatalogResponse
+	(*GetCatalogRequest)(nil),           // 6: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 7: akin.v1.GetCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 8: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 9: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 10: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 11: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 12: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 13: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 14: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 15: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 16: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 17: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 18: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 19: akin.v1.CancelReembeddingResponse
+	(*RollbackReembeddingRequest)(nil),  // 20: akin.v1.RollbackReembeddingRequest
+	(*RollbackReembeddingResponse)(nil), // 21: akin.v1.RollbackReembeddingResponse
+	(*CommitReembeddingRequest)(nil),    // 22: akin.v1.CommitReembeddingRequest
+	(*CommitReembeddingResponse)(nil),   // 23: akin.v1.CommitReembeddingResponse
+	(*Reembedding)(nil),                 // 24: akin.v1.Reembedding
+	(*Catalog)(nil),                     // 25: akin.v1.Catalog
+	(*IndexStats)(nil),                  // 26: akin.v1.IndexStats
+	(*EmbeddingSpace)(nil),              // 27: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 28: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 29: akin.v1.DailyUsage
+	(*durationpb.Duration)(nil),         // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
-	2,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	3,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
 	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
-	24, // 2: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	24, // 3: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	24, // 4: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
-	2,  // 5: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	26, // 6: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
-	29, // 7: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
-	2,  // 8: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	23, // 9: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	23, // 10: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	1,  // 11: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
-	26, // 12: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
-	26, // 13: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
-	30, // 14: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
-	26, // 15: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	0,  // 16: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
-	27, // 17: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
-	28, // 18: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
-	25, // 19: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
-	3,  // 20: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	5,  // 21: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	7,  // 22: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	9,  // 23: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	11, // 24: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	13, // 25: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	15, // 26: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	17, // 27: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	19, // 28: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
-	21, // 29: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
-	4,  // 30: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	6,  // 31: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	8,  // 32: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	10, // 33: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	12, // 34: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	14, // 35: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	16, // 36: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	18, // 37: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	20, // 38: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
-	22, // 39: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
-	30, // [30:40] is the sub-list for method output_type
-	20, // [20:30] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	1,  // 2: akin.v1.CreateCatalogRequest.text_format:type_name -> akin.v1.TextFormat
+	25, // 3: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	25, // 4: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	25, // 5: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	3,  // 6: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	27, // 7: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	30, // 8: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
+	3,  // 9: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	24, // 10: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	24, // 11: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	2,  // 12: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	27, // 13: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	27, // 14: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	31, // 15: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	27, // 16: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	0,  // 17: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	28, // 18: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
+	29, // 19: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
+	26, // 20: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
+	1,  // 21: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
+	4,  // 22: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	6,  // 23: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	8,  // 24: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	10, // 25: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	12, // 26: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	14, // 27: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	16, // 28: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	18, // 29: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	20, // 30: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	22, // 31: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	5,  // 32: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	7,  // 33: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	9,  // 34: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	11, // 35: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	13, // 36: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	15, // 37: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	17, // 38: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	19, // 39: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	21, // 40: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	23, // 41: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	32, // [32:42] is the sub-list for method output_type
+	22, // [22:32] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -2088,7 +2190,7 @@ func file_akin_v1_catalog_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -138,7 +138,9 @@ type Item struct {
 	// INVALID_ARGUMENT.
 	ItemId string `protobuf:"bytes,1,opt,name=item_id,json=itemId,proto3" json:"item_id,omitempty"`
 	// Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
-	// and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
+	// and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
+	// markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
+	// call fails with INVALID_ARGUMENT.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// A JSON object with facts about the item, such as its price. Filters test them, and responses
 	// return them with the item. As JSON it can have at most 64 KiB, 256 keys in total, and 4 levels

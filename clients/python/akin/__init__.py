@@ -47,6 +47,7 @@ from akin.v1.catalog_service_pb2 import (
     PendingItems,
     Reembedding,
     ReembeddingState,
+    TextFormat,
     VectorStorage,
 )
 from akin.v1.embedding_usage_pb2 import (
@@ -138,6 +139,7 @@ __all__ = [
     "Reembedding",
     "ReembeddingState",
     "SearchPassagesResponse",
+    "TextFormat",
     "Tls",
     "UpdateItemResponse",
     "UpdateUserResponse",

@@ -281,8 +281,12 @@ def create_catalog(
     """
     check_options(CreateCatalogOptions, options)
     vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
+    text_format = options.pop("text_format", catalog_service_pb2.TEXT_FORMAT_UNSPECIFIED)
     return catalog_service_pb2.CreateCatalogRequest(
-        catalog=catalog, embedding=embedding_model(options), vector_storage=vector_storage
+        catalog=catalog,
+        embedding=embedding_model(options),
+        vector_storage=vector_storage,
+        text_format=text_format,
     )
 
 

@@ -331,7 +331,7 @@ class EstimateReembeddingOptions(ModelOptions, total=False):
 
 
 class CreateCatalogOptions(ModelOptions, total=False):
-    """Options of `create_catalog`: the embedding model, and the storage of vectors.
+    """Options of `create_catalog`: the model, the storage of vectors, and the format of texts.
 
     The server's settings supply the options that are left out.
 
@@ -342,6 +342,8 @@ class CreateCatalogOptions(ModelOptions, total=False):
         template: text to embed for an item; `{text}` in it stands for the item's text.
         query_template: text to embed for a query or a preference; `{text}` stands for its text.
         vector_storage: precision of the vectors in memory.
+        text_format: format of the texts of items; of HTML, the text without markup is embedded.
     """
 
     vector_storage: catalog_service_pb2.VectorStorage.ValueType
+    text_format: catalog_service_pb2.TextFormat.ValueType

@@ -13,6 +13,7 @@ from service.api.messages.items import timestamp
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
 from service.domain.stats import CatalogStats, Reembedding, ReembeddingEstimate, ReembeddingState
+from service.domain.text_formats import TextFormat
 from service.domain.validation import (
     catalog_violations,
     model_violations,
@@ -25,6 +26,10 @@ _STORAGES = {
     VectorStorage.UNSPECIFIED: pb.VECTOR_STORAGE_UNSPECIFIED,
     VectorStorage.FLOAT32: pb.VECTOR_STORAGE_FLOAT32,
     VectorStorage.FLOAT16: pb.VECTOR_STORAGE_FLOAT16,
+}
+_TEXT_FORMATS: dict[TextFormat, pb.TextFormat.ValueType] = {
+    TextFormat.PLAIN: pb.TEXT_FORMAT_PLAIN,
+    TextFormat.HTML: pb.TEXT_FORMAT_HTML,
 }
 _STATES = {
     ReembeddingState.EMBEDDING: pb.REEMBEDDING_STATE_EMBEDDING,
@@ -40,6 +45,7 @@ class CatalogCreation:
     name: str
     model: ModelChoice
     vector_storage: VectorStorage
+    text_format: TextFormat
 
 
 def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
@@ -54,9 +60,17 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
     storage = numbers.get(request.vector_storage)
     if storage is None:
         violations.append(Violation("vector_storage", "must be a value of VectorStorage"))
+    text_format = _read_text_format(request.text_format)
+    if text_format is None:
+        violations.append(Violation("text_format", "must be a value of TextFormat"))
     if violations:
         raise errors.InvalidRequest(violations)
-    return CatalogCreation(request.catalog, model, storage or VectorStorage.UNSPECIFIED)
+    return CatalogCreation(
+        request.catalog,
+        model,
+        storage or VectorStorage.UNSPECIFIED,
+        text_format or TextFormat.PLAIN,
+    )
 
 
 def parse_get_catalog(request: pb.GetCatalogRequest) -> None:
@@ -169,6 +183,8 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
             building=stats.index.building,
             memory_bytes=stats.index.memory_bytes,
         ),
+        text_format=_TEXT_FORMATS[stats.text_format],
+        unknown_text_ratio=stats.unknown_text_ratio,
     )
 
 
@@ -202,6 +218,12 @@ def reembedding_message(reembedding: Reembedding) -> pb.Reembedding:
         error_message=reembedding.problem_message,
         start_time=timestamp(reembedding.start_us),
     )
+
+
+def _read_text_format(number: pb.TextFormat.ValueType) -> TextFormat | None:
+    """Return a text format; None if none has the number."""
+    numbers = {number: text_format for text_format, number in _TEXT_FORMATS.items()}
+    return numbers.get(number or pb.TEXT_FORMAT_PLAIN)
 
 
 def _read_model(message: pb.EmbeddingModel) -> ModelChoice:

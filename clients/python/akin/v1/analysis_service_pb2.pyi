@@ -501,7 +501,8 @@ class Cluster(_message.Message):
     @_builtins.property
     def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The words that are frequent in the texts of the cluster and rare in those of other clusters,
-        most distinctive first. There are at most 10.
+        most distinctive first. There are at most 10. They are in lower case. In scripts that do not
+        separate words by spaces, words are sequences of letters that several texts have.
         """
 
     @_builtins.property
@@ -877,11 +878,13 @@ class Passage(_message.Message):
     item_id: _builtins.str
     """The id of the item."""
     text: _builtins.str
-    """The text of the passage."""
+    """The text of the passage, without markup."""
     start_offset: _builtins.int
-    """The offset of the first byte of the passage in the item's text, in bytes of UTF-8."""
+    """The offset of the first byte of the passage in the item's text, in bytes of UTF-8. In a catalog
+    with the text format TEXT_FORMAT_HTML, it counts the bytes of the text without markup.
+    """
     end_offset: _builtins.int
-    """The offset of the first byte after the passage in the item's text, in bytes of UTF-8."""
+    """The offset of the first byte after the passage, counted like start_offset."""
     score: _builtins.float
     """The cosine similarity between the passage and the text of the request, between -1 and 1."""
     def __init__(

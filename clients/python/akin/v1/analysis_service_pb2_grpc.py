@@ -94,8 +94,11 @@ class AnalysisServiceServicer:
         """Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
         near-duplicates if their texts are equal, or if their vectors are similar and their texts share
         at least 0.3 of their three-word sequences. Sequences that are rare in the catalog count more.
-        Of long texts, the first 5,000 characters are compared. A group contains items that are
-        near-duplicates directly or through other items.
+        In scripts that do not separate words by spaces, a sequence has as many letters as three words
+        have on average. Case, punctuation and the Unicode form make no difference. Of long texts, the
+        first 5,000 characters are compared. Of HTML texts, these are taken from the first 50,000
+        characters with markup. A group contains items that are near-duplicates directly or through
+        other items.
 
         The stream reports the progress about twice a second. At the end, one or more events contain
         all groups, ordered by size, largest first.

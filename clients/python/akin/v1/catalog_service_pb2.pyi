@@ -49,6 +49,36 @@ VECTOR_STORAGE_FLOAT16: VectorStorage.ValueType  # 2
 """Two bytes for each number of a vector, once the catalog is large. Scores differ slightly."""
 Global___VectorStorage: _TypeAlias = VectorStorage  # noqa: Y015
 
+class _TextFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TextFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TextFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TEXT_FORMAT_UNSPECIFIED: _TextFormat.ValueType  # 0
+    """The default: TEXT_FORMAT_PLAIN. Responses never have this value."""
+    TEXT_FORMAT_PLAIN: _TextFormat.ValueType  # 1
+    """Texts without markup. Akin embeds and compares them as they are."""
+    TEXT_FORMAT_HTML: _TextFormat.ValueType  # 2
+    """HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
+    removed, character references are decoded, white space is collapsed, and paragraphs, list items
+    and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
+    """
+
+class TextFormat(_TextFormat, metaclass=_TextFormatEnumTypeWrapper):
+    """How the texts of a catalog's items are written."""
+
+TEXT_FORMAT_UNSPECIFIED: TextFormat.ValueType  # 0
+"""The default: TEXT_FORMAT_PLAIN. Responses never have this value."""
+TEXT_FORMAT_PLAIN: TextFormat.ValueType  # 1
+"""Texts without markup. Akin embeds and compares them as they are."""
+TEXT_FORMAT_HTML: TextFormat.ValueType  # 2
+"""HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
+removed, character references are decoded, white space is collapsed, and paragraphs, list items
+and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
+"""
+Global___TextFormat: _TypeAlias = TextFormat  # noqa: Y015
+
 class _ReembeddingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -143,12 +173,18 @@ class CreateCatalogRequest(_message.Message):
     CATALOG_FIELD_NUMBER: _builtins.int
     EMBEDDING_FIELD_NUMBER: _builtins.int
     VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
+    TEXT_FORMAT_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT."""
     vector_storage: Global___VectorStorage.ValueType
     """How the catalog keeps vectors in memory. It stays the same when the catalog is re-embedded. For
     a value that is not listed in VectorStorage the call fails with INVALID_ARGUMENT. Default: the
     value of the server's setting AKIN_INDEX_VECTORS.
+    """
+    text_format: Global___TextFormat.ValueType
+    """How the texts of items are written. It applies to items only: preferences and the texts of
+    queries are always plain. It stays the same when the catalog is re-embedded. For a value that
+    is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
     """
     @_builtins.property
     def embedding(self) -> Global___EmbeddingModel:
@@ -160,10 +196,11 @@ class CreateCatalogRequest(_message.Message):
         catalog: _builtins.str = ...,
         embedding: Global___EmbeddingModel | None = ...,
         vector_storage: Global___VectorStorage.ValueType = ...,
+        text_format: Global___TextFormat.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "text_format", b"text_format", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -747,6 +784,8 @@ class Catalog(_message.Message):
     EMBEDDING_ERROR_REASON_FIELD_NUMBER: _builtins.int
     EMBEDDING_ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
+    TEXT_FORMAT_FIELD_NUMBER: _builtins.int
+    UNKNOWN_TEXT_RATIO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the catalog."""
     item_count: _builtins.int
@@ -765,6 +804,16 @@ class Catalog(_message.Message):
     embedding_error_message: _builtins.str
     """The explanation of embedding_error_reason for people. Its wording can change. Empty if
     embedding_error_reason is empty.
+    """
+    text_format: Global___TextFormat.ValueType
+    """How the texts of items are written."""
+    unknown_text_ratio: _builtins.float
+    """The share of items whose texts are largely unknown to the local model, between 0 and 1, among
+    the 100 items that changed last. A text is largely unknown if the vocabulary of the model has
+    no words with more than 0.3 of the letters in its first 500 characters, which are then in
+    another script than Latin. Recommendations of and for such texts are poor. Akin computes the
+    share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
+    provider than `local`.
     """
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
@@ -798,10 +847,12 @@ class Catalog(_message.Message):
         embedding_error_reason: _builtins.str = ...,
         embedding_error_message: _builtins.str = ...,
         index: Global___IndexStats | None = ...,
+        text_format: Global___TextFormat.ValueType = ...,
+        unknown_text_ratio: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "space", b"space", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "space", b"space", "text_format", b"text_format", "unknown_text_ratio", b"unknown_text_ratio", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

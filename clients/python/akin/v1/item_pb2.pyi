@@ -93,7 +93,9 @@ class Item(_message.Message):
     """
     text: _builtins.str
     """Required. The text that describes the item. Akin embeds it. It must be 1 byte to 1 MiB of UTF-8
-    and must not be blank. Otherwise the call fails with INVALID_ARGUMENT.
+    and must not be blank. In a catalog with the text format TEXT_FORMAT_HTML, it may contain
+    markup, which counts toward the limit, and must have text outside of the markup. Otherwise the
+    call fails with INVALID_ARGUMENT.
     """
     state: Global___ItemState.ValueType
     """Output only. Whether the text of the item is embedded. Requests that set it are accepted, and

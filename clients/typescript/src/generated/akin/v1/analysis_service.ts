@@ -216,7 +216,8 @@ export interface Cluster {
   itemCount: string;
   /**
    * The words that are frequent in the texts of the cluster and rare in those of other clusters,
-   * most distinctive first. There are at most 10.
+   * most distinctive first. There are at most 10. They are in lower case. In scripts that do not
+   * separate words by spaces, words are sequences of letters that several texts have.
    */
   keywords: string[];
   /** The items that are nearest to the centroid of the cluster, nearest first. */
@@ -393,11 +394,14 @@ export interface SearchPassagesResponse {
 export interface Passage {
   /** The id of the item. */
   itemId: string;
-  /** The text of the passage. */
+  /** The text of the passage, without markup. */
   text: string;
-  /** The offset of the first byte of the passage in the item's text, in bytes of UTF-8. */
+  /**
+   * The offset of the first byte of the passage in the item's text, in bytes of UTF-8. In a catalog
+   * with the text format TEXT_FORMAT_HTML, it counts the bytes of the text without markup.
+   */
   startOffset: string;
-  /** The offset of the first byte after the passage in the item's text, in bytes of UTF-8. */
+  /** The offset of the first byte after the passage, counted like start_offset. */
   endOffset: string;
   /** The cosine similarity between the passage and the text of the request, between -1 and 1. */
   score: number;
@@ -3112,8 +3116,11 @@ export const AnalysisServiceDefinition = {
      * Finds groups of near-duplicate items, in a whole catalog or around one item. Two items are
      * near-duplicates if their texts are equal, or if their vectors are similar and their texts share
      * at least 0.3 of their three-word sequences. Sequences that are rare in the catalog count more.
-     * Of long texts, the first 5,000 characters are compared. A group contains items that are
-     * near-duplicates directly or through other items.
+     * In scripts that do not separate words by spaces, a sequence has as many letters as three words
+     * have on average. Case, punctuation and the Unicode form make no difference. Of long texts, the
+     * first 5,000 characters are compared. Of HTML texts, these are taken from the first 50,000
+     * characters with markup. A group contains items that are near-duplicates directly or through
+     * other items.
      *
      * The stream reports the progress about twice a second. At the end, one or more events contain
      * all groups, ordered by size, largest first.

@@ -52,6 +52,53 @@ export function vectorStorageToJSON(object: VectorStorage): string {
   }
 }
 
+/** How the texts of a catalog's items are written. */
+export enum TextFormat {
+  /** UNSPECIFIED - The default: TEXT_FORMAT_PLAIN. Responses never have this value. */
+  UNSPECIFIED = 0,
+  /** PLAIN - Texts without markup. Akin embeds and compares them as they are. */
+  PLAIN = 1,
+  /**
+   * HTML - HTML. Akin embeds and compares the text without markup: tags, comments, scripts and styles are
+   * removed, character references are decoded, white space is collapsed, and paragraphs, list items
+   * and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
+   */
+  HTML = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function textFormatFromJSON(object: any): TextFormat {
+  switch (object) {
+    case 0:
+    case "TEXT_FORMAT_UNSPECIFIED":
+      return TextFormat.UNSPECIFIED;
+    case 1:
+    case "TEXT_FORMAT_PLAIN":
+      return TextFormat.PLAIN;
+    case 2:
+    case "TEXT_FORMAT_HTML":
+      return TextFormat.HTML;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return TextFormat.UNRECOGNIZED;
+  }
+}
+
+export function textFormatToJSON(object: TextFormat): string {
+  switch (object) {
+    case TextFormat.UNSPECIFIED:
+      return "TEXT_FORMAT_UNSPECIFIED";
+    case TextFormat.PLAIN:
+      return "TEXT_FORMAT_PLAIN";
+    case TextFormat.HTML:
+      return "TEXT_FORMAT_HTML";
+    case TextFormat.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 /** The phase of a re-embedding. */
 export enum ReembeddingState {
   /** UNSPECIFIED - The phase is not known. Responses never have this value. */
@@ -153,6 +200,12 @@ export interface CreateCatalogRequest {
    * value of the server's setting AKIN_INDEX_VECTORS.
    */
   vectorStorage: VectorStorage;
+  /**
+   * How the texts of items are written. It applies to items only: preferences and the texts of
+   * queries are always plain. It stays the same when the catalog is re-embedded. For a value that
+   * is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
+   */
+  textFormat: TextFormat;
 }
 
 /** Response of CreateCatalog. */
@@ -397,7 +450,20 @@ export interface Catalog {
    */
   embeddingErrorMessage: string;
   /** The statistics of the vector index of the serving generation. */
-  index?: IndexStats | undefined;
+  index?:
+    | IndexStats
+    | undefined;
+  /** How the texts of items are written. */
+  textFormat: TextFormat;
+  /**
+   * The share of items whose texts are largely unknown to the local model, between 0 and 1, among
+   * the 100 items that changed last. A text is largely unknown if the vocabulary of the model has
+   * no words with more than 0.3 of the letters in its first 500 characters, which are then in
+   * another script than Latin. Recommendations of and for such texts are poor. Akin computes the
+   * share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
+   * provider than `local`.
+   */
+  unknownTextRatio: number;
 }
 
 /**
@@ -600,7 +666,7 @@ export const EmbeddingModel: MessageFns<EmbeddingModel> = {
 };
 
 function createBaseCreateCatalogRequest(): CreateCatalogRequest {
-  return { catalog: "", embedding: undefined, vectorStorage: 0 };
+  return { catalog: "", embedding: undefined, vectorStorage: 0, textFormat: 0 };
 }
 
 export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
@@ -613,6 +679,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     }
     if (message.vectorStorage !== 0) {
       writer.uint32(24).int32(message.vectorStorage);
+    }
+    if (message.textFormat !== 0) {
+      writer.uint32(32).int32(message.textFormat);
     }
     return writer;
   },
@@ -654,6 +723,14 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
             message.vectorStorage = reader.int32() as any;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.textFormat = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -675,6 +752,11 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
         : isSet(object.vector_storage)
         ? vectorStorageFromJSON(object.vector_storage)
         : 0,
+      textFormat: isSet(object.textFormat)
+        ? textFormatFromJSON(object.textFormat)
+        : isSet(object.text_format)
+        ? textFormatFromJSON(object.text_format)
+        : 0,
     };
   },
 
@@ -689,6 +771,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     if (message.vectorStorage !== 0) {
       obj.vectorStorage = vectorStorageToJSON(message.vectorStorage);
     }
+    if (message.textFormat !== 0) {
+      obj.textFormat = textFormatToJSON(message.textFormat);
+    }
     return obj;
   },
 
@@ -702,6 +787,7 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
       ? EmbeddingModel.fromPartial(object.embedding)
       : undefined;
     message.vectorStorage = object.vectorStorage ?? 0;
+    message.textFormat = object.textFormat ?? 0;
     return message;
   },
 };
@@ -2485,6 +2571,8 @@ function createBaseCatalog(): Catalog {
     embeddingErrorReason: "",
     embeddingErrorMessage: "",
     index: undefined,
+    textFormat: 0,
+    unknownTextRatio: 0,
   };
 }
 
@@ -2522,6 +2610,12 @@ export const Catalog: MessageFns<Catalog> = {
     }
     if (message.index !== undefined) {
       IndexStats.encode(message.index, writer.uint32(90).fork()).join();
+    }
+    if (message.textFormat !== 0) {
+      writer.uint32(96).int32(message.textFormat);
+    }
+    if (message.unknownTextRatio !== 0) {
+      writer.uint32(105).double(message.unknownTextRatio);
     }
     return writer;
   },
@@ -2627,6 +2721,22 @@ export const Catalog: MessageFns<Catalog> = {
             message.index = IndexStats.decode(reader, reader.uint32());
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.textFormat = reader.int32() as any;
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.unknownTextRatio = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2680,6 +2790,16 @@ export const Catalog: MessageFns<Catalog> = {
         ? globalThis.String(object.embedding_error_message)
         : "",
       index: isSet(object.index) ? IndexStats.fromJSON(object.index) : undefined,
+      textFormat: isSet(object.textFormat)
+        ? textFormatFromJSON(object.textFormat)
+        : isSet(object.text_format)
+        ? textFormatFromJSON(object.text_format)
+        : 0,
+      unknownTextRatio: isSet(object.unknownTextRatio)
+        ? globalThis.Number(object.unknownTextRatio)
+        : isSet(object.unknown_text_ratio)
+        ? globalThis.Number(object.unknown_text_ratio)
+        : 0,
     };
   },
 
@@ -2718,6 +2838,12 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.index !== undefined) {
       obj.index = IndexStats.toJSON(message.index);
     }
+    if (message.textFormat !== 0) {
+      obj.textFormat = textFormatToJSON(message.textFormat);
+    }
+    if (message.unknownTextRatio !== 0) {
+      obj.unknownTextRatio = floatToJson(message.unknownTextRatio);
+    }
     return obj;
   },
 
@@ -2741,6 +2867,8 @@ export const Catalog: MessageFns<Catalog> = {
     message.index = (object.index !== undefined && object.index !== null)
       ? IndexStats.fromPartial(object.index)
       : undefined;
+    message.textFormat = object.textFormat ?? 0;
+    message.unknownTextRatio = object.unknownTextRatio ?? 0;
     return message;
   },
 };

@@ -527,12 +527,12 @@ export interface RecommendSimilarRequest {
   /**
    * Excludes near-duplicates of better recommendations. For each item, Akin looks at the 10 nearest
    * better items whose cosine similarity to it is at least this value. The item is excluded if its
-   * text is a near-duplicate of one of theirs: the texts are equal apart from case and punctuation,
-   * or share at least 0.3 of their three-word sequences. Of long texts, the first 5,000 characters
-   * and the vector of the first chunk are compared. Other items take the place of excluded ones,
-   * but only from the best 4,096 items, so that the response can have fewer than `limit` items. The
-   * value must be between -1 and 1. Otherwise the call fails with INVALID_ARGUMENT. Default:
-   * near-duplicates are not excluded.
+   * text is a near-duplicate of one of theirs: the texts are equal apart from case, punctuation and
+   * Unicode form, or share at least 0.3 of the word sequences that FindDuplicates compares. Of long
+   * texts, their beginnings, as in FindDuplicates, and the vector of the first chunk are compared.
+   * Other items take the place of excluded ones, but only from the best 4,096 items, so that the
+   * response can have fewer than `limit` items. The value must be between -1 and 1. Otherwise the
+   * call fails with INVALID_ARGUMENT. Default: near-duplicates are not excluded.
    */
   maxSimilarity?:
     | number
