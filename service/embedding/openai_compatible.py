@@ -13,6 +13,7 @@ import httpx
 from service.domain.spaces import Space
 from service.embedding.embedder import PROBE_TEXT, BatchLimits, Embeddings
 from service.embedding.errors import ProviderRefused, ProviderUnavailable
+from service.embedding.http_client import open_http_client
 from service.embedding.openai_responses import ProviderResponse, parse_response
 from service.telemetry import call_context
 
@@ -72,7 +73,8 @@ class OpenAICompatibleEmbedder:
         self.limits = limits
         self._endpoint = endpoint
         connect_timeout = min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._client = httpx.AsyncClient(
+        self._client = open_http_client(
+            endpoint.root,
             headers=endpoint.headers,
             timeout=httpx.Timeout(timeout_seconds, connect=connect_timeout),
             limits=httpx.Limits(max_connections=limits.concurrency),
@@ -105,7 +107,7 @@ async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
         ProviderError: the request failed.
     """
     timeout = min(timeout_seconds, PROBE_TIMEOUT_SECONDS)
-    async with httpx.AsyncClient(headers=endpoint.headers, timeout=timeout) as client:
+    async with open_http_client(endpoint.root, headers=endpoint.headers, timeout=timeout) as client:
         embeddings = await request_embeddings(client, endpoint, [PROBE_TEXT])
     return int(embeddings.vectors.shape[1])
 
