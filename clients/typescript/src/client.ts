@@ -11,6 +11,7 @@ import {
   type ImportUsersResponse,
 } from "./generated/akin/v1/recommender_service.js";
 import { User, type UserResult } from "./generated/akin/v1/user.js";
+import { IdleWatch } from "./idle.js";
 import { exchange, split } from "./import.js";
 import { encode } from "./methods.js";
 import type {
@@ -29,6 +30,9 @@ import type {
 
 /** The default deadline of a call. */
 const TIMEOUT_MS = 10_000;
+
+/** The default idle timeout of a stream. */
+const IDLE_TIMEOUT_MS = 20_000;
 
 /** The default deadline of a call that examines a whole catalog. */
 const ANALYSIS_TIMEOUT_MS = 600_000;
@@ -63,15 +67,17 @@ export class Client {
   readonly #metadata = new Metadata();
   readonly #catalog: string;
   readonly #timeoutMs: number;
+  readonly #idleTimeoutMs: number;
 
   /** Throws if the client would send an API key without TLS. */
   constructor(address: string, options: ClientOptions = {}) {
-    this.#grpc = new GrpcClient(address, channelCredentials(address, options), channelOptions(options));
+    this.#grpc = new GrpcClient(address, channelCredentials(address, options), channelOptions(address, options));
     if (options.apiKey) {
       this.#metadata.set("authorization", `Bearer ${options.apiKey}`);
     }
     this.#catalog = options.catalog ?? "";
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
   }
 
   static {
@@ -158,12 +164,17 @@ export class Client {
     );
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
+    const watch = new IdleWatch(this.#grpc, stream, this.#idleTimeoutMs);
     try {
-      yield* exchange(stream, this.#encodeAll(method, requests));
+      for await (const response of exchange(stream, this.#encodeAll(method, requests))) {
+        watch.restart();
+        yield response;
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      throw toAkinError(error);
+      throw watch.error ?? toAkinError(error);
     } finally {
+      watch.stop();
       signal?.removeEventListener("abort", cancel);
     }
   }
@@ -202,12 +213,17 @@ export class Client {
     stream.on("error", () => undefined);
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
+    const watch = new IdleWatch(this.#grpc, stream, this.#idleTimeoutMs);
     try {
-      yield* stream;
+      for await (const response of stream) {
+        watch.restart();
+        yield response;
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      throw toAkinError(error);
+      throw watch.error ?? toAkinError(error);
     } finally {
+      watch.stop();
       signal?.removeEventListener("abort", cancel);
       stream.cancel();
     }

@@ -20,15 +20,20 @@ import io.akin.v1.UserResult;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptors;
-import io.grpc.Grpc;
+import io.grpc.ConnectivityState;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import java.io.File;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.Objects;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -44,18 +49,66 @@ public final class AkinClient implements AutoCloseable {
 
   private static final long CLOSE_SECONDS = 5;
 
+  /**
+   * While a call runs and the server sends nothing, the client pings the server after the first
+   * time, and closes the connection if the second time passes without a response. Servers accept a
+   * ping every 10 s. The sum exceeds the idle timeout of streams, whose error explains more.
+   */
+  private static final long KEEPALIVE_SECONDS = 10;
+
+  private static final long KEEPALIVE_TIMEOUT_SECONDS = 15;
+
+  /** Bounds one attempt to connect. The default is 20 s. */
+  private static final int CONNECT_TIMEOUT_MILLIS = 5_000;
+
+  /**
+   * The longest pause of gRPC for Java between two attempts to connect is two minutes, and no
+   * option changes it. After this period, the pauses therefore begin again at 1 s. The next are
+   * 1.6, 2.6 and 4.1 s, so the client connects within 5 s after the server is back.
+   */
+  private static final long RECONNECT_PERIOD_SECONDS = 9;
+
+  private final ScheduledExecutorService timer =
+      Executors.newSingleThreadScheduledExecutor(AkinClient::newTimerThread);
   private final ManagedChannel connection;
   private final Channel channel;
 
   private AkinClient(Builder builder) {
-    connection =
-        Grpc.newChannelBuilder(builder.address, builder.credentials)
+    connection = connect(builder);
+    timer.scheduleWithFixedDelay(
+        this::shortenPauses, RECONNECT_PERIOD_SECONDS, RECONNECT_PERIOD_SECONDS, TimeUnit.SECONDS);
+    IdleTimeout idleTimeout = new IdleTimeout(builder.address, builder.idleTimeout, timer);
+    channel =
+        ClientInterceptors.intercept(
+            connection, idleTimeout, new CallDefaults(builder.timeout, builder.apiKey));
+  }
+
+  private static ManagedChannel connect(Builder builder) {
+    ManagedChannelBuilder<?> channel =
+        NettyChannelBuilder.forTarget(builder.address, builder.credentials)
+            .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, CONNECT_TIMEOUT_MILLIS)
             .maxInboundMessageSize(MAX_MESSAGE_BYTES)
             .defaultServiceConfig(ServiceConfig.load())
-            .enableRetry()
-            .build();
-    channel =
-        ClientInterceptors.intercept(connection, new CallDefaults(builder.timeout, builder.apiKey));
+            .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
+            .enableRetry();
+    if (Loopback.matches(builder.address)) {
+      // Proxies are for other machines.
+      channel.proxyDetector(target -> null);
+    }
+    return channel.build();
+  }
+
+  private static Thread newTimerThread(Runnable run) {
+    Thread thread = new Thread(run, "akin-timer");
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  private void shortenPauses() {
+    if (connection.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+      connection.resetConnectBackoff();
+    }
   }
 
   /**
@@ -187,6 +240,7 @@ public final class AkinClient implements AutoCloseable {
   @Override
   public void close() {
     connection.shutdownNow();
+    timer.shutdownNow();
     try {
       connection.awaitTermination(CLOSE_SECONDS, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
@@ -201,6 +255,7 @@ public final class AkinClient implements AutoCloseable {
     private boolean secure;
     private String apiKey = "";
     private Duration timeout = Duration.ofSeconds(10);
+    private Duration idleTimeout = Duration.ofSeconds(20);
 
     private Builder(String address) {
       this.address = Objects.requireNonNull(address);
@@ -258,6 +313,20 @@ public final class AkinClient implements AutoCloseable {
         throw new IllegalArgumentException("the timeout must be positive");
       }
       timeout = defaultTimeout;
+      return this;
+    }
+
+    /**
+     * Sets the idle timeout of streams. The default is 20 seconds.
+     *
+     * <p>A stream fails with UNAVAILABLE if the server sends no message for this time, and does not
+     * answer a health check in the second half of it.
+     */
+    public Builder idleTimeout(Duration newTimeout) {
+      if (newTimeout.isNegative() || newTimeout.isZero()) {
+        throw new IllegalArgumentException("the idle timeout must be positive");
+      }
+      idleTimeout = newTimeout;
       return this;
     }
 
