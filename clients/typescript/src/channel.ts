@@ -50,9 +50,8 @@ const MAX_RECONNECT_PAUSE_MS = 4_000;
 /**
  * While a call runs and the server sends nothing, the client pings the server after the first time, and
  * closes the connection if the second time passes without a response. Servers accept a ping every 10 s.
- * The sum exceeds the idle timeout of streams, whose error explains more.
  */
-const KEEPALIVE_MS = 10_000;
+export const KEEPALIVE_MS = 10_000;
 const KEEPALIVE_TIMEOUT_MS = 15_000;
 
 const LOCAL_SCHEMES = ["unix:", "unix-abstract:"];

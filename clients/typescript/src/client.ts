@@ -172,7 +172,7 @@ export class Client {
       }
     } catch (error) {
       signal?.throwIfAborted();
-      throw watch.error ?? toAkinError(error);
+      throw watch.explain(error);
     } finally {
       watch.stop();
       signal?.removeEventListener("abort", cancel);
@@ -221,7 +221,7 @@ export class Client {
       }
     } catch (error) {
       signal?.throwIfAborted();
-      throw watch.error ?? toAkinError(error);
+      throw watch.explain(error);
     } finally {
       watch.stop();
       signal?.removeEventListener("abort", cancel);

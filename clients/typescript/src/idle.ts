@@ -1,6 +1,7 @@
 import { Metadata, status, type Client } from "@grpc/grpc-js";
 
-import { AkinError } from "./errors.js";
+import { KEEPALIVE_MS } from "./channel.js";
+import { AkinError, toAkinError } from "./errors.js";
 
 const HEALTH_CHECK = "/grpc.health.v1.Health/Check";
 
@@ -20,15 +21,13 @@ interface Stream {
  * Therefore, a silent server is asked for its health before the stream ends.
  */
 export class IdleWatch {
-  /** The reason of the cancellation. Unset if the stream was not cancelled. */
-  error?: AkinError;
-
   readonly #client: Client;
   readonly #stream: Stream;
   readonly #timeoutMs: number;
   #timer?: NodeJS.Timeout;
   #lastMessage = 0;
   #stopped = false;
+  #isSilent = false;
 
   constructor(client: Client, stream: Stream, timeoutMs: number) {
     this.#client = client;
@@ -49,6 +48,18 @@ export class IdleWatch {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+  }
+
+  /** Decodes the error of the stream, and names the server if it was silent. */
+  explain(error: unknown): unknown {
+    const decoded = toAkinError(error);
+    if (this.#isSilent) {
+      return this.#makeError(this.#timeoutMs);
+    }
+    // gRPC pings regardless of messages, so a ping can fail before the idle timeout.
+    const silentMs = Date.now() - this.#lastMessage;
+    const isLost = decoded instanceof AkinError && decoded.code === status.UNAVAILABLE && !decoded.reason;
+    return isLost && silentMs >= KEEPALIVE_MS ? this.#makeError(silentMs, error) : decoded;
   }
 
   #wait(): void {
@@ -74,7 +85,7 @@ export class IdleWatch {
       if (error?.code !== status.DEADLINE_EXCEEDED) {
         this.restart();
       } else if (lastMessage === this.#lastMessage) {
-        this.error = this.#makeError();
+        this.#isSilent = true;
         this.#stream.cancel();
         return;
       }
@@ -82,9 +93,10 @@ export class IdleWatch {
     });
   }
 
-  #makeError(): AkinError {
+  #makeError(silentMs: number, cause?: unknown): AkinError {
     const server = this.#client.getChannel().getTarget().replace(/^dns:/, "");
-    const seconds = this.#timeoutMs / 1000;
-    return new AkinError(status.UNAVAILABLE, `the server at ${server} has not responded for ${seconds} seconds`);
+    const seconds = Number((silentMs / 1000).toFixed(1));
+    const details = `the server at ${server} has not responded for ${seconds} seconds`;
+    return new AkinError(status.UNAVAILABLE, details, {}, cause);
   }
 }
