@@ -1,3 +1,4 @@
+import asyncio
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ from akin import _policy
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from support.recording import RecordingServer
+from support.scripted import Failure, ScriptedServer
 from support.server import WAIT_SECONDS, RunningServer, environment
 from support.slow_imports import SlowImportServer
 from support.sockets import Listener, Proxy, Relay
@@ -123,6 +125,20 @@ async def test_an_import_that_ends_early_is_an_error(responses: int, send: Any) 
             await send(server.address, iter(ITEMS))
     assert grpc.StatusCode.INTERNAL == caught.value.code
     assert "the server ended the import early" == caught.value.message
+
+
+async def test_many_failures_stop_the_retries() -> None:
+    """After many failures, the client sends each call once, so that retries do not add load."""
+    failures = [Failure(grpc.StatusCode.UNAVAILABLE)] * 2_000
+    with ScriptedServer(*failures) as server:
+        async with akin.AsyncClient(server.address) as client:
+            calls = [client.get_item(str(number)) for number in range(300)]
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert {akin.AkinError} == set(map(type, results))
+            server.requests.clear()
+            with pytest.raises(akin.AkinError):
+                await client.get_item("last")
+            assert 1 == len(server.requests)
 
 
 def test_a_closed_client_ends_its_streams() -> None:

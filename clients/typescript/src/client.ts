@@ -1,6 +1,7 @@
-import { Client as GrpcClient, Metadata, type CallOptions as GrpcOptions } from "@grpc/grpc-js";
+import { Metadata, type CallOptions as GrpcOptions } from "@grpc/grpc-js";
 
-import { channelCredentials, channelOptions, type ClientOptions } from "./channel.js";
+import type { ClientOptions } from "./channel.js";
+import { Connection } from "./connection.js";
 import { toAkinError } from "./errors.js";
 import { AnalysisServiceDefinition } from "./generated/akin/v1/analysis_service.js";
 import { CatalogServiceDefinition } from "./generated/akin/v1/catalog_service.js";
@@ -63,7 +64,7 @@ type AllCalls = Calls<RecommenderServiceDefinition> &
 export interface Client extends AllCalls {}
 
 export class Client {
-  readonly #grpc: GrpcClient;
+  readonly #connection: Connection;
   readonly #metadata = new Metadata();
   readonly #catalog: string;
   readonly #timeoutMs: number;
@@ -71,7 +72,7 @@ export class Client {
 
   /** Throws if the client would send an API key without TLS. */
   constructor(address: string, options: ClientOptions = {}) {
-    this.#grpc = new GrpcClient(address, channelCredentials(address, options), channelOptions(address, options));
+    this.#connection = new Connection(address, options);
     if (options.apiKey) {
       this.#metadata.set("authorization", `Bearer ${options.apiKey}`);
     }
@@ -97,7 +98,7 @@ export class Client {
 
   /** Closes the connection when all running calls have ended. */
   close(): void {
-    this.#grpc.close();
+    this.#connection.close();
   }
 
   /**
@@ -155,7 +156,8 @@ export class Client {
     { signal, timeoutMs = Infinity }: CallOptions = {},
   ): AsyncGenerator<Response> {
     signal?.throwIfAborted();
-    const stream = this.#grpc.makeBidiStreamRequest(
+    const grpc = this.#connection.open();
+    const stream = grpc.makeBidiStreamRequest(
       path(RecommenderServiceDefinition, method),
       identity,
       (bytes: Buffer) => method.responseType.decode(bytes),
@@ -164,7 +166,7 @@ export class Client {
     );
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
-    const watch = new IdleWatch(this.#grpc, stream, this.#idleTimeoutMs);
+    const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
     try {
       for await (const response of exchange(stream, this.#encodeAll(method, requests))) {
         watch.restart();
@@ -201,7 +203,8 @@ export class Client {
     { signal, timeoutMs }: CallOptions = {},
   ): AsyncGenerator<unknown> {
     signal?.throwIfAborted();
-    const stream = this.#grpc.makeServerStreamRequest(
+    const grpc = this.#connection.open();
+    const stream = grpc.makeServerStreamRequest(
       path(service, method),
       identity,
       (response: Buffer): unknown => method.responseType.decode(response),
@@ -213,7 +216,7 @@ export class Client {
     stream.on("error", () => undefined);
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
-    const watch = new IdleWatch(this.#grpc, stream, this.#idleTimeoutMs);
+    const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
     try {
       for await (const response of stream) {
         watch.restart();
@@ -240,7 +243,7 @@ export class Client {
     let cancel = (): void => undefined;
     try {
       return await new Promise((resolve, reject) => {
-        const call = this.#grpc.makeUnaryRequest(
+        const call = this.#connection.open().makeUnaryRequest(
           path(service, method),
           identity,
           (response: Buffer): unknown => method.responseType.decode(response),

@@ -11,11 +11,17 @@ import { address, serve, type Call, type DuplexStream } from "./server.js";
 /** A short timeout, so that the tests are fast. */
 const idleTimeoutMs = 400;
 
+interface Relay {
+  address: string;
+  cut: () => void;
+  restore: () => void;
+}
+
 /**
  * Passes bytes between its callers and a server until the network between them is cut. Without a server,
  * it accepts connections and never responds.
  */
-async function startRelay(t: TestContext, server?: string): Promise<{ address: string; cut: () => void }> {
+async function startRelay(t: TestContext, server?: string): Promise<Relay> {
   let isCut = false;
   const sockets: net.Socket[] = [];
   const relay = net.createServer((caller) => {
@@ -35,7 +41,8 @@ async function startRelay(t: TestContext, server?: string): Promise<{ address: s
     sockets.forEach((socket) => socket.destroy());
     relay.close();
   });
-  return { address: `127.0.0.1:${(relay.address() as net.AddressInfo).port}`, cut: () => (isCut = true) };
+  const { port } = relay.address() as net.AddressInfo;
+  return { address: `127.0.0.1:${port}`, cut: () => (isCut = true), restore: () => (isCut = false) };
 }
 
 const answerEach = (stream: DuplexStream): void => {
@@ -72,6 +79,19 @@ test("an import ends with an error if the peer accepts the connection and never 
   const client = new Client((await startRelay(t)).address, { idleTimeoutMs });
   t.after(() => client.close());
   await assert.rejects(importAll(client, [{ itemId: "a" }]), { codeName: "UNAVAILABLE" });
+});
+
+test("a client connects again after its peer accepted a connection and did not respond", async (t) => {
+  const GetItem = (_: Call, respond: sendUnaryData<Buffer>): void => respond(null, Buffer.alloc(0));
+  const network = await startRelay(t, address(await serve(t, { GetItem })));
+  const client = new Client(network.address);
+  t.after(() => client.close());
+  network.cut();
+  const failing = client.getItem({ itemId: "a" }, { timeoutMs: 6_000 });
+  await assert.rejects(client.getItem({ itemId: "a" }, { timeoutMs: 200 }));
+  network.restore();
+  await assert.rejects(failing);
+  await client.getItem({ itemId: "a" });
 });
 
 for (const code of [status.OK, status.UNIMPLEMENTED, status.UNAVAILABLE]) {

@@ -62,21 +62,22 @@ public final class AkinClient implements AutoCloseable {
   private static final int CONNECT_TIMEOUT_MILLIS = 5_000;
 
   /**
-   * The longest pause of gRPC for Java between two attempts to connect is two minutes, and no
-   * option changes it. After this period, the pauses therefore begin again at 1 s. The next are
-   * 1.6, 2.6 and 4.1 s, so the client connects within 5 s after the server is back.
+   * The period in which the client looks after its connection. gRPC for Java pauses up to two
+   * minutes between two attempts to connect, and waits without end for a peer that accepts a
+   * connection and does not respond. No option changes this.
    */
-  private static final long RECONNECT_PERIOD_SECONDS = 9;
+  private static final long SUPERVISION_SECONDS = 5;
 
   private final ScheduledExecutorService timer =
       Executors.newSingleThreadScheduledExecutor(AkinClient::newTimerThread);
   private final ManagedChannel connection;
   private final Channel channel;
+  private ConnectivityState lastState = ConnectivityState.IDLE;
 
   private AkinClient(Builder builder) {
     connection = connect(builder);
     timer.scheduleWithFixedDelay(
-        this::shortenPauses, RECONNECT_PERIOD_SECONDS, RECONNECT_PERIOD_SECONDS, TimeUnit.SECONDS);
+        this::supervise, SUPERVISION_SECONDS, SUPERVISION_SECONDS, TimeUnit.SECONDS);
     IdleTimeout idleTimeout = new IdleTimeout(builder.address, builder.idleTimeout, timer);
     channel =
         ClientInterceptors.intercept(
@@ -105,10 +106,16 @@ public final class AkinClient implements AutoCloseable {
     return thread;
   }
 
-  private void shortenPauses() {
-    if (connection.getState(false) == ConnectivityState.TRANSIENT_FAILURE) {
+  /** Tries again if there is no connection, without the pauses that have become long. */
+  private void supervise() {
+    ConnectivityState state = connection.getState(false);
+    if (state == ConnectivityState.TRANSIENT_FAILURE) {
       connection.resetConnectBackoff();
+    } else if (state == ConnectivityState.CONNECTING && lastState == state) {
+      // Drops the attempt. Calls that wait for a connection start another one.
+      connection.enterIdle();
     }
+    lastState = state;
   }
 
   /**

@@ -30,6 +30,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -77,6 +78,28 @@ class IdleTimeoutTest {
               AkinException.class,
               () -> client.importItems(List.of(item(1)).iterator(), result -> {}));
       assertEquals(Status.Code.UNAVAILABLE, error.code());
+    }
+  }
+
+  /** A client connects again after its peer accepted a connection and did not respond. */
+  @Test
+  void aSilentListenerDoesNotBlockTheClient() throws IOException {
+    try (StandIn server = new StandIn();
+        Relay network = new Relay(server.address());
+        AkinClient client =
+            AkinClient.builder(network.address()).timeout(Duration.ofSeconds(1)).build()) {
+      network.cut = true;
+      GetItemRequest request = GetItemRequest.newBuilder().setItemId("a").build();
+      assertThrows(RuntimeException.class, () -> client.recommender().getItem(request));
+      network.cut = false;
+      assertEquals(
+          "a",
+          client
+              .recommender()
+              .withDeadlineAfter(25, TimeUnit.SECONDS)
+              .getItem(request)
+              .getItem()
+              .getItemId());
     }
   }
 
