@@ -1,25 +1,34 @@
-"""Every setting, with its default and unit; the only reader of the environment."""
+"""Every setting, with its default and unit."""
 
 from __future__ import annotations
 
 import os
-from ipaddress import ip_address
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as MalformedSettings
 
+from service.domain.addresses import is_loopback
 from service.domain.provider_preferences import ProviderPreferences
+from service.environment import (
+    ENV_FILE,
+    ENV_FILE_ENCODING,
+    MAX_PORT,
+    EnvFileError,
+    find_http_problems,
+    list_empty_variables,
+    read_env_file,
+)
 
 PREFIX = "AKIN_"
-ENV_FILE = ".env"
-
-
-# The largest TCP port.
-MAX_PORT = 65_535
 
 
 def _check_address(value: str) -> str:
@@ -30,7 +39,6 @@ def _check_address(value: str) -> str:
 
 
 ListenAddress = Annotated[str, AfterValidator(_check_address)]
-OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
@@ -46,7 +54,13 @@ class Settings(BaseSettings):
     """The settings, from environment variables with the prefix AKIN_ or from the file .env."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True, populate_by_name=True
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_FILE_ENCODING,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     listen: ListenAddress = Field(
@@ -65,22 +79,22 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         8.0, description="Time that running calls have to finish after SIGTERM or SIGINT."
     )
-    tls_certificate: OptionalFile = Field(
+    tls_certificate: Path | None = Field(
         None,
         description="PEM file with the server's certificate chain. Unset: the server does not "
         "use TLS.",
     )
-    tls_key: OptionalFile = Field(
+    tls_key: Path | None = Field(
         None,
         description="PEM file with the private key of the server's certificate. Required with "
         "`AKIN_TLS_CERTIFICATE`.",
     )
-    tls_client_authority: OptionalFile = Field(
+    tls_client_authority: Path | None = Field(
         None,
         description="CA bundle for verifying client certificates (mTLS). Unset: client "
         "certificates are not requested.",
     )
-    api_keys: OptionalFile = Field(
+    api_keys: Path | None = Field(
         None,
         description="JSON file with the hashes of the valid API keys. Unset: callers need no key.",
     )
@@ -211,14 +225,30 @@ class Settings(BaseSettings):
         description="Maximum cost of embedding in one day (UTC), in US dollars. Unset: no limit.",
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources of settings; an empty environment variable also hides that of .env."""
+        del settings_cls, file_secret_settings
+        if isinstance(dotenv_settings, DotEnvSettingsSource):
+            hidden_names = {name.lower() for name in list_empty_variables()}
+            dotenv_settings.env_vars = {
+                name: value
+                for name, value in dotenv_settings.env_vars.items()
+                if name not in hidden_names
+            }
+        return init_settings, env_settings, dotenv_settings
+
     @property
     def is_loopback(self) -> bool:
         """True if only this machine can reach the server."""
-        host = self.listen.rpartition(":")[0].strip("[]")
-        try:
-            return ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"
+        return is_loopback(self.listen.rpartition(":")[0])
 
     @property
     def provider_kind(self) -> Literal["local", "openrouter", "openai"]:
@@ -255,7 +285,12 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: with every invalid value and every unknown AKIN_ variable.
     """
-    problems = [f"{name}: there is no such setting" for name in _find_unknown_variables()]
+    try:
+        env_file = read_env_file()
+    except EnvFileError as exc:
+        raise SettingsError(str(exc)) from None
+    unknown_names = _find_unknown_variables(env_file)
+    problems = [f"{name}: there is no such setting" for name in unknown_names]
     settings = None
     try:
         settings = Settings()
@@ -274,6 +309,17 @@ def load_settings() -> Settings:
     if problems or settings is None:
         raise SettingsError("\n".join(problems))
     return settings
+
+
+def check_http_variables(base_url: str) -> None:
+    """Check the proxies and certificates of the environment, before requests to a URL.
+
+    Raises:
+        SettingsError: with a line for each variable that requests cannot use.
+    """
+    problems = list(find_http_problems(base_url))
+    if problems:
+        raise SettingsError("\n".join(problems))
 
 
 def _find_embedder_problems(settings: Settings) -> list[str]:
@@ -322,7 +368,7 @@ def _to_variable(name: str) -> str:
     return name
 
 
-def _find_unknown_variables() -> list[str]:
+def _find_unknown_variables(env_file: Mapping[str, str]) -> list[str]:
     variables = set(list_variables().values())
-    present = {name.upper() for name in (*os.environ, *dotenv_values(ENV_FILE))}
+    present = {name.upper() for name, value in (*os.environ.items(), *env_file.items()) if value}
     return sorted(name for name in present if name.startswith(PREFIX) and name not in variables)

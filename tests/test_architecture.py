@@ -11,7 +11,8 @@ ROOT = Path(service.__file__).parent
 FOLDERS: dict[str, set[str]] = {
     "domain": set(),
     "errors": {"domain"},
-    "settings": {"domain"},
+    "environment": {"domain"},
+    "settings": {"environment"},
     "telemetry": {"domain", "errors"},
     "storage | embedding | index": {"telemetry"},
     "recommend | analysis": {"storage", "embedding", "index"},
@@ -35,7 +36,7 @@ HOMES = {
 }
 """The only folder that may import a library."""
 
-ENVIRONMENT = {"settings", "cli.temporary_server"}
+ENVIRONMENT = {"environment", "settings", "cli.temporary_server"}
 """Settings read the environment; a temporary server inherits the environment of its command."""
 
 

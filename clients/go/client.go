@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	"akin.dev/go/akinv1"
 )
@@ -24,6 +26,23 @@ const DefaultTimeout = 10 * time.Second
 // none. These calls examine a whole catalog. They respond shortly before their deadline with the
 // results for the items examined so far.
 const AnalysisTimeout = 10 * time.Minute
+
+// DefaultIdleTimeout is the idle timeout of streams.
+const DefaultIdleTimeout = 20 * time.Second
+
+// connectParams bounds the pause between two attempts to connect. gRPC lengthens a pause by up to 20%,
+// so the client connects within 5 s after the server is back.
+var connectParams = grpc.ConnectParams{
+	Backoff: backoff.Config{
+		BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 4 * time.Second,
+	},
+	MinConnectTimeout: 5 * time.Second,
+}
+
+// While a call runs and the server sends nothing, the client pings the server after Time, and closes
+// the connection if Timeout passes without a response. Servers accept a ping every 10 s. The sum
+// exceeds DefaultIdleTimeout, whose error explains more.
+var keepaliveParams = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 15 * time.Second}
 
 // Servers accept and send at most 16 MiB. The limit here only has to be larger, so that the server's
 // error reaches the caller.
@@ -57,7 +76,7 @@ type Client struct {
 // Dial returns a client of the server at an address such as 127.0.0.1:50051. It connects at the
 // first call.
 func Dial(address string, opts ...Option) (*Client, error) {
-	config := settings{timeout: DefaultTimeout}
+	config := settings{timeout: DefaultTimeout, idleTimeout: DefaultIdleTimeout}
 	for _, opt := range opts {
 		if err := opt(&config); err != nil {
 			return nil, err
@@ -99,11 +118,17 @@ func (s *settings) grpcOptions(address string) ([]grpc.DialOption, error) {
 	dialOptions := []grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithConnectParams(connectParams),
+		grpc.WithKeepaliveParams(keepaliveParams),
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),
 		),
 		grpc.WithChainUnaryInterceptor(s.interceptUnary),
-		grpc.WithChainStreamInterceptor(limitStream, decodeStream),
+		grpc.WithChainStreamInterceptor(s.watchStream, limitStream, decodeStream),
+	}
+	if isLoopback(address) {
+		// The proxies of the environment are for other machines.
+		dialOptions = append(dialOptions, grpc.WithNoProxy())
 	}
 	if s.key != "" {
 		if s.tls == nil && !isLoopback(address) {

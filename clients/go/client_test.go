@@ -51,15 +51,26 @@ func (s recommenderServer) ImportUsers(stream userStream) error {
 
 func dialRecommender(t *testing.T, behavior recommenderServer, opts ...akin.Option) *akin.Client {
 	t.Helper()
+	return dial(t, serveRecommender(t, behavior), opts...)
+}
+
+// serveRecommender starts a server with more services, and returns its address.
+func serveRecommender(
+	t *testing.T, behavior recommenderServer, register ...func(*grpc.Server),
+) string {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(16 << 20))
 	akinv1.RegisterRecommenderServiceServer(server, behavior)
+	for _, add := range register {
+		add(server)
+	}
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
-	return dial(t, listener.Addr().String(), opts...)
+	return listener.Addr().String()
 }
 
 func dial(t *testing.T, address string, opts ...akin.Option) *akin.Client {

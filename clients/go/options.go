@@ -21,6 +21,7 @@ type settings struct {
 	key         string
 	tls         *tls.Config
 	timeout     time.Duration
+	idleTimeout time.Duration
 	dialOptions []grpc.DialOption
 }
 
@@ -85,6 +86,16 @@ func WithTimeout(timeout time.Duration) Option {
 	}
 }
 
+// WithIdleTimeout sets the idle timeout of streams: a stream fails with UNAVAILABLE if the server sends
+// no message for this time, and does not answer a health check in the second half of it. The default
+// is DefaultIdleTimeout, and 0 means no idle timeout.
+func WithIdleTimeout(timeout time.Duration) Option {
+	return func(s *settings) error {
+		s.idleTimeout = timeout
+		return nil
+	}
+}
+
 // WithDialOptions passes options to gRPC. They override those that this package sets.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(s *settings) error {
@@ -125,5 +136,5 @@ func isLoopback(address string) bool {
 		host = address
 	}
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }

@@ -1,8 +1,8 @@
 """Generates the code of the Python client in this folder, or in the folder given as argument.
 
 - akin/v1: the stubs of protos/, and the service configuration that lies beside the protos.
-- akin/_sync: the blocking client, from the asyncio client in akin/_async. Only channel.py, where
-  the two differ, is written by hand.
+- akin/_sync: the blocking client, from the asyncio client in akin/_async. Only
+  channel.py and idle.py, where the two differ, are written by hand.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ WELL_KNOWN_TYPES = Path(protoc.__file__).parent / "_proto"
 TOOLS = Path(sys.executable).parent
 
 ASYNC, SYNC = "akin/_async", "akin/_sync"
-HAND_WRITTEN = {"channel.py"}
+HAND_WRITTEN = {"channel.py", "idle.py"}
 # In addition to the keywords and the standard names that unasync replaces.
 REPLACEMENTS = {"_async": "_sync", "AsyncClient": "Client"}
 

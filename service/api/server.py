@@ -38,6 +38,13 @@ RECEIVED_BYTES = 24 * 1024 * 1024
 # Calls at once that gRPC itself accepts, including health checks and calls without a key.
 GRPC_CALLS_AT_ONCE = 10_000
 
+# Clients may ping every 10 s, with and without calls. The minimum is lower, because pings that gRPC
+# sends for other reasons count as well, and a ping can arrive early after a late one.
+PING_OPTIONS = (
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
 
 class Server:
     """Serves on one address; everything except health and reflection waits for `open_admission`.
@@ -72,6 +79,7 @@ class Server:
         options = (
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
             ("grpc.so_reuseport", int(shared_port)),
+            *PING_OPTIONS,
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=GRPC_CALLS_AT_ONCE)
         pipeline = Pipeline(self._admission, authorizer, telemetry)
@@ -107,7 +115,7 @@ class Server:
             AddressUnavailable: the server cannot listen on the address.
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._probes = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        self._probes = grpc.aio.server(options=(("grpc.so_reuseport", 0), *PING_OPTIONS))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         _add_port(self._probes.add_insecure_port, address)
         await self._probes.start()

@@ -29,7 +29,9 @@ def back_up(
 
         try:
             contents = create_backup(data_dir or load_settings().data_dir, file.absolute(), show)
-        except (errors.AkinError, SettingsError) as exc:
+        except SettingsError as exc:
+            console.exit_with_error(str(exc), command="akin backup", status=2)
+        except errors.AkinError as exc:
             console.exit_with_error(str(exc), command="akin backup")
     print_contents(file, contents, as_json=as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,6 +13,9 @@ import akin
 import typer
 
 from service.cli import console
+
+# Characters that gRPC allows in a header, without spaces.
+KEY_PATTERN = re.compile(r"[!-~]+")
 
 
 class ConnectionOptions(NamedTuple):
@@ -65,10 +69,21 @@ def set_connection_options(
 ) -> None:
     """Akin, a recommendation service: texts in over gRPC, recommendations out."""
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
-    api_key = "" if key_file is None else key_file.read_text().strip()
+    api_key = "" if key_file is None else _read_key(key_file)
     _options.set(
         ConnectionOptions(catalog, api_key, akin.Tls(*files) if tls or any(files) else None)
     )
+
+
+def _read_key(file: Path) -> str:
+    """Return the API key in a file; exit with status 2 if the file has no key."""
+    try:
+        key = file.read_text("utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError):
+        key = ""
+    if not KEY_PATTERN.fullmatch(key):
+        console.exit_with_error(f"--key-file: {file} contains no API key", status=2)
+    return key
 
 
 @contextmanager

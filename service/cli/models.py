@@ -9,14 +9,18 @@ from service.cli import console, options
 from service.embedding.errors import ProviderError
 from service.embedding.model_list import fetch_models
 from service.embedding.openai_compatible import normalize_base_url
-from service.settings import SettingsError, load_settings
+from service.settings import SettingsError, check_http_variables, load_settings
 
 
 def print_models(as_json: options.JsonOption = False) -> None:
     """Print the embedding models of the provider with their context lengths and prices."""
     try:
-        models = asyncio.run(fetch_models(normalize_base_url(load_settings().embedding_base_url)))
-    except (SettingsError, ProviderError) as exc:
+        base_url = normalize_base_url(load_settings().embedding_base_url)
+        check_http_variables(base_url)
+        models = asyncio.run(fetch_models(base_url))
+    except SettingsError as exc:
+        console.exit_with_error(str(exc), command="akin models", status=2)
+    except ProviderError as exc:
         console.exit_with_error(str(exc), command="akin models")
     if as_json:
         console.print_json([asdict(model) for model in models])

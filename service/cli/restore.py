@@ -22,6 +22,8 @@ def restore(
     """Check a backup and restore it into a data folder without data."""
     try:
         contents = restore_data(file.absolute(), data_dir or load_settings().data_dir)
-    except (errors.AkinError, SettingsError) as exc:
+    except SettingsError as exc:
+        console.exit_with_error(str(exc), command="akin restore", status=2)
+    except errors.AkinError as exc:
         console.exit_with_error(str(exc), command="akin restore")
     print_contents(file, contents, as_json=as_json)

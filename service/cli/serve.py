@@ -18,12 +18,14 @@ def run_server() -> None:
     # Slow to import, and other commands do not need them.
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
-    from service.settings import SettingsError, load_settings  # noqa: PLC0415
+    from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
     from service.storage.data_folder import lock_folder  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
         settings = load_settings()
+        if settings.provider_kind != "local":
+            check_http_variables(settings.embedding_base_url)
         logging.configure_logging(settings.log_level)
         if settings.workers > 1:
             asyncio.run(workers.supervise(settings, _serve))

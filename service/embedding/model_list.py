@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from service.embedding.errors import ProviderUnavailable
+from service.embedding.http_client import open_http_client
 
 # Bounds the wait for the list, which only commands and cost estimates need.
 LIST_TIMEOUT_SECONDS = 20.0
@@ -32,7 +33,7 @@ async def fetch_models(base_url: str) -> list[ListedModel]:
     Raises:
         ProviderUnavailable: the API returned no list.
     """
-    async with httpx.AsyncClient(timeout=LIST_TIMEOUT_SECONDS) as client:
+    async with open_http_client(base_url, timeout=LIST_TIMEOUT_SECONDS) as client:
         try:
             response = await client.get(f"{base_url}/embeddings/models")
             response.raise_for_status()

@@ -19,6 +19,7 @@ from service.embedding.errors import (
     ProviderUnavailable,
     TextRefused,
 )
+from service.embedding.http_client import open_http_client
 from service.embedding.openai_responses import ProviderResponse, parse_response
 from service.telemetry import call_context
 
@@ -85,7 +86,8 @@ class OpenAICompatibleEmbedder:
         # Until a request has succeeded, the provider may refuse the field `dimensions`.
         self._accepts_dimensions = False
         connect_timeout = min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
-        self._client = httpx.AsyncClient(
+        self._client = open_http_client(
+            endpoint.root,
             headers=endpoint.headers,
             timeout=httpx.Timeout(timeout_seconds, connect=connect_timeout),
             limits=httpx.Limits(max_connections=limits.concurrency),
@@ -123,7 +125,9 @@ async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
     Raises:
         ProviderError: the request failed.
     """
-    async with httpx.AsyncClient(headers=endpoint.headers, timeout=timeout_seconds) as client:
+    async with open_http_client(
+        endpoint.root, headers=endpoint.headers, timeout=timeout_seconds
+    ) as client:
         embeddings, _ = await request_with_dimensions(client, endpoint, [PROBE_TEXT])
     return int(embeddings.vectors.shape[1])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
+import requests
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -13,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from service.domain.addresses import is_loopback
 from service.telemetry.call_context import Timing
 
 SERVICE_NAME = "akin"
@@ -32,8 +35,11 @@ class Tracing:
 
     def __init__(self, endpoint: str) -> None:
         self._provider = TracerProvider(resource=Resource.create({"service.name": SERVICE_NAME}))
+        session = requests.Session()
+        # The proxies of the environment are for other machines.
+        session.trust_env = not is_loopback(urlsplit(endpoint).hostname or "")
         exporter = OTLPSpanExporter(
-            f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS
+            f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_SECONDS, session=session
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("akin")

@@ -32,6 +32,7 @@ class RecordingServer:
             default.
         failure: ends every call, and a stream after its responses.
         held: calls do not end until their callers end them.
+        ends_imports: an import ends after its first message.
 
     Attributes:
         address: `host:port` of the server.
@@ -46,6 +47,7 @@ class RecordingServer:
         *,
         failure: Failure | None = None,
         held: bool = False,
+        ends_imports: bool = False,
     ) -> None:
         self.requests: list[Message] = []
         self.timeouts_seconds: list[float] = []
@@ -53,6 +55,7 @@ class RecordingServer:
         self._responses = responses
         self._failure = failure
         self._held = held
+        self._ends_imports = ends_imports
         self._server = grpc.server(ThreadPoolExecutor(4))
         for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}
@@ -83,6 +86,8 @@ class RecordingServer:
         ) -> Iterator[Message]:
             for request in requests:
                 yield from self._respond(method, request, context)
+                if self._ends_imports:
+                    return
 
         make: Callable[..., grpc.RpcMethodHandler[Any, Any]]
         behavior: Callable[..., Message | Iterator[Message]]

@@ -25,15 +25,23 @@ COMMAND = (sys.executable, "-m", "service", "serve")
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
-    """The environment of a server with its data below `folder`; settings go without the prefix."""
-    ours = ("AKIN_", "OPENROUTER_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Return the environment of a server with its data below `folder`.
+
+    Settings have no prefix. Proxies and certificate authorities have their own names, and those of
+    this process do not apply.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not _has_full_name(name)}
     defaults = {"LISTEN": "127.0.0.1:0", "DATA_DIR": str(folder / "data")}
     chosen = {
-        name if name.startswith(ours) else f"AKIN_{name}": value
+        name if _has_full_name(name) else f"AKIN_{name}": value
         for name, value in (defaults | settings).items()
     }
-    return kept | chosen
+    return inherited | chosen
+
+
+def _has_full_name(name: str) -> bool:
+    prefixes = ("AKIN_", "OPENROUTER_", "SSL_CERT_")
+    return name.startswith(prefixes) or name.lower().endswith("_proxy")
 
 
 def free_address() -> str:

@@ -57,6 +57,17 @@ def decode(error: grpc.RpcError) -> AkinError:
     return akin_error
 
 
+def make_early_end_error() -> AkinError:
+    """Return the error of an import that ended with OK before all requests were answered."""
+    return AkinError(grpc.StatusCode.INTERNAL, "the server ended the import early")
+
+
+def make_idle_error(address: str, seconds: float) -> AkinError:
+    """Return the error of a stream whose server sent nothing for the idle timeout."""
+    message = f"the server at {address} has not responded for {seconds:g} seconds"
+    return AkinError(grpc.StatusCode.UNAVAILABLE, message)
+
+
 def _add_details(error: AkinError, status: status_pb2.Status) -> None:
     info = error_details_pb2.ErrorInfo()
     request = error_details_pb2.BadRequest()

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from akin._errors import make_early_end_error
+
 # Maximum number of items or users in a message: callers see progress, and commits are large enough.
 IMPORT_MESSAGE_RESOURCES = 250
 
@@ -51,6 +53,8 @@ class RequestStream(Iterator[Request]):
         self._reading = Lock()
         self._stopped = False
         self._failure: Exception | None = None
+        self._request_count = 0
+        self._is_exhausted = False
 
     def __next__(self) -> Request:
         """Return the next request."""
@@ -58,12 +62,15 @@ class RequestStream(Iterator[Request]):
             if self._stopped:
                 raise StopIteration
             try:
-                return next(self._requests)
+                request = next(self._requests)
             except StopIteration:
+                self._is_exhausted = True
                 raise
             except Exception as exc:
                 self._failure = exc
                 raise StopIteration from exc
+            self._request_count += 1
+            return request
 
     def stop(self) -> Exception | None:
         """Stop reading, and return the exception that the caller's iterable raised, if any.
@@ -75,3 +82,15 @@ class RequestStream(Iterator[Request]):
         if self._reading.acquire(timeout=READ_SECONDS):
             self._reading.release()
         return self._failure
+
+    def check_end(self, response_count: int) -> None:
+        """Check that a call that ended with OK has answered all requests.
+
+        Raises:
+            Exception: the one that the caller's iterable raised.
+            AkinError: INTERNAL, because a request has no response.
+        """
+        if (failure := self.stop()) is not None:
+            raise failure
+        if not self._is_exhausted or response_count < self._request_count:
+            raise make_early_end_error()

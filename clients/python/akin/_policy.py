@@ -1,8 +1,9 @@
-"""Deadlines, retries, message sizes and credentials, for both clients."""
+"""Deadlines, retries, connections, message sizes and credentials, for both clients."""
 
 from __future__ import annotations
 
 from importlib import resources
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import grpc
@@ -12,6 +13,22 @@ TIMEOUT_SECONDS = 10.0
 
 # Default deadline of a call that can go through a whole catalog, retries included.
 CATALOG_TIMEOUT_SECONDS = 600.0
+
+# Default idle timeout of streams.
+IDLE_TIMEOUT_SECONDS = 20.0
+
+# Bounds the pause between two attempts to connect. gRPC lengthens a pause by up to 20%, so the
+# client connects within 5 s after the server is back.
+_RECONNECT_PAUSE_SECONDS = 4.0
+
+# Bounds one attempt to connect, including the TLS handshake.
+_CONNECT_TIMEOUT_SECONDS = 5.0
+
+# While a call runs and the server sends nothing, the client pings the server after the first time,
+# and closes the connection if the second time passes without a response. Servers accept a ping
+# every 10 s. The sum exceeds the idle timeout of streams, whose error explains more.
+_KEEPALIVE_SECONDS = 10.0
+_KEEPALIVE_TIMEOUT_SECONDS = 15.0
 
 # Maximum size of a request or response; servers send and accept up to 16 MiB.
 MESSAGE_BYTES = 64 * 1024 * 1024
@@ -24,10 +41,21 @@ MESSAGE_BYTES = 64 * 1024 * 1024
 # does not end if the server dies before its first response.
 _SERVICE_CONFIG = (resources.files("akin") / "v1" / "service_config.json").read_text()
 
-CHANNEL_OPTIONS = (
+_CHANNEL_OPTIONS = (
     ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_reconnect_backoff_ms", int(1000 * _RECONNECT_PAUSE_SECONDS)),
+    # The name of gRPC for the timeout of an attempt.
+    ("grpc.min_reconnect_backoff_ms", int(1000 * _CONNECT_TIMEOUT_SECONDS)),
+    ("grpc.keepalive_time_ms", int(1000 * _KEEPALIVE_SECONDS)),
+    ("grpc.keepalive_timeout_ms", int(1000 * _KEEPALIVE_TIMEOUT_SECONDS)),
+    # Replaces the timeout of the keepalive if gRPC takes a ping of another kind for it.
+    ("grpc.http2.ping_timeout_ms", int(1000 * _KEEPALIVE_TIMEOUT_SECONDS)),
+    # By default, gRPC stops to send pings while no call sends data.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Otherwise all clients of a process share one connection and its pause after a failure.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 
@@ -61,3 +89,38 @@ def credentials(api_key: str, tls: Tls | None) -> grpc.ChannelCredentials | None
     return grpc.composite_channel_credentials(
         transport, grpc.access_token_call_credentials(api_key)
     )
+
+
+def channel_options(address: str) -> tuple[tuple[str, int | str], ...]:
+    """Return the options of a channel to an address."""
+    # The proxies of the environment are for other machines.
+    return (*_CHANNEL_OPTIONS, ("grpc.enable_http_proxy", int(not is_loopback(address))))
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether traffic to an address stays on this machine.
+
+    Returns False for a name other than localhost, and for an address in an unknown form.
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme in {"unix", "unix-abstract"}:
+        return True
+    if scheme in {"ipv4", "ipv6"}:
+        return all(_is_loopback_host(_split_host(part)) for part in rest.split(","))
+    if scheme == "dns":
+        address = rest.rpartition("/")[2]
+    return _is_loopback_host(_split_host(address))
+
+
+def _split_host(address: str) -> str:
+    """Return the host of `host`, `host:port`, `[IPv6]:port`, or of an IPv6 address."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address if address.count(":") > 1 else address.partition(":")[0]
+
+
+def _is_loopback_host(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

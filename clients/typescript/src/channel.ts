@@ -31,12 +31,28 @@ export interface ClientOptions {
    * `findOutliers` and `clusterItems`, whose default deadline is 600,000.
    */
   timeoutMs?: number;
+  /**
+   * The idle timeout of streams in milliseconds. A stream fails with UNAVAILABLE if the server sends no
+   * message for this time, and does not answer a health check in the second half of it. Infinity means no
+   * idle timeout. Default: 20,000.
+   */
+  idleTimeoutMs?: number;
   /** Options to pass to gRPC. They override those that the client sets. */
   channelOptions?: ChannelOptions;
 }
 
 /** Larger than the server's limit of 16 MiB, so that the server's error reaches the caller. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
+
+/** gRPC lengthens a pause by up to 20%, so the client connects within 5 s after the server is back. */
+const MAX_RECONNECT_PAUSE_MS = 4_000;
+
+/**
+ * While a call runs and the server sends nothing, the client pings the server after the first time, and
+ * closes the connection if the second time passes without a response. Servers accept a ping every 10 s.
+ */
+export const KEEPALIVE_MS = 10_000;
+const KEEPALIVE_TIMEOUT_MS = 15_000;
 
 const LOCAL_SCHEMES = ["unix:", "unix-abstract:"];
 
@@ -54,7 +70,7 @@ export function channelCredentials(address: string, options: ClientOptions): Cha
 }
 
 /** Returns the options of a channel. */
-export function channelOptions(options: ClientOptions): ChannelOptions {
+export function channelOptions(address: string, options: ClientOptions): ChannelOptions {
   const defaults: ChannelOptions = {
     "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
     "grpc.max_send_message_length": MAX_MESSAGE_BYTES,
@@ -63,9 +79,14 @@ export function channelOptions(options: ClientOptions): ChannelOptions {
     "grpc.service_config": JSON.stringify(serviceConfig),
     // Otherwise a DNS TXT record of the server could replace the service config.
     "grpc.service_config_disable_resolution": 1,
+    "grpc.max_reconnect_backoff_ms": MAX_RECONNECT_PAUSE_MS,
+    "grpc.keepalive_time_ms": KEEPALIVE_MS,
+    "grpc.keepalive_timeout_ms": KEEPALIVE_TIMEOUT_MS,
+    // Otherwise all clients of a process share one connection and its pause after a failure.
+    "grpc.use_local_subchannel_pool": 1,
   };
-  if (options.apiKey && !options.tls) {
-    // A proxy from the environment would send the key to another machine.
+  if (isLoopback(address)) {
+    // The proxies of the environment are for other machines.
     defaults["grpc.enable_http_proxy"] = 0;
   }
   return { ...defaults, ...options.channelOptions };
@@ -81,5 +102,5 @@ export function isLoopback(address: string): boolean {
   }
   const rest = address.replace(/^dns:(\/\/\/)?/, "");
   const host = /^\[(.*)\](:\d+)?$/.exec(rest)?.[1] ?? (net.isIPv6(rest) ? rest : rest.replace(/:\d+$/, ""));
-  return host === "localhost" || host === "::1" || (net.isIPv4(host) && host.startsWith("127."));
+  return host.toLowerCase() === "localhost" || host === "::1" || (net.isIPv4(host) && host.startsWith("127."));
 }

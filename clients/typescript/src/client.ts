@@ -1,6 +1,7 @@
-import { Client as GrpcClient, Metadata, type CallOptions as GrpcOptions } from "@grpc/grpc-js";
+import { Metadata, type CallOptions as GrpcOptions } from "@grpc/grpc-js";
 
-import { channelCredentials, channelOptions, type ClientOptions } from "./channel.js";
+import type { ClientOptions } from "./channel.js";
+import { Connection } from "./connection.js";
 import { toAkinError } from "./errors.js";
 import { AnalysisServiceDefinition } from "./generated/akin/v1/analysis_service.js";
 import { CatalogServiceDefinition } from "./generated/akin/v1/catalog_service.js";
@@ -11,6 +12,7 @@ import {
   type ImportUsersResponse,
 } from "./generated/akin/v1/recommender_service.js";
 import { User, type UserResult } from "./generated/akin/v1/user.js";
+import { IdleWatch } from "./idle.js";
 import { exchange, split } from "./import.js";
 import { encode } from "./methods.js";
 import type {
@@ -29,6 +31,9 @@ import type {
 
 /** The default deadline of a call. */
 const TIMEOUT_MS = 10_000;
+
+/** The default idle timeout of a stream. */
+const IDLE_TIMEOUT_MS = 20_000;
 
 /** The default deadline of a call that examines a whole catalog. */
 const ANALYSIS_TIMEOUT_MS = 600_000;
@@ -59,19 +64,21 @@ type AllCalls = Calls<RecommenderServiceDefinition> &
 export interface Client extends AllCalls {}
 
 export class Client {
-  readonly #grpc: GrpcClient;
+  readonly #connection: Connection;
   readonly #metadata = new Metadata();
   readonly #catalog: string;
   readonly #timeoutMs: number;
+  readonly #idleTimeoutMs: number;
 
   /** Throws if the client would send an API key without TLS. */
   constructor(address: string, options: ClientOptions = {}) {
-    this.#grpc = new GrpcClient(address, channelCredentials(address, options), channelOptions(options));
+    this.#connection = new Connection(address, options);
     if (options.apiKey) {
       this.#metadata.set("authorization", `Bearer ${options.apiKey}`);
     }
     this.#catalog = options.catalog ?? "";
     this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
   }
 
   static {
@@ -91,7 +98,7 @@ export class Client {
 
   /** Closes the connection when all running calls have ended. */
   close(): void {
-    this.#grpc.close();
+    this.#connection.close();
   }
 
   /**
@@ -149,7 +156,8 @@ export class Client {
     { signal, timeoutMs = Infinity }: CallOptions = {},
   ): AsyncGenerator<Response> {
     signal?.throwIfAborted();
-    const stream = this.#grpc.makeBidiStreamRequest(
+    const grpc = this.#connection.open();
+    const stream = grpc.makeBidiStreamRequest(
       path(RecommenderServiceDefinition, method),
       identity,
       (bytes: Buffer) => method.responseType.decode(bytes),
@@ -158,12 +166,17 @@ export class Client {
     );
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
+    const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
     try {
-      yield* exchange(stream, this.#encodeAll(method, requests));
+      for await (const response of exchange(stream, this.#encodeAll(method, requests))) {
+        watch.restart();
+        yield response;
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      throw toAkinError(error);
+      throw watch.explain(error);
     } finally {
+      watch.stop();
       signal?.removeEventListener("abort", cancel);
     }
   }
@@ -190,7 +203,8 @@ export class Client {
     { signal, timeoutMs }: CallOptions = {},
   ): AsyncGenerator<unknown> {
     signal?.throwIfAborted();
-    const stream = this.#grpc.makeServerStreamRequest(
+    const grpc = this.#connection.open();
+    const stream = grpc.makeServerStreamRequest(
       path(service, method),
       identity,
       (response: Buffer): unknown => method.responseType.decode(response),
@@ -202,12 +216,17 @@ export class Client {
     stream.on("error", () => undefined);
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
+    const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
     try {
-      yield* stream;
+      for await (const response of stream) {
+        watch.restart();
+        yield response;
+      }
     } catch (error) {
       signal?.throwIfAborted();
-      throw toAkinError(error);
+      throw watch.explain(error);
     } finally {
+      watch.stop();
       signal?.removeEventListener("abort", cancel);
       stream.cancel();
     }
@@ -224,7 +243,7 @@ export class Client {
     let cancel = (): void => undefined;
     try {
       return await new Promise((resolve, reject) => {
-        const call = this.#grpc.makeUnaryRequest(
+        const call = this.#connection.open().makeUnaryRequest(
           path(service, method),
           identity,
           (response: Buffer): unknown => method.responseType.decode(response),

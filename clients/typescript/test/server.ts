@@ -31,12 +31,25 @@ export type Handlers = Record<
 
 const SERVICES = [RecommenderServiceDefinition, CatalogServiceDefinition, AnalysisServiceDefinition];
 
+/** The health check of gRPC, which has no stubs here. */
+const HEALTH = {
+  fullName: "grpc.health.v1.Health",
+  methods: { check: { name: "Check", requestStream: false, responseStream: false } },
+};
+
+const addresses = new WeakMap<Client, string>();
+
+/** Returns the address of the server that `serve` has started for a client. */
+export function address(client: Client): string {
+  return addresses.get(client)!;
+}
+
 const identity = (bytes: Buffer): Buffer => bytes;
 
 /** Starts a server with some methods, whose messages stay encoded, and returns a client of it. */
 export async function serve(t: TestContext, handlers: Handlers, options: ClientOptions = {}): Promise<Client> {
   const server = new Server();
-  for (const { fullName, methods } of SERVICES) {
+  for (const { fullName, methods } of [...SERVICES, HEALTH]) {
     for (const { name, requestStream, responseStream } of Object.values(methods)) {
       if (handlers[name]) {
         const path = `/${fullName}/${name}`;
@@ -56,6 +69,7 @@ export async function serve(t: TestContext, handlers: Handlers, options: ClientO
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), bound);
   });
   const client = new Client(`127.0.0.1:${port}`, options);
+  addresses.set(client, `127.0.0.1:${port}`);
   t.after(() => {
     client.close();
     server.forceShutdown();

@@ -1,25 +1,31 @@
 """gRPC channel for asyncio.
 
-Everything in which grpc.aio differs from blocking grpc is in this module. It is written by hand, as
-is its counterpart `akin/_sync/channel.py`; all other modules of `akin._sync` are generated. Change
-the two together.
+Everything in which grpc.aio differs from blocking grpc is in this module and in `idle.py`. They are
+written by hand, as are their counterparts in `akin/_sync`; all other modules of `akin._sync` are
+generated. Change the counterparts together.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2_grpc
 
 from akin import _policy
-from akin._errors import decode
+from akin._async.idle import IdleTimeout
+from akin._errors import decode, make_early_end_error
 from akin._imports import RequestStream
 from akin._policy import Tls
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
+
+# How grpc.aio describes a message that it could not send because the server has ended the call.
+_SEND_FAILED = "Internal error from Core"
 
 
 class Channel:
@@ -30,15 +36,24 @@ class Channel:
     """
 
     def __init__(
-        self, address: str, *, timeout_seconds: float, api_key: str, tls: Tls | None
+        self,
+        address: str,
+        *,
+        timeout_seconds: float,
+        idle_timeout_seconds: float,
+        api_key: str,
+        tls: Tls | None,
     ) -> None:
-        credentials, options = _policy.credentials(api_key, tls), _policy.CHANNEL_OPTIONS
+        credentials, options = _policy.credentials(api_key, tls), _policy.channel_options(address)
         self.grpc_channel = (
             grpc.aio.insecure_channel(address, options)
             if credentials is None
             else grpc.aio.secure_channel(address, credentials, options)
         )
+        self._address = address
         self._timeout_seconds = timeout_seconds
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._health = health_pb2_grpc.HealthStub(self.grpc_channel)
 
     async def close(self) -> None:
         """Close the connection, and cancel the calls in progress."""
@@ -65,9 +80,16 @@ class Channel:
     ) -> AsyncIterator[Response]:
         """Send one request, and yield its responses."""
         call = method(request, timeout=timeout_seconds)
+        idle = self._watch(call)
         try:
-            async for response in call:
-                yield response
+            async with idle:
+                async for response in call:
+                    idle.restart()
+                    yield response
+        except asyncio.CancelledError:
+            if idle.error is not None:
+                raise idle.error from None
+            raise
         except grpc.RpcError as exc:
             raise decode(exc) from exc
         finally:
@@ -85,12 +107,27 @@ class Channel:
         """
         stream = RequestStream(requests)
         call = method(stream)
+        idle = self._watch(call)
+        response_count = 0
         try:
-            async for response in call:
-                yield response
+            async with idle:
+                async for response in call:
+                    idle.restart()
+                    response_count += 1
+                    yield response
+        except asyncio.CancelledError:
+            if idle.error is not None:
+                raise stream.stop() or idle.error from None
+            raise
         except grpc.RpcError as exc:
-            raise stream.stop() or decode(exc) from exc
+            error = decode(exc)
+            if error.message == _SEND_FAILED:
+                error = make_early_end_error()
+            raise stream.stop() or error from exc
         finally:
             call.cancel()
-        if (failure := stream.stop()) is not None:
-            raise failure
+        stream.check_end(response_count)
+
+    def _watch(self, call: grpc.aio.Call) -> IdleTimeout:
+        check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
+        return IdleTimeout(call, check, self._address, self._idle_timeout_seconds)

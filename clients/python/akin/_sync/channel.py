@@ -1,8 +1,8 @@
 """gRPC channel that blocks.
 
-Everything in which blocking grpc differs from grpc.aio is in this module. It is written by hand, as
-is its counterpart `akin/_async/channel.py`; all other modules of `akin._sync` are generated. Change
-the two together.
+Everything in which blocking grpc differs from grpc.aio is in this module and in `idle.py`. They are
+written by hand, as are their counterparts in `akin/_async`; all other modules of `akin._sync` are
+generated. Change the counterparts together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2_grpc
 
 from akin import _policy
 from akin._errors import decode
 from akin._imports import RequestStream
 from akin._policy import Tls
+from akin._sync.idle import IdleTimeout
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -30,15 +32,24 @@ class Channel:
     """
 
     def __init__(
-        self, address: str, *, timeout_seconds: float, api_key: str, tls: Tls | None
+        self,
+        address: str,
+        *,
+        timeout_seconds: float,
+        idle_timeout_seconds: float,
+        api_key: str,
+        tls: Tls | None,
     ) -> None:
-        credentials, options = _policy.credentials(api_key, tls), _policy.CHANNEL_OPTIONS
+        credentials, options = _policy.credentials(api_key, tls), _policy.channel_options(address)
         self.grpc_channel = (
             grpc.insecure_channel(address, options)
             if credentials is None
             else grpc.secure_channel(address, credentials, options)
         )
+        self._address = address
         self._timeout_seconds = timeout_seconds
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._health = health_pb2_grpc.HealthStub(self.grpc_channel)
 
     def close(self) -> None:
         """Close the connection, and cancel the calls in progress."""
@@ -65,10 +76,14 @@ class Channel:
     ) -> Iterator[Response]:
         """Send one request, and yield its responses."""
         call = method(request, timeout=timeout_seconds)
+        idle = self._watch(call)
         try:
-            yield from call
+            with idle:
+                for response in call:
+                    idle.restart()
+                    yield response
         except grpc.RpcError as exc:
-            raise decode(exc) from exc
+            raise idle.error or decode(exc) from exc
         finally:
             call.cancel()
 
@@ -84,11 +99,20 @@ class Channel:
         """
         stream = RequestStream(requests)
         call = method(stream)
+        idle = self._watch(call)
+        response_count = 0
         try:
-            yield from call
+            with idle:
+                for response in call:
+                    idle.restart()
+                    response_count += 1
+                    yield response
         except grpc.RpcError as exc:
-            raise stream.stop() or decode(exc) from exc
+            raise stream.stop() or idle.error or decode(exc) from exc
         finally:
             call.cancel()
-        if (failure := stream.stop()) is not None:
-            raise failure
+        stream.check_end(response_count)
+
+    def _watch(self, call: grpc.RpcContext) -> IdleTimeout:
+        check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
+        return IdleTimeout(call, check, self._address, self._idle_timeout_seconds)

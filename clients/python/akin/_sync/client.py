@@ -22,6 +22,8 @@ class Client(ItemCalls, ImportCalls, UserCalls, RecommendationCalls, CatalogCall
         address: `host:port` of the server.
         catalog: catalog of all calls; empty means `default`.
         timeout_seconds: deadline of each call, retries included.
+        idle_timeout_seconds: a stream fails with UNAVAILABLE if the server sends no message for
+            this time, and does not answer a health check in the second half of it.
         api_key: key to send with each call; without `tls`, only to a server on this machine.
         tls: TLS settings; None means a connection without TLS.
     """

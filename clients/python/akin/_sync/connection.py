@@ -28,10 +28,17 @@ class Connection:
         *,
         catalog: str = "",
         timeout_seconds: float = _policy.TIMEOUT_SECONDS,
+        idle_timeout_seconds: float = _policy.IDLE_TIMEOUT_SECONDS,
         api_key: str = "",
         tls: Tls | None = None,
     ) -> None:
-        self._channel = Channel(address, timeout_seconds=timeout_seconds, api_key=api_key, tls=tls)
+        self._channel = Channel(
+            address,
+            timeout_seconds=timeout_seconds,
+            idle_timeout_seconds=idle_timeout_seconds,
+            api_key=api_key,
+            tls=tls,
+        )
         channel = self._channel.grpc_channel
         self._recommender = recommender_service_pb2_grpc.RecommenderServiceStub(channel)
         self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(channel)

@@ -40,5 +40,9 @@ export const serviceConfig = {
         "retryableStatusCodes": ["UNAVAILABLE"]
       }
     }
-  ]
+  ],
+  "retryThrottling": {
+    "maxTokens": 1000,
+    "tokenRatio": 1
+  }
 };

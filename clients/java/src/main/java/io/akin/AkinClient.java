@@ -20,15 +20,20 @@ import io.akin.v1.UserResult;
 import io.grpc.Channel;
 import io.grpc.ChannelCredentials;
 import io.grpc.ClientInterceptors;
-import io.grpc.Grpc;
+import io.grpc.ConnectivityState;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import io.grpc.TlsChannelCredentials;
+import io.grpc.netty.shaded.io.grpc.netty.NettyChannelBuilder;
+import io.grpc.netty.shaded.io.netty.channel.ChannelOption;
 import java.io.File;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.Objects;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -44,18 +49,73 @@ public final class AkinClient implements AutoCloseable {
 
   private static final long CLOSE_SECONDS = 5;
 
+  /**
+   * While a call runs and the server sends nothing, the client pings the server after the first
+   * time, and closes the connection if the second time passes without a response. Servers accept a
+   * ping every 10 s. The sum exceeds the idle timeout of streams, whose error explains more.
+   */
+  private static final long KEEPALIVE_SECONDS = 10;
+
+  private static final long KEEPALIVE_TIMEOUT_SECONDS = 15;
+
+  /** Bounds one attempt to connect. The default is 20 s. */
+  private static final int CONNECT_TIMEOUT_MILLIS = 5_000;
+
+  /**
+   * The period in which the client looks after its connection. gRPC for Java pauses up to two
+   * minutes between two attempts to connect, and waits without end for a peer that accepts a
+   * connection and does not respond. No option changes this.
+   */
+  private static final long SUPERVISION_SECONDS = 5;
+
+  private final ScheduledExecutorService timer =
+      Executors.newSingleThreadScheduledExecutor(AkinClient::newTimerThread);
   private final ManagedChannel connection;
   private final Channel channel;
+  private ConnectivityState lastState = ConnectivityState.IDLE;
 
   private AkinClient(Builder builder) {
-    connection =
-        Grpc.newChannelBuilder(builder.address, builder.credentials)
+    connection = connect(builder);
+    timer.scheduleWithFixedDelay(
+        this::supervise, SUPERVISION_SECONDS, SUPERVISION_SECONDS, TimeUnit.SECONDS);
+    IdleTimeout idleTimeout = new IdleTimeout(builder.address, builder.idleTimeout, timer);
+    channel =
+        ClientInterceptors.intercept(
+            connection, idleTimeout, new CallDefaults(builder.timeout, builder.apiKey));
+  }
+
+  private static ManagedChannel connect(Builder builder) {
+    ManagedChannelBuilder<?> channel =
+        NettyChannelBuilder.forTarget(builder.address, builder.credentials)
+            .withOption(ChannelOption.CONNECT_TIMEOUT_MILLIS, CONNECT_TIMEOUT_MILLIS)
             .maxInboundMessageSize(MAX_MESSAGE_BYTES)
             .defaultServiceConfig(ServiceConfig.load())
-            .enableRetry()
-            .build();
-    channel =
-        ClientInterceptors.intercept(connection, new CallDefaults(builder.timeout, builder.apiKey));
+            .keepAliveTime(KEEPALIVE_SECONDS, TimeUnit.SECONDS)
+            .keepAliveTimeout(KEEPALIVE_TIMEOUT_SECONDS, TimeUnit.SECONDS)
+            .enableRetry();
+    if (Loopback.matches(builder.address)) {
+      // Proxies are for other machines.
+      channel.proxyDetector(target -> null);
+    }
+    return channel.build();
+  }
+
+  private static Thread newTimerThread(Runnable run) {
+    Thread thread = new Thread(run, "akin-timer");
+    thread.setDaemon(true);
+    return thread;
+  }
+
+  /** Tries again if there is no connection, without the pauses that have become long. */
+  private void supervise() {
+    ConnectivityState state = connection.getState(false);
+    if (state == ConnectivityState.TRANSIENT_FAILURE) {
+      connection.resetConnectBackoff();
+    } else if (state == ConnectivityState.CONNECTING && lastState == state) {
+      // Drops the attempt. Calls that wait for a connection start another one.
+      connection.enterIdle();
+    }
+    lastState = state;
   }
 
   /**
@@ -187,6 +247,7 @@ public final class AkinClient implements AutoCloseable {
   @Override
   public void close() {
     connection.shutdownNow();
+    timer.shutdownNow();
     try {
       connection.awaitTermination(CLOSE_SECONDS, TimeUnit.SECONDS);
     } catch (InterruptedException e) {
@@ -201,6 +262,7 @@ public final class AkinClient implements AutoCloseable {
     private boolean secure;
     private String apiKey = "";
     private Duration timeout = Duration.ofSeconds(10);
+    private Duration idleTimeout = Duration.ofSeconds(20);
 
     private Builder(String address) {
       this.address = Objects.requireNonNull(address);
@@ -258,6 +320,20 @@ public final class AkinClient implements AutoCloseable {
         throw new IllegalArgumentException("the timeout must be positive");
       }
       timeout = defaultTimeout;
+      return this;
+    }
+
+    /**
+     * Sets the idle timeout of streams. The default is 20 seconds.
+     *
+     * <p>A stream fails with UNAVAILABLE if the server sends no message for this time, and does not
+     * answer a health check in the second half of it.
+     */
+    public Builder idleTimeout(Duration newTimeout) {
+      if (newTimeout.isNegative() || newTimeout.isZero()) {
+        throw new IllegalArgumentException("the idle timeout must be positive");
+      }
+      idleTimeout = newTimeout;
       return this;
     }
 

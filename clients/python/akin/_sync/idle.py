@@ -1,0 +1,92 @@
+"""Ends a stream whose server has become silent.
+
+A server can need minutes for a message, for example while its embedding provider limits the rate.
+Therefore, a silent server is asked for its health before the stream ends. It is written by hand, as
+is its counterpart `akin/_async/idle.py`. Change the two together.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from akin._errors import AkinError, make_idle_error
+
+
+class IdleTimeout:
+    """Cancels a call if the server sends no message for a time and does not answer a health check.
+
+    A context manager around the call. The first half of the time passes before the health check,
+    which has the other half to answer.
+
+    Args:
+        call: the call to cancel.
+        check_health: sends a health check.
+        address: address of the server, for the error.
+        seconds: the idle timeout.
+
+    Attributes:
+        error: the reason of the cancellation; None if the call was not cancelled.
+    """
+
+    def __init__(
+        self,
+        call: grpc.RpcContext,
+        check_health: grpc.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ],
+        address: str,
+        seconds: float,
+    ) -> None:
+        self.error: AkinError | None = None
+        self._call = call
+        self._check_health = check_health
+        self._address = address
+        self._seconds = seconds
+        self._last_message = time.monotonic()
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._watch, name="akin-idle-timeout", daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+
+    def restart(self) -> None:
+        """Begin again, because a message has arrived."""
+        self._last_message = time.monotonic()
+
+    def _watch(self) -> None:
+        half = self._seconds / 2
+        while not self._ended.wait(self._last_message + half - time.monotonic()):
+            if not self._call.is_active():
+                return  # the caller has closed the channel and keeps the iterator of the stream
+            last_message = self._last_message
+            if time.monotonic() < last_message + half:
+                continue
+            if self._is_healthy(half):
+                self.restart()
+            elif last_message == self._last_message:
+                self.error = make_idle_error(self._address, self._seconds)
+                self._call.cancel()
+                return
+
+    def _is_healthy(self, timeout_seconds: float) -> bool:
+        """Return whether the server answers; each answer counts, even an error."""
+        try:
+            self._check_health(health_pb2.HealthCheckRequest(), timeout=timeout_seconds)
+        except grpc.RpcError as exc:
+            call: grpc.Call = exc  # type: ignore[assignment]  # see akin._errors.decode
+            return call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        return True

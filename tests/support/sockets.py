@@ -1,0 +1,100 @@
+"""Peers that only sockets can imitate: silent ones, vanished ones, and an HTTP proxy."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+
+class Listener:
+    """Accepts connections on a free port and never responds; a context manager.
+
+    Attributes:
+        address: `host:port` of the listener.
+        connection_count: number of accepted connections.
+    """
+
+    def __init__(self) -> None:
+        self.connection_count = 0
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Ends the thread that accepts, which closing alone would not.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for opened in (self._listener, *self._sockets):
+            opened.close()
+
+    def _accept(self) -> None:
+        try:
+            while True:
+                connection, _ = self._listener.accept()
+                self.connection_count += 1
+                self._sockets.append(connection)
+                self._serve(connection)
+        except OSError:
+            return  # the listener is closed
+
+    def _serve(self, connection: socket.socket) -> None:
+        """Handle a connection; the connection stays open until the listener is closed."""
+
+
+class Proxy(Listener):
+    """An HTTP proxy that refuses every request.
+
+    Attributes:
+        url: URL of the proxy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = f"http://{self.address}"
+
+    def _serve(self, connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        connection.close()
+
+
+class Relay(Listener):
+    """Passes bytes between its callers and a server, until the network between them is cut.
+
+    Args:
+        target: `host:port` of the server.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        host, _, port = target.rpartition(":")
+        self._target = (host, int(port))
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """Drop all further bytes silently, like a network cable that is pulled out."""
+        self._is_cut = True
+
+    def _serve(self, connection: socket.socket) -> None:
+        server = socket.create_connection(self._target)
+        self._sockets.append(server)
+        for source, sink in ((connection, server), (server, connection)):
+            threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(65_536):
+                if not self._is_cut:
+                    sink.sendall(data)
+        except OSError:
+            return  # one of the sockets is closed
