@@ -30,7 +30,18 @@ def _check_address(value: str) -> str:
 
 
 ListenAddress = Annotated[str, AfterValidator(_check_address)]
-OptionalFile = Annotated[Path | None, BeforeValidator(lambda value: value or None)]
+
+
+def _expand_user(path: Path | None) -> Path | None:
+    try:
+        return None if path is None else path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError(str(exc)) from None
+
+
+OptionalFile = Annotated[
+    Path | None, BeforeValidator(lambda value: value or None), AfterValidator(_expand_user)
+]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
@@ -53,7 +64,7 @@ class Settings(BaseSettings):
         "127.0.0.1:50051",
         description="Address that the server listens on. Port 0 picks a free port.",
     )
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
         Path("data"),
         description="Folder of the database. The server creates the folder if it does not exist.",
     )

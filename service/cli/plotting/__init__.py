@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ def require_plotting(path: Path) -> None:
         raise PlotError(
             f"--plot needs matplotlib: pip install 'akin-service[plot]' ({exc})"
         ) from exc
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    # The folder cannot have the file, or this process cannot write to the folder or to the file.
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise PlotError(f"--plot: cannot write the file {path}")
 
 
