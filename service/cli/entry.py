@@ -78,7 +78,9 @@ def _run() -> int:
 
     try:
         # Without the mode, typer prints errors in boxes that break paths, and exits itself.
-        return app(prog_name="akin", standalone_mode=False) or 0
+        status = app(prog_name="akin", standalone_mode=False) or 0
+        # typer turns an interruption into this status.
+        return _report("akin: interrupted", status) if status == INTERRUPTED_STATUS else status
     except typer.Exit as exc:
         return exc.exit_code
     except typer.Abort:

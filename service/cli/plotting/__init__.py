@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from service.cli import console
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,3 +46,13 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(path, format="png")
     except OSError as exc:
         raise PlotError(f"--plot: {exc}") from exc
+
+
+@contextmanager
+def report_missing_glyphs() -> Iterator[None]:
+    """Print one line if the fonts lack characters; matplotlib warns of each character."""
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        yield
+    if any("Glyph" in str(warning.message) for warning in raised):
+        console.print_line("--plot: the fonts lack some characters of the labels", to_stderr=True)
