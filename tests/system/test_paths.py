@@ -87,7 +87,7 @@ def test_a_data_folder_that_is_none_is_named(
     """A file, a link to nothing and a place where nobody can write are no data folders."""
     (tmp_path / "file").write_text("precious")
     (tmp_path / "dangling").symlink_to("nowhere")
-    words = [command, *([backup] if command == "restore" else [])]
+    words = ("restore", backup) if command == "restore" else ("serve",)
     done = run(*words, folder=tmp_path, variables={"AKIN_DATA_DIR": data_dir})
     check_refused(done, data_dir, 1 if command == "restore" else 2)
     assert "precious" == (tmp_path / "file").read_text()
@@ -153,8 +153,8 @@ def test_foreign_folders_are_named(tmp_path: Path, backup: Path) -> None:
         data_dir = theirs / "below" if words[0] == "restore" else backup.parent / "source"
         done = run(*words, "--data-dir", data_dir, folder=tmp_path, prefix=UNPRIVILEGED)
         check_refused(done, theirs)
-    words = ("backup", "copy", "--data-dir", "theirs")
-    copy = run(*words, folder=tmp_path, prefix=UNPRIVILEGED)
+    options = ("--data-dir", theirs)
+    copy = run("backup", "copy", *options, folder=tmp_path, prefix=UNPRIVILEGED)
     assert (0, []) == (copy.status, copy.error_lines)
     assert [DATABASE] == [path.name for path in theirs.iterdir()]
 

@@ -18,6 +18,8 @@ from support.recording import RecordingServer
 from support.scripted import Failure
 from support.server import WAIT_SECONDS, RunningServer, environment
 
+from service.cli.demo import SAMPLE_BOOKS
+
 ITEM = "evil:é日"
 TEXT = (
     "sea \x1b[31mred\x1b]0;title\x07 \x9b31m \u202egnp \x7f [bold]x[/bold] [/] 日本 é\nnext\tcell"
@@ -190,8 +192,8 @@ def test_a_server_with_closed_streams_serves(tmp_path: Path) -> None:
     assert b"SQLite format 3\0" == database.read_bytes()[:16]
 
 
-@pytest.mark.parametrize("words", [("reembed",), ("outliers",)])
-def test_an_interruption_ends_with_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", [("reembed",), ("outliers",), ("import", SAMPLE_BOOKS)])
+def test_an_interruption_ends_with_one_line(tmp_path: Path, words: tuple[str | Path, ...]) -> None:
     """SIGINT during a call ends a command with status 130 and one line."""
     with RecordingServer(held=True) as server:
         process = subprocess.Popen(
