@@ -118,6 +118,8 @@ class RecordingServer:
         self.timeouts_seconds.append(context.time_remaining() or 0.0)
         if self._held:
             context.add_callback(self.held_call_ended.set)
+            if not method.server_streaming:  # its first response would end it
+                self.held_call_ended.wait(WAIT_SECONDS)
         empty: Sequence[Message] = [GetMessageClass(method.output_type)()]
         if self._failure is None or method.server_streaming:
             yield from self._responses.get(method.name, empty)
