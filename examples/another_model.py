@@ -22,7 +22,7 @@ def main(client: akin.Client) -> None:
     """Print the estimate, the progress, and results before, after, and after the rollback."""
     show(client, "Before")
     estimate = client.estimate_reembedding(template=TEMPLATE)
-    print(f"To embed: {estimate.text_count} texts for {estimate.cost_usd:.2f} US dollars")
+    print(f"To embed: {estimate.text_count} texts for {estimate.cost_usd:.3g} US dollars")
 
     reembedding = client.start_reembedding(template=TEMPLATE)
     while reembedding.state != akin.ReembeddingState.REEMBEDDING_STATE_SERVING:

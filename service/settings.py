@@ -39,6 +39,16 @@ def _check_address(value: str) -> str:
 
 
 ListenAddress = Annotated[str, AfterValidator(_check_address)]
+
+
+def _expand_user(path: Path | None) -> Path | None:
+    try:
+        return None if path is None else path.expanduser()
+    except RuntimeError as exc:
+        raise ValueError(str(exc)) from None
+
+
+OptionalFile = Annotated[Path | None, AfterValidator(_expand_user)]
 RankingName = Literal["pooled", "nearest", "mean"]
 TextTemplate = Annotated[str, Field(pattern=r"(?s)\{text\}")]
 # Characters that HTTP headers allow. A value that was read from a file often ends in a newline.
@@ -67,7 +77,7 @@ class Settings(BaseSettings):
         "127.0.0.1:50051",
         description="Address that the server listens on. Port 0 picks a free port.",
     )
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, AfterValidator(_expand_user)] = Field(
         Path("data"),
         description="Folder of the database. The server creates the folder if it does not exist.",
     )
@@ -79,22 +89,22 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         8.0, description="Time that running calls have to finish after SIGTERM or SIGINT."
     )
-    tls_certificate: Path | None = Field(
+    tls_certificate: OptionalFile = Field(
         None,
         description="PEM file with the server's certificate chain. Unset: the server does not "
         "use TLS.",
     )
-    tls_key: Path | None = Field(
+    tls_key: OptionalFile = Field(
         None,
         description="PEM file with the private key of the server's certificate. Required with "
         "`AKIN_TLS_CERTIFICATE`.",
     )
-    tls_client_authority: Path | None = Field(
+    tls_client_authority: OptionalFile = Field(
         None,
         description="CA bundle for verifying client certificates (mTLS). Unset: client "
         "certificates are not requested.",
     )
-    api_keys: Path | None = Field(
+    api_keys: OptionalFile = Field(
         None,
         description="JSON file with the hashes of the valid API keys. Unset: callers need no key.",
     )

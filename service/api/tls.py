@@ -62,7 +62,8 @@ class _CertificateSource:
                 None if authority is None else authority.read_bytes(),
             )
         except (OSError, ValueError) as exc:
-            raise errors.TlsUnusable(f"the TLS files cannot be used: {exc}") from exc
+            names = ", ".join(str(path) for path in self._files if path is not None)
+            raise errors.TlsUnusable(f"the TLS files cannot be used: {names}: {exc}") from exc
 
     def load_if_changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the configuration if it has changed; gRPC calls this for each connection."""

@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from service import errors
 from service.cli import console, options
-from service.settings import SettingsError, load_settings
+from service.settings import SettingsError
 from service.storage.backup import Contents, create_backup
 
 
@@ -28,7 +28,9 @@ def back_up(
             bar.update(task, completed=copied_pages, total=total_pages)
 
         try:
-            contents = create_backup(data_dir or load_settings().data_dir, file.absolute(), show)
+            contents = create_backup(
+                options.choose_data_folder(data_dir), options.expand_user(file), show
+            )
         except SettingsError as exc:
             console.exit_with_error(str(exc), command="akin backup", status=2)
         except errors.AkinError as exc:
@@ -41,7 +43,7 @@ def print_contents(file: Path, contents: Contents, *, as_json: bool) -> None:
     if as_json:
         console.print_json({"file": str(file), **contents._asdict()})
     else:
-        typer.echo(
+        console.print_line(
             f"{file}: {contents.items} items and {contents.users} users, "
             f"up to sequence {contents.sequence}; checked"
         )

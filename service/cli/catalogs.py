@@ -11,10 +11,11 @@ from rich.table import Table
 
 from service.cli import console, options
 from service.cli.connection import open_client
+from service.domain.printable import to_line
 
 catalogs_app = typer.Typer(help="Create, list and delete catalogs.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(help="NameArgument of the catalog.")]
+NameArgument = Annotated[str, typer.Argument(help="Name of the catalog.")]
 
 _VECTOR_STORAGES = {
     "server": akin.VectorStorage.VECTOR_STORAGE_UNSPECIFIED,
@@ -99,7 +100,7 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
     if as_json:
         console.print_message(catalog)
     else:
-        typer.echo(f"created {catalog.name}: {console.describe_space(catalog.space)}")
+        console.print_line(f"created {catalog.name}: {console.describe_space(catalog.space)}")
 
 
 @catalogs_app.command("delete")
@@ -114,6 +115,7 @@ def delete_catalog(
     with open_client(address) as client:
         if not confirmed:
             items = client.get_catalog(name).item_count
-            typer.confirm(f"Delete the catalog {name} with {items} items?", abort=True)
+            question = f"Delete the catalog {name} with {items} items?"
+            typer.confirm(to_line(question), abort=True)
         client.delete_catalog(name)
-    typer.echo(f"deleted {name}")
+    console.print_line(f"deleted {name}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import akin
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from service.cli import analysis_output, console, options, plotting
 from service.cli.connection import open_client
@@ -87,7 +88,7 @@ def _build_table(response: akin.ClusterItemsResponse, texts: dict[str, str]) -> 
             f"{cluster.item_count:,}",
             f"{cluster.cohesion:.3f}",
             ", ".join(cluster.keywords[:TABLE_KEYWORDS]),
-            "\n".join(representatives),
+            Text("\n".join(representatives)),
         )
         table.add_section()
     return table

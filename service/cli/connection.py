@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -68,11 +69,26 @@ def set_connection_options(
     ] = None,
 ) -> None:
     """Akin, a recommendation service: texts in over gRPC, recommendations out."""
+    _check_tls_files(tls_ca, tls_cert, tls_key)
     files = [None if path is None else path.read_bytes() for path in (tls_ca, tls_cert, tls_key)]
     api_key = "" if key_file is None else _read_key(key_file)
     _options.set(
         ConnectionOptions(catalog, api_key, akin.Tls(*files) if tls or any(files) else None)
     )
+
+
+def _check_tls_files(ca: Path | None, certificate: Path | None, key: Path | None) -> None:
+    """Exit with status 2 if a file cannot be used; gRPC would only fail to connect."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+        if certificate is not None:
+            context.load_cert_chain(certificate, key, password="")  # instead of asking for one
+    except OSError as exc:
+        names = ", ".join(str(path) for path in (ca, certificate, key) if path is not None)
+        reason = exc.strerror or str(exc)
+        console.exit_with_error(f"the TLS files cannot be used: {names}: {reason}", status=2)
 
 
 def _read_key(file: Path) -> str:

@@ -1,19 +1,24 @@
-"""Output of commands: tables, progress, JSON and error messages."""
+"""Output of commands: tables, lines, progress, JSON and error messages.
+
+Everything but JSON shows placeholders for characters that a terminal would obey. JSON escapes them.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from decimal import Decimal
+from typing import Any, NoReturn
 
 import akin
 import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -23,33 +28,88 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.style import StyleType
 from rich.table import Table
+from rich.text import Text
 
-# Length of an item's text in a table: the id and the score fit beside it in 80 columns.
-CELL_CHARACTERS = 50
+from service.domain.printable import replace_controls, to_line
+
+# Width of an item's text in a table: the id and the score fit beside it in 80 columns.
+CELL_COLUMNS = 50
+
+# Stands for the end of a text that does not fit.
+ELLIPSIS = " ..."
 
 # Width of tables where no terminal has a width.
 PIPED_COLUMNS = 120
 
+# Smaller amounts than this are printed with significant digits instead of decimal places.
+SMALL_USD = 0.1
+USD_DECIMAL_PLACES = 4
+USD_SIGNIFICANT_DIGITS = 3
+
+# Characters that JSON allows in a string, but a terminal obeys or cannot encode: DEL and C1
+# controls, bidirectional controls, line separators and surrogates.
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
+
+
+class _SafeConsole(Console):
+    """A console that replaces the control characters of each string that it prints."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401  (rich has 8 options)
+        """Return a string as rich text."""
+        return super().render_str(replace_controls(text), **options)
+
+
+class _SafeTable(Table):
+    """A table with one line for each string in a cell."""
+
+    def add_row(
+        self,
+        *renderables: RenderableType | None,
+        style: StyleType | None = None,
+        end_section: bool = False,
+    ) -> None:
+        """Add a row."""
+        cells = (to_line(cell) if isinstance(cell, str) else cell for cell in renderables)
+        super().add_row(*cells, style=style, end_section=end_section)
+
+
+def _is_terminal(stream: object) -> bool:
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and isatty()
+
+
 # Ids and texts are printed as they are: brackets and colons in them are no markup.
-out = Console(
+out = _SafeConsole(
     highlight=False,
     markup=False,
     emoji=False,
-    width=None if sys.stdout.isatty() else PIPED_COLUMNS,
+    width=None if _is_terminal(sys.stdout) else PIPED_COLUMNS,
 )
-err = Console(highlight=False, markup=False, emoji=False, stderr=True)
+err = _SafeConsole(highlight=False, markup=False, emoji=False, stderr=True)
+
+
+def print_line(text: str = "", *, to_stderr: bool = False) -> None:
+    """Print a text in one line."""
+    typer.echo(to_line(text), err=to_stderr)
 
 
 def exit_with_error(message: str, *, command: str = "akin", status: int = 1) -> NoReturn:
     """Print an error message in one line and end the command; status 2 means a usage error."""
-    typer.echo(f"{command}: {message}", err=True)
+    print_line(f"{command}: {'; '.join(message.splitlines())}", to_stderr=True)
     raise typer.Exit(status)
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document on standard output."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print one JSON document on standard output, in ASCII if its encoding is not Unicode."""
+    document = json.dumps(value, ensure_ascii=False, indent=2)
+    document = _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    try:
+        document.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        document = json.dumps(value, indent=2)
+    typer.echo(document)
 
 
 def print_message(message: Message, *, with_zeros: bool = False) -> None:
@@ -68,7 +128,7 @@ def to_dict(message: Message, *, with_zeros: bool = False) -> dict[str, object]:
 
 def build_table(title: str | None = None, caption: str | None = None) -> Table:
     """Return an empty table with a title above it and a caption below it."""
-    return Table(
+    return _SafeTable(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -82,24 +142,45 @@ def describe_space(space: akin.EmbeddingSpace) -> str:
     return f"{space.model} ({space.provider}), {space.dimensions} dimensions"
 
 
-def shorten(text: str, characters: int = CELL_CHARACTERS) -> str:
-    """Return the first words of a text in one line."""
-    return textwrap.shorten(text, characters, placeholder=" ...")
+def format_usd(amount: float) -> str:
+    """Return an amount in US dollars; an amount that is not 0 never looks like 0.
+
+    Small amounts have significant digits instead of decimal places: 0.0000123 US dollars.
+    """
+    if not amount:
+        return "0 US dollars"
+    if abs(amount) >= SMALL_USD:
+        return f"{amount:,.{USD_DECIMAL_PLACES}f} US dollars"
+    # The format `e` rounds to significant digits, and Decimal prints them without an exponent.
+    rounded = Decimal(f"{amount:.{USD_SIGNIFICANT_DIGITS - 1}e}").normalize()
+    return f"{rounded:f} US dollars"
+
+
+def shorten(text: str, columns: int = CELL_COLUMNS) -> str:
+    """Return the start of a text in one line of at most `columns`, cut between words if it can."""
+    line = to_line(" ".join(text.split()))
+    if cell_len(line) <= columns:
+        return line
+    # Wide characters take two columns, and a text in Chinese or Japanese has no spaces.
+    limit = columns - len(ELLIPSIS)
+    words = set_cell_size(line, limit + 1).rpartition(" ")[0]
+    start = words if cell_len(words) > limit // 2 else set_cell_size(line, limit)
+    return start.rstrip() + ELLIPSIS
 
 
 def is_progress_visible() -> bool:
     """Is standard error a terminal?"""
-    return sys.stderr.isatty()
+    return _is_terminal(sys.stderr)
 
 
 @contextmanager
 def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
     """Show a progress bar over bytes with one task, whose field `done` counts items."""
     bar = Progress(
-        TextColumn(title),
+        TextColumn(title, markup=False),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[done]} items"),
+        TextColumn("{task.fields[done]} items", markup=False),
         TimeRemainingColumn(),
         console=err,
         disable=not is_progress_visible(),
@@ -112,8 +193,12 @@ def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
 @contextmanager
 def show_spinner(title: str) -> Iterator[None]:
     """Show a spinner and the elapsed time during a call."""
-    columns = (SpinnerColumn(), TextColumn(title), TimeElapsedColumn())
+    columns = (_make_spinner(), TextColumn(title, markup=False), TimeElapsedColumn())
     hidden = not is_progress_visible()
     with Progress(*columns, console=err, disable=hidden, transient=True) as bar:
         bar.add_task(title, total=None)
         yield
+
+
+def _make_spinner() -> SpinnerColumn:
+    return SpinnerColumn("line" if err.options.ascii_only else "dots")

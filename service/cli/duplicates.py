@@ -53,7 +53,7 @@ def print_duplicates(
             items = analysis_output.format_count(result.coverage.item_count, "item")
             sample = analysis_output.describe_sample(result.coverage)
             message = f"no near-duplicates among {items}"
-            typer.echo(analysis_output.join_captions(message, sample))
+            console.print_line(analysis_output.join_captions(message, sample) or message)
 
 
 def _collect(responses: Iterable[akin.FindDuplicatesResponse]) -> akin.DuplicateGroups:

@@ -94,7 +94,7 @@ def _print(evaluation: Evaluation) -> None:
         )
     console.out.print(table)
     item, user = evaluation.item_query_ms, evaluation.user_with_50_likes_ms
-    typer.echo(
+    console.print_line(
         f"for an item: p50 {item.p50:.2f} ms, p95 {item.p95:.2f} ms; "
         f"for a user with 50 likes: p50 {user.p50:.2f} ms, p95 {user.p95:.2f} ms, "
         f"{evaluation.p95_ratio:.2f} times the item's p95"

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import akin
 from akin.filters import exists
+from rich.markup import escape
 from rich.progress import Progress
 
 from service.cli import console
@@ -19,6 +20,7 @@ from service.cli.evaluation_input import EvaluationError, EvaluationInput, Perso
 from service.cli.evaluation_metrics import TOP, Evaluation, Latency, PersonResult, StrategyMetrics
 from service.cli.importer import Importer
 from service.cli.temporary_server import run_temporary_server
+from service.domain.printable import to_line
 
 Element = TypeVar("Element")
 
@@ -172,4 +174,4 @@ def _show_progress(values: Sequence[Element], title: str) -> Iterator[Element]:
     if not visible:
         console.err.print(f"{title}: {len(values)}")
     with Progress(console=console.err, auto_refresh=False, disable=not visible) as bar:
-        yield from bar.track(values, description=title)
+        yield from bar.track(values, description=escape(to_line(title)))

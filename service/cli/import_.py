@@ -60,9 +60,9 @@ def print_summary(summary: ImportSummary, *, as_json: bool, dry_run: bool = Fals
         console.print_json({**asdict(summary), "failures": failures})
         return
     for failure in summary.failures:
-        typer.echo(str(failure), err=True)
+        console.print_line(str(failure), to_stderr=True)
     failed = f"{len(summary.failures)} lines failed"
-    usage = f"{summary.prompt_tokens} tokens, {summary.cost_usd:.4f} US dollars"
+    usage = f"{summary.prompt_tokens} tokens, {console.format_usd(summary.cost_usd)}"
     if dry_run:
         typer.echo(f"{summary.items} items and {summary.users} users are valid; {failed}")
         typer.echo(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -101,12 +102,14 @@ class Importer:
                 self._add_users,
             )
             try:
-                self._read(lines, items, users)
+                with _close_if_interrupted(client):
+                    self._read(lines, items, users)
             finally:
                 items.close()
                 users.close()
-            items.wait()
-            users.wait()
+            with _close_if_interrupted(client):
+                items.wait()
+                users.wait()
         self._summary.failures.sort()
         self._summary.seconds = round(time.monotonic() - start, 3)
         return self._summary
@@ -162,3 +165,13 @@ class Importer:
     def _add_failure(self, failure: Failure) -> None:
         with self._lock:
             self._summary.failures.append(failure)
+
+
+@contextmanager
+def _close_if_interrupted(client: akin.Client) -> Iterator[None]:
+    """After Ctrl-C, end the streams, for whose threads the executor waits."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        client.close()
+        raise

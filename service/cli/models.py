@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from decimal import Decimal
 
 from service.cli import console, options
 from service.embedding.errors import ProviderError
@@ -34,6 +35,13 @@ def print_models(as_json: options.JsonOption = False) -> None:
         table.add_row(
             model.model,
             "unknown" if context is None else str(context),
-            "varies" if price is None else f"{price:g}",
+            _format_price(price),
         )
     console.out.print(table)
+
+
+def _format_price(price: float | None) -> str:
+    """Return a price without an exponent; None, also of a price that varies, is unknown."""
+    if price is None:
+        return "unknown"
+    return f"{Decimal(str(price)).normalize():f}" if price else "free"

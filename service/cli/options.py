@@ -10,6 +10,7 @@ import typer
 from google.protobuf.json_format import Parse, ParseError
 
 from service.cli import console
+from service.settings import load_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
@@ -61,6 +62,28 @@ QueryTemplateOption = Annotated[
         "Default: the template that suits the model."
     ),
 ]
+
+
+def expand_user(path: Path) -> Path:
+    """Return the absolute path with the home folder for ~; exit with status 2 if there is none.
+
+    A shell leaves ~ as it is after an equals sign and in quotes.
+    """
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as exc:
+        console.exit_with_error(f"{path}: {exc}", status=2)
+    except OSError:
+        console.exit_with_error(f"{path}: the current folder does not exist", status=2)
+
+
+def choose_data_folder(data_dir: Path | None) -> Path:
+    """Return the absolute path of the data folder, that of the settings if `data_dir` is None.
+
+    Raises:
+        SettingsError: the settings are invalid.
+    """
+    return expand_user(load_settings().data_dir if data_dir is None else data_dir)
 
 
 def parse_filter(text: str | None) -> akin.Filter | None:

@@ -82,7 +82,9 @@ def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
     console.out.print(build_recommendation_table(title, response.recommendations))
     if response.missing_item_ids:
         ids = ", ".join(response.missing_item_ids)
-        typer.echo(f"ignored, because they do not exist or have no vector yet: {ids}", err=True)
+        console.print_line(
+            f"ignored, because they do not exist or have no vector yet: {ids}", to_stderr=True
+        )
 
 
 def _describe(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:

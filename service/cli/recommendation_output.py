@@ -14,7 +14,7 @@ from service.cli import console
 TABLE_EXPLANATIONS = 2
 
 # Width of a text in an explanation: two of them fit into a column.
-SHOWN_EXPLANATION_CHARACTERS = 30
+SHOWN_EXPLANATION_COLUMNS = 30
 
 
 def build_recommendation_table(title: str, recommendations: Sequence[akin.Recommendation]) -> Table:
@@ -45,4 +45,4 @@ def _describe(explanations: Iterable[akin.Explanation]) -> str:
 def _describe_source(explanation: akin.Explanation) -> str:
     if explanation.WhichOneof("source") == "item_id":
         return explanation.item_id
-    return f'"{console.shorten(explanation.text, SHOWN_EXPLANATION_CHARACTERS)}"'
+    return f'"{console.shorten(explanation.text, SHOWN_EXPLANATION_COLUMNS)}"'

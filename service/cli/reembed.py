@@ -11,9 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from service.cli import console, options
 from service.cli.connection import open_client
+from service.domain.printable import to_line
 
 # Interval between two requests for the progress.
 POLL_SECONDS = 0.5
+
+# Provider whose model runs in the server and costs nothing.
+LOCAL = "local"
 
 _STATES = {
     akin.ReembeddingState.REEMBEDDING_STATE_EMBEDDING: "embedding",
@@ -62,13 +66,13 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     with open_client(address) as client:
         if cancel:
             client.cancel_reembedding()
-            typer.echo("cancelled: the new vectors are dropped")
+            console.print_line("cancelled: the new vectors are dropped")
         elif rollback:
             client.rollback_reembedding()
-            typer.echo("rolled back: the previous model serves again")
+            console.print_line("rolled back: the previous model serves again")
         elif commit:
             client.commit_reembedding()
-            typer.echo("committed: the previous vectors are dropped")
+            console.print_line("committed: the previous vectors are dropped")
         elif status:
             _print_reembedding(client.get_reembedding(), as_json=as_json)
         else:
@@ -89,11 +93,11 @@ def reembed(  # noqa: PLR0913, PLR0917  (each is an option of the command)
 
 def _wait_for_switch(client: akin.Client, reembedding: akin.Reembedding) -> akin.Reembedding:
     """Show the progress until the switch and return the re-embedding after it."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns,
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console.err,
         disable=not console.is_progress_visible(),
     ) as bar:
@@ -104,7 +108,7 @@ def _wait_for_switch(client: akin.Client, reembedding: akin.Reembedding) -> akin
                 description=_STATES[reembedding.state],
                 completed=reembedding.embedded_item_count,
                 total=reembedding.item_count,
-                note=_describe_error(reembedding) or f"{reembedding.cost_usd:.4f} US dollars",
+                note=to_line(_describe_error(reembedding)) or _describe_cost(reembedding),
             )
             time.sleep(POLL_SECONDS)
             reembedding = client.get_reembedding()
@@ -122,19 +126,19 @@ def _print_reembedding(reembedding: akin.Reembedding, *, as_json: bool) -> None:
     if as_json:
         console.print_message(reembedding)
         return
-    typer.echo(f"from: {console.describe_space(reembedding.from_space)}")
-    typer.echo(f"to:   {console.describe_space(reembedding.to_space)}")
-    typer.echo(
+    console.print_line(f"from: {console.describe_space(reembedding.from_space)}")
+    console.print_line(f"to:   {console.describe_space(reembedding.to_space)}")
+    console.print_line(
         f"{_STATES[reembedding.state]}: {reembedding.embedded_item_count} of "
         f"{reembedding.item_count} items embedded, {reembedding.prompt_token_count} tokens, "
-        f"{reembedding.cost_usd:.4f} US dollars"
+        f"{_describe_cost(reembedding)}"
     )
     if reembedding.rejected_item_count:
-        typer.echo(f"{reembedding.rejected_item_count} items rejected by the new model")
+        console.print_line(f"{reembedding.rejected_item_count} items rejected by the new model")
     if reembedding.error_reason:
-        typer.echo(f"retrying after an error: {_describe_error(reembedding)}")
+        console.print_line(f"retrying after an error: {_describe_error(reembedding)}")
     if reembedding.state == akin.ReembeddingState.REEMBEDDING_STATE_SERVING:
-        typer.echo(
+        console.print_line(
             "the previous vectors are kept: --rollback serves them again, --commit drops them"
         )
 
@@ -144,12 +148,24 @@ def _print_estimate(estimate: akin.EstimateReembeddingResponse, *, as_json: bool
         console.print_message(estimate)
         return
     about = "about " if estimate.sampled else ""
-    typer.echo(f"to: {console.describe_space(estimate.space)}")
-    typer.echo(
+    console.print_line(f"to: {console.describe_space(estimate.space)}")
+    console.print_line(
         f"{about}{estimate.text_count} texts, {estimate.cached_text_count} of them already "
         f"embedded; about {estimate.prompt_token_count} tokens"
     )
-    typer.echo(
-        f"about {estimate.cost_usd:.4f} US dollars (0 if free or if the price is unknown), "
-        f"at least {estimate.duration.ToMilliseconds() / 1e3:.1f} s"
-    )
+    seconds = estimate.duration.ToMilliseconds() / 1e3
+    console.print_line(f"{_describe_estimated_cost(estimate)}, at least {seconds:.1f} s")
+
+
+def _describe_estimated_cost(estimate: akin.EstimateReembeddingResponse) -> str:
+    if estimate.cost_usd:
+        return f"about {console.format_usd(estimate.cost_usd)}"
+    if estimate.space.provider == LOCAL or not estimate.prompt_token_count:
+        return "free"
+    return "free, or the price is unknown"
+
+
+def _describe_cost(reembedding: akin.Reembedding) -> str:
+    if reembedding.cost_usd:
+        return console.format_usd(reembedding.cost_usd)
+    return "free" if reembedding.to_space.provider == LOCAL else "no cost reported"

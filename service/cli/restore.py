@@ -10,7 +10,7 @@ import typer
 from service import errors
 from service.cli import console, options
 from service.cli.backup import print_contents
-from service.settings import SettingsError, load_settings
+from service.settings import SettingsError
 from service.storage.backup import restore_backup as restore_data
 
 
@@ -21,7 +21,7 @@ def restore(
 ) -> None:
     """Check a backup and restore it into a data folder without data."""
     try:
-        contents = restore_data(file.absolute(), data_dir or load_settings().data_dir)
+        contents = restore_data(options.expand_user(file), options.choose_data_folder(data_dir))
     except SettingsError as exc:
         console.exit_with_error(str(exc), command="akin restore", status=2)
     except errors.AkinError as exc:

@@ -7,10 +7,10 @@ from typing import Annotated
 import akin
 import typer
 from rich.padding import Padding
-from rich.text import Text
 
 from service.cli import console, options
 from service.cli.connection import open_client
+from service.domain.printable import to_line
 
 INDENT = 2
 
@@ -39,7 +39,7 @@ def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command
         console.print_message(response, with_zeros=True)
         return
     if not response.passages:
-        typer.echo("no passages found")
+        console.print_line("no passages found")
     for passage in response.passages:
         _print(passage)
 
@@ -47,6 +47,7 @@ def print_passages(  # noqa: PLR0913, PLR0917  (each is an option of the command
 def _print(passage: akin.Passage) -> None:
     """Print the score and position of a passage in bold, and its text below."""
     position = f"bytes {passage.start_offset:,} to {passage.end_offset:,}"
-    console.out.print(Text(f"{passage.score:.3f}  {passage.item_id}  {position}", style="bold"))
+    heading = to_line(f"{passage.score:.3f}  {passage.item_id}  {position}")
+    console.out.print(heading, style="bold")
     width = min(console.out.width, LINE_CHARACTERS)
-    console.out.print(Padding(Text(passage.text), (0, 0, 1, INDENT)), width=width)
+    console.out.print(Padding(passage.text, (0, 0, 1, INDENT)), width=width)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from service.domain.printable import replace_controls
+
 if TYPE_CHECKING:
     from service.settings import Settings
 
@@ -34,7 +36,7 @@ def run_server() -> None:
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:
-            typer.echo(f"akin serve: {exc}", err=True)
+            typer.echo(replace_controls(f"akin serve: {exc}"), err=True)
         sys.exit(2)
 
 

@@ -58,7 +58,7 @@ def _parse_model(entry: dict[str, Any]) -> ListedModel:
         name=str(entry.get("name") or entry["id"]),
         context_tokens=None if context is None else int(context),
         # The API lists -1 if the price depends on the upstream that serves a request.
-        usd_per_million_tokens=None if price is None or price < 0 else round(price * 1e6, 6),
+        usd_per_million_tokens=None if price is None or price < 0 else float(f"{price * 1e6:.6g}"),
     )
 
 

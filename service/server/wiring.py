@@ -53,6 +53,7 @@ from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
+from service.storage.data_folder import list_snapshot_folders
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
@@ -259,8 +260,7 @@ class Wiring:
             for catalog in (await self._stores.generations.list_catalogs()).values()
             for record in catalog.generations
         }
-        folder = self._settings.data_dir / "index"
-        for snapshots in folder.iterdir() if folder.is_dir() else ():
+        for snapshots in list_snapshot_folders(self._settings.data_dir):
             if snapshots.name not in generation_ids:
                 await _remove_folder(snapshots)
 

@@ -20,6 +20,7 @@ from multiprocessing.context import SpawnProcess
 import structlog
 
 from service import errors
+from service.domain.printable import replace_controls
 from service.settings import Settings
 from service.storage.data_folder import lock_folder, prepare_folder
 from service.telemetry import logging
@@ -119,7 +120,7 @@ def _run_worker(settings: Settings, serve: Serve, number: int, sender: Connectio
         serve(settings, number, lambda: sender.send_bytes(b"serving"))
     except* errors.AkinError as group:
         for exc in group.exceptions:
-            sys.stderr.write(f"akin serve: {exc}\n")
+            sys.stderr.write(replace_controls(f"akin serve: {exc}\n"))
         sys.exit(CANNOT_START)
 
 

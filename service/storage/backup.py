@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
 from service import errors
-from service.storage.connections import connect
-from service.storage.data_folder import DATABASE, lock_folder
-from service.storage.database import translate_errors
+from service.storage.connections import BUSY_TIMEOUT_SECONDS
+from service.storage.data_folder import DATABASE, list_snapshot_folders, lock_folder
+from service.storage.migrations import check_version
 
 # Pages copied between two reports of the progress.
 PAGES_PER_STEP = 1_000
@@ -47,39 +47,49 @@ def create_backup(folder: Path, target: Path, progress: Callable[[int, int], Non
     """
     source = folder / DATABASE
     if not source.is_file():
-        raise errors.StoreUnavailable(f"there is no database in {folder}")
+        raise errors.StoreUnavailable(f"there is no database {source}")
     if target.exists():
-        raise errors.StoreUnavailable(f"{target} exists already")
+        raise errors.StoreUnavailable(f"{target} exists already: choose another file")
     partial = _partial_path(target)
-    try:
+    with _remove_at_end(partial), _name_in_errors(target, "cannot be written"):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))  # only the owner reads the texts
         _copy_database(source, partial, progress)
-        contents = verify_database(partial)
+        contents = verify_database(partial, source)
         _publish(partial, target)
-    except FileExistsError as exc:
-        raise errors.StoreUnavailable(f"{target} exists already") from exc
-    except OSError as exc:
-        raise errors.StoreUnavailable(f"the backup cannot be written: {exc}") from exc
-    finally:
-        partial.unlink(missing_ok=True)
     return contents
 
 
 def _copy_database(source: Path, target: Path, progress: Callable[[int, int], None]) -> None:
-    with (
-        translate_errors(),
-        closing(connect(source, read_only=True)) as source_connection,
-        closing(sqlite3.connect(target)) as target_connection,
-    ):
-        # Inside a transaction the copy does not start over when another process writes.
-        source_connection.execute("BEGIN")
-        source_connection.execute("SELECT count(*) FROM counters").fetchone()
-        source_connection.backup(
-            target_connection,
-            pages=PAGES_PER_STEP,
-            progress=lambda _, remaining, pages: progress(pages - remaining, pages),
-        )
-        target_connection.execute("PRAGMA journal_mode = DELETE")
+    problem = f"{source} cannot be read"
+    try:
+        with (
+            closing(_open_source(source)) as source_connection,
+            closing(sqlite3.connect(target)) as target_connection,
+        ):
+            # Inside a transaction the copy does not start over when another process writes.
+            source_connection.execute("BEGIN")
+            source_connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            problem = f"{source} cannot be copied to {target.parent}"
+            source_connection.backup(
+                target_connection,
+                pages=PAGES_PER_STEP,
+                progress=lambda _, remaining, pages: progress(pages - remaining, pages),
+            )
+            target_connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as exc:
+        raise errors.StoreUnavailable(f"{problem}: {exc}") from exc
+
+
+def _open_source(source: Path) -> sqlite3.Connection:
+    """Open a database to read it, also in a folder that this process cannot write to.
+
+    SQLite shares a database by files beside it. Where it can create none and there are none, no
+    server uses the database, and nobody changes it.
+    """
+    is_shared = any(source.with_name(source.name + ending).exists() for ending in LOG_ENDINGS)
+    if os.access(source.parent, os.W_OK) or is_shared:
+        return sqlite3.connect(source, BUSY_TIMEOUT_SECONDS)
+    return sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)
 
 
 def restore_backup(file: Path, folder: Path) -> Contents:
@@ -91,6 +101,12 @@ def restore_backup(file: Path, folder: Path) -> Contents:
     """
     if not file.is_file():
         raise errors.StoreUnavailable(f"there is no file {file}")
+    log = _log_path(file)
+    if log.exists() and log.stat().st_size:
+        # Writes can be in the log alone.
+        raise errors.StoreUnavailable(
+            f"{file} is a database with a log, {log.name}: make a backup of it with akin backup"
+        )
     with lock_folder(folder):
         database = folder / DATABASE
         # SQLite would apply a log of a former database to the restored one.
@@ -101,34 +117,32 @@ def restore_backup(file: Path, folder: Path) -> Contents:
                     f"{folder} has a database already, {path.name}: restore elsewhere"
                 )
         partial = _partial_path(database)
-        try:
-            # Snapshots of the index can hold writes that came after the backup.
-            shutil.rmtree(folder / "index", ignore_errors=True)
+        with _remove_at_end(partial), _name_in_errors(database, "cannot be restored"):
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
             shutil.copyfile(file, partial)
-            contents = verify_database(partial)
+            contents = verify_database(partial, file)
+            # Snapshots of the index can hold writes that came after the backup.
+            for snapshots in list_snapshot_folders(folder):
+                shutil.rmtree(snapshots)
             _publish(partial, database)
-        except OSError as exc:
-            raise errors.StoreUnavailable(f"the backup cannot be restored: {exc}") from exc
-        finally:
-            partial.unlink(missing_ok=True)
     return contents
 
 
-def verify_database(file: Path) -> Contents:
+def verify_database(file: Path, origin: Path) -> Contents:
     """Check every page of a database that no server uses, and return what it holds.
 
+    Args:
+        file: the database.
+        origin: the file that it was copied from, which errors name.
+
     Raises:
-        StoreUnavailable: the file is missing.
-        StoreCorrupted: the file is not a database of Akin, or is damaged.
+        StoreCorrupted: the file is not a database of Akin, is damaged, or a newer version of Akin
+            wrote it.
     """
-    if not file.is_file():
-        raise errors.StoreUnavailable(f"there is no file {file}")
-    uri = f"{file.as_uri()}?mode=ro"
-    with translate_errors(), closing(sqlite3.connect(uri, uri=True)) as connection:
+    uri = f"{file.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
         try:
-            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            if verdict != "ok" or connection.execute("PRAGMA foreign_key_check").fetchone():
-                raise errors.StoreCorrupted(f"{file} is damaged")
+            _check_pages(connection)
             row = connection.execute(
                 """SELECT (SELECT count(*) FROM items JOIN catalogs USING (catalog_id)
                               WHERE NOT deleted AND name IS NOT NULL),
@@ -136,9 +150,54 @@ def verify_database(file: Path) -> Contents:
                               WHERE name IS NOT NULL),
                           (SELECT value FROM counters WHERE name = 'sequence')"""
             ).fetchone()
+        except errors.StoreCorrupted as exc:
+            raise errors.StoreCorrupted(f"{origin}: {exc}") from exc
         except sqlite3.OperationalError as exc:
-            raise errors.StoreCorrupted(f"{file} is not a database of Akin") from exc
+            raise errors.StoreCorrupted(f"{origin} is not a database of Akin") from exc
+        except sqlite3.Error as exc:
+            raise errors.StoreCorrupted(f"{origin} is damaged: {exc}") from exc
     return Contents(*row)
+
+
+def _check_pages(connection: sqlite3.Connection) -> None:
+    """Check the version and every page of a database.
+
+    Raises:
+        StoreCorrupted: a newer version of Akin wrote it, or it is damaged.
+    """
+    check_version(connection)
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok" or connection.execute("PRAGMA foreign_key_check").fetchone():
+        raise errors.StoreCorrupted("the database is damaged")
+
+
+@contextmanager
+def _remove_at_end(partial: Path) -> Iterator[None]:
+    """Remove a partial file at the end, if it is still there; keep the error before it."""
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+@contextmanager
+def _name_in_errors(path: Path, problem: str) -> Iterator[None]:
+    """Name a path in errors of the disk.
+
+    Raises:
+        StoreUnavailable: the disk fails; the message names the path.
+    """
+    try:
+        yield
+    except FileExistsError as exc:
+        raise errors.StoreUnavailable(f"{path} exists already: choose another file") from exc
+    except OSError as exc:
+        raise errors.StoreUnavailable(f"{path} {problem}: {exc.strerror}") from exc
+
+
+def _log_path(database: Path) -> Path:
+    return database.with_name(f"{database.name}-wal")
 
 
 def _partial_path(target: Path) -> Path:
@@ -153,8 +212,16 @@ def _publish(partial: Path, target: Path) -> None:
         FileExistsError: the name is taken.
     """
     _sync(partial)
-    os.link(partial, target)
-    partial.unlink()
+    try:
+        os.link(partial, target)
+        partial.unlink()
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems, such as FAT, have no links.
+        if target.exists():
+            raise FileExistsError(target) from None
+        partial.rename(target)
     _sync(target.parent)
 
 

@@ -11,6 +11,8 @@ from functools import partial
 
 import structlog
 
+from service.domain.printable import replace_controls
+
 # One encoder for all lines: json.dumps with arguments makes one a line, at five times the cost.
 _ENCODER = json.JSONEncoder(default=repr)
 
@@ -28,6 +30,7 @@ def configure_logging(level: str, worker: int | None = None) -> None:
         processors.append(partial(_add_worker, worker))
     if sys.stdout.isatty():
         # Plain tracebacks, because rich ones show local variables, and with them callers' texts.
+        processors.append(_replace_controls)
         formatter = structlog.dev.plain_traceback
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=formatter))
     else:
@@ -50,6 +53,16 @@ def _add_worker(
 ) -> structlog.typing.EventDict:
     event["worker"] = worker
     return event
+
+
+def _replace_controls(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace what a terminal would obey, such as in the message of a provider."""
+    return {
+        name: replace_controls(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
 
 
 class _Output:

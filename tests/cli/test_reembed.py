@@ -116,5 +116,5 @@ def test_an_estimate_is_printed() -> None:
         lines = run(server, "--estimate").stdout.splitlines()
     assert [pb.EstimateReembeddingRequest(embedding=pb.EmbeddingModel())] == server.requests
     assert "50 texts, 20 of them already embedded; about 300 tokens" == lines[1]
-    assert lines[2].startswith("about 0.5000 US dollars ")
+    assert lines[2].startswith("about 0.5000 US dollars, ")
     assert lines[2].endswith("at least 1.5 s")

@@ -13,6 +13,8 @@ from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_servi
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 
 from support.scripted import Failure, abort
 from support.server import WAIT_SECONDS
@@ -25,7 +27,7 @@ SERVICES = (
 
 
 class RecordingServer:
-    """Server with every method of every service; a context manager.
+    """Ready server with every method of every service; a context manager.
 
     Args:
         responses: by method name, the response, or all responses of a stream; empty messages by
@@ -52,6 +54,7 @@ class RecordingServer:
         self.requests: list[Message] = []
         self.timeouts_seconds: list[float] = []
         self.held_call_ended = threading.Event()
+        self._received = threading.Event()
         self._responses = responses
         self._failure = failure
         self._held = held
@@ -60,6 +63,7 @@ class RecordingServer:
         for service in SERVICES:
             handlers = {method.name: self._handler(method) for method in service.methods}
             self._server.add_registered_method_handlers(service.full_name, handlers)
+        health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), self._server)
         self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> Self:
@@ -73,6 +77,14 @@ class RecordingServer:
         trace: TracebackType | None,
     ) -> None:
         self._server.stop(None).wait(WAIT_SECONDS)
+
+    def wait_for_request(self) -> None:
+        """Wait for the first request.
+
+        Raises:
+            AssertionError: there was none for too long.
+        """
+        assert self._received.wait(WAIT_SECONDS)
 
     def _handler(self, method: MethodDescriptor) -> grpc.RpcMethodHandler[Any, Any]:
         def stream(request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
@@ -107,9 +119,12 @@ class RecordingServer:
         self, method: MethodDescriptor, request: Message, context: grpc.ServicerContext
     ) -> Iterator[Message]:
         self.requests.append(request)
+        self._received.set()
         self.timeouts_seconds.append(context.time_remaining() or 0.0)
         if self._held:
             context.add_callback(self.held_call_ended.set)
+            if not method.server_streaming:  # its first response would end it
+                self.held_call_ended.wait(WAIT_SECONDS)
         empty: Sequence[Message] = [GetMessageClass(method.output_type)()]
         if self._failure is None or method.server_streaming:
             yield from self._responses.get(method.name, empty)

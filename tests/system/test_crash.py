@@ -182,7 +182,10 @@ def test_termination_ends_an_import_that_stalls(tmp_path: Path) -> None:
 def test_second_server_on_the_data_is_refused(server: RunningServer, client: akin.Client) -> None:
     """A second server on the same data ends with exit code 2 and one sentence."""
     code, lines = refused(server.folder)
-    assert (2, ["akin serve: another server uses this data folder"]) == (code, lines)
+    assert (2, [f"akin serve: another server uses this data folder: {server.folder / 'data'}"]) == (
+        code,
+        lines,
+    )
     assert client.is_serving()
 
 

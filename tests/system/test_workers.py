@@ -176,7 +176,10 @@ def test_a_second_server_on_the_folder_is_refused(several: RunningServer) -> Non
     """The data folder belongs to one server, however many workers either has."""
     for workers in ("1", "2"):
         code, lines = refused(several.folder, WORKERS=workers)
-        assert (2, ["akin serve: another server uses this data folder"]) == (code, lines)
+        assert (
+            2,
+            [f"akin serve: another server uses this data folder: {several.folder / 'data'}"],
+        ) == (code, lines)
 
 
 def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:

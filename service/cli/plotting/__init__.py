@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from service.cli import console
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +31,8 @@ def require_plotting(path: Path) -> None:
         raise PlotError(
             f"--plot needs matplotlib: pip install 'akin-service[plot]' ({exc})"
         ) from exc
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    # The folder cannot have the file, or this process cannot write to the folder or to the file.
+    if path.is_dir() or not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
         raise PlotError(f"--plot: cannot write the file {path}")
 
 
@@ -39,3 +46,13 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(path, format="png")
     except OSError as exc:
         raise PlotError(f"--plot: {exc}") from exc
+
+
+@contextmanager
+def report_missing_glyphs() -> Iterator[None]:
+    """Print one line if the fonts lack characters; matplotlib warns of each character."""
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        yield
+    if any("Glyph" in str(warning.message) for warning in raised):
+        console.print_line("--plot: the fonts lack some characters of the labels", to_stderr=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.cli.evaluation_metrics import Evaluation
-from service.cli.plotting import save_figure
+from service.cli.plotting import report_missing_glyphs, save_figure
+from service.domain.printable import to_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,8 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
         )
     ]
     _finish(quality, "quality (higher is better)", "{:.4f}", quality_bars)
-    quality.set_yticks(rows, [metrics.strategy for metrics in strategies])
+    names = [to_line(metrics.strategy) for metrics in strategies]
+    quality.set_yticks(rows, names, parse_math=False)
     quality.invert_yaxis()
     quality.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
     percentages = [100 * metrics.coverage_at_10 for metrics in strategies]
@@ -60,7 +62,8 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
     latencies = [metrics.p95_ms for metrics in strategies]
     latency_bars = latency.barh(rows, latencies, 2 * BAR_HEIGHT, color=LATENCY_COLOR)
     _finish(latency, "latency, p95", "{:.1f} ms", [latency_bars])
-    save_figure(path, figure)
+    with report_missing_glyphs():
+        save_figure(path, figure)
 
 
 def _finish(axes: Axes, title: str, label_format: str, bars: Sequence[BarContainer]) -> None:

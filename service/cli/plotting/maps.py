@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.cli import analysis_output
-from service.cli.plotting import labels, save_figure
+from service.cli.plotting import labels, report_missing_glyphs, save_figure
+from service.domain.printable import to_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,8 +80,9 @@ def draw_map(path: Path, response: akin.ClusterItemsResponse) -> None:
     _draw_points(axes, positions, cluster_indexes, colors)
     axes.apply_aspect()
     texts = [_label(number, cluster) for number, cluster in enumerate(response.clusters, start=1)]
-    labels.draw_labels(axes, texts, centers, colors)
-    save_figure(path, figure)
+    with report_missing_glyphs():
+        labels.draw_labels(axes, texts, centers, colors)
+        save_figure(path, figure)
 
 
 def _add_title(figure: Figure, response: akin.ClusterItemsResponse) -> None:
@@ -142,7 +144,7 @@ def _draw_points(
 
 
 def _label(number: int, cluster: akin.Cluster) -> str:
-    text = ", ".join(cluster.keywords[:LABEL_KEYWORDS]) or f"cluster {number}"
+    text = to_line(", ".join(cluster.keywords[:LABEL_KEYWORDS])) or f"cluster {number}"
     return textwrap.fill(
         text, LABEL_LINE_CHARACTERS, break_long_words=False, break_on_hyphens=False
     )

@@ -14,17 +14,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     Raises:
         StoreCorrupted: a newer version of Akin wrote the database.
     """
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    migrations = sorted(
-        (path for path in resources.files(__name__).iterdir()),
-        key=lambda path: path.name,
-    )
-    scripts = [path.read_text() for path in migrations if path.name.endswith(".sql")]
-    if version > len(scripts):
-        raise errors.StoreCorrupted(
-            f"the database has schema version {version}, but this version of Akin supports only "
-            f"{len(scripts)}: run the newer version"
-        )
+    scripts = _read_scripts()
+    version = check_version(connection)
     # A migration replaces a table by a copy while rows of other tables refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
     for number in range(version, len(scripts)):
@@ -32,3 +23,25 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"BEGIN EXCLUSIVE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
         )
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def check_version(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a database, 0 if it is empty.
+
+    Raises:
+        StoreCorrupted: a newer version of Akin wrote the database.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    supported = len(_read_scripts())
+    if version > supported:
+        raise errors.StoreCorrupted(
+            f"the database has schema version {version}, but this version of Akin supports only "
+            f"{supported}: run the newer version"
+        )
+    return int(version)
+
+
+def _read_scripts() -> list[str]:
+    """Return the SQL of each migration, in order."""
+    migrations = sorted(resources.files(__name__).iterdir(), key=lambda path: path.name)
+    return [path.read_text() for path in migrations if path.name.endswith(".sql")]

@@ -52,6 +52,16 @@ def test_any_response_is_drawn(tmp_path: Path, clusters: int, points: int) -> No
     assert (1320, 1200) == struct.unpack(">II", header[16:])
 
 
+def test_labels_have_no_control_characters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A keyword with control characters or without a glyph is drawn, with one line at most."""
+    response = build_response(2, 20)
+    response.clusters[0].keywords[:] = ["\x1b[31msea", "\n\t", "\U000e1234"]
+    maps.draw_map(tmp_path / "map.png", response)
+    assert len(capsys.readouterr().err.splitlines()) <= 1
+
+
 def test_maps_are_reproducible(tmp_path: Path) -> None:
     """The same response produces the same map."""
     files = [tmp_path / name for name in ("a.png", "b.png")]

@@ -1,0 +1,81 @@
+import json
+
+import akin
+import grpc
+import pytest
+from akin.v1 import catalog_service_pb2 as pb
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo
+from support.recording import RecordingServer
+from support.scripted import Failure
+from typer.testing import CliRunner, Result
+
+from service.cli.main import app
+
+SPACE = akin.EmbeddingSpace(provider="local", model="small", dimensions=256)
+HEALTHY = akin.Catalog(item_count=2, space=SPACE)
+PENDING = akin.Catalog(
+    item_count=2,
+    space=SPACE,
+    pending_items=[akin.PendingItems(reason="TEXT_REJECTED", message="too long", item_count=1)],
+)
+FAILING = akin.Catalog(
+    space=SPACE, embedding_error_reason="EMBEDDING_UNAVAILABLE", embedding_error_message="no reply"
+)
+RUNNING = akin.Reembedding(item_count=2, embedded_item_count=1)
+STUCK = akin.Reembedding(error_reason="BUDGET_SPENT", error_message="the budget is spent")
+
+
+def run(catalog: akin.Catalog, reembedding: akin.Reembedding, *words: str) -> Result:
+    responses: dict[str, list[Message]] = {
+        "GetCatalog": [pb.GetCatalogResponse(catalog=catalog)],
+        "GetReembedding": [pb.GetReembeddingResponse(reembedding=reembedding)],
+    }
+    with RecordingServer(responses) as server:
+        return CliRunner().invoke(app, ["status", *words, "--address", server.address])
+
+
+@pytest.mark.parametrize(
+    ("catalog", "reembedding", "problems"),
+    [
+        (HEALTHY, RUNNING, []),
+        (PENDING, RUNNING, ["1 pending item: TEXT_REJECTED: too long"]),
+        (FAILING, RUNNING, ["embedding fails: EMBEDDING_UNAVAILABLE: no reply"]),
+        (HEALTHY, STUCK, ["re-embedding fails: BUDGET_SPENT: the budget is spent"]),
+    ],
+)
+def test_strict_fails_while_texts_wait(
+    catalog: akin.Catalog, reembedding: akin.Reembedding, problems: list[str]
+) -> None:
+    """Pending items, a failing provider and a failing re-embedding are status 1 with --strict."""
+    strict = run(catalog, reembedding, "--strict")
+    assert problems == strict.stdout.splitlines()[2:]
+    assert bool(problems) == strict.exit_code
+    document = run(catalog, reembedding, "--strict", "--json")
+    assert problems == json.loads(document.stdout)["problems"]
+    assert bool(problems) == document.exit_code
+    assert 0 == run(catalog, reembedding).exit_code
+
+
+def test_other_errors_keep_their_status() -> None:
+    """A server that cannot be reached, and one that refuses the call, are errors in one line."""
+    unreachable = CliRunner().invoke(app, ["status", "--strict", "--address", "127.0.0.1:1"])
+    assert (1, "") == (unreachable.exit_code, unreachable.stdout)
+    (line,) = unreachable.stderr.splitlines()
+    assert line.startswith("akin: UNAVAILABLE: ")
+    info = ErrorInfo(reason="PERMISSION_DENIED", domain="akin")
+    failure = Failure(grpc.StatusCode.PERMISSION_DENIED, details=(info,))
+    with RecordingServer(failure=failure) as server:
+        refused = CliRunner().invoke(app, ["status", "--strict", "--address", server.address])
+    assert 1 == refused.exit_code
+
+
+def test_a_small_cost_is_printed() -> None:
+    """The cost of a day has significant digits, and a cost that nobody reports is not 0."""
+    day = akin.DailyUsage(day="2030-01-31", prompt_token_count=12, cost_usd=1.2e-7)
+    catalog = akin.Catalog(space=SPACE, daily_usage=[day])
+    line = run(catalog, RUNNING).stdout.splitlines()[-1]
+    assert "embedding usage on 2030-01-31: 12 tokens, 0.00000012 US dollars" == line
+    day.cost_usd = 0.0
+    catalog = akin.Catalog(space=SPACE, daily_usage=[day])
+    assert run(catalog, RUNNING).stdout.splitlines()[-1].endswith("12 tokens, no cost reported")

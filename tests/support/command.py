@@ -1,0 +1,93 @@
+"""The real `akin` command as a process, on a terminal or not."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from support.server import WAIT_SECONDS, environment
+
+AKIN = (sys.executable, "-m", "service")
+
+
+class Ended(NamedTuple):
+    """A command that has ended."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def error_lines(self) -> list[str]:
+        """The lines of standard error."""
+        return self.stderr.decode(errors="replace").splitlines()
+
+
+def run(
+    *words: str | Path,
+    folder: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    script: str = "",
+    prefix: tuple[str, ...] = (),
+) -> Ended:
+    """Run a command without a terminal and wait for its end.
+
+    Args:
+        words: the command line after `akin`.
+        folder: the working folder; the data folder is `data` in it.
+        variables: environment variables.
+        script: a shell script that runs the command, "$@", with redirections such as `>&-`.
+        prefix: a program that runs the command, with its arguments.
+    """
+    command = [*prefix, *AKIN, *map(str, words)]
+    if script:
+        command = ["bash", "-c", script, "bash", *command]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**environment(folder), **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def run_on_terminal(*words: str | Path, folder: Path, **variables: str) -> tuple[int, bytes]:
+    """Run a command on a terminal; return its status and all that the terminal received."""
+    main, terminal = pty.openpty()
+    received: list[bytes] = []
+
+    def read() -> None:
+        while True:
+            try:
+                received.append(os.read(main, 65_536))
+            except OSError:  # the last process has closed the terminal
+                return
+
+    process = subprocess.Popen(
+        [*AKIN, *map(str, words)],
+        cwd=folder,
+        env={**environment(folder), "TERM": "xterm", **variables},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        status = process.wait(WAIT_SECONDS)
+    finally:
+        process.kill()
+        reader.join(WAIT_SECONDS)
+        os.close(main)
+    return status, b"".join(received)
