@@ -57,7 +57,8 @@ USERS = [
         ],
     ),
     akin.User(
-        user_id="bob", liked_items=[akin.LikedItem(item_id="a"), akin.LikedItem(item_id="b")]
+        user_id="bob",
+        liked_items=[akin.LikedItem(item_id=item_id, weight=1) for item_id in ("a", "b")],
     ),
 ]
 
@@ -100,7 +101,7 @@ def test_json_has_the_usage_of_both_streams() -> None:
     with RecordingServer(RESPONSES) as server:
         summary = json.loads(run(server, LINES, "--json").stdout)
     assert (4, 15, 0.75) == tuple(
-        summary[name] for name in ("new_texts", "prompt_tokens", "cost_usd")
+        summary[name] for name in ("embedded_texts", "prompt_tokens", "cost_usd")
     )
     assert [(1, "INVALID_REQUEST"), (3, "INVALID_LINE"), (5, "INVALID_REQUEST")] == [
         (failure["line"], failure["reason"]) for failure in summary["failures"]
@@ -117,7 +118,7 @@ def test_a_dry_run_only_validates() -> None:
     assert isinstance(users, pb.ImportUsersRequest)
     assert (True, True) == (items.validate_only, users.validate_only)
     assert "1 items and 1 users are valid; 3 lines failed\n" in result.stdout
-    assert "4 new texts: about 15 tokens, 0.7500 US dollars" in result.stdout
+    assert "4 texts to embed: about 15 tokens, 0.7500 US dollars" in result.stdout
 
 
 def test_nothing_is_sent_without_valid_lines() -> None:
