@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,18 +35,27 @@ def read_parquet(stream: BinaryIO) -> Records:
         raise FileError(
             f"Parquet files need pyarrow: pip install 'akin-service[parquet]' ({exc})"
         ) from exc
-    copy = tempfile.TemporaryFile()  # noqa: SIM115  (the rows are read from it until they end)
-    while piece := stream.read(io.DEFAULT_BUFFER_SIZE):
-        copy.write(piece)
-    try:
-        file = parquet.ParquetFile(copy)
-    except (ArrowException, OSError) as exc:
-        raise FileError(f"the Parquet file is damaged: {_first_line(exc)}") from None
-    columns = list(file.schema_arrow.names)
-    return Records(_read_rows(file, (ArrowException, OSError)), columns)
+    failures = (ArrowException, OSError)
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(stream, copy)
+        try:
+            file = stack.enter_context(parquet.ParquetFile(copy))
+        except failures as exc:
+            raise FileError(f"the Parquet file is damaged: {_first_line(exc)}") from None
+        columns = list(file.schema_arrow.names)
+        return Records(_read_rows(file, failures, stack.pop_all()), columns)
 
 
-def _read_rows(file: ParquetFile, failures: tuple[type[Exception], ...]) -> Iterator[Row]:
+def _read_rows(
+    file: ParquetFile, failures: tuple[type[Exception], ...], resources: ExitStack
+) -> Iterator[Row]:
+    """Yield the rows, and release the resources at the end."""
+    with resources:
+        yield from _read_batches(file, failures)
+
+
+def _read_batches(file: ParquetFile, failures: tuple[type[Exception], ...]) -> Iterator[Row]:
     number = 0
     batches = file.iter_batches(_BATCH_ROWS)
     while True:
