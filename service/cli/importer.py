@@ -168,7 +168,10 @@ class Importer:
 
     def _add_usage(self, usage: akin.EmbeddingUsage) -> None:
         with self._lock:
-            self._summary.embedded_texts += usage.text_count - usage.cached_text_count
+            new_texts = usage.text_count - usage.cached_text_count
+            self._summary.embedded_texts += (
+                new_texts if self._dry_run else usage.embedded_text_count
+            )
             self._summary.reused_texts += usage.cached_text_count
             self._summary.prompt_tokens += usage.prompt_token_count
             self._summary.cost_usd += usage.cost_usd

@@ -234,11 +234,12 @@ class TextEmbedder:
             if text not in failures
         }
         cached_count = len(prompts) - len(new_texts)
+        embedded = new_texts - failures.keys()
         if self._observer is not None:
-            self._observer.embedded(len(new_texts))
+            self._observer.embedded(len(embedded))
             self._observer.cached(cached_count)
-        usage = EmbeddingUsage(len(prompts), cached_count, round(tokens), cost_usd)
-        return TextVectors(chunks, failures, new_texts - failures.keys(), usage)
+        usage = EmbeddingUsage(len(prompts), cached_count, round(tokens), cost_usd, len(embedded))
+        return TextVectors(chunks, failures, embedded, usage)
 
     async def _send(
         self, prompts: Sequence[str], *, low_priority: bool

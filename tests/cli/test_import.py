@@ -26,7 +26,9 @@ ITEMS_STORED: list[Message] = [
                 message="item.text must not be blank",
             ),
         ],
-        usage=akin.EmbeddingUsage(text_count=2, prompt_token_count=10, cost_usd=0.5),
+        usage=akin.EmbeddingUsage(
+            text_count=2, prompt_token_count=10, cost_usd=0.5, embedded_text_count=1
+        ),
     )
 ]
 USERS_STORED: list[Message] = [
@@ -38,7 +40,11 @@ USERS_STORED: list[Message] = [
             akin.UserResult(sequence=2),
         ],
         usage=akin.EmbeddingUsage(
-            text_count=3, cached_text_count=1, prompt_token_count=5, cost_usd=0.25
+            text_count=3,
+            cached_text_count=1,
+            prompt_token_count=5,
+            cost_usd=0.25,
+            embedded_text_count=2,
         ),
     )
 ]
@@ -106,8 +112,8 @@ def test_json_has_the_usage_of_both_streams() -> None:
     """JSON adds up the usage of items and users, and has the failures with their reasons."""
     with RecordingServer(RESPONSES) as server:
         summary = json.loads(run(server, LINES, "--json").stdout)
-    assert (4, 15, 0.75) == tuple(
-        summary[name] for name in ("embedded_texts", "prompt_tokens", "cost_usd")
+    assert (3, 1, 15, 0.75) == tuple(
+        summary[name] for name in ("embedded_texts", "reused_texts", "prompt_tokens", "cost_usd")
     )
     assert [(1, "INVALID_REQUEST"), (3, "INVALID_LINE"), (5, "INVALID_REQUEST")] == [
         (failure["line"], failure["reason"]) for failure in summary["failures"]

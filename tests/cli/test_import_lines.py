@@ -6,8 +6,8 @@ import pytest
 from service.cli.formats.rows import LineError
 from service.cli.import_lines import parse_line, to_message
 
-ITEM = {"id": "a", "text": "tea"}
-USER = {"user_id": "ann", "liked": ["a"]}
+ITEM: dict[str, Any] = {"id": "a", "text": "tea"}
+USER: dict[str, Any] = {"user_id": "ann", "liked": ["a"]}
 
 
 def problem(line: Any, *, ignore_unknown: bool = False) -> str:

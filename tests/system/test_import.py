@@ -88,7 +88,7 @@ def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
     with server.client() as client:
         client.upsert_user("ann", ["sailing"], ["book-1", "book-2"])
         client.upsert_item("kept", "A good book", {"price": 9})
-        lines = [
+        lines: list[dict[str, Any]] = [
             {"user_id": "ann", "item_id": "book-3", "rating": 5},
             {"user_id": "ann", "likes": ["book-3"]},
             {"user_id": "ann"},
