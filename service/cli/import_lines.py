@@ -30,6 +30,17 @@ def _check_weight(value: object) -> object:
     return value
 
 
+# Plainer words for errors of pydantic.
+_MESSAGES = {
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "missing": "is required",
+    "model_type": "must be an object",
+    "string_type": "must be a string",
+    "float_type": "must be a number",
+    "timezone_aware": "must have a time zone, as in 2030-01-31T00:00:00Z",
+}
+
 # The contract cannot tell 0 from an unset weight, which means 1.
 Weight = Annotated[float, BeforeValidator(_check_weight)]
 
@@ -70,6 +81,10 @@ class LikedItemLine(_Line):
     weight: Weight = 1.0
 
 
+def _expand_text(value: object) -> object:
+    return {"text": value} if isinstance(value, str) else value
+
+
 def _expand_id(value: object) -> object:
     return {"item_id": value} if isinstance(value, str) else value
 
@@ -78,7 +93,7 @@ class UserLine(_Line):
     """A user; `liked_items` is another name for `liked`."""
 
     user_id: str
-    preferences: list[PreferenceLine] = []
+    preferences: list[Annotated[PreferenceLine, BeforeValidator(_expand_text)]] = []
     liked: list[Annotated[LikedItemLine, BeforeValidator(_expand_id)]] = []
 
     def to_message(self) -> akin.User:
@@ -113,6 +128,7 @@ def parse_line(value: object, *, ignore_unknown: bool = False) -> ItemLine | Use
         raise LineError("not a JSON object")
     if is_event(value):
         raise LineError(EVENT_LOG)
+    _check_wrapping(value)
     # Optional fields that are null are unset.
     fields = {
         name: child for name, child in value.items() if child is not None or name in REQUIRED_FIELDS
@@ -120,6 +136,14 @@ def parse_line(value: object, *, ignore_unknown: bool = False) -> ItemLine | Use
     if "user_id" in fields and not {"id", "text"} & fields.keys():
         return _validate(UserLine, _join_liked(fields), ignore_unknown=ignore_unknown)
     return _validate(ItemLine, fields, ignore_unknown=ignore_unknown)
+
+
+def _check_wrapping(value: Mapping[str, Any]) -> None:
+    """Check that an object is not only a wrapping of others, such as {"items": [...]}."""
+    if not value.keys() & {"id", "text", "user_id"}:
+        for name, child in value.items():
+            if isinstance(child, list) and child and isinstance(child[0], dict):
+                raise LineError(f"{name}: a list of objects; the file must contain only the list")
 
 
 def to_message(line: ItemLine | UserLine) -> akin.Item | akin.User:
@@ -161,7 +185,7 @@ def _validate(
 def _describe(problem: ErrorDetails, candidates: tuple[str, ...]) -> str:
     path = ".".join(map(str, problem["loc"]))
     if problem["type"] != "extra_forbidden":
-        return f"{path}: {problem['msg']}"
+        return f"{path}: {_MESSAGES.get(problem['type'], problem['msg'])}"
     if len(problem["loc"]) > 1:
         candidates = ("text", "weight", "item_id")
     return _describe_unknown(path, candidates)

@@ -119,6 +119,8 @@ class TableMapping:
         if is_event(self._columns):
             raise FileError(f"each row is {EVENT_LOG}")
         listed = ", ".join(self._columns)
+        if "id" not in fields and "user_id" in self._columns:
+            raise FileError("a table contains items; import users as JSON lines")
         if "id" not in fields:
             raise FileError(f"no column is named id; choose one with --map id=COLUMN: {listed}")
         if "text" not in fields and not self._options.template:

@@ -99,3 +99,29 @@ def test_a_number_that_would_be_rounded_is_refused(number: int) -> None:
     message = problem(ITEM | {"attributes": {"a": [{"b": number}]}})
     assert message.startswith("attributes.a[0].b: the number ")
     assert message.endswith("cannot be stored exactly; use a string")
+
+
+def test_preferences_can_be_texts() -> None:
+    """A preference is an object with a weight, or only its text."""
+    line = {"user_id": "ann", "preferences": ["sailing", {"text": "ghosts", "weight": -1}]}
+    preferences = [
+        akin.Preference(text="sailing", weight=1),
+        akin.Preference(text="ghosts", weight=-1),
+    ]
+    assert akin.User(user_id="ann", preferences=preferences) == to_message(parse_line(line))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"id": 1}, "id: must be a string; text: is required"),
+        ({"user_id": "ann", "liked": [3]}, "liked.0: must be an object"),
+        ({"user_id": "ann", "liked": "a"}, "liked: must be a list"),
+        (ITEM | {"expire_time": "2030-01-01"}, "expire_time: must have a time zone"),
+        ({"items": [ITEM]}, "items: a list of objects; the file must contain only the list"),
+        ([ITEM], "not a JSON object"),
+    ],
+)
+def test_a_wrong_value_is_named(line: Any, message: str) -> None:
+    """A field with a wrong type, a missing field and a wrapped list are named in plain words."""
+    assert problem(line).startswith(message)

@@ -96,6 +96,7 @@ def test_lists_have_typed_values() -> None:
         (["id", "text", ""], TableOptions(), "a column has no name"),
         (["id", "text", "a", "b"], TableOptions({"a": "b"}), "there is a column a too"),
         (["userId", "movieId", "rating"], TableOptions(), "each row is an event"),
+        (["user_id", "preferences"], TableOptions(), "import users as JSON lines"),
         (["user_id", "item_id"], TableOptions({"id": "item_id"}), "each row is an event"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from service.cli.formats.rows import LineError
@@ -13,6 +14,9 @@ from service.cli.formats.rows import LineError
 # Literals of integers up to this length become integers, whose value the client then checks.
 # Python refuses to convert more than 4,300 digits.
 _MAX_INTEGER_CHARACTERS = 1_000
+
+# Doubles from here on are integers, and not all integers are doubles.
+_MIN_ROUNDED = 2.0**53
 
 # Characters of a number in an error message.
 _SHOWN_CHARACTERS = 20
@@ -89,8 +93,11 @@ class JsonDecoder:
 
     def _parse_float(self, literal: str) -> float | _Invalid:
         value = float(literal)
-        mantissa = re.split("[eE]", literal)[0]
-        if math.isinf(value) or (value == 0 and _NONZERO_DIGIT.search(mantissa)):
+        mantissa, *exponent = re.split("[eE]", literal)
+        is_underflow = value == 0 and _NONZERO_DIGIT.search(mantissa)
+        # All digits of a large number are written only if they matter.
+        is_rounded = not exponent and abs(value) >= _MIN_ROUNDED and Decimal(literal) != value
+        if math.isinf(value) or is_underflow or is_rounded:
             return self._mark(_describe_lossy_number(literal))
         return value
 

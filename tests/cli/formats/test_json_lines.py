@@ -31,6 +31,7 @@ def read_array(content: bytes) -> list[tuple[int, Any]]:
         ('{"a": [1, -Infinity]}', "a[1]: -Infinity is not a JSON number; use null"),
         ('{"a": 1e400}', "a: the number 1e400 cannot be stored exactly; use a string"),
         ('{"a": 1e-400}', "a: the number 1e-400 cannot be stored exactly; use a string"),
+        ('{"a": 9007199254740993.0}', "a: the number 9007199254740993.0 cannot be stored exactly"),
         ('{"a": 1%s}' % ("0" * 5000), f"a: the number 1{'0' * 19}... cannot be stored exactly"),
         ('{"a": "half \\ud83d"}', "a: contains half of a surrogate pair (\\ud83d)"),
         ('{"a": {"b\\ud83d": 1}}', "a: contains half of a surrogate pair (\\ud83d)"),
@@ -47,7 +48,14 @@ def test_a_value_that_would_change_fails_alone(value: str, problem: str) -> None
 
 
 @pytest.mark.parametrize(
-    "value", ['{"a": 0.0}', '{"a": 0e5}', '{"a": "\\ud83d\\ude00"}', '{"a": 1e22}']
+    "value",
+    [
+        '{"a": 0.0}',
+        '{"a": 0e5}',
+        '{"a": "\\ud83d\\ude00"}',
+        '{"a": 1e22}',
+        '{"a": 9007199254740992.0}',
+    ],
 )
 def test_values_that_stay_the_same_pass(value: str) -> None:
     """Zeros, whole surrogate pairs and numbers of a double are valid."""
