@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ def test_a_product_feed_becomes_items() -> None:
         (["+5", "٣"], ["+5", "٣"]),
         (["1" * 5_000], ["1" * 5_000]),
     ],
+    ids=itertools.count(),
 )
 def test_a_column_has_one_type(cells: list[str], values: list[Any]) -> None:
     """A column is numbers or booleans only if that changes no cell; otherwise it is text."""

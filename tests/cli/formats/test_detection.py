@@ -1,10 +1,12 @@
 import bz2
 import gzip
+import itertools
 import json
 import lzma
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import FileError, LineError
+
+# Without the time in the header, which would make each run of the tests another one.
+compress = partial(gzip.compress, mtime=0)
 
 OBJECTS: list[Any] = [{"id": "a", "text": "été 東京"}, {"id": "b", "text": "tea, [hot] {sweet}"}]
 LINES = "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in OBJECTS)
@@ -42,12 +47,13 @@ def read(tmp_path: Path, content: bytes) -> list[Any]:
         json.dumps(OBJECTS).encode(),
         json.dumps(OBJECTS, ensure_ascii=False, indent=2).encode(),
         "\n".join(json.dumps(value, indent=1) for value in OBJECTS).encode(),
-        gzip.compress(LINES.encode()),
-        gzip.compress(LINES.encode()[:20]) + gzip.compress(LINES.encode()[20:]),
-        gzip.compress(LINES.encode("utf-16")),
+        compress(LINES.encode()),
+        compress(LINES.encode()[:20]) + compress(LINES.encode()[20:]),
+        compress(LINES.encode("utf-16")),
         bz2.compress(LINES.encode()),
         lzma.compress(LINES.encode()),
     ],
+    ids=itertools.count(),
 )
 def test_json_is_read_in_any_form(tmp_path: Path, content: bytes) -> None:
     """Byte order marks, line ends, encodings, arrays, layout and compression change no value."""
@@ -78,7 +84,7 @@ def test_tables_are_recognized_by_their_header(tmp_path: Path, table: str, encod
         (b"%PDF-1.7\n", "PDF"),
         (b"\x28\xb5\x2f\xfd....", "zstd"),
         (b"<html><body>", "HTML or XML"),
-        (gzip.compress(gzip.compress(LINES.encode())), "compressed twice"),
+        (compress(compress(LINES.encode())), "compressed twice"),
         (b"\x00\x01\x02\x03\n", "binary"),
         (LINES.encode("utf-16-le"), "UTF-16 without a byte order mark"),
         (LINES.encode("utf-16-be"), "UTF-16 without a byte order mark"),
@@ -87,6 +93,7 @@ def test_tables_are_recognized_by_their_header(tmp_path: Path, table: str, encod
         (b"id,id\n1,2\n", "2 columns named id"),
         (b'"id,text\n', "the header is invalid"),
     ],
+    ids=itertools.count(),
 )
 def test_other_formats_are_refused_once(tmp_path: Path, content: bytes, problem: str) -> None:
     """A file in a format that is not accepted is refused in one sentence, before any row."""
@@ -98,7 +105,7 @@ def test_other_formats_are_refused_once(tmp_path: Path, content: bytes, problem:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (gzip.compress(LINES.encode() * 9_000)[:-20], "gzip data ends too early"),
+        (compress(LINES.encode() * 9_000)[:-20], "gzip data ends too early"),
         (bz2.compress(LINES.encode() * 9_000)[:-20], "bzip2 data ends too early"),
         (b"\x1f\x8b" + b"\xff" * 50, "gzip data is damaged"),
         (json.dumps(OBJECTS).encode()[:-1], "must continue with a comma or end with a bracket"),
@@ -108,6 +115,7 @@ def test_other_formats_are_refused_once(tmp_path: Path, content: bytes, problem:
         (b"[{},]", "line 1"),
         (LINES.encode("utf-16")[:-1], "not UTF-16"),
     ],
+    ids=itertools.count(),
 )
 def test_damaged_files_end_with_an_error(tmp_path: Path, content: bytes, problem: str) -> None:
     """A file that is cut off or damaged ends with an error and not as if it were complete."""
@@ -118,7 +126,7 @@ def test_damaged_files_end_with_an_error(tmp_path: Path, content: bytes, problem
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     """A file without content is valid."""
     assert [] == read(tmp_path, b"")
-    assert [] == read(tmp_path, gzip.compress(b""))
+    assert [] == read(tmp_path, compress(b""))
     assert [] == read(tmp_path, b"[ ]\n")
 
 
@@ -168,9 +176,10 @@ def by_name(folder: Path, content: bytes) -> tuple[str, threading.Thread]:
     "content",
     [
         LINES.encode() * 5_000,
-        gzip.compress(LINES.encode() * 5_000),
+        compress(LINES.encode() * 5_000),
         json.dumps(OBJECTS * 5_000).encode(),
     ],
+    ids=["lines", "compressed", "array"],
 )
 def test_pipes_are_read_once(
     tmp_path: Path,

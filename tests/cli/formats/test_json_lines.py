@@ -1,4 +1,5 @@
 import io
+import itertools
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ def read_array(content: bytes) -> list[tuple[int, Any]]:
         ('{"a": "half \\ud83d"}', "a: contains half of a surrogate pair (\\ud83d)"),
         ('{"a": {"b\\ud83d": 1}}', "a: contains half of a surrogate pair (\\ud83d)"),
     ],
+    ids=itertools.count(),
 )
 def test_a_value_that_would_change_fails_alone(value: str, problem: str) -> None:
     """What Python or the contract cannot represent fails its line or element, and no other."""
@@ -74,6 +76,7 @@ def test_values_that_stay_the_same_pass(value: str) -> None:
         (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', f"longer than {MAX_LINE_BYTES} bytes"),
         ('{"a": "' + "é" * (MAX_LINE_BYTES // 2) + '"}', f"longer than {MAX_LINE_BYTES} bytes"),
     ],
+    ids=itertools.count(),
 )
 def test_a_bad_line_fails_alone(line: bytes | str, problem: str) -> None:
     """A line that is not JSON, is damaged or is too long does not affect the next one."""
