@@ -18,6 +18,7 @@ from contextlib import contextmanager
 import akin
 
 from service.cli.demo import SAMPLE_BOOKS
+from service.cli.formats.detection import open_records
 from service.cli.import_lines import ItemLine, parse_line
 from service.cli.temporary_server import run_temporary_server
 
@@ -47,8 +48,8 @@ def catalog() -> Iterator[akin.Client]:
 
 def fill(connected: akin.Client) -> None:
     """Store the books."""
-    with SAMPLE_BOOKS.open("rb") as lines:
-        items = [line.to_message() for line in map(parse_line, lines) if isinstance(line, ItemLine)]
+    lines = [parse_line(value) for _, value in open_records(str(SAMPLE_BOOKS)).rows]
+    items = [line.to_message() for line in lines if isinstance(line, ItemLine)]
     for result in connected.import_items(items):
         if result.code:
             raise SystemExit(f"{result.item_id}: {result.message}")

@@ -116,6 +116,7 @@ class CatalogGenerations:
             outcome.usage.cached_text_count,
             outcome.usage.prompt_tokens + other_outcome.usage.prompt_tokens,
             outcome.usage.cost_usd + other_outcome.usage.cost_usd,
+            outcome.usage.embedded_text_count,
         )
         others = {other.generation.generation_id: other_outcome}
         return EmbeddedTexts(serving.generation, outcome, others, usage)

@@ -12,6 +12,7 @@ import typer
 
 from service.cli import console
 from service.cli.connection import open_client
+from service.cli.formats.detection import open_records
 from service.cli.import_ import print_summary
 from service.cli.importer import Importer
 from service.cli.recommendation_output import build_recommendation_table
@@ -48,9 +49,9 @@ def run_demo() -> None:
 
 
 def _print_recommendations(client: akin.Client) -> None:
-    size = SAMPLE_BOOKS.stat().st_size
-    with console.show_bytes("import", size) as bar, SAMPLE_BOOKS.open("rb") as lines:
-        summary = Importer(client, bar).run(lines)
+    with console.show_bytes("import", SAMPLE_BOOKS.stat().st_size) as bar:
+        records = open_records(str(SAMPLE_BOOKS), lambda count: bar.advance(bar.task_ids[0], count))
+        summary = Importer(client, bar).run(records.rows)
     print_summary(summary, as_json=False)
     client.upsert_user(DEMO_USER, DEMO_PREFERENCES, DEMO_LIKED_ITEMS)
     title = client.get_item(DEMO_ITEM).attributes.fields["title"].string_value

@@ -9,7 +9,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.cli.import_lines import ItemLine, LineError, parse_line
+from service.cli.formats.detection import open_records
+from service.cli.formats.rows import FileError, LineError
+from service.cli.import_lines import ItemLine, parse_line
 from service.domain.users import LikedItem, User
 from service.domain.validation import user_violations
 
@@ -25,7 +27,7 @@ class PersonLine(BaseModel):
 
     user_id: str
     liked: Annotated[list[str], Field(min_length=1)]
-    held_out: frozenset[str]
+    held_out: Annotated[frozenset[str], Field(strict=False)]
 
     def to_user(self) -> User:
         """Return the person as a user."""
@@ -52,9 +54,9 @@ def read_input(items: Path, users: Path) -> EvaluationInput:
 
 def _read_item_ids(path: Path) -> Sequence[str]:
     ids: dict[str, None] = {}
-    for number, line in _read_lines(path):
+    for number, value in _read_values(path):
         try:
-            item = parse_line(line)
+            item = parse_line(value)
         except LineError as exc:
             raise EvaluationError(f"{path}, line {number}: {exc}") from None
         if not isinstance(item, ItemLine):
@@ -67,9 +69,9 @@ def _read_item_ids(path: Path) -> Sequence[str]:
 
 def _read_people(path: Path) -> Sequence[PersonLine]:
     people: dict[str, PersonLine] = {}
-    for number, line in _read_lines(path):
+    for number, value in _read_values(path):
         try:
-            person = PersonLine.model_validate_json(line)
+            person = PersonLine.model_validate(value)
         except ValidationError as exc:
             (error, *_) = exc.errors(include_input=False, include_url=False)
             field = "".join(f"{part}: " for part in error["loc"])
@@ -88,8 +90,18 @@ def _read_people(path: Path) -> Sequence[PersonLine]:
     return list(people.values())
 
 
-def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield number, line
+def _read_values(path: Path) -> Iterator[tuple[int, object]]:
+    """Yield the JSON values of a file with their line numbers.
+
+    Raises:
+        EvaluationError: the file cannot be read, or a line is not JSON.
+    """
+    if not path.is_file():
+        raise EvaluationError(f"{path} must be a file, not a pipe, because it is read twice")
+    try:
+        for number, value in open_records(str(path)).rows:
+            if isinstance(value, LineError):
+                raise EvaluationError(f"{path}, line {number}: {value}")
+            yield number, value
+    except FileError as exc:
+        raise EvaluationError(f"{path}: {exc}") from None

@@ -18,6 +18,7 @@ from service.cli import console
 from service.cli.connection import open_client
 from service.cli.evaluation_input import EvaluationError, EvaluationInput, PersonLine
 from service.cli.evaluation_metrics import TOP, Evaluation, Latency, PersonResult, StrategyMetrics
+from service.cli.formats.detection import open_records
 from service.cli.importer import Importer
 from service.cli.temporary_server import run_temporary_server
 from service.domain.printable import to_line
@@ -101,9 +102,9 @@ def choose_evenly(values: Sequence[Element], number: int) -> list[Element]:
 
 
 def _store(client: akin.Client, data: EvaluationInput) -> None:
-    size = data.items.stat().st_size
-    with console.show_bytes("items", size) as bar, data.items.open("rb") as lines:
-        summary = Importer(client, bar).run(lines)
+    with console.show_bytes("items", data.items.stat().st_size) as bar:
+        records = open_records(str(data.items), lambda count: bar.advance(bar.task_ids[0], count))
+        summary = Importer(client, bar).run(records.rows)
     for failure in summary.failures:
         raise EvaluationError(f"{data.items}, {failure}")
     if summary.pending:

@@ -1,26 +1,52 @@
-"""Lines of the JSONL files that `akin import` reads: items and users."""
+"""Items and users of the files that `akin import` reads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import akin
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
-from pydantic_core import from_json
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from service.domain import limits
+from service.cli.field_names import EVENT_LOG, ITEM_FIELDS, USER_FIELDS, is_event, suggest
+from service.cli.formats.rows import LineError
 
-# Half of a message, so that a parsed line always fits into one. Valid items are far shorter.
-MAX_LINE_BYTES = limits.MESSAGE_BYTES // 2
+REQUIRED_FIELDS = {"id", "text", "user_id", "item_id"}
 
 
-class LineError(Exception):
-    """A line is invalid; the message names the fields."""
+def _check_weight(value: object) -> object:
+    if value == 0 and not isinstance(value, bool):
+        raise PydanticCustomError("zero_weight", "must not be 0")
+    return value
+
+
+# Plainer words for errors of pydantic.
+_MESSAGES = {
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "missing": "is required",
+    "model_type": "must be an object",
+    "string_type": "must be a string",
+    "float_type": "must be a number",
+    "timezone_aware": "must have a time zone, as in 2030-01-31T00:00:00Z",
+}
+
+# The contract cannot tell 0 from an unset weight, which means 1.
+Weight = Annotated[float, BeforeValidator(_check_weight)]
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class ItemLine(_Line):
@@ -45,15 +71,30 @@ class PreferenceLine(_Line):
     """A preference of a user."""
 
     text: str
-    weight: float = 1.0
+    weight: Weight = 1.0
+
+
+class LikedItemLine(_Line):
+    """An item that a user liked."""
+
+    item_id: str
+    weight: Weight = 1.0
+
+
+def _expand_text(value: object) -> object:
+    return {"text": value} if isinstance(value, str) else value
+
+
+def _expand_id(value: object) -> object:
+    return {"item_id": value} if isinstance(value, str) else value
 
 
 class UserLine(_Line):
-    """A user."""
+    """A user; `liked_items` is another name for `liked`."""
 
     user_id: str
-    preferences: list[PreferenceLine] = []
-    liked: list[str] = []
+    preferences: list[Annotated[PreferenceLine, BeforeValidator(_expand_text)]] = []
+    liked: list[Annotated[LikedItemLine, BeforeValidator(_expand_id)]] = []
 
     def to_message(self) -> akin.User:
         """Return the user as a message.
@@ -67,30 +108,92 @@ class UserLine(_Line):
                 akin.Preference(text=preference.text, weight=preference.weight)
                 for preference in self.preferences
             ],
-            liked_items=[akin.LikedItem(item_id=item_id) for item_id in self.liked],
+            liked_items=[
+                akin.LikedItem(item_id=liked.item_id, weight=liked.weight) for liked in self.liked
+            ],
         )
 
 
-def parse_line(line: bytes) -> ItemLine | UserLine:
-    """Return the item or user of a line; a line with a `user_id` is a user.
+def parse_line(value: object, *, ignore_unknown: bool = False) -> ItemLine | UserLine:
+    """Return the item or user of a JSON value; a user has a `user_id` and no text.
+
+    Args:
+        value: the JSON value of a line.
+        ignore_unknown: ignore fields that neither items nor users have.
 
     Raises:
-        LineError: the line is too long, is not JSON, or is not an item or a user.
+        LineError: the value is not an item or a user; the message names every wrong field.
     """
-    if len(line) > MAX_LINE_BYTES:
-        raise LineError(f"longer than {MAX_LINE_BYTES} bytes")
-    try:
-        value = from_json(line, allow_inf_nan=False)
-    except ValueError as exc:
-        raise LineError(f"not JSON: {exc}") from None
     if not isinstance(value, dict):
         raise LineError("not a JSON object")
-    line_type = UserLine if "user_id" in value else ItemLine
+    if is_event(value):
+        raise LineError(EVENT_LOG)
+    _check_wrapping(value)
+    # Optional fields that are null are unset.
+    fields = {
+        name: child for name, child in value.items() if child is not None or name in REQUIRED_FIELDS
+    }
+    if "user_id" in fields and not {"id", "text"} & fields.keys():
+        return _validate(UserLine, _join_liked(fields), ignore_unknown=ignore_unknown)
+    return _validate(ItemLine, fields, ignore_unknown=ignore_unknown)
+
+
+def _check_wrapping(value: Mapping[str, Any]) -> None:
+    """Check that an object is not only a wrapping of others, such as {"items": [...]}."""
+    if not value.keys() & {"id", "text", "user_id"}:
+        for name, child in value.items():
+            if isinstance(child, list) and child and isinstance(child[0], dict):
+                raise LineError(f"{name}: a list of objects; the file must contain only the list")
+
+
+def to_message(line: ItemLine | UserLine) -> akin.Item | akin.User:
+    """Return the message of an item or user.
+
+    Raises:
+        LineError: a value cannot be represented in a message.
+    """
     try:
-        return line_type.model_validate(value)
+        return line.to_message()
+    except ValueError as exc:
+        raise LineError(str(exc)) from None
+
+
+def _join_liked(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a user with only one name for the liked items."""
+    names = fields.keys() & {"liked", "liked_items"}
+    if len(names) > 1:
+        raise LineError("liked_items: the same as liked; use only one of them")
+    joined = {"liked" if name == "liked_items" else name: fields[name] for name in fields}
+    if not joined.keys() & {"preferences", "liked"}:
+        unknown = [_describe_unknown(name, USER_FIELDS) for name in joined if name != "user_id"]
+        raise LineError("; ".join([*unknown, "a user must have preferences or liked"]))
+    return joined
+
+
+def _validate(
+    line_type: type[ItemLine | UserLine], fields: object, *, ignore_unknown: bool
+) -> ItemLine | UserLine:
+    extra: Literal["ignore", "forbid"] = "ignore" if ignore_unknown else "forbid"
+    try:
+        return line_type.model_validate(fields, extra=extra)
     except ValidationError as exc:
-        problems = (
-            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
-            for error in exc.errors(include_input=False, include_url=False)
-        )
-        raise LineError("; ".join(problems)) from None
+        problems = exc.errors(include_input=False, include_url=False)
+        candidates = ITEM_FIELDS if line_type is ItemLine else USER_FIELDS
+        raise LineError("; ".join(_describe(problem, candidates) for problem in problems)) from None
+
+
+def _describe(problem: ErrorDetails, candidates: tuple[str, ...]) -> str:
+    path = ".".join(map(str, problem["loc"]))
+    if problem["type"] != "extra_forbidden":
+        return f"{path}: {_MESSAGES.get(problem['type'], problem['msg'])}"
+    if len(problem["loc"]) > 1:
+        candidates = ("text", "weight", "item_id")
+    return _describe_unknown(path, candidates)
+
+
+def _describe_unknown(path: str, candidates: tuple[str, ...]) -> str:
+    likely = suggest(path.rpartition(".")[2], candidates)
+    if likely:
+        return f"{path}: unknown field; did you mean {likely}?"
+    hint = "; facts about an item belong into attributes" if candidates is ITEM_FIELDS else ""
+    return f"{path}: unknown field{hint}"

@@ -1,4 +1,4 @@
-"""Import of JSONL lines, for the commands that store items and users."""
+"""Import of rows, for the commands that store items and users."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
 
 import akin
 from rich.progress import Progress
 
 from service.cli import console
-from service.cli.import_lines import ItemLine, LineError, parse_line
+from service.cli.formats.rows import FileError, LineError, Row
+from service.cli.import_failures import Failure, ImportFailures
+from service.cli.import_lines import parse_line, to_message
 from service.cli.import_stream import ImportStream
 
 # Without a progress bar, a line is printed after this many items.
@@ -25,45 +26,45 @@ ITEMS_PER_PROGRESS_LINE = 1_000
 INVALID_LINE = "INVALID_LINE"
 
 
-class Failure(NamedTuple):
-    """A line that was not stored; `reason` is INVALID_LINE or an ErrorInfo reason."""
-
-    line: int
-    reason: str
-    message: str
-
-    def __str__(self) -> str:
-        """Return the failure as one line of text."""
-        return f"line {self.line}: {self.reason}: {self.message}"
-
-
 @dataclass
 class ImportSummary:
     """Result of an import.
 
     Attributes:
         items: number of stored items, or of valid items in a dry run.
-        pending: number of those items that are pending.
+        pending: number of those items that were pending when they were stored.
         users: number of stored users, or of valid users in a dry run.
-        new_texts: number of texts that had no vector yet.
+        embedded_texts: number of texts that the model embedded, or would embed after a dry run.
+        reused_texts: number of texts that already had vectors.
         prompt_tokens: tokens that the provider counted, or their estimate in a dry run.
         cost_usd: amount that the provider charged, or its estimate in a dry run.
         seconds: duration of the import.
-        failures: lines that were not stored, in order.
+        file_error: why the rest of the file could not be read; empty if all of it was.
+        failures: lines that were not stored.
     """
 
     items: int = 0
     pending: int = 0
     users: int = 0
-    new_texts: int = 0
+    embedded_texts: int = 0
+    reused_texts: int = 0
     prompt_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
-    failures: list[Failure] = field(default_factory=list)
+    file_error: str = ""
+    failures: ImportFailures = field(default_factory=ImportFailures)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the summary as JSON values."""
+        return {
+            **vars(self),
+            "failures": [failure._asdict() for failure in self.failures],
+            "further_failures": [further._asdict() for further in self.failures.further()],
+        }
 
 
 class Importer:
-    """Stores the items and users of JSONL lines.
+    """Stores the items and users of a file.
 
     Items and users have a stream each: items are stored in the order of their lines, and so are
     users. An invalid line is reported and does not affect the others.
@@ -72,18 +73,29 @@ class Importer:
         client: client of the server.
         bar: progress bar of `console.show_bytes`.
         dry_run: validate the lines and estimate the usage; store nothing.
+        ignore_unknown: ignore fields that neither items nor users have.
     """
 
-    def __init__(self, client: akin.Client, bar: Progress, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        client: akin.Client,
+        bar: Progress,
+        *,
+        dry_run: bool = False,
+        ignore_unknown: bool = False,
+    ) -> None:
         self._client = client
         self._bar = bar
         self._dry_run = dry_run
+        self._ignore_unknown = ignore_unknown
         self._summary = ImportSummary()
         # The threads of both streams change the summary.
         self._lock = threading.Lock()
 
-    def run(self, lines: Iterable[bytes]) -> ImportSummary:
-        """Store the items and users of all lines.
+    def run(self, rows: Iterable[Row]) -> ImportSummary:
+        """Store the items and users of all rows.
+
+        If the rows end with a FileError, those before it are stored.
 
         Raises:
             AkinError: a stream ended with an error, for example because the server stopped.
@@ -103,44 +115,45 @@ class Importer:
             )
             try:
                 with _close_if_interrupted(client):
-                    self._read(lines, items, users)
+                    self._read(rows, items, users)
+            except FileError as exc:
+                self._summary.file_error = str(exc)
             finally:
                 items.close()
                 users.close()
             with _close_if_interrupted(client):
                 items.wait()
                 users.wait()
-        self._summary.failures.sort()
         self._summary.seconds = round(time.monotonic() - start, 3)
         return self._summary
 
     def _read(
         self,
-        lines: Iterable[bytes],
+        rows: Iterable[Row],
         items: ImportStream[akin.Item, akin.ImportItemsResponse],
         users: ImportStream[akin.User, akin.ImportUsersResponse],
     ) -> None:
-        """Put the items and users of the lines into their streams, until a stream has failed."""
-        for number, line in enumerate(lines, start=1):
+        """Put the items and users of the rows into their streams, until a stream has failed."""
+        for number, value in rows:
             if items.has_failed() or users.has_failed():
                 return
-            self._bar.advance(self._bar.task_ids[0], len(line))
-            if not line.strip():
-                continue
             try:
-                parsed = parse_line(line)
-                if isinstance(parsed, ItemLine):
-                    items.put(number, parsed.to_message())
-                else:
-                    users.put(number, parsed.to_message())
-            except (LineError, ValueError) as exc:
-                self._add_failure(Failure(number, INVALID_LINE, str(exc)))
+                if isinstance(value, LineError):
+                    raise value
+                message = to_message(parse_line(value, ignore_unknown=self._ignore_unknown))
+            except LineError as exc:
+                self._summary.failures.add(Failure(number, INVALID_LINE, str(exc)))
+                continue
+            if isinstance(message, akin.Item):
+                items.put(number, message)
+            else:
+                users.put(number, message)
 
     def _add_items(self, batch: akin.ImportItemsResponse, line_numbers: Sequence[int]) -> None:
         self._add_usage(batch.usage)
         for number, result in zip(line_numbers, batch.results, strict=True):
             if result.code:
-                self._add_failure(Failure(number, result.reason, result.message))
+                self._summary.failures.add(Failure(number, result.reason, result.message))
                 continue
             self._summary.items += 1
             self._summary.pending += result.state == akin.ItemState.ITEM_STATE_PENDING
@@ -152,19 +165,19 @@ class Importer:
         self._add_usage(batch.usage)
         for number, result in zip(line_numbers, batch.results, strict=True):
             if result.code:
-                self._add_failure(Failure(number, result.reason, result.message))
+                self._summary.failures.add(Failure(number, result.reason, result.message))
             else:
                 self._summary.users += 1
 
     def _add_usage(self, usage: akin.EmbeddingUsage) -> None:
         with self._lock:
-            self._summary.new_texts += usage.text_count - usage.cached_text_count
+            new_texts = usage.text_count - usage.cached_text_count
+            self._summary.embedded_texts += (
+                new_texts if self._dry_run else usage.embedded_text_count
+            )
+            self._summary.reused_texts += usage.cached_text_count
             self._summary.prompt_tokens += usage.prompt_token_count
             self._summary.cost_usd += usage.cost_usd
-
-    def _add_failure(self, failure: Failure) -> None:
-        with self._lock:
-            self._summary.failures.append(failure)
 
 
 @contextmanager

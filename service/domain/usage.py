@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingUsage:
-    """The usage of one call: distinct texts, how many had vectors, tokens and US dollars."""
+    """The usage of one call.
+
+    Attributes:
+        text_count: number of distinct texts.
+        cached_text_count: number of those that had vectors.
+        prompt_tokens: tokens that the provider counted.
+        cost_usd: amount in US dollars.
+        embedded_text_count: number of texts that the call embedded; the other ones that had no
+            vectors failed.
+    """
 
     text_count: int = 0
     cached_text_count: int = 0
     prompt_tokens: int = 0
     cost_usd: float = 0.0
+    embedded_text_count: int = 0
 
     def plus(self, other: EmbeddingUsage) -> EmbeddingUsage:
         """Return the sum of two usages without a common text."""
@@ -21,6 +31,7 @@ class EmbeddingUsage:
             self.cached_text_count + other.cached_text_count,
             self.prompt_tokens + other.prompt_tokens,
             self.cost_usd + other.cost_usd,
+            self.embedded_text_count + other.embedded_text_count,
         )
 
 

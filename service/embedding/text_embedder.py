@@ -247,7 +247,11 @@ class TextEmbedder:
             self._observer.embedded(len(embedded_texts))
             self._observer.cached(cached_count)
         usage = EmbeddingUsage(
-            len(prompts), cached_count, round(embedded.tokens), embedded.cost_usd
+            len(prompts),
+            cached_count,
+            round(embedded.tokens),
+            embedded.cost_usd,
+            len(embedded_texts),
         )
         return TextVectors(chunks, failures, embedded_texts, usage)
 

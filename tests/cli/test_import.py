@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 from typing import Any
 
 import akin
 import grpc
 import pytest
+from akin.v1 import catalog_service_pb2 as catalog_pb
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.message import Message
 from support.recording import RecordingServer
@@ -24,7 +26,9 @@ ITEMS_STORED: list[Message] = [
                 message="item.text must not be blank",
             ),
         ],
-        usage=akin.EmbeddingUsage(text_count=2, prompt_token_count=10, cost_usd=0.5),
+        usage=akin.EmbeddingUsage(
+            text_count=2, prompt_token_count=10, cost_usd=0.5, embedded_text_count=1
+        ),
     )
 ]
 USERS_STORED: list[Message] = [
@@ -36,7 +40,11 @@ USERS_STORED: list[Message] = [
             akin.UserResult(sequence=2),
         ],
         usage=akin.EmbeddingUsage(
-            text_count=3, cached_text_count=1, prompt_token_count=5, cost_usd=0.25
+            text_count=3,
+            cached_text_count=1,
+            prompt_token_count=5,
+            cost_usd=0.25,
+            embedded_text_count=2,
         ),
     )
 ]
@@ -57,7 +65,8 @@ USERS = [
         ],
     ),
     akin.User(
-        user_id="bob", liked_items=[akin.LikedItem(item_id="a"), akin.LikedItem(item_id="b")]
+        user_id="bob",
+        liked_items=[akin.LikedItem(item_id=item_id, weight=1) for item_id in ("a", "b")],
     ),
 ]
 
@@ -67,6 +76,10 @@ def run(server: RecordingServer, lines: list[Any], *words: str) -> Result:
     text = "".join(f"{json.dumps(line)}\n" for line in lines)
     words = ("import", "-", *words, "--address", server.address)
     return CliRunner().invoke(app, words, input=text)
+
+
+def run_file(server: RecordingServer, file: Path) -> Result:
+    return CliRunner().invoke(app, ["import", str(file), "--address", server.address])
 
 
 def get_requests(server: RecordingServer, kind: type[Message]) -> list[Message]:
@@ -99,8 +112,8 @@ def test_json_has_the_usage_of_both_streams() -> None:
     """JSON adds up the usage of items and users, and has the failures with their reasons."""
     with RecordingServer(RESPONSES) as server:
         summary = json.loads(run(server, LINES, "--json").stdout)
-    assert (4, 15, 0.75) == tuple(
-        summary[name] for name in ("new_texts", "prompt_tokens", "cost_usd")
+    assert (3, 1, 15, 0.75) == tuple(
+        summary[name] for name in ("embedded_texts", "reused_texts", "prompt_tokens", "cost_usd")
     )
     assert [(1, "INVALID_REQUEST"), (3, "INVALID_LINE"), (5, "INVALID_REQUEST")] == [
         (failure["line"], failure["reason"]) for failure in summary["failures"]
@@ -117,7 +130,7 @@ def test_a_dry_run_only_validates() -> None:
     assert isinstance(users, pb.ImportUsersRequest)
     assert (True, True) == (items.validate_only, users.validate_only)
     assert "1 items and 1 users are valid; 3 lines failed\n" in result.stdout
-    assert "4 new texts: about 15 tokens, 0.7500 US dollars" in result.stdout
+    assert "4 texts to embed: about 15 tokens, 0.7500 US dollars" in result.stdout
 
 
 def test_nothing_is_sent_without_valid_lines() -> None:
@@ -149,3 +162,76 @@ def test_help_shows_whole_lines() -> None:
     """The help has the JSON of items and users as it is, with the brackets of lists."""
     help_ = " ".join(CliRunner().invoke(app, ["import", "--help"]).stdout.split())
     assert '"preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}' in help_
+
+
+def test_rows_before_damage_are_stored(tmp_path: Path) -> None:
+    """If a file is cut off, what comes before is stored, and the command ends with status 2."""
+    file = tmp_path / "items.json"
+    file.write_text('[{"id": "a", "text": "green tea"}, {"id": "b", "text": ')
+    with RecordingServer() as server:
+        result = run_file(server, file)
+        (request,) = get_requests(server, pb.ImportItemsRequest)
+    assert pb.ImportItemsRequest(items=[akin.item("a", "green tea")]) == request
+    assert 2 == result.exit_code
+    assert f"akin: {file}: not JSON at line 1" in result.stderr
+
+
+def test_a_refused_file_needs_no_server(tmp_path: Path) -> None:
+    """A file in a format that is not accepted ends the command with status 2 and one line."""
+    file = tmp_path / "report.pdf"
+    file.write_bytes(b"%PDF-1.7 ...")
+    words = ["import", str(file), "--address", "127.0.0.1:1"]
+    for command in (words, [*words, "--dry-run"]):
+        result = CliRunner().invoke(app, command)
+        assert (2, "") == (result.exit_code, result.stdout)
+        assert result.stderr.startswith(f"akin: {file}: the file is a PDF")
+        assert 1 == result.stderr.count("\n")
+
+
+def test_a_folder_is_a_usage_error(tmp_path: Path) -> None:
+    """A folder instead of a file ends the command with status 2 and one line."""
+    result = CliRunner().invoke(app, ["import", str(tmp_path)])
+    assert (2, f"akin: {tmp_path} is a folder, not a file\n") == (result.exit_code, result.stderr)
+
+
+@pytest.mark.parametrize("option", ["--map", "--split"])
+@pytest.mark.parametrize("word", ["tags", "=|", "tags="])
+def test_an_option_without_two_sides_is_a_usage_error(option: str, word: str) -> None:
+    """An option of a table names both sides of its equals sign."""
+    result = CliRunner().invoke(app, ["import", "-", option, word])
+    assert 2 == result.exit_code
+    assert "must have the form LEFT=RIGHT" in " ".join(result.stderr.split())
+
+
+def test_alike_failures_are_printed_once() -> None:
+    """After 100 alike failures a line says how many more there are; all of them count."""
+    with RecordingServer() as server:
+        result = run(server, [{"user_id": "ann", "item_id": f"i{n}"} for n in range(350)])
+    lines = result.stderr.splitlines()
+    assert (1, 101) == (result.exit_code, len(lines))
+    assert lines[-1].startswith("and 250 more: INVALID_LINE: an event (user and item)")
+    assert "350 lines failed" in result.stdout
+
+
+PENDING = pb.ImportItemsResponse(
+    results=[akin.ItemResult(sequence=n, state=akin.ItemState.ITEM_STATE_PENDING) for n in (1, 2)]
+)
+OUTAGE = akin.PendingItems(item_count=5, reason="EMBEDDING_UNAVAILABLE", message="it is down")
+
+
+@pytest.mark.parametrize(
+    ("pending_items", "status"),
+    [([OUTAGE], 1), ([], 0)],
+)
+def test_items_must_be_indexed_on_request(
+    pending_items: list[akin.PendingItems], status: int
+) -> None:
+    """With --require-indexed, items that are pending at the end end the command with status 1."""
+    catalog = catalog_pb.GetCatalogResponse(catalog=akin.Catalog(pending_items=pending_items))
+    lines = [{"id": "a", "text": "green tea"}, {"id": "b", "text": "black tea"}]
+    with RecordingServer({"ImportItems": [PENDING], "GetCatalog": [catalog]}) as server:
+        assert 0 == run(server, lines).exit_code
+        result = run(server, lines, "--require-indexed")
+    assert status == result.exit_code
+    message = "akin: items are pending: 2 EMBEDDING_UNAVAILABLE: it is down\n"
+    assert (message if status else "") == result.stderr

@@ -30,7 +30,7 @@ async def test_a_new_text_is_embedded(tmp_path: Path) -> None:
     async with running(tmp_path, embedder, FakeClock()) as catalog:
         outcome = await catalog.text_embedder.embed_documents(["tea and cake", "coffee"])
         assert {"tea and cake", "coffee"} == outcome.embedded_texts == set(outcome.chunks)
-        assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN) == outcome.usage
+        assert EmbeddingUsage(2, 0, 4, 4 * COST_USD_PER_TOKEN, 2) == outcome.usage
         np.testing.assert_allclose(
             unit_vector("coffee"), outcome.stack_vectors("coffee")[0], atol=1e-6
         )
@@ -77,6 +77,7 @@ async def test_only_new_texts_are_embedded(tmp_path: Path) -> None:
         outcome = await catalog.text_embedder.embed_documents(texts)
         assert (4, 2) == (outcome.usage.text_count, outcome.usage.cached_text_count)
         assert {"new", "newer"} == outcome.embedded_texts
+        assert 2 == outcome.usage.embedded_text_count
         assert set(texts) == set(outcome.chunks)
     assert ["cached", "new", "newer"] == embedder.texts
 
@@ -123,6 +124,7 @@ async def test_failures_are_reported_by_text_and_not_cached(tmp_path: Path) -> N
         outcome = await catalog.text_embedder.embed_documents(["tea"])
         assert {} == outcome.chunks
         assert frozenset() == outcome.embedded_texts
+        assert EmbeddingUsage(1) == outcome.usage
         assert [errors.EmbeddingUnavailable] == [
             type(failure) for failure in outcome.failures.values()
         ]

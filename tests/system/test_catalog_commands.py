@@ -64,7 +64,7 @@ def test_items_and_users_from_the_command_line(server: RunningServer, tmp_path: 
             {"user_id": f"user-{number}", "liked": [f"mixed-{number}"]},
             {"id": f"mixed-{number}", "text": f"mixed text of number {number}"},
         )
-    lines[200] = {"user_id": "x" * 300}
+    lines[200] = {"user_id": "x" * 300, "liked": ["mixed-0"]}
     lines[301] = {"id": "blank", "text": " "}
     file.write_text("\n".join(map(json.dumps, lines)))
     run_json(server, "catalogs", "create", "mixed")

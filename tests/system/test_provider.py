@@ -276,7 +276,7 @@ def test_a_dry_run_costs_nothing(tmp_path: Path, provider: ScriptedProvider) -> 
         client.upsert_item("there", "some text 3")
         before = len(provider.requests)
         summary = command(server, "import", str(file), "--dry-run")
-        assert (30, 29) == (summary["items"], summary["new_texts"])
+        assert (30, 29) == (summary["items"], summary["embedded_texts"])
         assert pytest.approx(summary["prompt_tokens"] * 0.001) == summary["cost_usd"] > 0
         (reply,) = client.import_item_batches(
             [akin.item(each["id"], each["text"]) for each in (lines[0], bad)], validate_only=True

@@ -58,7 +58,7 @@ def test_upsert_tells_what_embedding_took(client: akin.Client, prefix: str) -> N
     again = client.upsert_item(f"{prefix}1", text, {"price": 3})
     other = client.upsert_item(f"{prefix}2", text)
     assert [True, False, False] == [each.embedded for each in (first, again, other)]
-    assert akin.EmbeddingUsage(text_count=1, cached_text_count=0) == first.usage
+    assert akin.EmbeddingUsage(text_count=1, embedded_text_count=1) == first.usage
     assert akin.EmbeddingUsage(text_count=1, cached_text_count=1) == again.usage == other.usage
 
 

@@ -33,9 +33,12 @@ type EmbeddingUsage struct {
 	PromptTokenCount int64 `protobuf:"varint,3,opt,name=prompt_token_count,json=promptTokenCount,proto3" json:"prompt_token_count,omitempty"`
 	// The amount that the embedding provider charged for these tokens, in US dollars. 0 for the local
 	// model, and if the provider does not report its charges.
-	CostUsd       float64 `protobuf:"fixed64,4,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	CostUsd float64 `protobuf:"fixed64,4,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	// The number of texts that the call embedded. Texts that are neither cached nor embedded failed.
+	// 0 with validate_only.
+	EmbeddedTextCount int32 `protobuf:"varint,5,opt,name=embedded_text_count,json=embeddedTextCount,proto3" json:"embedded_text_count,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *EmbeddingUsage) Reset() {
@@ -96,17 +99,25 @@ func (x *EmbeddingUsage) GetCostUsd() float64 {
 	return 0
 }
 
+func (x *EmbeddingUsage) GetEmbeddedTextCount() int32 {
+	if x != nil {
+		return x.EmbeddedTextCount
+	}
+	return 0
+}
+
 var File_akin_v1_embedding_usage_proto protoreflect.FileDescriptor
 
 const file_akin_v1_embedding_usage_proto_rawDesc = "" +
 	"\n" +
-	"\x1dakin/v1/embedding_usage.proto\x12\aakin.v1\"\xa4\x01\n" +
+	"\x1dakin/v1/embedding_usage.proto\x12\aakin.v1\"\xd4\x01\n" +
 	"\x0eEmbeddingUsage\x12\x1d\n" +
 	"\n" +
 	"text_count\x18\x01 \x01(\x05R\ttextCount\x12*\n" +
 	"\x11cached_text_count\x18\x02 \x01(\x05R\x0fcachedTextCount\x12,\n" +
 	"\x12prompt_token_count\x18\x03 \x01(\x03R\x10promptTokenCount\x12\x19\n" +
-	"\bcost_usd\x18\x04 \x01(\x01R\acostUsdB\x1e\n" +
+	"\bcost_usd\x18\x04 \x01(\x01R\acostUsd\x12.\n" +
+	"\x13embedded_text_count\x18\x05 \x01(\x05R\x11embeddedTextCountB\x1e\n" +
 	"\n" +
 	"io.akin.v1P\x01Z\x0eakin/v1;akinv1b\x06proto3"
 

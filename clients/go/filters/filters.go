@@ -10,6 +10,7 @@
 package filters
 
 import (
+	"math"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -18,7 +19,9 @@ import (
 	"akin.dev/go/akinv1"
 )
 
-// Value is a type that attributes can be compared with.
+// Value is a type that attributes can be compared with. An integer that a double cannot hold exactly
+// becomes NaN, so that the call fails with INVALID_ARGUMENT instead of matching a rounded number. Store
+// and compare such integers as strings.
 type Value interface {
 	string | bool | int | int32 | int64 | float64
 }
@@ -119,6 +122,15 @@ func listValue[V Value](values []V) *structpb.ListValue {
 	return list
 }
 
+func integer(value int64) *structpb.Value {
+	number := float64(value)
+	// The double of the largest int64 is one more than it, which no int64 holds.
+	if number >= math.MaxInt64 || int64(number) != value {
+		number = math.NaN()
+	}
+	return structpb.NewNumberValue(number)
+}
+
 func jsonValue[V Value](value V) *structpb.Value {
 	switch value := any(value).(type) {
 	case string:
@@ -126,11 +138,11 @@ func jsonValue[V Value](value V) *structpb.Value {
 	case bool:
 		return structpb.NewBoolValue(value)
 	case int:
-		return structpb.NewNumberValue(float64(value))
+		return integer(int64(value))
 	case int32:
 		return structpb.NewNumberValue(float64(value))
 	case int64:
-		return structpb.NewNumberValue(float64(value))
+		return integer(value)
 	case float64:
 		return structpb.NewNumberValue(value)
 	}

@@ -1,6 +1,7 @@
 package filters_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -40,5 +41,19 @@ func TestFunctionsBuildTheirMessages(t *testing.T) {
 	}
 	if !proto.Equal(built, expected) {
 		t.Errorf("got %v, want %v", built, expected)
+	}
+}
+
+// An integer that would be rounded becomes NaN, which the server rejects; others stay.
+func TestIntegersAreExact(t *testing.T) {
+	for _, value := range []int64{1<<53 + 1, -1<<53 - 1, math.MaxInt64} {
+		if number := filters.OneOf("id", value).GetOneOf().Values[0].GetNumberValue(); !math.IsNaN(number) {
+			t.Errorf("%d: got %v", value, number)
+		}
+	}
+	for _, value := range []int64{7, 1 << 53, 1 << 60, math.MinInt64} {
+		if number := filters.Equals("id", value).GetEquals().GetNumberValue(); number != float64(value) {
+			t.Errorf("%d: got %v", value, number)
+		}
 	}
 }

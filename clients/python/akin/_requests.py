@@ -9,6 +9,7 @@ from typing import Any, TypeVar, Unpack
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from akin._json_values import check_numbers
 from akin.filters import all_of
 from akin.options import (
     BatchDeleteItemsOptions,
@@ -53,10 +54,12 @@ def item(
         expire_time: when the item expires; with a time zone.
 
     Raises:
-        ValueError: an attribute is not a JSON value, or the time has no time zone.
+        ValueError: an attribute is not a JSON value, a double cannot hold a number exactly, or the
+            time has no time zone.
     """
     message = item_pb2.Item(item_id=item_id, text=text)
     if attributes:
+        check_numbers(attributes, "attributes")
         message.attributes.update(attributes)
     if expire_time is not None:
         if expire_time.tzinfo is None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import ListValue
 
+from akin._json_values import check_numbers
 from akin.v1.filter_pb2 import Condition, Filter, Range
 
 
@@ -26,27 +27,29 @@ def equals(attribute: str, value: Any) -> Condition:  # noqa: ANN401  (any JSON 
     """Return a condition: the attribute equals a string, a number, a boolean, or a list of those.
 
     Raises:
-        ValueError: the value is not a JSON value.
+        ValueError: the value is not a JSON value, or a double cannot hold a number exactly.
     """
-    return Condition(attribute=attribute, equals=_list((value,)).values[0])
+    return Condition(attribute=attribute, equals=_list(attribute, (value,)).values[0])
 
 
 def one_of(attribute: str, values: Iterable[Any]) -> Condition:
     """Return a condition: the attribute equals one of several strings, numbers or booleans.
 
     Raises:
-        ValueError: a value is not a JSON value, or `values` is a single string.
+        ValueError: a value is not a JSON value, a double cannot hold a number exactly, or `values`
+            is a single string.
     """
-    return Condition(attribute=attribute, one_of=_list(values))
+    return Condition(attribute=attribute, one_of=_list(attribute, values))
 
 
 def contains_any(attribute: str, values: Iterable[Any]) -> Condition:
     """Return a condition: the attribute is one of the values, or a list with at least one.
 
     Raises:
-        ValueError: a value is not a JSON value, or `values` is a single string.
+        ValueError: a value is not a JSON value, a double cannot hold a number exactly, or `values`
+            is a single string.
     """
-    return Condition(attribute=attribute, contains_any=_list(values))
+    return Condition(attribute=attribute, contains_any=_list(attribute, values))
 
 
 def between(
@@ -67,9 +70,14 @@ def between(
         lte: upper bound, included.
 
     Raises:
-        ValueError: a time has no time zone.
+        ValueError: a time has no time zone, or a double cannot hold a number exactly.
     """
-    bounds = Range(gt=_bound(gt), gte=_bound(gte), lt=_bound(lt), lte=_bound(lte))
+    bounds = Range(
+        gt=_bound(attribute, gt),
+        gte=_bound(attribute, gte),
+        lt=_bound(attribute, lt),
+        lte=_bound(attribute, lte),
+    )
     return Condition(attribute=attribute, range=bounds)
 
 
@@ -108,17 +116,21 @@ def _condition(part: Condition | Filter) -> Condition:
     return Condition(filter=part) if isinstance(part, Filter) else part
 
 
-def _list(values: Iterable[Any]) -> ListValue:
+def _list(attribute: str, values: Iterable[Any]) -> ListValue:
     if isinstance(values, str):
         raise ValueError(f"give a list of values, not the string {values!r}")  # noqa: TRY004  (one error for all)
     message = ListValue()
-    message.extend(values)
+    for value in values:
+        check_numbers(value, attribute)
+        message.append(value)
     return message
 
 
-def _bound(bound: float | datetime | None) -> float | None:
+def _bound(attribute: str, bound: float | datetime | None) -> float | None:
     """Return a number as it is, and a time as seconds since 1970-01-01 UTC."""
     if not isinstance(bound, datetime):
+        if isinstance(bound, int):  # the server checks whether a float is finite
+            check_numbers(bound, attribute)
         return bound
     if bound.tzinfo is None:
         raise ValueError("a time needs a time zone")

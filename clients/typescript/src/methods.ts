@@ -3,6 +3,7 @@ import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { Item } from "./generated/akin/v1/item.js";
 import type { ImportItemsRequest, ImportUsersRequest } from "./generated/akin/v1/recommender_service.js";
 import type { User } from "./generated/akin/v1/user.js";
+import { checkNumbers } from "./numbers.js";
 
 /** Options of one call. */
 export interface CallOptions {
@@ -96,10 +97,11 @@ export type Calls<S extends Service> = {
 };
 
 /**
- * Encodes a request. Throws if a value cannot be encoded; encoding inside of gRPC would hide that error
+ * Encodes a request. Throws if a value cannot be encoded unchanged; encoding inside of gRPC would hide that error
  * behind the error of the call.
  */
 export function encode<Message, Input>(type: MessageType<Message, Input>, input: Input): Buffer {
+  checkNumbers(input, "");
   const bytes = type.encode(type.fromPartial(input)).finish();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -9,6 +9,7 @@ import {
   CatalogServiceDefinition,
   Client,
   DeleteCatalogRequest,
+  filters,
   ImportItemsResponse,
   ImportUsersRequest,
   ImportUsersResponse,
@@ -112,4 +113,35 @@ test("an import that the server ends early is an error", async (t) => {
   const responses = client.importItemBatches(requests());
   assert.equal((await responses.next()).value?.results[0]?.itemId, "a");
   await assert.rejects(responses.next(), { name: "AkinError", codeName: "INTERNAL" });
+});
+
+test("a number that was or would be rounded is an error, at any depth", async (t) => {
+  let calls = 0;
+  const unary = (_: Call, respond: sendUnaryData<Buffer>): void => {
+    calls++;
+    respond(null, Buffer.alloc(0));
+  };
+  const client = await serve(t, { UpsertItem: unary, ListItems: unary });
+  const upsert = (value: unknown): Promise<unknown> =>
+    client.upsertItem({ item: { itemId: "a", text: "tea", attributes: { a: [{ b: value }] } } });
+  for (const value of [2 ** 53, -(2 ** 53), Number("9223372036854775807")]) {
+    await assert.rejects(upsert(value), /^RangeError: item\.attributes\.a\[0\]\.b: the number .* use a string$/);
+  }
+  for (const value of [7n, 2n ** 64n, 10n ** 400n]) {
+    await assert.rejects(upsert(value), /is a bigint; use a number or a string$/);
+  }
+  await assert.rejects(
+    client.listItems({ filter: { all: [filters.equals("id", Number("12345678901234567890"))] } }),
+    /filter\.all\[0\]\.equals: the number/,
+  );
+  const read = async (): Promise<void> => {
+    for await (const _ of client.importItems([{ itemId: "a", text: "tea", attributes: { a: 2 ** 60 } }])) {
+      assert.fail("a result arrived");
+    }
+  };
+  await assert.rejects(read(), /attributes\.a: the number/);
+  assert.equal(calls, 0);
+  for (const value of [Number.MAX_SAFE_INTEGER, 1.5, 1e300, -0.1, "9007199254740993"]) {
+    await upsert(value);
+  }
 });

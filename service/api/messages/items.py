@@ -381,4 +381,5 @@ def usage_message(usage: EmbeddingUsage) -> embedding_usage_pb2.EmbeddingUsage:
         cached_text_count=usage.cached_text_count,
         prompt_token_count=usage.prompt_tokens,
         cost_usd=usage.cost_usd,
+        embedded_text_count=usage.embedded_text_count,
     )

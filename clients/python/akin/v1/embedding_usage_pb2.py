@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/embedding_usage.proto\x12\x07\x61kin.v1\"m\n\x0e\x45mbeddingUsage\x12\x12\n\ntext_count\x18\x01 \x01(\x05\x12\x19\n\x11\x63\x61\x63hed_text_count\x18\x02 \x01(\x05\x12\x1a\n\x12prompt_token_count\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\x01\x42\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x61kin/v1/embedding_usage.proto\x12\x07\x61kin.v1\"\x8a\x01\n\x0e\x45mbeddingUsage\x12\x12\n\ntext_count\x18\x01 \x01(\x05\x12\x19\n\x11\x63\x61\x63hed_text_count\x18\x02 \x01(\x05\x12\x1a\n\x12prompt_token_count\x18\x03 \x01(\x03\x12\x10\n\x08\x63ost_usd\x18\x04 \x01(\x01\x12\x1b\n\x13\x65mbedded_text_count\x18\x05 \x01(\x05\x42\x1e\n\nio.akin.v1P\x01Z\x0e\x61kin/v1;akinv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,6 +32,6 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'akin.v1.embedding_usage_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nio.akin.v1P\001Z\016akin/v1;akinv1'
-  _globals['_EMBEDDINGUSAGE']._serialized_start=42
-  _globals['_EMBEDDINGUSAGE']._serialized_end=151
+  _globals['_EMBEDDINGUSAGE']._serialized_start=43
+  _globals['_EMBEDDINGUSAGE']._serialized_end=181
 # @@protoc_insertion_point(module_scope)

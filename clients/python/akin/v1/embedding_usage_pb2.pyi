@@ -26,6 +26,7 @@ class EmbeddingUsage(_message.Message):
     CACHED_TEXT_COUNT_FIELD_NUMBER: _builtins.int
     PROMPT_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
+    EMBEDDED_TEXT_COUNT_FIELD_NUMBER: _builtins.int
     text_count: _builtins.int
     """The number of distinct texts that the call needed vectors for."""
     cached_text_count: _builtins.int
@@ -38,6 +39,10 @@ class EmbeddingUsage(_message.Message):
     """The amount that the embedding provider charged for these tokens, in US dollars. 0 for the local
     model, and if the provider does not report its charges.
     """
+    embedded_text_count: _builtins.int
+    """The number of texts that the call embedded. Texts that are neither cached nor embedded failed.
+    0 with validate_only.
+    """
     def __init__(
         self,
         *,
@@ -45,10 +50,11 @@ class EmbeddingUsage(_message.Message):
         cached_text_count: _builtins.int = ...,
         prompt_token_count: _builtins.int = ...,
         cost_usd: _builtins.float = ...,
+        embedded_text_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_text_count", b"cached_text_count", "cost_usd", b"cost_usd", "prompt_token_count", b"prompt_token_count", "text_count", b"text_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_text_count", b"cached_text_count", "cost_usd", b"cost_usd", "embedded_text_count", b"embedded_text_count", "prompt_token_count", b"prompt_token_count", "text_count", b"text_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,10 +20,15 @@ export interface EmbeddingUsage {
    * model, and if the provider does not report its charges.
    */
   costUsd: number;
+  /**
+   * The number of texts that the call embedded. Texts that are neither cached nor embedded failed.
+   * 0 with validate_only.
+   */
+  embeddedTextCount: number;
 }
 
 function createBaseEmbeddingUsage(): EmbeddingUsage {
-  return { textCount: 0, cachedTextCount: 0, promptTokenCount: "0", costUsd: 0 };
+  return { textCount: 0, cachedTextCount: 0, promptTokenCount: "0", costUsd: 0, embeddedTextCount: 0 };
 }
 
 export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
@@ -39,6 +44,9 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
     }
     if (message.costUsd !== 0) {
       writer.uint32(33).double(message.costUsd);
+    }
+    if (message.embeddedTextCount !== 0) {
+      writer.uint32(40).int32(message.embeddedTextCount);
     }
     return writer;
   },
@@ -88,6 +96,14 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
             message.costUsd = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.embeddedTextCount = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -122,6 +138,11 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
         : isSet(object.cost_usd)
         ? globalThis.Number(object.cost_usd)
         : 0,
+      embeddedTextCount: isSet(object.embeddedTextCount)
+        ? globalThis.Number(object.embeddedTextCount)
+        : isSet(object.embedded_text_count)
+        ? globalThis.Number(object.embedded_text_count)
+        : 0,
     };
   },
 
@@ -139,6 +160,9 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
     if (message.costUsd !== 0) {
       obj.costUsd = floatToJson(message.costUsd);
     }
+    if (message.embeddedTextCount !== 0) {
+      obj.embeddedTextCount = Math.round(message.embeddedTextCount);
+    }
     return obj;
   },
 
@@ -151,6 +175,7 @@ export const EmbeddingUsage: MessageFns<EmbeddingUsage> = {
     message.cachedTextCount = object.cachedTextCount ?? 0;
     message.promptTokenCount = object.promptTokenCount ?? "0";
     message.costUsd = object.costUsd ?? 0;
+    message.embeddedTextCount = object.embeddedTextCount ?? 0;
     return message;
   },
 };

@@ -4,6 +4,7 @@ import com.google.protobuf.ListValue;
 import com.google.protobuf.NullValue;
 import com.google.protobuf.Struct;
 import com.google.protobuf.Value;
+import java.math.BigDecimal;
 import java.util.Map;
 
 /** Builds attributes of items from plain Java values. */
@@ -14,7 +15,8 @@ public final class Attributes {
    * Returns the attributes of an item.
    *
    * @param values strings, numbers, booleans, null, and iterables and maps of those
-   * @throws IllegalArgumentException if a value has another type
+   * @throws IllegalArgumentException if a value has another type, or if a double cannot hold a
+   *     number unchanged
    */
   public static Struct of(Map<String, ?> values) {
     Struct.Builder struct = Struct.newBuilder();
@@ -29,7 +31,7 @@ public final class Attributes {
     } else if (from instanceof String text) {
       value.setStringValue(text);
     } else if (from instanceof Number number) {
-      value.setNumberValue(number.doubleValue());
+      value.setNumberValue(toDouble(number));
     } else if (from instanceof Boolean bool) {
       value.setBoolValue(bool);
     } else if (from instanceof Iterable<?> elements) {
@@ -42,6 +44,23 @@ public final class Attributes {
       throw new IllegalArgumentException("not a JSON value: " + from.getClass().getName());
     }
     return value.build();
+  }
+
+  private static double toDouble(Number number) {
+    double value = number.doubleValue();
+    if (number instanceof Double || number instanceof Float) {
+      return value;
+    }
+    BigDecimal exact = new BigDecimal(number.toString());
+    boolean isInteger = exact.stripTrailingZeros().scale() <= 0;
+    if (Double.isInfinite(value)
+        || exact.compareTo(isInteger ? new BigDecimal(value) : BigDecimal.valueOf(value)) != 0) {
+      String digits = exact.toString();
+      String shown = digits.length() > 20 ? digits.substring(0, 20) + "..." : digits;
+      throw new IllegalArgumentException(
+          "the number " + shown + " cannot be stored exactly; use a string");
+    }
+    return value;
   }
 
   static ListValue list(Iterable<?> values) {

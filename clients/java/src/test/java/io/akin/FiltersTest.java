@@ -13,13 +13,17 @@ import static io.akin.Filters.oneOf;
 import static io.akin.Filters.passes;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.protobuf.util.JsonFormat;
 import io.akin.v1.Filter;
+import java.math.BigDecimal;
+import java.math.BigInteger;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 
 class FiltersTest {
@@ -60,6 +64,33 @@ class FiltersTest {
   @Test
   void anyOfRequiresACondition() {
     assertThrows(IllegalArgumentException.class, Filters::anyOf);
+  }
+
+  /** A number that a double cannot hold unchanged is rejected, in attributes and in filters. */
+  @Test
+  void numbersAreExact() {
+    for (Number number :
+        List.of(
+            (1L << 53) + 1,
+            Long.MAX_VALUE,
+            new BigInteger("18446744073709551615"),
+            BigInteger.TEN.pow(400),
+            new BigDecimal("0.12345678901234567890"),
+            new AtomicLong(-(1L << 53) - 1))) {
+      Map<String, Object> deep = Map.of("a", List.of(Map.of("b", number)));
+      String message =
+          assertThrows(IllegalArgumentException.class, () -> Attributes.of(deep)).getMessage();
+      assertTrue(message.endsWith("cannot be stored exactly; use a string"), message);
+      assertThrows(IllegalArgumentException.class, () -> eq("a", number));
+      assertThrows(IllegalArgumentException.class, () -> oneOf("a", 1, number));
+    }
+    for (Number number :
+        List.of(
+            7, (1L << 53), 1L << 60, new BigDecimal("9.99"), new BigDecimal("1e22"), 0.1f, 1e300)) {
+      assertEquals(
+          number.doubleValue(),
+          Attributes.of(Map.of("a", number)).getFieldsOrThrow("a").getNumberValue());
+    }
   }
 
   /** Attributes are built from JSON values only. */

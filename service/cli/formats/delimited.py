@@ -1,0 +1,86 @@
+"""CSV and TSV: a header with the names of the columns, and one row a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO
+
+from service.cli.formats.rows import (
+    MAX_LINE_BYTES,
+    FileError,
+    LineError,
+    Records,
+    Row,
+    check_encoding,
+    exceeds_line_limit,
+)
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+# Spreadsheets write semicolons where the comma is the decimal separator.
+_DELIMITERS = (",", "\t", ";")
+
+
+def find_delimiter(line: str) -> str:
+    """Return the delimiter of a header, the most frequent one; empty if it has none."""
+    delimiter = max(_DELIMITERS, key=line.count)
+    return delimiter if delimiter in line else ""
+
+
+def read_delimited(stream: BinaryIO, delimiter: str) -> Records:
+    """Return the rows after the header; all cells are strings.
+
+    Raises:
+        FileError: the header is invalid.
+    """
+    csv.field_size_limit(MAX_LINE_BYTES)
+    reader = csv.reader(_read_lines(stream), delimiter=delimiter, strict=True)
+    try:
+        columns = [name.strip() for name in next(reader)]
+    except csv.Error as exc:
+        raise FileError(f"the header is invalid: {exc}") from None
+    for name, count in Counter(columns).items():
+        if count > 1 and name:
+            raise FileError(f"the header has {count} columns named {name}")
+    return Records(_read_rows(reader, columns), columns, is_text=True)
+
+
+def _read_rows(reader: Reader, columns: list[str]) -> Iterator[Row]:
+    while True:
+        number = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as exc:
+            yield Row(number, LineError(f"not a row: {exc}"))
+            continue
+        if cells:
+            yield Row(number, _build_row(columns, cells))
+
+
+def _build_row(columns: list[str], cells: list[str]) -> dict[str, str] | LineError:
+    if len(cells) != len(columns):
+        return LineError(f"{len(cells)} cells, but the header has {len(columns)} columns")
+    line = "".join(cells)
+    if exceeds_line_limit(line):
+        return LineError(f"longer than {MAX_LINE_BYTES} bytes")
+    try:
+        check_encoding(line)
+    except LineError as exc:
+        return exc
+    return dict(zip(columns, cells, strict=True))
+
+
+def _read_lines(stream: BinaryIO) -> Iterator[str]:
+    text = io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="")
+    number = 0
+    while line := text.readline(MAX_LINE_BYTES):
+        number += 1
+        if len(line) == MAX_LINE_BYTES and not line.endswith(("\n", "\r")):
+            raise FileError(f"line {number} is longer than {MAX_LINE_BYTES} bytes")
+        yield line

@@ -1,0 +1,102 @@
+"""Parquet files. They need pyarrow, which is an extra and slow to import."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from service.cli.formats.rows import FileError, LineError, Records, Row
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+# Rows that are decoded at once.
+_BATCH_ROWS = 500
+
+
+def read_parquet(stream: BinaryIO) -> Records:
+    """Return the rows, with values as in JSON.
+
+    Times become text as in RFC 3339, and decimals become numbers. The stream is first copied into a
+    temporary file, because the format is read from its end.
+
+    Raises:
+        FileError: pyarrow is not installed, or the file is damaged.
+    """
+    try:
+        from pyarrow import ArrowException, parquet  # noqa: PLC0415  (an extra, and slow to import)
+    except ImportError as exc:
+        raise FileError(
+            f"Parquet files need pyarrow: pip install 'akin-service[parquet]' ({exc})"
+        ) from exc
+    failures = (ArrowException, OSError)
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
+        shutil.copyfileobj(stream, copy)
+        try:
+            file = stack.enter_context(parquet.ParquetFile(copy))
+        except failures as exc:
+            raise FileError(f"the Parquet file is damaged: {_first_line(exc)}") from None
+        columns = list(file.schema_arrow.names)
+        return Records(_read_rows(file, failures, stack.pop_all()), columns)
+
+
+def _read_rows(
+    file: ParquetFile, failures: tuple[type[Exception], ...], resources: ExitStack
+) -> Iterator[Row]:
+    """Yield the rows, and release the resources at the end."""
+    with resources:
+        yield from _read_batches(file, failures)
+
+
+def _read_batches(file: ParquetFile, failures: tuple[type[Exception], ...]) -> Iterator[Row]:
+    number = 0
+    batches = file.iter_batches(_BATCH_ROWS)
+    while True:
+        try:
+            rows = next(batches).to_pylist()
+        except StopIteration:
+            return
+        except failures as exc:
+            raise FileError(
+                f"the Parquet file is damaged after row {number}: {_first_line(exc)}"
+            ) from None
+        for row in rows:
+            number += 1
+            try:
+                yield Row(number, {name: _to_json(value, name) for name, value in row.items()})
+            except LineError as exc:
+                yield Row(number, exc)
+
+
+def _to_json(value: Any, path: str) -> object:  # noqa: ANN401  (Arrow has many types)
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise LineError(f"{path}: {value} cannot be stored; use null")
+            return value
+        case Decimal():
+            number = int(value) if value == value.to_integral_value() else float(value)
+            if isinstance(number, float) and Decimal(repr(number)) != value:
+                raise LineError(f"{path}: the number {value} cannot be stored exactly; use text")
+            return number
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Mapping():
+            return {str(key): _to_json(child, f"{path}.{key}") for key, child in value.items()}
+        case Sequence() if not isinstance(value, bytes):
+            return [_to_json(child, f"{path}[{number}]") for number, child in enumerate(value)]
+        case _:
+            raise LineError(f"{path}: has the type {type(value).__name__}, which JSON lacks")
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).partition("\n")[0]

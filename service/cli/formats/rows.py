@@ -1,0 +1,68 @@
+"""Rows of a file: what every reader returns, whatever the format of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from service.domain import limits
+
+# Half of a message, so that a parsed line always fits into one. Valid items are far shorter.
+MAX_LINE_BYTES = limits.MESSAGE_BYTES // 2
+
+# The most bytes of a character in UTF-8.
+_MAX_CHARACTER_BYTES = 4
+
+
+class LineError(Exception):
+    """A line or row is invalid; the message names the fields. Others are not affected."""
+
+
+class FileError(Exception):
+    """The file cannot be read, or not any further; the message is one sentence."""
+
+
+class Row(NamedTuple):
+    """A line of a text file or a row of a table.
+
+    Attributes:
+        number: number of the line at which it starts, or of the row in Parquet, from 1.
+        value: its JSON value, or why it has none. Rows of tables are dicts by column.
+    """
+
+    number: int
+    value: object | LineError
+
+
+class Records(NamedTuple):
+    """The content of a file.
+
+    Attributes:
+        rows: the rows, in order. The iterator raises FileError if it cannot continue.
+        columns: names of the columns of a table; None if the file contains JSON.
+        is_text: the cells are strings without a type, as in CSV.
+    """
+
+    rows: Iterator[Row]
+    columns: Sequence[str] | None = None
+    is_text: bool = False
+
+
+def exceeds_line_limit(line: str) -> bool:
+    """Does a line have more than MAX_LINE_BYTES bytes in UTF-8?"""
+    return len(line) > MAX_LINE_BYTES // _MAX_CHARACTER_BYTES and (
+        len(line.encode(errors="surrogateescape")) > MAX_LINE_BYTES
+    )
+
+
+def check_encoding(text: str) -> None:
+    """Check that a text, decoded with `surrogateescape`, was UTF-8.
+
+    Raises:
+        LineError: it was not.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        byte = ord(text[exc.start]) & 0xFF
+        raise LineError(f"not UTF-8: byte 0x{byte:02x}; convert the file to UTF-8") from None

@@ -1,0 +1,223 @@
+"""Turns rows of a table into items: which columns are the id, the text and the attributes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from service.cli.cell_types import CellType, convert_cell, infer_type
+from service.cli.field_names import EVENT_LOG, is_event, suggest
+from service.cli.formats.rows import FileError, LineError, Records, Row
+
+# Rows that determine the types of columns, and the most characters of these rows.
+SAMPLE_ROWS = 1_000
+SAMPLE_CHARACTERS = 16 * 1024 * 1024
+
+_ITEM_FIELDS = ("id", "text", "expire_time")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """The options of a mapping.
+
+    Attributes:
+        columns: the column of a field; the fields id, text and expire_time, or an attribute.
+        template: the text of an item, with names of columns in braces; empty for a column.
+        separators: columns whose cells are lists, with the separator of the values.
+        text_columns: columns whose values are stored as text.
+        ignore_unnamed: drop columns without a name.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    template: str = ""
+    separators: Mapping[str, str] = field(default_factory=dict)
+    text_columns: frozenset[str] = frozenset()
+    ignore_unnamed: bool = False
+
+    def is_set(self) -> bool:
+        """Is there an option that only makes sense for a table?"""
+        return bool(self.columns or self.template or self.separators or self.text_columns)
+
+
+class TableMapping:
+    """Maps rows of a table to the JSON objects of items.
+
+    Args:
+        records: the rows; JSON objects count as rows too.
+        options: options of the user.
+
+    Raises:
+        FileError: the table has no column for the id or the text, or not the columns of an option.
+    """
+
+    def __init__(self, records: Records, options: TableOptions) -> None:
+        self._options = options
+        self._records = records
+        self._sample = _take_sample(records.rows)
+        sample = [row.value for row in self._sample if isinstance(row.value, dict)]
+        self._columns = _list_columns(records.columns, sample)
+        self._parts = re.split(r"\{([^{}]*)\}", options.template)
+        self._fields = self._assign_columns()
+        self._types = {
+            column: infer_type(self._split_cells(column, sample))
+            for column in self._columns
+            if records.is_text and column not in options.text_columns
+        }
+
+    def describe(self) -> str:
+        """Return the attributes and their types in one line."""
+        names = []
+        for name, column in self._fields.items():
+            if name not in _ITEM_FIELDS:
+                cell_type = self._types.get(column, CellType.TEXT).value
+                in_list = (
+                    f"list of {cell_type}" if column in self._options.separators else cell_type
+                )
+                names.append(f"{name} ({in_list})" if self._records.is_text else name)
+        return f"attributes: {', '.join(names) or 'none'}"
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows as JSON objects of items, or with their errors."""
+        for row in chain(self._sample, self._records.rows):
+            if not isinstance(row.value, dict):
+                yield row
+                continue
+            try:
+                yield Row(row.number, self._map(row.value))
+            except LineError as exc:
+                yield Row(row.number, exc)
+
+    def _assign_columns(self) -> dict[str, str]:
+        """Return the column of each field and attribute.
+
+        Raises:
+            FileError: a required column is missing, or a field has two columns.
+        """
+        self._check_options()
+        fields = dict(self._options.columns)
+        for name in _ITEM_FIELDS:
+            if name in self._columns and not (name == "text" and self._options.template):
+                fields.setdefault(name, name)
+        self._require_item_columns(fields)
+        used = {*self._parts[1::2], *fields.values()}
+        for column in self._columns:
+            if column in used:
+                continue
+            if column in fields:
+                raise FileError(f"--map {column}={fields[column]}: there is a column {column} too")
+            if column:
+                fields[column] = column
+            elif not self._options.ignore_unnamed:
+                raise FileError("a column has no name; name it, or use --ignore-unknown to drop it")
+        return fields
+
+    def _require_item_columns(self, fields: Mapping[str, str]) -> None:
+        if is_event(self._columns):
+            raise FileError(f"each row is {EVENT_LOG}")
+        listed = ", ".join(self._columns)
+        if "id" not in fields and "user_id" in self._columns:
+            raise FileError("a table contains items; import users as JSON lines")
+        if "id" not in fields:
+            raise FileError(f"no column is named id; choose one with --map id=COLUMN: {listed}")
+        if "text" not in fields and not self._options.template:
+            raise FileError(
+                "no column is named text; choose one with --map text=COLUMN, or several with "
+                f'--template "{{COLUMN}}. {{COLUMN}}": {listed}'
+            )
+
+    def _check_options(self) -> None:
+        options = self._options
+        if options.template and len(self._parts) == 1:
+            raise FileError("--template must contain the name of a column in braces")
+        if options.template and "text" in options.columns:
+            raise FileError("--template and --map text=... exclude each other")
+        for option, columns in (
+            ("--map", options.columns.values()),
+            ("--template", self._parts[1::2]),
+            ("--split", options.separators),
+            ("--as-text", options.text_columns),
+        ):
+            for column in columns:
+                if column not in self._columns:
+                    likely = suggest(column, self._columns)
+                    hint = f"; did you mean {likely}?" if likely else ""
+                    listed = ", ".join(self._columns)
+                    raise FileError(f"{option}: there is no column {column}{hint} ({listed})")
+
+    def _split_cells(self, column: str, sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """Yield the values of a column of text, of which a cell can contain several."""
+        separator = self._options.separators.get(column)
+        for row in sample:
+            yield from _split(row[column], separator) if separator else [row[column]]
+
+    def _map(self, row: Mapping[str, Any]) -> dict[str, object]:
+        item: dict[str, object] = {}
+        attributes: dict[str, object] = {}
+        for name, column in self._fields.items():
+            value = row.get(column)
+            if name in {"id", "text"}:
+                item[name] = _to_text(value)
+            elif value is None or value == "":
+                continue
+            elif name == "expire_time":
+                item[name] = value
+            else:
+                attributes[name] = self._convert(value, column)
+        if self._options.template:
+            parts = list(self._parts)
+            parts[1::2] = (_to_text(row.get(column)) for column in parts[1::2])
+            item["text"] = "".join(parts).strip()
+        return {**item, "attributes": attributes}
+
+    def _convert(self, value: object, column: str) -> object:
+        separator = self._options.separators.get(column)
+        if separator and isinstance(value, str):
+            return [self._convert_cell(part, column) for part in _split(value, separator)]
+        return self._convert_cell(value, column)
+
+    def _convert_cell(self, value: object, column: str) -> object:
+        if column in self._options.text_columns:
+            return _to_text(value)
+        if isinstance(value, str) and column in self._types:
+            return convert_cell(value, self._types[column], column)
+        return value
+
+
+def _take_sample(rows: Iterator[Row]) -> list[Row]:
+    sample: list[Row] = []
+    characters = 0
+    while len(sample) < SAMPLE_ROWS and characters < SAMPLE_CHARACTERS:
+        row = next(rows, None)
+        if row is None:
+            break
+        sample.append(row)
+        if isinstance(row.value, dict):
+            characters += sum(len(cell) for cell in row.value.values() if isinstance(cell, str))
+    return sample
+
+
+def _list_columns(
+    columns: Sequence[str] | None, sample: Sequence[Mapping[str, object]]
+) -> Sequence[str]:
+    """Return the columns of a table, or the fields of the first JSON objects."""
+    return list(dict.fromkeys(chain.from_iterable(sample))) if columns is None else columns
+
+
+def _split(cell: str, separator: str) -> list[str]:
+    return [part.strip() for part in cell.split(separator) if part.strip()]
+
+
+def _to_text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case list():
+            return ", ".join(map(_to_text, value))
+        case _:
+            return json.dumps(value, ensure_ascii=False)

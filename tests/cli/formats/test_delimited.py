@@ -1,0 +1,43 @@
+import io
+
+import pytest
+
+from service.cli.formats.delimited import read_delimited
+from service.cli.formats.rows import LineError
+
+
+def read(content: str) -> list[tuple[int, object]]:
+    return [
+        (number, str(value) if isinstance(value, LineError) else value)
+        for number, value in read_delimited(io.BytesIO(content.encode()), ",").rows
+    ]
+
+
+def test_rows_are_numbered_by_their_first_line() -> None:
+    """Cells can contain line ends, quotes and delimiters; blank lines are no rows."""
+    rows = read('id,text\n1,"two\nlines, ""quoted"""\n\n2,b\n')
+    assert [
+        (2, {"id": "1", "text": 'two\nlines, "quoted"'}),
+        (5, {"id": "2", "text": "b"}),
+    ] == rows
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ("1", "1 cells, but the header has 2 columns"),
+        ("1,2,3", "3 cells, but the header has 2 columns"),
+        ('"1"x,2', "not a row"),
+    ],
+)
+def test_a_bad_row_fails_alone(row: str, problem: str) -> None:
+    """A row with too few or too many cells, or with wrong quotes, does not affect the next one."""
+    (first, second) = read(f"id,text\n{row}\n2,b\n")
+    assert (2, (3, {"id": "2", "text": "b"})) == (first[0], second)
+    assert str(first[1]).startswith(problem)
+
+
+def test_a_quote_that_does_not_end_is_reported() -> None:
+    """An open quote is an error at the line where its row starts."""
+    ((number, problem),) = read('id,text\n1,"a\n2,b\n')
+    assert (2, "not a row: unexpected end of data") == (number, problem)

@@ -1,0 +1,130 @@
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from service.cli.formats.rows import FileError, LineError, Records, Row
+from service.cli.table_mapping import SAMPLE_ROWS, TableMapping, TableOptions
+
+HEADER = ["sku", "title", "description", "price", "tags"]
+ROW = ["00123", "Shoe", "Light, for trails.", "9.99", "red|trail "]
+
+
+def map_table(
+    rows: Sequence[Sequence[str]], options: TableOptions, header: Sequence[str] = HEADER
+) -> list[Any]:
+    """Return the values of the rows of a CSV file, with errors as words."""
+    numbered = (
+        Row(number, dict(zip(header, row, strict=True))) for number, row in enumerate(rows, 2)
+    )
+    mapping = TableMapping(Records(numbered, header, is_text=True), options)
+    return [str(value) if isinstance(value, LineError) else value for _, value in mapping.rows()]
+
+
+def attributes(cells: Sequence[str], **options: Any) -> list[Any]:
+    """Return the values of an attribute from the cells of its column, None where it is unset."""
+    rows = map_table(
+        [[str(number), "text", cell] for number, cell in enumerate(cells)],
+        TableOptions(**options),
+        ["id", "text", "a"],
+    )
+    return [row if isinstance(row, str) else row["attributes"].get("a") for row in rows]
+
+
+def test_a_product_feed_becomes_items() -> None:
+    """Columns become the id, the text and typed attributes, also lists; a code keeps its zeros."""
+    options = TableOptions({"id": "sku", "name": "title"}, "{title}. {description}", {"tags": "|"})
+    assert [
+        {
+            "id": "00123",
+            "text": "Shoe. Light, for trails.",
+            "attributes": {"name": "Shoe", "price": 9.99, "tags": ["red", "trail"]},
+        }
+    ] == map_table([ROW], options)
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["1", "-2.50", "", "1e3"], [1, -2.5, None, 1000.0]),
+        (["true", "FALSE"], [True, False]),
+        (["00123", "12345"], ["00123", "12345"]),
+        (["9007199254740993", "1"], ["9007199254740993", "1"]),
+        (["9007199254740992"], [2**53]),
+        (["1e400"], ["1e400"]),
+        (["0.1234567890123456789"], ["0.1234567890123456789"]),
+        (["9,99", "5"], ["9,99", "5"]),
+        (["1984", "Dune"], ["1984", "Dune"]),
+        (["nan", "inf"], ["nan", "inf"]),
+        (["+5", "٣"], ["+5", "٣"]),
+        (["1" * 5_000], ["1" * 5_000]),
+    ],
+    ids=itertools.count(),
+)
+def test_a_column_has_one_type(cells: list[str], values: list[Any]) -> None:
+    """A column is numbers or booleans only if that changes no cell; otherwise it is text."""
+    actual = attributes(cells)
+    assert [(type(value), value) for value in values] == [(type(cell), cell) for cell in actual]
+
+
+def test_a_later_cell_of_another_type_fails_its_row() -> None:
+    """A cell that does not fit the type of the first rows is an error that names the way out."""
+    cells = ["91234"] * SAMPLE_ROWS + ["01001", "7"]
+    *_, failed, last = attributes(cells)
+    assert 7 == last
+    assert failed.startswith("a: not a number that can be stored exactly")
+    assert "--as-text a" in failed
+    assert ["01001", "7"] == attributes(cells, text_columns=frozenset("a"))[-2:]
+
+
+def test_lists_have_typed_values() -> None:
+    """The values of lists have one type too."""
+    assert [[41, 42], [43]] == attributes(["41|42", "43"], separators={"a": "|"})
+    assert [["041"], ["42"]] == attributes(["041", "42|"], separators={"a": "|"})
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "problem"),
+    [
+        (["title", "text"], TableOptions(), "no column is named id"),
+        (["id", "title"], TableOptions(), "no column is named text"),
+        (["id", "text"], TableOptions({"price": "cost"}), "--map: there is no column cost"),
+        (["id", "title"], TableOptions(template="{titel}"), "did you mean title"),
+        (["id", "title"], TableOptions(template="title"), "--template must contain"),
+        (["id", "t"], TableOptions({"text": "t"}, "{t}"), "exclude each other"),
+        (["id", "text"], TableOptions(separators={"tags": "|"}), "--split: there is no column"),
+        (["id", "text"], TableOptions(text_columns=frozenset(["zip"])), "--as-text: there is no"),
+        (["id", "text", ""], TableOptions(), "a column has no name"),
+        (["id", "text", "a", "b"], TableOptions({"a": "b"}), "there is a column a too"),
+        (["userId", "movieId", "rating"], TableOptions(), "each row is an event"),
+        (["user_id", "preferences"], TableOptions(), "import users as JSON lines"),
+        (["user_id", "item_id"], TableOptions({"id": "item_id"}), "each row is an event"),
+    ],
+)
+def test_options_must_suit_the_header(
+    header: list[str], options: TableOptions, problem: str
+) -> None:
+    """A column that is missing, unclear or not used is an error before any row is imported."""
+    with pytest.raises(FileError, match=problem):
+        map_table([], options, header)
+
+
+def test_columns_without_a_name_can_be_dropped() -> None:
+    """With --ignore-unknown, the column of row numbers that some programs write is dropped."""
+    (item,) = map_table([["0", "a", "tea"]], TableOptions(ignore_unnamed=True), ["", "id", "text"])
+    assert {"id": "a", "text": "tea", "attributes": {}} == item
+
+
+def test_json_objects_are_mapped_like_rows() -> None:
+    """Objects of JSON keep the types of their values; lists are joined in a text."""
+    objects = [
+        {"asin": 7, "title": "Shoe", "features": ["light", "dry"], "price": 9.5, "brand": None},
+        {"asin": 8, "title": "Hat"},
+    ]
+    rows = (Row(number, value) for number, value in enumerate(objects, 1))
+    options = TableOptions({"id": "asin"}, "{title}: {features}")
+    assert [
+        {"id": "7", "text": "Shoe: light, dry", "attributes": {"price": 9.5}},
+        {"id": "8", "text": "Hat:", "attributes": {}},
+    ] == [value for _, value in TableMapping(Records(rows), options).rows()]
