@@ -31,7 +31,7 @@ LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.1
 
 # The field of a request's body for the number of dimensions.
-DIMENSIONS = "dimensions"
+DIMENSIONS_FIELD = "dimensions"
 
 # Bounds the time to connect, within the timeout of the request.
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -149,9 +149,9 @@ async def request_with_dimensions(
     try:
         return await request_embeddings(client, endpoint, texts), endpoint
     except TextRefused as exc:
-        if exc.certain or DIMENSIONS not in endpoint.parameters:
+        if exc.certain or DIMENSIONS_FIELD not in endpoint.parameters:
             raise
-        plain = endpoint.without(DIMENSIONS)
+        plain = endpoint.without(DIMENSIONS_FIELD)
         try:
             return await request_embeddings(client, plain, texts), plain
         except ProviderError:
