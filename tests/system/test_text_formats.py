@@ -10,6 +10,8 @@ import pytest
 from support.provider import ScriptedProvider
 from support.server import WAIT_SECONDS, RunningServer, environment
 
+from service.embedding.token_estimates import estimate_tokens
+
 HTML = akin.TextFormat.TEXT_FORMAT_HTML
 SHOE = "<h1>Trail shoe</h1><p>Light, with a <b>grippy</b> sole &amp; lugs.</p><script>x</script>"
 SHOE_TEXT = "Trail shoe\n\nLight, with a grippy sole & lugs."
@@ -132,7 +134,7 @@ def test_the_format_outlives_restarts_and_reembeddings(
     with start(tmp_path, provider) as server, server.client(catalog="shop") as client:
         assert HTML == client.get_catalog().text_format
         estimate = client.estimate_reembedding(model="someone/other")
-        assert len(SHOE_TEXT) // 3 + 1 >= estimate.prompt_token_count
+        assert estimate_tokens(SHOE_TEXT) == estimate.prompt_token_count
         client.start_reembedding(model="someone/other")
         serving = akin.ReembeddingState.REEMBEDDING_STATE_SERVING
         wait_until(lambda: client.get_reembedding().state == serving)

@@ -70,14 +70,16 @@ type AnalysisServiceClient interface {
 	//
 	// The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
 	// with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-	// to act first, and with INVALID_ARGUMENT if the model rejects the text.
+	// to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+	// embeds others, and with INVALID_ARGUMENT if the model rejects the text.
 	ClassifyText(ctx context.Context, in *ClassifyTextRequest, opts ...grpc.CallOption) (*ClassifyTextResponse, error)
 	// Finds the passages of item texts that are most similar to a text, for example as context for a
 	// language model.
 	//
 	// The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
 	// with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-	// to act first, and with INVALID_ARGUMENT if the model rejects the text.
+	// to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+	// embeds others, and with INVALID_ARGUMENT if the model rejects the text.
 	SearchPassages(ctx context.Context, in *SearchPassagesRequest, opts ...grpc.CallOption) (*SearchPassagesResponse, error)
 }
 
@@ -192,14 +194,16 @@ type AnalysisServiceServer interface {
 	//
 	// The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
 	// with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-	// to act first, and with INVALID_ARGUMENT if the model rejects the text.
+	// to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+	// embeds others, and with INVALID_ARGUMENT if the model rejects the text.
 	ClassifyText(context.Context, *ClassifyTextRequest) (*ClassifyTextResponse, error)
 	// Finds the passages of item texts that are most similar to a text, for example as context for a
 	// language model.
 	//
 	// The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
 	// with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-	// to act first, and with INVALID_ARGUMENT if the model rejects the text.
+	// to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+	// embeds others, and with INVALID_ARGUMENT if the model rejects the text.
 	SearchPassages(context.Context, *SearchPassagesRequest) (*SearchPassagesResponse, error)
 	mustEmbedUnimplementedAnalysisServiceServer()
 }

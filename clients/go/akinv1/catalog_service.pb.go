@@ -1330,8 +1330,8 @@ type Reembedding struct {
 	ItemCount int64 `protobuf:"varint,4,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
 	// The number of those items whose texts are embedded in to_space.
 	EmbeddedItemCount int64 `protobuf:"varint,5,opt,name=embedded_item_count,json=embeddedItemCount,proto3" json:"embedded_item_count,omitempty"`
-	// The number of those items whose texts the new model rejects for good. They are pending after
-	// the switch.
+	// The number of those items whose texts the new model rejects for good, or fails on while it
+	// embeds others. They are pending after the switch.
 	RejectedItemCount int64 `protobuf:"varint,6,opt,name=rejected_item_count,json=rejectedItemCount,proto3" json:"rejected_item_count,omitempty"`
 	// The number of tokens that the provider counted while Akin embedded stored texts in to_space in
 	// the background. Writes report their own tokens in their responses.
@@ -1339,8 +1339,8 @@ type Reembedding struct {
 	// The amount that the provider charged for those tokens, in US dollars.
 	CostUsd float64 `protobuf:"fixed64,8,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
 	// The ErrorInfo reason why the re-embedding is not making progress now, such as
-	// EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
-	// making progress.
+	// EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT, or TEXT_FAILED if the provider fails
+	// on most texts. Akin keeps retrying. Empty if it is making progress.
 	ErrorReason string `protobuf:"bytes,9,opt,name=error_reason,json=errorReason,proto3" json:"error_reason,omitempty"`
 	// The explanation of error_reason for people. Its wording can change. Empty if error_reason is
 	// empty.

@@ -162,8 +162,9 @@ type Item struct {
 	// accepted, and the value is ignored.
 	UpdateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	// Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
-	// BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
-	// if the item is not pending. Requests that set it are accepted, and the value is ignored.
+	// BUDGET_SPENT, TEXT_FAILED if the provider fails on the text but embeds others, or TEXT_REJECTED
+	// if the model rejected the text after the item was stored. Empty if the item is not pending.
+	// Requests that set it are accepted, and the value is ignored.
 	PendingReason string `protobuf:"bytes,8,opt,name=pending_reason,json=pendingReason,proto3" json:"pending_reason,omitempty"`
 	// Output only. The explanation of pending_reason for people. Its wording can change. Empty if the
 	// item is not pending. Requests that set it are accepted, and the value is ignored.

@@ -132,7 +132,8 @@ class AnalysisServiceServicer:
 
         The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
         with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+        embeds others, and with INVALID_ARGUMENT if the model rejects the text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,7 +145,8 @@ class AnalysisServiceServicer:
 
         The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
         with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+        embeds others, and with INVALID_ARGUMENT if the model rejects the text.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

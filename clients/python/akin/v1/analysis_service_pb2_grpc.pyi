@@ -75,7 +75,8 @@ class AnalysisServiceStub:
 
     The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
     with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+    embeds others, and with INVALID_ARGUMENT if the model rejects the text.
     """
     SearchPassages: _grpc.UnaryUnaryMultiCallable[_analysis_service_pb2.SearchPassagesRequest, _analysis_service_pb2.SearchPassagesResponse]
     """Finds the passages of item texts that are most similar to a text, for example as context for a
@@ -83,7 +84,8 @@ class AnalysisServiceStub:
 
     The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
     with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+    embeds others, and with INVALID_ARGUMENT if the model rejects the text.
     """
 
 @_typing.type_check_only
@@ -133,7 +135,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 
     The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
     with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+    embeds others, and with INVALID_ARGUMENT if the model rejects the text.
     """
     SearchPassages: _aio.UnaryUnaryMultiCallable[_analysis_service_pb2.SearchPassagesRequest, _analysis_service_pb2.SearchPassagesResponse]  # type: ignore[assignment]
     """Finds the passages of item texts that are most similar to a text, for example as context for a
@@ -141,7 +144,8 @@ class AnalysisServiceAsyncStub(AnalysisServiceStub):
 
     The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
     with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-    to act first, and with INVALID_ARGUMENT if the model rejects the text.
+    to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+    embeds others, and with INVALID_ARGUMENT if the model rejects the text.
     """
 
 class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -212,7 +216,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
         with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+        embeds others, and with INVALID_ARGUMENT if the model rejects the text.
         """
 
     @_abc_1.abstractmethod
@@ -226,7 +231,8 @@ class AnalysisServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
         with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-        to act first, and with INVALID_ARGUMENT if the model rejects the text.
+        to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+        embeds others, and with INVALID_ARGUMENT if the model rejects the text.
         """
 
 def add_AnalysisServiceServicer_to_server(servicer: AnalysisServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

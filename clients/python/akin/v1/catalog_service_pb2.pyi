@@ -714,8 +714,8 @@ class Reembedding(_message.Message):
     embedded_item_count: _builtins.int
     """The number of those items whose texts are embedded in to_space."""
     rejected_item_count: _builtins.int
-    """The number of those items whose texts the new model rejects for good. They are pending after
-    the switch.
+    """The number of those items whose texts the new model rejects for good, or fails on while it
+    embeds others. They are pending after the switch.
     """
     prompt_token_count: _builtins.int
     """The number of tokens that the provider counted while Akin embedded stored texts in to_space in
@@ -725,8 +725,8 @@ class Reembedding(_message.Message):
     """The amount that the provider charged for those tokens, in US dollars."""
     error_reason: _builtins.str
     """The ErrorInfo reason why the re-embedding is not making progress now, such as
-    EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
-    making progress.
+    EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT, or TEXT_FAILED if the provider fails
+    on most texts. Akin keeps retrying. Empty if it is making progress.
     """
     error_message: _builtins.str
     """The explanation of error_reason for people. Its wording can change. Empty if error_reason is

@@ -108,8 +108,9 @@ class Item(_message.Message):
     """
     pending_reason: _builtins.str
     """Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
-    BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
-    if the item is not pending. Requests that set it are accepted, and the value is ignored.
+    BUDGET_SPENT, TEXT_FAILED if the provider fails on the text but embeds others, or TEXT_REJECTED
+    if the model rejected the text after the item was stored. Empty if the item is not pending.
+    Requests that set it are accepted, and the value is ignored.
     """
     pending_message: _builtins.str
     """Output only. The explanation of pending_reason for people. Its wording can change. Empty if the

@@ -204,9 +204,9 @@ class RecommenderServiceServicer:
         If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
         background. Until then recommendations use the previous text of the item, if it had one. With
         require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
-        the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-        expected_sequence.
+        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
+        INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
+        item does not have the expected_sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -290,8 +290,9 @@ class RecommenderServiceServicer:
 
         The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
         preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-        if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
-        a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        if the operator of the server has to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the
+        provider fails on a preference but embeds other texts, and with INVALID_ARGUMENT if the model
+        rejects a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
         expected_sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -354,7 +355,8 @@ class RecommenderServiceServicer:
         The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
         fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
         or if the source is a pending item without a previous text, with FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, with
+        FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on a text but embeds others, and with
         INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
         the examples has a vector. If all parts are dislikes, the items that are least similar to them
         are best.

@@ -81,9 +81,9 @@ class RecommenderServiceStub:
     If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
     background. Until then recommendations use the previous text of the item, if it had one. With
     require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
-    the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-    expected_sequence.
+    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
+    INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
+    item does not have the expected_sequence.
     """
     UpdateItem: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateItemRequest, _recommender_service_pb2.UpdateItemResponse]
     """Changes some fields of an item. The fields outside of the update mask keep their values, and
@@ -134,8 +134,9 @@ class RecommenderServiceStub:
 
     The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
     preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-    if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
-    a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    if the operator of the server has to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the
+    provider fails on a preference but embeds other texts, and with INVALID_ARGUMENT if the model
+    rejects a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
     expected_sequence.
     """
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateUserRequest, _recommender_service_pb2.UpdateUserResponse]
@@ -173,7 +174,8 @@ class RecommenderServiceStub:
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
     fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
     or if the source is a pending item without a previous text, with FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, with
+    FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on a text but embeds others, and with
     INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
     the examples has a vector. If all parts are dislikes, the items that are least similar to them
     are best.
@@ -232,9 +234,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
     background. Until then recommendations use the previous text of the item, if it had one. With
     require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
-    the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-    expected_sequence.
+    FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
+    INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
+    item does not have the expected_sequence.
     """
     UpdateItem: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateItemRequest, _recommender_service_pb2.UpdateItemResponse]  # type: ignore[assignment]
     """Changes some fields of an item. The fields outside of the update mask keep their values, and
@@ -285,8 +287,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
     preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-    if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
-    a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+    if the operator of the server has to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the
+    provider fails on a preference but embeds other texts, and with INVALID_ARGUMENT if the model
+    rejects a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
     expected_sequence.
     """
     UpdateUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpdateUserRequest, _recommender_service_pb2.UpdateUserResponse]  # type: ignore[assignment]
@@ -324,7 +327,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
     fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
     or if the source is a pending item without a previous text, with FAILED_PRECONDITION
-    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+    (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, with
+    FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on a text but embeds others, and with
     INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
     the examples has a vector. If all parts are dislikes, the items that are least similar to them
     are best.
@@ -386,9 +390,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         If the text cannot be embedded now, the item is stored as pending, and Akin embeds it in the
         background. Until then recommendations use the previous text of the item, if it had one. With
         require_indexed the call fails instead, with UNAVAILABLE (EMBEDDING_UNAVAILABLE) or
-        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT). The call fails with INVALID_ARGUMENT if
-        the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the item does not have the
-        expected_sequence.
+        FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT, TEXT_FAILED). The call fails with
+        INVALID_ARGUMENT if the model rejects the text, and with ABORTED (SEQUENCE_MISMATCH) if the
+        item does not have the expected_sequence.
         """
 
     @_abc_1.abstractmethod
@@ -487,8 +491,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The call embeds the preferences. It fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a
         preference cannot be embedded now, with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT)
-        if the operator of the server has to act first, and with INVALID_ARGUMENT if the model rejects
-        a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
+        if the operator of the server has to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the
+        provider fails on a preference but embeds other texts, and with INVALID_ARGUMENT if the model
+        rejects a preference. It fails with ABORTED (SEQUENCE_MISMATCH) if the user does not have the
         expected_sequence.
         """
 
@@ -562,7 +567,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
         The call fails with NOT_FOUND (ITEM_NOT_FOUND, USER_NOT_FOUND) if the source does not exist. It
         fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if a text of the source cannot be embedded now,
         or if the source is a pending item without a previous text, with FAILED_PRECONDITION
-        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, and with
+        (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has to act first, with
+        FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on a text but embeds others, and with
         INVALID_ARGUMENT if the model rejects a text. The response is empty if no part of a user or of
         the examples has a vector. If all parts are dislikes, the items that are least similar to them
         are best.

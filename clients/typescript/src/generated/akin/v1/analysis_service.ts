@@ -3164,7 +3164,8 @@ export const AnalysisServiceDefinition = {
      *
      * The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
      * with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-     * to act first, and with INVALID_ARGUMENT if the model rejects the text.
+     * to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+     * embeds others, and with INVALID_ARGUMENT if the model rejects the text.
      */
     classifyText: {
       name: "ClassifyText",
@@ -3180,7 +3181,8 @@ export const AnalysisServiceDefinition = {
      *
      * The call fails with UNAVAILABLE (EMBEDDING_UNAVAILABLE) if the text cannot be embedded now,
      * with FAILED_PRECONDITION (EMBEDDING_REJECTED, BUDGET_SPENT) if the operator of the server has
-     * to act first, and with INVALID_ARGUMENT if the model rejects the text.
+     * to act first, with FAILED_PRECONDITION (TEXT_FAILED) if the provider fails on the text but
+     * embeds others, and with INVALID_ARGUMENT if the model rejects the text.
      */
     searchPassages: {
       name: "SearchPassages",

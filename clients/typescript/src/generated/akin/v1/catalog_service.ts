@@ -389,8 +389,8 @@ export interface Reembedding {
   /** The number of those items whose texts are embedded in to_space. */
   embeddedItemCount: string;
   /**
-   * The number of those items whose texts the new model rejects for good. They are pending after
-   * the switch.
+   * The number of those items whose texts the new model rejects for good, or fails on while it
+   * embeds others. They are pending after the switch.
    */
   rejectedItemCount: string;
   /**
@@ -402,8 +402,8 @@ export interface Reembedding {
   costUsd: number;
   /**
    * The ErrorInfo reason why the re-embedding is not making progress now, such as
-   * EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT. Akin keeps retrying. Empty if it is
-   * making progress.
+   * EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED or BUDGET_SPENT, or TEXT_FAILED if the provider fails
+   * on most texts. Akin keeps retrying. Empty if it is making progress.
    */
   errorReason: string;
   /**

@@ -147,8 +147,9 @@ export interface Item {
     | undefined;
   /**
    * Output only. The reason why the item is pending: EMBEDDING_UNAVAILABLE, EMBEDDING_REJECTED,
-   * BUDGET_SPENT, or TEXT_REJECTED if the model rejected the text after the item was stored. Empty
-   * if the item is not pending. Requests that set it are accepted, and the value is ignored.
+   * BUDGET_SPENT, TEXT_FAILED if the provider fails on the text but embeds others, or TEXT_REJECTED
+   * if the model rejected the text after the item was stored. Empty if the item is not pending.
+   * Requests that set it are accepted, and the value is ignored.
    */
   pendingReason: string;
   /**
