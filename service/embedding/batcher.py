@@ -37,7 +37,10 @@ RESPONSE_MARGIN_SECONDS = 0.5
 
 @dataclass(slots=True, eq=False)
 class _TextRequest:
-    """One distinct text that is queued or in flight, and the number of callers that wait for it."""
+    """One distinct text that is queued or in flight.
+
+    `waiters` is the number of callers that wait for it, and `number` its place in the queue.
+    """
 
     text: str
     tokens: int
@@ -47,6 +50,7 @@ class _TextRequest:
     context: Context = field(default_factory=copy_context)
     result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)
     waiters: int = 0
+    number: int = 0
 
 
 class Batcher:
@@ -65,8 +69,6 @@ class Batcher:
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
         self._queued_tokens = 0
-        # The request that did not fit into the last batch.
-        self._overflow: _TextRequest | None = None
 
     async def run(self) -> None:
         """Send batches until cancelled; callers that still wait then get NotReady."""
@@ -74,8 +76,7 @@ class Batcher:
             async with asyncio.TaskGroup() as group:
                 while True:
                     is_only_batch = await self.rate_controller.acquire()
-                    first = self._overflow or (await self._queue.get())[-1]
-                    self._overflow = None
+                    first = (await self._queue.get())[-1]
                     batch = await self._fill_batch(first, is_only_batch=is_only_batch)
                     for request in batch:
                         waited = time.monotonic() - request.queued_at
@@ -142,8 +143,12 @@ class Batcher:
         return request
 
     def _enqueue(self, request: _TextRequest) -> None:
-        self._queue.put_nowait((request.low_priority, next(self._numbers), request))
+        request.number = next(self._numbers)
+        self._put(request)
         self._queued_tokens += request.tokens
+
+    def _put(self, request: _TextRequest) -> None:
+        self._queue.put_nowait((request.low_priority, request.number, request))
 
     async def _fill_batch(self, first: _TextRequest, *, is_only_batch: bool) -> list[_TextRequest]:
         """Return a batch that starts with `first`, once it is full or `first` has waited enough."""
@@ -153,13 +158,22 @@ class Batcher:
             request = await self._dequeue(first.queued_at + linger)
             if request is None:
                 break
-            if request.alone or tokens + request.tokens > self.limits.tokens:
-                self._overflow = request
+            if not self._fits(request, first, tokens):
+                self._put(request)  # back to its place, for the next batch
                 break
             batch.append(request)
             tokens += request.tokens
         self._queued_tokens -= tokens
         return batch
+
+    def _fits(self, request: _TextRequest, first: _TextRequest, tokens: int) -> bool:
+        """Return whether a request may join a batch that starts with `first` and has `tokens`.
+
+        Texts of imports have batches of their own: a text that makes the provider hang must not
+        delay a caller that waits for another one.
+        """
+        is_together = not request.alone and request.low_priority == first.low_priority
+        return is_together and tokens + request.tokens <= self.limits.tokens
 
     async def _dequeue(self, end: float) -> _TextRequest | None:
         """Return the next request, waiting for it until the time `end`; None if there is none."""

@@ -260,3 +260,18 @@ async def test_shutdown_reaches_every_caller() -> None:
         waiting = await started(batcher.embed(["one", "two"]))
     outcomes = [*await first, *await waiting]
     assert [errors.NotReady] * 3 == [type(outcome) for outcome in outcomes]
+
+
+async def test_texts_of_imports_share_no_batch_with_others() -> None:
+    """A bad text of an import cannot delay a caller that waits for another text."""
+    embedder = HeldEmbedder()
+    async with working(embedder) as batcher:
+        first = await start_held_batch(batcher, embedder, "first")
+        callers = [
+            await started(batcher.embed(["import 1", "import 2"], low_priority=True)),
+            await started(batcher.embed(["query"])),
+            await started(batcher.embed(["import 3"], low_priority=True)),
+        ]
+        embedder.release()
+        await asyncio.gather(first, *callers)
+    assert [("first",), ("query",), ("import 1", "import 2", "import 3")] == embedder.batches
