@@ -3,7 +3,8 @@
     python bench/scripted_provider.py MILLISECONDS
 
 Prints its API's base URL, and on SIGTERM ends. GET /count tells how many requests it has had, and
-GET /repeated how many texts it has answered for the same model before.
+GET /repeated how many texts it has answered for the same model before. A request with a text that
+contains "unembeddable" fails with HTTP 500, and one with "stuck" gets no response for 30 seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 
 DIMENSIONS = 256
 DELAY_SECONDS = float(sys.argv[1]) / 1000
+STUCK_SECONDS = 30.0
 PAUSE = threading.Event()
 
 
@@ -46,6 +48,11 @@ class Handler(BaseHTTPRequestHandler):
         with Handler.lock:
             Handler.requests += 1
         PAUSE.wait(DELAY_SECONDS)
+        if any("stuck" in text for text in request["input"]):
+            PAUSE.wait(STUCK_SECONDS)
+        if any("unembeddable" in text for text in request["input"]):
+            self._send(b'{"error": {"message": "unsupported value: NaN"}}', 500)
+            return
         rows = [
             {"object": "embedding", "index": index, "embedding": vector(text)}
             for index, text in enumerate(request["input"])
@@ -58,8 +65,8 @@ class Handler(BaseHTTPRequestHandler):
             Handler.repeated += len(texts & Handler.answered)
             Handler.answered |= texts
 
-    def _send(self, body: bytes) -> None:
-        self.send_response(200)
+    def _send(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with suppress(ConnectionError):  # the server may have been killed
