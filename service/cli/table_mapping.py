@@ -116,7 +116,8 @@ class TableMapping:
         return fields
 
     def _require_item_columns(self, fields: Mapping[str, str]) -> None:
-        if is_event(self._columns):
+        has_text = "text" in self._options.columns or self._options.template
+        if is_event(self._columns) and not ("id" in self._options.columns and has_text):
             raise FileError(f"each row is {EVENT_LOG}")
         listed = ", ".join(self._columns)
         if "id" not in fields and "user_id" in self._columns:
@@ -155,6 +156,11 @@ class TableMapping:
             yield from _split(row[column], separator) if separator else [row[column]]
 
     def _map(self, row: Mapping[str, Any]) -> dict[str, object]:
+        """Return the JSON object of an item.
+
+        Raises:
+            LineError: a cell does not fit the type of its column, or there is no text.
+        """
         item: dict[str, object] = {}
         attributes: dict[str, object] = {}
         for name, column in self._fields.items():
@@ -169,7 +175,10 @@ class TableMapping:
                 attributes[name] = self._convert(value, column)
         if self._options.template:
             parts = list(self._parts)
-            parts[1::2] = (_to_text(row.get(column)) for column in parts[1::2])
+            values = [_to_text(row.get(column)) for column in parts[1::2]]
+            if not any(map(str.strip, values)):
+                raise LineError("text: the columns of the template are empty")
+            parts[1::2] = values
             item["text"] = "".join(parts).strip()
         return {**item, "attributes": attributes}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from service.embedding.connection_errors import to_provider_error
 from service.embedding.errors import ProviderUnavailable
 from service.embedding.http_client import open_http_client
 
@@ -32,16 +33,21 @@ async def fetch_models(base_url: str) -> list[ListedModel]:
 
     Raises:
         ProviderUnavailable: the API returned no list.
+        ProviderRefused: the address, its certificate or the settings of the request are the cause.
     """
     async with open_http_client(base_url, timeout=LIST_TIMEOUT_SECONDS) as client:
         try:
             response = await client.get(f"{base_url}/embeddings/models")
             response.raise_for_status()
             value = response.json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
+        except httpx.HTTPStatusError as exc:
             raise ProviderUnavailable(
-                f"the provider returned no list of models: {type(exc).__name__}"
+                f"the provider returned no list of models (HTTP {exc.response.status_code})"
             ) from exc
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise to_provider_error(exc) from exc
+        except ValueError as exc:
+            raise ProviderUnavailable("the provider's list of models is not JSON") from exc
     data = value.get("data") if isinstance(value, dict) else None
     if not isinstance(data, list):
         raise ProviderUnavailable("the provider's list of models is malformed")

@@ -110,6 +110,25 @@ def test_options_must_suit_the_header(
         map_table([], options, header)
 
 
+def test_a_template_without_values_fails_its_row() -> None:
+    """The punctuation of a template alone is no text; one value is enough."""
+    options = TableOptions({"id": "sku"}, "{title}. {description}")
+    empty, partial = map_table([["1", " ", "", "9", ""], ["2", "Shoe", "", "9", ""]], options)
+    assert "text: the columns of the template are empty" == empty
+    assert "Shoe." == partial["text"]
+
+
+def test_a_mapped_id_and_text_make_rows_items() -> None:
+    """A table with a user and a product, such as offers with their seller, can be mapped."""
+    header = ["sku", "title", "user"]
+    options = TableOptions({"id": "sku", "text": "title"})
+    assert [{"id": "1", "text": "Shoe", "attributes": {"user": "ann"}}] == map_table(
+        [["1", "Shoe", "ann"]], options, header
+    )
+    with pytest.raises(FileError, match="an event"):
+        map_table([["1", "Shoe", "ann"]], TableOptions({"id": "sku"}), header)
+
+
 def test_columns_without_a_name_can_be_dropped() -> None:
     """With --ignore-unknown, the column of row numbers that some programs write is dropped."""
     (item,) = map_table([["0", "a", "tea"]], TableOptions(ignore_unnamed=True), ["", "id", "text"])

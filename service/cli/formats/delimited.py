@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -14,6 +13,7 @@ from service.cli.formats.rows import (
     LineError,
     Records,
     Row,
+    check_columns,
     check_encoding,
     exceeds_line_limit,
 )
@@ -40,12 +40,10 @@ def read_delimited(stream: BinaryIO, delimiter: str) -> Records:
     csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(_read_lines(stream), delimiter=delimiter, strict=True)
     try:
-        columns = [name.strip() for name in next(reader)]
+        columns = [name.strip() for name in next(cells for cells in reader if cells)]
     except csv.Error as exc:
         raise FileError(f"the header is invalid: {exc}") from None
-    for name, count in Counter(columns).items():
-        if count > 1 and name:
-            raise FileError(f"the header has {count} columns named {name}")
+    check_columns(columns)
     return Records(_read_rows(reader, columns), columns, is_text=True)
 
 
@@ -57,7 +55,10 @@ def _read_rows(reader: Reader, columns: list[str]) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as exc:
-            yield Row(number, LineError(f"not a row: {exc}"))
+            # After a wrong quote, the reader takes the following lines for a part of the row.
+            last = reader.line_num
+            lost = f"; lines {number} to {last} are not imported" if last > number else ""
+            yield Row(number, LineError(f"not a row: {exc}{lost}"))
             continue
         if cells:
             yield Row(number, _build_row(columns, cells))

@@ -11,9 +11,10 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from service.cli.formats.rows import FileError, LineError, Records, Row
+from service.cli.formats.rows import FileError, LineError, Records, Row, check_columns
 
 if TYPE_CHECKING:
+    from pyarrow import RecordBatch, Scalar
     from pyarrow.parquet import ParquetFile
 
 # Rows that are decoded at once.
@@ -27,7 +28,7 @@ def read_parquet(stream: BinaryIO) -> Records:
     temporary file, because the format is read from its end.
 
     Raises:
-        FileError: pyarrow is not installed, or the file is damaged.
+        FileError: pyarrow is not installed, the file is damaged, or two columns have one name.
     """
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415  (an extra, and slow to import)
@@ -44,6 +45,7 @@ def read_parquet(stream: BinaryIO) -> Records:
         except failures as exc:
             raise FileError(f"the Parquet file is damaged: {_first_line(exc)}") from None
         columns = list(file.schema_arrow.names)
+        check_columns(columns)
         return Records(_read_rows(file, failures, stack.pop_all()), columns)
 
 
@@ -60,14 +62,14 @@ def _read_batches(file: ParquetFile, failures: tuple[type[Exception], ...]) -> I
     batches = file.iter_batches(_BATCH_ROWS)
     while True:
         try:
-            rows = next(batches).to_pylist()
+            batch = next(batches)
         except StopIteration:
             return
         except failures as exc:
             raise FileError(
                 f"the Parquet file is damaged after row {number}: {_first_line(exc)}"
             ) from None
-        for row in rows:
+        for row in _to_rows(batch):
             number += 1
             try:
                 yield Row(number, {name: _to_json(value, name) for name, value in row.items()})
@@ -75,10 +77,32 @@ def _read_batches(file: ParquetFile, failures: tuple[type[Exception], ...]) -> I
                 yield Row(number, exc)
 
 
+def _to_rows(batch: RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch, with a LineError in place of each value that Python lacks.
+
+    Such values are times with nanoseconds or after the year 9999, and text that is not UTF-8.
+    """
+    try:
+        rows: list[dict[str, Any]] = batch.to_pylist()
+    except (ValueError, OverflowError):
+        cells = [[_to_python(cell) for cell in column] for column in batch.columns]
+        rows = [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*cells, strict=True)]
+    return rows
+
+
+def _to_python(cell: Scalar[Any]) -> Any:  # noqa: ANN401  (Arrow has many types)
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        return LineError(f"this value of the type {cell.type} has no equal in JSON; use text")
+
+
 def _to_json(value: Any, path: str) -> object:  # noqa: ANN401  (Arrow has many types)
     match value:
         case None | bool() | int() | str():
             return value
+        case LineError():
+            raise LineError(f"{path}: {value}")
         case float():
             if not math.isfinite(value):
                 raise LineError(f"{path}: {value} cannot be stored; use null")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -46,6 +47,17 @@ class Records(NamedTuple):
     rows: Iterator[Row]
     columns: Sequence[str] | None = None
     is_text: bool = False
+
+
+def check_columns(columns: Sequence[str]) -> None:
+    """Check that the columns of a table have different names, except for those without a name.
+
+    Raises:
+        FileError: they have not.
+    """
+    for name, count in Counter(columns).items():
+        if count > 1 and name:
+            raise FileError(f"{count} columns have the name {name}")
 
 
 def exceeds_line_limit(line: str) -> bool:

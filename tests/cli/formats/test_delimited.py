@@ -38,6 +38,19 @@ def test_a_bad_row_fails_alone(row: str, problem: str) -> None:
 
 
 def test_a_quote_that_does_not_end_is_reported() -> None:
-    """An open quote is an error at the line where its row starts."""
-    ((number, problem),) = read('id,text\n1,"a\n2,b\n')
-    assert (2, "not a row: unexpected end of data") == (number, problem)
+    """An open quote is an error that names all lines that are lost."""
+    ((number, problem),) = read('id,text\n1,"a\n2,b\n3,c\n')
+    assert 2 == number
+    assert "not a row: unexpected end of data; lines 2 to 4 are not imported" == problem
+
+
+def test_a_quote_that_ends_in_a_later_row_is_reported() -> None:
+    """A row that ends in another row by mistake is an error that names the lines of both."""
+    first, second = read('id,text\n1,"a\n2,"b"\n3,c\n')
+    assert "lines 2 to 3 are not imported" in str(first[1])
+    assert (4, {"id": "3", "text": "c"}) == second
+
+
+def test_blank_lines_before_the_header_are_skipped() -> None:
+    """The header is the first line that is not blank, and rows keep their line numbers."""
+    assert [(4, {"id": "1", "text": "a"})] == read("\n\nid,text\n1,a\n")

@@ -90,7 +90,7 @@ def test_tables_are_recognized_by_their_header(tmp_path: Path, table: str, encod
         (LINES.encode("utf-16-be"), "UTF-16 without a byte order mark"),
         ('{"id": "a", "text": "a"}\n{"id": "b", "text": "é"}'.encode("latin-1"), "line 2 is not"),
         (b"hello\nworld\n", "not recognized"),
-        (b"id,id\n1,2\n", "2 columns named id"),
+        (b"id,id\n1,2\n", "2 columns have the name id"),
         (b'"id,text\n', "the header is invalid"),
     ],
     ids=itertools.count(),

@@ -84,6 +84,35 @@ def test_a_value_without_equal_fails_its_row(tmp_path: Path, value: Any, problem
     assert first[1].startswith(problem)
 
 
+@pytest.mark.parametrize(
+    ("value", "arrow_type"),
+    [
+        (1_893_456_000_123_456_789, pa.timestamp("ns")),
+        (10**15, pa.timestamp("ms")),
+        (2**31 - 1, pa.date32()),
+        (1, pa.time64("ns")),
+    ],
+    ids=str,
+)
+def test_a_time_that_python_lacks_fails_its_row(
+    tmp_path: Path, value: int, arrow_type: pa.DataType
+) -> None:
+    """Times with nanoseconds or after the year 9999 do not affect the other rows and columns."""
+    content = write({"id": ["a", "b"], "at": pa.array([value, None], type=arrow_type)})
+    (_, problem), second = read(tmp_path, content)
+    assert problem.startswith("at: this value of the type ")
+    assert (2, {"id": "b", "at": None}) == second
+
+
+def test_columns_with_one_name_are_refused(tmp_path: Path) -> None:
+    """A file in which two columns have the same name is refused, as rows could keep only one."""
+    buffer = io.BytesIO()
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array([1]), pa.array([2])], ["id", "p", "p"])
+    parquet.write_table(table, buffer)
+    with pytest.raises(FileError, match="2 columns have the name p"):
+        read(tmp_path, buffer.getvalue())
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     """A file that is cut off is refused in one sentence."""
     with pytest.raises(FileError, match="the Parquet file is damaged") as caught:
