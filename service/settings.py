@@ -307,7 +307,7 @@ def load_settings() -> Settings:
     except ValidationError as exc:
         for error in exc.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in error["loc"])
-            problems.append(f"{_to_variable(name)}: {error['msg']}")
+            problems.append(f"{_to_variable(name)}: {error['msg'].removeprefix('Value error, ')}")
     except MalformedSettings as exc:
         problems.append(f"{exc}: {exc.__cause__}")
     if settings is not None:

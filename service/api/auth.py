@@ -220,7 +220,7 @@ def _read_keys(path: Path) -> tuple[Key, ...]:
     except ValidationError as exc:
         # The input is not quoted: a key may stand in the place of its hash.
         problems = "; ".join(
-            f"{'.'.join(map(str, error['loc']))}: {error['msg']}"
+            f"{'.'.join(map(str, error['loc']))}: {error['msg'].removeprefix('Value error, ')}"
             for error in exc.errors(include_input=False, include_url=False)
         )
         raise errors.KeysUnusable(f"the API keys in {path} are malformed: {problems}") from None

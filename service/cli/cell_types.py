@@ -10,8 +10,8 @@ from typing import assert_never
 
 from service.cli.formats.rows import LineError
 
-# As in JSON: no leading zero, so that codes such as 00123 stay text.
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?", re.ASCII)
+# As in JSON, but codes such as 00123 and 2E7 stay text: no leading zero, and exponents with a sign.
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]\d+)?", re.ASCII)
 
 # Longer numbers have more digits than a double.
 _MAX_NUMBER_CHARACTERS = 40

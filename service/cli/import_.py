@@ -11,6 +11,7 @@ import akin
 import typer
 
 from service.cli import console, options
+from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import FileError, Records, Row
@@ -115,7 +116,12 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
             console.exit_with_error(f"{file}: {exc}", status=2)
         with open_client(address) as client:
             importer = Importer(client, bar, dry_run=dry_run, ignore_unknown=ignore_unknown)
-            summary = importer.run(rows)
+            try:
+                summary = importer.run(rows)
+            except akin.AkinError:
+                # What was stored before the server stopped, and the lines that failed.
+                print_summary(importer.summary, as_json=as_json, dry_run=dry_run)
+                raise
             pending = list_pending(client, summary) if require_indexed else []
     print_summary(summary, as_json=as_json, dry_run=dry_run)
     if summary.file_error:
@@ -164,6 +170,11 @@ def list_pending(client: akin.Client, summary: ImportSummary) -> list[str]:
     ]
 
 
+def count_stored(summary: ImportSummary) -> str:
+    """Return the numbers of items and of users, with their nouns."""
+    return f"{format_count(summary.items, 'item')} and {format_count(summary.users, 'user')}"
+
+
 def print_summary(summary: ImportSummary, *, as_json: bool, dry_run: bool = False) -> None:
     """Print the result of an import; failures go to standard error unless `as_json`."""
     if as_json:
@@ -171,19 +182,19 @@ def print_summary(summary: ImportSummary, *, as_json: bool, dry_run: bool = Fals
         return
     for failure in (*summary.failures, *summary.failures.further()):
         console.print_line(str(failure), to_stderr=True)
-    failed = f"{len(summary.failures)} lines failed"
+    failed = f"{format_count(len(summary.failures), 'line')} failed"
     usage = f"{summary.prompt_tokens} tokens, {console.format_usd(summary.cost_usd)}"
     if dry_run:
-        typer.echo(f"{summary.items} items and {summary.users} users are valid; {failed}")
+        typer.echo(f"{count_stored(summary)} are valid; {failed}")
         typer.echo(
             f"{summary.embedded_texts} texts to embed: about {usage} "
             "(0 if free or if the price is unknown)"
         )
         return
-    stored = f"{summary.items} items and {summary.users} users stored"
-    typer.echo(f"{stored} in {summary.seconds:.1f} s; {failed}")
+    typer.echo(f"{count_stored(summary)} stored in {summary.seconds:.1f} s; {failed}")
     if summary.pending:
-        typer.echo(f"{summary.pending} items are pending; akin status prints the reasons")
+        pending = format_count(summary.pending, "pending item")
+        typer.echo(f"{pending}; akin status prints the reasons")
     if summary.prompt_tokens:
         typer.echo(
             f"{summary.embedded_texts} texts embedded, {summary.reused_texts} reused: {usage}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 # Failures of one kind that are kept, so that a million bad lines fit into memory and on a screen.
 MAX_FAILURES = 100
 
-# Kinds that are told apart. Messages with names of fields could be all different.
+# Bounds the number of kinds: messages that name fields can all be different.
 _MAX_KINDS = 100
 
 # What differs between the messages of alike failures.

@@ -66,8 +66,9 @@ class ImportSummary:
 class Importer:
     """Stores the items and users of a file.
 
-    Items and users have a stream each: items are stored in the order of their lines, and so are
-    users. An invalid line is reported and does not affect the others.
+    `summary` is the result so far. Items and users have a stream each: items are stored in the
+    order of their lines, and so are users. An invalid line is reported and does not affect the
+    others.
 
     Args:
         client: client of the server.
@@ -88,7 +89,7 @@ class Importer:
         self._bar = bar
         self._dry_run = dry_run
         self._ignore_unknown = ignore_unknown
-        self._summary = ImportSummary()
+        self.summary = ImportSummary()
         # The threads of both streams change the summary.
         self._lock = threading.Lock()
 
@@ -101,6 +102,13 @@ class Importer:
             AkinError: a stream ended with an error, for example because the server stopped.
         """
         start = time.monotonic()
+        try:
+            self._run(rows)
+        finally:
+            self.summary.seconds = round(time.monotonic() - start, 3)
+        return self.summary
+
+    def _run(self, rows: Iterable[Row]) -> None:
         client, dry_run = self._client, self._dry_run
         with ThreadPoolExecutor(2) as executor:
             items = ImportStream(
@@ -117,15 +125,13 @@ class Importer:
                 with _close_if_interrupted(client):
                     self._read(rows, items, users)
             except FileError as exc:
-                self._summary.file_error = str(exc)
+                self.summary.file_error = str(exc)
             finally:
                 items.close()
                 users.close()
             with _close_if_interrupted(client):
                 items.wait()
                 users.wait()
-        self._summary.seconds = round(time.monotonic() - start, 3)
-        return self._summary
 
     def _read(
         self,
@@ -142,7 +148,7 @@ class Importer:
                     raise value
                 message = to_message(parse_line(value, ignore_unknown=self._ignore_unknown))
             except LineError as exc:
-                self._summary.failures.add(Failure(number, INVALID_LINE, str(exc)))
+                self.summary.failures.add(Failure(number, INVALID_LINE, str(exc)))
                 continue
             if isinstance(message, akin.Item):
                 items.put(number, message)
@@ -153,31 +159,29 @@ class Importer:
         self._add_usage(batch.usage)
         for number, result in zip(line_numbers, batch.results, strict=True):
             if result.code:
-                self._summary.failures.add(Failure(number, result.reason, result.message))
+                self.summary.failures.add(Failure(number, result.reason, result.message))
                 continue
-            self._summary.items += 1
-            self._summary.pending += result.state == akin.ItemState.ITEM_STATE_PENDING
-            self._bar.update(self._bar.task_ids[0], done=self._summary.items)
-            if self._bar.disable and self._summary.items % ITEMS_PER_PROGRESS_LINE == 0:
-                console.err.print(f"{self._summary.items} items stored")
+            self.summary.items += 1
+            self.summary.pending += result.state == akin.ItemState.ITEM_STATE_PENDING
+            self._bar.update(self._bar.task_ids[0], done=self.summary.items)
+            if self._bar.disable and self.summary.items % ITEMS_PER_PROGRESS_LINE == 0:
+                console.err.print(f"{self.summary.items} items stored")
 
     def _add_users(self, batch: akin.ImportUsersResponse, line_numbers: Sequence[int]) -> None:
         self._add_usage(batch.usage)
         for number, result in zip(line_numbers, batch.results, strict=True):
             if result.code:
-                self._summary.failures.add(Failure(number, result.reason, result.message))
+                self.summary.failures.add(Failure(number, result.reason, result.message))
             else:
-                self._summary.users += 1
+                self.summary.users += 1
 
     def _add_usage(self, usage: akin.EmbeddingUsage) -> None:
         with self._lock:
             new_texts = usage.text_count - usage.cached_text_count
-            self._summary.embedded_texts += (
-                new_texts if self._dry_run else usage.embedded_text_count
-            )
-            self._summary.reused_texts += usage.cached_text_count
-            self._summary.prompt_tokens += usage.prompt_token_count
-            self._summary.cost_usd += usage.cost_usd
+            self.summary.embedded_texts += new_texts if self._dry_run else usage.embedded_text_count
+            self.summary.reused_texts += usage.cached_text_count
+            self.summary.prompt_tokens += usage.prompt_token_count
+            self.summary.cost_usd += usage.cost_usd
 
 
 @contextmanager

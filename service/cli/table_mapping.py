@@ -163,6 +163,7 @@ class TableMapping:
         """
         item: dict[str, object] = {}
         attributes: dict[str, object] = {}
+        nested: Mapping[str, object] = {}
         for name, column in self._fields.items():
             value = row.get(column)
             if name in {"id", "text"}:
@@ -171,6 +172,8 @@ class TableMapping:
                 continue
             elif name == "expire_time":
                 item[name] = value
+            elif name == "attributes" and isinstance(value, dict):
+                nested = value
             else:
                 attributes[name] = self._convert(value, column)
         if self._options.template:
@@ -180,6 +183,7 @@ class TableMapping:
                 raise LineError("text: the columns of the template are empty")
             parts[1::2] = values
             item["text"] = "".join(parts).strip()
+        _merge(attributes, nested)
         return {**item, "attributes": attributes}
 
     def _convert(self, value: object, column: str) -> object:
@@ -194,6 +198,18 @@ class TableMapping:
         if isinstance(value, str) and column in self._types:
             return convert_cell(value, self._types[column], column)
         return value
+
+
+def _merge(attributes: dict[str, object], more: Mapping[str, object]) -> None:
+    """Add the attributes of an object, which JSON objects and columns of Parquet can contain.
+
+    Raises:
+        LineError: an attribute is a column too.
+    """
+    for name, value in more.items():
+        if name in attributes:
+            raise LineError(f"attributes.{name}: there is a column {name} too")
+        attributes[name] = value
 
 
 def _take_sample(rows: Iterator[Row]) -> list[Row]:

@@ -104,7 +104,7 @@ def test_failures_have_line_numbers() -> None:
     assert "line 1: INVALID_REQUEST: user.user_id is too long" == first
     assert second.startswith("line 3: INVALID_LINE: id: ")
     assert "line 5: INVALID_REQUEST: item.text must not be blank" == third
-    assert "1 items and 1 users stored in " in result.stdout
+    assert "1 item and 1 user stored in " in result.stdout
     assert "; 3 lines failed\n" in result.stdout
 
 
@@ -129,7 +129,7 @@ def test_a_dry_run_only_validates() -> None:
     assert isinstance(items, pb.ImportItemsRequest)
     assert isinstance(users, pb.ImportUsersRequest)
     assert (True, True) == (items.validate_only, users.validate_only)
-    assert "1 items and 1 users are valid; 3 lines failed\n" in result.stdout
+    assert "1 item and 1 user are valid; 3 lines failed\n" in result.stdout
     assert "4 texts to embed: about 15 tokens, 0.7500 US dollars" in result.stdout
 
 

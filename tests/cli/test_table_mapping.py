@@ -47,7 +47,8 @@ def test_a_product_feed_becomes_items() -> None:
 @pytest.mark.parametrize(
     ("cells", "values"),
     [
-        (["1", "-2.50", "", "1e3"], [1, -2.5, None, 1000.0]),
+        (["1", "-2.50", "", "1e-3", "1.5e+3"], [1, -2.5, None, 0.001, 1500.0]),
+        (["1E5", "2E7"], ["1E5", "2E7"]),
         (["true", "FALSE"], [True, False]),
         (["00123", "12345"], ["00123", "12345"]),
         (["9007199254740993", "1"], ["9007199254740993", "1"]),
@@ -133,6 +134,20 @@ def test_columns_without_a_name_can_be_dropped() -> None:
     """With --ignore-unknown, the column of row numbers that some programs write is dropped."""
     (item,) = map_table([["0", "a", "tea"]], TableOptions(ignore_unnamed=True), ["", "id", "text"])
     assert {"id": "a", "text": "tea", "attributes": {}} == item
+
+
+def test_an_object_of_attributes_is_not_nested() -> None:
+    """The field attributes of an object adds its values to those of the columns."""
+    objects = [
+        {"id": "a", "text": "tea", "attributes": {"color": "red"}, "price": 9},
+        {"id": "b", "text": "tea", "attributes": {"price": 8}, "price": 9},
+    ]
+    rows = (Row(number, value) for number, value in enumerate(objects, 1))
+    options = TableOptions({"id": "id"})
+    first, second = (value for _, value in TableMapping(Records(rows), options).rows())
+    assert {"id": "a", "text": "tea", "attributes": {"color": "red", "price": 9}} == first
+    assert isinstance(second, LineError)
+    assert "there is a column price too" in str(second)
 
 
 def test_json_objects_are_mapped_like_rows() -> None:

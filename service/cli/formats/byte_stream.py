@@ -11,7 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from service.cli.formats.rows import FileError
 
@@ -92,12 +92,19 @@ def peek(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes]]:
 
 def _read_file(path: str, on_bytes: Callable[[int], object]) -> Iterator[bytes]:
     try:
-        with sys.stdin.buffer if path == "-" else open(path, "rb") as file:  # noqa: PTH123  (pipes)
-            while chunk := file.read(CHUNK_BYTES):
+        with _open(path) as file:
+            # Of a pipe, the bytes that have arrived: its writer may wait before it writes more.
+            while chunk := file.read1(CHUNK_BYTES):
                 on_bytes(len(chunk))
                 yield chunk
     except OSError as exc:
         raise FileError(f"cannot be read: {exc.strerror or exc}") from None
+
+
+def _open(path: str) -> io.BufferedReader:
+    if path == "-":
+        return cast("io.BufferedReader", sys.stdin.buffer)
+    return open(path, "rb")  # noqa: PTH123  (pipes)
 
 
 def _decompress(file: io.BufferedIOBase, name: str) -> Iterator[bytes]:
