@@ -6,6 +6,7 @@ batch are embedded meanwhile.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,6 +37,9 @@ from service.embedding.request_sender import RequestObserver, RequestSender
 # Requests for one batch, the first one included.
 MAX_ATTEMPTS = 4
 
+# Requests for a part of one text, whose batches have failed before: one failure may be by chance.
+PART_ATTEMPTS = 2
+
 # A batch may be refused for a few long texts, which must not lead to batches of single texts.
 MIN_BATCH_TEXTS = 8
 
@@ -58,10 +62,15 @@ Outcomes = Mapping[str, EmbeddingOutcome]
 
 
 class _Batch(NamedTuple):
-    """Texts for one request; `is_part` means that the provider embeds other texts."""
+    """Texts for one request.
+
+    `is_part` means that the provider embeds other texts. `is_alone` means that it has failed on the
+    text before.
+    """
 
     texts: Sequence[str]
     is_part: bool = False
+    is_alone: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -71,7 +80,8 @@ class _Batch(NamedTuple):
 class RetryingEmbedder:
     """Embeds batches through one embedder, under one rate controller.
 
-    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell.
+    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell. After
+    a timeout it is halved, and then grows by one with each full batch that succeeds.
     """
 
     def __init__(
@@ -83,20 +93,22 @@ class RetryingEmbedder:
     ) -> None:
         self._requests = RequestSender(embedder, rate_controller, budget, observer)
         self.batch_texts = embedder.limits.texts
+        self._max_batch_texts = embedder.limits.texts
 
     async def embed(
-        self, texts: Sequence[str], is_awaited: Callable[[str], bool]
+        self, texts: Sequence[str], is_awaited: Callable[[str], bool], *, alone: bool = False
     ) -> AsyncIterator[Outcomes]:
         """Embed texts, and yield the vectors or errors as soon as they are known.
 
         Args:
             texts: distinct texts.
             is_awaited: returns whether any caller waits for a text; called before each request.
+            alone: the texts are one that has failed before, and is not retried at once.
 
         Yields:
             Outcomes by text. A text that no caller waits for may have none.
         """
-        queue = deque([_Batch(texts)])
+        queue = deque([_Batch(texts, is_alone=alone)])
         while queue:
             batch = queue.popleft()
             outcomes, parts = await self._embed_batch(batch, is_awaited)
@@ -110,14 +122,16 @@ class RetryingEmbedder:
         """Return the outcomes that one request decides, and the batches for the other texts."""
         texts = batch.texts
         try:
-            return _separate_failed(batch, await self._send(batch, is_awaited))
+            outcomes = await self._send(batch, is_awaited)
         except BatchTooLarge:
             self._shrink_batches(len(texts))
+            self._max_batch_texts = self.batch_texts
             return _isolate(batch, TextTooLong())
         except TextRefused as exc:
             return await self._isolate_refused(batch, exc)
         except TextsFailed as exc:
-            if exc.timed_out:
+            if exc.timed_out and not batch.is_part:
+                # There may be too many texts for the time, or one that makes the provider hang.
                 self._shrink_batches(len(texts))
             return _isolate(batch, errors.TextFailed(exc.message), is_part=True)
         except ProviderError as exc:
@@ -128,6 +142,9 @@ class RetryingEmbedder:
             # A bug of ours or of a library, perhaps because of one text: isolate it from the rest.
             _LOG.exception("embedder_failed", texts=len(texts))
             return _isolate(batch, errors.TextFailed("makes the embedder fail"))
+        if self.batch_texts <= len(outcomes) and self.batch_texts < self._max_batch_texts:
+            self.batch_texts += 1
+        return _separate_failed(batch, outcomes)
 
     def _shrink_batches(self, text_count: int) -> None:
         if text_count > 1:
@@ -146,10 +163,10 @@ class RetryingEmbedder:
 
     async def _send(self, batch: _Batch, is_awaited: Callable[[str], bool]) -> Outcomes:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
+        attempts = itertools.count(1)
         async for attempt in stamina.retry_context(
-            on=lambda exc: _find_retry_delay(batch, exc),
-            # The texts of a part have failed before, in the batch that it is a part of.
-            attempts=1 if batch.is_part else MAX_ATTEMPTS,
+            on=lambda exc: _find_retry_delay(batch, exc, next(attempts)),
+            attempts=MAX_ATTEMPTS,
             timeout=MAX_RETRY_SECONDS,
             wait_initial=MIN_DELAY_SECONDS,
             wait_max=MAX_DELAY_SECONDS,
@@ -177,11 +194,13 @@ class RetryingEmbedder:
         return None
 
 
-def _find_retry_delay(batch: _Batch, exc: Exception) -> bool | float:
-    """Return whether to retry, or the delay in seconds that the provider asked for."""
+def _find_retry_delay(batch: _Batch, exc: Exception, attempt: int) -> bool | float:
+    """Return whether to retry after an attempt (counted from 1), or the delay in seconds."""
     if isinstance(exc, TextsFailed):
         if not batch.is_single:
             return False  # it is split instead
+        if batch.is_alone or (batch.is_part and (exc.timed_out or attempt >= PART_ATTEMPTS)):
+            return False
     elif not isinstance(exc, ProviderUnavailable) or isinstance(exc, CircuitOpen):
         return False
     if exc.retry_after_seconds is None:
