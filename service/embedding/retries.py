@@ -6,7 +6,6 @@ batch are embedded meanwhile.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,9 +35,6 @@ from service.embedding.request_sender import RequestObserver, RequestSender
 
 # Requests for one batch, the first one included.
 MAX_ATTEMPTS = 4
-
-# Requests for a part of one text, whose batches have failed before: one failure may be by chance.
-PART_ATTEMPTS = 2
 
 # A batch may be refused for a few long texts, which must not lead to batches of single texts.
 MIN_BATCH_TEXTS = 8
@@ -133,6 +129,8 @@ class RetryingEmbedder:
             if exc.timed_out and not batch.is_part:
                 # There may be too many texts for the time, or one that makes the provider hang.
                 self._shrink_batches(len(texts))
+            elif batch.is_single and batch.is_part and not (batch.is_alone or exc.timed_out):
+                return {}, [batch._replace(is_alone=True)]  # the failure may be by chance
             return _isolate(batch, errors.TextFailed(exc.message), is_part=True)
         except ProviderError as exc:
             return dict.fromkeys(texts, to_service_error(exc)), []
@@ -163,9 +161,8 @@ class RetryingEmbedder:
 
     async def _send(self, batch: _Batch, is_awaited: Callable[[str], bool]) -> Outcomes:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
-        attempts = itertools.count(1)
         async for attempt in stamina.retry_context(
-            on=lambda exc: _find_retry_delay(batch, exc, next(attempts)),
+            on=lambda exc: _find_retry_delay(batch, exc),
             attempts=MAX_ATTEMPTS,
             timeout=MAX_RETRY_SECONDS,
             wait_initial=MIN_DELAY_SECONDS,
@@ -194,13 +191,11 @@ class RetryingEmbedder:
         return None
 
 
-def _find_retry_delay(batch: _Batch, exc: Exception, attempt: int) -> bool | float:
-    """Return whether to retry after an attempt (counted from 1), or the delay in seconds."""
+def _find_retry_delay(batch: _Batch, exc: Exception) -> bool | float:
+    """Return whether to retry, or the delay in seconds that the provider asked for."""
     if isinstance(exc, TextsFailed):
-        if not batch.is_single:
-            return False  # it is split instead
-        if batch.is_alone or (batch.is_part and (exc.timed_out or attempt >= PART_ATTEMPTS)):
-            return False
+        if not batch.is_single or batch.is_part or batch.is_alone:
+            return False  # it is split, or sent again after the other parts
     elif not isinstance(exc, ProviderUnavailable) or isinstance(exc, CircuitOpen):
         return False
     if exc.retry_after_seconds is None:
