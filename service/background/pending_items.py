@@ -32,6 +32,9 @@ ITEM_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
 # be mended, but each attempt may take as long as a request's timeout.
 FAILED_ITEM_RETRY_SECONDS = (5.0, 30.0, 120.0, 600.0, 3600.0)
 
+# Errors that tell nothing about the text.
+OUTAGES = (errors.EmbeddingUnavailable, errors.EmbeddingRejected)
+
 # Rejections by the model after which a text is not tried again, until its item is written again or
 # the server restarts.
 REJECTIONS = 3
@@ -74,7 +77,11 @@ class PendingEmbedder:
             outcome = await self._text_embedder.embed_documents(
                 [item.text], low_priority=True, alone=True
             )
-            await self._finish(item, outcome)
+            if isinstance(outcome.failures.get(item.text), OUTAGES):
+                # Its reason stays, or it would join other texts again and make them fail.
+                await self._store.defer(self._generation, item, ITEM_RETRY_SECONDS[-1])
+            else:
+                await self._finish(item, outcome)
         return len(items)
 
     async def _finish(self, item: UnembeddedItem, outcome: TextVectors) -> None:

@@ -105,7 +105,7 @@ class Batcher:
         Args:
             texts: what to embed.
             low_priority: queue behind texts without low priority, as imports do.
-            alone: send each text in a request of its own.
+            alone: send each text in a request of its own, once: the provider failed on it before.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
@@ -196,7 +196,8 @@ class Batcher:
 
         failure: Exception | None = None
         try:
-            async for outcomes in self._embedder.embed(list(requests), is_awaited):
+            alone = batch[0].alone
+            async for outcomes in self._embedder.embed(list(requests), is_awaited, alone=alone):
                 # At once: the other texts of the batch may take much longer.
                 for text, outcome in outcomes.items():
                     self._finish(requests.pop(text), outcome)

@@ -10,8 +10,12 @@ import httpx
 
 from service.embedding.errors import ProviderError, ProviderRefused, ProviderUnavailable
 
+# OpenSSL's reasons for bytes that are not of TLS where a handshake is expected. Others, such as an
+# unexpected end, are of a server or proxy that is down, or of a connection that broke.
+_NO_TLS_REASONS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
 
-def to_provider_error(error: httpx.HTTPError | httpx.InvalidURL) -> ProviderError:
+
+def to_provider_error(error: httpx.HTTPError | httpx.InvalidURL | ssl.SSLError) -> ProviderError:
     """Return the provider error of a request without a response.
 
     The messages do not contain the address, which may contain a password.
@@ -41,7 +45,7 @@ def _explain(cause: BaseException) -> ProviderError | None:
         return ProviderRefused(
             f"the provider's TLS certificate cannot be verified: {cause.verify_message}"
         )
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS_REASONS:
         return ProviderRefused(
             "the provider does not speak TLS at this address: check the scheme and the port of "
             "AKIN_EMBEDDING_BASE_URL"

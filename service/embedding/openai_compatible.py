@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ class OpenAICompatibleEmbedder:
         self.limits = limits
         self._endpoint = endpoint
         # Until a request has succeeded, the provider may refuse the field `dimensions`.
-        self._accepts_dimensions = False
+        self._is_accepted = False
         connect_timeout = min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         self._client = open_http_client(
             endpoint.root,
@@ -99,19 +100,19 @@ class OpenAICompatibleEmbedder:
         Raises:
             ProviderError: the request failed, or the vectors have other dimensions than the space.
         """
-        if self._accepts_dimensions:
-            embeddings = await request_embeddings(self._client, self._endpoint, texts)
+        endpoint = self._endpoint
+        if self._is_accepted:
+            embeddings = await request_embeddings(self._client, endpoint, texts)
         else:
-            embeddings, self._endpoint = await request_with_dimensions(
-                self._client, self._endpoint, texts
-            )
-            self._accepts_dimensions = True
+            embeddings, endpoint = await request_with_dimensions(self._client, endpoint, texts)
         dimensions = embeddings.vectors.shape[1]
         if dimensions != self.space.dimensions:
             raise ProviderRefused(
                 f"the model returns {dimensions} dimensions instead of {self.space.dimensions}: "
                 "set AKIN_EMBEDDING_DIMENSIONS to a number that the model supports"
             )
+        # Only now: a refusal by chance must not drop the field for all later requests.
+        self._endpoint, self._is_accepted = endpoint, True
         return embeddings
 
     async def close(self) -> None:
@@ -180,7 +181,7 @@ async def request_embeddings(
             )
     except TimeoutError as exc:
         raise ProviderUnavailable("the provider did not respond in time", timed_out=True) from exc
-    except (httpx.HTTPError, httpx.InvalidURL) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as exc:
         # Without the cause, whose message may contain the address or the key.
         raise to_provider_error(exc) from None
     headers = {name.lower(): value for name, value in response.headers.items()}

@@ -67,13 +67,7 @@ class RequestSender:
         """
         async with self._rate_controller.track_request():
             try:
-                async with asyncio.timeout(timeout_seconds):
-                    embeddings = await self._call(texts)
-            except TimeoutError:
-                failure = ProviderUnavailable(
-                    "the provider did not respond in time", timed_out=True
-                )
-                raise await self._find_cause(failure) from None
+                embeddings = await self._call(texts, timeout_seconds)
             except ProviderUnavailable as exc:
                 raise await self._find_cause(exc) from exc
         return normalize_batch(embeddings, len(texts), self._embedder.space.dimensions)
@@ -89,22 +83,27 @@ class RequestSender:
             return failure
         return TextsFailed(failure)
 
-    async def _call(self, texts: Sequence[str]) -> Embeddings:
-        """Send one request within the budget."""
+    async def _call(self, texts: Sequence[str], timeout_seconds: float | None = None) -> Embeddings:
+        """Send one request within the budget; the timeout does not include the wait for it."""
         if self._budget is None:
-            return await self._observe(texts)
+            return await self._observe(texts, timeout_seconds)
         async with self._budget.reserve(sum(map(estimate_tokens, texts))) as reservation:
-            embeddings = await self._observe(texts)
+            embeddings = await self._observe(texts, timeout_seconds)
             reservation.usage = TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd)
         return embeddings
 
-    async def _observe(self, texts: Sequence[str]) -> Embeddings:
+    async def _observe(self, texts: Sequence[str], timeout_seconds: float | None) -> Embeddings:
         started = time.perf_counter()
         failed = True
         try:
             with call_context.Stage(call_context.REQUEST):
-                embeddings = await self._embedder.embed(texts)
+                async with asyncio.timeout(timeout_seconds):
+                    embeddings = await self._embedder.embed(texts)
             failed = False
+        except TimeoutError:
+            raise ProviderUnavailable(
+                "the provider did not respond in time", timed_out=True
+            ) from None
         finally:
             if self._observer is not None:
                 observe = self._observer.failed if failed else self._observer.succeeded

@@ -58,10 +58,15 @@ Outcomes = Mapping[str, EmbeddingOutcome]
 
 
 class _Batch(NamedTuple):
-    """Texts for one request; `is_part` means that the provider embeds other texts."""
+    """Texts for one request.
+
+    `is_part` means that the provider embeds other texts. `is_alone` means that it has failed on the
+    text before.
+    """
 
     texts: Sequence[str]
     is_part: bool = False
+    is_alone: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -71,7 +76,8 @@ class _Batch(NamedTuple):
 class RetryingEmbedder:
     """Embeds batches through one embedder, under one rate controller.
 
-    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell.
+    `batch_texts` is the largest batch that the provider accepts, as far as its answers tell. After
+    a timeout it is halved, and then grows by one with each full batch that succeeds.
     """
 
     def __init__(
@@ -83,20 +89,22 @@ class RetryingEmbedder:
     ) -> None:
         self._requests = RequestSender(embedder, rate_controller, budget, observer)
         self.batch_texts = embedder.limits.texts
+        self._max_batch_texts = embedder.limits.texts
 
     async def embed(
-        self, texts: Sequence[str], is_awaited: Callable[[str], bool]
+        self, texts: Sequence[str], is_awaited: Callable[[str], bool], *, alone: bool = False
     ) -> AsyncIterator[Outcomes]:
         """Embed texts, and yield the vectors or errors as soon as they are known.
 
         Args:
             texts: distinct texts.
             is_awaited: returns whether any caller waits for a text; called before each request.
+            alone: the texts are one that has failed before, and is not retried at once.
 
         Yields:
             Outcomes by text. A text that no caller waits for may have none.
         """
-        queue = deque([_Batch(texts)])
+        queue = deque([_Batch(texts, is_alone=alone)])
         while queue:
             batch = queue.popleft()
             outcomes, parts = await self._embed_batch(batch, is_awaited)
@@ -110,15 +118,19 @@ class RetryingEmbedder:
         """Return the outcomes that one request decides, and the batches for the other texts."""
         texts = batch.texts
         try:
-            return _separate_failed(batch, await self._send(batch, is_awaited))
+            outcomes = await self._send(batch, is_awaited)
         except BatchTooLarge:
             self._shrink_batches(len(texts))
+            self._max_batch_texts = self.batch_texts
             return _isolate(batch, TextTooLong())
         except TextRefused as exc:
             return await self._isolate_refused(batch, exc)
         except TextsFailed as exc:
-            if exc.timed_out:
+            if exc.timed_out and not batch.is_part:
+                # There may be too many texts for the time, or one that makes the provider hang.
                 self._shrink_batches(len(texts))
+            elif batch.is_single and batch.is_part and not (batch.is_alone or exc.timed_out):
+                return {}, [batch._replace(is_alone=True)]  # the failure may be by chance
             return _isolate(batch, errors.TextFailed(exc.message), is_part=True)
         except ProviderError as exc:
             return dict.fromkeys(texts, to_service_error(exc)), []
@@ -128,6 +140,9 @@ class RetryingEmbedder:
             # A bug of ours or of a library, perhaps because of one text: isolate it from the rest.
             _LOG.exception("embedder_failed", texts=len(texts))
             return _isolate(batch, errors.TextFailed("makes the embedder fail"))
+        if self.batch_texts <= len(outcomes) and self.batch_texts < self._max_batch_texts:
+            self.batch_texts += 1
+        return _separate_failed(batch, outcomes)
 
     def _shrink_batches(self, text_count: int) -> None:
         if text_count > 1:
@@ -148,8 +163,7 @@ class RetryingEmbedder:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
         async for attempt in stamina.retry_context(
             on=lambda exc: _find_retry_delay(batch, exc),
-            # The texts of a part have failed before, in the batch that it is a part of.
-            attempts=1 if batch.is_part else MAX_ATTEMPTS,
+            attempts=MAX_ATTEMPTS,
             timeout=MAX_RETRY_SECONDS,
             wait_initial=MIN_DELAY_SECONDS,
             wait_max=MAX_DELAY_SECONDS,
@@ -180,8 +194,8 @@ class RetryingEmbedder:
 def _find_retry_delay(batch: _Batch, exc: Exception) -> bool | float:
     """Return whether to retry, or the delay in seconds that the provider asked for."""
     if isinstance(exc, TextsFailed):
-        if not batch.is_single:
-            return False  # it is split instead
+        if not batch.is_single or batch.is_part or batch.is_alone:
+            return False  # it is split, or sent again after the other parts
     elif not isinstance(exc, ProviderUnavailable) or isinstance(exc, CircuitOpen):
         return False
     if exc.retry_after_seconds is None:

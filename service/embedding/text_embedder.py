@@ -59,7 +59,7 @@ class BatchQueue(Protocol):
         Args:
             texts: what to embed.
             low_priority: queue behind texts without low priority.
-            alone: send each text in a request of its own.
+            alone: send each text in a request of its own, once: the provider failed on it before.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -182,7 +183,8 @@ class _Tasks:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task."""
-        task = self._group.create_task(work)
+        # In a context of its own: a call may start the task, whose deadline does not apply to it.
+        task = self._group.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -114,6 +114,26 @@ class PendingStore:
 
         await self._database.write(operation)
 
+    async def defer(
+        self, generation: Generation, item: UnembeddedItem, delay_seconds: float
+    ) -> None:
+        """Set the time until the next attempt at a pending item, unless its text changed."""
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                """UPDATE pending SET next_attempt_us = ?
+                   WHERE generation_id = ? AND item_key =
+                       (SELECT item_key FROM items WHERE item_key = ? AND text = ?)""",
+                (
+                    transaction.now_us + int(delay_seconds * 1e6),
+                    generation.generation_id,
+                    item.item_key,
+                    item.text,
+                ),
+            )
+
+        await self._database.write(operation)
+
     async def retry_all(self) -> None:
         """Make every pending item due, as if no attempt had failed."""
 

@@ -132,6 +132,27 @@ async def test_a_text_that_fails_is_tried_alone_and_ever_less_often(tmp_path: Pa
         assert (ItemState.INDEXED, "", "") == await state(catalog, "bad")
 
 
+async def test_an_outage_does_not_bring_a_failed_text_back_to_the_others(tmp_path: Path) -> None:
+    """An attempt during an outage tells nothing about a text: it stays alone, with its delays."""
+    clock, embedder = FakeClock(), FaultyEmbedder(Fault.CRASH)
+    async with running(tmp_path, embedder, clock) as catalog:
+        await catalog.put("bad", "poison")
+        failed = await state(catalog, "bad")
+        assert 1 == await catalog.pending.run_failed_round()
+        embedder.fault = Fault.UNAVAILABLE
+        clock.advance(seconds=FAILED_ITEM_RETRY_SECONDS[0])
+        assert 1 == await catalog.pending.run_failed_round()
+        assert failed == await state(catalog, "bad")
+        clock.advance(seconds=ITEM_RETRY_SECONDS[-1])
+        assert 0 == await catalog.pending.run_round()
+        embedder.fault = Fault.CRASH
+        assert 1 == await catalog.pending.run_failed_round()
+        clock.advance(seconds=FAILED_ITEM_RETRY_SECONDS[1], microseconds=-1)
+        assert 0 == await catalog.pending.run_failed_round()
+        clock.advance(microseconds=1)
+        assert 1 == await catalog.pending.run_failed_round()
+
+
 async def test_delays_start_again_with_another_reason(tmp_path: Path) -> None:
     """A text that fails after a long outage is tried again soon, not after the longest delay."""
     clock, embedder = FakeClock(), FaultyEmbedder(Fault.UNAVAILABLE)

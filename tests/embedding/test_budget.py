@@ -12,9 +12,12 @@ from service.domain.usage import TokenUsage
 from service.embedding.budget import Budget, format_utc_day
 from service.embedding.embedder import EmbeddedText
 from service.embedding.rate_control import RateController
+from service.embedding.request_sender import RequestSender
 from service.embedding.retries import RetryingEmbedder
 
 DAY_US = 24 * 3600 * 1_000_000
+
+SHORT_SECONDS = 0.02
 
 
 async def test_usage_adds_up_by_day(tmp_path: Path) -> None:
@@ -86,6 +89,24 @@ async def test_requests_under_way_do_not_exceed_the_budget(tmp_path: Path) -> No
     embedded = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedText)]
     assert 3 <= len(embedded) <= 4
     assert 20 - len(embedded) == sum(isinstance(each, errors.BudgetSpent) for each in outcomes)
+
+
+async def test_waiting_for_the_budget_is_not_a_timeout(tmp_path: Path) -> None:
+    """A request with a timeout may wait longer than that for requests under way to end."""
+    clock = FakeClock()
+    embedder = HeldEmbedder(free_batches=1)
+    async with opened(tmp_path, clock) as (stores, _), asyncio.timeout(GIVE_UP_SECONDS):
+        budget = Budget(stores.usage, 4.5 * COST_USD_PER_TOKEN, clock)
+        sender = RequestSender(embedder, RateController(3), budget, None)
+        await sender.send(["tea"])
+        holder = asyncio.create_task(sender.send(["one two three four"]))
+        await embedder.held.wait()
+        waiter = asyncio.create_task(sender.send(["tea"], timeout_seconds=SHORT_SECONDS))
+        # Longer than the timeout, and measured by the same clock.
+        await asyncio.wait([waiter], timeout=5 * SHORT_SECONDS)
+        holder.cancel()
+        embedder.release()
+        assert [EmbeddedText] == [type(outcome) for outcome in await waiter]
 
 
 async def test_a_failed_request_returns_its_reservation(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trustme
 from support.provider import DIMENSIONS, ScriptedProvider
+from support.sockets import TlsBreaker
 
 from service.domain.spaces import Space
 from service.embedding.embedder import BatchLimits
@@ -53,6 +54,23 @@ async def test_a_port_without_tls_is_named() -> None:
         error = await catch_error(f"https://127.0.0.1:{provider.port}")
     assert ProviderRefused is type(error)
     assert "does not speak TLS" in error.message
+
+
+async def test_a_connection_that_breaks_during_the_handshake_is_an_outage() -> None:
+    """A server or proxy that closes the connection before TLS is set up may be restarting."""
+    with TlsBreaker() as server:
+        error = await catch_error(f"https://{server.address}")
+    assert ProviderUnavailable is type(error)
+
+
+async def test_bytes_that_are_not_of_tls_are_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TLS connection that is damaged later is a temporary failure, and not a bug."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with authority.cert_pem.tempfile() as certificate, TlsBreaker(context) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", certificate)
+        error = await catch_error(f"https://{server.address}")
+    assert ProviderUnavailable is type(error)
 
 
 async def test_an_unknown_host_is_named() -> None:

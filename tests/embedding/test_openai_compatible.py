@@ -122,6 +122,16 @@ async def test_wrong_dimensions_are_refused() -> None:
                 await embedder.embed(TEXTS)
 
 
+async def test_one_refusal_does_not_drop_the_dimensions() -> None:
+    """The field is only dropped for good if the vectors without it have the right dimensions."""
+    with ScriptedProvider() as provider:
+        provider.script.append(failure(400))
+        async with open_embedder(endpoint(provider.url, parameters={"dimensions": 8}), 8) as opened:
+            with pytest.raises(ProviderRefused, match="64 dimensions instead of 8"):
+                await opened.embed(TEXTS)
+            assert (len(TEXTS), 8) == (await opened.embed(TEXTS)).vectors.shape
+
+
 async def test_the_request_has_its_fields() -> None:
     """A request has the model, the texts, the float format, and the configured parameters."""
     parameters = {"dimensions": 8, "input_type": "query", "user": "u", "provider": {"zdr": True}}

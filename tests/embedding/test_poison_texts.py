@@ -153,6 +153,52 @@ async def test_a_poison_text_by_timeout_fails_alone() -> None:
         assert retrying.batch_texts < 64
 
 
+async def test_batches_grow_again_after_a_poison_text() -> None:
+    """After a timeout because of one text, full batches that succeed lead back to larger ones."""
+    with ScriptedProvider() as provider:
+        ended = threading.Event()
+
+        def wait(request: Mapping[str, Any]) -> Reply | None:
+            if POISON in request["input"]:
+                ended.wait(GIVE_UP_SECONDS)
+            return success(request)
+
+        provider.otherwise = wait
+        try:
+            async with open_embedder(provider, timeout_seconds=0.5) as embedder:
+                retrying = RetryingEmbedder(embedder, RateController(8))
+                await collect(retrying, TEXTS)
+                reduced = retrying.batch_texts
+                for number in range(64):
+                    texts = [f"{number} {text}" for text in TEXTS[: retrying.batch_texts]]
+                    await collect(retrying, texts)
+        finally:
+            ended.set()
+    assert (True, 64) == (reduced < 64, retrying.batch_texts)
+
+
+async def test_a_rate_limit_during_the_split_is_retried() -> None:
+    """A part of a batch that the provider limits the rate of is sent again."""
+    with ScriptedProvider() as provider:
+        provider.script += [
+            failure(500),
+            success,
+            *[error(429, {"code": 429}, Retry_After="0")] * 3,
+        ]
+        async with open_embedder(provider) as embedder:
+            outcomes = await collect(RetryingEmbedder(embedder, RateController(8)), TEXTS)
+    assert_alone(outcomes, [])
+
+
+async def test_a_failure_by_chance_is_not_blamed_on_a_text() -> None:
+    """A text whose batch failed, and that failed once more on its own, is tried again."""
+    with ScriptedProvider() as provider:
+        provider.script += [failure(503), success, failure(503), success]
+        async with open_embedder(provider) as embedder:
+            outcomes = await collect(RetryingEmbedder(embedder, RateController(8)), TEXTS[:2])
+    assert {EmbeddedText} == {type(outcome) for outcome in outcomes.values()}
+
+
 async def test_many_poison_texts_do_not_open_the_circuit() -> None:
     """More failures in a row than open the circuit do not do so if texts are the cause."""
     poison = TEXTS[:: 64 // (2 * FAILURES_BEFORE_OPEN)]
@@ -227,3 +273,16 @@ async def test_texts_that_are_sent_alone_have_no_neighbors() -> None:
         batches = [request["input"] for request in provider.requests]
     assert [POISON] in batches
     assert ["text 18"] in batches
+
+
+async def test_texts_that_are_sent_alone_are_tried_once() -> None:
+    """A text that the provider has failed on before is tried again later, not at once."""
+    with ScriptedProvider() as provider:
+        provider.otherwise = fail_on(POISON.__eq__, failure(500))
+        async with open_embedder(provider) as embedder, asyncio.timeout(GIVE_UP_SECONDS):
+            batcher = Batcher(embedder)
+            running = asyncio.create_task(batcher.run())
+            outcomes = await batcher.embed([POISON], alone=True)
+            running.cancel()
+        assert [errors.TextFailed] == [type(outcome) for outcome in outcomes]
+        assert 1 == provider.texts.count(POISON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from types import TracebackType
 from typing import Self
@@ -98,3 +99,26 @@ class Relay(Listener):
                     sink.sendall(data)
         except OSError:
             return  # one of the sockets is closed
+
+
+class TlsBreaker(Listener):
+    """Breaks every TLS connection.
+
+    Args:
+        context: for the handshake, after which bytes come that are not of TLS. Without one, the
+            connection is closed during the handshake.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self._context = context
+
+    def _serve(self, connection: socket.socket) -> None:
+        if self._context is None:
+            connection.recv(4096)
+            connection.close()
+            return
+        with self._context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(4096)
+            with socket.socket(fileno=secure.detach()) as plain:
+                plain.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")

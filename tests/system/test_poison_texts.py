@@ -1,6 +1,7 @@
 """Texts that the provider cannot embed, through a real server."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from akin.v1 import catalog_service_pb2 as pb
 from support.provider import Fault, Reply, ScriptedProvider, failure, success
 from support.server import RunningServer
+
+from service.embedding.embedder import PROBE_TEXT
 
 PENDING = akin.ItemState.ITEM_STATE_PENDING
 INDEXED = akin.ItemState.ITEM_STATE_INDEXED
@@ -92,6 +95,27 @@ def test_a_re_embedding_ends_in_spite_of_poison_texts(
         assert PENDING == client.get_item("i70").state
         provider.otherwise = success
         until(lambda: client.get_item("i70").state == INDEXED)
+
+
+def test_a_re_embedding_outlives_the_call_that_starts_it(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """The deadline of the call that starts a re-embedding does not bound the re-embedding."""
+    call_seconds = 2.0
+    with (
+        RunningServer(tmp_path, **settings(provider)) as server,
+        server.client(timeout_seconds=call_seconds) as client,
+    ):
+        client.upsert_item("a", "a fine book")
+        end = time.monotonic() + call_seconds
+
+        def fault(request: Mapping[str, Any]) -> Reply | None:
+            is_down = time.monotonic() < end and request["input"] != [PROBE_TEXT]
+            return (failure(503) if is_down else success)(request)
+
+        provider.otherwise = fault
+        client.start_reembedding(model="someone/new", dimensions=16)
+        until(lambda: client.get_reembedding().state == pb.REEMBEDDING_STATE_SERVING)
 
 
 def test_a_new_model_that_fails_on_everything_does_not_take_over(
