@@ -31,9 +31,10 @@ REEMBEDDED_ITEMS_PER_ROUND = 512
 # vectors are on disk before other requests end.
 ITEMS_PER_COMMIT = 64
 
-# If the provider fails on most texts of a batch of at least this many items, the new model does not
-# work: then the catalog must not switch to it with most items pending.
-MIN_ITEMS_TO_BLAME_PROVIDER = 16
+# If at least this many items and this share of a round fail, and more than have been embedded, the
+# new model does not work: then the catalog must not switch to it with most items pending.
+MIN_FAILED_ITEMS = 16
+MIN_FAILED_SHARE = 0.9
 
 # Users whose preferences are read and embedded at once.
 USERS_PER_ROUND = 100
@@ -109,31 +110,41 @@ class GenerationFiller:
             items[start : start + ITEMS_PER_COMMIT]
             for start in range(0, len(items), ITEMS_PER_COMMIT)
         ]
-        for failure in await asyncio.gather(*map(self._fill_batch, batches)):
-            if failure is not None:
-                raise failure
+        filled_batches = await asyncio.gather(*map(self._fill_batch, batches))
+        failed = [pair for failures in filled_batches for pair in failures]
+        if await self._is_provider_failing(len(failed), len(items)):
+            raise failed[0][1]
+        for item, error in failed:
+            if isinstance(error, TEXT_ERRORS):
+                await self._store.reject(self._generation, item, error.reason, error.message)
+        for _, error in failed:
+            if not isinstance(error, TEXT_ERRORS):
+                raise error
         return items[-1].item_key
 
-    async def _fill_batch(self, items: Sequence[UnembeddedItem]) -> errors.AkinError | None:
-        """Embed and store items; return why some of them could not be embedded now."""
+    async def _fill_batch(
+        self, items: Sequence[UnembeddedItem]
+    ) -> list[tuple[UnembeddedItem, errors.AkinError]]:
+        """Embed and store items; return those that could not be embedded, with their errors."""
         try:
             outcome = await self._text_embedder.embed_documents(
                 {item.text for item in items}, low_priority=True
             )
         except errors.Overloaded as exc:
-            return exc
-        filled, failure = [], None
-        provider_fails = _fails_on_most(outcome, items)
-        for item in items:
-            error = outcome.failures.get(item.text)
-            if error is None:
-                filled.append((item, outcome.chunks[item.text]))
-            elif isinstance(error, TEXT_ERRORS) and not provider_fails:
-                await self._store.reject(self._generation, item, error.reason, error.message)
-            else:
-                failure = error
+            return [(item, exc) for item in items]
+        filled = [
+            (item, outcome.chunks[item.text]) for item in items if item.text in outcome.chunks
+        ]
         await self._store.fill(self._generation, filled, _token_usage(outcome))
-        return failure
+        failures = outcome.failures
+        return [(item, failures[item.text]) for item in items if item.text in failures]
+
+    async def _is_provider_failing(self, failed_count: int, item_count: int) -> bool:
+        """Return whether so many texts fail that the provider is the cause, and not the texts."""
+        if failed_count < max(MIN_FAILED_ITEMS, MIN_FAILED_SHARE * item_count):
+            return False
+        progress = await self._store.get_progress(self._generation)
+        return progress.embedded < failed_count
 
     async def _fill_preferences(self, after: int) -> int | None:
         """Embed preferences of users with keys after `after`; return the last key, None at the end.
@@ -200,12 +211,6 @@ class GenerationSwitch:
         except errors.AkinError as exc:
             structlog.get_logger().warning("reembedding_switch_failed", reason=exc.reason)
             return False
-
-
-def _fails_on_most(outcome: TextVectors, items: Sequence[UnembeddedItem]) -> bool:
-    """Return whether so many texts fail that the provider is the cause, and not the texts."""
-    failed = sum(isinstance(error, errors.TextFailed) for error in outcome.failures.values())
-    return len(items) >= MIN_ITEMS_TO_BLAME_PROVIDER and 2 * failed > len(items)
 
 
 def _token_usage(outcome: TextVectors) -> TokenUsage:

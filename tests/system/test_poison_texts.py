@@ -118,6 +118,21 @@ def test_a_re_embedding_outlives_the_call_that_starts_it(
         until(lambda: client.get_reembedding().state == pb.REEMBEDDING_STATE_SERVING)
 
 
+def test_poison_texts_that_stand_together_do_not_stop_a_re_embedding(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """The catalog moves although the provider fails on whole batches of neighboring items."""
+    poison = range(40, 70)
+    texts = [f"{POISON if n in poison else 'a'} fine book {n}" for n in range(100)]
+    with RunningServer(tmp_path, **settings(provider)) as server, server.client() as client:
+        list(client.import_items(akin.item(f"i{n:03}", text) for n, text in enumerate(texts)))
+        provider.otherwise = fail_on_poison(failure(500))
+        client.start_reembedding(model="someone/new", dimensions=16)
+        until(lambda: client.get_reembedding().state == pb.REEMBEDDING_STATE_SERVING)
+        progress = client.get_reembedding()
+        assert (70, 30) == (progress.embedded_item_count, progress.rejected_item_count)
+
+
 def test_a_new_model_that_fails_on_everything_does_not_take_over(
     tmp_path: Path, provider: ScriptedProvider
 ) -> None:
