@@ -33,7 +33,9 @@ def to_provider_error(error: httpx.HTTPError | httpx.InvalidURL | ssl.SSLError) 
         return ProviderUnavailable(
             "the HTTP proxy refuses the connection to the provider: check the proxy variables"
         )
-    for cause in _generate_causes(error):
+    # After the handshake, TLS errors are not wrapped: the settings are right, the connection broke.
+    causes = () if isinstance(error, ssl.SSLError) else _generate_causes(error)
+    for cause in causes:
         explained = _explain(cause)
         if explained is not None:
             return explained
