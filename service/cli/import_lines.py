@@ -195,5 +195,5 @@ def _describe_unknown(path: str, candidates: tuple[str, ...]) -> str:
     likely = suggest(path.rpartition(".")[2], candidates)
     if likely:
         return f"{path}: unknown field; did you mean {likely}?"
-    hint = "; facts about an item belong into attributes" if candidates is ITEM_FIELDS else ""
+    hint = "; facts about an item belong in attributes" if candidates is ITEM_FIELDS else ""
     return f"{path}: unknown field{hint}"

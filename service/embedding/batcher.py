@@ -110,15 +110,19 @@ class Batcher:
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
         """
-        new_texts = [text for text in texts if text not in self._requests]
-        tokens = self._queued_tokens + sum(map(estimate_tokens, new_texts))
+        new_tokens = {text: estimate_tokens(text) for text in texts if text not in self._requests}
+        tokens = self._queued_tokens + sum(new_tokens.values())
         is_full = (
-            self._queue.qsize() + len(new_texts) > MAX_QUEUED_TEXTS or tokens > MAX_QUEUED_TOKENS
+            self._queue.qsize() + len(new_tokens) > MAX_QUEUED_TEXTS or tokens > MAX_QUEUED_TOKENS
         )
         # An empty queue accepts a text of any length, so that none is refused forever.
         if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
-        requests = [self._join(text, low_priority=low_priority, alone=alone) for text in texts]
+        for text, count in new_tokens.items():
+            self._enqueue(_TextRequest(text, count, low_priority, alone))
+        requests = [self._requests[text] for text in texts]
+        for request in requests:
+            request.waiters += 1
         end = deadline.get()
         timeout = (
             None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
@@ -132,18 +136,9 @@ class Batcher:
                 request.waiters -= 1
                 self._forget_if_complete(request)
 
-    def _join(self, text: str, *, low_priority: bool, alone: bool) -> _TextRequest:
-        """Return the request of a text with one more waiter, queued if it is new."""
-        request = self._requests.get(text)
-        if request is None:
-            tokens = estimate_tokens(text)
-            request = self._requests[text] = _TextRequest(text, tokens, low_priority, alone)
-            self._enqueue(request)
-        request.waiters += 1
-        return request
-
     def _enqueue(self, request: _TextRequest) -> None:
         request.number = next(self._numbers)
+        self._requests[request.text] = request
         self._put(request)
         self._queued_tokens += request.tokens
 

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 # Weights are counted in twentieths of a token.
 WEIGHT_PER_TOKEN = 20
 
+_LOWER_WEIGHT = 7
+_UPPER_WEIGHT = 12
+_WHITE_SPACE_WEIGHT = 10
+
 _SPACE = ord(" ")
 
 # Every letter and script beyond ASCII comes after this code point.
@@ -50,15 +54,32 @@ _WEIGHTS_FROM = (
 _CODE_POINTS = 0x110000
 
 
+def _make_kinds() -> bytes:
+    """Return a table for bytes.translate: a, A, space, line break or 0 for each ASCII character."""
+    kinds = bytearray(b"0" * 256)
+    for kind, characters in (
+        (b"a", string.ascii_lowercase),
+        (b"A", string.ascii_uppercase),
+        (b"\n", _OTHER_WHITE_SPACE),
+        (b" ", " "),
+    ):
+        for character in characters:
+            kinds[ord(character)] = kind[0]
+    return bytes(kinds)
+
+
+_KINDS = _make_kinds()
+
+
 def _make_weights() -> NDArray[np.uint8]:
     weights = np.zeros(_CODE_POINTS, np.uint8)
     for first, weight in _WEIGHTS_FROM:
         weights[first:] = weight
-    weights[[ord(letter) for letter in string.ascii_lowercase]] = 7
+    weights[[ord(letter) for letter in string.ascii_lowercase]] = _LOWER_WEIGHT
     # Texts in capitals have few tokens in uncased models, and random capitals nearly one each.
-    weights[[ord(letter) for letter in string.ascii_uppercase]] = 12
+    weights[[ord(letter) for letter in string.ascii_uppercase]] = _UPPER_WEIGHT
     weights[_SPACE] = 0  # part of the next word's token
-    weights[[ord(character) for character in _OTHER_WHITE_SPACE]] = 10
+    weights[[ord(character) for character in _OTHER_WHITE_SPACE]] = _WHITE_SPACE_WEIGHT
     return weights
 
 
@@ -67,7 +88,25 @@ _WEIGHTS = _make_weights()
 
 def estimate_tokens(text: str) -> int:
     """Return about how many tokens a text has, rather too many than too few."""
+    if text.isascii():
+        return _weigh_ascii(text.encode()) // WEIGHT_PER_TOKEN + 1
     return int(weigh(text).sum(dtype=np.int64)) // WEIGHT_PER_TOKEN + 1
+
+
+def _weigh_ascii(text: bytes) -> int:
+    """Return the sum of `weigh`, for 250 characters in 3 us instead of 20."""
+    kinds = text.translate(_KINDS)
+    lower, upper, spaces = kinds.count(b"a"), kinds.count(b"A"), kinds.count(b" ")
+    white_space = kinds.count(b"\n")
+    others = len(kinds) - lower - upper - spaces - white_space
+    joined_spaces = kinds.count(b" a") + kinds.count(b" A") + kinds.endswith(b" ")
+    tokens = others + spaces - joined_spaces
+    return (
+        _LOWER_WEIGHT * lower
+        + _UPPER_WEIGHT * upper
+        + _WHITE_SPACE_WEIGHT * white_space
+        + WEIGHT_PER_TOKEN * tokens
+    )
 
 
 def weigh(text: str) -> NDArray[np.uint8]:

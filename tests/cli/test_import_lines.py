@@ -24,7 +24,7 @@ def problem(line: Any, *, ignore_unknown: bool = False) -> str:
         (ITEM | {"expiretime": "x"}, "expiretime: unknown field; did you mean expire_time?"),
         (ITEM | {"Text": "x"}, "Text: unknown field; did you mean text?"),
         (ITEM | {"atributes": {}}, "atributes: unknown field; did you mean attributes?"),
-        (ITEM | {"price": 9}, "price: unknown field; facts about an item belong into attributes"),
+        (ITEM | {"price": 9}, "price: unknown field; facts about an item belong in attributes"),
         (ITEM | {"user_id": "s"}, "user_id: unknown field; facts about an item"),
         (USER | {"prefs": []}, "prefs: unknown field; did you mean preferences?"),
         ({"user_id": "ann", "likes": ["a"]}, "likes: unknown field; did you mean liked?"),

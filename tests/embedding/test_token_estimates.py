@@ -3,10 +3,12 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from service.embedding.providers import MAX_CONTEXT_SHARE
-from service.embedding.token_estimates import estimate_tokens
+from service.embedding.token_estimates import WEIGHT_PER_TOKEN, estimate_tokens, weigh
 
 RANDOM = random.Random(1)
 
@@ -61,6 +63,12 @@ def test_texts_of_every_kind_fit_into_a_context_of_512_tokens(
 def test_prose_is_not_overestimated_much() -> None:
     """English prose has at most one token in three bytes, or long texts get needless chunks."""
     assert estimate_tokens(TEXTS["prose"]) <= len(TEXTS["prose"]) / 2.9
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=80))
+def test_ascii_texts_have_the_weights_of_their_characters(text: str) -> None:
+    """The fast estimate of ASCII texts is the sum of the weights of their characters."""
+    assert int(weigh(text).sum()) // WEIGHT_PER_TOKEN + 1 == estimate_tokens(text)
 
 
 def test_a_longer_text_has_no_fewer_tokens() -> None:
