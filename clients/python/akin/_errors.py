@@ -61,7 +61,9 @@ def decode(error: grpc.RpcError, address: str = "") -> AkinError:
                 _add_details(akin_error, status_pb2.Status.FromString(value))
     if is_connection_error(akin_error) and address not in akin_error.message:
         message = f"the server at {address} is unavailable: {akin_error.message}"
-        return AkinError(akin_error.code, message)
+        named = AkinError(akin_error.code, message)
+        named.retry_after_seconds = akin_error.retry_after_seconds  # a proxy may set it
+        return named
     return akin_error
 
 
