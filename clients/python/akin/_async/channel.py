@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from typing import TypeVar
 
 import grpc
@@ -28,8 +27,9 @@ Response = TypeVar("Response", bound=Message)
 # How grpc.aio describes a message that it could not send because the call has ended.
 _SEND_FAILED = "Internal error from Core"
 
-# Bounds the wait for the status of a call that has ended.
-_STATUS_SECONDS = 1.0
+# Bound the wait for the status of a call that has ended.
+_STATUS_CHECKS = 100
+_STATUS_PAUSE_SECONDS = 0.01
 
 
 class Channel:
@@ -151,24 +151,27 @@ class _FinalStatus:
     """
 
     def __init__(self, call: grpc.aio.Call) -> None:
-        self._status: grpc.aio.AioRpcError | None = None
-        self._arrived = asyncio.Event()
+        self._call = call
+        self._first: grpc.aio.AioRpcError | None = None
         call.add_done_callback(self._read)
 
     async def wait(self) -> grpc.aio.AioRpcError | None:
         """Wait for the status of a call that has ended. None means that it does not arrive."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), _STATUS_SECONDS)
-        return self._status
+        status = self._first
+        for _ in range(_STATUS_CHECKS):
+            if status is not None and status.details() != _SEND_FAILED:
+                return status
+            # grpc.aio does not call back when the status replaces its own error.
+            await asyncio.sleep(_STATUS_PAUSE_SECONDS)
+            status = await _make_error(self._call)
+        return None
 
     def _read(self, call: grpc.aio.Call) -> None:
         """Read the status, which is present. A task would run too late, after its replacement."""
         try:
             _make_error(call).send(None)
         except StopIteration as result:
-            if result.value.details() != _SEND_FAILED:
-                self._status = result.value
-                self._arrived.set()
+            self._first = result.value
 
 
 async def _make_error(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
