@@ -149,7 +149,10 @@ def test_a_failed_stream_ends_the_command(line: Any) -> None:
     with RecordingServer(failure=failure) as server:
         result = run(server, [line] * 20 * MAX_WAITING_RESOURCES)
     assert 1 == result.exit_code
-    assert "akin: UNAVAILABLE: the server is shutting down\n" == result.stderr
+    assert (
+        f"akin: UNAVAILABLE: the server at {server.address} is unavailable: "
+        "the server is shutting down\n"
+    ) == result.stderr
 
 
 def test_a_missing_file_is_a_usage_error() -> None:

@@ -172,6 +172,16 @@ async def test_no_server_is_unavailable(get: GetItem) -> None:
     with pytest.raises(akin.AkinError) as caught:
         await get(address)
     assert (grpc.StatusCode.UNAVAILABLE, "") == (caught.value.code, caught.value.reason)
+    assert address in caught.value.message
+
+
+async def test_an_error_of_the_connection_names_the_server(get: GetItem) -> None:
+    """The error of a connection names the server as the caller does, not only its IP address."""
+    with ScriptedServer() as server:
+        port = server.address.rpartition(":")[2]
+    with pytest.raises(akin.AkinError) as caught:
+        await get(f"localhost:{port}")
+    assert f"the server at localhost:{port} is unavailable: " in caught.value.message
 
 
 def test_expire_time_needs_a_time_zone() -> None:

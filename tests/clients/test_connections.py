@@ -1,4 +1,5 @@
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from akin import _policy
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
+from google.rpc import error_details_pb2
 from support.recording import RecordingServer
 from support.scripted import Failure, ScriptedServer
 from support.server import WAIT_SECONDS, RunningServer, environment
@@ -86,18 +88,54 @@ async def test_a_silent_listener_ends_an_import(send: Any) -> None:
 
 
 @pytest.mark.slow
-async def test_pings_end_an_import_without_the_idle_timeout(tmp_path: Path) -> None:
-    """The keepalive of the connection ends an import into a frozen server as well."""
+@pytest.mark.parametrize("is_busy", [False, True])
+async def test_pings_end_an_import_without_the_idle_timeout(
+    tmp_path: Path, send: Any, is_busy: bool
+) -> None:
+    """The keepalive ends an import into a frozen server as well, with the same error.
+
+    It does so for a client that waits for the server, and for one that sends without end.
+    """
 
     def items() -> Iterator[akin.Item]:
         yield from ITEMS
         server.freeze()
-        yield from ITEMS
+        yield from endless_items() if is_busy else ITEMS
 
     with RunningServer(tmp_path) as server:
         with pytest.raises(akin.AkinError) as caught:
-            await import_blocking(server.address, items(), idle_timeout_seconds=600)
+            await send(server.address, items(), idle_timeout_seconds=600)
+        address = server.address
     assert grpc.StatusCode.UNAVAILABLE == caught.value.code
+    silence = f"the server at {re.escape(address)} has not responded for [0-9.]+ seconds"
+    assert re.fullmatch(silence, caught.value.message)
+
+
+async def test_a_killed_server_ends_an_import(tmp_path: Path, send: Any) -> None:
+    """A busy import into a server that is killed ends with an error that names the server."""
+
+    def items() -> Iterator[akin.Item]:
+        yield from ITEMS
+        server.kill()
+        yield from endless_items()
+
+    with RunningServer(tmp_path) as server:
+        with pytest.raises(akin.AkinError) as caught:
+            await send(server.address, items())
+        address = server.address
+    assert grpc.StatusCode.UNAVAILABLE == caught.value.code
+    assert f"the server at {address} is unavailable: " in caught.value.message
+
+
+async def test_an_error_of_the_server_ends_a_busy_import(send: Any) -> None:
+    """An error that ends an import in the middle of its messages is raised with its reason."""
+    info = error_details_pb2.ErrorInfo(reason="OVERLOADED")
+    failure = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", (info,))
+    with RecordingServer(failure=failure) as server:
+        with pytest.raises(akin.AkinError) as caught:
+            await send(server.address, endless_items())
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == caught.value.code
+    assert ("overloaded", "OVERLOADED") == (caught.value.message, caught.value.reason)
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,13 @@ class AkinError(Exception):
         self.retry_after_seconds: float | None = None
 
 
-def decode(error: grpc.RpcError) -> AkinError:
-    """Convert the error of a gRPC call, asyncio or blocking, to an AkinError."""
+def decode(error: grpc.RpcError, address: str = "") -> AkinError:
+    """Convert the error of a gRPC call, asyncio or blocking, to an AkinError.
+
+    Args:
+        error: the error.
+        address: address of the server, which errors of the connection then name.
+    """
     # Both kinds of call errors have these methods; their common base class does not.
     call: grpc.Call = error  # type: ignore[assignment]
     akin_error = AkinError(call.code(), call.details() or "")
@@ -54,6 +59,11 @@ def decode(error: grpc.RpcError) -> AkinError:
         if key == _DETAILS_KEY and isinstance(value, bytes):
             with suppress(DecodeError):  # a proxy may have changed the bytes
                 _add_details(akin_error, status_pb2.Status.FromString(value))
+    if is_connection_error(akin_error) and address not in akin_error.message:
+        message = f"the server at {address} is unavailable: {akin_error.message}"
+        named = AkinError(akin_error.code, message)
+        named.retry_after_seconds = akin_error.retry_after_seconds  # a proxy may set it
+        return named
     return akin_error
 
 
@@ -62,8 +72,13 @@ def make_early_end_error() -> AkinError:
     return AkinError(grpc.StatusCode.INTERNAL, "the server ended the import early")
 
 
+def is_connection_error(error: AkinError) -> bool:
+    """Return whether gRPC, or a proxy, could not reach the server, or lost it."""
+    return error.code is grpc.StatusCode.UNAVAILABLE and not error.reason
+
+
 def make_idle_error(address: str, seconds: float) -> AkinError:
-    """Return the error of a stream whose server sent nothing for the idle timeout."""
+    """Return the error of a stream whose server sent nothing for a time."""
     message = f"the server at {address} has not responded for {seconds:g} seconds"
     return AkinError(grpc.StatusCode.UNAVAILABLE, message)
 

@@ -26,8 +26,10 @@ _CONNECT_TIMEOUT_SECONDS = 5.0
 
 # While a call runs and the server sends nothing, the client pings the server after the first time,
 # and closes the connection if the second time passes without a response. Servers accept a ping
-# every 10 s. The sum exceeds the idle timeout of streams, whose error explains more.
-_KEEPALIVE_SECONDS = 10.0
+# every 10 s. While the client sends, the second time alone closes the connection: gRPC also sends
+# pings with data, and the system waits for the receipt of the data (TCP_USER_TIMEOUT). An import
+# can therefore lose its connection before the idle timeout; see IdleTimeout.explain.
+KEEPALIVE_SECONDS = 10.0
 _KEEPALIVE_TIMEOUT_SECONDS = 15.0
 
 # Maximum size of a request or response; servers send and accept up to 16 MiB.
@@ -48,7 +50,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", int(1000 * _RECONNECT_PAUSE_SECONDS)),
     # The name of gRPC for the timeout of an attempt.
     ("grpc.min_reconnect_backoff_ms", int(1000 * _CONNECT_TIMEOUT_SECONDS)),
-    ("grpc.keepalive_time_ms", int(1000 * _KEEPALIVE_SECONDS)),
+    ("grpc.keepalive_time_ms", int(1000 * KEEPALIVE_SECONDS)),
     ("grpc.keepalive_timeout_ms", int(1000 * _KEEPALIVE_TIMEOUT_SECONDS)),
     # Replaces the timeout of the keepalive if gRPC takes a ping of another kind for it.
     ("grpc.http2.ping_timeout_ms", int(1000 * _KEEPALIVE_TIMEOUT_SECONDS)),

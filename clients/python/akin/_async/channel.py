@@ -24,8 +24,12 @@ from akin._policy import Tls
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
 
-# How grpc.aio describes a message that it could not send because the server has ended the call.
+# How grpc.aio describes a message that it could not send because the call has ended.
 _SEND_FAILED = "Internal error from Core"
+
+# Bound the wait for the status of a call that has ended.
+_STATUS_CHECKS = 100
+_STATUS_PAUSE_SECONDS = 0.01
 
 
 class Channel:
@@ -70,7 +74,7 @@ class Channel:
         try:
             return await method(request, timeout=timeout)
         except grpc.RpcError as exc:
-            raise decode(exc) from exc
+            raise decode(exc, self._address) from exc
 
     async def stream(
         self,
@@ -91,7 +95,7 @@ class Channel:
                 raise idle.error from None
             raise
         except grpc.RpcError as exc:
-            raise decode(exc) from exc
+            raise idle.explain(decode(exc, self._address)) from exc
         finally:
             call.cancel()
 
@@ -107,6 +111,7 @@ class Channel:
         """
         stream = RequestStream(requests)
         call = method(stream)
+        final_status = _FinalStatus(call)
         idle = self._watch(call)
         response_count = 0
         try:
@@ -120,9 +125,11 @@ class Channel:
                 raise stream.stop() or idle.error from None
             raise
         except grpc.RpcError as exc:
-            error = decode(exc)
-            if error.message == _SEND_FAILED:
+            status = await final_status.wait()
+            if status is None or status.code() is grpc.StatusCode.OK:
                 error = make_early_end_error()
+            else:
+                error = idle.explain(decode(status, self._address))
             raise stream.stop() or error from exc
         finally:
             call.cancel()
@@ -131,3 +138,47 @@ class Channel:
     def _watch(self, call: grpc.aio.Call) -> IdleTimeout:
         check = self._health.Check  # type: ignore[attr-defined]  # missing in the published hints
         return IdleTimeout(call, check, self._address, self._idle_timeout_seconds)
+
+
+class _FinalStatus:
+    """The status with which a call has ended, which can be OK.
+
+    If the call ends while grpc.aio sends a message, grpc.aio replaces the status with an error of
+    its own, or raises that error before the status arrives.
+
+    Args:
+        call: the call, whose status is read when it arrives.
+    """
+
+    def __init__(self, call: grpc.aio.Call) -> None:
+        self._call = call
+        self._first: grpc.aio.AioRpcError | None = None
+        call.add_done_callback(self._read)
+
+    async def wait(self) -> grpc.aio.AioRpcError | None:
+        """Wait for the status of a call that has ended. None means that it does not arrive."""
+        status = self._first
+        for _ in range(_STATUS_CHECKS):
+            if status is not None and status.details() != _SEND_FAILED:
+                return status
+            # grpc.aio does not call back when the status replaces its own error.
+            await asyncio.sleep(_STATUS_PAUSE_SECONDS)
+            status = await _make_error(self._call)
+        return None
+
+    def _read(self, call: grpc.aio.Call) -> None:
+        """Read the status, which is present. A task would run too late, after its replacement."""
+        try:
+            _make_error(call).send(None)
+        except StopIteration as result:
+            self._first = result.value
+
+
+async def _make_error(call: grpc.aio.Call) -> grpc.aio.AioRpcError:
+    """Return the present status of a call that has ended, without waiting."""
+    return grpc.aio.AioRpcError(
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        await call.details(),
+    )

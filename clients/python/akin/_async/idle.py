@@ -15,7 +15,8 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2
 
-from akin._errors import AkinError, make_idle_error
+from akin import _policy
+from akin._errors import AkinError, is_connection_error, make_idle_error
 
 
 class IdleTimeout:
@@ -49,6 +50,7 @@ class IdleTimeout:
         self._address = address
         self._seconds = seconds
         self._last_message = time.monotonic()
+        self._last_response = self._last_message
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._watch())
@@ -64,7 +66,20 @@ class IdleTimeout:
 
     def restart(self) -> None:
         """Begin again, because a message has arrived."""
-        self._last_message = time.monotonic()
+        self._last_message = self._last_response = time.monotonic()
+
+    def explain(self, error: AkinError) -> AkinError:
+        """Return the error to raise for the error of the call.
+
+        gRPC can close the connection to a silent server before the idle timeout ends. Its error
+        says neither which server was silent nor for how long.
+        """
+        if self.error is not None:
+            return self.error
+        silent_seconds = time.monotonic() - self._last_response
+        if is_connection_error(error) and silent_seconds >= _policy.KEEPALIVE_SECONDS:
+            return make_idle_error(self._address, round(silent_seconds, 1))
+        return error
 
     async def _watch(self) -> None:
         half = self._seconds / 2
@@ -76,7 +91,7 @@ class IdleTimeout:
             if time.monotonic() < last_message + half:
                 continue
             if await self._is_healthy(half):
-                self.restart()
+                self._last_message = time.monotonic()
             elif last_message == self._last_message:
                 self.error = make_idle_error(self._address, self._seconds)
                 self._call.cancel()
@@ -88,5 +103,10 @@ class IdleTimeout:
             await self._check_health(health_pb2.HealthCheckRequest(), timeout=timeout_seconds)
         except grpc.RpcError as exc:
             call: grpc.Call = exc  # type: ignore[assignment]  # see akin._errors.decode
-            return call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+            if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                return False
+            # This code can also mean that gRPC has just closed the connection to a silent server.
+            if call.code() is grpc.StatusCode.UNAVAILABLE:
+                return True
+        self._last_response = time.monotonic()
         return True

@@ -66,7 +66,7 @@ class Channel:
         try:
             return method(request, timeout=timeout)
         except grpc.RpcError as exc:
-            raise decode(exc) from exc
+            raise decode(exc, self._address) from exc
 
     def stream(
         self,
@@ -83,7 +83,7 @@ class Channel:
                     idle.restart()
                     yield response
         except grpc.RpcError as exc:
-            raise idle.error or decode(exc) from exc
+            raise idle.explain(decode(exc, self._address)) from exc
         finally:
             call.cancel()
 
@@ -108,7 +108,7 @@ class Channel:
                     response_count += 1
                     yield response
         except grpc.RpcError as exc:
-            raise stream.stop() or idle.error or decode(exc) from exc
+            raise stream.stop() or idle.explain(decode(exc, self._address)) from exc
         finally:
             call.cancel()
         stream.check_end(response_count)
