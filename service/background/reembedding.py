@@ -140,7 +140,7 @@ class GenerationFiller:
         return [(item, failures[item.text]) for item in items if item.text in failures]
 
     async def _is_provider_failing(self, failed_count: int, item_count: int) -> bool:
-        """Return whether so many texts fail that the provider is the cause, and not the texts."""
+        """Return whether the provider is the cause of the failures, and not the texts."""
         if failed_count < max(MIN_FAILED_ITEMS, MIN_FAILED_SHARE * item_count):
             return False
         progress = await self._store.get_progress(self._generation)

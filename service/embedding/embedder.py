@@ -38,8 +38,9 @@ class Embeddings:
     """The vectors of one batch and what they cost.
 
     `vectors` is float32 [texts, dimensions] in the order of the texts, not necessarily of unit
-    length. A row of zeros means that the model knows no word of the text. Tokens and US dollars
-    are what the provider counted for the whole batch.
+    length. A row of zeros means that the model knows no word of the text, and a row of NaN that the
+    provider returned no valid vector for it. Tokens and US dollars are what the provider counted
+    for the whole batch.
     """
 
     vectors: Vector

@@ -1,7 +1,7 @@
 """Embeds a batch in spite of provider failures: retries, smaller batches, isolated bad texts.
 
 A batch that fails because of its texts is split until the bad text is alone. The other texts of the
-batch are embedded meanwhile.
+batch are embedded without waiting for it.
 """
 
 from __future__ import annotations

@@ -258,7 +258,7 @@ async def test_neighbors_do_not_wait_for_the_poison_text() -> None:
 
 
 async def test_texts_that_are_sent_alone_have_no_neighbors() -> None:
-    """A text that is embedded alone shares no request with texts that are queued meanwhile."""
+    """A text that is embedded alone shares no request with other texts in the queue."""
     with ScriptedProvider() as provider:
         async with open_embedder(provider) as embedder, asyncio.timeout(GIVE_UP_SECONDS):
             batcher = Batcher(embedder)
