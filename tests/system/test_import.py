@@ -72,7 +72,7 @@ def test_a_product_feed_is_imported_by_one_command(
             timeout=WAIT_SECONDS,
         )
         assert 0 == result.returncode, result.stderr
-        assert f"{PRODUCTS} items and 0 users stored" in result.stdout
+        assert f"{PRODUCTS:,} items and 0 users stored" in result.stdout
         assert "attributes: price (number), tags (list of text)\n" in result.stderr
         item = client.get_item("00042")
         assert akin.item(
