@@ -71,7 +71,7 @@ def describe_os_error(exc: OSError) -> str:
 
 def _run() -> int:
     """Run the command and return its exit status."""
-    # Slow to import: an interruption meanwhile must not print a traceback.
+    # Slow to import: an interruption during the import must not print a traceback.
     import typer  # noqa: PLC0415
 
     from service.cli.main import app  # noqa: PLC0415

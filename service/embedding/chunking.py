@@ -32,13 +32,8 @@ _BORDERS = (
 )
 
 
-def split(text: str, max_tokens: int) -> list[str]:
-    """Return the chunks of a text, each of at most about `max_tokens` tokens."""
-    return [text[start:end] for start, end in find_spans(text, max_tokens)]
-
-
 def find_spans(text: str, max_tokens: int) -> list[tuple[int, int]]:
-    """Return the start and end of each chunk of a text, in characters."""
+    """Return the start and end of each chunk, in characters, of at most about `max_tokens`."""
     if estimate_tokens(text) <= max_tokens:
         return [(0, len(text))]
     return list(_generate_spans(text, max_tokens))

@@ -4,11 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.embedding.chunking import MIN_CHUNK_TOKENS, halve, split
+from service.embedding.chunking import MIN_CHUNK_TOKENS, find_spans, halve
 from service.embedding.token_estimates import estimate_tokens
 
 ALPHABET = st.sampled_from([*"abcdefgh   .!?", "\n", "\n\n", "漢", "。", "é", "🙂"])
 TEXTS = st.lists(ALPHABET, max_size=600).map("".join)
+
+
+def split(text: str, max_tokens: int) -> list[str]:
+    return [text[start:end] for start, end in find_spans(text, max_tokens)]
 
 
 @given(TEXTS, st.integers(4, 120))

@@ -1,9 +1,8 @@
 """Texts that the provider cannot embed, through a real server."""
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ import pytest
 from akin.v1 import catalog_service_pb2 as pb
 from support.provider import Fault, Reply, ScriptedProvider, failure, success
 from support.server import RunningServer
+from support.waiting import until
 
 from service.embedding.embedder import PROBE_TEXT
 
 PENDING = akin.ItemState.ITEM_STATE_PENDING
 INDEXED = akin.ItemState.ITEM_STATE_INDEXED
 POISON = "a cursed text"
-POLLS = 600
 
 
 def settings(provider: ScriptedProvider) -> dict[str, str]:
@@ -33,12 +32,6 @@ def settings(provider: ScriptedProvider) -> dict[str, str]:
 def provider() -> Iterator[ScriptedProvider]:
     with ScriptedProvider() as scripted:
         yield scripted
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Ask again and again, a twentieth of a second apart, and fail in the end."""
-    pause = threading.Event()
-    assert any(holds() or pause.wait(0.05) for _ in range(POLLS))
 
 
 def fail_on_poison(fault: Fault) -> Fault:

@@ -1,8 +1,7 @@
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.provider import DIMENSIONS, USD_PER_TOKEN, ScriptedProvider, failure, success
 from support.rejections import RawClient
 from support.server import RunningServer, environment, refused
+from support.waiting import until
 
 KEY = "sk-or-v1-never-told"
 PENDING = akin.ItemState.ITEM_STATE_PENDING
 INDEXED = akin.ItemState.ITEM_STATE_INDEXED
-POLLS = 400
 
 
 def settings(provider: ScriptedProvider, **others: str) -> dict[str, str]:
@@ -32,12 +31,6 @@ def settings(provider: ScriptedProvider, **others: str) -> dict[str, str]:
 def provider() -> Iterator[ScriptedProvider]:
     with ScriptedProvider() as scripted:
         yield scripted
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Asks again and again, a tenth of a second apart, and fails in the end."""
-    pause = threading.Event()
-    assert any(holds() or pause.wait(0.1) for _ in range(POLLS))
 
 
 def waiting(client: akin.Client) -> int:

@@ -19,12 +19,13 @@ from support.provider import (
 )
 from support.server import WAIT_SECONDS, RunningServer
 from support.stores import rows
+from support.waiting import until
 
 NEW = "someone/new"
 WIDTH = 16
 ITEMS = 600
+INDEXED = akin.ItemState.ITEM_STATE_INDEXED
 SWITCHED = pb.REEMBEDDING_STATE_SERVING
-POLLS = 600
 
 
 def settings(provider: ScriptedProvider, **others: str) -> dict[str, str]:
@@ -40,12 +41,6 @@ def settings(provider: ScriptedProvider, **others: str) -> dict[str, str]:
 def provider() -> Iterator[ScriptedProvider]:
     with ScriptedProvider() as scripted:
         yield scripted
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Asks again and again, a twentieth of a second apart, and fails in the end."""
-    pause = threading.Event()
-    assert any(holds() or pause.wait(0.05) for _ in range(POLLS))
 
 
 def text(number: int) -> str:
@@ -297,7 +292,8 @@ def test_the_budget_holds_for_re_embedding(tmp_path: Path, provider: ScriptedPro
     own = settings(provider, EMBEDDING_BUDGET_USD_PER_DAY=budget)
     with RunningServer(tmp_path, **own) as server, server.client() as client:
         fill(client, 100)
-        client.upsert_item("more", "word " * tokens)
+        # Cheap by the estimate, so that it is sent, but its cost exceeds the rest of the budget.
+        assert INDEXED == client.upsert_item("more", "a " * tokens).item.state
         client.start_reembedding(model=NEW, dimensions=WIDTH)
         until(lambda: "BUDGET_SPENT" == client.get_reembedding().error_reason)
         assert ["akin"] == [

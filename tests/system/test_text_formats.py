@@ -1,14 +1,14 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import akin
 import pytest
 from support.provider import ScriptedProvider
-from support.server import WAIT_SECONDS, RunningServer, environment
+from support.server import RunningServer, environment
+from support.waiting import until
 
 from service.embedding.token_estimates import estimate_tokens
 
@@ -30,12 +30,6 @@ def start(folder: Path, provider: ScriptedProvider) -> RunningServer:
         EMBEDDING_BASE_URL=provider.url,
         EMBEDDING_MODEL="someone/model",
     )
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def run(server: RunningServer, *words: str) -> str:
@@ -137,7 +131,7 @@ def test_the_format_outlives_restarts_and_reembeddings(
         assert estimate_tokens(SHOE_TEXT) == estimate.prompt_token_count
         client.start_reembedding(model="someone/other")
         serving = akin.ReembeddingState.REEMBEDDING_STATE_SERVING
-        wait_until(lambda: client.get_reembedding().state == serving)
+        until(lambda: client.get_reembedding().state == serving)
         assert ("someone/other", HTML) == (
             client.get_catalog().space.model,
             client.get_catalog().text_format,
