@@ -16,6 +16,7 @@
     |   `-- BudgetSpent        today's budget for embedding is spent
     |-- NotReady               the service is starting or shutting down
     |-- StoreFull, StoreUnavailable, StoreCorrupted
+    |   `-- FolderInUse        another server uses the data folder (at start only)
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
     |-- Unauthenticated        the call has no API key, or an unknown one
     |-- PermissionDenied       the API key does not allow the call
@@ -195,6 +196,10 @@ class StoreUnavailable(AkinError):
 
     reason = "STORE_UNAVAILABLE"
     retry_after_seconds = 5.0
+
+
+class FolderInUse(StoreUnavailable):
+    """Another server uses the data folder."""
 
 
 class StoreCorrupted(AkinError):

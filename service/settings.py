@@ -234,6 +234,12 @@ class Settings(BaseSettings):
         None,
         description="Maximum cost of embedding in one day (UTC), in US dollars. Unset: no limit.",
     )
+    vector_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        30,
+        description="Time for which the database keeps vectors of a provider that no item and no "
+        "preference uses any more, so that a text that comes back costs nothing. Unused vectors of "
+        "the local model are removed at once.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -79,7 +79,7 @@ class CatalogUsers:
             SequenceMismatch: the user does not have the expected sequence number.
             EmbeddingUnavailable, EmbeddingRejected: a preference cannot be embedded now.
         """
-        chunks: Mapping[int, Sequence[Chunk]] = {}
+        chunks: Mapping[int, Sequence[Chunk]] | None = None
         usage = EmbeddingUsage()
         if UserField.PREFERENCES in update.fields:
             await self.get(update.user.user_id)  # do not pay for a user that does not exist

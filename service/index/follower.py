@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -19,7 +19,7 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import Change
+from service.domain.items import Change, ChangeBatch
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.vector_index import Build
 from service.telemetry import call_context
@@ -50,10 +50,15 @@ class ChangeFeed(Protocol):
     def last_sequence(self) -> int:
         """The sequence number of the last write known to this process."""
 
-    async def changes(
-        self, generation: Generation, after: int, limit: int
-    ) -> tuple[Sequence[Change], int]:
-        """Return up to `limit` changes after a sequence number, and the number they lead up to.
+    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
+        """Return up to `limit` changes after a sequence number.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+    async def undeleted_ids(self, generation: Generation) -> tuple[Collection[str], int]:
+        """Return the ids of all items that are not deleted, and the sequence number they reflect.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -122,6 +127,11 @@ class Follower:
     def collect_stats(self) -> IndexStats:
         """Return what the vector index consists of."""
         return self._item_index.maintenance.collect_stats()
+
+    @property
+    def catalog_id(self) -> int:
+        """The catalog that is followed."""
+        return self._generation.catalog_id
 
     @property
     def sequence(self) -> int:
@@ -207,19 +217,41 @@ class Follower:
 
     async def _catch_up(self, item_index: ItemIndex) -> None:
         """Apply a round of changes to an item index that nobody reads yet."""
-        changes, reached = await self._feed.changes(
-            self._generation, item_index.sequence, CHANGES_PER_ROUND
-        )
+        changes, reached = await self._read_changes(item_index)
         await self._run_in_worker(item_index.apply, changes, reached)
+
+    async def _read_changes(self, item_index: ItemIndex) -> tuple[Sequence[Change], int]:
+        """Return the next changes of an item index, and the sequence number they lead up to."""
+        while True:
+            changes, reached, purged_sequence = await self._feed.changes(
+                self._generation, item_index.sequence, CHANGES_PER_ROUND
+            )
+            if purged_sequence <= item_index.complete_deletions:
+                return changes, reached
+            await self._drop_deleted(item_index)
+
+    async def _drop_deleted(self, item_index: ItemIndex) -> None:
+        """Drop the items that were deleted while their tombstones were not followed.
+
+        It is an old snapshot's index, or that of a process that stood still for long.
+        """
+        item_ids: Collection[str] = ()
+        if item_index.is_empty:
+            sequence = await self._feed.refresh()
+        else:
+            item_ids, sequence = await self._feed.undeleted_ids(self._generation)
+        count = await self._run_in_worker(item_index.drop_deleted, item_ids, sequence)
+        if count:
+            structlog.get_logger().info(
+                "index_deletions_caught_up", catalog=self._generation.name, items=count
+            )
 
     async def _apply_next_changes(self) -> bool:
         """Apply a round of changes and resume the calls that wait for them.
 
         Return whether there may be more changes.
         """
-        changes, reached = await self._feed.changes(
-            self._generation, self._item_index.sequence, CHANGES_PER_ROUND
-        )
+        changes, reached = await self._read_changes(self._item_index)
         await self._run_exclusively(
             lambda item_index: item_index.apply(changes, reached), CHANGE_COST * len(changes)
         )

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import structlog
 
@@ -40,6 +41,18 @@ MIN_SNAPSHOT_CHANGES = 10_000
 MIN_SNAPSHOT_CHANGE_SHARE = 0.02
 
 
+class IndexPosition(NamedTuple):
+    """How far an index of a catalog has followed its changes.
+
+    `applied` is the sequence number that the index has reached, and `saved` that of its snapshot, 0
+    if there is none.
+    """
+
+    catalog_id: int
+    applied: int
+    saved: int
+
+
 class IndexBuilder:
     """Builds graphs and neighbor lists as an index grows, and saves snapshots.
 
@@ -60,6 +73,13 @@ class IndexBuilder:
         self._has_unsaved_builds = False
         self._retry_time = 0.0
         self.settled_sequence = -1
+
+    @property
+    def position(self) -> IndexPosition:
+        """How far the index and its snapshot have followed the catalog."""
+        return IndexPosition(
+            self._follower.catalog_id, self._follower.sequence, self._saved_sequence
+        )
 
     async def run(self) -> None:
         """Build and save until cancelled."""

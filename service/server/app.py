@@ -111,6 +111,8 @@ async def _start(
         await wiring.remove_unknown_files()
         tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
+    if worker.leads:
+        tasks.spawn(wiring.make_purge().run())
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database

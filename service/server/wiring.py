@@ -26,6 +26,7 @@ from service.api.recommender_servicer import RecommenderServicer
 from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
+from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
@@ -135,6 +136,15 @@ class Wiring:
             _tls_files(settings),
             shared_port=not self._worker.is_alone,
             reflective=settings.reflection,
+        )
+
+    def make_purge(self) -> Purge:
+        """Return what keeps the database small, for the leading worker."""
+        return Purge(
+            self._stores,
+            lambda: [builder.position for builder in self._index_builders.values()],
+            self._settings.vector_retention_days * SECONDS_PER_DAY,
+            shared=not self._worker.is_alone,
         )
 
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:

@@ -22,7 +22,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Create a data folder if it is missing, and hold its lock; a dead process holds none.
 
     Raises:
-        StoreUnavailable: the folder cannot be used, or another server uses it.
+        FolderInUse: another server uses the folder.
+        StoreUnavailable: the folder cannot be used.
     """
     _create_folder(folder)
     try:
@@ -33,9 +34,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise errors.StoreUnavailable(
-                f"another server uses this data folder: {folder}"
-            ) from None
+            raise errors.FolderInUse(f"another server uses this data folder: {folder}") from None
         yield
     finally:
         os.close(lock)

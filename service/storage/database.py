@@ -124,6 +124,11 @@ class Database:
         """The number of writes that wait for the next commit."""
         return self._writer.queued
 
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
     async def refresh(self) -> int:
         """Look for commits of other processes, and return the last sequence number."""
         sequence = await self.read(read_last_sequence)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import Change, Item, ItemState, StoredItem
-from service.storage.item_reads import IS_LIVE, ItemReads, read_items
+from service.domain.items import Change, ChangeBatch, Item, ItemState, StoredItem
+from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
 from service.storage.records import (
     NOT_YET_MESSAGE,
     NOT_YET_REASON,
@@ -140,19 +140,14 @@ class ItemStore(ItemReads):
 
         return await self._database.write(operation)
 
-    async def changes(
-        self, generation: Generation, after: int, limit: int
-    ) -> tuple[list[Change], int]:
+    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
         """Return up to `limit` changes after a sequence number, oldest first.
-
-        Returns:
-            The changes, and the sequence number that they lead up to.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def query(connection: sqlite3.Connection) -> tuple[list[Change], int]:
+        def query(connection: sqlite3.Connection) -> ChangeBatch:
             connection.execute("BEGIN")  # the counter and the rows must be of the same moment
             try:
                 rows = connection.execute(
@@ -164,13 +159,15 @@ class ItemStore(ItemReads):
                 ).fetchall()
                 up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
                 vectors = _read_changed_vectors(connection, generation, after, up_to)
+                purged = read_purged_sequence(connection, generation.catalog_id)
             finally:
                 if connection.in_transaction:  # a failing disk ends it
                     connection.execute("COMMIT")
-            return [
+            changes = [
                 Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
                 for item_key, item_id, attributes, expire_time_us, _ in rows
-            ], up_to
+            ]
+            return ChangeBatch(changes, up_to, purged)
 
         return await self._database.read(query)
 
@@ -202,7 +199,7 @@ def _upsert(
             chunks = vectors.others.get(generation.generation_id, ())
             reason, message = NOT_YET_REASON, NOT_YET_MESSAGE
         if chunks:
-            set_item_vectors(transaction.connection, generation, item_key, chunks)
+            set_item_vectors(transaction, generation, item_key, chunks)
             continue
         _mark_pending(transaction, generation, item_key, reason, message)
         if live.state is GenerationState.SERVING:
@@ -220,7 +217,7 @@ def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: 
         (catalog_id, item_id, transaction.now_us),
     ).fetchone()
     if expired is not None:
-        remove_item_vectors(transaction.connection, *expired)
+        remove_item_vectors(transaction, catalog_id, *expired)
 
 
 def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[int, int]:
@@ -266,13 +263,14 @@ def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion
     sequence = 0
     for item_key in item_keys:
         sequence = transaction.next_sequence()
-        transaction.connection.execute(
+        (catalog_id,) = transaction.connection.execute(
             """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
                sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key""",
+               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key
+               RETURNING catalog_id""",
             {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
-        )
-        remove_item_vectors(transaction.connection, item_key)
+        ).fetchone()
+        remove_item_vectors(transaction, catalog_id, item_key)
     return Deletion(len(item_keys), sequence)
 
 

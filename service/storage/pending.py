@@ -11,7 +11,7 @@ from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
 from service.storage.database import Database
 from service.storage.records import NEVER_US, UnembeddedItem
-from service.storage.vectors import insert_vectors, set_item_vectors
+from service.storage.vectors import set_item_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
 
@@ -65,11 +65,11 @@ class PendingStore:
                 "UPDATE items SET change_sequence = ? WHERE item_key = ? AND text = ?",
                 (sequence, item.item_key, item.text),
             ).rowcount
-            # The vectors are paid for, so they are stored even if the item has another text now.
-            insert_vectors(transaction.connection, generation.space_id, chunks)
             if not changed:
+                # The vectors are paid for, so they are stored all the same.
+                store_unused_vectors(transaction, generation.space_id, chunks)
                 return 0
-            set_item_vectors(transaction.connection, generation, item.item_key, chunks)
+            set_item_vectors(transaction, generation, item.item_key, chunks)
             return sequence
 
         return await self._database.write(operation)

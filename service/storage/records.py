@@ -103,6 +103,15 @@ class UnembeddedItem:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UserPreferences:
+    """The texts of a user's preferences as of a write of the user."""
+
+    user_key: int
+    sequence: int
+    texts: Sequence[str]
+
+
 class FillProgress(NamedTuple):
     """The number of items in a catalog, and how many a generation has vectors for or rejects."""
 

@@ -153,7 +153,7 @@ class Walk:
     async def follow(self, stores: Stores, catalog: Generation) -> None:
         """Takes in the changes, as a follower does."""
         while self.model.sequence < stores.database.commits.last_sequence:
-            changes, self.model.sequence = await stores.items.changes(
+            changes, self.model.sequence, _ = await stores.items.changes(
                 catalog, self.model.sequence, 5
             )
             for change in changes:
