@@ -76,7 +76,7 @@ class Purge:
     ) -> None:
         self._rows = stores.unused_rows
         self._compaction = stores.compaction
-        self._commits = stores.database.commits
+        self._database = stores.database
         self._list_positions = list_positions
         self._retention_us = int(retention_seconds * 1e6)
         self._tombstone_us = int(SHARED_TOMBSTONE_SECONDS * 1e6) if shared else 0
@@ -125,10 +125,11 @@ class Purge:
                 purged.tombstones += removed
 
     async def _remove_vectors(self, purged: Purged) -> None:
-        has_more = True
+        # A round ends although writes go on, so that it gives the room back.
+        now_us, has_more = self._database.now_us(), True
         while has_more:
             removed, has_more = await self._run_gently(
-                self._rows.remove_unused_vectors(self._retention_us)
+                self._rows.remove_unused_vectors(now_us, self._retention_us)
             )
             purged.vectors += removed
 
@@ -139,8 +140,8 @@ class Purge:
             count = min(PAGES_PER_ROUND, pages - start)
             await self._run_gently(self._compaction.release_pages(count))
             purged.released_bytes += count * usage.page_bytes
-        is_idle = self._commits.last_sequence == self._last_sequence
-        self._last_sequence = self._commits.last_sequence
+        last_sequence = self._database.commits.last_sequence
+        is_idle, self._last_sequence = last_sequence == self._last_sequence, last_sequence
         if is_idle and (pages or usage.log_bytes):
             # The file shrinks when the log has been moved into it.
             await self._compaction.truncate_log()

@@ -75,10 +75,11 @@ class UnusedRowStore:
 
         return await self._database.write(operation)
 
-    async def remove_unused_vectors(self, retention_us: int) -> tuple[int, bool]:
+    async def remove_unused_vectors(self, now_us: int, retention_us: int) -> tuple[int, bool]:
         """Remove a round of vectors that nothing refers to.
 
         Args:
+            now_us: the present time in microseconds; vectors noted later stay.
             retention_us: the time in microseconds for which unused vectors of a provider are kept,
                 because they cost money. Those of the local model are not kept.
 
@@ -93,7 +94,7 @@ class UnusedRowStore:
                 (LOCAL_PROVIDER,),
             ).fetchall()
             for space_id, is_local in spaces:
-                before_us = transaction.now_us - (0 if is_local else retention_us)
+                before_us = now_us - (0 if is_local else retention_us)
                 rows = connection.execute(
                     """SELECT vector_id FROM unused_vectors WHERE space_id = ? AND since_us <= ?
                        ORDER BY since_us LIMIT ?""",
