@@ -77,7 +77,8 @@ def test_items_written_many_times_take_the_room_of_their_last_write(
         until(lambda: file_bytes(tmp_path) <= MAX_GROWTH * fresh_bytes)
         text = "text 7 of round 49 about tea and books"
         (best,) = client.recommend_similar(text=text, limit=1).recommendations
-        assert ("7", pytest.approx(1.0, abs=1e-5)) == (best.item_id, best.score)
+        assert "7" == best.item_id
+        assert best.score == pytest.approx(1.0, abs=1e-5)
         assert not client.upsert_item("8", text).embedded
         assert 0 == server.stop()
     assert file_bytes(tmp_path) <= MAX_GROWTH * fresh_bytes

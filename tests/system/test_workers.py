@@ -12,7 +12,9 @@ from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from support.server import WAIT_SECONDS, RunningServer, refused
+from support.stores import rows
 from support.texts import distinct
+from support.waiting import until
 
 WORKERS = 3
 CONNECTIONS = 100
@@ -193,3 +195,27 @@ def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
     assert 2 == code
     assert any("the catalog default was embedded as" in line for line in lines)
     assert "ended before it served" in lines[-1]
+
+
+def test_a_worker_that_stood_still_learns_of_deletions(tmp_path: Path) -> None:
+    """A worker that was stopped while deletions were purged does not recommend their items."""
+    with (
+        RunningServer(tmp_path, WORKERS=str(WORKERS)) as server,
+        ExitStack() as stack,
+    ):
+        server.wait_for("serving", WORKERS)
+        stubs = connected(server, stack)
+        for number in range(4):
+            sequence = written(stubs[0], number)
+        assert "3" == best(stubs[1], 3, sequence)
+        process_ids = {line["worker"]: line["process_id"] for line in server.events("serving")}
+        os.kill(process_ids[1], signal.SIGSTOP)
+        try:
+            request = pb.BatchDeleteItemsRequest(ids=pb.ItemIds(item_ids=["1", "2", "3"]))
+            deleted = stubs[0].BatchDeleteItems(request, timeout=WAIT_SECONDS).sequence
+            until(lambda: [(1,)] == rows(tmp_path / "data", "SELECT count(*) FROM items"))
+        finally:
+            os.kill(process_ids[1], signal.SIGCONT)
+        assert ["0"] * 3 == [best(stubs[1], number, deleted) for number in (1, 2, 3)]
+        (line,) = server.events("index_deletions_caught_up")
+        assert (1, 3) == (line["worker"], line["items"])
