@@ -48,7 +48,7 @@ def vacuum_database(folder: Path, progress: Callable[[int, int], None]) -> FileS
     try:
         with _explain(database), closing(_open_alone(database)) as connection:
             expected = _count_bytes(connection)
-            _require_room(folder, expected)
+            require_room(folder, expected)
             os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
             connection.set_progress_handler(
                 lambda: progress(partial.stat().st_size, expected), STEPS_PER_REPORT
@@ -88,7 +88,7 @@ def _count_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free_pages) * page_bytes)
 
 
-def _require_room(folder: Path, needed_bytes: int) -> None:
+def require_room(folder: Path, needed_bytes: int) -> None:
     """Check that the disk has room for a copy of the database.
 
     Raises:
