@@ -75,9 +75,7 @@ async def test_an_older_database_can_shrink_afterwards(tmp_path: Path) -> None:
 
 def test_a_copy_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     """The error names the size of the copy and the folder, before anything is written."""
-    with pytest.raises(
-        errors.StoreUnavailable, match="takes up to 4,611,686,018,427,387,904 bytes"
-    ):
+    with pytest.raises(errors.StoreUnavailable, match="up to 4,611,686,018,427,387,904"):
         require_room(tmp_path, 1 << 62)
     require_room(tmp_path, 0)
     assert set() == names(tmp_path)
