@@ -10,7 +10,7 @@ BUSY_TIMEOUT_SECONDS = 10.0
 
 
 # Size to which the write-ahead log is cut once its content is in the database. It holds 4 MB while
-# nothing reads for long; a backup makes it grow by what is written meanwhile.
+# nothing reads for long; during a backup it grows by each write.
 MAX_LOG_BYTES = 16 * 1024 * 1024
 
 

@@ -137,7 +137,7 @@ class ReembeddingStore:
     ) -> None:
         """Store the vectors of preferences, and add to the generation's usage.
 
-        A user that was written meanwhile has the vectors of that write.
+        A user that was written since then keeps the vectors of that write.
         """
 
         def operation(transaction: Transaction) -> None:

@@ -85,7 +85,7 @@ async def test_unused_vectors_of_a_provider_are_kept_for_a_while(tmp_path: Path)
         await stores.items.upsert_many(generation, [indexed("a", TEXTS[1])])
         clock.advance(microseconds=RETENTION_US - 1)
         assert 0 == await remove_unused(stores)
-        # It is used again, and then unused again: its time begins anew.
+        # It is used again, and then unused again: its time starts again.
         await stores.items.upsert_many(generation, [indexed("b", TEXTS[0])])
         await delete_item(stores, generation, "b")
         clock.advance(microseconds=RETENTION_US - 1)

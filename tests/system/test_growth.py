@@ -51,7 +51,7 @@ def count_rows(folder: Path) -> tuple[int, int, int]:
 
 
 def wait_for_purge(folder: Path, vector_count: int) -> None:
-    """Wait until more than so many vectors are removed."""
+    """Wait until more than `vector_count` vectors are removed."""
     before = count_rows(folder)[1]
     until(lambda: count_rows(folder)[1] < before - vector_count)
 
