@@ -32,6 +32,10 @@ MIN_OPEN_SECONDS = 1.0
 # Short enough that the backlog is embedded within half a minute of the provider's return.
 MAX_OPEN_SECONDS = 10.0
 
+# One of so many batches in flight is never one with low priority. Imports lose an eighth of the
+# concurrency by default, and nothing below eight requests.
+RESERVED_PART = 8
+
 # The least delay that callers are asked for while a probe is in flight.
 MIN_RETRY_AFTER_SECONDS = 0.5
 
@@ -58,6 +62,15 @@ class RateController:
     def limit(self) -> int:
         """The number of batches that may be in flight at once now."""
         return max(1, int(self._limit))
+
+    @property
+    def has_room_for_low_priority(self) -> bool:
+        """Whether the batch acquired last may be one that others should not have to wait for.
+
+        If several batches may be in flight, such batches leave room for others: a provider may
+        hang on their texts alone.
+        """
+        return self._in_flight <= self.limit - self.limit // RESERVED_PART
 
     async def acquire(self) -> bool:
         """Wait until another batch may be in flight, and count it.
