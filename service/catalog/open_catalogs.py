@@ -13,13 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from service import errors
-from service.catalog.generations import (
-    CatalogGenerations,
-    GenerationWriter,
-    OpenGeneration,
-)
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGeneration
+from service.catalog.other_generation import GenerationWriter, OtherGeneration
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
@@ -232,7 +229,7 @@ class OpenCatalogs:
         self, catalog: _OpenCatalog, tracked: tuple[TrackedGeneration, ...]
     ) -> None:
         """Give new calls a handle of these generations, the serving one first."""
-        other = tracked[1].writer if len(tracked) > 1 else None
+        other = OtherGeneration(tracked[1].writer, self._spawn) if len(tracked) > 1 else None
         generations = CatalogGenerations(_open(tracked[0]), other, catalog.barrier)
         handle = self._factory.make_handle(catalog.record, generations)
         replaced = catalog.current
@@ -307,8 +304,10 @@ def _open(tracked: TrackedGeneration) -> OpenGeneration:
 def _uses(counted: CountedHandle[CatalogHandle], tracked: tuple[TrackedGeneration, ...]) -> bool:
     """Return whether a handle was made for the present state of these generations."""
     generations = counted.handle.generations
-    other = tracked[1].writer if len(tracked) > 1 else None
-    return generations.serving is tracked[0].writer and generations.other is other
+    writers: list[GenerationWriter] = [generations.serving]
+    if generations.other is not None:
+        writers.append(generations.other.writer)
+    return writers == [part.writer for part in tracked]
 
 
 def _update_barrier(catalog: _OpenCatalog) -> None:

@@ -28,10 +28,11 @@ from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
-from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
 from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.other_generation import GenerationWriter
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
@@ -146,7 +147,12 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
+        return GenerationWriter(
+            record.generation,
+            text_embedder,
+            embedder.fetch_usd_per_token,
+            partial(self._stores.reembedding.add_vectors, record.generation),
+        )
 
     def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
@@ -176,7 +182,12 @@ class Wiring:
         else:
             maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
         opened = OpenGeneration(
-            generation, writer.text_embedder, writer.usd_per_token, follower, storage
+            generation,
+            writer.text_embedder,
+            writer.usd_per_token,
+            writer.add_vectors,
+            follower,
+            storage,
         )
         return opened, [follower.run(), maintenance.run()]
 

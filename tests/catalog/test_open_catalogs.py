@@ -32,8 +32,8 @@ async def start_reembedding(factory: WordCatalogs) -> None:
         await factory.stores.generations.start_next(catalog.record, OTHER)
     await factory.catalogs.update()
     async with factory.catalogs.use("shop") as catalog:
-        writer = catalog.generations.other
-        assert writer is not None
+        assert catalog.generations.other is not None
+        writer = catalog.generations.other.writer
         items = await factory.stores.reembedding.list_unfilled(writer.generation, 0, 1_000)
         vectors = await writer.text_embedder.embed_documents([item.text for item in items])
         filled = [(item, vectors.chunks[item.text]) for item in items]
@@ -46,7 +46,7 @@ async def switch(factory: WordCatalogs) -> None:
     async with factory.catalogs.use("shop") as catalog:
         serving, other = catalog.generations.serving, catalog.generations.other
         assert other is not None
-        assert await factory.stores.generations.switch(serving.generation, other.generation)
+        assert await factory.stores.generations.switch(serving.generation, other.writer.generation)
     await factory.catalogs.update()
 
 
