@@ -10,6 +10,7 @@ from dataclasses import replace
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.domain.items import Change, Item, ItemState, StoredItem
+from service.storage.database import ReadKind
 from service.storage.item_reads import IS_LIVE, ItemReads, read_items
 from service.storage.records import (
     NOT_YET_MESSAGE,
@@ -172,7 +173,7 @@ class ItemStore(ItemReads):
                 for item_key, item_id, attributes, expire_time_us, _ in rows
             ], up_to
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.CHANGES)
 
 
 def _upsert(

@@ -9,7 +9,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
-from service.storage.database import REMOVED_STATES, Database
+from service.storage.database import REMOVED_STATES, Database, ReadKind
 from service.storage.records import NEVER_US, UnembeddedItem
 from service.storage.vectors import insert_vectors, set_item_vectors
 from service.storage.writer import Transaction
@@ -51,7 +51,7 @@ class PendingStore:
             )
             return [UnembeddedItem(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def settle(
         self, generation: Generation, item: UnembeddedItem, chunks: Sequence[Chunk]
@@ -161,4 +161,4 @@ class PendingStore:
             )
             return [PendingGroup(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)

@@ -13,7 +13,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.records import NEVER_US, FillProgress, UnembeddedItem
 from service.storage.vectors import insert_vectors, set_item_vectors
 from service.storage.writer import Transaction
@@ -57,7 +57,7 @@ class ReembeddingStore:
             )
             return [UnembeddedItem(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def fill(
         self,
@@ -129,7 +129,7 @@ class ReembeddingStore:
             texts = [text for _, preferences in rows for text, _ in json.loads(preferences)]
             return texts, rows[-1][0] if rows else None
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def add_vectors(
         self, generation: Generation, chunks: Sequence[Chunk], usage: TokenUsage
@@ -166,7 +166,7 @@ class ReembeddingStore:
             ).fetchone()
             return FillProgress(item_count, embedded, rejected)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
 
 def _is_current(

@@ -11,7 +11,7 @@ from service import errors
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.records import UserPage, UserWrite
 from service.storage.vectors import insert_vectors
 from service.storage.writer import Transaction
@@ -143,11 +143,13 @@ class UserStore:
                 size_bytes += len(row[1].encode()) + len(row[2].encode())
             return UserPage(users, _count(connection, generation), more)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def count(self, generation: Generation) -> int:
         """Return the number of users in the catalog."""
-        return await self._database.read(lambda connection: _count(connection, generation))
+        return await self._database.read(
+            lambda connection: _count(connection, generation), ReadKind.SCAN
+        )
 
 
 def _insert_chunks(
