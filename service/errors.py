@@ -14,7 +14,7 @@
     |-- EmbeddingUnavailable   the text cannot be embedded now
     |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
     |   `-- BudgetSpent        today's budget for embedding is spent
-    |-- NotReady               the service is starting or shutting down
+    |-- NotReady               the service is starting or shutting down, or opens the catalog
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
     |-- Unauthenticated        the call has no API key, or an unknown one
@@ -177,7 +177,7 @@ class BudgetSpent(EmbeddingRejected):
 
 
 class NotReady(AkinError):
-    """The service is starting or shutting down."""
+    """The service is starting or shutting down, or cannot open the catalog now."""
 
     reason = "NOT_READY"
     retry_after_seconds = 1.0

@@ -97,12 +97,12 @@ class OtherGeneration:
 
     async def _wait(self, attempt: _Attempt) -> TextVectors | None:
         seconds = 0.0 if self._is_slow else max(0.0, attempt.end - time.monotonic())
-        try:
-            async with asyncio.timeout(seconds):
-                return await attempt.result
-        except TimeoutError:
-            self._is_slow = True
-            return None
+        await asyncio.wait([attempt.result], timeout=seconds)
+        if attempt.result.done():
+            return attempt.result.result()
+        attempt.result.cancel()
+        self._is_slow = True
+        return None
 
     async def _run(self, embed: Embed, attempt: _Attempt) -> None:
         self._attempts += 1

@@ -31,7 +31,8 @@ from service.catalog.admin import CatalogAdmin
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.open_catalog import Work
+from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.other_generation import GenerationWriter
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
@@ -253,7 +254,7 @@ class Wiring:
         """Apply what the store says of catalogs, as soon as it can be read."""
         while True:
             try:
-                return await self.catalogs.update()
+                return await self.catalogs.start_update()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
                 await asyncio.sleep(CATALOGS_RETRY_SECONDS)

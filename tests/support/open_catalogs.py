@@ -18,7 +18,8 @@ from service.analysis.passage_search import PassageSearch
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.open_catalog import Work
+from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.other_generation import GenerationWriter
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
@@ -163,16 +164,22 @@ async def word_catalogs(
         folder: the data folder.
         embedders: the embedders of models other than words.
     """
+    async with word_stores(folder) as (stores, clock), asyncio.TaskGroup() as group:
+        factory = WordCatalogs(stores, clock, group, embedders)
+        await factory.catalogs.update()
+        yield factory
+        factory.end()
+
+
+@asynccontextmanager
+async def word_stores(folder: Path) -> AsyncIterator[tuple[Stores, FakeClock]]:
+    """Open stores with the default catalog and one named `shop`."""
     clock = FakeClock()
     async with asyncio.timeout(GIVE_UP_SECONDS):
         stores = await Stores.open(folder, clock)
         try:
             await stores.generations.open_default(MODEL)
             await stores.generations.create_catalog("shop", MODEL, VectorStorage.FLOAT32)
-            async with asyncio.TaskGroup() as group:
-                factory = WordCatalogs(stores, clock, group, embedders)
-                await factory.catalogs.update()
-                yield factory
-                factory.end()
+            yield stores, clock
         finally:
             await stores.database.close()
