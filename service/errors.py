@@ -30,7 +30,8 @@ Messages never contain a caller's text or a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from service.domain.violations import Violation
@@ -39,11 +40,12 @@ from service.domain.violations import Violation
 class AkinError(Exception):
     """Base of all errors that callers can see.
 
-    `reason` is the google.rpc.ErrorInfo reason. `retry_after_seconds` is set if the same call can
-    succeed later.
+    `reason` is the google.rpc.ErrorInfo reason, and `metadata` its metadata. `retry_after_seconds`
+    is set if the same call can succeed later.
     """
 
     reason: ClassVar[str]
+    metadata: Mapping[str, str] = MappingProxyType({})
     retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:

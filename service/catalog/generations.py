@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from service import errors
 from service.catalog.other_generation import Embed, GenerationWriter, OtherGeneration
 from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
@@ -74,6 +76,11 @@ class CatalogGenerations:
             Overloaded: the embedding queue is full.
         """
         return await self._embed(lambda embedder: embedder.embed_queries(texts))
+
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until reads reflect a write, which is on disk; no longer if the service ends."""
+        with suppress(errors.NotReady):
+            await self.barrier.wait_for(sequence)
 
     async def _embed(self, embed: Embed) -> EmbeddedTexts:
         serving, other_outcome = self.serving, None

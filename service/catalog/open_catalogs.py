@@ -24,7 +24,7 @@ from service.storage.generations import GenerationStore
 # Longest wait of a call for a catalog that is being opened.
 OPENING_SECONDS = 5.0
 
-# Delay before another attempt at a change of a catalog that failed.
+# Delay before another attempt at a change of a catalog, or at reading the catalogs, that failed.
 RETRY_SECONDS = 1.0
 
 
@@ -175,6 +175,25 @@ class OpenCatalogs:
         for catalog in [self._open.get(name)] if name else list(self._open.values()):
             if catalog is not None:
                 await catalog.is_settled.wait()
+
+    async def show_change(self, name: str) -> None:
+        """Apply a change of a catalog that is on disk: now, or once the database can be read."""
+        try:
+            await self.update(name)
+        except errors.AkinError:
+            self.update_soon()
+
+    def update_soon(self) -> None:
+        """Apply changes in the background, once the database can be read."""
+        self._spawn(self._update_until_read())
+
+    async def _update_until_read(self) -> None:
+        while True:
+            try:
+                return await self.start_update()
+            except errors.AkinError as exc:
+                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _change(self, catalog: OpenCatalog) -> None:
         """Bring a catalog to the state of its record, which may change in the meantime."""

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-
-from service import errors
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
@@ -59,9 +56,6 @@ from service.storage.data_folder import list_snapshot_folders
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
-
-# Delay before another attempt at reading the catalogs, if the store cannot be read.
-CATALOGS_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +116,9 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.update, self._find_model)
+        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
         reembeddings = Reembeddings(
-            stores, self.catalogs.update, self.embedder_pool, self._find_model
+            stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
         return Server(
             {
@@ -230,7 +224,7 @@ class Wiring:
         tasks = [PendingEmbedder(stores.pending, generation, writer.text_embedder).run()]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(
-                stores.reembedding, stores.generations, writer, self._update_catalogs_soon
+                stores.reembedding, stores.generations, writer, self.catalogs.update_soon
             )
             tasks.append(filler.run())
         if state is GenerationState.INDEXING:
@@ -244,20 +238,8 @@ class Wiring:
             serving.generation,
             next_,
             lambda: builder.settled_sequence >= last,
-            self._update_catalogs_soon,
+            self.catalogs.update_soon,
         )
-
-    def _update_catalogs_soon(self) -> None:
-        self._spawn(self._update_catalogs())
-
-    async def _update_catalogs(self) -> None:
-        """Apply what the store says of catalogs, as soon as it can be read."""
-        while True:
-            try:
-                return await self.catalogs.start_update()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
-                await asyncio.sleep(CATALOGS_RETRY_SECONDS)
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone."""

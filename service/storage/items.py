@@ -18,6 +18,7 @@ from service.storage.records import (
     Deletion,
     ItemVectors,
     ItemWrite,
+    require_sequence,
 )
 from service.storage.vectors import remove_item_vectors, set_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
@@ -46,6 +47,8 @@ class ItemStore(ItemReads):
 
         Raises:
             SequenceMismatch: an item has another sequence number.
+            EmbeddingUnavailable: an item has no chunks in the generation that serves, although they
+                are required.
             CatalogNotFound: the catalog was deleted.
         """
 
@@ -58,7 +61,7 @@ class ItemStore(ItemReads):
                 if expected_sequence is not None:
                     item_id = write.item.item_id
                     stored = read_items(connection, generation, [item_id], now_us).get(item_id)
-                    _require_sequence(stored, expected_sequence)
+                    require_sequence("item", stored, expected_sequence)
                 stored_items.append(_upsert(transaction, generation, live_generations, write))
             return stored_items
 
@@ -86,13 +89,15 @@ class ItemStore(ItemReads):
         Raises:
             ItemNotFound, CatalogNotFound: the item does not exist, or its catalog was deleted.
             SequenceMismatch: the item has another sequence number.
+            EmbeddingUnavailable: there are no chunks in the generation that serves, although they
+                are required.
         """
 
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredItem:
             stored = _require_item(transaction, live_generations, item_id)
-            _require_sequence(stored, expected_sequence)
+            require_sequence("item", stored, expected_sequence)
             item = change(stored.item)
             if vectors is not None:
                 write = ItemWrite(item, vectors)
@@ -189,6 +194,10 @@ def _upsert(
         written: the generation of the write's chunks.
         live_generations: all generations of the catalog.
         write: the item.
+
+    Raises:
+        EmbeddingUnavailable: another generation serves since the text was embedded, and the chunks
+            in it are required and missing.
     """
     item, vectors = write.item, write.vectors
     _remove_expired_vectors(transaction, written.catalog_id, item.item_id)
@@ -205,6 +214,8 @@ def _upsert(
         if chunks:
             set_item_vectors(transaction.connection, generation, item_key, chunks)
             continue
+        if live.state is GenerationState.SERVING and vectors.required:
+            raise errors.EmbeddingUnavailable(message)
         _mark_pending(transaction, generation, item_key, reason, message)
         if live.state is GenerationState.SERVING:
             stored = replace(
@@ -292,17 +303,6 @@ def _require_item(
     if item_id not in items:
         raise errors.ItemNotFound("there is no such item")
     return items[item_id]
-
-
-def _require_sequence(stored: StoredItem | None, expected_sequence: int | None) -> None:
-    """Check the sequence number of an item; 0 expects no item, None expects nothing.
-
-    Raises:
-        SequenceMismatch: the item has another sequence number.
-    """
-    sequence = 0 if stored is None else stored.sequence
-    if expected_sequence not in {None, sequence}:
-        raise errors.SequenceMismatch(f"the item's sequence is {sequence}, not {expected_sequence}")
 
 
 def _read_changed_vectors(

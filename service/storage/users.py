@@ -12,7 +12,7 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
-from service.storage.records import UserPage, UserWrite
+from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.vectors import insert_vectors
 from service.storage.writer import Transaction
 
@@ -57,7 +57,7 @@ class UserStore:
                 _insert_chunks(connection, live_generations, write.chunks)
                 if expected_sequence is not None:
                     stored = _read_user(connection, generation, write.user.user_id)
-                    _require_sequence(stored, expected_sequence)
+                    require_sequence("user", stored, expected_sequence)
                 stored_users.append(_write_row(transaction, generation, write.user))
             return stored_users
 
@@ -95,7 +95,7 @@ class UserStore:
             stored = _read_user(connection, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
-            _require_sequence(stored, expected_sequence)
+            require_sequence("user", stored, expected_sequence)
             return _write_row(transaction, generation, change(stored.user))
 
         return await self._database.write_to_catalog(generation.catalog_id, operation)
@@ -181,12 +181,6 @@ def _stored_user(row: tuple[Any, ...]) -> StoredUser:
         tuple(LikedItem(item_id, weight) for item_id, weight in json.loads(liked_items)),
     )
     return StoredUser(user, sequence, update_time_us)
-
-
-def _require_sequence(stored: StoredUser | None, expected_sequence: int | None) -> None:
-    sequence = 0 if stored is None else stored.sequence
-    if expected_sequence not in {None, sequence}:
-        raise errors.SequenceMismatch(f"the user's sequence is {sequence}, not {expected_sequence}")
 
 
 def _write_row(transaction: Transaction, generation: Generation, user: User) -> StoredUser:

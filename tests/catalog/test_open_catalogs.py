@@ -196,3 +196,13 @@ async def test_a_cancelled_call_returns_its_handle(tmp_path: Path) -> None:
         await asyncio.wait([call])
         await factory.finish_tasks()
         assert 1 == len(factory.removed)
+
+
+async def test_a_write_that_is_on_disk_succeeds_while_the_service_ends(tmp_path: Path) -> None:
+    """A write does not fail because the index ends before it has applied it."""
+    async with word_catalogs(tmp_path) as factory, factory.catalogs.use("shop") as catalog:
+        await catalog.items.upsert(ItemUpsert(Item("a", "green tea")))
+        factory.end()
+        assert await catalog.items.delete("a", allow_missing=False)
+        with pytest.raises(errors.ItemNotFound):
+            await catalog.items.get("a")

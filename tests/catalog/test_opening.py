@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ from support.open_catalogs import MODEL, WordCatalogs, word_stores
 from support.tasks import left, started
 
 from service import errors
+from service.catalog.admin import CatalogAdmin
 from service.catalog.other_generation import GenerationWriter
 from service.domain.generations import GenerationRecord
 from service.domain.items import Item
-from service.domain.spaces import VectorStorage
+from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.text_formats import TextFormat
 from service.domain.writes import ItemUpsert
+from service.embedding.providers import ProbedModel
+from service.storage.generations import GenerationStore
 from service.storage.stores import Stores
 
 
@@ -115,3 +120,36 @@ async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
         with pytest.raises(errors.CatalogNotFound):
             await put(factory, "sick")
         assert ["default", "shop"] == [stats.name for stats in await factory.catalogs.read_stats()]
+
+
+class UnreadableGenerations(GenerationStore):
+    """Catalogs that cannot be read as long as `is_failing`, but written."""
+
+    is_failing = False
+
+    async def get_version(self) -> int:
+        """Return the version, or fail."""
+        if self.is_failing:
+            raise errors.StoreUnavailable("the disk cannot be used now")
+        return await super().get_version()
+
+
+async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
+    """CreateCatalog and DeleteCatalog succeed although the store cannot be read after them."""
+
+    async def find_model(_choice: ModelChoice) -> ProbedModel:
+        return ProbedModel(MODEL, 1.0)
+
+    async with word_stores(tmp_path) as (opened, clock), asyncio.TaskGroup() as group:
+        generations = UnreadableGenerations(opened.database)
+        stores = replace(opened, generations=generations)
+        factory = WordCatalogs(stores, clock, group, {})
+        await factory.catalogs.update()
+        admin = CatalogAdmin(generations, factory.catalogs.show_change, find_model)
+        generations.is_failing = True
+        await admin.create("new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN)
+        await admin.delete("shop", allow_missing=False)
+        generations.is_failing = False
+        await factory.catalogs.update()
+        assert ["default", "new"] == factory.catalogs.names()
+        factory.end()

@@ -279,7 +279,8 @@ class RecommenderServiceServicer:
 
         A call with a filter deletes the items that match when it starts, except items that are written
         during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-        deleted already; call it again to delete the rest.
+        deleted already; call it again to delete the rest. If the disk fails during the call, the
+        metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -127,7 +127,8 @@ class RecommenderServiceStub:
 
     A call with a filter deletes the items that match when it starts, except items that are written
     during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-    deleted already; call it again to delete the rest.
+    deleted already; call it again to delete the rest. If the disk fails during the call, the
+    metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
     """
     UpsertUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -280,7 +281,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     A call with a filter deletes the items that match when it starts, except items that are written
     during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-    deleted already; call it again to delete the rest.
+    deleted already; call it again to delete the rest. If the disk fails during the call, the
+    metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
     """
     UpsertUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]  # type: ignore[assignment]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -478,7 +480,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A call with a filter deletes the items that match when it starts, except items that are written
         during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-        deleted already; call it again to delete the rest.
+        deleted already; call it again to delete the rest. If the disk fails during the call, the
+        metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
         """
 
     @_abc_1.abstractmethod
