@@ -151,8 +151,12 @@ class Database:
             self.commits.announce(sequence)
         return self.commits.last_sequence
 
-    async def write(self, operation: Callable[[Transaction], _T]) -> _T:
+    async def write(self, operation: Callable[[Transaction], _T], rows: int = 1) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.
+
+        Args:
+            operation: changes the database.
+            rows: about as many rows as it writes; large operations yield to small ones.
 
         Raises:
             Overloaded: too many writes are queued.
@@ -160,7 +164,7 @@ class Database:
             AkinError: raised by the operation; nothing was stored.
         """
         try:
-            return await self._writer.run(operation)
+            return await self._writer.run(operation, rows)
         except queue.Full:
             raise errors.Overloaded("too many writes are queued") from None
         except sqlite3.Error as exc:
@@ -170,6 +174,7 @@ class Database:
         self,
         catalog_id: int,
         operation: Callable[[Transaction, Sequence[LiveGeneration]], _T],
+        rows: int = 1,
     ) -> _T:
         """Run an operation on a catalog, with all generations of it that writes go to.
 
@@ -180,7 +185,8 @@ class Database:
         return await self.write(
             lambda transaction: operation(
                 transaction, _read_live_generations(transaction.connection, catalog_id)
-            )
+            ),
+            rows,
         )
 
     async def read(

@@ -65,7 +65,8 @@ class ItemStore(ItemReads):
                 stored_items.append(_upsert(transaction, generation, live_generations, write))
             return stored_items
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = sum(1 + len(write.vectors.chunks) for write in writes)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def update(
         self,
@@ -132,7 +133,7 @@ class ItemStore(ItemReads):
             ).fetchall()
             return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, len(item_ids))
 
     async def delete_expired(self, limit: int) -> Deletion:
         """Delete up to `limit` expired items of all catalogs."""
@@ -144,7 +145,7 @@ class ItemStore(ItemReads):
             ).fetchall()
             return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, limit)
 
     async def changes(
         self, generation: Generation, after: int, limit: int

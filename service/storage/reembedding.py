@@ -80,7 +80,7 @@ class ReembeddingStore:
                     insert_vectors(connection, generation.space_id, chunks)
             _add_usage(connection, generation, usage)
 
-        await self._database.write(operation)
+        await self._database.write(operation, len(items))
 
     async def reject(
         self, generation: Generation, item: UnembeddedItem, reason: str, message: str

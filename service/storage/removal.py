@@ -28,7 +28,7 @@ class RemovalStore:
             connection = transaction.connection
             return _remove_from_generation(connection) or _remove_from_catalog(connection)
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, ROWS_PER_ROUND)
 
 
 def _remove_from_generation(connection: sqlite3.Connection) -> bool:

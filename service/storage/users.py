@@ -61,7 +61,8 @@ class UserStore:
                 stored_users.append(_write_row(transaction, generation, write.user))
             return stored_users
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = sum(1 + len(write.user.preferences) for write in writes)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def update(
         self,
