@@ -233,7 +233,7 @@ class ItemReads:
                 hashes.setdefault(item_id, []).append(text_hash)
             return hashes
 
-        return await self._database.read(query, ReadKind.SCAN)
+        return await self._database.read(query)
 
     def _values(self, generation: Generation) -> dict[str, int | str]:
         """Return the values that the conditions of queries name."""
