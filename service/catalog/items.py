@@ -138,7 +138,9 @@ class CatalogItems:
             Overloaded: the embedding queue is full.
         """
         texts = {item.text for item in items if isinstance(item, Item)}
-        embedded = await self._generations.embed_documents(texts, low_priority=True)
+        # An import waits only for other imports with the same model, which may hang.
+        async with self._generations.serving.text_embedder.import_slots:
+            embedded = await self._generations.embed_documents(texts, low_priority=True)
         entries = [
             item
             if isinstance(item, errors.InvalidRequest)

@@ -108,7 +108,8 @@ class CatalogUsers:
             Overloaded: the embedding queue is full.
         """
         texts = {text for user in users if isinstance(user, User) for text in _texts(user)}
-        embedded = await self._generations.embed_queries(texts)
+        async with self._generations.serving.text_embedder.import_slots:
+            embedded = await self._generations.embed_queries(texts)
         entries = [
             user if isinstance(user, errors.InvalidRequest) else _write(user, embedded)
             for user in users

@@ -31,6 +31,10 @@ MAX_QUEUED_TEXTS = 20_000
 # Bounds the memory of the queue at about 128 MiB.
 MAX_QUEUED_TOKENS = 32 * 1024 * 1024
 
+# Messages of all imports that are embedded at once. It is well below the capacity of the queue, so
+# that imports wait for each other and are not refused.
+EMBEDDED_MESSAGES = 4
+
 # A caller stops waiting this long before its deadline, to have time to store and send the result.
 RESPONSE_MARGIN_SECONDS = 0.5
 
@@ -46,6 +50,7 @@ class Batcher:
     ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
+        self.import_slots = asyncio.Semaphore(EMBEDDED_MESSAGES)
         self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
         self._requests: dict[str, TextRequest] = {}
         self._queue = TextQueue()
