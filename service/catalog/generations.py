@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from service import errors
-from service.catalog.other_generation import Embed, GenerationWriter, OtherGeneration
+from service.catalog.generation_writer import GenerationWriter
+from service.catalog.other_generation import Embed, OtherGeneration
 from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from service import errors
-from service.catalog.generations import CatalogGenerations, EmbeddedTexts
+from service.catalog.generations import CatalogGenerations
+from service.catalog.item_vectors import choose_vectors, make_write
 from service.domain import limits
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
@@ -85,7 +86,7 @@ class CatalogItems:
             items = await self._store.get_many(self._generation, [item.item_id])
             require_sequence("item", items.get(item.item_id), upsert.expected_sequence)
         embedded = await self._generations.embed_documents([item.text])
-        vectors = _vectors(item.text, embedded, require_indexed=upsert.require_indexed)
+        vectors = choose_vectors(item.text, embedded, require_indexed=upsert.require_indexed)
         if isinstance(vectors, errors.AkinError):
             raise vectors
         write = ItemWrite(item, vectors)
@@ -115,7 +116,7 @@ class CatalogItems:
             require_sequence("item", item, update.expected_sequence)
             _change(item.item, update)
             texts = await self._generations.embed_documents([update.text])
-            vectors = _vectors(update.text, texts, require_indexed=update.require_indexed)
+            vectors = choose_vectors(update.text, texts, require_indexed=update.require_indexed)
             embedded, usage = texts.outcome.embedded_texts, texts.usage
         if isinstance(vectors, errors.AkinError):
             raise vectors
@@ -144,7 +145,7 @@ class CatalogItems:
         entries = [
             item
             if isinstance(item, errors.InvalidRequest)
-            else _write(item, embedded, require_indexed=require_indexed)
+            else make_write(item, embedded, require_indexed=require_indexed)
             for item in items
         ]
         return PreparedItems(embedded.generation, entries, embedded.usage)
@@ -304,25 +305,3 @@ def _change(stored: Item, update: ItemUpdate) -> Item:
     item = update.apply_to(stored)
     errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
     return item
-
-
-def _write(
-    item: Item, embedded: EmbeddedTexts, *, require_indexed: bool
-) -> ItemWrite | errors.AkinError:
-    """Return the write of an imported item, or its error."""
-    vectors = _vectors(item.text, embedded, require_indexed=require_indexed)
-    return vectors if isinstance(vectors, errors.AkinError) else ItemWrite(item, vectors)
-
-
-def _vectors(
-    text: str, embedded: EmbeddedTexts, *, require_indexed: bool
-) -> ItemVectors | errors.AkinError:
-    """Return the vectors of an item's text, or why the item cannot be stored."""
-    failure = embedded.outcome.failures.get(text)
-    others = embedded.other_chunks(text) if embedded.others else {}
-    if failure is None:
-        chunks = embedded.outcome.chunks[text]
-        return ItemVectors(chunks, others=others, required=require_indexed)
-    if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:
-        return ItemVectors((), failure.reason, failure.message, others)
-    return to_field_error(failure, "item.text")

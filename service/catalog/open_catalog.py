@@ -7,10 +7,11 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.handle_counts import CountedHandle, HandleCounts, TrackedGeneration
-from service.catalog.other_generation import GenerationWriter, OtherGeneration
+from service.catalog.other_generation import OtherGeneration
 from service.domain.generations import (
     CatalogRecord,
     Generation,

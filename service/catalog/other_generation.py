@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
 
 from service import errors
-from service.domain.generations import Generation
-from service.domain.usage import EmbeddingUsage, TokenUsage
-from service.domain.vectors import Chunk
+from service.catalog.generation_writer import GenerationWriter
+from service.domain.usage import TokenUsage
 from service.embedding.pool import Spawn
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.text_vectors import TextVectors
@@ -24,29 +23,6 @@ from service.embedding.text_vectors import TextVectors
 OTHER_GENERATION_SECONDS = 1.0
 
 Embed = Callable[[TextEmbedder], Awaitable[TextVectors]]
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationWriter:
-    """A generation that texts are embedded for.
-
-    Args:
-        generation: the generation.
-        text_embedder: embeds texts in its space.
-        usd_per_token: returns the price of a token in US dollars.
-        add_vectors: stores vectors of its space that belong to no item yet.
-    """
-
-    generation: Generation
-    text_embedder: TextEmbedder
-    usd_per_token: Callable[[], Awaitable[float]]
-    add_vectors: Callable[[Sequence[Chunk], TokenUsage], Awaitable[None]]
-
-    async def add_cost(self, usage: EmbeddingUsage) -> EmbeddingUsage:
-        """Return an estimated usage with the cost of its tokens."""
-        if not usage.prompt_tokens:
-            return usage  # nothing to ask the provider's price for
-        return replace(usage, cost_usd=usage.prompt_tokens * await self.usd_per_token())
 
 
 @dataclass(slots=True, eq=False)

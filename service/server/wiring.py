@@ -25,12 +25,12 @@ from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
+from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
-from service.catalog.other_generation import GenerationWriter
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers

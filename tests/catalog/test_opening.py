@@ -13,7 +13,7 @@ from support.tasks import left, started
 
 from service import errors
 from service.catalog.admin import CatalogAdmin
-from service.catalog.other_generation import GenerationWriter
+from service.catalog.generation_writer import GenerationWriter
 from service.domain.generations import GenerationRecord
 from service.domain.items import Item
 from service.domain.spaces import ModelChoice, VectorStorage

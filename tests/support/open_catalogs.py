@@ -15,12 +15,12 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
-from service.catalog.other_generation import GenerationWriter
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
