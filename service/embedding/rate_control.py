@@ -32,9 +32,9 @@ MIN_OPEN_SECONDS = 1.0
 # Short enough that the backlog is embedded within half a minute of the provider's return.
 MAX_OPEN_SECONDS = 10.0
 
-# One of so many batches in flight is never one with low priority. Imports lose an eighth of the
-# concurrency by default, and nothing below eight requests.
-RESERVED_PART = 8
+# Of this many concurrent batches, one is reserved for texts without low priority. With the default
+# concurrency of 8, imports have 7; with less than 8, they can have all.
+BATCHES_PER_RESERVED_BATCH = 8
 
 # The least delay that callers are asked for while a probe is in flight.
 MIN_RETRY_AFTER_SECONDS = 0.5
@@ -65,12 +65,11 @@ class RateController:
 
     @property
     def has_room_for_low_priority(self) -> bool:
-        """Whether the batch acquired last may be one that others should not have to wait for.
+        """Whether the batch acquired last may have low priority.
 
-        If several batches may be in flight, such batches leave room for others: a provider may
-        hang on their texts alone.
+        Such batches leave room for others, because a provider may hang on their texts alone.
         """
-        return self._in_flight <= self.limit - self.limit // RESERVED_PART
+        return self._in_flight <= self.limit - self.limit // BATCHES_PER_RESERVED_BATCH
 
     async def acquire(self) -> bool:
         """Wait until another batch may be in flight, and count it.
