@@ -150,10 +150,10 @@ class CatalogChanges:
         tracked = catalog.generations[record.generation.generation_id]
         if tracked.state is record.state or catalog.current is None:
             return
-        tracked.state = record.state
         tracked.stop_background()
         serving = catalog.current.handle.generations.serving
         tasks = self._factory.make_background(serving, tracked.writer, record.state)
+        tracked.state = record.state
         if isinstance(tracked.writer, OpenGeneration) and tracked.writer is not serving:
             tasks.append(self._catch_up(catalog, tracked, tracked.writer))
         tracked.background += map(self._spawn, tasks)

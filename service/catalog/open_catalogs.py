@@ -24,8 +24,11 @@ from service.storage.generations import GenerationStore
 # Longest wait of a call for a catalog that is being opened.
 OPENING_SECONDS = 5.0
 
-# Delay before another attempt at a change of a catalog, or at reading the catalogs, that failed.
-RETRY_SECONDS = 1.0
+# Delays before further attempts at a change of a catalog that failed; the last one repeats.
+CHANGE_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
+
+# Delay before another attempt at reading the catalogs.
+READ_RETRY_SECONDS = 1.0
 
 
 class OpenCatalogs:
@@ -193,21 +196,24 @@ class OpenCatalogs:
                 return await self.start_update()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(READ_RETRY_SECONDS)
 
     async def _change(self, catalog: OpenCatalog) -> None:
         """Bring a catalog to the state of its record, which may change in the meantime."""
         try:
-            record = None
+            record, attempts = None, 0
             while record is not catalog.record:
                 record = catalog.record
                 try:
                     await self._changes.apply(catalog, record)
+                    attempts = 0
                 except Exception:  # noqa: BLE001  (one catalog must not end or delay the others)
                     structlog.get_logger().exception("catalog_change_failed", catalog=record.name)
                     record = None
                     catalog.is_settled.set()
-                    await asyncio.sleep(RETRY_SECONDS)
+                    delays = CHANGE_RETRY_SECONDS
+                    await asyncio.sleep(delays[min(attempts, len(delays) - 1)])
+                    attempts += 1
         finally:
             catalog.changing = None
             catalog.is_settled.set()
