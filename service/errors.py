@@ -14,7 +14,7 @@
     |-- EmbeddingUnavailable   the text cannot be embedded now
     |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
     |   `-- BudgetSpent        today's budget for embedding is spent
-    |-- NotReady               the service is starting or shutting down
+    |-- NotReady               the service is starting or shutting down, or opens the catalog
     |-- StoreFull, StoreUnavailable, StoreCorrupted
     |   `-- FolderInUse        another server uses the data folder (at start only)
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
@@ -31,7 +31,8 @@ Messages never contain a caller's text or a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from service.domain.violations import Violation
@@ -40,11 +41,12 @@ from service.domain.violations import Violation
 class AkinError(Exception):
     """Base of all errors that callers can see.
 
-    `reason` is the google.rpc.ErrorInfo reason. `retry_after_seconds` is set if the same call can
-    succeed later.
+    `reason` is the google.rpc.ErrorInfo reason, and `metadata` its metadata. `retry_after_seconds`
+    is set if the same call can succeed later.
     """
 
     reason: ClassVar[str]
+    metadata: Mapping[str, str] = MappingProxyType({})
     retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:
@@ -178,7 +180,7 @@ class BudgetSpent(EmbeddingRejected):
 
 
 class NotReady(AkinError):
-    """The service is starting or shutting down."""
+    """The service is starting or shutting down, or cannot open the catalog now."""
 
     reason = "NOT_READY"
     retry_after_seconds = 1.0

@@ -49,7 +49,8 @@ def status(error: errors.AkinError) -> status_pb2.Status:
     """Return the google.rpc.Status of an error, with ErrorInfo and other details."""
     message = _shorten(error.message, ERROR_MESSAGE_BYTES)
     rpc_status = status_pb2.Status(code=CODES[type(error)], message=message)
-    _attach(rpc_status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    _attach(rpc_status, info)
     if isinstance(error, errors.InvalidRequest):
         _attach(rpc_status, _bad_request(error))
     if error.retry_after_seconds is not None:

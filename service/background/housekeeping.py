@@ -53,7 +53,7 @@ async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> 
         try:
             before = database.commits.last_sequence
             if await database.refresh() > before:
-                await catalogs.update()
+                await catalogs.start_update()
         except errors.AkinError as exc:
             structlog.get_logger().warning("refresh_failed", reason=exc.reason)
         await asyncio.sleep(REFRESH_SECONDS)

@@ -13,7 +13,7 @@ from contextlib import suppress
 import structlog
 
 from service import errors
-from service.catalog.generations import GenerationWriter
+from service.catalog.generation_writer import GenerationWriter
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.embedding.text_vectors import TextVectors

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-
-from service import errors
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
@@ -29,10 +26,12 @@ from service.background.pending_items import PendingEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
-from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.generation_writer import GenerationWriter
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.open_catalog import Work
+from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
@@ -58,9 +57,6 @@ from service.storage.data_folder import list_snapshot_folders
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
-
-# Delay before another attempt at reading the catalogs, if the store cannot be read.
-CATALOGS_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +117,9 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.update, self._find_model)
+        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
         reembeddings = Reembeddings(
-            stores, self.catalogs.update, self.embedder_pool, self._find_model
+            stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
         return Server(
             {
@@ -156,7 +152,12 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
+        return GenerationWriter(
+            record.generation,
+            text_embedder,
+            embedder.fetch_usd_per_token,
+            partial(self._stores.reembedding.add_vectors, record.generation),
+        )
 
     def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
@@ -186,7 +187,12 @@ class Wiring:
         else:
             maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
         opened = OpenGeneration(
-            generation, writer.text_embedder, writer.usd_per_token, follower, storage
+            generation,
+            writer.text_embedder,
+            writer.usd_per_token,
+            writer.add_vectors,
+            follower,
+            storage,
         )
         return opened, [follower.run(), maintenance.run()]
 
@@ -228,7 +234,7 @@ class Wiring:
         tasks = [PendingEmbedder(stores.pending, generation, writer.text_embedder).run()]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(
-                stores.reembedding, stores.generations, writer, self._update_catalogs_soon
+                stores.reembedding, stores.generations, writer, self.catalogs.update_soon
             )
             tasks.append(filler.run())
         if state is GenerationState.INDEXING:
@@ -242,20 +248,8 @@ class Wiring:
             serving.generation,
             next_,
             lambda: builder.settled_sequence >= last,
-            self._update_catalogs_soon,
+            self.catalogs.update_soon,
         )
-
-    def _update_catalogs_soon(self) -> None:
-        self._spawn(self._update_catalogs())
-
-    async def _update_catalogs(self) -> None:
-        """Apply what the store says of catalogs, as soon as it can be read."""
-        while True:
-            try:
-                return await self.catalogs.update()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
-                await asyncio.sleep(CATALOGS_RETRY_SECONDS)
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone."""

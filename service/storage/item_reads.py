@@ -13,7 +13,7 @@ from typing import Any
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.records import ItemExcerpt, ItemPage
 from service.storage.writer import read_last_sequence
 
@@ -80,7 +80,7 @@ class ItemReads:
             )
             return _read_page(rows, len(item_ids), max_bytes)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def list_page(
         self, generation: Generation, after: str, limit: int, max_bytes: int
@@ -102,12 +102,14 @@ class ItemReads:
             items, more = _read_page(rows, limit, max_bytes)
             return ItemPage(items, _count(connection, values), more)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def count(self, generation: Generation) -> int:
         """Return the number of items in the catalog."""
         values = self._values(generation)
-        return await self._database.read(lambda connection: _count(connection, values))
+        return await self._database.read(
+            lambda connection: _count(connection, values), ReadKind.SCAN
+        )
 
     async def text_beginnings(
         self, generation: Generation, item_ids: Sequence[str], characters: int
@@ -170,7 +172,7 @@ class ItemReads:
                 for item_id, text, attributes, sequence, item_key, is_pending in rows
             }
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def latest_text_beginnings(
         self, generation: Generation, items: int, characters: int
@@ -199,7 +201,7 @@ class ItemReads:
             )
             return [read_beginning(text, text_format, characters) for (text,) in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def last_change(self, generation: Generation) -> int:
         """Return the sequence number of the last change of an item of the catalog, 0 if none."""

@@ -13,7 +13,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.records import NEVER_US, FillProgress, UnembeddedItem, UserPreferences
 from service.storage.vectors import set_item_vectors, set_user_vectors, store_unused_vectors
 from service.storage.writer import Transaction
@@ -57,7 +57,7 @@ class ReembeddingStore:
             )
             return [UnembeddedItem(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def fill(
         self,
@@ -80,7 +80,7 @@ class ReembeddingStore:
                     store_unused_vectors(transaction, generation.space_id, chunks)
             _add_usage(connection, generation, usage)
 
-        await self._database.write(operation)
+        await self._database.write(operation, len(items))
 
     async def reject(
         self, generation: Generation, item: UnembeddedItem, reason: str, message: str
@@ -127,7 +127,18 @@ class ReembeddingStore:
                 for user_key, sequence, preferences in rows
             ]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
+
+    async def add_vectors(
+        self, generation: Generation, chunks: Sequence[Chunk], usage: TokenUsage
+    ) -> None:
+        """Store vectors that nothing refers to yet, and add to the generation's usage."""
+
+        def operation(transaction: Transaction) -> None:
+            store_unused_vectors(transaction, generation.space_id, chunks)
+            _add_usage(transaction.connection, generation, usage)
+
+        await self._database.write(operation)
 
     async def fill_preferences(
         self,
@@ -175,7 +186,7 @@ class ReembeddingStore:
             ).fetchone()
             return FillProgress(item_count, embedded, rejected)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
 
 def _is_current(

@@ -31,7 +31,7 @@ class RemovalStore:
                 transaction.connection
             )
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, ROWS_PER_ROUND)
 
 
 def _remove_from_generation(transaction: Transaction) -> bool:

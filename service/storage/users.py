@@ -11,8 +11,8 @@ from service import errors
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
-from service.storage.database import Database
-from service.storage.records import UserPage, UserWrite
+from service.storage.database import Database, ReadKind
+from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.vectors import remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
 
@@ -56,13 +56,14 @@ class UserStore:
             for write in writes:
                 if expected_sequence is not None:
                     stored = _read_user(connection, generation, write.user.user_id)
-                    _require_sequence(stored, expected_sequence)
+                    require_sequence("user", stored, expected_sequence)
                 stored_users.append(
                     _write(transaction, generation, write.user, live_generations, write.chunks)
                 )
             return stored_users
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = sum(1 + len(write.user.preferences) for write in writes)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def update(
         self,
@@ -96,7 +97,7 @@ class UserStore:
             stored = _read_user(connection, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
-            _require_sequence(stored, expected_sequence)
+            require_sequence("user", stored, expected_sequence)
             user = change(stored.user)
             return _write(transaction, generation, user, live_generations, chunks)
 
@@ -148,11 +149,13 @@ class UserStore:
                 size_bytes += len(row[1].encode()) + len(row[2].encode())
             return UserPage(users, _count(connection, generation), more)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def count(self, generation: Generation) -> int:
         """Return the number of users in the catalog."""
-        return await self._database.read(lambda connection: _count(connection, generation))
+        return await self._database.read(
+            lambda connection: _count(connection, generation), ReadKind.SCAN
+        )
 
 
 def _read_user(
@@ -173,12 +176,6 @@ def _stored_user(row: tuple[Any, ...]) -> StoredUser:
         tuple(LikedItem(item_id, weight) for item_id, weight in json.loads(liked_items)),
     )
     return StoredUser(user, sequence, update_time_us)
-
-
-def _require_sequence(stored: StoredUser | None, expected_sequence: int | None) -> None:
-    sequence = 0 if stored is None else stored.sequence
-    if expected_sequence not in {None, sequence}:
-        raise errors.SequenceMismatch(f"the user's sequence is {sequence}, not {expected_sequence}")
 
 
 def _write(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
@@ -112,7 +113,10 @@ def _wire(
     )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
     follower = Follower(stores.items, row, item_index)
-    serving = OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)
+    add_vectors = partial(stores.reembedding.add_vectors, row)
+    serving = OpenGeneration(
+        row, text_embedder, _free, add_vectors, follower, VectorStorage.FLOAT32
+    )
     generations = CatalogGenerations(serving, None, WriteBarrier((follower,)))
     return Catalog(
         stores,
