@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
+from support.item_indexes import INDEX_THREADS
 from support.stores import (
     GIVE_UP_SECONDS,
     delete_expired,
@@ -49,7 +50,7 @@ async def following(
     """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    follower = Follower(stores.items, catalog, ItemIndex(index, clock))
+    follower = Follower(stores.items, catalog, ItemIndex(index, clock), INDEX_THREADS)
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(follower.run())
         try:

@@ -7,17 +7,19 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
+from support.item_indexes import INDEX_THREADS
 from support.stores import delete_item, indexed, opened
 from support.tasks import left
 
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
 from service.domain.items import Change
+from service.domain.snapshot_files import MANIFEST_FILE
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
-from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.storage.stores import Stores
 
 GRAPH_FROM = 300
@@ -44,12 +46,12 @@ async def working(
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
     """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index())
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
         own = snapshots(folder, stores, owner=leads)
         maintenance = (
-            IndexBuilder(follower, own, shared=True)
+            IndexBuilder(follower, own, INDEX_THREADS, shared=True)
             if leads
-            else SnapshotLoader(stores.items, follower, own, empty_item_index)
+            else SnapshotLoader(stores.items, follower, own, empty_item_index, INDEX_THREADS)
         )
         tasks = [asyncio.create_task(part.run()) for part in (follower, maintenance)]
         try:
@@ -157,6 +159,6 @@ def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
     item_index.maintenance.finish_build(build)
     files = item_index.capture().files
     assert 2 == len(files)
-    for write in files.values():
+    for file in files.values():
         with pytest.raises(OSError, match="cannot be written"):
-            write(tmp_path / "no such folder" / "file")
+            file.write(tmp_path / "no such folder" / "file")

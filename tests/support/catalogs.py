@@ -32,6 +32,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
+from support.item_indexes import INDEX_THREADS
 from support.stores import GIVE_UP_SECONDS, default_generation
 
 
@@ -111,7 +112,7 @@ def _wire(
         stores.vectors, row, embedder.space, batcher, VectorCache(DIMENSIONS)
     )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
-    follower = Follower(stores.items, row, item_index)
+    follower = Follower(stores.items, row, item_index, INDEX_THREADS)
     serving = OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)
     generations = CatalogGenerations(serving, None, WriteBarrier((follower,)))
     return Catalog(
