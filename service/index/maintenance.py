@@ -117,7 +117,7 @@ class IndexBuilder:
         try:
             await self._threads.build(self._snapshots.save, state, RESERVED_BYTES)
         except NoRoomError as exc:
-            self._retry_later("snapshot_skipped", exc.strerror)
+            self._retry_later("snapshot_skipped", exc.reason)
         except OSError as exc:
             self._retry_later("snapshot_failed", str(exc))
         else:

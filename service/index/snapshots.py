@@ -40,7 +40,11 @@ ARRAY_HEADER_BYTES = 512
 
 
 class NoRoomError(OSError):
-    """The disk has no room for a snapshot; the message has the figures."""
+    """The disk has no room for a snapshot; the reason has the figures."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.ENOSPC, reason)
+        self.reason = reason
 
 
 class _UnusableSnapshotError(Exception):
@@ -174,9 +178,8 @@ class Snapshots:
         free = shutil.disk_usage(self._folder).free
         if free < required + reserve_bytes:
             raise NoRoomError(
-                errno.ENOSPC,
                 f"it takes about {required:,} bytes, {free:,} are free, "
-                f"and {reserve_bytes:,} are reserved for the database",
+                f"and {reserve_bytes:,} are reserved for the database"
             )
 
     def has_new(self) -> bool:

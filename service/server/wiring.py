@@ -34,7 +34,7 @@ from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
-from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
@@ -111,6 +111,7 @@ class Wiring:
         )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
+        self._models: dict[int, Model] = {}
         self._index_threads = IndexThreads()
         stack.callback(self._index_threads.close)
 
@@ -143,10 +144,11 @@ class Wiring:
 
     async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
         """Return a generation that texts are embedded for."""
-        embedder = await self.embedder_pool.get(record.model)
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
+        self._models[record.generation.generation_id] = record.model
+        embedder = await self.embedder_pool.get(record.model)
         return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
 
     def open_generation(
@@ -252,8 +254,9 @@ class Wiring:
                 await asyncio.sleep(CATALOGS_RETRY_SECONDS)
 
     async def remove_files(self, generation: Generation) -> None:
-        """Remove the snapshots of a generation that is gone."""
+        """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
+        await self.embedder_pool.release(self._models.pop(generation.generation_id))
         if self._worker.leads:
             await _remove_snapshot(self._snapshot_folder(generation))
 
