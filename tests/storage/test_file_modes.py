@@ -1,3 +1,4 @@
+import asyncio
 import os
 import stat
 import sys
@@ -18,6 +19,10 @@ from service.storage.backup import ABANDONED_SECONDS, create_backup, restore_bac
 from service.storage.data_folder import DATABASE, lock_folder, secure_folder
 
 FOLDERS = {".", "index", "index/7"}
+
+# Enough for what SQLite shares between processes, and too little for a database.
+MAX_BYTES = 60_000
+
 HEX = "0123456789abcdef" * 2
 MASKS = pytest.mark.parametrize("mask", [0o000, 0o022, 0o277])
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other users")
@@ -33,7 +38,12 @@ def check_private(folder: Path) -> None:
     assert expected == modes(folder)
 
 
-async def fill(folder: Path) -> None:
+def fill(folder: Path) -> None:
+    """Make a data folder with some items."""
+    asyncio.run(_fill(folder))
+
+
+async def _fill(folder: Path) -> None:
     async with opened(folder, FakeClock()) as (stores, catalog):
         await stores.items.upsert_many(catalog, [indexed(f"i{n}", f"word{n}") for n in range(100)])
 
@@ -44,7 +54,7 @@ def synced_paths(work: Callable[[], object]) -> set[str]:
 
     def observe(frame: FrameType, event: str, function: Any) -> None:
         if event == "c_call" and function is os.fsync:
-            paths.add(os.readlink(f"/proc/self/fd/{frame.f_locals['handle']}"))
+            paths.add(str(Path(f"/proc/self/fd/{frame.f_locals['handle']}").readlink()))
 
     sys.setprofile(observe)
     try:
@@ -66,22 +76,22 @@ async def test_a_new_data_folder_is_private(tmp_path: Path, mask: int) -> None:
 
 
 @MASKS
-async def test_copies_are_private(tmp_path: Path, mask: int) -> None:
+def test_copies_are_private(tmp_path: Path, mask: int) -> None:
     """Whatever the umask, only the owner can read a backup and a restored folder."""
-    await fill(tmp_path / "data")
+    fill(tmp_path / "data")
     copy, restored = tmp_path / "copy", tmp_path / "restored"
     with created_with_mode_mask(mask):
         create_backup(tmp_path / "data", copy, ignore)
         restore_backup(copy, restored)
     assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
     check_private(restored)
-    async with opened(restored, FakeClock()):
-        check_private(restored)
+    fill(restored)
+    check_private(restored)
 
 
-async def test_an_open_folder_is_tightened(tmp_path: Path) -> None:
+def test_an_open_folder_is_tightened(tmp_path: Path) -> None:
     """A start takes the permissions of other users away, says so once, and touches nothing else."""
-    await fill(tmp_path)
+    fill(tmp_path)
     (tmp_path / "index" / "7").mkdir(parents=True)
     own = [tmp_path, tmp_path / "index", tmp_path / "index" / "7", tmp_path / DATABASE]
     own.append(tmp_path / "index" / "7" / MANIFEST_FILE)
@@ -106,11 +116,11 @@ async def test_an_open_folder_is_tightened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "events"), [(0o2770, []), (0o700, []), (0o755, ["data_folder_exposed"])]
 )
-async def test_what_another_user_owns_keeps_its_mode(
+def test_what_another_user_owns_keeps_its_mode(
     tmp_path: Path, mode: int, events: list[str]
 ) -> None:
     """The folder of a volume that another user owns stays; a line says if everybody can read it."""
-    await fill(tmp_path)
+    fill(tmp_path)
     with lock_folder(tmp_path):
         os.chown(tmp_path, 10_001, 10_001)
         tmp_path.chmod(mode)
@@ -120,9 +130,9 @@ async def test_what_another_user_owns_keeps_its_mode(
     assert mode == stat.S_IMODE(tmp_path.stat().st_mode)
 
 
-async def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
+def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     """What a killed restore left is removed; files that only look alike stay."""
-    await fill(tmp_path)
+    fill(tmp_path)
     partial = f"{DATABASE}.{HEX}.partial"
     own = [partial, f"{partial}-journal"]
     others = ["copy.partial", f"copy.{HEX}.partial", f"{DATABASE}.{HEX}.partial.txt", "notes.tmp"]
@@ -133,9 +143,9 @@ async def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     assert {DATABASE, "lock", *others} == {path.name for path in tmp_path.iterdir()}
 
 
-async def test_a_backup_removes_old_half_written_copies(tmp_path: Path) -> None:
+def test_a_backup_removes_old_half_written_copies(tmp_path: Path) -> None:
     """What a killed backup left is removed a day later, and never what another one writes now."""
-    await fill(tmp_path / "data")
+    fill(tmp_path / "data")
     names = {f"copy.{HEX}.partial": True, f"copy.{HEX[::-1]}.partial": False, "copy.partial": True}
     for name, is_old in names.items():
         path = tmp_path / name
@@ -148,22 +158,25 @@ async def test_a_backup_removes_old_half_written_copies(tmp_path: Path) -> None:
     assert {"data", "copy", f"copy.{HEX[::-1]}.partial", "copy.partial"} == left
 
 
-async def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
+def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     """A backup or a restore that meets a full disk leaves no file."""
-    await fill(tmp_path / "data")
+    fill(tmp_path / "data")
     copy, restored = tmp_path / "copy", tmp_path / "restored"
-    with largest_file(20_000), pytest.raises(errors.StoreUnavailable, match="cannot be"):
+    with largest_file(MAX_BYTES), pytest.raises(errors.StoreUnavailable, match="cannot be"):
         create_backup(tmp_path / "data", copy, ignore)
     assert ["data"] == [path.name for path in tmp_path.iterdir()]
     create_backup(tmp_path / "data", copy, ignore)
-    with largest_file(20_000), pytest.raises(errors.StoreUnavailable, match="cannot be restored"):
+    with (
+        largest_file(MAX_BYTES),
+        pytest.raises(errors.StoreUnavailable, match="cannot be restored"),
+    ):
         restore_backup(copy, restored)
     assert ["lock"] == [path.name for path in restored.iterdir()]
 
 
-async def test_a_restore_keeps_the_files_of_others(tmp_path: Path) -> None:
+def test_a_restore_keeps_the_files_of_others(tmp_path: Path) -> None:
     """A restore removes the snapshots that are there, and no file that is not Akin's."""
-    await fill(tmp_path / "data")
+    fill(tmp_path / "data")
     create_backup(tmp_path / "data", tmp_path / "copy", ignore)
     restored = tmp_path / "restored"
     for number in ("1", "2"):
@@ -176,9 +189,9 @@ async def test_a_restore_keeps_the_files_of_others(tmp_path: Path) -> None:
     assert expected == {str(path.relative_to(restored)) for path in restored.rglob("*")}
 
 
-async def test_the_names_of_new_folders_survive_a_power_loss(tmp_path: Path) -> None:
+def test_the_names_of_new_folders_survive_a_power_loss(tmp_path: Path) -> None:
     """The parent of each new folder is synchronized, also of parents that were missing."""
-    await fill(tmp_path / "data")
+    fill(tmp_path / "data")
     create_backup(tmp_path / "data", tmp_path / "copy", ignore)
     restored = tmp_path / "new" / "deep" / "restored"
     paths = synced_paths(lambda: restore_backup(tmp_path / "copy", restored))
