@@ -1,9 +1,10 @@
-"""Files that only their owner can read, and whose names survive a power loss."""
+"""Files that only their owner can read, that leave room for others, and survive a power loss."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,37 @@ PRIVATE_FOLDER_MODE = 0o700
 
 # The ending of a file that replaces another one once it is complete.
 TEMPORARY_ENDING = ".tmp"
+
+# What snapshots and backups leave free for the database on the same disk: its write-ahead log has
+# 4 MiB between two checkpoints, and an import with full messages makes it some times as large.
+RESERVED_BYTES = 64 * 1024 * 1024
+
+
+class NoRoomError(OSError):
+    """The disk has no room for a file; the reason has the figures."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(errno.ENOSPC, reason)
+        self.reason = reason
+
+
+def require_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
+    """Check that the disk of a folder has room for files.
+
+    Args:
+        folder: the folder.
+        size_bytes: the size of the files.
+        reserve_bytes: what must stay free for the database.
+
+    Raises:
+        NoRoomError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes + reserve_bytes:
+        raise NoRoomError(
+            f"it takes about {size_bytes:,} bytes, {free:,} are free, "
+            f"and {reserve_bytes:,} are reserved for the database"
+        )
 
 
 def create_folder(folder: Path) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 import structlog
 
 from service import errors
+from service.files import RESERVED_BYTES, NoRoomError
 from service.index.follower import ChangeFeed, Follower
 from service.index.item_index import ItemIndex
-from service.index.snapshots import NoRoomError, Snapshots
+from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
 
 # Pause between two looks for something to do.
@@ -28,10 +29,6 @@ QUIET_SECONDS = 3.0
 # several failures in a row.
 SNAPSHOT_RETRY_SECONDS = 30.0
 MAX_SNAPSHOT_RETRY_SECONDS = 600.0
-
-# What a snapshot leaves free on the disk for the database: its write-ahead log has 4 MiB between
-# two checkpoints, and an import with full messages makes it some times as large.
-RESERVED_BYTES = 64 * 1024 * 1024
 
 # The changes since the last snapshot from which on a new one is due. They are what a start has to
 # apply at most: 0.2 s.

@@ -8,8 +8,6 @@ snapshot valid.
 
 from __future__ import annotations
 
-import errno
-import shutil
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
@@ -23,7 +21,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
-from service.files import create_folder, replace_file
+from service.files import create_folder, replace_file, require_room
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.vector_index import StateFile
 
@@ -37,14 +35,6 @@ CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
 
 # The bytes around an array in a file, at most.
 ARRAY_HEADER_BYTES = 512
-
-
-class NoRoomError(OSError):
-    """The disk has no room for a snapshot; the reason has the figures."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(errno.ENOSPC, reason)
-        self.reason = reason
 
 
 class _UnusableSnapshotError(Exception):
@@ -128,7 +118,9 @@ class Snapshots:
             for name, file in state.files.items()
             if name not in self._saved_files or not (self._folder / name).exists()
         }
-        self._require_room(state, new_files, reserve_bytes)
+        size_bytes = sum(file.size_bytes for file in new_files.values())
+        size_bytes += sum(array.nbytes + ARRAY_HEADER_BYTES for array in state.arrays.values())
+        require_room(self._folder, size_bytes, reserve_bytes)
         arrays = f"arrays-{uuid4().hex}.npz"
         try:
             checksums = self._write_files(state, new_files, arrays)
@@ -164,23 +156,6 @@ class Snapshots:
         with replace_file(self._folder / MANIFEST_FILE) as path:
             path.write_text(manifest.model_dump_json())
         return checksums
-
-    def _require_room(
-        self, state: ItemIndexState, new_files: Mapping[str, StateFile], reserve_bytes: int
-    ) -> None:
-        """Check that the disk has room for the files of a snapshot.
-
-        Raises:
-            NoRoomError: it has not; the message has the figures.
-        """
-        required = sum(array.nbytes + ARRAY_HEADER_BYTES for array in state.arrays.values())
-        required += sum(file.size_bytes for file in new_files.values())
-        free = shutil.disk_usage(self._folder).free
-        if free < required + reserve_bytes:
-            raise NoRoomError(
-                f"it takes about {required:,} bytes, {free:,} are free, "
-                f"and {reserve_bytes:,} are reserved for the database"
-            )
 
     def has_new(self) -> bool:
         """Return whether there is a snapshot that was not there at the last `load`."""

@@ -20,6 +20,7 @@ from service.storage.data_folder import (
     is_partial,
     list_snapshot_folders,
     lock_folder,
+    make_private,
     remove_snapshot,
 )
 from service.storage.migrations import check_version
@@ -58,6 +59,10 @@ def create_backup(folder: Path, target: Path, progress: Callable[[int, int], Non
         raise errors.StoreUnavailable(f"there is no database {source}")
     if target.exists():
         raise errors.StoreUnavailable(f"{target} exists already: choose another file")
+    with _name_in_errors(target, "cannot be written"):
+        is_same_disk = target.parent.stat().st_dev == folder.stat().st_dev
+        reserve_bytes = files.RESERVED_BYTES if is_same_disk else 0
+        files.require_room(target.parent, source.stat().st_size, reserve_bytes)
     with _name_in_errors(target, "cannot be written"), _create_partial(target) as partial:
         _copy_database(source, partial, progress)
         contents = verify_database(partial, source)
@@ -122,6 +127,9 @@ def restore_backup(file: Path, folder: Path) -> Contents:
                 raise errors.StoreUnavailable(
                     f"{folder} has a database already, {path.name}: restore elsewhere"
                 )
+        with _name_in_errors(database, "cannot be restored"):
+            files.require_room(folder, file.stat().st_size, 0)
+            make_private(folder)
         with _name_in_errors(database, "cannot be restored"), _create_partial(database) as partial:
             shutil.copyfile(file, partial)
             contents = verify_database(partial, file)

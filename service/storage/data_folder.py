@@ -107,22 +107,34 @@ def secure_folder(folder: Path) -> None:
         for path in folder.iterdir():
             if is_partial(path, DATABASE):
                 path.unlink(missing_ok=True)
-        paths = list(_list_own_paths(folder))
+        tightened_count, exposed = make_private(folder)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
-    tightened, exposed = 0, []
-    for path in paths:
+    log = structlog.get_logger()
+    if tightened_count:
+        log.info("data_folder_tightened", folder=str(folder), paths=tightened_count)
+    if exposed:
+        log.warning("data_folder_exposed", paths=exposed)
+
+
+def make_private(folder: Path) -> tuple[int, list[str]]:
+    """Take the permissions of other users from a data folder, and from what of it is Akin's.
+
+    Returns:
+        The number of changed paths, and the paths that everybody can use and that stay so.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    tightened_count, exposed = 0, []
+    for path in list(_list_own_paths(folder)):
         try:
-            tightened += _tighten(path)
+            tightened_count += _tighten(path)
         except FileNotFoundError:
             continue  # a command that read the database has just closed it
         except OSError:
             exposed.append(str(path))
-    log = structlog.get_logger()
-    if tightened:
-        log.info("data_folder_tightened", folder=str(folder), paths=tightened)
-    if exposed:
-        log.warning("data_folder_exposed", paths=exposed)
+    return tightened_count, exposed
 
 
 def list_snapshot_folders(folder: Path) -> list[Path]:

@@ -17,11 +17,12 @@ from service.domain.index_stats import IndexStats
 from service.domain.items import Change, Item
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.domain.spaces import Model, VectorStorage
+from service.files import NoRoomError
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
-from service.index.snapshots import NoRoomError, SnapshotOrigin, Snapshots
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores
 

@@ -10,12 +10,12 @@ from structlog.testing import capture_logs
 from support.disks import created_with_mode_mask, largest_file, modes
 
 from service.domain.snapshot_files import MANIFEST_FILE
-from service.files import replace_file
+from service.files import NoRoomError, replace_file
 from service.index.faiss_files import write_faiss_index
 from service.index.faiss_graph_build import build_graph
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex, ItemIndexState
-from service.index.snapshots import NoRoomError, SnapshotOrigin, Snapshots
+from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.vector_index import StateFile
 
 DIMENSIONS = 16

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import stat
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from support.stores import indexed, opened
 
 from service import errors
 from service.domain.snapshot_files import MANIFEST_FILE
+from service.files import RESERVED_BYTES
 from service.storage.backup import ABANDONED_SECONDS, create_backup, restore_backup
 from service.storage.data_folder import DATABASE, lock_folder, secure_folder
 
@@ -172,6 +174,27 @@ def test_a_copy_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     ):
         restore_backup(copy, restored)
     assert ["lock"] == [path.name for path in restored.iterdir()]
+
+
+def test_a_restore_tightens_the_folder(tmp_path: Path) -> None:
+    """An open folder that a backup is restored into is private afterwards."""
+    fill(tmp_path / "data")
+    create_backup(tmp_path / "data", tmp_path / "copy", ignore)
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    restored.chmod(0o755)
+    restore_backup(tmp_path / "copy", restored)
+    check_private(restored)
+
+
+def test_a_backup_leaves_room_for_the_database(tmp_path: Path) -> None:
+    """A backup onto the disk of the database is not begun if it takes the last room."""
+    fill(tmp_path / "data")
+    with (tmp_path / "data" / DATABASE).open("r+b") as database:
+        database.truncate(shutil.disk_usage(tmp_path).free - RESERVED_BYTES // 2)  # a sparse file
+    with pytest.raises(errors.StoreUnavailable, match="reserved for the database"):
+        create_backup(tmp_path / "data", tmp_path / "copy", ignore)
+    assert ["data"] == [path.name for path in tmp_path.iterdir()]
 
 
 def test_a_restore_keeps_the_files_of_others(tmp_path: Path) -> None:
