@@ -70,7 +70,7 @@ class Reembeddings:
         try:
             return await self._estimate(catalog, probed_model, text_embedder)
         finally:
-            await self._embedders.release(model)
+            await self._embedders.release(next_generation, model)
 
     async def _estimate(
         self, catalog: CatalogRecord, probed_model: ProbedModel, text_embedder: TextEmbedder

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from service.domain.generations import Generation
@@ -37,8 +37,8 @@ class EmbeddingObserver(NamedTuple):
 class PooledEmbedder:
     """The shared parts of one model's embedder, and a function that returns its price.
 
-    `users` counts the text embedders that use it, `batching` is the task of its batch queue, and
-    `close` closes it.
+    `users` has the ids of the generations that use it, `batching` is the task of its batch queue,
+    and `close` closes it.
     """
 
     batcher: Batcher
@@ -46,7 +46,7 @@ class PooledEmbedder:
     fetch_usd_per_token: Callable[[], Awaitable[float]]
     batching: asyncio.Task[None]
     close: Callable[[], Awaitable[None]]
-    users: int = 0
+    users: set[int] = field(default_factory=set)
 
 
 class EmbedderPool:
@@ -110,7 +110,7 @@ class EmbedderPool:
     ) -> TextEmbedder:
         """Return the text embedder of a generation; `release` ends its use of the model."""
         embedder = await self.get(model)
-        embedder.users += 1
+        embedder.users.add(generation.generation_id)
         return TextEmbedder(
             store,
             generation,
@@ -120,10 +120,12 @@ class EmbedderPool:
             self._observer.texts,
         )
 
-    async def release(self, model: Model) -> None:
-        """End one text embedder's use of a model, and close the embedder after the last one."""
-        embedder = self._embedders[model]
-        embedder.users -= 1
+    async def release(self, generation: Generation, model: Model) -> None:
+        """End a generation's use of a model, and close the embedder after the last one."""
+        embedder = self._embedders.get(model)
+        if embedder is None:
+            return
+        embedder.users.discard(generation.generation_id)
         if embedder.users:
             return
         del self._embedders[model]

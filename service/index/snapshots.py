@@ -247,10 +247,14 @@ class Snapshots:
                 raise _UnusableSnapshotError(f"{name} is damaged")
 
     def _remove_unnamed_files(self) -> None:
-        """Remove the files of snapshots that the manifest on disk does not name."""
-        with suppress(_UnusableSnapshotError, OSError, ValueError):
+        """Remove the files of snapshots that no usable manifest names."""
+        try:
             manifest = self._read_manifest()
-            self._remove_files_except({*manifest.files, MANIFEST_FILE} if manifest else ())
+        except (_UnusableSnapshotError, ValueError):
+            manifest = None
+        except OSError:
+            return  # it may name them
+        self._remove_files_except({*manifest.files, MANIFEST_FILE} if manifest else ())
 
     def _remove_files_except(self, names: Collection[str]) -> None:
         """Remove the other files of snapshots, as far as possible; the next start does the rest."""

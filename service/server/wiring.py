@@ -256,7 +256,7 @@ class Wiring:
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
-        await self.embedder_pool.release(self._models.pop(generation.generation_id))
+        await self.embedder_pool.release(generation, self._models.pop(generation.generation_id))
         if self._worker.leads:
             await _remove_snapshot(self._snapshot_folder(generation))
 

@@ -53,11 +53,18 @@ async def test_an_embedder_closes_with_its_last_user(tmp_path: Path) -> None:
         embedders = {Model(SPACE): ClosableEmbedder(), OTHER: ClosableEmbedder()}
         for model, embedder in embedders.items():
             pool.add(model, PricedEmbedder(embedder, fetch_usd_per_token))
-        for model in (OTHER, OTHER, Model(SPACE)):
-            await pool.make_text_embedder(stores.vectors, generation, model)
-        await pool.release(OTHER)
+        another = replace(generation, generation_id=generation.generation_id + 1)
+        for user, model in (
+            (generation, OTHER),
+            (another, OTHER),
+            (another, OTHER),
+            (generation, Model(SPACE)),
+        ):
+            await pool.make_text_embedder(stores.vectors, user, model)
+        await pool.release(generation, OTHER)
         assert [False, False] == [task.done() for task in tasks]
-        await pool.release(OTHER)
+        await pool.release(another, OTHER)
+        await pool.release(another, OTHER)  # again: no error
         assert [0, 1] == [embedder.closings for embedder in embedders.values()]
         assert [False, True] == [task.done() for task in tasks]
         await stack.aclose()
