@@ -63,11 +63,21 @@ class Reembeddings:
         """
         probed_model = await self._find_model(choice)
         model = probed_model.model
-        embedder = await self._embedders.get(model)
         next_generation = await self._generations.preview_next(catalog, model)
         text_embedder = await self._embedders.make_text_embedder(
             self._vectors, next_generation, model
         )
+        try:
+            return await self._estimate(catalog, probed_model, text_embedder)
+        finally:
+            await self._embedders.release(next_generation, model)
+
+    async def _estimate(
+        self, catalog: CatalogRecord, probed_model: ProbedModel, text_embedder: TextEmbedder
+    ) -> ReembeddingEstimate:
+        """Estimate the usage and duration of re-embedding a catalog with a text embedder."""
+        model = probed_model.model
+        embedder = await self._embedders.get(model)
         sampled, scale = await self._estimate_sample(catalog.serving.generation, text_embedder)
         tokens = round(scale * sampled.prompt_tokens)
         limits = embedder.batcher.limits

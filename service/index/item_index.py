@@ -23,6 +23,7 @@ from service.index.attributes import Attributes
 from service.index.vector_index import (
     Hits,
     IndexState,
+    StateFile,
     VectorIndex,
     VectorMaintenance,
     VectorSearch,
@@ -36,11 +37,11 @@ MAX_OUTDATED_EXPIRIES = 1_000
 
 
 class ItemIndexState(NamedTuple):
-    """The content of an item index as of `sequence`: arrays, and a writer for each file."""
+    """The content of an item index as of `sequence`: arrays and files by name."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
-    files: Mapping[str, Callable[[Path], None]]
+    files: Mapping[str, StateFile]
 
 
 class ItemIndex:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,7 +35,7 @@ from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
-from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
@@ -47,13 +46,14 @@ from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage.data_folder import list_snapshot_folders
+from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
@@ -109,6 +109,9 @@ class Wiring:
         )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
+        self._models: dict[int, Model] = {}
+        self._index_threads = IndexThreads()
+        stack.callback(self._index_threads.close)
 
     def make_server(self) -> Server:
         """Return the gRPC server, which does not listen yet.
@@ -152,6 +155,7 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
+        self._models[record.generation.generation_id] = record.model
         return GenerationWriter(
             record.generation,
             text_embedder,
@@ -179,13 +183,16 @@ class Wiring:
         item_index = make_item_index()
         if not snapshots.load(item_index, items.last_sequence):
             item_index = make_item_index()
-        follower = Follower(items, generation, item_index)
+        threads = self._index_threads
+        follower = Follower(items, generation, item_index, threads)
         maintenance: IndexBuilder | SnapshotLoader
         if self._worker.leads:
-            maintenance = IndexBuilder(follower, snapshots, shared=not self._worker.is_alone)
+            maintenance = IndexBuilder(
+                follower, snapshots, threads, shared=not self._worker.is_alone
+            )
             self._index_builders[generation.generation_id] = maintenance
         else:
-            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
+            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index, threads)
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
@@ -252,10 +259,13 @@ class Wiring:
         )
 
     async def remove_files(self, generation: Generation) -> None:
-        """Remove the snapshots of a generation that is gone."""
+        """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
+        model = self._models.pop(generation.generation_id, None)
+        if model is not None:
+            await self.embedder_pool.release(generation, model)
         if self._worker.leads:
-            await _remove_folder(self._snapshot_folder(generation))
+            await _remove_snapshot(self._snapshot_folder(generation))
 
     async def remove_unknown_files(self) -> None:
         """Remove the snapshots of generations that do not exist."""
@@ -266,10 +276,10 @@ class Wiring:
         }
         for snapshots in list_snapshot_folders(self._settings.data_dir):
             if snapshots.name not in generation_ids:
-                await _remove_folder(snapshots)
+                await _remove_snapshot(snapshots)
 
     def _snapshot_folder(self, generation: Generation) -> Path:
-        return self._settings.data_dir / "index" / str(generation.generation_id)
+        return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)
 
 
 def _observe(metrics: Metrics) -> EmbeddingObserver:
@@ -287,6 +297,7 @@ def _tls_files(settings: Settings) -> TlsFiles | None:
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
 
 
-async def _remove_folder(folder: Path) -> None:
-    remove = partial(shutil.rmtree, folder, ignore_errors=True)
-    await asyncio.get_running_loop().run_in_executor(None, remove)
+async def _remove_snapshot(folder: Path) -> None:
+    """Remove a snapshot as far as possible; the next start removes what is left."""
+    with suppress(OSError):
+        await asyncio.get_running_loop().run_in_executor(None, remove_snapshot, folder)

@@ -22,7 +22,7 @@ import structlog
 from service import errors
 from service.domain.printable import replace_controls
 from service.settings import Settings
-from service.storage.data_folder import lock_folder, prepare_folder
+from service.storage.data_folder import lock_folder, prepare_folder, secure_folder
 from service.telemetry import logging
 
 # Delay before a worker that ended is restarted.
@@ -56,6 +56,7 @@ async def supervise(settings: Settings, serve: Serve) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     with lock_folder(settings.data_dir), _reserve_port(settings.listen) as address:
+        secure_folder(settings.data_dir)
         prepare_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:

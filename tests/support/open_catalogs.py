@@ -39,6 +39,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE, WordEmbedder
+from support.item_indexes import INDEX_THREADS
 from support.stores import GIVE_UP_SECONDS
 
 MODEL = Model(SPACE)
@@ -101,7 +102,7 @@ class WordCatalogs:
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store."""
         index = ItemIndex(ExactIndex(DIMENSIONS), self._clock)
-        follower = Follower(self.stores.items, writer.generation, index)
+        follower = Follower(self.stores.items, writer.generation, index, INDEX_THREADS)
         opened = OpenGeneration(
             writer.generation,
             writer.text_embedder,
