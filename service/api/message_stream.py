@@ -12,7 +12,7 @@ from service import errors
 
 # A stream ends if its client neither sends nor reads for this time. An import may read its items
 # slowly, from a pipe for example, and large services that accept streams of writes wait as long.
-IDLE_SECONDS = 600.0
+STREAM_IDLE_SECONDS = 600.0
 
 # The same while the server drains: a client that is sending gets to its end.
 DRAINING_IDLE_SECONDS = 1.0
@@ -27,7 +27,7 @@ class OpenStreams:
         idle_seconds: the idle timeout.
     """
 
-    def __init__(self, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(self, idle_seconds: float = STREAM_IDLE_SECONDS) -> None:
         self._idle_seconds = idle_seconds
         self._is_draining = False
         self._streams: set[MessageStream] = set()

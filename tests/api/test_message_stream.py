@@ -14,7 +14,7 @@ from support.import_server import (
 )
 
 from service import errors
-from service.api.message_stream import IDLE_SECONDS
+from service.api.message_stream import STREAM_IDLE_SECONDS
 from service.api.status import CODES
 
 GIVE_UP_SECONDS = 30.0
@@ -35,7 +35,7 @@ FAILURES = [
 
 @pytest.fixture
 async def server() -> AsyncIterator[ImportServer]:
-    async with asyncio.timeout(GIVE_UP_SECONDS), run_import_server(IDLE_SECONDS) as running:
+    async with asyncio.timeout(GIVE_UP_SECONDS), run_import_server(STREAM_IDLE_SECONDS) as running:
         yield running
 
 
