@@ -1,11 +1,11 @@
-"""One import stream of items or users, in a thread of its own."""
+"""Imports of items or users through calls in a thread of their own, one call after the other."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from queue import Queue
+from queue import Empty, Queue
 from typing import Generic, Protocol, TypeVar
 
 
@@ -23,17 +23,23 @@ Batch = TypeVar("Batch", bound=ImportBatch)
 # Resources that wait to be sent. Few, because each can have megabytes.
 MAX_WAITING_RESOURCES = 64
 
+# A call ends if no resource follows for this time: its last resources are stored then, and the
+# server, which ends idle streams after 10 minutes, need not wait.
+PAUSE_SECONDS = 60.0
+
 
 class ImportStream(Generic[Resource, Batch]):
     """Sends resources to the server in the order of `put`, and hands over the responses.
 
-    The call starts with the first resource. Methods are for one thread.
+    A call starts with the first resource, and with the first one after a pause. Methods are for one
+    thread.
 
     Args:
         executor: runs the stream; it must have a free thread.
         send: the client's method that imports resources and yields responses.
         on_batch: receives each response with the line numbers of its results, in the thread of the
             stream.
+        pause_seconds: the call ends if no resource is put for this time.
     """
 
     def __init__(
@@ -41,10 +47,12 @@ class ImportStream(Generic[Resource, Batch]):
         executor: Executor,
         send: Callable[[Iterator[Resource]], Iterator[Batch]],
         on_batch: Callable[[Batch, Sequence[int]], None],
+        pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._executor = executor
         self._send = send
         self._on_batch = on_batch
+        self._pause_seconds = pause_seconds
         self._queue: Queue[tuple[int, Resource] | None] = Queue(MAX_WAITING_RESOURCES)
         self._sent_lines: deque[int] = deque()
         self._call: Future[None] | None = None
@@ -76,19 +84,25 @@ class ImportStream(Generic[Resource, Batch]):
 
     def _run(self) -> None:
         try:
-            for batch in self._send(self._take_resources()):
-                line_numbers = [self._sent_lines.popleft() for _ in batch.results]
-                self._on_batch(batch, line_numbers)
+            while (first := self._queue.get()) is not None:
+                for batch in self._send(self._take_resources(first)):
+                    line_numbers = [self._sent_lines.popleft() for _ in batch.results]
+                    self._on_batch(batch, line_numbers)
         except BaseException:
             self._failed = True
-            for _ in self._take_resources():  # until the end, so that `put` never blocks
+            while self._queue.get() is not None:  # until the end, so that `put` never blocks
                 pass
             raise
 
-    def _take_resources(self) -> Iterator[Resource]:
-        while (entry := self._queue.get()) is not None:
-            line_number, resource = entry
-            self._sent_lines.append(line_number)
-            yield resource
-        # gRPC may still be reading the resources of a failed call in another thread.
+    def _take_resources(self, first: tuple[int, Resource]) -> Iterator[Resource]:
+        entry: tuple[int, Resource] | None = first
+        try:
+            while entry is not None:
+                line_number, resource = entry
+                self._sent_lines.append(line_number)
+                yield resource
+                entry = self._queue.get(timeout=self._pause_seconds)
+        except Empty:
+            return
+        # gRPC reads in another thread: the thread of the stream has not seen the end.
         self._queue.put(None)

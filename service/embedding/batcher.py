@@ -69,6 +69,7 @@ class Batcher:
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
         self._queued_tokens = 0
+        self._has_ended = False
 
     async def run(self) -> None:
         """Send batches until cancelled; callers that still wait then get NotReady."""
@@ -84,8 +85,9 @@ class Batcher:
                     # In a trace, the batch belongs to the call that queued the first text.
                     group.create_task(self._send(batch), context=first.context)
         finally:
+            self._has_ended = True
             for request in self._requests.values():
-                _complete(request, errors.NotReady("the service is shutting down"))
+                _complete(request, _shutting_down())
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -109,7 +111,10 @@ class Batcher:
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
+            NotReady: `run` has ended, so that nothing would send the texts.
         """
+        if self._has_ended:
+            raise _shutting_down()
         new_tokens = {text: estimate_tokens(text) for text in texts if text not in self._requests}
         tokens = self._queued_tokens + sum(new_tokens.values())
         is_full = (
@@ -215,6 +220,10 @@ class Batcher:
         # A request is shared until its last caller has the vector and can cache it.
         if request.result.done() and not request.waiters:
             self._requests.pop(request.text, None)
+
+
+def _shutting_down() -> errors.NotReady:
+    return errors.NotReady("the service is shutting down")
 
 
 def _complete(request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
