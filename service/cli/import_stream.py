@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from queue import Empty, Queue
+from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
 
@@ -31,14 +32,15 @@ PAUSE_SECONDS = 60.0
 class ImportStream(Generic[Resource, Batch]):
     """Sends resources to the server in the order of `put`, and hands over the responses.
 
-    A call starts with the first resource, and with the first one after a pause. Methods are for one
-    thread.
+    A call starts with the first resource, and with the first one after a pause. `put` is for one
+    thread, and the other methods are for any.
 
     Args:
         executor: runs the stream; it must have a free thread.
         send: the client's method that imports resources and yields responses.
         on_batch: receives each response with the line numbers of its results, in the thread of the
             stream.
+        on_failure: is called in that thread when a call has failed.
         pause_seconds: the call ends if no resource is put for this time.
     """
 
@@ -47,21 +49,28 @@ class ImportStream(Generic[Resource, Batch]):
         executor: Executor,
         send: Callable[[Iterator[Resource]], Iterator[Batch]],
         on_batch: Callable[[Batch, Sequence[int]], None],
+        on_failure: Callable[[], None],
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
         self._executor = executor
         self._send = send
         self._on_batch = on_batch
+        self._on_failure = on_failure
         self._pause_seconds = pause_seconds
         self._queue: Queue[tuple[int, Resource] | None] = Queue(MAX_WAITING_RESOURCES)
         self._sent_lines: deque[int] = deque()
         self._call: Future[None] | None = None
         self._failed = False
+        self._closed = False
+        self._opening = Lock()
 
     def put(self, line_number: int, resource: Resource) -> None:
-        """Send a resource; wait while too many are waiting."""
-        if self._call is None:
-            self._call = self._executor.submit(self._run)
+        """Send a resource; wait while too many are waiting. A closed stream discards it."""
+        with self._opening:
+            if self._closed:
+                return
+            if self._call is None:
+                self._call = self._executor.submit(self._run)
         self._queue.put((line_number, resource))
 
     def has_failed(self) -> bool:
@@ -70,6 +79,8 @@ class ImportStream(Generic[Resource, Batch]):
 
     def close(self) -> None:
         """End the stream after the resources that were put."""
+        with self._opening:
+            self._closed = True
         if self._call is not None:
             self._queue.put(None)
 
@@ -90,6 +101,7 @@ class ImportStream(Generic[Resource, Batch]):
                     self._on_batch(batch, line_numbers)
         except BaseException:
             self._failed = True
+            self._on_failure()
             while self._queue.get() is not None:  # until the end, so that `put` never blocks
                 pass
             raise

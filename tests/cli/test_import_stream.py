@@ -26,10 +26,12 @@ class Server:
 
     Attributes:
         stored: the results of the calls and their line numbers.
+        failure_count: number of calls that failed.
     """
 
     def __init__(self) -> None:
         self.stored: SimpleQueue[tuple[list[str], list[int]]] = SimpleQueue()
+        self.failure_count = 0
 
     def store(self, resources: Iterator[str]) -> Iterator[Batch]:
         """Read the resources of a call to their end."""
@@ -45,6 +47,10 @@ class Server:
         """Receive a batch."""
         self.stored.put((list(batch.results), list(line_numbers)))
 
+    def on_failure(self) -> None:
+        """Receive the news of a failure."""
+        self.failure_count += 1
+
 
 @pytest.fixture
 def executor() -> Iterator[ThreadPoolExecutor]:
@@ -55,7 +61,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 def test_resources_before_a_pause_are_stored_at_once(executor: ThreadPoolExecutor) -> None:
     """A pause ends the call, and the next resource starts another one."""
     server = Server()
-    stream = ImportStream(executor, server.store, server.on_batch, SHORT_SECONDS)
+    stream = ImportStream(executor, server.store, server.on_batch, server.on_failure, SHORT_SECONDS)
     for number, name in enumerate(["a", "b", "c"]):
         stream.put(number, name)
         assert ([name], [number]) == server.stored.get(timeout=WAIT_SECONDS)
@@ -66,7 +72,7 @@ def test_resources_before_a_pause_are_stored_at_once(executor: ThreadPoolExecuto
 def test_a_stream_without_pauses_is_one_call(executor: ThreadPoolExecutor) -> None:
     """Resources that follow each other are sent in one call."""
     server = Server()
-    stream = ImportStream(executor, server.store, server.on_batch)
+    stream = ImportStream(executor, server.store, server.on_batch, server.on_failure)
     names = [str(number) for number in range(3 * MAX_WAITING_RESOURCES)]
     for number, name in enumerate(names):
         stream.put(number, name)
@@ -80,10 +86,13 @@ def test_a_stream_without_pauses_is_one_call(executor: ThreadPoolExecutor) -> No
 def test_a_failed_stream_never_blocks(executor: ThreadPoolExecutor, pause_seconds: float) -> None:
     """More resources than can wait are discarded after an error, which `wait` raises."""
     server = Server()
-    stream = ImportStream(executor, server.refuse, server.on_batch, pause_seconds)
+    stream = ImportStream(
+        executor, server.refuse, server.on_batch, server.on_failure, pause_seconds
+    )
     for number in range(3 * MAX_WAITING_RESOURCES):
         stream.put(number, "a")
     stream.close()
     with pytest.raises(CallError):
         stream.wait()
     assert stream.has_failed()
+    assert 1 == server.failure_count
