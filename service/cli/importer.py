@@ -113,22 +113,14 @@ class Importer:
         client, dry_run = self._client, self._dry_run
         ends: SimpleQueue[BaseException | None] = SimpleQueue()
 
-        def on_failure() -> None:
+        def end() -> None:
             ends.put(None)
 
         with ThreadPoolExecutor(2) as executor:
-            items = ImportStream(
-                executor,
-                partial(client.import_item_batches, validate_only=dry_run),
-                self._add_items,
-                on_failure,
-            )
-            users = ImportStream(
-                executor,
-                partial(client.import_user_batches, validate_only=dry_run),
-                self._add_users,
-                on_failure,
-            )
+            send_items = partial(client.import_item_batches, validate_only=dry_run)
+            items = ImportStream(executor, send_items, self._add_items, end)
+            send_users = partial(client.import_user_batches, validate_only=dry_run)
+            users = ImportStream(executor, send_users, self._add_users, end)
 
             def read() -> None:
                 try:
@@ -136,7 +128,7 @@ class Importer:
                 except BaseException as exc:  # noqa: BLE001  (raised in the thread of the caller)
                     ends.put(exc)
                 else:
-                    ends.put(None)
+                    end()
 
             # A pipe can block although a stream has failed. The thread ends with the process then.
             threading.Thread(target=read, name="akin-import", daemon=True).start()
