@@ -188,19 +188,23 @@ func TestAnImportEndsWithItsError(t *testing.T) {
 
 // blockedItems yields the items of one message and more, and then blocks until it is released.
 type blockedItems struct {
+	blocked chan struct{}
 	release chan struct{}
 	read    int
 	ended   chan struct{}
 }
 
 func newBlockedItems() *blockedItems {
-	return &blockedItems{release: make(chan struct{}), ended: make(chan struct{})}
+	return &blockedItems{
+		blocked: make(chan struct{}), release: make(chan struct{}), ended: make(chan struct{}),
+	}
 }
 
 func (b *blockedItems) items(yield func(*akinv1.Item) bool) {
 	defer close(b.ended)
 	for b.read = 1; yield(&akinv1.Item{ItemId: "a", Text: "x"}); b.read++ {
 		if b.read == 300 {
+			close(b.blocked)
 			<-b.release
 		}
 	}
@@ -209,11 +213,12 @@ func (b *blockedItems) items(yield func(*akinv1.Item) bool) {
 // An error of the server is yielded while the items block. They are then read no further, and no
 // goroutine remains.
 func TestAnErrorArrivesAlthoughTheItemsBlock(t *testing.T) {
+	source := newBlockedItems()
 	client := dialRecommender(t, recommenderServer{importItems: func(stream itemStream) error {
 		stream.Recv()
+		<-source.blocked
 		return status.Error(codes.NotFound, "no such catalog")
 	}})
-	source := newBlockedItems()
 	var last error
 	for _, err := range client.Import(t.Context(), source.items) {
 		last = err

@@ -15,7 +15,7 @@ from service import errors
 STREAM_IDLE_SECONDS = 600.0
 
 # The same while the server drains: a client that is sending gets to its end.
-DRAINING_IDLE_SECONDS = 1.0
+DRAINING_IDLE_SECONDS = 3.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 

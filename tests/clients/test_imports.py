@@ -133,17 +133,22 @@ def make_request(items: list[akin.Item]) -> pb.ImportItemsRequest:
 
 
 class BlockedItems:
-    """Items of an import, of which only those of the first messages are available.
+    """Items of an import, of which only some are available.
+
+    Args:
+        count: number of items that are available; -1 for all.
+        on_block: is called when the others are asked for.
 
     Attributes:
         read_count: number of items that were read.
         closed: is set when the generator of the items has been closed.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, on_block: Callable[[], None] = lambda: None) -> None:
         self.read_count = 0
         self.closed = Event()
         self._count = count
+        self._on_block = on_block
         self._release = Event()
 
     def __enter__(self) -> Self:
@@ -161,6 +166,7 @@ class BlockedItems:
         try:
             while True:
                 if self.read_count == self._count:
+                    self._on_block()
                     self._release.wait(WAIT_SECONDS)
                 self.read_count += 1
                 yield akin.item("a", "a text")
@@ -179,7 +185,8 @@ def test_an_error_arrives_although_the_items_block() -> None:
     Their thread ends with the read that it is in.
     """
     with ScriptedServer(NOT_FOUND) as server, akin.Client(server.address) as client:
-        with BlockedItems(300) as items:
+        server.imports_may_fail.clear()
+        with BlockedItems(300, server.imports_may_fail.set) as items:
             with pytest.raises(akin.AkinError) as caught:
                 list(client.import_items(items.generate()))
             assert grpc.StatusCode.NOT_FOUND == caught.value.code

@@ -216,6 +216,8 @@ class AkinClientTest {
     ImportItemsRequest settings =
         ImportItemsRequest.newBuilder().setCatalog(StandIn.MISSING_CATALOG).build();
     BlockedSource source = new BlockedSource(300);
+    server.failing = new CountDownLatch(1);
+    source.onBlock = server.failing::countDown;
     try (AkinClient client = AkinClient.builder(server.address()).build()) {
       AkinException error =
           assertThrows(
@@ -240,7 +242,6 @@ class AkinClientTest {
                   result -> {
                     throw new BrokenException();
                   }));
-      source.interrupted.await();
       source.thread.join();
 
       BlockedSource other = new BlockedSource(1);
