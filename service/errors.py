@@ -9,6 +9,7 @@
     |-- SequenceMismatch       the item is not at the expected sequence number
     |-- AnswerTooLarge         the response does not fit into one message
     |-- Overloaded             a bounded queue is full
+    |-- StreamIdle             the client of a stream neither sends nor reads
     |-- TextRejected           the model rejects the text; callers get it as InvalidRequest
     |-- TextFailed             the provider fails on the text, but embeds others
     |-- EmbeddingUnavailable   the text cannot be embedded now
@@ -143,6 +144,12 @@ class Overloaded(AkinError):
 
     reason = "OVERLOADED"
     retry_after_seconds = 1.0
+
+
+class StreamIdle(AkinError):
+    """The client of a stream has sent no message, or read no response, for the idle timeout."""
+
+    reason = "STREAM_IDLE"
 
 
 class TextRejected(AkinError):

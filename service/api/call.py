@@ -23,6 +23,7 @@ from google.rpc import code_pb2
 from service import errors
 from service.api.admission import AdmissionControl
 from service.api.auth import SCOPES, Access, Scope
+from service.api.message_stream import Context, OpenStreams
 from service.api.status import status
 from service.domain import limits
 from service.telemetry import call_context
@@ -40,7 +41,8 @@ PUSHBACK = "grpc-retry-pushback-ms"
 # The longest pushback; a longer wait is sent as -1: do not retry.
 PUSHBACK_SECONDS = 5.0
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
+# A status travels behind the responses. A client that does not read them holds a call no longer.
+STATUS_SECONDS = 5.0
 
 
 class Authorizer(Protocol):
@@ -65,6 +67,7 @@ class Pipeline(NamedTuple):
     admission: AdmissionControl
     authorizer: Authorizer | None
     telemetry: CallTelemetry
+    streams: OpenStreams
 
 
 def make_handlers(
@@ -100,20 +103,23 @@ def _make_handler(
             call.admit()
             return call.serialize(await serve(call.parse(data)))
 
-    async def exchange(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    # Streams are coroutines that write, not generators: the end of a call then ends them at once.
+    async def exchange(_: AsyncIterator[bytes], context: Context) -> None:
         async with _Call(kind, context) as call:
             call.admit()
-            requests = (call.parse(data) async for data in messages)
-            async with aclosing(serve(requests)) as responses:
-                async for response in responses:
-                    yield call.serialize(response)
+            with kind.streams.open(context) as messages:
+                requests = (call.parse(data) async for data in messages.read())
+                async with aclosing(serve(requests)) as responses:
+                    async for response in responses:
+                        await messages.write(call.serialize(response))
 
-    async def stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
+    async def stream(data: bytes, context: Context) -> None:
         async with _Call(kind, context) as call:
             call.admit()
-            async with aclosing(serve(call.parse(data))) as responses:
-                async for response in responses:
-                    yield call.serialize(response)
+            with kind.streams.open(context) as messages:
+                async with aclosing(serve(call.parse(data))) as responses:
+                    async for response in responses:
+                        await messages.write(call.serialize(response))
 
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(exchange)
@@ -134,6 +140,7 @@ class _Method(NamedTuple):
     admission: AdmissionControl
     authorizer: Authorizer | None
     telemetry: CallTelemetry
+    streams: OpenStreams
 
 
 class _Call:
@@ -259,9 +266,13 @@ class _Call:
         ]
         if error.retry_after_seconds is not None and rpc_status.code == code_pb2.UNAVAILABLE:
             metadata.append((PUSHBACK, _format_pushback(error.retry_after_seconds)))
-        await self._context.abort(
-            _STATUS_CODES[rpc_status.code], rpc_status.message, tuple(metadata)
-        )
+        code = _STATUS_CODES[rpc_status.code]
+        try:
+            async with asyncio.timeout(STATUS_SECONDS):
+                await self._context.abort(code, rpc_status.message, tuple(metadata))
+        except TimeoutError:
+            # The client gets the status when it reads. grpc.aio logs other exceptions as failures.
+            raise asyncio.CancelledError from None
 
     def _format_timing(self) -> str:
         """Return the duration of each stage as a Server-Timing header (W3C)."""

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from service import errors
 from service.api.admission import AdmissionControl
 from service.api.call import Authorizer, Pipeline, make_handlers
+from service.api.message_stream import OpenStreams
 from service.api.tls import TlsFiles, load_credentials
 from service.telemetry.calls import CallTelemetry
 
@@ -82,7 +83,8 @@ class Server:
             *PING_OPTIONS,
         )
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=GRPC_CALLS_AT_ONCE)
-        pipeline = Pipeline(self._admission, authorizer, telemetry)
+        self._streams = OpenStreams()
+        pipeline = Pipeline(self._admission, authorizer, telemetry, self._streams)
         for service in SERVICES:
             handlers = make_handlers(service, servicers[service.full_name], pipeline)
             self._server.add_registered_method_handlers(service.full_name, handlers)
@@ -134,8 +136,10 @@ class Server:
         """Accept no more calls, and let those in progress finish within the grace period.
 
         Streams of health and reflection end at once, because callers keep them open without end.
+        Other streams end as soon as they are idle.
         """
         await self._health.enter_graceful_shutdown()
+        self._streams.drain()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         idle = asyncio.create_task(self._admission.wait_until_idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.SequenceMismatch: code_pb2.ABORTED,
     errors.AnswerTooLarge: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    errors.StreamIdle: code_pb2.ABORTED,
     errors.TextRejected: code_pb2.INVALID_ARGUMENT,
     errors.TextFailed: code_pb2.FAILED_PRECONDITION,
     errors.EmbeddingUnavailable: code_pb2.UNAVAILABLE,

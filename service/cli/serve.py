@@ -32,7 +32,7 @@ def run_server() -> None:
         if settings.workers > 1:
             asyncio.run(workers.supervise(settings, _serve))
         else:
-            with lock_folder(settings.data_dir):
+            with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
                 secure_folder(settings.data_dir)
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:

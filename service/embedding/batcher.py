@@ -54,6 +54,7 @@ class Batcher:
         self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
         self._requests: dict[str, TextRequest] = {}
         self._queue = TextQueue()
+        self._has_ended = False
 
     async def run(self) -> None:
         """Send batches until cancelled; callers that still wait then get NotReady."""
@@ -71,8 +72,9 @@ class Batcher:
                     # In a trace, the batch belongs to the call that queued the first text.
                     group.create_task(self._send(batch, alone=first.alone), context=first.context)
         finally:
+            self._has_ended = True
             for request in self._requests.values():
-                _complete(request, errors.NotReady("the service is shutting down"))
+                _complete(request, _shutting_down())
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -96,7 +98,10 @@ class Batcher:
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
+            NotReady: `run` has ended, so that nothing would send the texts.
         """
+        if self._has_ended:
+            raise _shutting_down()
         new_tokens = {text: estimate_tokens(text) for text in texts if text not in self._requests}
         tokens = self._queue.tokens + sum(new_tokens.values())
         is_full = (
@@ -229,6 +234,10 @@ class Batcher:
         # A request is shared until its last caller has the vector and can cache it.
         if request.result.done() and not request.waiters:
             self._requests.pop(request.text, None)
+
+
+def _shutting_down() -> errors.NotReady:
+    return errors.NotReady("the service is shutting down")
 
 
 def _complete(request: TextRequest, outcome: EmbeddingOutcome | Exception) -> None:

@@ -8,9 +8,12 @@ import os
 import re
 import sqlite3
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -37,10 +40,47 @@ _STRANGERS = 0o007
 # A file that is not complete yet; the number makes its name unique.
 _PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.partial(-wal|-shm|-journal)?")
 
+# Pause between attempts to lock a folder.
+LOCK_RETRY_SECONDS = 0.05
+
+
+class FolderLock:
+    """The lock of a data folder, which a process holds until it ends.
+
+    A process that gets it as an argument from its parent holds it as well. The folder is free when
+    all of them have ended, even if the parent was killed.
+
+    Args:
+        descriptor: the file descriptor of the lock.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[..., FolderLock], tuple[object]]:
+        """Pass the file descriptor to a process that multiprocessing starts."""
+        return _inherit_lock, (DupFd(self._descriptor),)
+
+
+class _Duplicate(Protocol):
+    """A file descriptor on its way to a new process."""
+
+    def detach(self) -> int: ...
+
+
+def _inherit_lock(duplicate: _Duplicate) -> FolderLock:
+    descriptor = duplicate.detach()
+    os.set_inheritable(descriptor, False)
+    return FolderLock(descriptor)
+
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, wait_seconds: float = 0.0) -> Iterator[FolderLock]:
     """Create a data folder if it is missing, and hold its lock; a dead process holds none.
+
+    Args:
+        folder: the data folder.
+        wait_seconds: how long to wait for another server to end.
 
     Raises:
         FolderInUse: another server uses the folder.
@@ -54,13 +94,24 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except OSError as exc:
         raise _unusable(folder, exc) from exc
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.FolderInUse(f"another server uses this data folder: {folder}") from None
-        yield
+        if not _lock(lock, time.monotonic() + wait_seconds):
+            raise errors.FolderInUse(f"another server uses this data folder: {folder}")
+        yield FolderLock(lock)
     finally:
         os.close(lock)
+
+
+def _lock(descriptor: int, end: float) -> bool:
+    """Lock a file. Return false if another process holds it until the time `end`."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(LOCK_RETRY_SECONDS)
+        else:
+            return True
 
 
 def prepare_folder(folder: Path) -> Path:

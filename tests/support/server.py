@@ -127,6 +127,16 @@ class RunningServer:
         self._process.kill()
         self.wait()
 
+    def kill_supervisor(self) -> None:
+        """Ends the process that was started (SIGKILL), and leaves its workers alone."""
+        self._process.kill()
+        self._process.wait(WAIT_SECONDS)
+
+    def has_ended(self) -> bool:
+        """Whether its process and all of its workers have ended, which hold its output."""
+        with self._news:
+            return self._ended
+
     def wait(self) -> int:
         """Waits until it has ended; returns the exit code."""
         code = self._process.wait(WAIT_SECONDS)

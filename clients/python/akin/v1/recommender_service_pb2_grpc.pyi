@@ -62,7 +62,9 @@ class RecommenderServiceStub:
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
     key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED).
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -219,7 +221,9 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
     key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED).
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -372,7 +376,9 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
     fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
     key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
-    with DATA_LOSS if the database is damaged (STORE_CORRUPTED).
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
