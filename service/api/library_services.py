@@ -16,19 +16,19 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-Context = grpc.aio.ServicerContext[Any, Any]
-Request = TypeVar("Request", bound=Message)
+_Context = grpc.aio.ServicerContext[Any, Any]
+_Request = TypeVar("_Request", bound=Message)
 
 
 def add_health(servicer: health.HealthServicer, server: grpc.aio.Server) -> None:
     """Serve health checks."""
 
-    async def check(data: bytes, context: Context) -> health_pb2.HealthCheckResponse:
+    async def check(data: bytes, context: _Context) -> health_pb2.HealthCheckResponse:
         return await servicer.Check(
             await _parse(health_pb2.HealthCheckRequest, data, context), context
         )
 
-    async def watch(data: bytes, context: Context) -> None:
+    async def watch(data: bytes, context: _Context) -> None:
         await servicer.Watch(await _parse(health_pb2.HealthCheckRequest, data, context), context)
 
     write = health_pb2.HealthCheckResponse.SerializeToString
@@ -45,7 +45,7 @@ def add_reflection(service_names: Iterable[str], server: grpc.aio.Server) -> Non
     """Serve reflection of services."""
     servicer: Any = reflection.aio.ReflectionServicer(service_names)
 
-    async def explain(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
+    async def explain(messages: AsyncIterator[bytes], context: _Context) -> AsyncIterator[Any]:
         requests = (
             await _parse(reflection_pb2.ServerReflectionRequest, data, context)
             async for data in messages
@@ -61,7 +61,7 @@ def add_reflection(service_names: Iterable[str], server: grpc.aio.Server) -> Non
     )
 
 
-async def _parse(request_class: type[Request], data: bytes, context: Context) -> Request:
+async def _parse(request_class: type[_Request], data: bytes, context: _Context) -> _Request:
     """Return the request in a message; end the call if the message is malformed."""
     try:
         return request_class.FromString(data)

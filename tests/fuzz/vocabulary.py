@@ -24,7 +24,10 @@ TEXTS = (
     f"{MARKER} is a word that no other text has",
 )
 
-LONG_TEXTS = ("word " * 20_000, "x" * 100_000, "漢字" * 20_000, "a\u0301" * 30_000, "\n" * 50_000)
+LONG_TEXTS = (
+    *("word " * 20_000, "x" * 100_000, "漢字" * 20_000, "a\u0301" * 30_000, "\n" * 50_000),
+    *("word " * 209_715, "word " * 209_716, "é" * 524_289),  # around the limit of 1 MiB
+)
 MARKUP = (
     "<" * 5_000,
     "<div>" * 3_000,
