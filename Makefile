@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve check test test-one test-clients fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve check test test-one test-clients fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -87,6 +87,9 @@ bench-provider: .venv/ready
 
 bench-reembedding: .venv/ready
 	$(BIN)/python bench/reembedding.py
+
+bench-soak: .venv/ready
+	$(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 # Without pip of its own, the environment also works where Debian's ensurepip is not installed.
 .venv/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml

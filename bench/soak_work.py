@@ -40,6 +40,10 @@ USER_WRITES = 60
 RECOMMENDATIONS = 150
 NEW_CATALOGS = 3
 
+# Writes to each catalog before the first cycle, so that its index is on disk from the start: the
+# server saves an index after 10,000 writes.
+WRITES_BEFORE = 11_000
+
 CONCURRENCY = 4
 POLL_SECONDS = 0.05
 
@@ -109,8 +113,9 @@ class Work:
     async def _prepare(self, main: akin.AsyncClient, moving: akin.AsyncClient) -> None:
         await main.create_catalog("main", provider="local")
         await main.create_catalog("moving", model="scripted")
-        await _import(main, self._versions[0])
-        await _import(moving, self._versions[0][:MOVING_ITEMS])
+        for client, count in ((main, ITEMS), (moving, MOVING_ITEMS)):
+            for number in range(WRITES_BEFORE // count + 1):
+                await _import(client, self._versions[number % VERSIONS][:count])
         for number in range(USERS):
             await self._write_user(main, number)
 

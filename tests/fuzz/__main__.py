@@ -1,7 +1,8 @@
 """Fuzzes every method of a server.
 
     make fuzz [MESSAGES=500] [SEED=1]
-    python -m fuzz [--messages N] [--seed N] [--methods TEXT] [--first N] [--json FILE]
+    python -m fuzz [--messages N] [--seed N] [--methods TEXT] [--first N]
+        [--workers N] [--json FILE]
 
 It starts a server with data of its own. Each call depends only on the seed, its method and its
 number, so that `--seed S --methods UpsertItem --first 41 --messages 1` repeats one call.
@@ -30,9 +31,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--methods", default="", help="only methods whose path contains this")
     parser.add_argument("--first", type=int, default=0, help="number of the first call")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server")
     parser.add_argument("--json", type=Path, help="file for the results as JSON")
     options = parser.parse_args()
-    plan = Plan(options.seed, options.messages, options.methods, options.first)
+    plan = Plan(options.seed, options.messages, options.methods, options.first, options.workers)
     print(f"seed {plan.seed}", flush=True)
     report = run_fuzz(plan, show_progress if sys.stderr.isatty() else lambda _done, _total: None)
     print_report(report)

@@ -16,7 +16,7 @@ from support.provider import Reply, ScriptedProvider, failure, success
 
 from fuzz.calls import KEY, Call, Kind, make_call
 from fuzz.methods import Method, find_methods
-from fuzz.population import Population
+from fuzz.population import Contents, Population
 from fuzz.properties import find_problems
 from fuzz.sending import Outcome, Sender, open_sender
 from fuzz.shrinking import shrink
@@ -51,12 +51,14 @@ class Plan:
         messages: the calls of each method.
         methods: fuzzes only the methods whose path contains this.
         first: the number of the first call of each method.
+        workers: the processes of the server.
     """
 
     seed: int
     messages: int
     methods: str = ""
     first: int = 0
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,13 @@ def run_fuzz(plan: Plan, show_progress: Progress = lambda _done, _total: None) -
         ScriptedProvider() as provider,
     ):
         provider.otherwise = _answer_small
-        with WatchedServer(Path(folder), provider.url) as server:
-            return asyncio.run(_fuzz_server(plan, server, provider, show_progress))
+        report = Report(plan)
+        with WatchedServer(Path(folder), provider.url, plan.workers) as server:
+            contents = asyncio.run(_fuzz_server(report, server, provider, show_progress))
+        with WatchedServer(Path(folder), provider.url, plan.workers) as server:
+            if contents != asyncio.run(Population(server.address, KEY).read_all()):
+                report.server_problems.append("the data differs after a restart")
+        return report
 
 
 async def fuzz_methods(
@@ -140,9 +147,10 @@ async def fuzz_methods(
 
 
 async def _fuzz_server(
-    plan: Plan, server: WatchedServer, provider: ScriptedProvider, show_progress: Progress
-) -> Report:
-    report = Report(plan)
+    report: Report, server: WatchedServer, provider: ScriptedProvider, show_progress: Progress
+) -> Contents:
+    """Make all calls, stop the server, and return the data that it had."""
+    plan = report.plan
     started = time.monotonic()
     population = Population(server.address, KEY)
     await population.restore()
@@ -167,24 +175,26 @@ async def _fuzz_server(
 
     await fuzz_methods(server.address, methods, words, report, after)
     report.resident_bytes.append(server.resident_bytes())
-    await _check_server(server, population, report)
+    contents = await _check_server(server, population, report)
     report.seconds = time.monotonic() - started
-    return report
+    return contents
 
 
-async def _check_server(server: WatchedServer, population: Population, report: Report) -> None:
-    """Check that the server still works, that its data is consistent, and that it can restart."""
+async def _check_server(server: WatchedServer, population: Population, report: Report) -> Contents:
+    """Check that the server still works and that its data is consistent; stop it."""
     problems = report.server_problems
     if not server.is_running:
         problems.append(f"the server ended: {server.log[-20:]}")
-        return
+        return {}
     await population.restore()
     problems += await population.find_inconsistencies()
+    contents = await population.read_all()
     if report.resident_bytes[-1] > MAX_RESIDENT_BYTES:
         problems.append(f"the server uses {report.resident_bytes[-1]} bytes of memory")
     if code := await asyncio.to_thread(server.stop):
         problems.append(f"the server ended with status {code}")
     problems += server.log_problems
+    return contents
 
 
 def _make_calls(plan: Plan, methods: Sequence[Method], words: Vocabulary) -> Iterator[Call]:

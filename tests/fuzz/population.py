@@ -41,6 +41,10 @@ USERS = [
 ]
 
 
+# The serialized items and users of each catalog.
+Contents = dict[str, list[bytes]]
+
+
 class Population:
     """The catalogs with their items and users."""
 
@@ -89,15 +93,22 @@ class Population:
                 problems += [p async for p in _check_users(client, catalog)]
         return problems
 
-    async def read_all(self) -> dict[str, list[bytes]]:
-        """Return all items and users of all catalogs, as they are stored."""
+    async def read_all(self) -> Contents:
+        """Return all items and users of all catalogs, as their writes stored them."""
         async with self._open("") as client:
             names = [catalog.name for catalog in await client.list_catalogs()]
         contents = {}
         for name in names:
             async with self._open(name) as client:
-                entries = [*await _list_items(client), *await _list_users(client)]
-                contents[name] = [entry.SerializeToString(deterministic=True) for entry in entries]
+                items, users = await _list_items(client), await _list_users(client)
+            for item in items:
+                # The background embeds pending items.
+                item.ClearField("state")
+                item.ClearField("pending_reason")
+                item.ClearField("pending_message")
+            contents[name] = [
+                entry.SerializeToString(deterministic=True) for entry in (*items, *users)
+            ]
         return contents
 
 

@@ -21,14 +21,12 @@ class WatchedServer(RunningServer):
     """A server with a provider and API keys; `log` has only the lines that are not of calls.
 
     Attributes:
-        call_count: the calls that the log has a line for.
         log_problems: the lines that must not be in a log.
     """
 
     life_seconds = LIFE_SECONDS
 
-    def __init__(self, folder: Path, provider_url: str) -> None:
-        self.call_count = 0
+    def __init__(self, folder: Path, provider_url: str, workers: int) -> None:
         self.log_problems: list[str] = []
         keys = folder / "keys.json"
         write_keys(keys, entry(KEY.removesuffix("-key"), "read", "write", "admin"))
@@ -38,6 +36,7 @@ class WatchedServer(RunningServer):
             EMBEDDER="openai",
             EMBEDDING_BASE_URL=provider_url,
             EMBEDDING_MODEL="scripted",
+            WORKERS=str(workers),
             LOG_LEVEL="debug",
         )
 
@@ -46,9 +45,7 @@ class WatchedServer(RunningServer):
         problem = _find_problem(line)
         if problem is not None:
             self.log_problems.append(f"{problem}: {line}")
-        if '"event": "call"' in line:
-            self.call_count += 1
-        else:
+        if '"event": "call"' not in line:
             super().record(line)
 
     def resident_bytes(self) -> int:
