@@ -23,6 +23,10 @@ DEADLINE_SECONDS = 60.0
 KEY = "fuzz-key"
 AUTHORIZATION = ("authorization", f"Bearer {KEY}")
 
+# How many calls with an odd deadline have no request. grpc.aio never answers a unary call that ends
+# without one, before it calls a handler; it must only cost its caller the time until its deadline.
+NO_REQUEST_SHARE, NO_REQUEST_SECONDS = 0.2, 0.2
+
 # Above the limit of the contract, and below the one at which gRPC refuses messages by itself.
 MAX_REQUEST_BYTES = 17 * 1024 * 1024
 
@@ -121,6 +125,8 @@ def make_call(seed: int, method: Method, number: int, words: Vocabulary) -> Call
             return Call(method, number, kind, requests, metadata, compression=compression)
         case Kind.DEADLINE:
             timeout = rng.choice((0.0, 1e-6, 0.0005, 0.002, 0.01))
+            if not method.client_streaming and rng.random() < NO_REQUEST_SHARE:
+                requests, timeout = (), NO_REQUEST_SECONDS
             return Call(method, number, kind, requests, timeout_seconds=timeout)
         case Kind.CANCELLED:
             delay = rng.choice((0.0, 0.0005, 0.002, 0.01))
