@@ -120,6 +120,7 @@ def run_fuzz(plan: Plan, show_progress: Progress = lambda _done, _total: None) -
         with WatchedServer(Path(folder), provider.url, plan.workers) as server:
             if contents != asyncio.run(Population(server.address, KEY).read_all()):
                 report.server_problems.append("the data differs after a restart")
+            report.server_problems += server.log_problems
         return report
 
 
