@@ -338,6 +338,11 @@ def check_http_variables(base_url: str) -> None:
         raise SettingsError("\n".join(problems))
 
 
+def read_certificate_variables() -> tuple[str, str]:
+    """Return the file and the folder that replace the certificate authorities; empty if unset."""
+    return os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
+
+
 def _find_embedder_problems(settings: Settings) -> list[str]:
     if settings.embedder == "openrouter" and not settings.provider_key:
         return ["OPENROUTER_API_KEY: must be set for AKIN_EMBEDDER=openrouter"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import grpc
 from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from service import errors
 from service.api.admission import AdmissionControl
 from service.api.call import Authorizer, Pipeline, make_handlers
+from service.api.library_services import add_health, add_reflection
 from service.api.message_stream import OpenStreams
 from service.api.tls import TlsFiles, load_credentials
 from service.telemetry.calls import CallTelemetry
@@ -88,10 +89,10 @@ class Server:
         for service in SERVICES:
             handlers = make_handlers(service, servicers[service.full_name], pipeline)
             self._server.add_registered_method_handlers(service.full_name, handlers)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        add_health(self._health, self._server)
         if reflective:
             names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            add_reflection(names, self._server)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.
@@ -118,7 +119,7 @@ class Server:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._probes = grpc.aio.server(options=(("grpc.so_reuseport", 0), *PING_OPTIONS))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        add_health(self._health, self._probes)
         _add_port(self._probes.add_insecure_port, address)
         await self._probes.start()
 

@@ -18,9 +18,6 @@ import akin
 WAIT_SECONDS = 30.0
 """How long anything may take before a test gives up; nothing takes a tenth of it."""
 
-LIFE_SECONDS = 900.0
-"""A server ends after this at the latest, so that a call without a deadline cannot hang a test."""
-
 COMMAND = (sys.executable, "-m", "service", "serve")
 
 
@@ -70,6 +67,9 @@ class RunningServer:
     `log` holds what it wrote to standard output and standard error, line by line.
     """
 
+    # A server ends after this at the latest, so that a call without a deadline cannot hang a test.
+    life_seconds = 900.0
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.log: list[str] = []
@@ -83,7 +83,7 @@ class RunningServer:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._watchdog = threading.Timer(LIFE_SECONDS, self._process.kill)
+        self._watchdog = threading.Timer(self.life_seconds, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -144,6 +144,20 @@ class RunningServer:
         self._reader.join(WAIT_SECONDS)
         return code
 
+    @property
+    def process_id(self) -> int:
+        """The process that was started."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def record(self, line: str) -> None:
+        """Keeps a line of the log."""
+        self.log.append(line)
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log's lines of one event, oldest first."""
         parsed = (json.loads(line) for line in list(self.log) if line.startswith("{"))
@@ -170,7 +184,7 @@ class RunningServer:
         with self._process.stdout as lines:
             for line in lines:
                 with self._news:
-                    self.log.append(line.rstrip("\n"))
+                    self.record(line.rstrip("\n"))
                     self._news.notify_all()
         with self._news:
             self._ended = True
