@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 from service import errors
-from service.embedding.budget import Budget
 from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome
-from service.embedding.errors import EmbeddingProblem
+from service.embedding.errors import EmbeddingProblem, TextLeased
+from service.embedding.paid_requests import PaidRequests
 from service.embedding.rate_control import RateController
 from service.embedding.request_sender import RequestObserver
 from service.embedding.retries import RetryingEmbedder
@@ -34,6 +34,9 @@ MAX_QUEUED_TOKENS = 32 * 1024 * 1024
 # A caller stops waiting this long before its deadline, to have time to store and send the result.
 RESPONSE_MARGIN_SECONDS = 0.5
 
+# The interval of checks whether another process has the vector of a text that it embeds.
+LEASE_SECONDS = 0.05
+
 
 @dataclass(slots=True, eq=False)
 class _TextRequest:
@@ -46,6 +49,7 @@ class _TextRequest:
     tokens: int
     low_priority: bool
     alone: bool
+    is_query: bool
     queued_at: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
     result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)
@@ -59,12 +63,12 @@ class Batcher:
     def __init__(
         self,
         embedder: Embedder,
-        budget: Budget | None = None,
+        paid_requests: PaidRequests | None = None,
         observer: RequestObserver | None = None,
     ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
-        self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
+        self._embedder = RetryingEmbedder(embedder, self.rate_controller, paid_requests, observer)
         self._requests: dict[str, _TextRequest] = {}
         self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
         self._numbers = itertools.count()
@@ -86,6 +90,7 @@ class Batcher:
         finally:
             for request in self._requests.values():
                 _complete(request, errors.NotReady("the service is shutting down"))
+            await self._embedder.drain()
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -98,7 +103,12 @@ class Batcher:
         return self._queue.qsize()
 
     async def embed(
-        self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        low_priority: bool = False,
+        alone: bool = False,
+        queries: bool = False,
     ) -> list[EmbeddingOutcome]:
         """Embed one or more distinct texts, and return the vector or the error of each.
 
@@ -106,6 +116,7 @@ class Batcher:
             texts: what to embed.
             low_priority: queue behind texts without low priority, as imports do.
             alone: send each text in a request of its own, once: the provider failed on it before.
+            queries: the texts are of queries, and not of items.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
@@ -119,10 +130,11 @@ class Batcher:
         if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
         for text, count in new_tokens.items():
-            self._enqueue(_TextRequest(text, count, low_priority, alone))
+            self._enqueue(_TextRequest(text, count, low_priority, alone, queries))
         requests = [self._requests[text] for text in texts]
         for request in requests:
             request.waiters += 1
+            request.is_query = request.is_query and queries
         end = deadline.get()
         timeout = (
             None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
@@ -185,24 +197,46 @@ class Batcher:
 
     async def _send(self, batch: list[_TextRequest]) -> None:
         requests = {request.text: request for request in batch}
-
-        def is_awaited(text: str) -> bool:
-            return text in requests and requests[text].waiters > 0
-
+        leased: list[_TextRequest] = []
         failure: Exception | None = None
         try:
-            alone = batch[0].alone
-            async for outcomes in self._embedder.embed(list(requests), is_awaited, alone=alone):
+            async for outcomes in self._embed(requests, alone=batch[0].alone):
                 # At once: the other texts of the batch may take much longer.
                 for text, outcome in outcomes.items():
-                    self._finish(requests.pop(text), outcome)
+                    request = requests.pop(text)
+                    if isinstance(outcome, TextLeased):
+                        leased.append(request)
+                    else:
+                        self._finish(request, outcome)
         except Exception as exc:  # noqa: BLE001  (raised to the callers; the queue must go on)
             failure = exc
         finally:
             await self.rate_controller.release()
-        for request in requests.values():
+        # A text was skipped because no caller waited for it; since then, a caller may have joined.
+        self._queue_again(requests.values(), failure)
+        if leased:
+            await asyncio.sleep(LEASE_SECONDS)
+            self._queue_again(leased)
+
+    def _embed(
+        self, requests: Mapping[str, _TextRequest], *, alone: bool
+    ) -> AsyncIterator[Mapping[str, EmbeddingOutcome]]:
+        """Embed the texts of `requests`, from which the caller removes those with an outcome."""
+
+        def is_awaited(text: str) -> bool:
+            return text in requests and requests[text].waiters > 0
+
+        def is_query(text: str) -> bool:
+            return text in requests and requests[text].is_query
+
+        return self._embedder.embed(list(requests), is_awaited, is_query, alone=alone)
+
+    def _queue_again(
+        self, requests: Iterable[_TextRequest], failure: Exception | None = None
+    ) -> None:
+        """Queue requests that a caller waits for, unless they failed, and finish the others."""
+        for request in requests:
             if failure is None and request.waiters:
-                # The text was skipped because no caller waited; then a new caller joined.
                 self._enqueue(request)
             else:
                 self._finish(request, failure or errors.NotReady("no caller waits for the text"))

@@ -12,10 +12,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from service.domain.claims import Settlement
 from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.embedding.batcher import Batcher
-from service.embedding.budget import Budget
+from service.embedding.paid_requests import PaidRequests, PaidVectors
 from service.embedding.providers import PricedEmbedder, open_embedder
 from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
@@ -47,7 +48,7 @@ class EmbedderPool:
 
     Args:
         settings: the provider and the parameters of its requests.
-        budget: checked and recorded for every batch.
+        paid_requests: records the requests to models that are not free, and limits their cost.
         observer: counts requests and texts.
         spawn: starts the task of each batch queue.
         stack: closes the embedders at its end.
@@ -56,13 +57,13 @@ class EmbedderPool:
     def __init__(
         self,
         settings: Settings,
-        budget: Budget,
+        paid_requests: PaidRequests,
         observer: EmbeddingObserver,
         spawn: Spawn,
         stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
-        self._budget = budget
+        self._paid_requests = paid_requests
         self._observer = observer
         self._spawn = spawn
         self._stack = stack
@@ -76,9 +77,9 @@ class EmbedderPool:
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
         self._stack.push_async_callback(priced.embedder.close)
-        is_free = model.space.provider == "local"
-        budget = None if is_free else self._budget
-        batcher = Batcher(priced.embedder, budget, self._observer.requests)
+        paid_requests = None if _is_free(model) else self._paid_requests
+        batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
+        self._paid_requests.settle_later(Settlement(None, usage=priced.usage))
         batcher.rate_controller.problem = priced.problem
         cache = VectorCache(model.space.dimensions)
         self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
@@ -99,11 +100,16 @@ class EmbedderPool:
     ) -> TextEmbedder:
         """Return the text embedder of a generation."""
         embedder = await self.get(model)
+        paid_vectors = PaidVectors(self._paid_requests, model.space.fingerprint)
         return TextEmbedder(
-            store,
+            store if _is_free(model) else paid_vectors,
             generation,
             model.space,
             embedder.batcher,
             embedder.cache,
             self._observer.texts,
         )
+
+
+def _is_free(model: Model) -> bool:
+    return model.space.provider == "local"

@@ -9,6 +9,7 @@ from typing import Self
 
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
+from service.storage.embedding_requests import EmbeddingRequestStore
 from service.storage.generations import GenerationStore
 from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
@@ -31,6 +32,7 @@ class Stores:
     reembedding: ReembeddingStore
     pending: PendingStore
     usage: UsageStore
+    embedding_requests: EmbeddingRequestStore
     removal: RemovalStore
 
     @classmethod
@@ -55,5 +57,6 @@ class Stores:
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),
+            EmbeddingRequestStore(database),
             RemovalStore(database),
         )
