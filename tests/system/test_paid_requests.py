@@ -1,0 +1,246 @@
+import os
+import resource
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import akin
+import grpc
+import pytest
+from akin.v1 import item_pb2
+from akin.v1 import recommender_service_pb2 as pb
+from akin.v1 import recommender_service_pb2_grpc as pb_grpc
+from support.provider import USD_PER_TOKEN, Reply, ScriptedProvider, success
+from support.server import WAIT_SECONDS, RunningServer
+from support.waiting import until
+from support.workers import connect_to_workers
+
+from service.embedding.embedder import PROBE_TEXT
+
+WORKERS = 3
+INDEXED = item_pb2.ITEM_STATE_INDEXED
+PENDING = item_pb2.ITEM_STATE_PENDING
+
+# Long enough that requests of all workers overlap.
+RESPONSE_SECONDS = 0.02
+
+TEXT_TOKENS = 5
+
+Stub = pb_grpc.RecommenderServiceStub
+
+
+class Gauge:
+    """A good provider that takes some time, and the highest number of requests at once."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._count = 0
+        self._lock = threading.Lock()
+        self._never = threading.Event()
+
+    def __call__(self, request: Mapping[str, Any]) -> Reply:
+        """Return a good response after a while."""
+        with self._lock:
+            self._count += 1
+            self.highest = max(self.highest, self._count)
+        self._never.wait(RESPONSE_SECONDS)
+        with self._lock:
+            self._count -= 1
+        return success(request)
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedProvider]:
+    with ScriptedProvider() as scripted:
+        yield scripted
+
+
+def settings(provider: ScriptedProvider, **others: str) -> dict[str, str]:
+    return {
+        "OPENROUTER_API_KEY": "sk-or-v1-secret",
+        "EMBEDDING_BASE_URL": provider.url,
+        "EMBEDDING_MODEL": "someone/model",
+        **others,
+    }
+
+
+def sent_texts(provider: ScriptedProvider) -> list[str]:
+    """Return the texts that the provider received, without those that check it."""
+    return [text for text in provider.texts if not text.startswith(PROBE_TEXT)]
+
+
+def spent_usd(provider: ScriptedProvider) -> float:
+    """Return what the provider has charged."""
+    return sum(len(text.split()) for text in provider.texts) * USD_PER_TOKEN
+
+
+def stubs(server: RunningServer, stack: ExitStack) -> Sequence[Stub]:
+    """Return a stub of each worker."""
+    return [Stub(channel) for channel in connect_to_workers(server, stack, WORKERS).values()]
+
+
+def upsert(stub: Stub, item_id: str, text: str) -> item_pb2.Item:
+    request = pb.UpsertItemRequest(item=item_pb2.Item(item_id=item_id, text=text))
+    return stub.UpsertItem(request, timeout=WAIT_SECONDS).item
+
+
+def try_upsert(stub: Stub, item_id: str, text: str) -> str:
+    """Store an item; return its state, or the status of the error."""
+    try:
+        return item_pb2.ItemState.Name(upsert(stub, item_id, text).state)
+    except grpc.RpcError as exc:
+        return str(exc.code().name)
+
+
+def test_workers_send_a_new_text_once(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """A new text that all workers receive at the same moment reaches the provider once."""
+    with (
+        RunningServer(tmp_path, **settings(provider, WORKERS=str(WORKERS))) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(2 * WORKERS) as threads,
+    ):
+        server.wait_for("serving", WORKERS)
+        workers = stubs(server, stack)
+        before = len(provider.requests)
+        provider.released.clear()
+        writes = [
+            threads.submit(upsert, stub, f"i{number}", "the same new text")
+            for number, stub in enumerate(workers)
+        ]
+        provider.wait_for_requests(before + 1)
+        query = pb.RecommendSimilarRequest(text="the same new query")
+        searches = [
+            threads.submit(stub.RecommendSimilar, query, timeout=WAIT_SECONDS) for stub in workers
+        ]
+        provider.wait_for_requests(before + 2)
+        provider.released.set()
+        assert [INDEXED] * WORKERS == [write.result().state for write in writes]
+        for search in searches:
+            search.result()
+        assert Counter(["the same new text", "the same new query"]) == Counter(sent_texts(provider))
+
+
+def test_workers_share_one_limit_of_requests(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """All workers together send no more requests at once than AKIN_EMBEDDING_CONCURRENCY."""
+    provider.otherwise = gauge = Gauge()
+    own = settings(
+        provider, WORKERS=str(WORKERS), EMBEDDING_CONCURRENCY="2", EMBEDDING_BATCH_TEXTS="4"
+    )
+    with (
+        RunningServer(tmp_path, **own) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(16 * WORKERS) as threads,
+    ):
+        server.wait_for("serving", WORKERS)
+        gauge.highest = 0
+        writes = [
+            threads.submit(upsert, stub, f"{worker} {number}", f"text {number} of {worker}")
+            for number in range(40)
+            for worker, stub in enumerate(stubs(server, stack))
+        ]
+        assert {INDEXED} == {write.result().state for write in writes}
+    assert 2 == gauge.highest
+    assert len(sent_texts(provider)) == len(set(sent_texts(provider))) == 40 * WORKERS
+
+
+def test_workers_share_one_budget(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """All workers together spend no more than the budget, and most of it."""
+    provider.otherwise = Gauge()
+    budget_usd = 200 * TEXT_TOKENS * USD_PER_TOKEN
+    own = settings(
+        provider,
+        WORKERS=str(WORKERS),
+        EMBEDDING_BATCH_TEXTS="4",
+        EMBEDDING_BUDGET_USD_PER_DAY=f"{budget_usd:.12f}",
+    )
+    with (
+        RunningServer(tmp_path, **own) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(16 * WORKERS) as threads,
+    ):
+        server.wait_for("serving", WORKERS)
+        workers = stubs(server, stack)
+        writes = [
+            threads.submit(upsert, stub, f"{worker} {number}", f"the text {number} of {worker}")
+            for number in range(120)
+            for worker, stub in enumerate(workers)
+        ]
+        states = Counter(write.result().state for write in writes)
+        with akin.Client(server.address) as client:
+            (day,) = client.get_catalog().daily_usage
+    assert states[INDEXED] > 100
+    assert states[PENDING] > 100
+    assert spent_usd(provider) <= budget_usd
+    assert pytest.approx(spent_usd(provider)) == day.cost_usd
+    assert len(sent_texts(provider)) == len(set(sent_texts(provider)))
+
+
+def test_a_full_disk_costs_nothing(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """While the database cannot grow, no text is sent twice, and all is recorded afterwards."""
+    texts = {f"i{number}": f"text {number} on a full disk" for number in range(60)}
+    with (
+        RunningServer(tmp_path, **settings(provider, EMBEDDING_BATCH_TEXTS="4")) as server,
+        grpc.insecure_channel(server.address) as channel,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        stub = Stub(channel)
+        upsert(stub, "first", "a text of five words")
+        limit_file_size(server, tmp_path / "data")
+        waves = []
+        for _ in range(5):
+            results = threads.map(lambda entry: try_upsert(stub, *entry), texts.items())
+            waves.append(Counter(results))
+        assert {"UNAVAILABLE", "ITEM_STATE_INDEXED"} >= waves[-1].keys()
+        assert waves[-1]["UNAVAILABLE"] > 0
+        assert len(sent_texts(provider)) == len(set(sent_texts(provider)))
+        limit_file_size(server, None)
+        until(lambda: try_upsert(stub, "again", "another text of mine") == "ITEM_STATE_INDEXED")
+        assert {"ITEM_STATE_INDEXED"} == {try_upsert(stub, *entry) for entry in texts.items()}
+        assert Counter(sent_texts(provider)) == Counter(
+            ["a text of five words", "another text of mine", *texts.values()]
+        )
+        with akin.Client(server.address) as client:
+            (day,) = client.get_catalog().daily_usage
+        assert pytest.approx(spent_usd(provider)) == day.cost_usd
+
+
+def limit_file_size(server: RunningServer, folder: Path | None) -> None:
+    """Let no file of the server grow beyond those in a folder; None: let them grow again."""
+    unlimited = resource.RLIM_INFINITY
+    soft = unlimited
+    if folder is not None:
+        soft = max(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    resource.prlimit(server.process_id, resource.RLIMIT_FSIZE, (soft, unlimited))
+
+
+def test_the_text_of_a_dead_worker_is_embedded(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """After kill -9 of a worker, others embed its texts, and its request counts as spent."""
+    with (
+        RunningServer(tmp_path, **settings(provider, WORKERS=str(WORKERS))) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        server.wait_for("serving", WORKERS)
+        channels = connect_to_workers(server, stack, WORKERS)
+        victim, other = 1, 2
+        upsert(Stub(channels[victim]), "first", "a text of five words")
+        before = len(provider.requests)
+        provider.released.clear()
+        lost = threads.submit(try_upsert, Stub(channels[victim]), "lost", "text of the victim")
+        provider.wait_for_requests(before + 1)
+        waiting = threads.submit(upsert, Stub(channels[other]), "kept", "text of the victim")
+        process_id = {each["worker"]: each["process_id"] for each in server.events("serving")}
+        os.kill(process_id[victim], signal.SIGKILL)
+        assert "UNAVAILABLE" == lost.result()
+        provider.released.set()
+        assert INDEXED == waiting.result().state
+        assert 2 == sent_texts(provider).count("text of the victim")
+        # Of the lost request only its estimate is known, which is more than half a token.
+        least_usd = spent_usd(provider) - (4 - 0.5) * USD_PER_TOKEN
+        with akin.Client(server.address) as client:
+            until(lambda: client.get_catalog().daily_usage[0].cost_usd > least_usd)
