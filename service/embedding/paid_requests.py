@@ -180,6 +180,8 @@ class PaidRequests:
             return
         if self._settling is None or self._settling.done():
             self._settling = asyncio.create_task(self._write_rest())
+            # Marks its exception as retrieved, because all callers may be gone.
+            self._settling.add_done_callback(lambda task: task.cancelled() or task.exception())
         # A caller that leaves must not end it, or the same usage would be recorded again.
         await asyncio.shield(self._settling)
 
