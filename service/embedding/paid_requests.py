@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -18,7 +18,7 @@ import structlog
 from service import errors
 from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Settlement
 from service.domain.generations import Generation
-from service.embedding.budget import Budget
+from service.embedding.budget import Budget, RequestPrices
 from service.embedding.embedder import Vector
 
 # The interval of checks whether requests of other processes have ended.
@@ -63,10 +63,15 @@ class PaidRequests:
         self.budget = budget
         self.owner = RequestOwner(place, os.urandom(8).hex())
         self._store = store
+        self._prices: defaultdict[str, RequestPrices] = defaultdict(RequestPrices)
         self._unsettled: deque[Settlement] = deque()
         self._is_predecessor_settled = False
         self._settling: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+
+    def get_prices(self, space: str) -> RequestPrices:
+        """Return the prices of requests in a space, by its fingerprint."""
+        return self._prices[space]
 
     async def run(self) -> None:
         """Record what could not be recorded, as soon as the store accepts it, until cancelled."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from service.domain.claims import Claim, ClaimOutcome, Settlement
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.embedding.budget import RequestPrices
 from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome, Embeddings
 from service.embedding.errors import ProviderError, TextLeased
 from service.embedding.normalization import normalize_batch
@@ -53,7 +52,7 @@ class PaidSender:
         self._space = embedder.space
         self._lease_seconds = embedder.limits.seconds + LEASE_MARGIN_SECONDS
         self._find_limit = find_limit
-        self._prices = RequestPrices()
+        self._prices = requests.get_prices(embedder.space.fingerprint)
         self._line = asyncio.Lock()
         self._under_way: set[asyncio.Task[list[EmbeddingOutcome]]] = set()
 

@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 from service.domain.claims import Settlement
 from service.domain.generations import Generation
 from service.domain.spaces import Model
+from service.domain.usage import TokenUsage
 from service.embedding.batcher import Batcher
+from service.embedding.embedder import PROBE_TEXT
 from service.embedding.paid_requests import PaidRequests, PaidVectors
 from service.embedding.providers import PricedEmbedder, open_embedder
 from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
+from service.embedding.token_estimates import estimate_tokens
 from service.embedding.vector_cache import VectorCache
 from service.settings import Settings
 
@@ -79,11 +82,18 @@ class EmbedderPool:
         self._stack.push_async_callback(priced.embedder.close)
         paid_requests = None if _is_free(model) else self._paid_requests
         batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
-        self._paid_requests.settle_later(Settlement(None, usage=priced.usage))
+        self._record_probe(model, priced.usage)
         batcher.rate_controller.problem = priced.problem
         cache = VectorCache(model.space.dimensions)
         self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
         self._spawn(batcher.run())
+
+    def _record_probe(self, model: Model, usage: TokenUsage) -> None:
+        """Record the request that checked the model, if there was one."""
+        if usage.prompt_tokens or usage.cost_usd:
+            self._paid_requests.settle_later(Settlement(None, usage=usage))
+            prices = self._paid_requests.get_prices(model.space.fingerprint)
+            prices.learn(estimate_tokens(PROBE_TEXT), usage.cost_usd)
 
     async def get(self, model: Model) -> PooledEmbedder:
         """Return the embedder of a model; the first call opens it."""
