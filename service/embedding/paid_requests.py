@@ -43,8 +43,13 @@ class PaidRequestStore(Protocol):
     async def settle(self, settlement: Settlement) -> None:
         """Record the usage and the vectors of a request that has ended, and remove its claim."""
 
-    async def write_off(self, owner: RequestOwner) -> None:
-        """Count the requests of a dead process as spent that had the same place as `owner`."""
+    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+        """Count the requests of dead processes as spent.
+
+        Args:
+            owner: the only living process in its place.
+            places: all places; no process lives in another one.
+        """
 
     async def read_vectors(self, space: str, hashes: Sequence[bytes]) -> Mapping[bytes, Vector]:
         """Return the vectors that a space has, by the hashes of their texts."""
@@ -57,11 +62,15 @@ class PaidRequests:
         store: where they are recorded.
         budget: limits their cost.
         place: names this process among those over the same data; its successor has the same name.
+        places: the names of all of them.
     """
 
-    def __init__(self, store: PaidRequestStore, budget: Budget, place: str = "") -> None:
+    def __init__(
+        self, store: PaidRequestStore, budget: Budget, place: str, places: Sequence[str]
+    ) -> None:
         self.budget = budget
         self.owner = RequestOwner(place, os.urandom(8).hex())
+        self._places = places
         self._store = store
         self._prices: defaultdict[str, RequestPrices] = defaultdict(RequestPrices)
         self._unsettled: deque[Settlement] = deque()
@@ -85,11 +94,9 @@ class PaidRequests:
         try:
             await self._settle_rest()
         except errors.AkinError as exc:
-            structlog.get_logger().error(
-                "embedding_lost",
-                reason=exc.reason,
-                texts=sum(len(settlement.chunks) for settlement in self._unsettled),
-            )
+            texts = sum(len(settlement.chunks) for settlement in self._unsettled)
+            if texts:
+                structlog.get_logger().error("embedding_lost", reason=exc.reason, texts=texts)
 
     async def claim(self, claim: Claim, line: asyncio.Lock) -> ClaimOutcome:
         """Claim a request, and wait for its turn.
@@ -192,7 +199,7 @@ class PaidRequests:
 
     async def _write_rest(self) -> None:
         if not self._is_predecessor_settled:
-            await self._store.write_off(self.owner)
+            await self._store.write_off(self.owner, self._places)
             self._is_predecessor_settled = True
         while self._unsettled:
             await self._store.settle(self._unsettled[0])

@@ -23,6 +23,7 @@ from service.embedding.providers import PricedEmbedder, open_embedder
 from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
 from service.embedding.token_estimates import estimate_tokens
+from service.embedding.unavailable import UnavailableEmbedder
 from service.embedding.vector_cache import VectorCache
 from service.settings import Settings
 
@@ -80,7 +81,8 @@ class EmbedderPool:
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
         self._stack.push_async_callback(priced.embedder.close)
-        paid_requests = None if _is_free(model) else self._paid_requests
+        is_free = _is_free(model) or isinstance(priced.embedder, UnavailableEmbedder)
+        paid_requests = None if is_free else self._paid_requests
         batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
         self._record_probe(model, priced.usage)
         batcher.rate_controller.problem = priced.problem

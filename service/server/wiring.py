@@ -112,6 +112,7 @@ class Wiring:
             stores.embedding_requests,
             Budget(settings.embedding_budget_usd_per_day),
             str(worker.number),
+            list(map(str, range(worker.count))),
         )
         stack.push_async_callback(self._paid_requests.close)
         spawn(self._paid_requests.run())

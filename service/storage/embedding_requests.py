@@ -6,6 +6,7 @@ concurrent requests, and one request for each text.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 
@@ -70,11 +71,20 @@ class EmbeddingRequestStore:
 
         await self._database.write(operation)
 
-    async def write_off(self, owner: RequestOwner) -> None:
-        """Count the requests of a dead process as spent that had the same place as `owner`."""
+    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+        """Count the requests of dead processes as spent.
+
+        Args:
+            owner: the only living process in its place.
+            places: all places; no process lives in another one.
+        """
 
         def operation(transaction: Transaction) -> None:
-            _write_off(transaction, "owner = ? AND process != ?", owner)
+            _write_off(
+                transaction,
+                "owner = ? AND process != ? OR owner NOT IN (SELECT value FROM json_each(?))",
+                (*owner, json.dumps(places)),
+            )
 
         await self._database.write(operation)
 

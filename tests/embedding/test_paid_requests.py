@@ -16,7 +16,14 @@ from support.embedders import (
     unit_vector,
 )
 from support.faults import raw, remove_field, replace_data
-from support.paid import FailingStore, make_requests, make_sender, spend
+from support.paid import (
+    PLACES,
+    FailingStore,
+    make_failing_requests,
+    make_requests,
+    make_sender,
+    spend,
+)
 from support.provider import USD_PER_TOKEN, ScriptedProvider
 from support.provider import Fault as ProviderFault
 from support.stores import GIVE_UP_SECONDS, opened, rows
@@ -27,7 +34,6 @@ from service.domain.claims import RequestOwner, Settlement
 from service.domain.spaces import Space
 from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.batcher import Batcher
-from service.embedding.budget import Budget
 from service.embedding.embedder import BatchLimits, EmbeddedText, Embedder, Embeddings
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.paid_requests import PaidRequests, PaidVectors
@@ -104,7 +110,7 @@ async def test_paid_vectors_survive_a_full_disk(tmp_path: Path) -> None:
     embedder = WordEmbedder()
     async with opened(tmp_path, clock) as (stores, generation):
         store = FailingStore(stores)
-        requests = PaidRequests(store, Budget(None))
+        requests = make_failing_requests(store)
         vectors = PaidVectors(requests, SPACE.fingerprint)
         async with running(embedder, requests) as batcher:
             store.settle_error = FULL
@@ -156,7 +162,7 @@ async def test_usage_is_recorded_in_the_background(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _), asyncio.timeout(GIVE_UP_SECONDS):
         store = FailingStore(stores)
-        requests = PaidRequests(store, Budget(None))
+        requests = make_failing_requests(store)
         store.settle_error = FULL
         await spend(make_sender(requests), 0.5)
         task = asyncio.create_task(requests.run())
@@ -172,7 +178,7 @@ async def test_closing_records_the_rest(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, _):
         store = FailingStore(stores)
-        requests = PaidRequests(store, Budget(None))
+        requests = make_failing_requests(store)
         store.settle_error = FULL
         await spend(make_sender(requests), 0.5)
         await requests.close()
@@ -188,7 +194,7 @@ async def test_nothing_is_sent_while_nothing_can_be_recorded(tmp_path: Path) -> 
     async with opened(tmp_path, FakeClock()) as (stores, _):
         store = FailingStore(stores)
         store.error = FULL
-        async with running(embedder, PaidRequests(store, Budget(None))) as batcher:
+        async with running(embedder, make_failing_requests(store)) as batcher:
             (refused,) = await batcher.embed(["tea"])
             assert isinstance(refused, errors.StoreFull)
             store.error = None
@@ -237,7 +243,7 @@ async def test_two_processes_send_a_text_once(tmp_path: Path) -> None:
         embedder.limits = replace(embedder.limits, concurrency=2)
     texts = [f"text {number}" for number in range(50)]
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        first, second = (make_requests(stores, place=place) for place in "01")
+        first, second = (make_requests(stores, place=place) for place in PLACES)
         async with running(embedders[0], first) as one, running(embedders[1], second) as other:
             holder = asyncio.create_task(one.embed(texts))
             await embedders[0].held.wait()
@@ -255,14 +261,14 @@ async def test_a_text_that_another_process_failed_on_is_sent(tmp_path: Path) -> 
     holding = HeldEmbedder()
     embedder = WordEmbedder()
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        first, second = (make_requests(stores, place=place) for place in "01")
+        first, second = (make_requests(stores, place=place) for place in PLACES)
         async with running(embedder, second) as other:
             async with running(holding, first) as one:
                 holder = asyncio.create_task(one.embed(["tea"]))
                 await holding.held.wait()
                 waiter = await started(other.embed(["tea"]))
                 # The process dies with its request; its successor takes its place.
-                await stores.embedding_requests.write_off(RequestOwner("0", "successor"))
+                await stores.embedding_requests.write_off(RequestOwner("0", "successor"), PLACES)
                 (outcome,) = await waiter
                 assert isinstance(outcome, EmbeddedText)
                 holding.release()
@@ -280,7 +286,7 @@ async def test_a_process_with_a_long_queue_leaves_others_their_turn(tmp_path: Pa
             return await super().embed(texts)
 
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        first, second = (make_requests(stores, place=place) for place in "01")
+        first, second = (make_requests(stores, place=place) for place in PLACES)
         async with (
             running(Recording(batch_texts=1), first) as one,
             running(Recording(batch_texts=1), second) as other,

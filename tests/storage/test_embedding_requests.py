@@ -20,6 +20,7 @@ COST_USD = 0.25
 FIRST = RequestOwner("0", "first")
 SECOND = RequestOwner("1", "second")
 SUCCESSOR = RequestOwner("0", "successor")
+PLACES = ["0", "1"]
 
 
 def make_claim(
@@ -121,11 +122,21 @@ async def test_a_successor_counts_the_requests_of_a_dead_process(tmp_path: Path)
         await claim(stores, make_claim(FIRST, "cake", limit=1))  # waits, so it costs nothing
         other = await claim(stores, make_claim(SECOND, "coffee"))
     async with opened(tmp_path, clock) as (stores, _):
-        await stores.embedding_requests.write_off(SUCCESSOR)
+        await stores.embedding_requests.write_off(SUCCESSOR, PLACES)
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
         assert [(other.request_id,)] == rows(tmp_path, "SELECT request_id FROM embedding_requests")
         assert hashes("tea") == (await claim(stores, make_claim(SUCCESSOR, "tea"))).hashes
-        await stores.embedding_requests.write_off(SUCCESSOR)
+        await stores.embedding_requests.write_off(SUCCESSOR, PLACES)
+        assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
+
+
+async def test_requests_of_places_that_are_gone_are_written_off(tmp_path: Path) -> None:
+    """After a start with fewer workers, those that are gone hold up nobody."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, _):
+        await claim(stores, make_claim(SECOND, "tea"))
+        await stores.embedding_requests.write_off(FIRST, PLACES[:1])
+        assert hashes("tea") == (await claim(stores, make_claim(FIRST, "tea"))).hashes
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
 
 

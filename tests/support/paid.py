@@ -18,11 +18,19 @@ from support.embedders import WordEmbedder
 _numbers = itertools.count()
 
 
+PLACES = "01"
+
+
 def make_requests(
-    stores: Stores, usd_per_day: float | None = None, place: str = ""
+    stores: Stores, usd_per_day: float | None = None, place: str = PLACES[0]
 ) -> PaidRequests:
     """Return the paid requests of one process over a store."""
-    return PaidRequests(stores.embedding_requests, Budget(usd_per_day), place)
+    return PaidRequests(stores.embedding_requests, Budget(usd_per_day), place, PLACES)
+
+
+def make_failing_requests(store: FailingStore) -> PaidRequests:
+    """Return the paid requests of a process over a store that can fail."""
+    return PaidRequests(store, Budget(None), PLACES[0], PLACES)
 
 
 def make_sender(requests: PaidRequests, limit: int = 8) -> PaidSender:
@@ -66,11 +74,11 @@ class FailingStore:
             raise error
         await self._store.settle(settlement)
 
-    async def write_off(self, owner: RequestOwner) -> None:
-        """Count the requests of a dead process as spent, or fail."""
+    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+        """Count the requests of dead processes as spent, or fail."""
         if self.error is not None:
             raise self.error
-        await self._store.write_off(owner)
+        await self._store.write_off(owner, places)
 
     async def read_vectors(self, space: str, hashes: Sequence[bytes]) -> dict[bytes, Vector]:
         """Return vectors."""

@@ -244,3 +244,49 @@ def test_the_text_of_a_dead_worker_is_embedded(tmp_path: Path, provider: Scripte
         least_usd = spent_usd(provider) - (4 - 0.5) * USD_PER_TOKEN
         with akin.Client(server.address) as client:
             until(lambda: client.get_catalog().daily_usage[0].cost_usd > least_usd)
+
+
+def test_a_frozen_worker_keeps_its_texts(tmp_path: Path, provider: ScriptedProvider) -> None:
+    """A text of a worker that does nothing for a while is not sent by others in that time."""
+    with (
+        RunningServer(tmp_path, **settings(provider, WORKERS=str(WORKERS))) as server,
+        ExitStack() as stack,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        server.wait_for("serving", WORKERS)
+        channels = connect_to_workers(server, stack, WORKERS)
+        process_id = {each["worker"]: each["process_id"] for each in server.events("serving")}
+        before = len(provider.requests)
+        provider.released.clear()
+        frozen = threads.submit(upsert, Stub(channels[1]), "a", "text of the frozen worker")
+        provider.wait_for_requests(before + 1)
+        os.kill(process_id[1], signal.SIGSTOP)
+        provider.released.set()
+        waiting = threads.submit(upsert, Stub(channels[2]), "b", "text of the frozen worker")
+        upsert(Stub(channels[2]), "c", "another text of the other worker")
+        assert not waiting.done()
+        os.kill(process_id[1], signal.SIGCONT)
+        assert [INDEXED] * 2 == [frozen.result().state, waiting.result().state]
+        assert 1 == sent_texts(provider).count("text of the frozen worker")
+
+
+def test_a_server_that_stops_keeps_what_is_paid_for(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
+    """The vector of a response that arrives after SIGTERM, when no caller waits, is stored."""
+    with RunningServer(tmp_path, **settings(provider)) as server:
+        with grpc.insecure_channel(server.address) as channel:
+            provider.released.clear()
+            request = pb.RecommendSimilarRequest(text="a query that takes long")
+            with pytest.raises(grpc.RpcError):
+                Stub(channel).RecommendSimilar(request, timeout=1.0)
+        server.terminate()
+        server.wait_for("draining")
+        provider.released.set()
+        assert 0 == server.wait()
+    with (
+        RunningServer(tmp_path, **settings(provider)) as server,
+        grpc.insecure_channel(server.address) as channel,
+    ):
+        Stub(channel).RecommendSimilar(request, timeout=WAIT_SECONDS)
+    assert ["a query that takes long"] == sent_texts(provider)
