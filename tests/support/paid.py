@@ -18,7 +18,7 @@ from support.embedders import WordEmbedder
 _numbers = itertools.count()
 
 
-PLACES = "01"
+PLACES = ["0", "1"]
 
 
 def make_requests(
