@@ -224,8 +224,9 @@ class Settings(BaseSettings):
     )
     embedding_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
         8,
-        description="Maximum number of concurrent embedding requests. Imports use up to seven "
-        "eighths of them. The server sends fewer while the provider limits its rate.",
+        description="Maximum number of concurrent embedding requests for a model, of all workers. "
+        "Imports use up to seven eighths of them. The server sends fewer while the provider limits "
+        "its rate.",
     )
     embedding_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
         60.0, description="Timeout of one embedding request."

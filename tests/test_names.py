@@ -31,7 +31,7 @@ AGGREGATES = {
 SAME_ROLE = {"backup", "errors", "import_stream", "status", "vacuum"}
 
 # Ports with the name of the store that implements them.
-PORTS = {"UsageStore", "VectorStore"}
+PORTS = {"VectorStore"}
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,8 @@ class TokenUsage:
 
     prompt_tokens: int = 0
     cost_usd: float = 0.0
+
+
+def format_utc_day(time_ns: int) -> str:
+    """Return the UTC day of a time in nanoseconds since 1970, as YYYY-MM-DD."""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).date().isoformat()

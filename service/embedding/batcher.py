@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
 from service import errors
-from service.embedding.budget import Budget
 from service.embedding.embedder import EmbeddedText, Embedder, EmbeddingOutcome
-from service.embedding.errors import EmbeddingProblem
+from service.embedding.errors import EmbeddingProblem, TextLeased
+from service.embedding.paid_requests import PaidRequests
 from service.embedding.rate_control import RateController
 from service.embedding.request_sender import RequestObserver
 from service.embedding.retries import RetryingEmbedder
@@ -38,6 +38,9 @@ EMBEDDED_MESSAGES = 4
 # A caller stops waiting this long before its deadline, to have time to store and send the result.
 RESPONSE_MARGIN_SECONDS = 0.5
 
+# The interval of checks whether another process has the vector of a text that it embeds.
+LEASE_SECONDS = 0.05
+
 
 class Batcher:
     """Embeds texts through `embedder` while `run` runs; see `RetryingEmbedder` for the others."""
@@ -45,13 +48,13 @@ class Batcher:
     def __init__(
         self,
         embedder: Embedder,
-        budget: Budget | None = None,
+        paid_requests: PaidRequests | None = None,
         observer: RequestObserver | None = None,
     ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
         self.import_slots = asyncio.Semaphore(EMBEDDED_MESSAGES)
-        self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
+        self._embedder = RetryingEmbedder(embedder, self.rate_controller, paid_requests, observer)
         self._requests: dict[str, TextRequest] = {}
         self._queue = TextQueue()
         self._has_ended = False
@@ -75,6 +78,7 @@ class Batcher:
             self._has_ended = True
             for request in self._requests.values():
                 _complete(request, _shutting_down())
+            await self._embedder.drain()
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -87,7 +91,12 @@ class Batcher:
         return len(self._queue)
 
     async def embed(
-        self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        low_priority: bool = False,
+        alone: bool = False,
+        queries: bool = False,
     ) -> list[EmbeddingOutcome]:
         """Embed one or more distinct texts, and return the vector or the error of each.
 
@@ -95,6 +104,7 @@ class Batcher:
             texts: what to embed.
             low_priority: queue behind texts without low priority, as imports do.
             alone: send each text in a request of its own, once: the provider failed on it before.
+            queries: the texts are of queries, and not of items.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
@@ -111,11 +121,12 @@ class Batcher:
         if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
         for text, count in new_tokens.items():
-            self._requests[text] = TextRequest(text, count, low_priority, alone)
+            self._requests[text] = TextRequest(text, count, low_priority, alone, queries)
             self._queue.put(self._requests[text])
         requests = [self._requests[text] for text in texts]
         for request in requests:
             request.waiters += 1
+            request.is_query = request.is_query and queries
             if request.low_priority and not low_priority:
                 self._raise_priority(request)
         end = deadline.get()
@@ -197,22 +208,36 @@ class Batcher:
     async def _send(self, batch: TextBatch, *, alone: bool) -> None:
         for request in batch.requests.values():
             request.batch = batch
+        leased: list[TextRequest] = []
         failure: Exception | None = None
         try:
             async for outcomes in self._embedder.embed(
-                list(batch.requests), partial(self._choose, batch), alone=alone
+                list(batch.requests), partial(self._choose, batch), batch.is_query, alone=alone
             ):
                 # At once: the other texts of the batch may take much longer.
                 for text in outcomes.keys() & batch.requests.keys():
-                    self._finish(batch.requests.pop(text), outcomes[text])
+                    request = batch.requests.pop(text)
+                    if isinstance(outcomes[text], TextLeased):
+                        leased.append(request)
+                    else:
+                        self._finish(request, outcomes[text])
         except Exception as exc:  # noqa: BLE001  (raised to the callers; the queue must go on)
             failure = exc
         finally:
             await self.rate_controller.release()
             self._queue.notify()
-        for request in batch.requests.values():
+        # A text was skipped because no caller waited for it; since then, a caller may have joined.
+        self._queue_again(batch.requests.values(), failure)
+        if leased:
+            await asyncio.sleep(LEASE_SECONDS)
+            self._queue_again(leased)
+
+    def _queue_again(
+        self, requests: Iterable[TextRequest], failure: Exception | None = None
+    ) -> None:
+        """Queue requests that a caller waits for, unless they failed, and finish the others."""
+        for request in requests:
             if failure is None and request.waiters:
-                # The text was skipped because no caller waited; then a new caller joined.
                 self._queue.put(request)
             else:
                 self._finish(request, failure or errors.NotReady("no caller waits for the text"))

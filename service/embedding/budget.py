@@ -1,123 +1,86 @@
-"""The daily budget for embedding, and the usage that counts against it."""
+"""The daily budget for embedding, and the estimated cost of requests under way."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Protocol
-
 from service import errors
-from service.domain.usage import TokenUsage
+from service.domain.claims import Reservation
+
+# How fast a high price is forgotten: a request reserves at least this share of the estimate that
+# the last request of about its size would have had.
+PRICE_DECAY = 0.9
 
 
-class UsageStore(Protocol):
-    """The store of the embedding usage of each day."""
-
-    async def list_days(self, days: int) -> Mapping[str, TokenUsage]:
-        """Return the usage of the last days with any, latest first, by YYYY-MM-DD in UTC."""
-
-    async def add(self, day: str, usage: TokenUsage) -> None:
-        """Add to the usage of a day, YYYY-MM-DD in UTC."""
+class BatchTooCostly(errors.BudgetSpent):
+    """The rest of today's budget may suffice for fewer texts."""
 
 
-class Reservation:
-    """The part of the budget that one request under way may use.
+class RequestPrices:
+    """Estimates what requests to one model cost, from requests that have succeeded.
 
-    `usage` is to be set once the provider has responded. It stays None if the request fails.
+    A provider may ask a fee for each request, so that tokens are cheaper in large requests. The
+    prices of a token are therefore kept by the size of the request, to a power of two.
     """
 
-    def __init__(self, cost_usd: float) -> None:
-        self.cost_usd = cost_usd
-        self.usage: TokenUsage | None = None
+    def __init__(self) -> None:
+        self._usd_per_token: dict[int, float] = {}
+
+    def learn(self, tokens: int, cost_usd: float) -> None:
+        """Remember the cost of a request with about this many tokens."""
+        size, usd_per_token = tokens.bit_length(), cost_usd / max(tokens, 1)
+        # Not the last price alone, because providers route requests to upstreams of several prices.
+        remembered = PRICE_DECAY * self._usd_per_token.get(size, 0.0)
+        self._usd_per_token = self._usd_per_token | {size: max(usd_per_token, remembered)}
+
+    def estimate(self, tokens: int) -> float | None:
+        """Return the cost of a request in US dollars; None before the first response."""
+        prices = self._usd_per_token
+        if not prices:
+            return None
+        # With a fee, a price of smaller requests is too high, which is on the safe side.
+        smaller = [size for size in prices if size <= tokens.bit_length()]
+        return tokens * prices[max(smaller) if smaller else min(prices)]
 
 
 class Budget:
-    """The usage of the current day (UTC), and the most that it may cost in US dollars.
+    """The most that embedding may cost on one day (UTC) in US dollars; None: no limit.
 
     Requests under way count with an estimated cost, or many of them could be sent for the last
-    cent. The price of an estimated token is the highest that a response has shown. Until the first
-    response, only one request is under way.
+    cent.
     """
 
-    def __init__(
-        self, store: UsageStore, budget_usd_per_day: float | None, clock_ns: Callable[[], int]
-    ) -> None:
-        self._store = store
-        self._budget_usd = budget_usd_per_day
-        self._clock_ns = clock_ns
-        self._usd_per_token: float | None = None
-        self._reservations: set[Reservation] = set()
-        self._changed = asyncio.Condition()
+    def __init__(self, usd_per_day: float | None) -> None:
+        self._usd_per_day = usd_per_day
 
-    @asynccontextmanager
-    async def reserve(self, tokens: int) -> AsyncIterator[Reservation]:
-        """Run a request of about this many tokens in the block, and record its usage.
+    def reserve(
+        self, prices: RequestPrices, tokens: int, spent_usd: float, reserved_usd: float
+    ) -> Reservation | None:
+        """Return the budget for a request, or None if other requests have to end first.
 
-        Waits for requests under way if the rest of the budget may not suffice for all of them.
+        Args:
+            prices: of the model.
+            tokens: the estimated tokens of the request.
+            spent_usd: today's cost.
+            reserved_usd: what requests under way have reserved.
 
         Raises:
-            BudgetSpent: the rest of today's budget does not suffice; the block does not run.
+            BatchTooCostly: the request would exceed the budget even if it were the only one.
+            BudgetSpent: nothing of the budget remains.
         """
-        reservation = await self._make_reservation(tokens)
-        try:
-            yield reservation
-        finally:
-            try:
-                if reservation.usage is not None:
-                    # Until the usage is on disk, the reservation counts in its place.
-                    reservation.cost_usd = reservation.usage.cost_usd
-                    self._learn_price(tokens, reservation.usage)
-                    await self.record(reservation.usage)
-            finally:
-                async with self._changed:
-                    self._reservations.discard(reservation)
-                    self._changed.notify_all()
-
-    async def _make_reservation(self, tokens: int) -> Reservation:
-        async with self._changed:
-            while True:
-                # Read each time, because other processes over the same data spend the same budget.
-                spent_usd = await self._read_spent_usd()
-                reservation = Reservation((self._usd_per_token or 0.0) * tokens)
-                if self._has_room(spent_usd, reservation):
-                    self._reservations.add(reservation)
-                    return reservation
-                await self._changed.wait()
-
-    async def _read_spent_usd(self) -> float:
-        if self._budget_usd is None:
-            return 0.0
-        usage_by_day = await self._store.list_days(1)
-        return usage_by_day.get(format_utc_day(self._clock_ns()), TokenUsage()).cost_usd
-
-    def _has_room(self, spent_usd: float, reservation: Reservation) -> bool:
-        """Return whether a request may be sent now, or false if others have to end first.
-
-        Raises:
-            BudgetSpent: the request would exceed the budget even if it were the only one.
-        """
-        if self._budget_usd is None:
-            return True
-        if spent_usd >= self._budget_usd or spent_usd + reservation.cost_usd > self._budget_usd:
+        cost_usd = prices.estimate(tokens)
+        if self._usd_per_day is None:
+            return Reservation(cost_usd or 0.0, 0.0)
+        rest_usd = self._usd_per_day - spent_usd
+        if rest_usd <= 0:
             raise errors.BudgetSpent(
-                f"today's embedding budget of {self._budget_usd:g} US dollars is spent"
+                f"today's embedding budget of {self._usd_per_day:g} US dollars is spent"
             )
-        if self._usd_per_token is None:
-            return not self._reservations
-        reserved_usd = sum(other.cost_usd for other in self._reservations)
-        return spent_usd + reserved_usd + reservation.cost_usd <= self._budget_usd
-
-    def _learn_price(self, tokens: int, usage: TokenUsage) -> None:
-        self._usd_per_token = max(self._usd_per_token or 0.0, usage.cost_usd / max(tokens, 1))
-
-    async def record(self, usage: TokenUsage) -> None:
-        """Add to the usage of today."""
-        if usage.prompt_tokens or usage.cost_usd:
-            await self._store.add(format_utc_day(self._clock_ns()), usage)
-
-
-def format_utc_day(time_ns: int) -> str:
-    """Return the UTC day of a time in nanoseconds since 1970, as YYYY-MM-DD."""
-    return datetime.fromtimestamp(time_ns / 1e9, UTC).date().isoformat()
+        free_usd = rest_usd - reserved_usd
+        if cost_usd is None:
+            # Until the first response shows the price, a request may cost all that remains.
+            return Reservation(0.0, free_usd) if free_usd > 0 else None
+        if cost_usd > rest_usd:
+            raise BatchTooCostly(
+                f"the rest of today's embedding budget of {self._usd_per_day:g} US dollars does "
+                "not suffice"
+            )
+        return Reservation(cost_usd, cost_usd) if cost_usd <= free_usd else None

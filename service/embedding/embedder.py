@@ -22,7 +22,7 @@ class BatchLimits:
     A batch has at most `texts` texts and about `tokens` tokens, and no text has more than about
     `text_tokens` tokens. At most `concurrency` batches are in flight. A batch waits up to
     `linger_seconds` for more texts while no other batch is in flight, and up to
-    `busy_linger_seconds` while one is.
+    `busy_linger_seconds` while one is. A batch takes at most `seconds`, with or without success.
     """
 
     texts: int
@@ -31,6 +31,7 @@ class BatchLimits:
     concurrency: int = 1
     linger_seconds: float = 0.0
     busy_linger_seconds: float = 0.0
+    seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

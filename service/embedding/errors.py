@@ -16,14 +16,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from service import errors
+from service.domain.usage import TokenUsage
 
 
 class ProviderError(Exception):
-    """A failed request to the provider; `message` is safe for callers and logs."""
+    """A failed request to the provider; `message` is safe for callers and logs.
 
-    def __init__(self, message: str) -> None:
+    `usage` is what the provider counted for it nevertheless.
+    """
+
+    def __init__(self, message: str, usage: TokenUsage | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.usage = usage or TokenUsage()
 
 
 class ProviderUnavailable(ProviderError):
@@ -83,6 +88,13 @@ class TextRefused(ProviderError):
 
 class ProviderRefused(ProviderError):
     """A refusal of the key, the credit, the model or a setting."""
+
+
+class TextLeased(errors.EmbeddingUnavailable):
+    """Another process has a request with the text under way."""
+
+    def __init__(self) -> None:
+        super().__init__("another worker is embedding the text")
 
 
 class TextTooLong(errors.TextRejected):

@@ -7,11 +7,12 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
 from service.domain.spaces import Space
+from service.domain.usage import TokenUsage
 from service.embedding.connection_errors import to_provider_error
 from service.embedding.embedder import PROBE_TEXT, BatchLimits, Embeddings
 from service.embedding.errors import (
@@ -109,7 +110,8 @@ class OpenAICompatibleEmbedder:
         if dimensions != self.space.dimensions:
             raise ProviderRefused(
                 f"the model returns {dimensions} dimensions instead of {self.space.dimensions}: "
-                "set AKIN_EMBEDDING_DIMENSIONS to a number that the model supports"
+                "set AKIN_EMBEDDING_DIMENSIONS to a number that the model supports",
+                TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd),
             )
         # Only now: a refusal by chance must not drop the field for all later requests.
         self._endpoint, self._is_accepted = endpoint, True
@@ -120,7 +122,14 @@ class OpenAICompatibleEmbedder:
         await self._client.aclose()
 
 
-async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
+class Probe(NamedTuple):
+    """The number of dimensions of a model's vectors, and the usage of the request for it."""
+
+    dimensions: int
+    usage: TokenUsage
+
+
+async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> Probe:
     """Return the number of dimensions of the model's vectors, from one request.
 
     Raises:
@@ -130,7 +139,8 @@ async def probe_dimensions(endpoint: Endpoint, timeout_seconds: float) -> int:
         endpoint.root, headers=endpoint.headers, timeout=timeout_seconds
     ) as client:
         embeddings, _ = await request_with_dimensions(client, endpoint, [PROBE_TEXT])
-    return int(embeddings.vectors.shape[1])
+    usage = TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd)
+    return Probe(int(embeddings.vectors.shape[1]), usage)
 
 
 async def request_with_dimensions(

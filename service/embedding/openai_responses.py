@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from service.domain.usage import TokenUsage
 from service.embedding.embedder import Embeddings, Vector
 from service.embedding.errors import (
     BatchTooLarge,
@@ -114,11 +115,13 @@ def parse_response(response: ProviderResponse, text_count: int) -> Embeddings:
     is_success = HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES
     if not is_success or not isinstance(value, dict) or _find_error(value) is not None:
         raise _make_error(response, value)
-    if not isinstance(value.get("data"), list):
-        raise ProviderUnavailable("the provider's response has no vectors")
-    vectors = _parse_vectors(value["data"], text_count)
-    tokens, cost_usd = _parse_usage(value.get("usage"))
-    return Embeddings(vectors, tokens, cost_usd)
+    usage = _parse_usage(value.get("usage"))
+    try:
+        vectors = _parse_vectors(value.get("data"), text_count)
+    except ProviderUnavailable as exc:
+        exc.usage = usage
+        raise
+    return Embeddings(vectors, usage.prompt_tokens, usage.cost_usd)
 
 
 def _parse_json(body: bytes) -> Any:  # noqa: ANN401  (any JSON value)
@@ -219,8 +222,10 @@ def _parse_retry_after(response: ProviderResponse, error: object) -> float | Non
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-def _parse_vectors(data: list[Any], text_count: int) -> Vector:
+def _parse_vectors(data: object, text_count: int) -> Vector:
     """Return the vectors of `data` in the order of the texts, float32 [texts, dimensions]."""
+    if not isinstance(data, list):
+        raise ProviderUnavailable("the provider's response has no vectors")
     if len(data) != text_count or not all(isinstance(entry, dict) for entry in data):
         raise ProviderUnavailable(
             f"the provider returned {len(data)} vectors for {text_count} texts"
@@ -280,12 +285,12 @@ def _parse_vector(value: object) -> Vector | None:
     return vector if vector.any() and np.isfinite(vector).all() else None
 
 
-def _parse_usage(usage: object) -> tuple[int, float]:
+def _parse_usage(usage: object) -> TokenUsage:
     """Return the tokens and the US dollars that the provider reports; 0 if it does not."""
     if not isinstance(usage, dict):
-        return 0, 0.0
+        return TokenUsage()
     tokens, cost_usd = usage.get("prompt_tokens"), usage.get("cost")
-    return int(_parse_amount(tokens)), _parse_amount(cost_usd)
+    return TokenUsage(int(_parse_amount(tokens)), _parse_amount(cost_usd))
 
 
 def _parse_amount(value: object) -> float:

@@ -12,13 +12,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from service.domain.claims import Settlement
 from service.domain.generations import Generation
 from service.domain.spaces import Model
+from service.domain.usage import TokenUsage
 from service.embedding.batcher import Batcher
-from service.embedding.budget import Budget
+from service.embedding.embedder import PROBE_TEXT
+from service.embedding.paid_requests import PaidRequests, PaidVectors
 from service.embedding.providers import PricedEmbedder, open_embedder
 from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
+from service.embedding.token_estimates import estimate_tokens
+from service.embedding.unavailable import UnavailableEmbedder
 from service.embedding.vector_cache import VectorCache
 from service.settings import Settings
 
@@ -54,7 +59,7 @@ class EmbedderPool:
 
     Args:
         settings: the provider and the parameters of its requests.
-        budget: checked and recorded for every batch.
+        paid_requests: records the requests to models that are not free, and limits their cost.
         observer: counts requests and texts.
         spawn: starts the task of each batch queue.
         stack: closes the embedders at its end.
@@ -63,13 +68,13 @@ class EmbedderPool:
     def __init__(
         self,
         settings: Settings,
-        budget: Budget,
+        paid_requests: PaidRequests,
         observer: EmbeddingObserver,
         spawn: Spawn,
         stack: AsyncExitStack,
     ) -> None:
         self._settings = settings
-        self._budget = budget
+        self._paid_requests = paid_requests
         self._observer = observer
         self._spawn = spawn
         self._embedders: dict[Model, PooledEmbedder] = {}
@@ -82,9 +87,10 @@ class EmbedderPool:
 
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
-        is_free = model.space.provider == "local"
-        budget = None if is_free else self._budget
-        batcher = Batcher(priced.embedder, budget, self._observer.requests)
+        is_free = _is_free(model) or isinstance(priced.embedder, UnavailableEmbedder)
+        paid_requests = None if is_free else self._paid_requests
+        batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
+        self._record_probe(model, priced.usage)
         batcher.rate_controller.problem = priced.problem
         cache = VectorCache(model.space.dimensions)
         self._embedders[model] = PooledEmbedder(
@@ -94,6 +100,13 @@ class EmbedderPool:
             self._spawn(batcher.run()),
             priced.embedder.close,
         )
+
+    def _record_probe(self, model: Model, usage: TokenUsage) -> None:
+        """Record the request that checked the model, if there was one."""
+        if usage.prompt_tokens or usage.cost_usd:
+            self._paid_requests.settle_later(Settlement(None, usage=usage))
+            prices = self._paid_requests.get_prices(model.space.fingerprint)
+            prices.learn(estimate_tokens(PROBE_TEXT), usage.cost_usd)
 
     async def get(self, model: Model) -> PooledEmbedder:
         """Return the embedder of a model; the first call opens it."""
@@ -111,8 +124,9 @@ class EmbedderPool:
         """Return the text embedder of a generation; `release` ends its use of the model."""
         embedder = await self.get(model)
         embedder.users.add(generation.generation_id)
+        paid_vectors = PaidVectors(self._paid_requests, model.space.fingerprint)
         return TextEmbedder(
-            store,
+            store if _is_free(model) else paid_vectors,
             generation,
             model.space,
             embedder.batcher,
@@ -136,3 +150,7 @@ class EmbedderPool:
     async def _close_all(self) -> None:
         for embedder in self._embedders.values():
             await embedder.close()
+
+
+def _is_free(model: Model) -> bool:
+    return model.space.provider == "local"

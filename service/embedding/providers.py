@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import stamina
 import structlog
 
 from service import errors
 from service.domain.spaces import Model, ModelChoice, Space
+from service.domain.usage import TokenUsage
 from service.domain.violations import Violation
 from service.embedding.embedder import BatchLimits, Embedder
 from service.embedding.errors import (
@@ -30,6 +31,7 @@ from service.embedding.openai_compatible import (
     LINGER_SECONDS,
     Endpoint,
     OpenAICompatibleEmbedder,
+    Probe,
     probe_dimensions,
     strip_model_prefix,
 )
@@ -48,11 +50,15 @@ MAX_CONTEXT_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class PricedEmbedder:
-    """An open embedder, a function that returns its price, and the problem of its first request."""
+    """An open embedder, a function that returns its price, and the outcome of its first request.
+
+    `problem` is why the request failed, and `usage` what it cost.
+    """
 
     embedder: Embedder
     fetch_usd_per_token: Callable[[], Awaitable[float]]
     problem: EmbeddingProblem = NO_PROBLEM
+    usage: TokenUsage = field(default_factory=TokenUsage)
 
 
 class ModelPrice:
@@ -76,10 +82,11 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True)
 class ProbedModel:
-    """A model that responded, and how many seconds a request to it takes."""
+    """A model that responded, how many seconds a request to it takes, and what that one cost."""
 
     model: Model
     request_seconds: float
+    usage: TokenUsage = field(default_factory=TokenUsage)
 
 
 def make_default_model(settings: Settings, space: Space) -> Model:
@@ -107,13 +114,11 @@ def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
     return _open_remote(settings, endpoint, space)
 
 
-def _open_remote(
-    settings: Settings, endpoint: Endpoint, space: Space, problem: EmbeddingProblem = NO_PROBLEM
-) -> PricedEmbedder:
+def _open_remote(settings: Settings, endpoint: Endpoint, space: Space) -> PricedEmbedder:
     embedder = OpenAICompatibleEmbedder(
         endpoint, space, _make_limits(settings, space.model), settings.embedding_timeout_seconds
     )
-    return PricedEmbedder(embedder, ModelPrice(endpoint).fetch_usd_per_token, problem)
+    return PricedEmbedder(embedder, ModelPrice(endpoint).fetch_usd_per_token)
 
 
 async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
@@ -136,7 +141,7 @@ async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
     started = time.perf_counter()
     try:
         endpoint = _make_endpoint(settings, space.model, requested)
-        dimensions = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
+        dimensions, usage = await probe_dimensions(endpoint, settings.embedding_timeout_seconds)
     except ProviderError as exc:
         raise to_service_error(exc) from exc
     if requested and dimensions != requested:
@@ -144,7 +149,7 @@ async def probe_model(settings: Settings, choice: ModelChoice) -> ProbedModel:
             f"the model returns {dimensions} dimensions instead of {requested}"
         )
     model = Model(replace(space, dimensions=dimensions), requested)
-    return ProbedModel(model, time.perf_counter() - started)
+    return ProbedModel(model, time.perf_counter() - started, usage)
 
 
 def _choice_violations(settings: Settings, choice: ModelChoice, kind: str) -> Iterator[Violation]:
@@ -184,32 +189,34 @@ async def open_default_embedder(settings: Settings, stored: Space | None) -> Pri
     dimensions = _find_dimensions(settings, endpoint, space, stored)
     problem = NO_PROBLEM
     if dimensions is None:
-        dimensions = await _wait_for_dimensions(settings, endpoint)
+        probe = await _wait_for_dimensions(settings, endpoint)
     else:
-        dimensions, problem = await _check_dimensions(settings, endpoint, dimensions)
-    return _open_remote(settings, endpoint, replace(space, dimensions=dimensions), problem)
+        probe, problem = await _check_dimensions(settings, endpoint, dimensions)
+    opened = _open_remote(settings, endpoint, replace(space, dimensions=probe.dimensions))
+    return replace(opened, problem=problem, usage=probe.usage)
 
 
 async def _check_dimensions(
     settings: Settings, endpoint: Endpoint, dimensions: int
-) -> tuple[int, EmbeddingProblem]:
+) -> tuple[Probe, EmbeddingProblem]:
     """Return the number of dimensions to use, and why a first request fails or disagrees."""
     timeout = min(settings.embedding_timeout_seconds, CHECK_TIMEOUT_SECONDS)
     try:
-        probed = await probe_dimensions(endpoint, timeout)
+        probe = await probe_dimensions(endpoint, timeout)
     except ProviderError as exc:
-        return dimensions, to_problem(exc)
+        return Probe(dimensions, exc.usage), to_problem(exc)
     requested = settings.embedding_dimensions
-    if requested is None or probed == requested:
-        return probed, NO_PROBLEM
+    if requested is None or probe.dimensions == requested:
+        return probe, NO_PROBLEM
     message = (
-        f"the model {endpoint.model} returns {probed} dimensions, but "
+        f"the model {endpoint.model} returns {probe.dimensions} dimensions, but "
         f"AKIN_EMBEDDING_DIMENSIONS is {requested}"
     )
-    return requested, EmbeddingProblem(errors.EmbeddingRejected.reason, message)
+    problem = EmbeddingProblem(errors.EmbeddingRejected.reason, message)
+    return Probe(requested, probe.usage), problem
 
 
-async def _wait_for_dimensions(settings: Settings, endpoint: Endpoint) -> int:
+async def _wait_for_dimensions(settings: Settings, endpoint: Endpoint) -> Probe:
     """Return the number of dimensions of the model once the provider responds.
 
     Raises:
@@ -291,4 +298,6 @@ def _make_limits(settings: Settings, model: str) -> BatchLimits:
         concurrency=settings.embedding_concurrency,
         linger_seconds=LINGER_SECONDS,
         busy_linger_seconds=BUSY_LINGER_SECONDS,
+        # An embedder may send two requests for a batch; see `OpenAICompatibleEmbedder.embed`.
+        seconds=2 * settings.embedding_timeout_seconds,
     )

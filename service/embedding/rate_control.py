@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from service.embedding.errors import (
     NO_PROBLEM,
@@ -38,6 +39,13 @@ BATCHES_PER_RESERVED_BATCH = 8
 
 # The least delay that callers are asked for while a probe is in flight.
 MIN_RETRY_AFTER_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class TrackedRequest:
+    """A request under way; `is_sent` is to be set to False if it was not necessary."""
+
+    is_sent: bool = True
 
 
 class RateController:
@@ -89,15 +97,16 @@ class RateController:
             self._changed.notify_all()
 
     @asynccontextmanager
-    async def track_request(self) -> AsyncIterator[None]:
+    async def track_request(self) -> AsyncIterator[TrackedRequest]:
         """Run one request in the block, and adapt to its outcome.
 
         Raises:
             CircuitOpen: the circuit breaker is open; the block does not run.
         """
         is_probe = self._enter_circuit()
+        tracked = TrackedRequest()
         try:
-            yield
+            yield tracked
         except ProviderUnavailable as exc:
             self._record_failure(exc, is_probe=is_probe)
             raise
@@ -106,7 +115,8 @@ class RateController:
             self._record_response(problem)
             raise
         else:
-            self._record_response(NO_PROBLEM)
+            if tracked.is_sent:
+                self._record_response(NO_PROBLEM)
         finally:
             if is_probe:
                 self._is_probing = False

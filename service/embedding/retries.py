@@ -14,7 +14,7 @@ import stamina
 import structlog
 
 from service import errors
-from service.embedding.budget import Budget
+from service.embedding.budget import BatchTooCostly
 from service.embedding.embedder import (
     PROBE_TEXT,
     Embedder,
@@ -30,8 +30,9 @@ from service.embedding.errors import (
     TextTooLong,
     to_service_error,
 )
+from service.embedding.paid_requests import PaidRequests
 from service.embedding.rate_control import RateController
-from service.embedding.request_sender import RequestObserver, RequestSender
+from service.embedding.request_sender import RequestObserver, RequestSender, is_no_query
 
 # Requests for one batch, the first one included.
 MAX_ATTEMPTS = 4
@@ -57,6 +58,8 @@ _LOG = structlog.get_logger()
 Outcomes = Mapping[str, EmbeddingOutcome]
 
 Choose = Callable[[Sequence[str]], Sequence[str]]
+
+IsQuery = Callable[[str], bool]
 
 
 class _Batch(NamedTuple):
@@ -86,15 +89,20 @@ class RetryingEmbedder:
         self,
         embedder: Embedder,
         rate_controller: RateController,
-        budget: Budget | None = None,
+        paid_requests: PaidRequests | None = None,
         observer: RequestObserver | None = None,
     ) -> None:
-        self._requests = RequestSender(embedder, rate_controller, budget, observer)
+        self._requests = RequestSender(embedder, rate_controller, paid_requests, observer)
         self.batch_texts = embedder.limits.texts
         self._max_batch_texts = embedder.limits.texts
 
     async def embed(
-        self, texts: Sequence[str], choose: Choose, *, alone: bool = False
+        self,
+        texts: Sequence[str],
+        choose: Choose,
+        is_query: IsQuery = is_no_query,
+        *,
+        alone: bool = False,
     ) -> AsyncIterator[Outcomes]:
         """Embed texts, and yield the vectors or errors as soon as they are known.
 
@@ -102,6 +110,7 @@ class RetryingEmbedder:
             texts: distinct texts.
             choose: returns those of some texts that are still to be sent; called before each
                 request with its texts.
+            is_query: returns whether a text is of a query and not of an item.
             alone: the texts are one that has failed before, and is not retried at once.
 
         Yields:
@@ -110,16 +119,22 @@ class RetryingEmbedder:
         queue = deque([_Batch(texts, is_alone=alone)])
         while queue:
             batch = queue.popleft()
-            outcomes, parts = await self._embed_batch(batch, choose)
+            outcomes, parts = await self._embed_batch(batch, choose, is_query)
             if outcomes:
                 yield outcomes
             queue.extend(parts)
 
-    async def _embed_batch(self, batch: _Batch, choose: Choose) -> tuple[Outcomes, list[_Batch]]:
+    async def drain(self) -> None:
+        """Wait for responses that are paid for, for a few seconds at most."""
+        await self._requests.drain()
+
+    async def _embed_batch(
+        self, batch: _Batch, choose: Choose, is_query: IsQuery
+    ) -> tuple[Outcomes, list[_Batch]]:
         """Return the outcomes that one request decides, and the batches for the other texts."""
         texts = batch.texts
         try:
-            outcomes = await self._send(batch, choose)
+            outcomes = await self._send(batch, choose, is_query)
         except BatchTooLarge:
             self._shrink_batches(len(texts))
             self._max_batch_texts = self.batch_texts
@@ -136,7 +151,8 @@ class RetryingEmbedder:
         except ProviderError as exc:
             return dict.fromkeys(texts, to_service_error(exc)), []
         except errors.AkinError as exc:
-            return dict.fromkeys(texts, exc), []
+            is_splittable = isinstance(exc, BatchTooCostly)
+            return _isolate(batch, exc) if is_splittable else (dict.fromkeys(texts, exc), [])
         except Exception:  # noqa: BLE001  (logged)
             # A bug of ours or of a library, perhaps because of one text: isolate it from the rest.
             _LOG.exception("embedder_failed", texts=len(texts))
@@ -160,7 +176,7 @@ class RetryingEmbedder:
         error = TextTooLong() if refusal.too_long else errors.TextRejected(refusal.message)
         return _isolate(batch, error, is_part=True)
 
-    async def _send(self, batch: _Batch, choose: Choose) -> Outcomes:
+    async def _send(self, batch: _Batch, choose: Choose, is_query: IsQuery) -> Outcomes:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
         async for attempt in stamina.retry_context(
             on=lambda exc: _find_retry_delay(batch, exc),
@@ -173,14 +189,14 @@ class RetryingEmbedder:
             with attempt:
                 texts = choose(batch.texts)
                 timeout = PART_TIMEOUT_SECONDS if batch.is_part else None
-                vectors = await self._requests.send(texts, timeout) if texts else []
+                vectors = await self._requests.send(texts, timeout, is_query) if texts else []
                 return dict(zip(texts, vectors, strict=True))
         raise AssertionError("the last attempt returns or raises")
 
     async def _probe_settings(self) -> errors.AkinError | None:
         """Return the error of our settings if the provider refuses the probe text as well."""
         try:
-            await self._requests.send([PROBE_TEXT])
+            await self._requests.send_probe(PROBE_TEXT)
         except TextRefused:
             return errors.EmbeddingRejected(
                 "the provider refuses every text: check the model and the embedding settings"

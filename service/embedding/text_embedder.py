@@ -57,7 +57,12 @@ class BatchQueue(Protocol):
         """Limits the messages of imports that are embedded at once."""
 
     async def embed(
-        self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        low_priority: bool = False,
+        alone: bool = False,
+        queries: bool = False,
     ) -> Sequence[EmbeddingOutcome]:
         """Embed one or more distinct texts, and return the vector or the error of each.
 
@@ -65,6 +70,7 @@ class BatchQueue(Protocol):
             texts: what to embed.
             low_priority: queue behind texts without low priority.
             alone: send each text in a request of its own, once: the provider failed on it before.
+            queries: the texts are of queries, and not of items.
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
@@ -146,7 +152,7 @@ class TextEmbedder:
         Raises:
             Overloaded: the batch queue is full.
         """
-        return await self._embed(texts, self.space.query_template)
+        return await self._embed(texts, self.space.query_template, queries=True)
 
     async def embed_query(self, text: str, field: str) -> tuple[Vector, EmbeddingUsage]:
         """Embed one query text of a request, into float32 [chunks, dimensions].
@@ -199,6 +205,7 @@ class TextEmbedder:
         *,
         low_priority: bool = False,
         alone: bool = False,
+        queries: bool = False,
     ) -> TextVectors:
         prompts = self._render(texts, template)
         embedded = _Embedded()
@@ -213,7 +220,7 @@ class TextEmbedder:
             if new_prompts:
                 with call_context.Stage(call_context.EMBED):
                     outcomes = await self._batches.embed(
-                        new_prompts, low_priority=low_priority, alone=alone
+                        new_prompts, low_priority=low_priority, alone=alone, queries=queries
                     )
                 for prompt, outcome in zip(new_prompts, outcomes, strict=True):
                     self._collect(embedded, prompt, hashes[prompt], outcome)

@@ -23,6 +23,10 @@ class TextBatch:
     low_priority: bool
     in_flight: Collection[str] | None = None
 
+    def is_query(self, text: str) -> bool:
+        """Return whether a text is of a query, and of no item."""
+        return text in self.requests and self.requests[text].is_query
+
 
 @dataclass(slots=True, eq=False)
 class TextRequest:
@@ -35,6 +39,7 @@ class TextRequest:
     tokens: int
     low_priority: bool
     alone: bool
+    is_query: bool
     queued_at: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
     result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)

@@ -20,7 +20,7 @@ from service.api.server import Server
 from service.background import housekeeping
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.stats import CatalogStats
-from service.embedding.budget import format_utc_day
+from service.domain.usage import format_utc_day
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import make_default_model, open_default_embedder
 from service.server.wiring import Wiring, Worker

@@ -34,9 +34,11 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.claims import Settlement
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
+from service.embedding.paid_requests import PaidRequests
 from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
 from service.embedding.request_sender import RequestObserver
@@ -103,9 +105,16 @@ class Wiring:
         self._stores = stores
         self.telemetry = telemetry
         self._spawn = spawn
-        budget = Budget(stores.usage, settings.embedding_budget_usd_per_day, time.time_ns)
+        self._paid_requests = PaidRequests(
+            stores.embedding_requests,
+            Budget(settings.embedding_budget_usd_per_day),
+            str(worker.number),
+            list(map(str, range(worker.count))),
+        )
+        stack.push_async_callback(self._paid_requests.close)
+        spawn(self._paid_requests.run())
         self.embedder_pool = EmbedderPool(
-            settings, budget, _observe(telemetry.metrics), spawn, stack
+            settings, self._paid_requests, _observe(telemetry.metrics), spawn, stack
         )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
@@ -147,7 +156,9 @@ class Wiring:
         )
 
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:
-        return await probe_model(self._settings, choice)
+        probed = await probe_model(self._settings, choice)
+        self._paid_requests.settle_later(Settlement(None, usage=probed.usage))
+        return probed
 
     async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
         """Return a generation that texts are embedded for."""

@@ -10,6 +10,7 @@ from typing import Self
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
+from service.storage.embedding_requests import EmbeddingRequestStore
 from service.storage.generations import GenerationStore
 from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
@@ -33,6 +34,7 @@ class Stores:
     reembedding: ReembeddingStore
     pending: PendingStore
     usage: UsageStore
+    embedding_requests: EmbeddingRequestStore
     removal: RemovalStore
     unused_rows: UnusedRowStore
     compaction: CompactionStore
@@ -59,6 +61,7 @@ class Stores:
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),
+            EmbeddingRequestStore(database),
             RemovalStore(database),
             UnusedRowStore(database),
             CompactionStore(database),

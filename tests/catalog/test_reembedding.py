@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from support.embedders import COST_USD_PER_TOKEN, SPACE, WordEmbedder
 from support.open_catalogs import MODEL, WordCatalogs, word_catalogs
+from support.paid import make_requests
 from support.stores import indexed
 
 from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE, Reembeddings
 from service.domain.spaces import Model, ModelChoice
-from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver
 from service.embedding.providers import PricedEmbedder, ProbedModel
 from service.embedding.request_sender import RequestObserver
@@ -31,10 +31,10 @@ async def fetch_usd_per_token() -> float:
 
 def reembeddings(factory: WordCatalogs, stack: AsyncExitStack, model: Model) -> Reembeddings:
     """Return the re-embeddings of catalogs, for whose every choice `model` is found."""
-    budget = Budget(factory.stores.usage, None, lambda: 0)
+    paid_requests = make_requests(factory.stores)
     requests, texts = RequestObserver(ignore, ignore), TextObserver(ignore, ignore)
     observer = EmbeddingObserver(requests, texts)
-    pool = EmbedderPool(Settings(), budget, observer, factory.spawn, stack)
+    pool = EmbedderPool(Settings(), paid_requests, observer, factory.spawn, stack)
     pool.add(model, PricedEmbedder(WordEmbedder(), fetch_usd_per_token))
 
     async def find_model(_choice: ModelChoice) -> ProbedModel:

@@ -9,6 +9,7 @@ from support.faults import DETAILS, ECHOES, GOOD, INSIDE_200, MALFORMED, STATUSE
 from support.provider import DIMENSIONS, USD_PER_TOKEN, Fault, ScriptedProvider, failure, vector
 
 from service.domain.spaces import Space
+from service.domain.usage import TokenUsage
 from service.embedding.embedder import BatchLimits
 from service.embedding.errors import (
     ProviderError,
@@ -204,7 +205,8 @@ def test_the_prefix_of_a_model_is_stripped() -> None:
 async def test_a_probe_returns_the_dimensions() -> None:
     """One request returns the dimensions of the model, or the error of the provider."""
     with ScriptedProvider() as provider:
-        assert DIMENSIONS == await probe_dimensions(endpoint(provider.url), 20.0)
+        probe = await probe_dimensions(endpoint(provider.url), 20.0)
+        assert (DIMENSIONS, TokenUsage(1, USD_PER_TOKEN)) == probe
         provider.script.append(failure(401))
         with pytest.raises(ProviderRefused, match="API key"):
             await probe_dimensions(endpoint(provider.url), 20.0)

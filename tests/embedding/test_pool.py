@@ -7,10 +7,10 @@ from typing import Any
 
 from support.clock import FakeClock
 from support.embedders import SPACE, WordEmbedder
+from support.paid import make_requests
 from support.stores import opened
 
 from service.domain.spaces import Model
-from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver
 from service.embedding.providers import PricedEmbedder
 from service.embedding.request_sender import RequestObserver
@@ -48,8 +48,7 @@ async def test_an_embedder_closes_with_its_last_user(tmp_path: Path) -> None:
             return tasks[-1]
 
         observer = EmbeddingObserver(RequestObserver(ignore, ignore), TextObserver(ignore, ignore))
-        budget = Budget(stores.usage, None, lambda: 0)
-        pool = EmbedderPool(Settings(), budget, observer, spawn, stack)
+        pool = EmbedderPool(Settings(), make_requests(stores), observer, spawn, stack)
         embedders = {Model(SPACE): ClosableEmbedder(), OTHER: ClosableEmbedder()}
         for model, embedder in embedders.items():
             pool.add(model, PricedEmbedder(embedder, fetch_usd_per_token))

@@ -19,10 +19,11 @@ from support.stores import (
     rows,
 )
 
+from service.domain.claims import Settlement
 from service.domain.generations import GenerationState
 from service.domain.spaces import Model, Space
 from service.domain.text_formats import TextFormat
-from service.domain.usage import TokenUsage
+from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.prompts import hash_text
 from service.storage.migrations import register_functions
 from service.storage.records import NEVER_US
@@ -245,3 +246,14 @@ async def test_vectors_of_version_0_2_0_that_are_in_use_stay(tmp_path: Path) -> 
         await stores.database.close()
     assert [(1,)] == rows(tmp_path, "SELECT vector_id FROM vectors")
     assert [] == rows(tmp_path, "PRAGMA foreign_key_check")
+
+
+async def test_usage_before_the_record_of_requests_is_kept(tmp_path: Path) -> None:
+    """The usage of former versions counts, and no request is under way after the upgrade."""
+    clock = FakeClock()
+    with database_of_version(tmp_path, 6) as connection:
+        connection.execute("INSERT INTO token_usage VALUES (?, 5, 0.5)", (format_utc_day(clock()),))
+    async with opened(tmp_path, clock) as (stores, _):
+        await stores.embedding_requests.settle(Settlement(None, usage=TokenUsage(1, 0.25)))
+        assert TokenUsage(6, 0.75) == (await stores.usage.list_days(1))[format_utc_day(clock())]
+    assert [] == rows(tmp_path, "SELECT * FROM embedding_requests")

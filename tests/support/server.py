@@ -105,6 +105,11 @@ class RunningServer:
     ) -> None:
         self.kill()
 
+    @property
+    def process_id(self) -> int:
+        """The id of its process."""
+        return self._process.pid
+
     def client(self, **options: Any) -> akin.Client:
         """A new client of this server, to be closed by the caller."""
         return akin.Client(self.address, **options)
@@ -143,11 +148,6 @@ class RunningServer:
         self._watchdog.cancel()
         self._reader.join(WAIT_SECONDS)
         return code
-
-    @property
-    def process_id(self) -> int:
-        """The process that was started."""
-        return self._process.pid
 
     @property
     def is_running(self) -> bool:

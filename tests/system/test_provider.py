@@ -104,11 +104,12 @@ def test_usage_is_told_and_summed(tmp_path: Path, provider: ScriptedProvider) ->
             usage.prompt_token_count,
         )
         assert pytest.approx(4 * USD_PER_TOKEN) == usage.cost_usd
+        # At its start, the server has checked the model with one token.
         (day,) = client.get_catalog().daily_usage
-        assert 4 == day.prompt_token_count
-        assert pytest.approx(4 * USD_PER_TOKEN) == day.cost_usd
+        assert 5 == day.prompt_token_count
+        assert pytest.approx(5 * USD_PER_TOKEN) == day.cost_usd
         status = command(server, "status")
-        assert [str(4)] == [each["prompt_token_count"] for each in status["catalog"]["daily_usage"]]
+        assert [str(5)] == [each["prompt_token_count"] for each in status["catalog"]["daily_usage"]]
 
 
 def test_an_outage_in_an_import_loses_nothing(tmp_path: Path, provider: ScriptedProvider) -> None:
@@ -240,7 +241,7 @@ def test_another_model_over_the_same_data_is_refused(
 
 def test_a_spent_budget_keeps_items_waiting(tmp_path: Path, provider: ScriptedProvider) -> None:
     """Once the day's budget is spent, items are kept as pending and texts are refused."""
-    budget = f"{3 * USD_PER_TOKEN:.10f}"
+    budget = f"{4 * USD_PER_TOKEN:.10f}"  # one token of which checks the model at the start
     own = settings(provider, EMBEDDING_BUDGET_USD_PER_DAY=budget)
     with RunningServer(tmp_path, **own) as server, akin.Client(server.address) as client:
         assert INDEXED == client.upsert_item("a", "three words long").item.state

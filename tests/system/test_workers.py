@@ -17,40 +17,15 @@ from support.server import WAIT_SECONDS, RunningServer, refused
 from support.stores import rows
 from support.texts import distinct
 from support.waiting import until
+from support.workers import connect_to_workers
 
 WORKERS = 3
-CONNECTIONS = 100
-"""More than enough for the kernel to have dealt one to each worker."""
-
-Channels = Mapping[int, grpc.Channel]
 Stubs = Mapping[int, pb_grpc.RecommenderServiceStub]
-
-
-def calls(server: RunningServer) -> list[int]:
-    """Which worker answered each call so far."""
-    return [each["worker"] for each in server.events("call")]
-
-
-def channels(server: RunningServer, stack: ExitStack) -> Channels:
-    """A connection to each worker, by its number."""
-    opened: dict[int, grpc.Channel] = {}
-    for _ in range(CONNECTIONS):
-        if len(opened) == WORKERS:
-            return opened
-        before = len(calls(server))
-        channel = stack.enter_context(
-            grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)])
-        )
-        stub = pb_grpc.RecommenderServiceStub(channel)
-        stub.ListItems(pb.ListItemsRequest(page_size=1), timeout=WAIT_SECONDS)
-        server.wait_for("call", before + 1)
-        opened[calls(server)[before]] = channel
-    raise AssertionError(f"only the workers {sorted(opened)} got a connection")
 
 
 def connected(server: RunningServer, stack: ExitStack) -> Stubs:
     """A stub of each worker, by its number."""
-    opened = channels(server, stack)
+    opened = connect_to_workers(server, stack, WORKERS)
     return {number: pb_grpc.RecommenderServiceStub(channel) for number, channel in opened.items()}
 
 
@@ -107,7 +82,7 @@ def test_what_one_worker_wrote_any_other_finds(several: RunningServer) -> None:
 def test_what_one_worker_wrote_any_other_lists(several: RunningServer) -> None:
     """With a write's min_sequence, every worker lists the new catalog it is in, with its vector."""
     with ExitStack() as stack:
-        opened = channels(several, stack)
+        opened = connect_to_workers(several, stack, WORKERS)
         for number, (writer, reader) in enumerate(permutations(opened, 2)):
             name = f"listed{number}"
             catalogs = catalog_service_pb2_grpc.CatalogServiceStub(opened[writer])

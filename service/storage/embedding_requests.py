@@ -1,0 +1,284 @@
+"""Requests to paid embedding providers: who sends which texts, and what came of it.
+
+Every request is recorded before it is sent, so that all processes share one budget, one limit of
+concurrent requests, and one request for each text.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation, Settlement
+from service.domain.usage import TokenUsage
+from service.domain.vectors import Chunk
+from service.storage.database import Database
+from service.storage.usage import add_usage, read_usage
+from service.storage.vectors import store_unused_vectors
+from service.storage.writer import Transaction
+
+# A process that waits for its turn renews its place in this time, or it loses the place.
+WAITING_US = 3_000_000
+
+# The vectors of query texts that are kept: 100 MB at 1,536 dimensions.
+MAX_QUERY_VECTORS = 16_384
+
+
+class EmbeddingRequestStore:
+    """The requests of all processes over the same data.
+
+    The methods can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, claim: Claim, waiting_id: int | None, *, may_wait: bool) -> ClaimOutcome:
+        """Claim a request, so that it may be sent once this returns.
+
+        Requests that have to wait get their turn in the order in which they began to wait.
+
+        Args:
+            claim: the request.
+            waiting_id: the request id of an earlier outcome that was waiting.
+            may_wait: record that the request waits for its turn, if it has to.
+
+        Raises:
+            BudgetSpent: raised by the claim's `reserve`; nothing was stored.
+        """
+        return await self._database.write(
+            lambda transaction: _claim(transaction, claim, waiting_id, may_wait=may_wait)
+        )
+
+    async def settle(self, settlement: Settlement) -> None:
+        """Record the usage and the vectors of a request that has ended, and remove its claim."""
+
+        def operation(transaction: Transaction) -> None:
+            connection = transaction.connection
+            usage = settlement.usage
+            if settlement.request_id is not None and not _remove(connection, settlement.request_id):
+                usage = _exclude(usage, settlement.estimate)  # it expired, and counts as spent
+            add_usage(transaction, usage)
+            if settlement.chunks:
+                space_id = _find_space(connection, settlement.space)
+                # The item that gets a vector refers to it later, or never.
+                store_unused_vectors(transaction, space_id, settlement.item_chunks)
+                _insert_query_vectors(connection, space_id, settlement.query_chunks)
+
+        await self._database.write(operation)
+
+    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+        """Count the requests of dead processes as spent.
+
+        Args:
+            owner: the only living process in its place.
+            places: all places; no process lives in another one.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            _write_off(
+                transaction,
+                "owner = ? AND process != ? OR owner NOT IN (SELECT value FROM json_each(?))",
+                (*owner, json.dumps(places)),
+            )
+
+        await self._database.write(operation)
+
+    async def read_vectors(
+        self, space: str, hashes: Sequence[bytes]
+    ) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors that a space has, by the hashes of their texts.
+
+        Args:
+            space: the fingerprint of the space.
+            hashes: of the texts.
+        """
+
+        def query(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+            row = connection.execute(
+                "SELECT space_id FROM spaces WHERE fingerprint = ?", (space,)
+            ).fetchone()
+            return {} if row is None else _read_vectors(connection, row[0], hashes)
+
+        return await self._database.read(query)
+
+
+def _claim(
+    transaction: Transaction, claim: Claim, waiting_id: int | None, *, may_wait: bool
+) -> ClaimOutcome:
+    connection = transaction.connection
+    _write_off(transaction, "expire_us <= ?", (transaction.now_us,))
+    space_id = _find_space(connection, claim.space)
+    vectors = _read_vectors(connection, space_id, claim.tokens)
+    hashes = [
+        text_hash
+        for text_hash in claim.tokens
+        if text_hash not in vectors and not _is_leased(connection, space_id, text_hash)
+    ]
+    if not hashes:
+        if waiting_id is not None:
+            _remove(connection, waiting_id)
+        return ClaimOutcome(vectors=vectors)
+    tokens = sum(claim.tokens[text_hash] for text_hash in hashes)
+    reservation = claim.reserve(
+        tokens, read_usage(transaction).cost_usd, _sum_reservations(connection)
+    )
+    if reservation is None or not _has_slot(connection, space_id, claim.find_limit(), waiting_id):
+        request_id = _wait(transaction, claim, space_id, waiting_id) if may_wait else None
+        return ClaimOutcome(request_id, is_waiting=True)
+    if waiting_id is not None:
+        _remove(connection, waiting_id)
+    estimate = TokenUsage(tokens, reservation.cost_usd)
+    request_id = _start(transaction, claim, space_id, estimate, reservation)
+    connection.executemany(
+        "INSERT INTO leased_texts (space_id, text_hash, request_id) VALUES (?, ?, ?)",
+        ((space_id, text_hash, request_id) for text_hash in hashes),
+    )
+    return ClaimOutcome(request_id, frozenset(hashes), vectors, estimate)
+
+
+def _find_space(connection: sqlite3.Connection, fingerprint: str) -> int:
+    """Return the id of a space, which is inserted if it is new."""
+    connection.execute(
+        "INSERT INTO spaces (fingerprint) SELECT :space WHERE NOT EXISTS "
+        "(SELECT 1 FROM spaces WHERE fingerprint = :space)",
+        {"space": fingerprint},
+    )
+    (space_id,) = connection.execute(
+        "SELECT space_id FROM spaces WHERE fingerprint = ?", (fingerprint,)
+    ).fetchone()
+    return int(space_id)
+
+
+def _read_vectors(
+    connection: sqlite3.Connection, space_id: int, hashes: Iterable[bytes]
+) -> dict[bytes, NDArray[np.float32]]:
+    vectors: dict[bytes, NDArray[np.float32]] = {}
+    for text_hash in hashes:
+        for table in ("vectors", "query_vectors"):
+            row = connection.execute(
+                f"SELECT vector FROM {table} WHERE space_id = ? AND text_hash = ?",
+                (space_id, text_hash),
+            ).fetchone()
+            if row is not None:
+                vectors[text_hash] = np.frombuffer(row[0], "<f4")
+                break
+    return vectors
+
+
+def _is_leased(connection: sqlite3.Connection, space_id: int, text_hash: bytes) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM leased_texts WHERE space_id = ? AND text_hash = ?", (space_id, text_hash)
+    ).fetchone()
+    return row is not None
+
+
+def _sum_reservations(connection: sqlite3.Connection) -> float:
+    (reserved_usd,) = connection.execute(
+        "SELECT total(reserved_usd) FROM embedding_requests WHERE is_sent"
+    ).fetchone()
+    return float(reserved_usd)
+
+
+def _has_slot(
+    connection: sqlite3.Connection, space_id: int, limit: int, waiting_id: int | None
+) -> bool:
+    """Return whether a request may be sent beside those under way and those that wait longer."""
+    condition = "TRUE" if waiting_id is None else "(is_sent OR request_id < :waiting_id)"
+    (count,) = connection.execute(
+        f"SELECT count(*) FROM embedding_requests WHERE space_id = :space_id AND {condition}",
+        {"space_id": space_id, "waiting_id": waiting_id},
+    ).fetchone()
+    return bool(count < limit)
+
+
+def _start(
+    transaction: Transaction,
+    claim: Claim,
+    space_id: int,
+    estimate: TokenUsage,
+    reservation: Reservation,
+) -> int:
+    """Record a request that is sent now; return its id."""
+    cursor = transaction.connection.execute(
+        """INSERT INTO embedding_requests (owner, process, space_id, is_sent, prompt_tokens,
+               cost_usd, reserved_usd, expire_us) VALUES (?, ?, ?, 1, ?, ?, ?, ?)""",
+        (
+            *claim.owner,
+            space_id,
+            estimate.prompt_tokens,
+            estimate.cost_usd,
+            reservation.reserved_usd,
+            transaction.now_us + int(claim.lease_seconds * 1e6),
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _wait(transaction: Transaction, claim: Claim, space_id: int, waiting_id: int | None) -> int:
+    """Record that a request waits, or that it goes on waiting; return its id."""
+    connection, now_us = transaction.connection, transaction.now_us
+    row = connection.execute(
+        "SELECT expire_us FROM embedding_requests WHERE request_id = ?", (waiting_id,)
+    ).fetchone()
+    if waiting_id is None or row is None:
+        cursor = connection.execute(
+            """INSERT INTO embedding_requests (owner, process, space_id, expire_us)
+               VALUES (?, ?, ?, ?)""",
+            (*claim.owner, space_id, now_us + WAITING_US),
+        )
+        return int(cursor.lastrowid or 0)
+    if row[0] < now_us + WAITING_US // 2:
+        connection.execute(
+            "UPDATE embedding_requests SET expire_us = ? WHERE request_id = ?",
+            (now_us + WAITING_US, waiting_id),
+        )
+    return waiting_id
+
+
+def _remove(connection: sqlite3.Connection, request_id: int) -> bool:
+    """Remove a request and the leases of its texts; return whether there was one."""
+    cursor = connection.execute(
+        "DELETE FROM embedding_requests WHERE request_id = ?", (request_id,)
+    )
+    return cursor.rowcount > 0
+
+
+def _write_off(transaction: Transaction, condition: str, values: Sequence[object]) -> None:
+    """Remove the requests of processes that died; their estimates count as spent."""
+    rows = transaction.connection.execute(
+        f"""DELETE FROM embedding_requests WHERE {condition}
+            RETURNING is_sent * prompt_tokens, is_sent * cost_usd""",
+        values,
+    ).fetchall()
+    for row in rows:
+        add_usage(transaction, TokenUsage(*row))
+
+
+def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:
+    return TokenUsage(
+        max(0, usage.prompt_tokens - estimate.prompt_tokens),
+        max(0.0, usage.cost_usd - estimate.cost_usd),
+    )
+
+
+def _insert_query_vectors(
+    connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]
+) -> None:
+    """Store vectors of query texts, and remove the oldest ones beyond the maximum number."""
+    for chunk in chunks:
+        cursor = connection.execute(
+            """INSERT INTO query_vectors (space_id, text_hash, vector) VALUES (?, ?, ?)
+               ON CONFLICT DO NOTHING""",
+            (space_id, chunk.text_hash, chunk.vector.tobytes()),
+        )
+        if cursor.rowcount > 0:
+            connection.execute(
+                "DELETE FROM query_vectors WHERE vector_id <= ?",
+                ((cursor.lastrowid or 0) - MAX_QUERY_VECTORS,),
+            )
