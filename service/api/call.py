@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
@@ -21,8 +22,10 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2
 
 from service import errors
-from service.api.admission import AdmissionControl
+from service.api.admission import AdmissionControl, CallKind
 from service.api.auth import SCOPES, Access, Scope
+from service.api.load_shedding import LoadShedder
+from service.api.request_memory import RequestMemory
 from service.api.status import status
 from service.domain import limits
 from service.telemetry import call_context
@@ -39,6 +42,9 @@ PUSHBACK = "grpc-retry-pushback-ms"
 
 # The longest pushback; a longer wait is sent as -1: do not retry.
 PUSHBACK_SECONDS = 5.0
+
+# Analyses compute for seconds; ClassifyText and SearchPassages are as fast as a recommendation.
+ANALYSES = frozenset({"FindDuplicates", "FindOutliers", "ClusterItems", "EstimateReembedding"})
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -63,6 +69,8 @@ class Pipeline(NamedTuple):
     """What the calls of all methods share; without an authorizer, every call is authorized."""
 
     admission: AdmissionControl
+    shedder: LoadShedder
+    memory: RequestMemory
     authorizer: Authorizer | None
     telemetry: CallTelemetry
 
@@ -91,35 +99,43 @@ def _make_handler(
         GetMessageClass(method.input_type),
         SCOPES[method.full_name],
         "catalog" in method.input_type.fields_by_name,
-        method.client_streaming or method.server_streaming,
+        _find_kind(method),
         *pipeline,
     )
 
-    async def unary(data: bytes, context: Context) -> bytes:
+    # All methods have handlers for a stream of requests: grpc.aio would receive a single request
+    # before it calls a handler, however large, and before it is known whether the call is admitted.
+    async def unary(_: object, context: Context) -> bytes:
         async with _Call(kind, context) as call:
-            call.admit()
-            return call.serialize(await serve(call.parse(data)))
+            await call.admit()
+            return call.serialize(await serve(await call.receive_only()))
 
-    async def exchange(messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    async def stream(_: object, context: Context) -> AsyncIterator[bytes]:
         async with _Call(kind, context) as call:
-            call.admit()
-            requests = (call.parse(data) async for data in messages)
-            async with aclosing(serve(requests)) as responses:
+            await call.admit()
+            async with aclosing(serve(await call.receive_only())) as responses:
                 async for response in responses:
                     yield call.serialize(response)
 
-    async def stream(data: bytes, context: Context) -> AsyncIterator[bytes]:
+    async def exchange(_: object, context: Context) -> AsyncIterator[bytes]:
         async with _Call(kind, context) as call:
-            call.admit()
-            async with aclosing(serve(call.parse(data))) as responses:
+            await call.admit()
+            async with aclosing(serve(call.receive_all())) as responses:
                 async for response in responses:
                     yield call.serialize(response)
+                    call.release_oldest()
 
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(exchange)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(stream)
-    return grpc.unary_unary_rpc_method_handler(unary)
+        return grpc.stream_stream_rpc_method_handler(stream)
+    return grpc.stream_unary_rpc_method_handler(unary)
+
+
+def _find_kind(method: MethodDescriptor) -> CallKind:
+    if method.name in ANALYSES:
+        return CallKind.ANALYSIS
+    return CallKind.STREAM if method.client_streaming else CallKind.CALL
 
 
 class _Method(NamedTuple):
@@ -130,10 +146,16 @@ class _Method(NamedTuple):
     request_class: type[Message]
     scope: Scope
     names_catalog: bool
-    is_stream: bool
+    kind: CallKind
     admission: AdmissionControl
+    shedder: LoadShedder
+    memory: RequestMemory
     authorizer: Authorizer | None
     telemetry: CallTelemetry
+
+
+class _CallerLeft(Exception):
+    """Nobody waits for the answer to the call, so that it does no work."""
 
 
 class _Call:
@@ -149,36 +171,86 @@ class _Call:
         remaining = context.time_remaining()
         deadline.set(None if remaining is None else time.monotonic() + remaining)
         self._is_counted = False
+        self._has_started = False
         self._has_parsed = False
+        self._held_sizes: deque[int] = deque()
         self._request_bytes = 0
         self._response_bytes = 0
 
-    def admit(self) -> None:
-        """Admit the call before its request is parsed; a refused call has a trace as well.
+    async def admit(self) -> None:
+        """Admit the call before its request is received; a refused call has a trace as well.
 
         Raises:
             NotReady: the server is starting.
-            Overloaded: too many calls are in progress.
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
+            Overloaded: too many calls are in progress, or more arrive than can be served.
+            _CallerLeft: the deadline of the call has passed.
         """
         method = self._method
-        try:
-            method.admission.enter(stream=method.is_stream)
-            self._is_counted = True
-        finally:
-            tracing = method.telemetry.tracing
-            self._timing = (
-                tracing.begin_call(method.full_name, self._metadata) if tracing else Timing()
-            )
-            call_context.set_timing(self._timing)
-        authorizer = method.authorizer
+        tracing = method.telemetry.tracing
+        self._timing = tracing.begin_call(method.full_name, self._metadata) if tracing else Timing()
+        call_context.set_timing(self._timing)
+        method.admission.check_open()
+        self._authenticate()
+        method.admission.enter(method.kind, self._key)
+        self._is_counted = True
+        if method.kind is CallKind.CALL:
+            await method.shedder.start(self._identify_caller)
+            self._has_started = True
+        else:
+            method.shedder.refuse_low_priority()
+        if self._context.time_remaining() == 0:
+            raise _CallerLeft
+
+    def _authenticate(self) -> None:
+        authorizer = self._method.authorizer
         if authorizer is None:
             return
         for name, value in self._metadata:
             if name == "authorization" and isinstance(value, str):
                 self._authorization = value
         self._key = authorizer.authenticate(self._authorization)
-        authorizer.charge(self._authorization, method.scope)
+        authorizer.charge(self._authorization, self._method.scope)
+
+    def _identify_caller(self) -> str:
+        """Return the name of the key, or the address of the connection if there are no keys."""
+        return self._context.peer() if self._key is None else self._key
+
+    async def receive_only(self) -> Message:
+        """Return the only request of the call.
+
+        Raises:
+            Overloaded: the message arrived too slowly.
+            AkinError: as `parse` raises it.
+        """
+        data = await self._receive()
+        if data is None:
+            raise errors.invalid_field("message", "must be sent")
+        return self.parse(data)
+
+    async def receive_all(self) -> AsyncIterator[Message]:
+        """Yield each request of a stream; during overload, streams receive slowly.
+
+        Raises:
+            Overloaded, AkinError: as `receive_only` raises it.
+        """
+        while (data := await self._receive()) is not None:
+            yield self.parse(data)
+            await self._method.shedder.pause()
+
+    async def _receive(self) -> bytes | None:
+        """Return the next message, whose memory is held until it is released; None at the end."""
+        # grpc.aio gives the end of the stream a value of its own.
+        data: Any = await self._method.memory.receive(self._context.read)
+        if not isinstance(data, bytes):
+            return None
+        self._held_sizes.append(len(data))
+        return data
+
+    def release_oldest(self) -> None:
+        """Give back the memory of the oldest request, because it was answered."""
+        if self._held_sizes:
+            self._method.memory.release(self._held_sizes.popleft())
 
     def parse(self, data: bytes) -> Message:
         """Return the request in a message.
@@ -225,11 +297,16 @@ class _Call:
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        method = self._method
         try:
             await self._end(exc)
         finally:
+            while self._held_sizes:
+                self.release_oldest()
+            if self._has_started:
+                method.shedder.end()
             if self._is_counted:
-                self._method.admission.leave(stream=self._method.is_stream)
+                method.admission.leave(method.kind, self._key)
 
     async def _end(self, exc: BaseException | None) -> None:
         if exc is None:
@@ -239,6 +316,11 @@ class _Call:
             self._record(self._departure_code() or code_pb2.CANCELLED)
         elif isinstance(exc, errors.AkinError):
             await self._abort(exc)
+        elif isinstance(exc, _CallerLeft):
+            self._record(code_pb2.DEADLINE_EXCEEDED)
+            await self._context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the call started"
+            )
         elif isinstance(exc, Exception) and not isinstance(exc, grpc.aio.AbortError):
             _LOG.error("call_failed", method=self._method.name, exc_info=exc)
             self._record(code_pb2.INTERNAL)
@@ -254,6 +336,9 @@ class _Call:
     async def _abort(self, error: errors.AkinError) -> NoReturn:
         rpc_status = status(error)
         self._record(rpc_status.code, error.reason)
+        if rpc_status.code == code_pb2.RESOURCE_EXHAUSTED:
+            method = self._method
+            method.telemetry.metrics.refused_calls.labels(method.name, error.reason).inc()
         metadata: list[tuple[str, str | bytes]] = [
             ("grpc-status-details-bin", rpc_status.SerializeToString())
         ]
