@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
@@ -223,7 +223,7 @@ class _Call:
             Overloaded: the message arrived too slowly.
             AkinError: as `parse` raises it.
         """
-        data = await self._receive()
+        data = await self._receive(self._method.memory.receive)
         if data is None:
             raise errors.invalid_field("message", "must be sent")
         return self.parse(data)
@@ -232,16 +232,17 @@ class _Call:
         """Yield each request of a stream; during overload, streams receive slowly.
 
         Raises:
-            Overloaded, AkinError: as `receive_only` raises it.
+            AkinError: as `parse` raises it.
         """
-        while (data := await self._receive()) is not None:
+        receive = self._method.memory.receive_next
+        while (data := await self._receive(receive)) is not None:
             yield self.parse(data)
             await self._method.shedder.pause()
 
-    async def _receive(self) -> bytes | None:
+    async def _receive(self, receive: Callable[..., Awaitable[bytes]]) -> bytes | None:
         """Return the next message, whose memory is held until it is released; None at the end."""
         # grpc.aio gives the end of the stream a value of its own.
-        data: Any = await self._method.memory.receive(self._context.read)
+        data: Any = await receive(self._context.read)
         if not isinstance(data, bytes):
             return None
         self._held_sizes.append(len(data))
@@ -297,6 +298,7 @@ class _Call:
         return self
 
     async def __aexit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        del trace  # see `_abort`
         method = self._method
         try:
             await self._end(exc)
@@ -344,6 +346,9 @@ class _Call:
         ]
         if error.retry_after_seconds is not None and rpc_status.code == code_pb2.UNAVAILABLE:
             metadata.append((PUSHBACK, _format_pushback(error.retry_after_seconds)))
+        # gRPC keeps the exceptions of the call in a reference cycle. Without their frames, it does
+        # not keep the request: 60 of 14 MiB took 800 MB until the garbage collector ran.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         await self._context.abort(
             _STATUS_CODES[rpc_status.code], rpc_status.message, tuple(metadata)
         )

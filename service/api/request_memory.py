@@ -15,8 +15,9 @@ from service.domain import limits
 # Memory of all requests in progress; more are received when some have ended.
 BUDGET_BYTES = 512 * 1024 * 1024
 
-# Memory of a request in progress for each of its bytes: the message, and the parsed request.
-BYTES_IN_MEMORY = 2
+# Memory of a request in progress for each of its bytes: as gRPC received it, as a Python object, as
+# a parsed request, and as its parts.
+BYTES_IN_MEMORY = 4
 
 # Messages that are received at once even if the budget is used up, so that small requests are
 # served beside large ones.
@@ -54,12 +55,23 @@ class RequestMemory:
                 try:
                     data = await read()
                 finally:
-                    del self._receptions[reception]
+                    self._receptions.pop(reception, None)
                     self._wake_next()
         except TimeoutError:
             raise errors.Overloaded("the request arrived too slowly") from None
-        if data:
-            self._held_bytes += len(data) * BYTES_IN_MEMORY
+        return self._hold(data)
+
+    async def receive_next(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return what `read` returns for a stream, which can stay silent as long as it likes.
+
+        Each stream can exceed the budget by the message that it is receiving.
+        """
+        while self._held_bytes >= self._budget_bytes:
+            await self._wait()
+        return self._hold(await read())
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held_bytes += len(data) * BYTES_IN_MEMORY
         return data
 
     def release(self, size: int) -> None:
@@ -75,16 +87,19 @@ class RequestMemory:
         """Wait until a message was received or released, or end the slowest reception."""
         loop = asyncio.get_running_loop()
         reception, started_at = next(iter(self._receptions.items()))
-        waiter: asyncio.Future[None] = loop.create_future()
-        self._waiters.append(waiter)
         try:
             async with asyncio.timeout_at(started_at + SLOW_SECONDS):
-                await waiter
+                await self._wait()
         except TimeoutError:
-            if reception in self._receptions:
+            if self._receptions.pop(reception, None) is not None:
                 reception.reschedule(loop.time())
-                self._receptions[reception] = loop.time()
-                self._receptions.move_to_end(reception)
+
+    async def _wait(self) -> None:
+        """Wait until a message was received or released."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._wake_next()

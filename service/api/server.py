@@ -42,6 +42,10 @@ RECEIVED_BYTES = 24 * 1024 * 1024
 # Streams that one connection may have at once; its further calls wait in the client.
 STREAMS_PER_CONNECTION = 256
 
+# A message that is not being received stays with its caller except for 64 KiB. With the probe, gRPC
+# would receive 60 messages of 14 MiB before any of them is read, and take 550 MB.
+WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0),)
+
 # gRPC must not drop calls that wait to be accepted: it would answer CANCELLED.
 QUEUE_OPTIONS = (
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
@@ -93,6 +97,7 @@ class Server:
             ("grpc.so_reuseport", int(shared_port)),
             *PING_OPTIONS,
             *QUEUE_OPTIONS,
+            *WINDOW_OPTIONS,
         )
         handlers: Any = CountedHandlers()  # generated code expects a server
         self._server = grpc.aio.server(options=options)

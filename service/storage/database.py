@@ -131,8 +131,14 @@ class Database:
             self.commits.announce(sequence)
         return self.commits.last_sequence
 
-    async def write(self, operation: Callable[[Transaction], _T]) -> _T:
+    async def write(
+        self, operation: Callable[[Transaction], _T], *, needs_caller: bool = False
+    ) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.
+
+        Args:
+            operation: what to run.
+            needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
             Overloaded: too many writes are queued.
@@ -140,7 +146,7 @@ class Database:
             AkinError: raised by the operation; nothing was stored.
         """
         try:
-            return await self._writer.run(operation)
+            return await self._writer.run(operation, needs_caller=needs_caller)
         except queue.Full:
             raise errors.Overloaded("too many writes are queued") from None
         except sqlite3.Error as exc:
@@ -153,6 +159,8 @@ class Database:
     ) -> _T:
         """Run an operation on a catalog, with all generations of it that writes go to.
 
+        It does not run if the caller has left before its turn.
+
         Raises:
             CatalogNotFound: the catalog was deleted.
             AkinError: as `write` raises it.
@@ -160,7 +168,8 @@ class Database:
         return await self.write(
             lambda transaction: operation(
                 transaction, _read_live_generations(transaction.connection, catalog_id)
-            )
+            ),
+            needs_caller=True,
         )
 
     async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:

@@ -85,6 +85,7 @@ class Transaction:
 class _Job:
     operation: Callable[[Transaction], Any]
     future: asyncio.Future[Any]
+    needs_caller: bool
 
 
 class GroupCommit:
@@ -105,8 +106,14 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, operation: Callable[[Transaction], _T]) -> _T:
+    async def run(
+        self, operation: Callable[[Transaction], _T], *, needs_caller: bool = False
+    ) -> _T:
         """Run an operation, and return its result after the commit.
+
+        Args:
+            operation: what to run.
+            needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
             queue.Full: too many operations are queued.
@@ -114,7 +121,7 @@ class GroupCommit:
             AkinError: raised by the operation; nothing was stored.
         """
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put_nowait(_Job(operation, future))
+        self._jobs.put_nowait(_Job(operation, future, needs_caller))
         return await future
 
     @property
@@ -156,7 +163,7 @@ class GroupCommit:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(self._connection, self._clock_ns() // 1_000)
-            outcomes = [self._attempt(job.operation, transaction) for job in jobs]
+            outcomes = [self._attempt(job, transaction) for job in jobs]
             sequence = transaction.finish()
         except BaseException:
             if self._connection.in_transaction:
@@ -164,10 +171,12 @@ class GroupCommit:
             raise
         return sequence, outcomes
 
-    def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
+    def _attempt(self, job: _Job, transaction: Transaction) -> object:
+        if job.needs_caller and job.future.cancelled():
+            return None
         self._connection.execute("SAVEPOINT operation")
         try:
-            outcome = operation(transaction)
+            outcome = job.operation(transaction)
         except Exception as exc:
             if not self._connection.in_transaction:
                 raise  # the failure, such as a full disk, ended the whole transaction

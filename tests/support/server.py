@@ -109,6 +109,11 @@ class RunningServer:
         """A new client of this server, to be closed by the caller."""
         return akin.Client(self.address, **options)
 
+    @property
+    def process_id(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def terminate(self) -> None:
         """Asks it to end (SIGTERM)."""
         self._process.terminate()
