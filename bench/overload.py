@@ -100,10 +100,11 @@ def send_large_messages(server: Server) -> Result:
     before = resident_bytes(server.process_id)
     options = [("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.insecure_channel(server.address, options) for _ in range(CONNECTIONS)]
-    method = "/akin.v1.RecommenderService/ListItems"
-    calls = [
-        channels[number % CONNECTIONS].unary_unary(method).future(message, timeout=60)
-        for number in range(MESSAGES)
+    methods: list[Any] = [
+        channel.unary_unary("/akin.v1.RecommenderService/ListItems") for channel in channels
+    ]
+    calls: list[Any] = [
+        methods[number % CONNECTIONS].future(message, timeout=60) for number in range(MESSAGES)
     ]
     codes: Counter[str] = Counter()
     for call in calls:

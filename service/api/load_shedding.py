@@ -62,10 +62,10 @@ REFUSAL_SECONDS = 0.005
 # Calls that wait during overload; further ones are refused at once, because each holds memory.
 MAX_PARKED_CALLS = 5_000
 
-# If no new call has arrived for QUIET_SECONDS within BURST_SECONDS of the begin of the overload, it
+# If no new call has arrived for SILENCE_SECONDS within MAX_BURST_SECONDS of the begin of the overload, it
 # was a burst: the calls that wait are started, the newest first, even if they are older.
-QUIET_SECONDS = 0.005
-BURST_SECONDS = 1.0
+SILENCE_SECONDS = 0.005
+MAX_BURST_SECONDS = 1.0
 
 # Overload is over after this time without a refusal.
 CALM_SECONDS = 2.0
@@ -247,7 +247,9 @@ class LoadShedder:
     def _is_burst_over(self, now: float) -> bool:
         if self._counts.accepted != self._accepted_calls:
             self._accepted_calls, self._accepted_at = self._counts.accepted, now
-        return now - self._accepted_at >= QUIET_SECONDS and now - self._began_at < BURST_SECONDS
+        return (
+            now - self._accepted_at >= SILENCE_SECONDS and now - self._began_at < MAX_BURST_SECONDS
+        )
 
     def _start_newest(self, now: float) -> bool:
         """Start the newest call of the next caller that has one which is not too old.

@@ -65,7 +65,7 @@ class Load:
         await self.serve(load_shedding.MEASURE_CALLS, 2 * load_shedding.MEASURE_SECONDS)
         assert self.shedder.is_overloaded
         self.counts.queued = 0
-        self.clock.now += load_shedding.BURST_SECONDS
+        self.clock.now += load_shedding.MAX_BURST_SECONDS
 
 
 async def outcome(call: Awaitable[None]) -> str:
@@ -180,7 +180,7 @@ def test_a_burst_that_is_over_is_served() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        load.clock.now -= load_shedding.BURST_SECONDS
+        load.clock.now -= load_shedding.MAX_BURST_SECONDS
         load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
         calls = [load.arrive() for _ in range(10)]
         await asyncio.sleep(0)
