@@ -25,6 +25,13 @@ from service import errors
 MEASURE_SECONDS = 0.02
 MEASURE_CALLS = 32
 
+# A call whose caller leaves at once is counted when it arrives, and may never be accepted. The
+# smallest queue within this time consists of such calls.
+WINDOW_SECONDS = 1.0
+
+# Fewer queued calls are never overload.
+MIN_QUEUED_CALLS = 32
+
 # A queue that takes longer than this for OVERLOADED_AFTER_SECONDS means overload. It is above the
 # wait behind 64 callers that call one after the other, which need no refusal.
 MAX_WAIT_SECONDS = 0.1
@@ -46,7 +53,7 @@ MAX_QUEUED_CALLS_TO_START = 8
 STARTS_PER_ROUND = 3
 
 # During overload, no call starts while this many run, or as many as ran when the overload began.
-MIN_RUNNING_CALLS = 32
+MIN_RUNNING_CALLS = 16
 
 # One call starts after this time even if more are queued.
 START_SECONDS = 0.01
@@ -62,7 +69,7 @@ REFUSAL_SECONDS = 0.005
 # Calls that wait during overload; further ones are refused at once, because each holds memory.
 MAX_PARKED_CALLS = 5_000
 
-# If no new call has arrived for SILENCE_SECONDS within MAX_BURST_SECONDS of the begin of the overload, it
+# If no call arrives for SILENCE_SECONDS within MAX_BURST_SECONDS of the begin of an overload, it
 # was a burst: the calls that wait are started, the newest first, even if they are older.
 SILENCE_SECONDS = 0.005
 MAX_BURST_SECONDS = 1.0
@@ -112,6 +119,9 @@ class LoadShedder:
         self._measured_at = clock()
         self._measured_calls = 0
         self._arrived_calls = 0
+        self._window_began_at = clock()
+        self._least_missing = 0
+        self._lost_calls = 0
         self._long_since: float | None = None
         self._parked: deque[_ParkedCall] = deque()
         self._parked_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
@@ -173,7 +183,8 @@ class LoadShedder:
         if elapsed < MEASURE_SECONDS:
             return
         queued = self._measure(now)
-        if queued * elapsed / calls < MAX_WAIT_SECONDS and queued <= MAX_QUEUED_CALLS:
+        is_long = queued >= MIN_QUEUED_CALLS and queued * elapsed / calls >= MAX_WAIT_SECONDS
+        if not is_long and queued <= MAX_QUEUED_CALLS:
             self._long_since = None
             return
         if self._long_since is None:
@@ -218,9 +229,16 @@ class LoadShedder:
 
     def _measure(self, now: float) -> int:
         """Return the number of calls that are queued inside gRPC."""
-        self._arrived_calls = self._counts.count_arrived()
-        self._measured_at, self._measured_calls = now, self._counts.accepted
-        return self._arrived_calls - self._measured_calls
+        accepted = self._counts.accepted
+        missing = self._counts.count_arrived() - accepted
+        self._least_missing = min(self._least_missing, missing)
+        self._lost_calls = min(self._lost_calls, missing)
+        if now - self._window_began_at >= WINDOW_SECONDS:
+            self._lost_calls, self._least_missing = self._least_missing, missing
+            self._window_began_at = now
+        self._arrived_calls = accepted + missing - self._lost_calls
+        self._measured_at, self._measured_calls = now, accepted
+        return missing - self._lost_calls
 
     def _run_round(self) -> None:
         """Start and refuse parked calls, and run again until the overload is over."""

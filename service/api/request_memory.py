@@ -24,7 +24,7 @@ BYTES_IN_MEMORY = 4
 MIN_RECEPTIONS = 4
 
 # A message that takes longer than this to arrive gives up its place if others wait for one.
-SLOW_SECONDS = 1.0
+SLOW_SECONDS = 3.0
 
 
 class RequestMemory:

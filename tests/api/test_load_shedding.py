@@ -122,6 +122,20 @@ def test_a_queue_that_stays_long_is_overload() -> None:
     run(check)
 
 
+def test_calls_that_are_never_accepted_are_no_queue() -> None:
+    """Calls that were counted but never accepted, however many, do not look like overload."""
+
+    async def check(load: Load) -> None:
+        lost = load_shedding.MIN_QUEUED_CALLS // 2
+        for _ in range(4 * load_shedding.MAX_QUEUED_CALLS // lost):
+            load.counts.queued += lost
+            calls = 4 * load_shedding.MEASURE_CALLS
+            await load.serve(calls, 2 * load_shedding.WINDOW_SECONDS)
+            assert not load.shedder.is_overloaded
+
+    run(check)
+
+
 def test_during_overload_the_newest_calls_start_and_the_oldest_are_refused() -> None:
     """A call that waited too long is refused, and a new one starts in spite of it."""
 
