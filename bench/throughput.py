@@ -129,19 +129,25 @@ class Generator:
     def run(
         self, address: str, seconds: float, *, concurrency: int = 0, rate: float = 0.0
     ) -> Result:
-        """Calls from so many callers, or at a rate of so many calls per second."""
+        """Calls from so many callers, or at a rate of so many calls per second; none may fail."""
+        load = f"-rate={rate}" if rate else f"-concurrency={concurrency}"
+        stats = self.measure(address, seconds, load)
+        assert not stats["errors"], stats
+        return stats
+
+    def measure(self, address: str, seconds: float, *options: str) -> Result:
+        """Calls with options of the load generator; calls may fail."""
         command = [
             str(self.program),
             f"-address={address}",
             self.to,
             f"-requests={self.requests}",
             f"-duration={seconds}s",
-            f"-rate={rate}" if rate else f"-concurrency={concurrency}",
+            *options,
         ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         stats: Result = json.loads(done.stdout)
         assert stats["calls"], stats
-        assert not stats["errors"], stats
         return stats
 
 

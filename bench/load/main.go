@@ -3,7 +3,9 @@
 //
 // With -concurrency N, N callers each send one call after the other (closed loop). With -rate R,
 // calls are sent R times a second whether or not earlier ones were answered (open loop), and a
-// call's time counts from the moment it was due, so that a server that falls behind shows.
+// call's time counts from the moment it was due, so that a server that falls behind shows. With
+// -outstanding N as well, at most N calls wait for their replies; calls that are due beyond that are
+// not sent, and counted.
 //
 // Messages are bytes to it: it needs no stubs, and spends little beside the server it measures.
 package main
@@ -25,6 +27,7 @@ import (
 type options struct {
 	address, method, path, requests string
 	concurrency, connections        int
+	outstanding                     int
 	rate                            float64
 	warmUp, duration, timeout       time.Duration
 }
@@ -63,6 +66,7 @@ func read() options {
 	flag.IntVar(&given.concurrency, "concurrency", 1, "callers of the closed loop")
 	flag.IntVar(&given.connections, "connections", 4, "gRPC connections that calls are spread over, at most one a caller")
 	flag.Float64Var(&given.rate, "rate", 0, "calls per second of the open loop; 0 for the closed one")
+	flag.IntVar(&given.outstanding, "outstanding", 0, "calls of the open loop that may wait for replies at once; 0 for any number")
 	flag.DurationVar(&given.warmUp, "warm-up", 500*time.Millisecond, "how long to call before measuring")
 	flag.DurationVar(&given.duration, "duration", 5*time.Second, "how long to measure")
 	flag.DurationVar(&given.timeout, "timeout", 10*time.Second, "deadline of a call")
@@ -127,10 +131,24 @@ func (t target) closedLoop(given options, duration time.Duration) *record {
 func (t target) openLoop(given options, duration time.Duration) *record {
 	whole := &record{started: time.Now()}
 	var calls sync.WaitGroup
+	slots := make(chan struct{}, max(given.outstanding, 1))
 	for number := range int(given.rate * duration.Seconds()) {
 		due := whole.started.Add(time.Duration(float64(number) / given.rate * float64(time.Second)))
 		time.Sleep(time.Until(due))
-		calls.Go(func() { t.call(whole, number, due) })
+		if given.outstanding > 0 {
+			select {
+			case slots <- struct{}{}:
+			default:
+				whole.notSent++
+				continue
+			}
+		}
+		calls.Go(func() {
+			t.call(whole, number, due)
+			if given.outstanding > 0 {
+				<-slots
+			}
+		})
 	}
 	calls.Wait()
 	whole.ended = time.Now()

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from enum import Enum
 
 from service import errors
 
-# Unary calls at once; further ones are refused, because each holds memory while it waits.
-CALLS_AT_ONCE = 2_000
 
-# Streams at once; they are limited apart from calls, because a stream can stay open without end.
-STREAMS_AT_ONCE = 200
+class CallKind(Enum):
+    """Calls that are limited together; the value is how many may be in progress at once.
+
+    Analyses compute for seconds, so that a few of them keep all cores busy. A stream can stay open
+    without end. All calls hold memory while they wait.
+    """
+
+    CALL = 2_000
+    ANALYSIS = 8
+    STREAM = 200
+
+
+# One key may have this share of the calls of each kind, so that it leaves room for the others.
+KEY_SHARE = 0.5
 
 
 class AdmissionControl:
@@ -18,31 +30,43 @@ class AdmissionControl:
 
     def __init__(self) -> None:
         self.is_open = False
-        self._calls = 0
-        self._streams = 0
+        self._calls: Counter[CallKind] = Counter()
+        self._calls_by_key: Counter[tuple[CallKind, str]] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def enter(self, *, stream: bool) -> None:
-        """Admit a call that starts, and count it until it leaves.
+    def check_open(self) -> None:
+        """Return if calls are admitted.
 
         Raises:
             NotReady: the server is starting.
-            Overloaded: too many calls are in progress.
         """
         if not self.is_open:
             raise errors.NotReady("the service is starting")
-        if self._streams >= STREAMS_AT_ONCE if stream else self._calls >= CALLS_AT_ONCE:
+
+    def enter(self, kind: CallKind, key: str | None) -> None:
+        """Count a call that starts until it leaves; `key` is the name of the caller's key.
+
+        Raises:
+            Overloaded: too many calls are in progress.
+        """
+        if self._calls[kind] >= kind.value:
             raise errors.Overloaded("too many calls are in progress")
-        self._calls += 1
-        self._streams += stream
+        if key is not None:
+            if self._calls_by_key[kind, key] >= kind.value * KEY_SHARE:
+                raise errors.Overloaded("too many calls with this key are in progress")
+            self._calls_by_key[kind, key] += 1
+        self._calls[kind] += 1
         self._idle.clear()
 
-    def leave(self, *, stream: bool) -> None:
+    def leave(self, kind: CallKind, key: str | None) -> None:
         """Count a call that ends."""
-        self._calls -= 1
-        self._streams -= stream
-        if not self._calls:
+        self._calls[kind] -= 1
+        if key is not None:
+            self._calls_by_key[kind, key] -= 1
+            if not self._calls_by_key[kind, key]:
+                del self._calls_by_key[kind, key]
+        if not any(self._calls.values()):
             self._idle.set()
 
     async def wait_until_idle(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -73,16 +73,22 @@ class MessageStream:
         self._unanswered_count = 0
         self._reading: asyncio.Timeout | None = None
 
-    async def read(self) -> AsyncIterator[bytes]:
-        """Yield the messages of the client.
+    async def read(self) -> bytes:
+        """Return the next message of the client; at the end, what gRPC returns there.
 
         Raises:
             StreamIdle: all messages are answered, and the client sent none for the idle timeout.
             NotReady: the same, while the server drains.
         """
-        while (message := await self._read_next()) is not None:
-            self._unanswered_count += 1
-            yield message
+        try:
+            async with asyncio.timeout_at(self._find_idle_time()) as self._reading:
+                message = await self._context.read()
+        except TimeoutError:
+            raise self._streams.make_error("sent no message") from None
+        finally:
+            self._reading = None
+        self._unanswered_count += isinstance(message, bytes)
+        return message
 
     async def write(self, message: bytes) -> None:
         """Send a response.
@@ -106,17 +112,6 @@ class MessageStream:
         """Begin the idle timeout again, unless a message waits for its response."""
         if self._reading is not None and not self._reading.expired():
             self._reading.reschedule(self._find_idle_time())
-
-    async def _read_next(self) -> bytes | None:
-        """Return the next message; None at the end."""
-        try:
-            async with asyncio.timeout_at(self._find_idle_time()) as self._reading:
-                message: object = await self._context.read()
-        except TimeoutError:
-            raise self._streams.make_error("sent no message") from None
-        finally:
-            self._reading = None
-        return message if isinstance(message, bytes) else None  # grpc.aio.EOF
 
     def _find_idle_time(self) -> float | None:
         """Return the time of the event loop at which the stream is idle."""

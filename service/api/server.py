@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import grpc
 from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
@@ -14,9 +15,13 @@ from grpc_reflection.v1alpha import reflection
 
 from service import errors
 from service.api.admission import AdmissionControl
-from service.api.call import Authorizer, Pipeline, make_handlers
+from service.api.call import Authorizer, Pipeline
+from service.api.call_counts import CountedHandlers
+from service.api.handlers import make_handlers
 from service.api.library_services import add_health, add_reflection
+from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.request_memory import RequestMemory
 from service.api.tls import TlsFiles, load_credentials
 from service.telemetry.calls import CallTelemetry
 
@@ -37,8 +42,20 @@ EMBEDDING_HEALTH = "akin.embedding"
 # get our error, which names the limit.
 RECEIVED_BYTES = 24 * 1024 * 1024
 
-# Calls at once that gRPC itself accepts, including health checks and calls without a key.
-GRPC_CALLS_AT_ONCE = 10_000
+# Streams that one connection may have at once; its further calls wait in the client.
+STREAMS_PER_CONNECTION = 256
+
+# A message that is not being received stays with its caller except for 64 KiB. With the probe, gRPC
+# would receive 60 messages of 14 MiB before any of them is read, and take 550 MB.
+WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0),)
+
+# gRPC must not drop calls that wait to be accepted: it would answer CANCELLED.
+QUEUE_OPTIONS = (
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+    ("grpc.server.max_pending_requests", 2**30),
+    ("grpc.server.max_pending_requests_hard_limit", 2**30 + 1),
+    ("grpc.server_max_unrequested_time_in_server", 2**20),
+)
 
 # Clients may ping every 10 s, with and without calls. The minimum is lower, because pings that gRPC
 # sends for other reasons count as well, and a ping can arrive early after a late one.
@@ -82,17 +99,30 @@ class Server:
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
             ("grpc.so_reuseport", int(shared_port)),
             *PING_OPTIONS,
+            *QUEUE_OPTIONS,
+            *WINDOW_OPTIONS,
         )
-        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=GRPC_CALLS_AT_ONCE)
+        handlers: Any = CountedHandlers()  # generated code expects a server
+        self._server = grpc.aio.server(options=options)
+        self._server.add_generic_rpc_handlers((handlers,))
         self._streams = OpenStreams()
-        pipeline = Pipeline(self._admission, authorizer, telemetry, self._streams)
+        pipeline = Pipeline(
+            self._admission,
+            LoadShedder(handlers),
+            RequestMemory(),
+            authorizer,
+            telemetry,
+            self._streams,
+        )
         for service in SERVICES:
-            handlers = make_handlers(service, servicers[service.full_name], pipeline)
-            self._server.add_registered_method_handlers(service.full_name, handlers)
-        add_health(self._health, self._server)
+            handlers.add_registered_method_handlers(
+                service.full_name,
+                make_handlers(service, servicers[service.full_name], pipeline),
+            )
+        add_health(self._health, handlers)
         if reflective:
             names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
-            add_reflection(names, self._server)
+            add_reflection(names, handlers)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.

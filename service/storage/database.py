@@ -156,12 +156,19 @@ class Database:
             self.commits.announce(sequence)
         return self.commits.last_sequence
 
-    async def write(self, operation: Callable[[Transaction], _T], rows: int = 1) -> _T:
+    async def write(
+        self,
+        operation: Callable[[Transaction], _T],
+        rows: int = 1,
+        *,
+        needs_caller: bool = False,
+    ) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.
 
         Args:
             operation: changes the database.
             rows: about as many rows as it writes; large operations yield to small ones.
+            needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
             Overloaded: too many writes are queued.
@@ -169,7 +176,7 @@ class Database:
             AkinError: raised by the operation; nothing was stored.
         """
         try:
-            return await self._writer.run(operation, rows)
+            return await self._writer.run(operation, rows, needs_caller=needs_caller)
         except queue.Full:
             raise errors.Overloaded("too many writes are queued") from None
         except sqlite3.Error as exc:
@@ -183,6 +190,8 @@ class Database:
     ) -> _T:
         """Run an operation on a catalog, with all generations of it that writes go to.
 
+        It does not run if the caller has left before its turn.
+
         Raises:
             CatalogNotFound: the catalog was deleted.
             AkinError: as `write` raises it.
@@ -192,6 +201,7 @@ class Database:
                 transaction, _read_live_generations(transaction.connection, catalog_id)
             ),
             rows,
+            needs_caller=True,
         )
 
     async def read(

@@ -25,11 +25,15 @@ MAX_SMALL_ROWS = 16
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An operation on a `Transaction` that writes about `rows` rows, and its result."""
+    """An operation on a `Transaction` that writes about `rows` rows, and its result.
+
+    If it needs its caller, it does not run once the result was cancelled.
+    """
 
     operation: Callable[[Any], Any]
     future: asyncio.Future[Any]
     rows: int
+    needs_caller: bool = False
 
 
 class WriteQueue:

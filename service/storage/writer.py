@@ -93,8 +93,19 @@ class GroupCommit:
         self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, operation: Callable[[Transaction], _T], rows: int = 1) -> _T:
-        """Run an operation on about `rows` rows, and return its result after the commit.
+    async def run(
+        self,
+        operation: Callable[[Transaction], _T],
+        rows: int = 1,
+        *,
+        needs_caller: bool = False,
+    ) -> _T:
+        """Run an operation, and return its result after the commit.
+
+        Args:
+            operation: what to run.
+            rows: about as many rows as it writes; large operations yield to small ones.
+            needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
             queue.Full: too many operations are queued.
@@ -102,7 +113,7 @@ class GroupCommit:
             AkinError: raised by the operation; nothing was stored.
         """
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put(Job(operation, future, rows))
+        self._jobs.put(Job(operation, future, rows, needs_caller))
         return await future
 
     @property
@@ -127,7 +138,7 @@ class GroupCommit:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(self._connection, self._clock_ns() // 1_000)
-            outcomes = [self._attempt(job.operation, transaction) for job in jobs]
+            outcomes = [self._attempt(job, transaction) for job in jobs]
             sequence = transaction.finish()
         except BaseException:
             if self._connection.in_transaction:
@@ -135,10 +146,12 @@ class GroupCommit:
             raise
         return sequence, outcomes
 
-    def _attempt(self, operation: Callable[[Transaction], Any], transaction: Transaction) -> object:
+    def _attempt(self, job: Job, transaction: Transaction) -> object:
+        if job.needs_caller and job.future.cancelled():
+            return None
         self._connection.execute("SAVEPOINT operation")
         try:
-            outcome = operation(transaction)
+            outcome = job.operation(transaction)
         except Exception as exc:
             if not self._connection.in_transaction:
                 raise  # the failure, such as a full disk, ended the whole transaction

@@ -33,6 +33,12 @@ class Metrics:
         self.calls = Counter(
             "akin_calls", "Completed calls.", ["method", "code"], registry=self.registry
         )
+        self.refused_calls = Counter(
+            "akin_refused_calls",
+            "Calls refused with RESOURCE_EXHAUSTED, by the reason in their ErrorInfo.",
+            ["method", "reason"],
+            registry=self.registry,
+        )
         self.call_seconds = Histogram(
             "akin_call_seconds",
             "Duration of calls in seconds.",

@@ -1,43 +1,67 @@
 import pytest
 
 from service import errors
-from service.api.admission import CALLS_AT_ONCE, STREAMS_AT_ONCE, AdmissionControl
+from service.api.admission import KEY_SHARE, AdmissionControl, CallKind
 
-
-def open_admission() -> AdmissionControl:
-    admission = AdmissionControl()
-    admission.is_open = True
-    return admission
+KINDS = list(CallKind)
 
 
 def test_closed_admission_refuses_every_call() -> None:
     """Before admission opens every call is refused with a retry delay."""
     admission = AdmissionControl()
     with pytest.raises(errors.NotReady) as raised:
-        admission.enter(stream=False)
+        admission.check_open()
     assert raised.value.retry_after_seconds
     admission.is_open = True
-    admission.enter(stream=False)
+    admission.check_open()
 
 
-def test_waiting_streams_leave_room_for_calls() -> None:
-    """Beyond their limit further streams are refused, while calls are admitted."""
-    admission = open_admission()
-    for _ in range(STREAMS_AT_ONCE):
-        admission.enter(stream=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_calls_of_each_kind_are_limited(kind: CallKind) -> None:
+    """Beyond their limit further calls of a kind are refused until one has ended."""
+    admission = AdmissionControl()
+    for _ in range(kind.value):
+        admission.enter(kind, None)
     with pytest.raises(errors.Overloaded):
-        admission.enter(stream=True)
-    admission.enter(stream=False)
-    admission.leave(stream=True)
-    admission.enter(stream=True)
+        admission.enter(kind, None)
+    admission.leave(kind, None)
+    admission.enter(kind, None)
 
 
-def test_calls_are_limited() -> None:
-    """Beyond their limit further calls are refused until one has ended."""
-    admission = open_admission()
-    for _ in range(CALLS_AT_ONCE):
-        admission.enter(stream=False)
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_kind_leaves_room_for_the_others(kind: CallKind) -> None:
+    """Streams or analyses that use up their limit do not keep calls out, nor the reverse."""
+    admission = AdmissionControl()
+    for _ in range(kind.value):
+        admission.enter(kind, None)
+    for other in KINDS:
+        if other is not kind:
+            admission.enter(other, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_key_leaves_room_for_the_others(kind: CallKind) -> None:
+    """A key that has its share of the calls in progress is refused, and other keys are admitted."""
+    admission = AdmissionControl()
+    for _ in range(int(kind.value * KEY_SHARE)):
+        admission.enter(kind, "greedy")
+    with pytest.raises(errors.Overloaded, match="with this key"):
+        admission.enter(kind, "greedy")
+    admission.enter(kind, "modest")
+    admission.leave(kind, "greedy")
+    admission.enter(kind, "greedy")
+
+
+def test_a_refused_call_is_not_counted() -> None:
+    """Refusals use up neither the limit of all calls nor that of the key."""
+    admission = AdmissionControl()
+    share = int(CallKind.CALL.value * KEY_SHARE)
+    for _ in range(share):
+        admission.enter(CallKind.CALL, "greedy")
+    for _ in range(share):
+        with pytest.raises(errors.Overloaded):
+            admission.enter(CallKind.CALL, "greedy")
+    for _ in range(share):
+        admission.enter(CallKind.CALL, None)
     with pytest.raises(errors.Overloaded):
-        admission.enter(stream=False)
-    admission.leave(stream=False)
-    admission.enter(stream=False)
+        admission.enter(CallKind.CALL, None)

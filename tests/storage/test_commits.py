@@ -158,6 +158,21 @@ async def test_a_write_whose_caller_left_disturbs_nobody(tmp_path: Path) -> None
         assert stored == (await stores.items.get_many(catalog, ["c"]))["c"]
 
 
+async def test_a_queued_write_whose_caller_left_is_not_done(tmp_path: Path) -> None:
+    """A write that has not started when its caller leaves stores nothing."""
+    clock = HeldClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        clock.hold()
+        first = await started(delete_expired(stores, 1))
+        await clock.asked()
+        leaving = await started(stores.items.upsert_many(catalog, [indexed("gone", "x")]))
+        staying = await started(stores.items.upsert_many(catalog, [indexed("there", "x")]))
+        await left(leaving)
+        clock.release()
+        await asyncio.gather(first, staying)
+        assert {"there"} == (await stores.items.get_many(catalog, ["gone", "there"])).keys()
+
+
 async def test_writes_beyond_the_queue_are_refused(tmp_path: Path) -> None:
     """A write beyond the bounded queue is refused at once, and those within it are done."""
     clock = HeldClock()

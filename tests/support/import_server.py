@@ -16,9 +16,13 @@ from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 
 from service import errors
 from service.api.admission import AdmissionControl
-from service.api.call import Pipeline, make_handlers
+from service.api.call import Pipeline
+from service.api.call_counts import CountedHandlers
+from service.api.handlers import make_handlers
 from service.api.import_stream import run_import
+from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.request_memory import RequestMemory
 from service.telemetry.calls import CallTelemetry
 
 SERVICE = pb.DESCRIPTOR.services_by_name["RecommenderService"]
@@ -157,10 +161,20 @@ async def run_import_server(idle_seconds: float) -> AsyncIterator[ImportServer]:
     """Run a server whose streams have the given idle timeout."""
     servicer, admission = ImportServicer(), AdmissionControl()
     admission.is_open = True
-    pipeline = Pipeline(admission, None, CallTelemetry(""), OpenStreams(idle_seconds))
+    handlers = CountedHandlers()
+    pipeline = Pipeline(
+        admission,
+        LoadShedder(handlers),
+        RequestMemory(),
+        None,
+        CallTelemetry(""),
+        OpenStreams(idle_seconds),
+    )
     server = grpc.aio.server()
-    handlers = make_handlers(SERVICE, servicer, pipeline)
-    server.add_registered_method_handlers(SERVICE.full_name, handlers)
+    handlers.add_registered_method_handlers(
+        SERVICE.full_name, make_handlers(SERVICE, servicer, pipeline)
+    )
+    server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

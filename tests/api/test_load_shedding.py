@@ -1,0 +1,257 @@
+"""The load shedder with a clock and call counts that the tests set."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from service import errors
+from service.api import load_shedding
+from service.api.load_shedding import LoadShedder
+
+WAIT_SECONDS = 10.0
+
+
+class Clock:
+    """A monotonic clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+class Counts:
+    """Counts that tests set: `queued` calls wait inside gRPC."""
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.queued = 0
+        self.measurements = 0
+
+    def count_arrived(self) -> int:
+        """Return the accepted and the queued calls."""
+        self.measurements += 1
+        return self.accepted + self.queued
+
+
+class Load:
+    """A shedder, its clock and its counts, with calls that arrive when a test says so."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.counts = Counts()
+        self.shedder = LoadShedder(self.counts, self.clock)
+
+    def arrive(self, caller: str = "caller") -> asyncio.Task[None]:
+        """Return the start of a call."""
+        self.counts.accepted += 1
+        return asyncio.create_task(self.shedder.start(lambda: caller))
+
+    async def serve(self, calls: int, seconds: float) -> None:
+        """Let calls arrive one after the other and end at once, until overload or for a time."""
+        for _ in range(calls):
+            self.clock.now += seconds / calls
+            await asyncio.wait_for(self.arrive(), WAIT_SECONDS)
+            self.shedder.end()
+            if self.shedder.is_overloaded:
+                return
+
+    async def overload(self) -> None:
+        """Queue more calls than may wait, and empty the queue as soon as overload has begun."""
+        self.counts.queued = load_shedding.MAX_QUEUED_CALLS + 1
+        await self.serve(load_shedding.MEASURE_CALLS, 2 * load_shedding.MEASURE_SECONDS)
+        assert self.shedder.is_overloaded
+        self.counts.queued = 0
+        self.clock.now += load_shedding.MAX_BURST_SECONDS
+
+
+async def outcome(call: Awaitable[None]) -> str:
+    """Return whether a call was "started" or "refused"."""
+    try:
+        await asyncio.wait_for(call, WAIT_SECONDS)
+    except errors.Overloaded:
+        return "refused"
+    return "started"
+
+
+def run(test: Callable[[Load], Awaitable[None]]) -> None:
+    """Run a test in an event loop."""
+
+    async def main() -> None:
+        await asyncio.wait_for(test(Load()), 2 * WAIT_SECONDS)
+
+    asyncio.run(main())
+
+
+def test_light_load_is_never_measured_call_by_call() -> None:
+    """Calls pay for one measurement in MEASURE_CALLS at most."""
+
+    async def check(load: Load) -> None:
+        calls = 10 * load_shedding.MEASURE_CALLS
+        await load.serve(calls, calls * 1.0)
+        assert load.counts.measurements <= 10
+
+    run(check)
+
+
+def test_a_short_queue_is_no_overload() -> None:
+    """Calls start at once while the queue inside gRPC takes less than MAX_WAIT_SECONDS."""
+
+    async def check(load: Load) -> None:
+        load.counts.queued = 60
+        await load.serve(2_000, 2.0)  # 1,000 a second: the queue takes 60 ms
+        assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_a_queue_that_stays_long_is_overload() -> None:
+    """A queue beyond MAX_WAIT_SECONDS is tolerated only for OVERLOADED_AFTER_SECONDS."""
+
+    async def check(load: Load) -> None:
+        load.counts.queued = 60
+        seconds = load_shedding.OVERLOADED_AFTER_SECONDS
+        await load.serve(int(300 * seconds), seconds)  # 300 a second: the queue takes 200 ms
+        assert not load.shedder.is_overloaded
+        await load.serve(300, 1.0)
+        assert load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_calls_that_are_never_accepted_are_no_queue() -> None:
+    """Calls that were counted but never accepted, however many, do not look like overload."""
+
+    async def check(load: Load) -> None:
+        lost = load_shedding.MIN_QUEUED_CALLS // 2
+        for _ in range(4 * load_shedding.MAX_QUEUED_CALLS // lost):
+            load.counts.queued += lost
+            calls = 4 * load_shedding.MEASURE_CALLS
+            await load.serve(calls, 2 * load_shedding.WINDOW_SECONDS)
+            assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_during_overload_the_newest_calls_start_and_the_oldest_are_refused() -> None:
+    """A call that waited too long is refused, and a new one starts in spite of it."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
+        old = load.arrive()
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
+        load.counts.queued = 0
+        new = load.arrive()
+        assert await outcome(new) == "started"
+        load.clock.now += load_shedding.REFUSAL_SECONDS
+        assert await outcome(old) == "refused"
+
+    run(check)
+
+
+def test_callers_start_calls_in_turns() -> None:
+    """One call of a quiet caller starts before the many of a greedy caller that are newer."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MIN_RUNNING_CALLS
+        quiet = load.arrive("quiet")
+        await asyncio.sleep(0)
+        greedy = [load.arrive("greedy") for _ in range(3 * limit)]
+        assert await outcome(quiet) == "started"
+        assert sum(call.done() for call in greedy) < limit
+        for call in greedy:
+            call.cancel()
+
+    run(check)
+
+
+def test_running_calls_are_limited_during_overload() -> None:
+    """Further calls start only when others have ended, however fast they are accepted."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MIN_RUNNING_CALLS
+        calls = [load.arrive() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
+        waiting = load.arrive()
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
+        assert await outcome(waiting) == "refused"
+        load.shedder.end()
+        assert await outcome(load.arrive()) == "started"
+
+    run(check)
+
+
+def test_a_burst_that_is_over_is_served() -> None:
+    """If no further calls arrive soon after overload began, old calls start as well."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        load.clock.now -= load_shedding.MAX_BURST_SECONDS
+        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
+        calls = [load.arrive() for _ in range(10)]
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
+        load.counts.queued = 0
+        results = asyncio.gather(*map(outcome, calls))
+        while not results.done():
+            load.clock.now += 0.001
+            await asyncio.sleep(0.001)
+        assert "started" in results.result()
+
+    run(check)
+
+
+def test_a_call_whose_caller_left_never_starts() -> None:
+    """A cancelled call neither starts nor counts as running."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MIN_RUNNING_CALLS
+        gone = [load.arrive() for _ in range(limit)]
+        await asyncio.sleep(0)
+        for call in gone:
+            call.cancel()
+        await asyncio.wait(gone)
+        calls = [load.arrive() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
+
+    run(check)
+
+
+def test_streams_and_analyses_yield_to_calls() -> None:
+    """During overload new streams and analyses are refused, and are admitted when it is over."""
+
+    async def check(load: Load) -> None:
+        load.shedder.refuse_low_priority()
+        await load.overload()
+        with pytest.raises(errors.Overloaded):
+            load.shedder.refuse_low_priority()
+        load.clock.now += load_shedding.CALM_SECONDS * 1.1
+        await asyncio.wait_for(load.shedder.pause(), WAIT_SECONDS)
+        load.shedder.refuse_low_priority()
+        assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_waiting_calls_are_limited() -> None:
+    """Beyond MAX_PARKED_CALLS further calls are refused at once, because each holds memory."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
+        calls = [load.arrive() for _ in range(load_shedding.MAX_PARKED_CALLS + 1)]
+        assert await outcome(calls[-1]) == "refused"
+        assert not calls[0].done()
+        for call in calls:
+            call.cancel()
+
+    run(check)
