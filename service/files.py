@@ -42,10 +42,8 @@ def require_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
     """
     free = shutil.disk_usage(folder).free
     if free < size_bytes + reserve_bytes:
-        raise NoRoomError(
-            f"it takes about {size_bytes:,} bytes, {free:,} are free, "
-            f"and {reserve_bytes:,} are reserved for the database"
-        )
+        reserve = f", and {reserve_bytes:,} are reserved for the database" if reserve_bytes else ""
+        raise NoRoomError(f"it takes about {size_bytes:,} bytes, {free:,} are free{reserve}")
 
 
 def create_folder(folder: Path) -> None:

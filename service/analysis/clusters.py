@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service import errors
+from service.analysis.computation import compute
 from service.analysis.examination import Examination
 from service.analysis.keywords import MAX_KEYWORD_CHARACTERS, extract_keywords
 from service.analysis.kmeans import (
@@ -16,7 +17,6 @@ from service.analysis.kmeans import (
     compute_item_vectors,
 )
 from service.analysis.sampling import draw_sample, find_matching_ids
-from service.analysis.threads import compute
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 
+from service.analysis.computation import compute
 from service.analysis.examination import Examination
-from service.analysis.threads import compute
 from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery, Neighbor
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from service import errors
+from service import errors, files
 from service.storage.backup import verify_database
 from service.storage.connections import BUSY_TIMEOUT_SECONDS
 from service.storage.data_folder import DATABASE
@@ -48,17 +46,17 @@ def vacuum_database(folder: Path, progress: Callable[[int, int], None]) -> FileS
     try:
         with _explain(database), closing(_open_alone(database)) as connection:
             expected = _count_bytes(connection)
-            require_room(folder, expected)
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
+            files.require_room(folder, expected, 0)
+            files.create_file(partial)
             connection.set_progress_handler(
                 lambda: progress(partial.stat().st_size, expected), STEPS_PER_REPORT
             )
             connection.execute("VACUUM INTO ?", (str(partial),))
             verify_database(partial, database)
-            _sync(partial)
+            files.sync(partial)
             # The connection keeps every other process out until the new file has the name.
             partial.replace(database)
-            _sync(folder)
+            files.sync(folder)
     finally:
         partial.unlink(missing_ok=True)
     return FileSizes(bytes_before, database.stat().st_size)
@@ -88,20 +86,6 @@ def _count_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free_pages) * page_bytes)
 
 
-def require_room(folder: Path, needed_bytes: int) -> None:
-    """Check that the disk has room for a copy of the database.
-
-    Raises:
-        StoreUnavailable: it has none.
-    """
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < needed_bytes:
-        raise errors.StoreUnavailable(
-            f"the copy of the database takes up to {needed_bytes:,} bytes, "
-            f"and the disk of {folder} has {free_bytes:,} bytes left"
-        )
-
-
 @contextmanager
 def _explain(database: Path) -> Iterator[None]:
     """Raise errors of the disk and of SQLite as AkinErrors that name the database.
@@ -124,11 +108,3 @@ def _explain(database: Path) -> Iterator[None]:
         raise errors.StoreUnavailable(
             f"{database} cannot be vacuumed: {exc.strerror or exc}"
         ) from exc
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

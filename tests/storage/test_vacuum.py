@@ -10,7 +10,7 @@ from support.stores import all_items, delete_item, indexed, opened, rows
 from service import errors
 from service.domain.spaces import Model, VectorStorage
 from service.storage.data_folder import DATABASE
-from service.storage.vacuum import require_room, vacuum_database
+from service.storage.vacuum import vacuum_database
 
 ITEMS = 500
 
@@ -71,14 +71,6 @@ async def test_an_older_database_can_shrink_afterwards(tmp_path: Path) -> None:
     vacuum_database(tmp_path, ignore_progress)
     async with opened(tmp_path, FakeClock()) as (stores, _):
         assert (await stores.compaction.read_usage()).is_compactable
-
-
-def test_a_copy_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    """The error names the size of the copy and the folder, before anything is written."""
-    with pytest.raises(errors.StoreUnavailable, match="up to 4,611,686,018,427,387,904"):
-        require_room(tmp_path, 1 << 62)
-    require_room(tmp_path, 0)
-    assert set() == names(tmp_path)
 
 
 async def test_a_database_that_another_process_reads_is_left_alone(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import threading
 from support.stores import GIVE_UP_SECONDS
 from support.tasks import started
 
-from service.analysis.threads import ANALYSIS_THREADS, compute
+from service.analysis.computation import ANALYSIS_THREADS, compute
 from service.domain.text_formats import TextFormat
 from service.embedding.documents import MAX_INLINE_CHARACTERS, read_documents
 
