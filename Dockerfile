@@ -25,7 +25,7 @@ FROM ${BASE}
 # Slim images come without Python's own bytecode.
 RUN python3 -m compileall -q -x '/(lib2to3|tests?|dist-packages|site-packages)/' \
         "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
-    && install -d -o 10001 -g 10001 -m 0750 /data
+    && install -d -o 10001 -g 10001 -m 0700 /data
 COPY --from=build /opt/akin /opt/akin
 # Nothing but /data is written: the root file system may be read-only, and no tmpfs is needed. SQLite's own temporary
 # files go to the working folder where /tmp cannot be written.

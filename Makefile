@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve check test test-one test-clients lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve check test test-one test-clients fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -29,6 +29,11 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+
+# Send odd requests to every method of a server. MESSAGES is the calls of each method, and SEED
+# repeats the calls of a former run.
+fuzz: .venv/ready
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -82,6 +87,9 @@ bench-provider: .venv/ready
 
 bench-reembedding: .venv/ready
 	$(BIN)/python bench/reembedding.py
+
+bench-soak: .venv/ready
+	$(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))
 
 # Without pip of its own, the environment also works where Debian's ensurepip is not installed.
 .venv/ready: requirements-dev.lock pyproject.toml clients/python/pyproject.toml

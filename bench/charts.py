@@ -98,6 +98,22 @@ def scale(path: Path, results: Sequence[Mapping[str, Any]]) -> None:
     figure.savefig(path)
 
 
+def usage(path: Path, result: Mapping[str, Any]) -> None:
+    """Writes the picture of what a server takes over time, relative to the baseline, as a PNG."""
+    figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    cycle_minutes = result["minutes"] / result["cycles"]
+    for colour, name in zip(COLOURS, ("rss", "threads", "files", "disk"), strict=True):
+        baseline = result["figures"][name]["baseline"]
+        values = result["samples"][name]
+        minutes = [cycle_minutes * (number + 1) for number in range(len(values))]
+        axes.plot(minutes, [value / baseline for value in values], color=colour, label=name)
+    axes.set(xlabel="minutes", ylabel="relative to the baseline", ylim=(0, None))
+    axes.legend(fontsize="small")
+    axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)
+
+
 def _draw(path: Path, title: str, rows: Rows, names: Mapping[str, str]) -> None:
     figure = Figure(figsize=SIZE_INCHES, dpi=DOTS_PER_INCH, layout="constrained")
     figure.suptitle(title)

@@ -9,13 +9,15 @@
     |-- SequenceMismatch       the item is not at the expected sequence number
     |-- AnswerTooLarge         the response does not fit into one message
     |-- Overloaded             a bounded queue is full
+    |-- StreamIdle             the client of a stream neither sends nor reads
     |-- TextRejected           the model rejects the text; callers get it as InvalidRequest
     |-- TextFailed             the provider fails on the text, but embeds others
     |-- EmbeddingUnavailable   the text cannot be embedded now
     |-- EmbeddingRejected      the provider refuses our key, credit, model or settings
     |   `-- BudgetSpent        today's budget for embedding is spent
-    |-- NotReady               the service is starting or shutting down
+    |-- NotReady               the service is starting or shutting down, or opens the catalog
     |-- StoreFull, StoreUnavailable, StoreCorrupted
+    |   `-- FolderInUse        another server uses the data folder (at start only)
     |-- SpaceMismatch          the data folder belongs to another embedding model (at start only)
     |-- Unauthenticated        the call has no API key, or an unknown one
     |-- PermissionDenied       the API key does not allow the call
@@ -30,7 +32,8 @@ Messages never contain a caller's text or a key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 from service.domain.violations import Violation
@@ -39,11 +42,12 @@ from service.domain.violations import Violation
 class AkinError(Exception):
     """Base of all errors that callers can see.
 
-    `reason` is the google.rpc.ErrorInfo reason. `retry_after_seconds` is set if the same call can
-    succeed later.
+    `reason` is the google.rpc.ErrorInfo reason, and `metadata` its metadata. `retry_after_seconds`
+    is set if the same call can succeed later.
     """
 
     reason: ClassVar[str]
+    metadata: Mapping[str, str] = MappingProxyType({})
     retry_after_seconds: float | None = None
 
     def __init__(self, message: str) -> None:
@@ -142,6 +146,12 @@ class Overloaded(AkinError):
     retry_after_seconds = 1.0
 
 
+class StreamIdle(AkinError):
+    """The client of a stream has sent no message, or read no response, for the idle timeout."""
+
+    reason = "STREAM_IDLE"
+
+
 class TextRejected(AkinError):
     """The model rejects the text; the message is a predicate that follows a field's name."""
 
@@ -177,7 +187,7 @@ class BudgetSpent(EmbeddingRejected):
 
 
 class NotReady(AkinError):
-    """The service is starting or shutting down."""
+    """The service is starting or shutting down, or cannot open the catalog now."""
 
     reason = "NOT_READY"
     retry_after_seconds = 1.0
@@ -195,6 +205,10 @@ class StoreUnavailable(AkinError):
 
     reason = "STORE_UNAVAILABLE"
     retry_after_seconds = 5.0
+
+
+class FolderInUse(StoreUnavailable):
+    """Another server uses the data folder."""
 
 
 class StoreCorrupted(AkinError):

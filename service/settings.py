@@ -224,8 +224,8 @@ class Settings(BaseSettings):
     )
     embedding_concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
         8,
-        description="Maximum number of concurrent embedding requests. The server sends fewer "
-        "while the provider limits its rate.",
+        description="Maximum number of concurrent embedding requests. Imports use up to seven "
+        "eighths of them. The server sends fewer while the provider limits its rate.",
     )
     embedding_timeout_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
         60.0, description="Timeout of one embedding request."
@@ -233,6 +233,12 @@ class Settings(BaseSettings):
     embedding_budget_usd_per_day: Annotated[float, Field(ge=0)] | None = Field(
         None,
         description="Maximum cost of embedding in one day (UTC), in US dollars. Unset: no limit.",
+    )
+    vector_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
+        30,
+        description="Time for which the database keeps vectors of a provider that no item and no "
+        "preference uses any more, so that a text that comes back costs nothing. Unused vectors of "
+        "the local model are removed at once.",
     )
 
     @classmethod
@@ -330,6 +336,11 @@ def check_http_variables(base_url: str) -> None:
     problems = list(find_http_problems(base_url))
     if problems:
         raise SettingsError("\n".join(problems))
+
+
+def read_certificate_variables() -> tuple[str, str]:
+    """Return the file and the folder that replace the certificate authorities; empty if unset."""
+    return os.environ.get("SSL_CERT_FILE", ""), os.environ.get("SSL_CERT_DIR", "")
 
 
 def _find_embedder_problems(settings: Settings) -> list[str]:

@@ -10,10 +10,10 @@ ROOT = Path(service.__file__).parent
 
 FOLDERS: dict[str, set[str]] = {
     "domain": set(),
-    "errors": {"domain"},
+    "errors | files": {"domain"},
     "environment": {"domain"},
     "settings": {"environment"},
-    "telemetry": {"domain", "errors"},
+    "telemetry": {"domain", "errors", "files"},
     "storage | embedding | index": {"telemetry"},
     "recommend | analysis": {"storage", "embedding", "index"},
     "catalog": {"recommend", "analysis"},

@@ -28,7 +28,7 @@ AGGREGATES = {
 
 # Files of the same role in two folders: the command for what the other one does, or the errors of a
 # folder beside those of the service.
-SAME_ROLE = {"backup", "errors", "import_stream", "status"}
+SAME_ROLE = {"backup", "errors", "import_stream", "status", "vacuum"}
 
 # Ports with the name of the store that implements them.
 PORTS = {"UsageStore", "VectorStore"}

@@ -25,9 +25,11 @@ const (
 	maxPendingMessages = 4
 )
 
-// Import stores many items and yields one result for each, in order. It reads the items while earlier
-// results arrive. An invalid item does not affect the others: its result has a code other than 0.
-// An error ends the import. Items whose results came before it are stored.
+// Import stores many items and yields one result for each, in order. It reads the items in another
+// goroutine while earlier results arrive. An invalid item does not affect the others: its result has a
+// code other than 0. An error ends the import, even while the items block. Items whose results came
+// before it are stored. Items that still block half a second after the end are read no further; their
+// goroutine ends when they yield or return.
 //
 // Each function of adjust can change every request message before it is sent, for example its
 // catalog, require_indexed or validate_only. The only deadline is that of the context. The import
@@ -39,7 +41,7 @@ func (c *Client) Import(
 		return adjusted(&akinv1.ImportItemsRequest{Items: batch}, adjust)
 	}
 	open, results := c.Recommender.ImportItems, (*akinv1.ImportItemsResponse).GetResults
-	return runImport(ctx, open, requests(items, request), results)
+	return runImport(ctx, open, batches(items, request), results)
 }
 
 // ImportUsers stores many users. It works like Import.
@@ -50,7 +52,7 @@ func (c *Client) ImportUsers(
 		return adjusted(&akinv1.ImportUsersRequest{Users: batch}, adjust)
 	}
 	open, results := c.Recommender.ImportUsers, (*akinv1.ImportUsersResponse).GetResults
-	return runImport(ctx, open, requests(users, request), results)
+	return runImport(ctx, open, batches(users, request), results)
 }
 
 func adjusted[Request any](request *Request, adjust []func(*Request)) *Request {
@@ -60,30 +62,36 @@ func adjusted[Request any](request *Request, adjust []func(*Request)) *Request {
 	return request
 }
 
-// requests yields a request for each batch of up to maxBatchLength resources and maxBatchBytes bytes.
-// A larger resource is a batch of its own.
-func requests[Resource proto.Message, Request any](
+// batches returns an iterator over a request for each batch of up to maxBatchLength resources and
+// maxBatchBytes bytes. A larger resource is a batch of its own. The iterator reads no further resource
+// when its context has ended.
+func batches[Resource proto.Message, Request any](
 	resources iter.Seq[Resource], request func([]Resource) Request,
-) iter.Seq[Request] {
-	return func(yield func(Request) bool) {
-		batch, size := []Resource(nil), 0
-		flush := func() bool {
-			message := request(batch)
-			batch, size = nil, 0
-			return yield(message)
-		}
-		for resource := range resources {
-			length := proto.Size(resource)
-			if len(batch) > 0 && size+length > maxBatchBytes && !flush() {
-				return
+) func(context.Context) iter.Seq[Request] {
+	return func(ctx context.Context) iter.Seq[Request] {
+		return func(yield func(Request) bool) {
+			batch, size := []Resource(nil), 0
+			flush := func() bool {
+				message := request(batch)
+				batch, size = nil, 0
+				return yield(message)
 			}
-			batch, size = append(batch, resource), size+length
-			if len(batch) == maxBatchLength && !flush() {
-				return
+			for resource := range resources {
+				if ctx.Err() != nil {
+					return
+				}
+				length := proto.Size(resource)
+				if len(batch) > 0 && size+length > maxBatchBytes && !flush() {
+					return
+				}
+				batch, size = append(batch, resource), size+length
+				if len(batch) == maxBatchLength && !flush() {
+					return
+				}
 			}
-		}
-		if len(batch) > 0 {
-			flush()
+			if len(batch) > 0 {
+				flush()
+			}
 		}
 	}
 }
@@ -95,8 +103,8 @@ type openStream[Request, Response any] func(
 
 // runImport sends the requests and yields the results of all responses.
 func runImport[Request, Response, Result any](
-	ctx context.Context, open openStream[Request, Response], requests iter.Seq[*Request],
-	results func(*Response) []*Result,
+	ctx context.Context, open openStream[Request, Response],
+	requests func(context.Context) iter.Seq[*Request], results func(*Response) []*Result,
 ) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -106,25 +114,28 @@ func runImport[Request, Response, Result any](
 			yield(nil, err)
 			return
 		}
+		reader := readRequests(ctx, requests)
+		defer reader.stop()
 		run := importRun[Request, Response, Result]{
-			stream: stream, results: results, yield: yield,
+			stream: stream, results: results, yield: yield, reader: reader,
 			// Holds a reply to every pending message, and the error that ends the stream.
 			replies: make(chan importReply[Response], maxPendingMessages+1),
 		}
 		go run.receive()
-		if run.sendAll(requests) {
+		if run.sendAll() {
 			run.finish()
 		}
 	}
 }
 
-// importRun is a running import. The goroutine of the caller reads the resources and yields the
+// importRun is a running import. The goroutine of the caller sends the requests and yields the
 // results, as iterators require. Another one receives the replies: a server that cannot deliver its
 // replies stops reading, and a send would then block forever.
 type importRun[Request, Response, Result any] struct {
 	stream  grpc.BidiStreamingClient[Request, Response]
 	results func(*Response) []*Result
 	yield   func(*Result, error) bool
+	reader  *requestReader[Request]
 	replies chan importReply[Response]
 	pending int
 }
@@ -155,32 +166,32 @@ func (r *importRun[Request, Response, Result]) receive() {
 	}
 }
 
-// sendAll sends the requests and reports whether the import continues.
-func (r *importRun[Request, Response, Result]) sendAll(requests iter.Seq[*Request]) bool {
-	for request := range requests {
-		if r.pending == maxPendingMessages && !r.yieldReply(<-r.replies) {
-			return false
+// sendAll sends the requests, yields the replies that arrive, and reports whether the import
+// continues.
+func (r *importRun[Request, Response, Result]) sendAll() bool {
+	for {
+		requests := r.reader.requests
+		if r.pending == maxPendingMessages {
+			requests = nil // receiving from it blocks
 		}
-		err := r.stream.Send(request)
-		if errors.Is(err, io.EOF) {
-			// The stream has ended. The last reply has the reason.
-			r.pending++
-			return true
-		}
-		if err != nil {
-			r.yield(nil, err)
-			return false
-		}
-		r.pending++
 		select {
 		case reply := <-r.replies:
 			if !r.yieldReply(reply) {
 				return false
 			}
-		default:
+		case request, ok := <-requests:
+			if !ok {
+				r.reader.check()
+				return true
+			}
+			if err := r.stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
+				r.yield(nil, err)
+				return false
+			}
+			// If the stream has ended, the last reply has the reason.
+			r.pending++
 		}
 	}
-	return true
 }
 
 // finish closes the request side and yields the remaining replies.

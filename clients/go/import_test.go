@@ -185,3 +185,93 @@ func TestAnImportEndsWithItsError(t *testing.T) {
 		})
 	}
 }
+
+// blockedItems yields the items of one message and more, and then blocks until it is released.
+type blockedItems struct {
+	blocked chan struct{}
+	release chan struct{}
+	read    int
+	ended   chan struct{}
+}
+
+func newBlockedItems() *blockedItems {
+	return &blockedItems{
+		blocked: make(chan struct{}), release: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+func (b *blockedItems) items(yield func(*akinv1.Item) bool) {
+	defer close(b.ended)
+	for b.read = 1; yield(&akinv1.Item{ItemId: "a", Text: "x"}); b.read++ {
+		if b.read == 300 {
+			close(b.blocked)
+			<-b.release
+		}
+	}
+}
+
+// An error of the server is yielded while the items block. They are then read no further, and no
+// goroutine remains.
+func TestAnErrorArrivesAlthoughTheItemsBlock(t *testing.T) {
+	source := newBlockedItems()
+	client := dialRecommender(t, recommenderServer{importItems: func(stream itemStream) error {
+		stream.Recv()
+		<-source.blocked
+		return status.Error(codes.NotFound, "no such catalog")
+	}})
+	var last error
+	for _, err := range client.Import(t.Context(), source.items) {
+		last = err
+	}
+	if status.Code(last) != codes.NotFound {
+		t.Errorf("the import ended with %v", last)
+	}
+	close(source.release)
+	<-source.ended
+	if source.read > 302 {
+		t.Errorf("%d items were read", source.read)
+	}
+}
+
+// An error ends the items even if there is no end of them.
+func TestAnErrorEndsEndlessItems(t *testing.T) {
+	client := dialRecommender(t, recommenderServer{importItems: func(stream itemStream) error {
+		stream.Recv()
+		return status.Error(codes.NotFound, "no such catalog")
+	}})
+	source := newBlockedItems()
+	close(source.release)
+	for range client.Import(t.Context(), source.items) {
+	}
+	<-source.ended
+}
+
+// Leaving the loop over the results ends the items.
+func TestLeavingAnImportEndsTheItems(t *testing.T) {
+	var sizes []int
+	client := dialRecommender(t, recommenderServer{importItems: echo(&sizes, "")})
+	source := newBlockedItems()
+	for range client.Import(t.Context(), source.items) {
+		break
+	}
+	close(source.release)
+	<-source.ended
+	if source.read > 302 {
+		t.Errorf("%d items were read", source.read)
+	}
+}
+
+// A panic of the items reaches the caller, as if they ran in its goroutine.
+func TestAPanicOfTheItemsReachesTheCaller(t *testing.T) {
+	var sizes []int
+	client := dialRecommender(t, recommenderServer{importItems: echo(&sizes, "")})
+	defer func() {
+		if cause := recover(); cause != "unreadable" {
+			t.Errorf("recovered %v", cause)
+		}
+	}()
+	items := func(yield func(*akinv1.Item) bool) { panic("unreadable") }
+	for range client.Import(t.Context(), items) {
+	}
+	t.Error("the import ended")
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -17,6 +16,7 @@ from service.analysis.kmeans import (
     compute_item_vectors,
 )
 from service.analysis.sampling import draw_sample, find_matching_ids
+from service.analysis.threads import compute
 from service.domain.analyses import Cluster, ClusterItem, ClusterPoint, Clusters, ClustersQuery
 from service.domain.filters import Filter
 from service.domain.generations import Generation
@@ -74,11 +74,10 @@ class Clusterer:
         training = await self._read_training_items(batches, query)
         if not training.item_ids:
             return Clusters((), (), examination.coverage)
-        loop = asyncio.get_running_loop()
-        assignment = await loop.run_in_executor(None, compute_clusters, training, query, item_count)
+        assignment = await compute(compute_clusters, training, query, item_count)
         for batch in batches:
             items = await self._read_vectors(batch, query.filter)
-            await loop.run_in_executor(None, assignment.add, items)
+            await compute(assignment.add, items)
         return await self._describe(assignment, examination, query)
 
     async def _read_training_items(
@@ -159,8 +158,7 @@ class Clusterer:
         cluster_texts = [
             [texts[item_id] for item_id in ids if item_id in texts] for ids in cluster_ids
         ]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, extract_keywords, cluster_texts)
+        return await compute(extract_keywords, cluster_texts)
 
 
 def _choose_training_count(dimensions: int, cluster_count: int) -> int:

@@ -6,12 +6,12 @@ only, so that hundreds of copies take no longer than one.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 
 from service.analysis.examination import Examination
+from service.analysis.threads import compute
 from service.domain.analyses import MAX_NEIGHBORS, DuplicatesQuery, Neighbor
 from service.domain.generations import Generation
 from service.domain.shingles import COMPARED_CHARACTERS, ShingleRarity, Shingles
@@ -99,8 +99,7 @@ class NearDuplicateGrouper:
     async def estimate_rarity(self, item_ids: Sequence[str]) -> None:
         """Estimate from the texts of a sample which wording is common."""
         texts = (await self._read_texts(item_ids)).values()
-        loop = asyncio.get_running_loop()
-        self._rarity = await loop.run_in_executor(None, lambda: ShingleRarity(map(Shingles, texts)))
+        self._rarity = await compute(lambda: ShingleRarity(map(Shingles, texts)))
 
     async def group(self, item_ids: Sequence[str]) -> None:
         """Group items with their near-duplicates, until there is no time left."""
@@ -164,10 +163,7 @@ class NearDuplicateGrouper:
         texts = await self._read_texts(
             [item_id for item_id in compared_ids if item_id not in self._shingles]
         )
-        loop = asyncio.get_running_loop()
-        near_duplicates = await loop.run_in_executor(
-            None, self._find_near_duplicates, neighbor_ids, texts
-        )
+        near_duplicates = await compute(self._find_near_duplicates, neighbor_ids, texts)
         for item_id, duplicate_ids in near_duplicates.items():
             for duplicate_id in duplicate_ids:
                 self.components.join(item_id, duplicate_id)

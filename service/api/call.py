@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
@@ -25,6 +25,7 @@ from service import errors
 from service.api.admission import AdmissionControl, CallKind
 from service.api.auth import SCOPES, Access, Scope
 from service.api.load_shedding import LoadShedder
+from service.api.message_stream import Context, MessageStream, OpenStreams
 from service.api.request_memory import RequestMemory
 from service.api.status import status
 from service.domain import limits
@@ -46,7 +47,8 @@ PUSHBACK_SECONDS = 5.0
 # Analyses compute for seconds; ClassifyText and SearchPassages are as fast as a recommendation.
 ANALYSES = frozenset({"FindDuplicates", "FindOutliers", "ClusterItems", "EstimateReembedding"})
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
+# A status travels behind the responses. A client that does not read them holds a call no longer.
+STATUS_SECONDS = 5.0
 
 
 class Authorizer(Protocol):
@@ -73,6 +75,7 @@ class Pipeline(NamedTuple):
     memory: RequestMemory
     authorizer: Authorizer | None
     telemetry: CallTelemetry
+    streams: OpenStreams
 
 
 def make_handlers(
@@ -110,20 +113,24 @@ def _make_handler(
             await call.admit()
             return call.serialize(await serve(await call.receive_only()))
 
-    async def stream(_: object, context: Context) -> AsyncIterator[bytes]:
+    # Streams are coroutines that write, not generators: the end of a call then ends them at once.
+    async def exchange(_: object, context: Context) -> None:
         async with _Call(kind, context) as call:
             await call.admit()
-            async with aclosing(serve(await call.receive_only())) as responses:
-                async for response in responses:
-                    yield call.serialize(response)
+            with kind.streams.open(context) as messages:
+                async with aclosing(serve(call.receive_all(messages))) as responses:
+                    async for response in responses:
+                        await messages.write(call.serialize(response))
+                        call.release_oldest()
 
-    async def exchange(_: object, context: Context) -> AsyncIterator[bytes]:
+    async def stream(_: object, context: Context) -> None:
         async with _Call(kind, context) as call:
             await call.admit()
-            async with aclosing(serve(call.receive_all())) as responses:
-                async for response in responses:
-                    yield call.serialize(response)
-                    call.release_oldest()
+            request = await call.receive_only()
+            with kind.streams.open(context) as messages:
+                async with aclosing(serve(request)) as responses:
+                    async for response in responses:
+                        await messages.write(call.serialize(response))
 
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(exchange)
@@ -152,6 +159,7 @@ class _Method(NamedTuple):
     memory: RequestMemory
     authorizer: Authorizer | None
     telemetry: CallTelemetry
+    streams: OpenStreams
 
 
 class _CallerLeft(Exception):
@@ -223,30 +231,30 @@ class _Call:
             Overloaded: the message arrived too slowly.
             AkinError: as `parse` raises it.
         """
-        data = await self._receive(self._method.memory.receive)
-        if data is None:
+        data = await self._method.memory.receive(self._context.read)
+        # grpc.aio gives the end of the stream a value of its own.
+        if not isinstance(data, bytes):
             raise errors.invalid_field("message", "must be sent")
-        return self.parse(data)
+        return self._parse_held(data)
 
-    async def receive_all(self) -> AsyncIterator[Message]:
+    async def receive_all(self, messages: MessageStream) -> AsyncIterator[Message]:
         """Yield each request of a stream; during overload, streams receive slowly.
 
         Raises:
-            AkinError: as `parse` raises it.
+            AkinError: as `parse` and `MessageStream.read` raise it.
         """
-        receive = self._method.memory.receive_next
-        while (data := await self._receive(receive)) is not None:
-            yield self.parse(data)
-            await self._method.shedder.pause()
+        method = self._method
+        await method.memory.wait_for_room()
+        async for data in messages.read():
+            method.memory.hold(len(data))
+            yield self._parse_held(data)
+            await method.shedder.pause()
+            await method.memory.wait_for_room()
 
-    async def _receive(self, receive: Callable[..., Awaitable[bytes]]) -> bytes | None:
-        """Return the next message, whose memory is held until it is released; None at the end."""
-        # grpc.aio gives the end of the stream a value of its own.
-        data: Any = await receive(self._context.read)
-        if not isinstance(data, bytes):
-            return None
+    def _parse_held(self, data: bytes) -> Message:
+        """Return the request in a message whose memory is held until it is released."""
         self._held_sizes.append(len(data))
-        return data
+        return self.parse(data)
 
     def release_oldest(self) -> None:
         """Give back the memory of the oldest request, because it was answered."""
@@ -349,9 +357,13 @@ class _Call:
         # gRPC keeps the exceptions of the call in a reference cycle. Without their frames, it does
         # not keep the request: 60 of 14 MiB took 800 MB until the garbage collector ran.
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        await self._context.abort(
-            _STATUS_CODES[rpc_status.code], rpc_status.message, tuple(metadata)
-        )
+        code = _STATUS_CODES[rpc_status.code]
+        try:
+            async with asyncio.timeout(STATUS_SECONDS):
+                await self._context.abort(code, rpc_status.message, tuple(metadata))
+        except TimeoutError:
+            # The client gets the status when it reads. grpc.aio logs other exceptions as failures.
+            raise asyncio.CancelledError from None
 
     def _format_timing(self) -> str:
         """Return the duration of each stage as a Server-Timing header (W3C)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from akin.v1 import recommender_service_pb2 as pb
@@ -14,10 +13,6 @@ from service.catalog.handle import CatalogSource
 from service.catalog.items import PreparedItems
 from service.catalog.users import PreparedUsers
 
-# Messages of all imports that are embedded at once. It is well below the capacity of the embedding
-# queue, so that imports wait for each other and are not refused.
-EMBEDDED_MESSAGES = 4
-
 
 class RecommenderServicer:
     """Serves akin.v1.RecommenderService; any method may raise AkinError."""
@@ -25,7 +20,6 @@ class RecommenderServicer:
     def __init__(self, catalogs: CatalogSource, clock_ns: Callable[[], int]) -> None:
         self._catalogs = catalogs
         self._clock_ns = clock_ns
-        self._embedding = asyncio.Semaphore(EMBEDDED_MESSAGES)
 
     async def UpsertItem(self, request: pb.UpsertItemRequest) -> pb.UpsertItemResponse:
         """Store an item."""
@@ -60,7 +54,7 @@ class RecommenderServicer:
         self, request: pb.ImportItemsRequest
     ) -> tuple[pb.ImportItemsRequest, PreparedItems]:
         parsed = items.parse_import_items(request, self._clock_ns)
-        async with self._embedding, self._catalogs.use(request.catalog) as catalog:
+        async with self._catalogs.use(request.catalog) as catalog:
             if request.validate_only:
                 return request, await catalog.items.estimate_import(parsed)
             prepared = await catalog.items.prepare_import(
@@ -149,7 +143,7 @@ class RecommenderServicer:
         self, request: pb.ImportUsersRequest
     ) -> tuple[pb.ImportUsersRequest, PreparedUsers]:
         parsed = users.parse_import_users(request)
-        async with self._embedding, self._catalogs.use(request.catalog) as catalog:
+        async with self._catalogs.use(request.catalog) as catalog:
             if request.validate_only:
                 return request, await catalog.users.estimate_import(parsed)
             return request, await catalog.users.prepare_import(parsed)

@@ -47,7 +47,7 @@ class RequestMemory:
             Overloaded: the message arrived too slowly while others waited.
         """
         while len(self._receptions) >= self._max_receptions():
-            await self._wait_for_room()
+            await self._wait_for_reception()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(None) as reception:
@@ -59,20 +59,20 @@ class RequestMemory:
                     self._wake_next()
         except TimeoutError:
             raise errors.Overloaded("the request arrived too slowly") from None
-        return self._hold(data)
+        self.hold(len(data))
+        return data
 
-    async def receive_next(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
-        """Return what `read` returns for a stream, which can stay silent as long as it likes.
+    async def wait_for_room(self) -> None:
+        """Wait until the budget has room for the next message of a stream.
 
-        Each stream can exceed the budget by the message that it is receiving.
+        A stream can stay silent as long as it likes, and can exceed the budget by one message.
         """
         while self._held_bytes >= self._budget_bytes:
             await self._wait()
-        return self._hold(await read())
 
-    def _hold(self, data: bytes) -> bytes:
-        self._held_bytes += len(data) * BYTES_IN_MEMORY
-        return data
+    def hold(self, size: int) -> None:
+        """Count the memory of a request of `size` bytes."""
+        self._held_bytes += size * BYTES_IN_MEMORY
 
     def release(self, size: int) -> None:
         """Give back the memory of a request of `size` bytes."""
@@ -83,7 +83,7 @@ class RequestMemory:
         free_bytes = self._budget_bytes - self._held_bytes
         return max(MIN_RECEPTIONS, free_bytes // (limits.MESSAGE_BYTES * BYTES_IN_MEMORY))
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_reception(self) -> None:
         """Wait until a message was received or released, or end the slowest reception."""
         loop = asyncio.get_running_loop()
         reception, started_at = next(iter(self._receptions.items()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
@@ -17,7 +17,9 @@ from service import errors
 from service.api.admission import AdmissionControl
 from service.api.call import Authorizer, Pipeline, make_handlers
 from service.api.call_counts import CountedHandlers
+from service.api.library_services import add_health, add_reflection
 from service.api.load_shedding import LoadShedder
+from service.api.message_stream import OpenStreams
 from service.api.request_memory import RequestMemory
 from service.api.tls import TlsFiles, load_credentials
 from service.telemetry.calls import CallTelemetry
@@ -102,18 +104,24 @@ class Server:
         handlers: Any = CountedHandlers()  # generated code expects a server
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((handlers,))
+        self._streams = OpenStreams()
         pipeline = Pipeline(
-            self._admission, LoadShedder(handlers), RequestMemory(), authorizer, telemetry
+            self._admission,
+            LoadShedder(handlers),
+            RequestMemory(),
+            authorizer,
+            telemetry,
+            self._streams,
         )
         for service in SERVICES:
             handlers.add_registered_method_handlers(
                 service.full_name,
                 make_handlers(service, servicers[service.full_name], pipeline),
             )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, handlers)
+        add_health(self._health, handlers)
         if reflective:
             names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, handlers)
+            add_reflection(names, handlers)
 
     async def start(self, address: str) -> int:
         """Listen on `address`, host:port with 0 for a free port; return the port.
@@ -140,7 +148,7 @@ class Server:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._probes = grpc.aio.server(options=(("grpc.so_reuseport", 0), *PING_OPTIONS))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        add_health(self._health, self._probes)
         _add_port(self._probes.add_insecure_port, address)
         await self._probes.start()
 
@@ -158,8 +166,10 @@ class Server:
         """Accept no more calls, and let those in progress finish within the grace period.
 
         Streams of health and reflection end at once, because callers keep them open without end.
+        Other streams end as soon as they are idle.
         """
         await self._health.enter_graceful_shutdown()
+        self._streams.drain()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         idle = asyncio.create_task(self._admission.wait_until_idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,7 @@ CODES: dict[type[errors.AkinError], int] = {
     errors.SequenceMismatch: code_pb2.ABORTED,
     errors.AnswerTooLarge: code_pb2.FAILED_PRECONDITION,
     errors.Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    errors.StreamIdle: code_pb2.ABORTED,
     errors.TextRejected: code_pb2.INVALID_ARGUMENT,
     errors.TextFailed: code_pb2.FAILED_PRECONDITION,
     errors.EmbeddingUnavailable: code_pb2.UNAVAILABLE,
@@ -49,7 +50,8 @@ def status(error: errors.AkinError) -> status_pb2.Status:
     """Return the google.rpc.Status of an error, with ErrorInfo and other details."""
     message = _shorten(error.message, ERROR_MESSAGE_BYTES)
     rpc_status = status_pb2.Status(code=CODES[type(error)], message=message)
-    _attach(rpc_status, error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN))
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    _attach(rpc_status, info)
     if isinstance(error, errors.InvalidRequest):
         _attach(rpc_status, _bad_request(error))
     if error.retry_after_seconds is not None:

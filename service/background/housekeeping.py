@@ -53,7 +53,7 @@ async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> 
         try:
             before = database.commits.last_sequence
             if await database.refresh() > before:
-                await catalogs.update()
+                await catalogs.start_update()
         except errors.AkinError as exc:
             structlog.get_logger().warning("refresh_failed", reason=exc.reason)
         await asyncio.sleep(REFRESH_SECONDS)
@@ -86,6 +86,7 @@ async def report_stats(
 
 def _warn_of_unknown_texts(stats: Sequence[CatalogStats], warned_names: set[str]) -> None:
     """Log a warning for each catalog with texts that the local model does not know, once."""
+    warned_names.intersection_update(catalog.name for catalog in stats)
     for catalog in stats:
         if catalog.unknown_text_ratio and catalog.name not in warned_names:
             structlog.get_logger().warning(

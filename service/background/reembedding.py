@@ -13,7 +13,7 @@ from contextlib import suppress
 import structlog
 
 from service import errors
-from service.catalog.generations import GenerationWriter
+from service.catalog.generation_writer import GenerationWriter
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.embedding.text_vectors import TextVectors
@@ -152,17 +152,20 @@ class GenerationFiller:
         Raises:
             AkinError: a preference cannot be embedded now; the vectors of others are on disk.
         """
-        texts, last_key = await self._store.list_preferences(
-            self._generation, after, USERS_PER_ROUND
-        )
-        outcome = await self._text_embedder.embed_queries(set(texts))
-        chunks = [chunk for text_chunks in outcome.chunks.values() for chunk in text_chunks]
-        if chunks:
-            await self._store.add_vectors(self._generation, chunks, _token_usage(outcome))
+        users = await self._store.list_preferences(self._generation, after, USERS_PER_ROUND)
+        if not users:
+            return None
+        texts = {text for user in users for text in user.texts}
+        outcome = await self._text_embedder.embed_queries(texts)
+        filled = [
+            (user, [chunk for text in user.texts for chunk in outcome.chunks.get(text, ())])
+            for user in users
+        ]
+        await self._store.fill_preferences(self._generation, filled, _token_usage(outcome))
         for failure in outcome.failures.values():
             if not isinstance(failure, TEXT_ERRORS):
                 raise failure
-        return last_key
+        return users[-1].user_key
 
     async def _start_indexing(self, _after: int) -> None:
         await self._generations.start_indexing(self._generation)

@@ -16,14 +16,14 @@ class CatalogAdmin:
 
     Args:
         store: where catalogs are.
-        update: opens and closes catalogs as the store says.
+        update: opens or closes a catalog as the store says, by its name.
         find_model: finds the model for a choice with one request to its provider.
     """
 
     def __init__(
         self,
         store: GenerationStore,
-        update: Callable[[], Awaitable[None]],
+        update: Callable[[str], Awaitable[None]],
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._store = store
@@ -44,7 +44,7 @@ class CatalogAdmin:
             raise errors.CatalogExists("there is a catalog of that name")
         model = await self._find_model(choice)
         await self._store.create_catalog(name, model.model, storage, text_format)
-        await self._update()
+        await self._update(name)
 
     async def delete(self, name: str, *, allow_missing: bool) -> None:
         """Delete a catalog with everything in it.
@@ -54,4 +54,4 @@ class CatalogAdmin:
         """
         if not await self._store.delete_catalog(name) and not allow_missing:
             raise errors.CatalogNotFound("there is no such catalog")
-        await self._update()
+        await self._update(name)

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 from service import errors
+from service.catalog.generation_writer import GenerationWriter
+from service.catalog.other_generation import Embed, OtherGeneration
 from service.domain.generations import Generation
 from service.domain.spaces import VectorStorage
 from service.domain.usage import EmbeddingUsage
 from service.domain.vectors import Chunk
-from service.embedding.text_embedder import TextEmbedder
 from service.embedding.text_vectors import TextVectors
 from service.index.follower import Follower, WriteBarrier
-
-# Longest wait of a write for its vectors in a generation that does not serve; without them, the
-# item is pending in that generation.
-OTHER_GENERATION_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationWriter:
-    """A generation that texts are embedded for, and the price of a token in US dollars."""
-
-    generation: Generation
-    text_embedder: TextEmbedder
-    usd_per_token: Callable[[], Awaitable[float]]
-
-    async def add_cost(self, usage: EmbeddingUsage) -> EmbeddingUsage:
-        """Return an estimated usage with the cost of its tokens."""
-        if not usage.prompt_tokens:
-            return usage  # nothing to ask the provider's price for
-        return replace(usage, cost_usd=usage.prompt_tokens * await self.usd_per_token())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +51,7 @@ class CatalogGenerations:
     """The serving generation, and the next or previous one if there is a re-embedding."""
 
     serving: OpenGeneration
-    other: GenerationWriter | None
+    other: OtherGeneration | None
     barrier: WriteBarrier
 
     async def embed_documents(
@@ -96,20 +78,20 @@ class CatalogGenerations:
         """
         return await self._embed(lambda embedder: embedder.embed_queries(texts))
 
-    async def _embed(
-        self, embed: Callable[[TextEmbedder], Awaitable[TextVectors]]
-    ) -> EmbeddedTexts:
-        serving, other = self.serving, self.other
-        if other is None:
+    async def wait_for(self, sequence: int) -> None:
+        """Wait until reads reflect a write, which is on disk; no longer if the service ends."""
+        with suppress(errors.NotReady):
+            await self.barrier.wait_for(sequence)
+
+    async def _embed(self, embed: Embed) -> EmbeddedTexts:
+        serving, other_outcome = self.serving, None
+        if self.other is None:
             outcome = await embed(serving.text_embedder)
-            return EmbeddedTexts(serving.generation, outcome, {}, outcome.usage)
-        embedding_other = asyncio.ensure_future(_embed_in_time(embed(other.text_embedder)))
-        try:
-            outcome = await embed(serving.text_embedder)
-            other_outcome = await embedding_other
-        finally:
-            embedding_other.cancel()
-        if other_outcome is None:
+        else:
+            async with self.other.embed(embed) as wait_for_other:
+                outcome = await embed(serving.text_embedder)
+                other_outcome = await wait_for_other()
+        if self.other is None or other_outcome is None:
             return EmbeddedTexts(serving.generation, outcome, {}, outcome.usage)
         usage = EmbeddingUsage(
             outcome.usage.text_count,
@@ -118,14 +100,5 @@ class CatalogGenerations:
             outcome.usage.cost_usd + other_outcome.usage.cost_usd,
             outcome.usage.embedded_text_count,
         )
-        others = {other.generation.generation_id: other_outcome}
+        others = {self.other.writer.generation.generation_id: other_outcome}
         return EmbeddedTexts(serving.generation, outcome, others, usage)
-
-
-async def _embed_in_time(embedding: Awaitable[TextVectors]) -> TextVectors | None:
-    """Return the vectors if they come in time; otherwise the background task embeds the texts."""
-    try:
-        async with asyncio.timeout(OTHER_GENERATION_SECONDS):
-            return await embedding
-    except (TimeoutError, errors.AkinError):
-        return None

@@ -47,7 +47,8 @@ class CatalogSource(Protocol):
     def use(self, name: str, min_sequence: int = 0) -> AbstractAsyncContextManager[CatalogHandle]:
         """Return a context that holds a handle of a catalog.
 
-        Entering it may raise CatalogNotFound, and InvalidRequest if `min_sequence` is no write.
+        Entering it may raise CatalogNotFound, NotReady if the catalog cannot be opened now, and
+        InvalidRequest if `min_sequence` is no write.
 
         Args:
             name: a valid name; empty means the default catalog.

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from service.catalog.generations import GenerationWriter
+from service.catalog.generation_writer import GenerationWriter
 from service.domain.generations import Generation, GenerationState
 from service.embedding.pool import Spawn
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service import errors
-from service.catalog.generations import CatalogGenerations, EmbeddedTexts
+from service.catalog.generations import CatalogGenerations
+from service.catalog.item_vectors import choose_vectors, make_write
 from service.domain import limits
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
@@ -17,7 +19,7 @@ from service.domain.writes import ItemsDeletion, ItemUpdate, ItemUpsert
 from service.embedding.documents import read_documents
 from service.embedding.text_embedder import to_field_error
 from service.storage.items import ItemStore
-from service.storage.records import Deletion, ItemVectors, ItemWrite
+from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
 
 # Attempts at a filtered page whose items are being written, before it is returned shorter.
 PAGE_ATTEMPTS = 3
@@ -80,15 +82,18 @@ class CatalogItems:
                 embedded now.
         """
         item = upsert.item
+        if upsert.expected_sequence is not None:  # do not pay for an item that cannot be stored
+            items = await self._store.get_many(self._generation, [item.item_id])
+            require_sequence("item", items.get(item.item_id), upsert.expected_sequence)
         embedded = await self._generations.embed_documents([item.text])
-        vectors = _vectors(item.text, embedded, require_indexed=upsert.require_indexed)
+        vectors = choose_vectors(item.text, embedded, require_indexed=upsert.require_indexed)
         if isinstance(vectors, errors.AkinError):
             raise vectors
         write = ItemWrite(item, vectors)
         (stored,) = await self._store.upsert_many(
             embedded.generation, [write], upsert.expected_sequence
         )
-        await self._generations.barrier.wait_for(stored.sequence)
+        await self._generations.wait_for(stored.sequence)
         return WrittenItem(stored, item.text in embedded.outcome.embedded_texts, embedded.usage)
 
     async def update(self, update: ItemUpdate) -> WrittenItem:
@@ -106,9 +111,12 @@ class CatalogItems:
         vectors: ItemVectors | errors.AkinError | None = None
         embedded, usage = frozenset[str](), EmbeddingUsage()
         if update.text is not None:
-            await self.get(update.item.item_id)  # do not pay for an item that does not exist
+            # Do not pay for an item that cannot be stored.
+            item = await self.get(update.item.item_id)
+            require_sequence("item", item, update.expected_sequence)
+            _change(item.item, update)
             texts = await self._generations.embed_documents([update.text])
-            vectors = _vectors(update.text, texts, require_indexed=update.require_indexed)
+            vectors = choose_vectors(update.text, texts, require_indexed=update.require_indexed)
             embedded, usage = texts.outcome.embedded_texts, texts.usage
         if isinstance(vectors, errors.AkinError):
             raise vectors
@@ -119,7 +127,7 @@ class CatalogItems:
             vectors,
             update.expected_sequence,
         )
-        await self._generations.barrier.wait_for(stored.sequence)
+        await self._generations.wait_for(stored.sequence)
         return WrittenItem(stored, update.text in embedded, usage)
 
     async def prepare_import(
@@ -131,11 +139,13 @@ class CatalogItems:
             Overloaded: the embedding queue is full.
         """
         texts = {item.text for item in items if isinstance(item, Item)}
-        embedded = await self._generations.embed_documents(texts, low_priority=True)
+        # An import waits only for other imports with the same model, which may hang.
+        async with self._generations.serving.text_embedder.import_slots:
+            embedded = await self._generations.embed_documents(texts, low_priority=True)
         entries = [
             item
             if isinstance(item, errors.InvalidRequest)
-            else _write(item, embedded, require_indexed=require_indexed)
+            else make_write(item, embedded, require_indexed=require_indexed)
             for item in items
         ]
         return PreparedItems(embedded.generation, entries, embedded.usage)
@@ -161,12 +171,26 @@ class CatalogItems:
     ) -> list[StoredItem | errors.AkinError | None]:
         """Store prepared items in order; return once later reads reflect them."""
         writes = [entry for entry in prepared.entries if isinstance(entry, ItemWrite)]
-        stored = iter(await self._store.upsert_many(prepared.generation, writes) if writes else [])
+        stored = iter(await self._store_all(prepared.generation, writes) if writes else [])
         outcomes = [
             next(stored) if isinstance(entry, ItemWrite) else entry for entry in prepared.entries
         ]
         sequences = [item.sequence for item in outcomes if isinstance(item, StoredItem)]
-        await self._generations.barrier.wait_for(max(sequences, default=0))
+        await self._generations.wait_for(max(sequences, default=0))
+        return outcomes
+
+    async def _store_all(
+        self, generation: Generation, writes: Sequence[ItemWrite]
+    ) -> list[StoredItem | errors.AkinError]:
+        """Store items; return the error of each that required vectors which it does not have."""
+        try:
+            return list(await self._store.upsert_many(generation, writes))
+        except errors.EmbeddingUnavailable as exc:
+            # Another generation serves now; store the items that have vectors in it.
+            outcomes: list[StoredItem | errors.AkinError] = [exc] * len(writes)
+        for number, write in enumerate(writes):
+            with suppress(errors.EmbeddingUnavailable):
+                (outcomes[number],) = await self._store.upsert_many(generation, [write])
         return outcomes
 
     async def get(self, item_id: str) -> StoredItem:
@@ -229,7 +253,7 @@ class CatalogItems:
         deletion = await self._store.delete_many(self._generation, [item_id])
         if not deletion.deleted_count and not allow_missing:
             raise errors.ItemNotFound("there is no such item")
-        await self._generations.barrier.wait_for(deletion.sequence)
+        await self._generations.wait_for(deletion.sequence)
         return deletion.sequence
 
     async def delete_many(self, deletion: ItemsDeletion) -> Deletion:
@@ -237,6 +261,9 @@ class CatalogItems:
 
         Items are deleted in batches if a filter selects them, and an item that is written during
         the call stays.
+
+        Raises:
+            AkinError: as the store raises it; its metadata has the number of deleted items.
         """
         if deletion.filter is None:
             return await self._delete_ids(deletion)
@@ -248,10 +275,13 @@ class CatalogItems:
         count = last_sequence = 0
         for start in range(0, len(item_ids), limits.BATCH_ITEMS):
             batch = item_ids[start : start + limits.BATCH_ITEMS]
-            deleted = await self._store.delete_many(self._generation, batch, sequence)
+            try:
+                deleted = await self._store.delete_many(self._generation, batch, sequence)
+            except errors.AkinError as exc:
+                raise _add_deleted(exc, count) from exc
             count += deleted.deleted_count
             last_sequence = max(last_sequence, deleted.sequence)
-        await self._generations.barrier.wait_for(last_sequence)
+        await self._generations.wait_for(last_sequence)
         return Deletion(count, last_sequence)
 
     async def _delete_ids(self, deletion: ItemsDeletion) -> Deletion:
@@ -259,8 +289,15 @@ class CatalogItems:
             items = await self._store.get_many(self._generation, deletion.item_ids)
             return Deletion(len(items), 0)
         deleted = await self._store.delete_many(self._generation, deletion.item_ids)
-        await self._generations.barrier.wait_for(deleted.sequence)
+        await self._generations.wait_for(deleted.sequence)
         return deleted
+
+
+def _add_deleted(error: errors.AkinError, count: int) -> errors.AkinError:
+    """Return the same error with the number of items that were deleted before."""
+    failure = type(error)(f"{error.message}; {count} items are deleted already")
+    failure.metadata = {"deletedCount": str(count)}
+    return failure
 
 
 def _change(stored: Item, update: ItemUpdate) -> Item:
@@ -268,24 +305,3 @@ def _change(stored: Item, update: ItemUpdate) -> Item:
     item = update.apply_to(stored)
     errors.raise_if_invalid(attributes_violations(item.attributes, "item.attributes"))
     return item
-
-
-def _write(
-    item: Item, embedded: EmbeddedTexts, *, require_indexed: bool
-) -> ItemWrite | errors.AkinError:
-    """Return the write of an imported item, or its error."""
-    vectors = _vectors(item.text, embedded, require_indexed=require_indexed)
-    return vectors if isinstance(vectors, errors.AkinError) else ItemWrite(item, vectors)
-
-
-def _vectors(
-    text: str, embedded: EmbeddedTexts, *, require_indexed: bool
-) -> ItemVectors | errors.AkinError:
-    """Return the vectors of an item's text, or why the item cannot be stored."""
-    failure = embedded.outcome.failures.get(text)
-    others = embedded.other_chunks(text) if embedded.others else {}
-    if failure is None:
-        return ItemVectors(embedded.outcome.chunks[text], others=others)
-    if isinstance(failure, errors.TEMPORARY_EMBEDDING_ERRORS) and not require_indexed:
-        return ItemVectors((), failure.reason, failure.message, others)
-    return to_field_error(failure, "item.text")

@@ -35,7 +35,7 @@ class Reembeddings:
 
     Args:
         stores: where items and generations are.
-        update: opens and closes generations as the store says.
+        update: opens and closes the generations of a catalog as the store says, by its name.
         embedders: the embedders of this process.
         find_model: finds the model for a choice with one request to its provider.
     """
@@ -43,7 +43,7 @@ class Reembeddings:
     def __init__(
         self,
         stores: Stores,
-        update: Callable[[], Awaitable[None]],
+        update: Callable[[str], Awaitable[None]],
         embedders: EmbedderPool,
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
@@ -63,11 +63,21 @@ class Reembeddings:
         """
         probed_model = await self._find_model(choice)
         model = probed_model.model
-        embedder = await self._embedders.get(model)
         next_generation = await self._generations.preview_next(catalog, model)
         text_embedder = await self._embedders.make_text_embedder(
             self._vectors, next_generation, model
         )
+        try:
+            return await self._estimate(catalog, probed_model, text_embedder)
+        finally:
+            await self._embedders.release(next_generation, model)
+
+    async def _estimate(
+        self, catalog: CatalogRecord, probed_model: ProbedModel, text_embedder: TextEmbedder
+    ) -> ReembeddingEstimate:
+        """Estimate the usage and duration of re-embedding a catalog with a text embedder."""
+        model = probed_model.model
+        embedder = await self._embedders.get(model)
         sampled, scale = await self._estimate_sample(catalog.serving.generation, text_embedder)
         tokens = round(scale * sampled.prompt_tokens)
         limits = embedder.batcher.limits
@@ -121,7 +131,7 @@ class Reembeddings:
         if probed_model.model.space == record.serving.model.space:
             raise errors.AlreadyEmbedded("the catalog already uses this model")
         await self._generations.start_next(record, probed_model.model)
-        await self._update()
+        await self._update(catalog.name)
         return await self.get(catalog)
 
     async def get(self, catalog: CatalogRecord) -> Reembedding:
@@ -160,7 +170,7 @@ class Reembeddings:
             ReembeddingNotCommitted: the switch is done.
         """
         await self._generations.cancel(await self._read_record(catalog))
-        await self._update()
+        await self._update(catalog.name)
 
     async def rollback(self, catalog: CatalogRecord) -> None:
         """Serve the previous generation again and drop the new one, after the switch.
@@ -170,7 +180,7 @@ class Reembeddings:
             ReembeddingUnderWay: the switch is not done.
         """
         await self._generations.rollback(await self._read_record(catalog))
-        await self._update()
+        await self._update(catalog.name)
 
     async def commit(self, catalog: CatalogRecord) -> None:
         """Drop the previous generation, after the switch.
@@ -180,7 +190,7 @@ class Reembeddings:
             ReembeddingUnderWay: the switch is not done.
         """
         await self._generations.commit(await self._read_record(catalog))
-        await self._update()
+        await self._update(catalog.name)
 
     async def _read_record(self, catalog: CatalogRecord) -> CatalogRecord:
         """Return what the store says of a catalog now.

@@ -15,7 +15,7 @@ from service.domain.vectors import Chunk
 from service.domain.violations import Violation
 from service.domain.writes import UserField, UserUpdate, UserUpsert
 from service.embedding.text_embedder import to_field_error
-from service.storage.records import UserWrite
+from service.storage.records import UserWrite, require_sequence
 from service.storage.users import UserStore
 
 
@@ -61,6 +61,9 @@ class CatalogUsers:
             SequenceMismatch: the user does not have the expected sequence number.
             EmbeddingUnavailable, EmbeddingRejected: a preference cannot be embedded now.
         """
+        if upsert.expected_sequence is not None:  # do not pay for a user that cannot be stored
+            stored_user = await self._store.get(self._generation, upsert.user.user_id)
+            require_sequence("user", stored_user, upsert.expected_sequence)
         embedded = await self._generations.embed_queries(_texts(upsert.user))
         write = _write(upsert.user, embedded)
         if isinstance(write, errors.AkinError):
@@ -79,10 +82,11 @@ class CatalogUsers:
             SequenceMismatch: the user does not have the expected sequence number.
             EmbeddingUnavailable, EmbeddingRejected: a preference cannot be embedded now.
         """
-        chunks: Mapping[int, Sequence[Chunk]] = {}
+        chunks: Mapping[int, Sequence[Chunk]] | None = None
         usage = EmbeddingUsage()
         if UserField.PREFERENCES in update.fields:
-            await self.get(update.user.user_id)  # do not pay for a user that does not exist
+            # Do not pay for a user that cannot be stored.
+            require_sequence("user", await self.get(update.user.user_id), update.expected_sequence)
             embedded = await self._generations.embed_queries(_texts(update.user))
             write = _write(update.user, embedded)
             if isinstance(write, errors.AkinError):
@@ -104,7 +108,8 @@ class CatalogUsers:
             Overloaded: the embedding queue is full.
         """
         texts = {text for user in users if isinstance(user, User) for text in _texts(user)}
-        embedded = await self._generations.embed_queries(texts)
+        async with self._generations.serving.text_embedder.import_slots:
+            embedded = await self._generations.embed_queries(texts)
         entries = [
             user if isinstance(user, errors.InvalidRequest) else _write(user, embedded)
             for user in users

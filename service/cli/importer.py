@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from queue import SimpleQueue
 
 import akin
 from rich.progress import Progress
@@ -110,20 +111,31 @@ class Importer:
 
     def _run(self, rows: Iterable[Row]) -> None:
         client, dry_run = self._client, self._dry_run
+        ends: SimpleQueue[BaseException | None] = SimpleQueue()
+
+        def end() -> None:
+            ends.put(None)
+
         with ThreadPoolExecutor(2) as executor:
-            items = ImportStream(
-                executor,
-                partial(client.import_item_batches, validate_only=dry_run),
-                self._add_items,
-            )
-            users = ImportStream(
-                executor,
-                partial(client.import_user_batches, validate_only=dry_run),
-                self._add_users,
-            )
+            send_items = partial(client.import_item_batches, validate_only=dry_run)
+            items = ImportStream(executor, send_items, self._add_items, end)
+            send_users = partial(client.import_user_batches, validate_only=dry_run)
+            users = ImportStream(executor, send_users, self._add_users, end)
+
+            def read() -> None:
+                try:
+                    self._read(rows, items, users)
+                except BaseException as exc:  # noqa: BLE001  (raised in the thread of the caller)
+                    ends.put(exc)
+                else:
+                    end()
+
+            # A pipe can block although a stream has failed. The thread ends with the process then.
+            threading.Thread(target=read, name="akin-import", daemon=True).start()
             try:
                 with _close_if_interrupted(client):
-                    self._read(rows, items, users)
+                    if (failure := ends.get()) is not None:
+                        raise failure
             except FileError as exc:
                 self.summary.file_error = str(exc)
             finally:

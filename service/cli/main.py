@@ -22,6 +22,7 @@ from service.cli.restore import restore
 from service.cli.search import print_passages
 from service.cli.serve import run_server
 from service.cli.status import print_status
+from service.cli.vacuum import vacuum
 
 app = typer.Typer(
     name="akin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -44,3 +45,4 @@ app.command("reembed")(reembed)
 app.command("key")(create_key)
 app.command("backup")(back_up)
 app.command("restore")(restore)
+app.command("vacuum")(vacuum)

@@ -21,7 +21,7 @@ def run_server() -> None:
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
-    from service.storage.data_folder import lock_folder  # noqa: PLC0415
+    from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
@@ -32,7 +32,8 @@ def run_server() -> None:
         if settings.workers > 1:
             asyncio.run(workers.supervise(settings, _serve))
         else:
-            with lock_folder(settings.data_dir):
+            with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
+                secure_folder(settings.data_dir)
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:
         for exc in group.exceptions:

@@ -74,11 +74,6 @@ def count_conditions(filter_: Filter | None) -> int:
     return 0 if filter_ is None else 1 + sum(1 for _ in _conditions(filter_))
 
 
-def has_test(filter_: Filter) -> bool:
-    """Return whether a filter tests an attribute on any level; empty filters test none."""
-    return any(not isinstance(condition.test, Filter) for condition in _conditions(filter_))
-
-
 def filter_violations(filter_: Filter, path: str = "filter") -> Iterator[Violation]:
     """Validate a filter; the conditions of one that is too large are not validated."""
     if _depth(filter_) > limits.FILTER_DEPTH:
@@ -106,6 +101,9 @@ def _condition_violations(condition: Condition, path: str) -> Iterator[Violation
     if isinstance(test, Filter):
         if condition.attribute:
             yield Violation(f"{path}.attribute", "must be empty for a filter")
+        if test == Filter():
+            # It would match every item, and so would an `any` that contains it.
+            yield Violation(f"{path}.filter", "must have a condition")
         yield from _filter_violations(test, f"{path}.filter")
         return
     if not 1 <= len(condition.attribute.encode()) <= limits.FILTER_ATTRIBUTE_BYTES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 # Any JSON value; numbers are doubles, as in google.protobuf.Struct.
 JsonValue: TypeAlias = "bool | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
@@ -58,3 +58,14 @@ class Change:
     attributes: str | None
     vectors: Sequence[bytes]
     expire_time_us: int | None
+
+
+class ChangeBatch(NamedTuple):
+    """Changes of distinct items that lead up to the sequence number `reached`.
+
+    Deletions up to `purged_sequence` can be missing in it: their tombstones are gone.
+    """
+
+    changes: Sequence[Change]
+    reached: int
+    purged_sequence: int

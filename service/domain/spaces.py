@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from enum import Enum
 
+# The provider of the embedded model, whose vectors cost nothing.
+LOCAL_PROVIDER = "local"
+
 
 class VectorStorage(Enum):
     """The number format of an index's vectors in memory; unspecified: that of the settings."""

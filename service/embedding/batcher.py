@@ -8,11 +8,10 @@ text is sent without delay. A text that no caller waits for any more is never se
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Sequence
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from functools import partial
 
 from service import errors
 from service.embedding.budget import Budget
@@ -21,6 +20,7 @@ from service.embedding.errors import EmbeddingProblem
 from service.embedding.rate_control import RateController
 from service.embedding.request_sender import RequestObserver
 from service.embedding.retries import RetryingEmbedder
+from service.embedding.text_queue import TextBatch, TextQueue, TextRequest
 from service.embedding.token_estimates import estimate_tokens
 from service.telemetry import call_context
 from service.telemetry.call_context import deadline
@@ -31,26 +31,12 @@ MAX_QUEUED_TEXTS = 20_000
 # Bounds the memory of the queue at about 128 MiB.
 MAX_QUEUED_TOKENS = 32 * 1024 * 1024
 
+# Messages of all imports that are embedded at once. It is well below the capacity of the queue, so
+# that imports wait for each other and are not refused.
+EMBEDDED_MESSAGES = 4
+
 # A caller stops waiting this long before its deadline, to have time to store and send the result.
 RESPONSE_MARGIN_SECONDS = 0.5
-
-
-@dataclass(slots=True, eq=False)
-class _TextRequest:
-    """One distinct text that is queued or in flight.
-
-    `waiters` is the number of callers that wait for it, and `number` its place in the queue.
-    """
-
-    text: str
-    tokens: int
-    low_priority: bool
-    alone: bool
-    queued_at: float = field(default_factory=time.monotonic)
-    context: Context = field(default_factory=copy_context)
-    result: asyncio.Future[EmbeddingOutcome] = field(default_factory=asyncio.Future)
-    waiters: int = 0
-    number: int = 0
 
 
 class Batcher:
@@ -64,11 +50,11 @@ class Batcher:
     ) -> None:
         self.limits = embedder.limits
         self.rate_controller = RateController(embedder.limits.concurrency)
+        self.import_slots = asyncio.Semaphore(EMBEDDED_MESSAGES)
         self._embedder = RetryingEmbedder(embedder, self.rate_controller, budget, observer)
-        self._requests: dict[str, _TextRequest] = {}
-        self._queue: asyncio.PriorityQueue[tuple[bool, int, _TextRequest]] = asyncio.PriorityQueue()
-        self._numbers = itertools.count()
-        self._queued_tokens = 0
+        self._requests: dict[str, TextRequest] = {}
+        self._queue = TextQueue()
+        self._has_ended = False
 
     async def run(self) -> None:
         """Send batches until cancelled; callers that still wait then get NotReady."""
@@ -76,16 +62,19 @@ class Batcher:
             async with asyncio.TaskGroup() as group:
                 while True:
                     is_only_batch = await self.rate_controller.acquire()
-                    first = (await self._queue.get())[-1]
-                    batch = await self._fill_batch(first, is_only_batch=is_only_batch)
-                    for request in batch:
+                    first = await self._take_first()
+                    low_priority = first.low_priority  # it may be raised while the batch fills
+                    requests = await self._fill_batch(first, is_only_batch=is_only_batch)
+                    for request in requests:
                         waited = time.monotonic() - request.queued_at
                         request.context.run(call_context.add_seconds, call_context.QUEUE, waited)
+                    batch = TextBatch({request.text: request for request in requests}, low_priority)
                     # In a trace, the batch belongs to the call that queued the first text.
-                    group.create_task(self._send(batch), context=first.context)
+                    group.create_task(self._send(batch, alone=first.alone), context=first.context)
         finally:
+            self._has_ended = True
             for request in self._requests.values():
-                _complete(request, errors.NotReady("the service is shutting down"))
+                _complete(request, _shutting_down())
 
     @property
     def problem(self) -> EmbeddingProblem:
@@ -95,7 +84,7 @@ class Batcher:
     @property
     def queued_texts(self) -> int:
         """The number of texts that wait to be sent."""
-        return self._queue.qsize()
+        return len(self._queue)
 
     async def embed(
         self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
@@ -109,20 +98,26 @@ class Batcher:
 
         Raises:
             Overloaded: the queue is full; none of the texts was queued.
+            NotReady: `run` has ended, so that nothing would send the texts.
         """
+        if self._has_ended:
+            raise _shutting_down()
         new_tokens = {text: estimate_tokens(text) for text in texts if text not in self._requests}
-        tokens = self._queued_tokens + sum(new_tokens.values())
+        tokens = self._queue.tokens + sum(new_tokens.values())
         is_full = (
-            self._queue.qsize() + len(new_tokens) > MAX_QUEUED_TEXTS or tokens > MAX_QUEUED_TOKENS
+            len(self._queue) + len(new_tokens) > MAX_QUEUED_TEXTS or tokens > MAX_QUEUED_TOKENS
         )
         # An empty queue accepts a text of any length, so that none is refused forever.
         if is_full and self._requests:
             raise errors.Overloaded("too many texts wait to be embedded")
         for text, count in new_tokens.items():
-            self._enqueue(_TextRequest(text, count, low_priority, alone))
+            self._requests[text] = TextRequest(text, count, low_priority, alone)
+            self._queue.put(self._requests[text])
         requests = [self._requests[text] for text in texts]
         for request in requests:
             request.waiters += 1
+            if request.low_priority and not low_priority:
+                self._raise_priority(request)
         end = deadline.get()
         timeout = (
             None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
@@ -136,88 +131,116 @@ class Batcher:
                 request.waiters -= 1
                 self._forget_if_complete(request)
 
-    def _enqueue(self, request: _TextRequest) -> None:
-        request.number = next(self._numbers)
-        self._requests[request.text] = request
-        self._put(request)
-        self._queued_tokens += request.tokens
+    def _raise_priority(self, request: TextRequest) -> None:
+        """Embed a text before those with low priority: a caller without it waits as well."""
+        if self._queue.is_queued(request):
+            self._queue.raise_priority(request)
+            return
+        request.low_priority = False
+        if request.batch is not None and request.batch.in_flight is not None:
+            # What is in flight may get its vector any moment, and must not be paid for twice.
+            self._requeue_raised(request.batch, request.batch.in_flight)
 
-    def _put(self, request: _TextRequest) -> None:
-        self._queue.put_nowait((request.low_priority, request.number, request))
+    def _requeue_raised(self, batch: TextBatch, in_flight: Collection[str] = ()) -> None:
+        """Take the texts whose priority was raised out of a batch, where they may wait long."""
+        if not batch.low_priority or self.rate_controller.limit == 1:
+            return  # with a limit of one, the next batch starts after the end of this one
+        for request in tuple(batch.requests.values()):
+            if not request.low_priority and request.text not in in_flight:
+                del batch.requests[request.text]
+                self._queue.put(request)
 
-    async def _fill_batch(self, first: _TextRequest, *, is_only_batch: bool) -> list[_TextRequest]:
+    async def _take_first(self) -> TextRequest:
+        """Wait for the request that begins the next batch."""
+        while True:
+            request = self._queue.peek(
+                with_low_priority=self.rate_controller.has_room_for_low_priority
+            )
+            if request is not None:
+                self._queue.take(request)
+                return request
+            await self._queue.wait_for_change()
+
+    async def _fill_batch(self, first: TextRequest, *, is_only_batch: bool) -> list[TextRequest]:
         """Return a batch that starts with `first`, once it is full or `first` has waited enough."""
         linger = self.limits.linger_seconds if is_only_batch else self.limits.busy_linger_seconds
+        low_priority = first.low_priority  # it may be raised while the batch fills
         batch, tokens = [first], first.tokens
         while not first.alone and len(batch) < self._embedder.batch_texts:
-            request = await self._dequeue(first.queued_at + linger)
-            if request is None:
+            request = await self._wait_for_next(first.queued_at + linger)
+            if request is None or not self._fits(request, tokens, low_priority=low_priority):
                 break
-            if not self._fits(request, first, tokens):
-                self._put(request)  # back to its place, for the next batch
-                break
+            self._queue.take(request)
             batch.append(request)
             tokens += request.tokens
-        self._queued_tokens -= tokens
         return batch
 
-    def _fits(self, request: _TextRequest, first: _TextRequest, tokens: int) -> bool:
-        """Return whether a request may join a batch that starts with `first` and has `tokens`.
+    def _fits(self, request: TextRequest, tokens: int, *, low_priority: bool) -> bool:
+        """Return whether a request may join a batch that has `tokens` and a priority.
 
         Texts of imports have batches of their own: a text that makes the provider hang must not
         delay a caller that waits for another one.
         """
-        is_together = not request.alone and request.low_priority == first.low_priority
+        is_together = not request.alone and request.low_priority == low_priority
         return is_together and tokens + request.tokens <= self.limits.tokens
 
-    async def _dequeue(self, end: float) -> _TextRequest | None:
+    async def _wait_for_next(self, end: float) -> TextRequest | None:
         """Return the next request, waiting for it until the time `end`; None if there is none."""
-        if not self._queue.empty():
-            return self._queue.get_nowait()[-1]
         timeout = end - time.monotonic()
-        if timeout <= 0:
-            return None
-        try:
-            async with asyncio.timeout(timeout):
-                return (await self._queue.get())[-1]
-        except TimeoutError:
-            return None
+        if not self._queue and timeout > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    while not self._queue:
+                        await self._queue.wait_for_change()
+        return self._queue.peek()
 
-    async def _send(self, batch: list[_TextRequest]) -> None:
-        requests = {request.text: request for request in batch}
-
-        def is_awaited(text: str) -> bool:
-            return text in requests and requests[text].waiters > 0
-
+    async def _send(self, batch: TextBatch, *, alone: bool) -> None:
+        for request in batch.requests.values():
+            request.batch = batch
         failure: Exception | None = None
         try:
-            alone = batch[0].alone
-            async for outcomes in self._embedder.embed(list(requests), is_awaited, alone=alone):
+            async for outcomes in self._embedder.embed(
+                list(batch.requests), partial(self._choose, batch), alone=alone
+            ):
                 # At once: the other texts of the batch may take much longer.
-                for text, outcome in outcomes.items():
-                    self._finish(requests.pop(text), outcome)
+                for text in outcomes.keys() & batch.requests.keys():
+                    self._finish(batch.requests.pop(text), outcomes[text])
         except Exception as exc:  # noqa: BLE001  (raised to the callers; the queue must go on)
             failure = exc
         finally:
             await self.rate_controller.release()
-        for request in requests.values():
+            self._queue.notify()
+        for request in batch.requests.values():
             if failure is None and request.waiters:
                 # The text was skipped because no caller waited; then a new caller joined.
-                self._enqueue(request)
+                self._queue.put(request)
             else:
                 self._finish(request, failure or errors.NotReady("no caller waits for the text"))
 
-    def _finish(self, request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
+    def _choose(self, batch: TextBatch, texts: Sequence[str]) -> list[str]:
+        """Return those of some texts of a batch that are to be sent now."""
+        if batch.in_flight is not None:
+            self._requeue_raised(batch)
+        requests = batch.requests
+        chosen = [text for text in texts if text in requests and requests[text].waiters]
+        batch.in_flight = chosen
+        return chosen
+
+    def _finish(self, request: TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
         _complete(request, outcome)
         self._forget_if_complete(request)
 
-    def _forget_if_complete(self, request: _TextRequest) -> None:
+    def _forget_if_complete(self, request: TextRequest) -> None:
         # A request is shared until its last caller has the vector and can cache it.
         if request.result.done() and not request.waiters:
             self._requests.pop(request.text, None)
 
 
-def _complete(request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
+def _shutting_down() -> errors.NotReady:
+    return errors.NotReady("the service is shutting down")
+
+
+def _complete(request: TextRequest, outcome: EmbeddingOutcome | Exception) -> None:
     if request.result.done():
         return
     if isinstance(outcome, EmbeddedText | errors.AkinError):
@@ -227,7 +250,7 @@ def _complete(request: _TextRequest, outcome: EmbeddingOutcome | Exception) -> N
         request.result.exception()  # marks it as retrieved, because all callers may be gone
 
 
-def _get_outcome(request: _TextRequest) -> EmbeddingOutcome:
+def _get_outcome(request: TextRequest) -> EmbeddingOutcome:
     if request.result.done():
         return request.result.result()
     return errors.EmbeddingUnavailable("the text was not embedded within the deadline")

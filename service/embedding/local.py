@@ -36,6 +36,11 @@ def _load_model() -> tuple[StaticModel, str]:
     return StaticModel.from_pretrained(folder), f"{LOCAL_MODEL}@{digest[:12]}"
 
 
+@cache
+def _get_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="akin-model")
+
+
 def read_vocabulary() -> Iterable[str]:
     """Return the words of the model's vocabulary, and pieces of words after `##`."""
     model, _ = _load_model()
@@ -43,7 +48,7 @@ def read_vocabulary() -> Iterable[str]:
 
 
 class LocalEmbedder:
-    """An Embedder that computes in a thread of its own."""
+    """An Embedder that computes in the thread of the model, which all templates share."""
 
     limits = _LIMITS
 
@@ -52,7 +57,7 @@ class LocalEmbedder:
     ) -> None:
         self._model, name = _load_model()
         self.space = Space("local", name, self._model.dim, template, query_template)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="akin-model")
+        self._thread = _get_thread()
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:
         """Embed one batch; texts are never truncated."""
@@ -60,8 +65,7 @@ class LocalEmbedder:
         return await loop.run_in_executor(self._thread, self._encode, texts)
 
     async def close(self) -> None:
-        """End the thread after its current batch."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Do nothing: the thread stays for the next embedder."""
 
     def _encode(self, texts: Sequence[str]) -> Embeddings:
         vectors = self._model.encode(texts, max_length=None, use_multiprocessing=False)

@@ -1,7 +1,7 @@
 """One embedder for each model, with its batch queue and its vector cache.
 
 Catalogs with the same model share an embedder, and with it the rate controller, the batches and
-the cache.
+the cache. An embedder is closed with the last generation that uses it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from service.domain.generations import Generation
@@ -33,13 +33,20 @@ class EmbeddingObserver(NamedTuple):
     texts: TextObserver
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PooledEmbedder:
-    """The shared parts of one model's embedder, and a function that returns its price."""
+    """The shared parts of one model's embedder, and a function that returns its price.
+
+    `users` has the ids of the generations that use it, `batching` is the task of its batch queue,
+    and `close` closes it.
+    """
 
     batcher: Batcher
     cache: VectorCache
     fetch_usd_per_token: Callable[[], Awaitable[float]]
+    batching: asyncio.Task[None]
+    close: Callable[[], Awaitable[None]]
+    users: set[int] = field(default_factory=set)
 
 
 class EmbedderPool:
@@ -65,8 +72,8 @@ class EmbedderPool:
         self._budget = budget
         self._observer = observer
         self._spawn = spawn
-        self._stack = stack
         self._embedders: dict[Model, PooledEmbedder] = {}
+        stack.push_async_callback(self._close_all)
 
     @property
     def queued_texts(self) -> int:
@@ -75,14 +82,18 @@ class EmbedderPool:
 
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
-        self._stack.push_async_callback(priced.embedder.close)
         is_free = model.space.provider == "local"
         budget = None if is_free else self._budget
         batcher = Batcher(priced.embedder, budget, self._observer.requests)
         batcher.rate_controller.problem = priced.problem
         cache = VectorCache(model.space.dimensions)
-        self._embedders[model] = PooledEmbedder(batcher, cache, priced.fetch_usd_per_token)
-        self._spawn(batcher.run())
+        self._embedders[model] = PooledEmbedder(
+            batcher,
+            cache,
+            priced.fetch_usd_per_token,
+            self._spawn(batcher.run()),
+            priced.embedder.close,
+        )
 
     async def get(self, model: Model) -> PooledEmbedder:
         """Return the embedder of a model; the first call opens it."""
@@ -97,8 +108,9 @@ class EmbedderPool:
     async def make_text_embedder(
         self, store: VectorStore, generation: Generation, model: Model
     ) -> TextEmbedder:
-        """Return the text embedder of a generation."""
+        """Return the text embedder of a generation; `release` ends its use of the model."""
         embedder = await self.get(model)
+        embedder.users.add(generation.generation_id)
         return TextEmbedder(
             store,
             generation,
@@ -107,3 +119,20 @@ class EmbedderPool:
             embedder.cache,
             self._observer.texts,
         )
+
+    async def release(self, generation: Generation, model: Model) -> None:
+        """End a generation's use of a model, and close the embedder after the last one."""
+        embedder = self._embedders.get(model)
+        if embedder is None:
+            return
+        embedder.users.discard(generation.generation_id)
+        if embedder.users:
+            return
+        del self._embedders[model]
+        embedder.batching.cancel()
+        await asyncio.wait([embedder.batching])
+        await embedder.close()
+
+    async def _close_all(self) -> None:
+        for embedder in self._embedders.values():
+            await embedder.close()

@@ -32,6 +32,10 @@ MIN_OPEN_SECONDS = 1.0
 # Short enough that the backlog is embedded within half a minute of the provider's return.
 MAX_OPEN_SECONDS = 10.0
 
+# Of this many concurrent batches, one is reserved for texts without low priority. With the default
+# concurrency of 8, imports have 7; with less than 8, they can have all.
+BATCHES_PER_RESERVED_BATCH = 8
+
 # The least delay that callers are asked for while a probe is in flight.
 MIN_RETRY_AFTER_SECONDS = 0.5
 
@@ -58,6 +62,14 @@ class RateController:
     def limit(self) -> int:
         """The number of batches that may be in flight at once now."""
         return max(1, int(self._limit))
+
+    @property
+    def has_room_for_low_priority(self) -> bool:
+        """Whether the batch acquired last may have low priority.
+
+        Such batches leave room for others, because a provider may hang on their texts alone.
+        """
+        return self._in_flight <= self.limit - self.limit // BATCHES_PER_RESERVED_BATCH
 
     async def acquire(self) -> bool:
         """Wait until another batch may be in flight, and count it.

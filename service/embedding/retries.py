@@ -56,6 +56,8 @@ _LOG = structlog.get_logger()
 
 Outcomes = Mapping[str, EmbeddingOutcome]
 
+Choose = Callable[[Sequence[str]], Sequence[str]]
+
 
 class _Batch(NamedTuple):
     """Texts for one request.
@@ -92,33 +94,32 @@ class RetryingEmbedder:
         self._max_batch_texts = embedder.limits.texts
 
     async def embed(
-        self, texts: Sequence[str], is_awaited: Callable[[str], bool], *, alone: bool = False
+        self, texts: Sequence[str], choose: Choose, *, alone: bool = False
     ) -> AsyncIterator[Outcomes]:
         """Embed texts, and yield the vectors or errors as soon as they are known.
 
         Args:
             texts: distinct texts.
-            is_awaited: returns whether any caller waits for a text; called before each request.
+            choose: returns those of some texts that are still to be sent; called before each
+                request with its texts.
             alone: the texts are one that has failed before, and is not retried at once.
 
         Yields:
-            Outcomes by text. A text that no caller waits for may have none.
+            Outcomes by text. A text that was not chosen for a request has none.
         """
         queue = deque([_Batch(texts, is_alone=alone)])
         while queue:
             batch = queue.popleft()
-            outcomes, parts = await self._embed_batch(batch, is_awaited)
+            outcomes, parts = await self._embed_batch(batch, choose)
             if outcomes:
                 yield outcomes
             queue.extend(parts)
 
-    async def _embed_batch(
-        self, batch: _Batch, is_awaited: Callable[[str], bool]
-    ) -> tuple[Outcomes, list[_Batch]]:
+    async def _embed_batch(self, batch: _Batch, choose: Choose) -> tuple[Outcomes, list[_Batch]]:
         """Return the outcomes that one request decides, and the batches for the other texts."""
         texts = batch.texts
         try:
-            outcomes = await self._send(batch, is_awaited)
+            outcomes = await self._send(batch, choose)
         except BatchTooLarge:
             self._shrink_batches(len(texts))
             self._max_batch_texts = self.batch_texts
@@ -159,7 +160,7 @@ class RetryingEmbedder:
         error = TextTooLong() if refusal.too_long else errors.TextRejected(refusal.message)
         return _isolate(batch, error, is_part=True)
 
-    async def _send(self, batch: _Batch, is_awaited: Callable[[str], bool]) -> Outcomes:
+    async def _send(self, batch: _Batch, choose: Choose) -> Outcomes:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
         async for attempt in stamina.retry_context(
             on=lambda exc: _find_retry_delay(batch, exc),
@@ -170,7 +171,7 @@ class RetryingEmbedder:
             wait_jitter=MIN_DELAY_SECONDS,
         ):
             with attempt:
-                texts = [text for text in batch.texts if is_awaited(text)]
+                texts = choose(batch.texts)
                 timeout = PART_TIMEOUT_SECONDS if batch.is_part else None
                 vectors = await self._requests.send(texts, timeout) if texts else []
                 return dict(zip(texts, vectors, strict=True))

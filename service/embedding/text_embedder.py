@@ -7,6 +7,7 @@ sees. Nothing is paid for twice: a chunk whose vector is stored is never embedde
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -50,6 +51,10 @@ class BatchQueue(Protocol):
     @property
     def problem(self) -> EmbeddingProblem:
         """Why the embedder's last request failed; its fields are empty if it succeeded."""
+
+    @property
+    def import_slots(self) -> asyncio.Semaphore:
+        """Limits the messages of imports that are embedded at once."""
 
     async def embed(
         self, texts: Sequence[str], *, low_priority: bool = False, alone: bool = False
@@ -106,6 +111,11 @@ class TextEmbedder:
     def problem(self) -> EmbeddingProblem:
         """Why the embedder's last request failed; its fields are empty if it succeeded."""
         return self._batches.problem
+
+    @property
+    def import_slots(self) -> asyncio.Semaphore:
+        """Limits the messages of imports whose texts are embedded with this model at once."""
+        return self._batches.import_slots
 
     async def embed_documents(
         self, texts: Iterable[str], *, low_priority: bool = False, alone: bool = False

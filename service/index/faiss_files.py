@@ -6,6 +6,9 @@ from pathlib import Path
 
 import faiss
 
+# Bytes that are written together: as fast as FAISS's own writer.
+WRITTEN_BYTES = 1024 * 1024
+
 
 def write_faiss_index(index: faiss.Index, path: Path) -> None:
     """Write a FAISS index to a file.
@@ -14,9 +17,11 @@ def write_faiss_index(index: faiss.Index, path: Path) -> None:
         OSError: the file cannot be written.
     """
     try:
-        faiss.write_index(index, str(path))
-    except RuntimeError as exc:
-        raise OSError(f"{path.name} cannot be written") from exc
+        # FAISS's own writer reports no error if the last bytes do not fit on the disk.
+        with path.open("wb") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, WRITTEN_BYTES))
+    except OSError as exc:
+        raise OSError(exc.errno, f"{path.name} cannot be written: {exc.strerror}") from exc
 
 
 def read_faiss_index(path: Path, *, mapped: bool = False) -> faiss.Index:

@@ -6,7 +6,7 @@ still pass through it, but it is never a hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from service.index.faiss_files import read_faiss_index, write_faiss_index
 from service.index.faiss_neighbor_lists import NeighborLists
 from service.index.faiss_pq_codes import AllowedRows, PQCodes
 from service.index.faiss_row_search import RowSearch
-from service.index.vector_index import Hits
+from service.index.vector_index import Hits, StateFile
 
 # How the names of graph files in snapshots begin.
 GRAPH_FILE_PREFIX = "graph-"
@@ -88,20 +88,29 @@ class GraphSegment:
         values = (self.keys, self.live.copy(), self.sum.copy(), self.neighbor_lists.capture())
         return dict(zip(SEGMENT_ARRAYS, values, strict=True))
 
-    def list_files(self) -> dict[str, Callable[[Path], None]]:
-        """Return for each of its files, by name, the function that writes it."""
+    def list_files(self) -> dict[str, StateFile]:
+        """Return its files by name."""
+        rows = self.row_search
+        write_graph = partial(write_faiss_index, rows.graph)
         return {
-            self.name: partial(write_faiss_index, self.row_search.graph),
-            _name_codes_file(self.name): self.row_search.pq_codes.write,
+            self.name: StateFile(self._graph_bytes, write_graph),
+            _name_codes_file(self.name): StateFile(rows.pq_codes.memory_bytes, rows.pq_codes.write),
         }
 
     @property
     def memory_bytes(self) -> int:
         """The approximate memory, including what is mapped from its file."""
+        codes = self.row_search.pq_codes
+        own = self.keys.nbytes + self.neighbor_lists.memory_bytes + codes.memory_bytes
+        return self._graph_bytes + own
+
+    @property
+    def _graph_bytes(self) -> int:
+        """The approximate memory of the graph, and the size of its file."""
         rows = self.row_search
-        links = len(self.keys) * rows.graph.hnsw.nb_neighbors(0) * 4
-        own = self.keys.nbytes + self.neighbor_lists.memory_bytes + rows.pq_codes.memory_bytes
-        return int(rows.matrix.nbytes + links + own)
+        # A row has its links, its place among them, and its level.
+        row_bytes = rows.graph.hnsw.nb_neighbors(0) * 4 + 8 + 4
+        return int(rows.matrix.nbytes + len(self.keys) * row_bytes)
 
     def __len__(self) -> int:
         """Return the number of rows that are not deleted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_graph_segment import SEGMENT_ARRAYS, GraphSegment, is_graph_file
-from service.index.vector_index import Hits, IndexState
+from service.index.vector_index import Hits, IndexState, StateFile
 
 # The segment number of a key that is in no graph.
 NO_SEGMENT = -1
@@ -93,7 +93,7 @@ class GraphSegments:
     def capture(self) -> IndexState:
         """Return the arrays and files of all segments; later writes do not change them."""
         arrays: dict[str, NDArray[Any]] = {}
-        files: dict[str, Callable[[Path], None]] = {}
+        files: dict[str, StateFile] = {}
         for graph in self.segments.values():
             arrays |= {f"{graph.name}/{name}": value for name, value in graph.capture().items()}
             files |= graph.list_files()

@@ -1,15 +1,14 @@
 """Applies the store's changes to the item index, at start-up, live and after a crash alike.
 
 Reads and changes run on the event loop while they are cheaper than the hand-off to a thread, and in
-one worker thread otherwise. The item index's lock keeps the two apart.
+a thread otherwise, one at a time. The item index's lock keeps the two apart.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -19,8 +18,9 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import Change
+from service.domain.items import Change, ChangeBatch
 from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.threads import IndexQueue, IndexThreads
 from service.index.vector_index import Build
 from service.telemetry import call_context
 
@@ -50,10 +50,15 @@ class ChangeFeed(Protocol):
     def last_sequence(self) -> int:
         """The sequence number of the last write known to this process."""
 
-    async def changes(
-        self, generation: Generation, after: int, limit: int
-    ) -> tuple[Sequence[Change], int]:
-        """Return up to `limit` changes after a sequence number, and the number they lead up to.
+    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
+        """Return up to `limit` changes after a sequence number.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+    async def undeleted_ids(self, generation: Generation) -> tuple[Collection[str], int]:
+        """Return the ids of all items that are not deleted, and the sequence number they reflect.
 
         Raises:
             StoreUnavailable: the store cannot be read.
@@ -76,9 +81,18 @@ class Follower:
         feed: where the changes come from.
         generation: the generation whose vectors to follow.
         item_index: empty, or from a snapshot.
+        threads: where expensive work runs.
+
+    `change_count` is the number of changes that it has applied.
     """
 
-    def __init__(self, feed: ChangeFeed, generation: Generation, item_index: ItemIndex) -> None:
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        generation: Generation,
+        item_index: ItemIndex,
+        threads: IndexThreads,
+    ) -> None:
         self._feed = feed
         self._generation = generation
         self._item_index = item_index
@@ -87,7 +101,8 @@ class Follower:
         self._last_change = time.monotonic()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._has_ended = False
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="akin-index")
+        self._queue = IndexQueue(threads)
+        self.change_count = 0
         feed.listen(self._wake)
 
     async def run(self) -> None:
@@ -110,8 +125,7 @@ class Follower:
             for _, waiter in self._waiters:
                 if not waiter.done():
                     waiter.set_exception(errors.NotReady("the service is shutting down"))
-            # The event loop does not wait for work whose caller has left.
-            self._worker.shutdown(wait=False, cancel_futures=True)
+            self._queue.close()
 
     def count_conditions(self, filter_: Filter | None) -> int:
         """Return the number of conditions to evaluate for a filter, an argument of `read`."""
@@ -122,6 +136,11 @@ class Follower:
     def collect_stats(self) -> IndexStats:
         """Return what the vector index consists of."""
         return self._item_index.maintenance.collect_stats()
+
+    @property
+    def catalog_id(self) -> int:
+        """The catalog that is followed."""
+        return self._generation.catalog_id
 
     @property
     def sequence(self) -> int:
@@ -173,8 +192,8 @@ class Follower:
             return await self._run_exclusively(work, cost)
 
     async def read_in_worker(self, work: Callable[[ItemIndex], _T]) -> _T:
-        """Run long `work` in the worker thread; otherwise like `read`."""
-        return await self._run_in_worker(self._run_locked, work)
+        """Run long `work` in a thread; otherwise like `read`."""
+        return await self._queue.run_long(self._run_locked, work)
 
     async def start_build(self, *, quiet: bool) -> Build | None:
         """Start the build that searches need most, None if they need none.
@@ -188,13 +207,13 @@ class Follower:
 
     async def finish_build(self, build: Build) -> None:
         """Put the result of a build that has run into use."""
-        await self._run_in_worker(
+        await self._queue.run(
             self._run_locked, lambda item_index: item_index.maintenance.finish_build(build)
         )
 
     async def capture(self) -> ItemIndexState:
         """Return the content of the item index for a snapshot."""
-        return await self._run_in_worker(self._run_locked, ItemIndex.capture)
+        return await self._queue.run(self._run_locked, ItemIndex.capture)
 
     async def replace_index(self, item_index: ItemIndex) -> None:
         """Replace the item index by a restored one, once that has applied as many writes."""
@@ -207,23 +226,46 @@ class Follower:
 
     async def _catch_up(self, item_index: ItemIndex) -> None:
         """Apply a round of changes to an item index that nobody reads yet."""
-        changes, reached = await self._feed.changes(
-            self._generation, item_index.sequence, CHANGES_PER_ROUND
-        )
-        await self._run_in_worker(item_index.apply, changes, reached)
+        changes, reached = await self._read_changes(item_index)
+        await self._queue.run(item_index.apply, changes, reached)
+
+    async def _read_changes(self, item_index: ItemIndex) -> tuple[Sequence[Change], int]:
+        """Return the next changes of an item index, and the sequence number they lead up to."""
+        while True:
+            changes, reached, purged_sequence = await self._feed.changes(
+                self._generation, item_index.sequence, CHANGES_PER_ROUND
+            )
+            if purged_sequence <= item_index.complete_deletions:
+                return changes, reached
+            await self._drop_deleted(item_index)
+
+    async def _drop_deleted(self, item_index: ItemIndex) -> None:
+        """Drop the items that were deleted while their tombstones were not followed.
+
+        It is an old snapshot's index, or that of a process that stood still for long.
+        """
+        item_ids: Collection[str] = ()
+        if item_index.is_empty:
+            sequence = await self._feed.refresh()
+        else:
+            item_ids, sequence = await self._feed.undeleted_ids(self._generation)
+        count = await self._queue.run(item_index.drop_deleted, item_ids, sequence)
+        if count:
+            structlog.get_logger().info(
+                "index_deletions_caught_up", catalog=self._generation.name, items=count
+            )
 
     async def _apply_next_changes(self) -> bool:
         """Apply a round of changes and resume the calls that wait for them.
 
         Return whether there may be more changes.
         """
-        changes, reached = await self._feed.changes(
-            self._generation, self._item_index.sequence, CHANGES_PER_ROUND
-        )
+        changes, reached = await self._read_changes(self._item_index)
         await self._run_exclusively(
             lambda item_index: item_index.apply(changes, reached), CHANGE_COST * len(changes)
         )
         if changes:
+            self.change_count += len(changes)
             self._last_change = time.monotonic()
         waiting = []
         for sequence, waiter in self._waiters:
@@ -237,23 +279,20 @@ class Follower:
     async def _run_exclusively(self, work: Callable[[ItemIndex], _T], cost: int) -> _T:
         """Drop expired items and run `work`, on the event loop if it takes few multiply-adds."""
         item_index = self._item_index
-        # While the worker holds the lock, the event loop must not wait for it.
+        # While a thread holds the lock, the event loop must not wait for it.
         if cost <= MAX_INLINE_COST and item_index.lock.acquire(blocking=False):
             try:
                 item_index.drop_expired()
                 return work(item_index)
             finally:
                 item_index.lock.release()
-        return await self._run_in_worker(self._run_locked, work)
+        return await self._queue.run(self._run_locked, work)
 
     def _run_locked(self, work: Callable[[ItemIndex], _T]) -> _T:
         item_index = self._item_index
         with item_index.lock:
             item_index.drop_expired()
             return work(item_index)
-
-    async def _run_in_worker(self, function: Callable[..., _T], *args: object) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
     def _wake(self, _sequence: int) -> None:
         self._has_news.set()

@@ -23,6 +23,7 @@ from service.index.attributes import Attributes
 from service.index.vector_index import (
     Hits,
     IndexState,
+    StateFile,
     VectorIndex,
     VectorMaintenance,
     VectorSearch,
@@ -36,11 +37,11 @@ MAX_OUTDATED_EXPIRIES = 1_000
 
 
 class ItemIndexState(NamedTuple):
-    """The content of an item index as of `sequence`: arrays, and a writer for each file."""
+    """The content of an item index as of `sequence`: arrays and files by name."""
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
-    files: Mapping[str, Callable[[Path], None]]
+    files: Mapping[str, StateFile]
 
 
 class ItemIndex:
@@ -62,6 +63,7 @@ class ItemIndex:
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
         self._clock_ns = clock_ns
+        self._deletions_sequence = 0
         self._keys: dict[str, int] = {}
         self._ids: list[str] = []
         self._free_keys: list[int] = []
@@ -71,6 +73,29 @@ class ItemIndex:
     def __len__(self) -> int:
         """Return the number of searchable items."""
         return len(self.vectors)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no item, not even a pending one."""
+        return not self._keys
+
+    @property
+    def complete_deletions(self) -> int:
+        """The sequence number up to which no deleted item is left in the index."""
+        return max(self.sequence, self._deletions_sequence)
+
+    def drop_deleted(self, item_ids: Collection[str], sequence: int) -> int:
+        """Drop the items that are not among `item_ids`, and return their number.
+
+        Args:
+            item_ids: all items that exist as of `sequence`; none if the index is empty.
+            sequence: a sequence number of the store, beyond that of the index.
+        """
+        with self.lock:
+            keys = [key for item_id, key in self._keys.items() if item_id not in item_ids]
+            self._remove(keys)
+            self._deletions_sequence = sequence
+        return len(keys)
 
     def apply(self, changes: Sequence[Change], sequence: int) -> None:
         """Apply changes of distinct items, oldest first, that lead up to `sequence`."""

@@ -7,21 +7,18 @@ map the same graph file share its pages.
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import structlog
 
 from service import errors
+from service.files import RESERVED_BYTES, NoRoomError
 from service.index.follower import ChangeFeed, Follower
 from service.index.item_index import ItemIndex
 from service.index.snapshots import Snapshots
-
-# Added to the niceness of building threads: builds can wait, calls cannot.
-BUILD_NICENESS = 10
+from service.index.threads import IndexThreads
 
 # Pause between two looks for something to do.
 MAINTENANCE_PAUSE_SECONDS = 0.2
@@ -29,8 +26,10 @@ MAINTENANCE_PAUSE_SECONDS = 0.2
 # Without writes for this long there is time to build more, and to write snapshots.
 QUIET_SECONDS = 3.0
 
-# Pause after a snapshot could not be written, as on a full disk.
+# Pauses after a snapshot could not be written, as on a full disk: the first, and the longest after
+# several failures in a row.
 SNAPSHOT_RETRY_SECONDS = 30.0
+MAX_SNAPSHOT_RETRY_SECONDS = 600.0
 
 # The changes since the last snapshot from which on a new one is due. They are what a start has to
 # apply at most: 0.2 s.
@@ -38,6 +37,18 @@ MIN_SNAPSHOT_CHANGES = 10_000
 
 # The same as a share of the items, for large catalogs: a start takes a fiftieth longer at most.
 MIN_SNAPSHOT_CHANGE_SHARE = 0.02
+
+
+class IndexPosition(NamedTuple):
+    """How far an index of a catalog has followed its changes.
+
+    `applied` is the sequence number that the index has reached, and `saved` that of its snapshot, 0
+    if there is none.
+    """
+
+    catalog_id: int
+    applied: int
+    saved: int
 
 
 class IndexBuilder:
@@ -48,44 +59,53 @@ class IndexBuilder:
     Args:
         follower: has the item index.
         snapshots: where to save.
+        threads: where builds run, and snapshots are written.
         shared: other processes wait for the snapshots; they are then saved as soon as there is
             a new graph to load.
     """
 
-    def __init__(self, follower: Follower, snapshots: Snapshots, *, shared: bool) -> None:
+    def __init__(
+        self, follower: Follower, snapshots: Snapshots, threads: IndexThreads, *, shared: bool
+    ) -> None:
         self._follower = follower
         self._snapshots = snapshots
+        self._threads = threads
         self._shared = shared
         self._saved_sequence = follower.sequence
+        self._saved_changes = follower.change_count
         self._has_unsaved_builds = False
         self._retry_time = 0.0
+        self._retry_seconds = SNAPSHOT_RETRY_SECONDS
+        self._last_failure = ""
         self.settled_sequence = -1
+
+    @property
+    def position(self) -> IndexPosition:
+        """How far the index and its snapshot have followed the catalog."""
+        return IndexPosition(
+            self._follower.catalog_id, self._follower.sequence, self._saved_sequence
+        )
 
     async def run(self) -> None:
         """Build and save until cancelled."""
-        with ThreadPoolExecutor(1, "akin-build", _lower_priority) as thread:
-            while True:
-                graph_vectors = self._follower.collect_stats().graph_vectors
-                sequence = self._follower.sequence
-                has_built = await self._build(thread)
-                if not has_built:
-                    self.settled_sequence = sequence
-                has_grown = graph_vectors != self._follower.collect_stats().graph_vectors
-                if self._needs_snapshot(is_settled=not has_built, has_grown=has_grown):
-                    await self._save_snapshot(thread)
-                if not has_built:
-                    await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
+        while True:
+            graph_vectors = self._follower.collect_stats().graph_vectors
+            sequence = self._follower.sequence
+            has_built = await self._build()
+            if not has_built:
+                self.settled_sequence = sequence
+            has_grown = graph_vectors != self._follower.collect_stats().graph_vectors
+            if self._needs_snapshot(is_settled=not has_built, has_grown=has_grown):
+                await self._save_snapshot()
+            if not has_built:
+                await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
 
-    async def _build(self, thread: ThreadPoolExecutor) -> bool:
+    async def _build(self) -> bool:
         """Run the next build; return False if none is needed."""
         build = await self._follower.start_build(quiet=self._follower.quiet_seconds > QUIET_SECONDS)
         if build is None:
             return False
-        try:
-            await asyncio.get_running_loop().run_in_executor(thread, build.run)
-        except asyncio.CancelledError:
-            build.stop()  # or the thread would go on
-            raise
+        await self._threads.build(build.run, stop=build.stop)
         await self._follower.finish_build(build)
         self._has_unsaved_builds = True
         return True
@@ -101,23 +121,36 @@ class IndexBuilder:
             return False
         if self._shared and self._has_unsaved_builds and (is_settled or has_grown):
             return True
-        changes = self._follower.sequence - self._saved_sequence
+        # Sequence numbers would count the writes of other catalogs, too.
+        changes = self._follower.change_count - self._saved_changes
         item_share = MIN_SNAPSHOT_CHANGE_SHARE * self._follower.item_count
         has_enough_changes = changes >= max(MIN_SNAPSHOT_CHANGES, item_share)
         is_quiet = self._follower.quiet_seconds > QUIET_SECONDS
         return is_settled and has_enough_changes and is_quiet
 
-    async def _save_snapshot(self, thread: ThreadPoolExecutor) -> None:
+    async def _save_snapshot(self) -> None:
+        # Changes that are applied while the content is captured are counted again: no harm.
+        change_count = self._follower.change_count
         state = await self._follower.capture()
-        log = structlog.get_logger()
         try:
-            await asyncio.get_running_loop().run_in_executor(thread, self._snapshots.save, state)
+            await self._threads.build(self._snapshots.save, state, RESERVED_BYTES)
+        except NoRoomError as exc:
+            self._retry_later("snapshot_skipped", exc.reason)
         except OSError as exc:
-            log.warning("snapshot_failed", reason=str(exc))
-            self._retry_time = time.monotonic() + SNAPSHOT_RETRY_SECONDS
+            self._retry_later("snapshot_failed", str(exc))
         else:
-            log.info("snapshot_saved", sequence=state.sequence)
-            self._saved_sequence, self._has_unsaved_builds = state.sequence, False
+            structlog.get_logger().info("snapshot_saved", sequence=state.sequence)
+            self._saved_sequence, self._saved_changes = state.sequence, change_count
+            self._has_unsaved_builds = False
+            self._retry_seconds, self._last_failure = SNAPSHOT_RETRY_SECONDS, ""
+
+    def _retry_later(self, event: str, reason: str) -> None:
+        """Wait longer after each failure in a row, and log the first of its kind."""
+        if event != self._last_failure:
+            structlog.get_logger().warning(event, reason=reason)
+        self._last_failure = event
+        self._retry_time = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, MAX_SNAPSHOT_RETRY_SECONDS)
 
 
 class SnapshotLoader:
@@ -128,6 +161,7 @@ class SnapshotLoader:
         follower: has the item index to replace.
         snapshots: where to load from.
         create_item_index: returns an empty item index.
+        threads: where they are read.
     """
 
     def __init__(
@@ -136,32 +170,25 @@ class SnapshotLoader:
         follower: Follower,
         snapshots: Snapshots,
         create_item_index: Callable[[], ItemIndex],
+        threads: IndexThreads,
     ) -> None:
         self._feed = feed
         self._follower = follower
         self._snapshots = snapshots
         self._create_item_index = create_item_index
+        self._threads = threads
 
     async def run(self) -> None:
         """Load new snapshots until cancelled."""
-        with ThreadPoolExecutor(1, "akin-snapshot", _lower_priority) as thread:
-            while True:
-                try:
-                    if self._snapshots.has_new():
-                        await self._load_snapshot(thread)
-                except errors.AkinError as exc:
-                    structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)
-                await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
+        while True:
+            try:
+                if self._snapshots.has_new():
+                    await self._load_snapshot()
+            except errors.AkinError as exc:
+                structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)
+            await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
 
-    async def _load_snapshot(self, thread: ThreadPoolExecutor) -> None:
+    async def _load_snapshot(self) -> None:
         item_index, last_sequence = self._create_item_index(), await self._feed.refresh()
-        is_loaded = await asyncio.get_running_loop().run_in_executor(
-            thread, self._snapshots.load, item_index, last_sequence
-        )
-        if is_loaded:
+        if await self._threads.build(self._snapshots.load, item_index, last_sequence):
             await self._follower.replace_index(item_index)
-
-
-def _lower_priority() -> None:
-    """Give this thread the processor only while no other wants it."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BUILD_NICENESS)

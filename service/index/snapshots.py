@@ -8,11 +8,10 @@ snapshot valid.
 
 from __future__ import annotations
 
-import os
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -21,21 +20,36 @@ import numpy as np
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
+from service.files import create_folder, replace_file, require_room
 from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.vector_index import StateFile
 
 # Must increase when files or arrays change: a snapshot of another format is dropped, and the index
 # is built again.
 SNAPSHOT_FORMAT = 3
 
-# The file that names all others of a snapshot.
-MANIFEST_FILE = "manifest.json"
-
 # Bytes that are read together for a checksum.
 CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
 
 
+# The bytes around an array in a file, at most.
+ARRAY_HEADER_BYTES = 512
+
+
 class _UnusableSnapshotError(Exception):
     """The snapshot must not be used; the message says why."""
+
+
+# What a snapshot raises that is torn, changed or foreign, whatever the disk does.
+_DAMAGES = (
+    _UnusableSnapshotError,
+    FileNotFoundError,
+    EOFError,
+    KeyError,
+    ValueError,
+    zipfile.BadZipFile,
+)
 
 
 class FileChecksum(BaseModel):
@@ -84,35 +98,64 @@ class Snapshots:
         self._saved_files: dict[str, FileChecksum] = {}
         self._last_seen = 0
 
-    def save(self, state: ItemIndexState) -> None:
+    def save(self, state: ItemIndexState, reserve_bytes: int = 0) -> None:
         """Write a snapshot and remove the files of the previous one.
 
+        Args:
+            state: what to write.
+            reserve_bytes: what must stay free on the disk for others.
+
         Raises:
-            OSError: it cannot be written; the previous snapshot stays.
+            NoRoomError: the disk has no room for it; nothing was written.
+            OSError: it cannot be written.
+
+        After any error the previous snapshot stays, and nothing is left of this one.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        create_folder(self._folder.parent)
+        create_folder(self._folder)
+        new_files = {
+            name: file
+            for name, file in state.files.items()
+            if name not in self._saved_files or not (self._folder / name).exists()
+        }
+        size_bytes = sum(file.size_bytes for file in new_files.values())
+        size_bytes += sum(array.nbytes + ARRAY_HEADER_BYTES for array in state.arrays.values())
+        require_room(self._folder, size_bytes, reserve_bytes)
         arrays = f"arrays-{uuid4().hex}.npz"
-        files: dict[str, FileChecksum] = {}
-        for name, write in state.files.items():
-            if name not in self._saved_files or not (self._folder / name).exists():
-                with _replace_file(self._folder / name) as path:
-                    write(path)
-                self._saved_files[name] = _compute_checksum(self._folder / name)
-            files[name] = self._saved_files[name]
-        with _replace_file(self._folder / arrays) as path, path.open("wb") as file:
+        try:
+            checksums = self._write_files(state, new_files, arrays)
+        except BaseException:
+            self._remove_unnamed_files()
+            raise
+        self._saved_files = checksums
+        self._remove_files_except({*checksums, MANIFEST_FILE})
+
+    def _write_files(
+        self, state: ItemIndexState, new_files: Mapping[str, StateFile], arrays: str
+    ) -> dict[str, FileChecksum]:
+        """Write new files, the arrays and then the manifest; return all files of the snapshot."""
+        checksums = {}
+        for name in state.files:
+            if name in new_files:
+                with replace_file(self._folder / name) as path:
+                    new_files[name].write(path)
+                checksums[name] = _compute_checksum(self._folder / name)
+            else:
+                checksums[name] = self._saved_files[name]
+        with replace_file(self._folder / arrays) as path, path.open("wb") as file:
             np.savez(file, allow_pickle=False, **state.arrays)
-        files[arrays] = _compute_checksum(self._folder / arrays)
+        checksums[arrays] = _compute_checksum(self._folder / arrays)
         manifest = Manifest(
             format=SNAPSHOT_FORMAT,
             store_id=self._origin.store_id,
             fingerprint=self._origin.fingerprint,
             sequence=state.sequence,
             arrays=arrays,
-            files=files,
+            files=checksums,
         )
-        with _replace_file(self._folder / MANIFEST_FILE) as path:
+        with replace_file(self._folder / MANIFEST_FILE) as path:
             path.write_text(manifest.model_dump_json())
-        self._remove_files_except({*files, MANIFEST_FILE})
+        return checksums
 
     def has_new(self) -> bool:
         """Return whether there is a snapshot that was not there at the last `load`."""
@@ -125,27 +168,50 @@ class Snapshots:
             item_index: must not be used if the result is False.
             last_sequence: that of the store; a snapshot beyond it is from another past.
         """
-        log = structlog.get_logger()
         self._last_seen = self._get_manifest_time()
         try:
             manifest = self._read_manifest()
-            if manifest is None:
-                return False
-            self._check_sequence(manifest, last_sequence)
-            self._check_files(manifest)
-            paths = {
-                name: self._folder / name for name in manifest.files if name != manifest.arrays
-            }
-            with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
-                item_index.restore(ItemIndexState(manifest.sequence, dict(arrays), {}), paths)
-            self._saved_files = dict(manifest.files)
-        except (_UnusableSnapshotError, OSError, ValueError, KeyError, zipfile.BadZipFile) as exc:
-            log.warning("snapshot_dropped", reason=str(exc))
-            if self._owner:
-                self._remove_files_except(frozenset())
+            if manifest is not None:
+                self._check_sequence(manifest, last_sequence)
+                self._check_files(manifest)
+                self._fill(item_index, manifest)
+        except _DAMAGES as exc:
+            self._drop(str(exc))
             return False
-        log.info("snapshot_loaded", sequence=manifest.sequence, items=len(item_index))
+        except OSError as exc:
+            # The disk or a limit of the process, and not the snapshot, is the cause.
+            structlog.get_logger().warning("snapshot_load_failed", reason=str(exc))
+            return False
+        if self._owner:
+            self._remove_unnamed_files()  # what a killed process has left
+        if manifest is None:
+            return False
+        self._saved_files = dict(manifest.files)
+        structlog.get_logger().info(
+            "snapshot_loaded", sequence=manifest.sequence, items=len(item_index)
+        )
         return True
+
+    def _fill(self, item_index: ItemIndex, manifest: Manifest) -> None:
+        """Fill an empty item index from checked files."""
+        paths = {name: self._folder / name for name in manifest.files if name != manifest.arrays}
+        with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
+            item_index.restore(ItemIndexState(manifest.sequence, dict(arrays), {}), paths)
+
+    def _drop(self, reason: str) -> None:
+        """Remove a snapshot that cannot be used; only its owner does."""
+        log = structlog.get_logger()
+        if self._owner:
+            try:
+                (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
+            except OSError as exc:
+                log.warning("snapshot_load_failed", reason=f"{reason}; {exc}")
+                return
+            self._remove_files_except(frozenset())
+            log.warning("snapshot_dropped", reason=reason)
+        elif self._last_seen == self._get_manifest_time():
+            log.warning("snapshot_load_failed", reason=reason)
+        # Otherwise its owner has just replaced it, or it is of a later moment: it is still new.
 
     def _get_manifest_time(self) -> int:
         """Return the manifest's modification time in nanoseconds, 0 if there is none."""
@@ -180,25 +246,22 @@ class Snapshots:
             if _compute_checksum(self._folder / name) != checksum:
                 raise _UnusableSnapshotError(f"{name} is damaged")
 
+    def _remove_unnamed_files(self) -> None:
+        """Remove the files of snapshots that no usable manifest names."""
+        try:
+            manifest = self._read_manifest()
+        except (_UnusableSnapshotError, ValueError):
+            manifest = None
+        except OSError:
+            return  # it may name them
+        self._remove_files_except({*manifest.files, MANIFEST_FILE} if manifest else ())
+
     def _remove_files_except(self, names: Collection[str]) -> None:
-        for path in self._folder.glob("*"):
-            if path.name not in names:
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _replace_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; at the end that file replaces `path`, all or nothing."""
-    temporary = path.with_name(path.name + ".tmp")
-    yield temporary
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        """Remove the other files of snapshots, as far as possible; the next start does the rest."""
+        with suppress(OSError):
+            for path in self._folder.iterdir():
+                if is_snapshot_file(path.name) and path.name not in names:
+                    path.unlink(missing_ok=True)
 
 
 def _compute_checksum(path: Path) -> FileChecksum:

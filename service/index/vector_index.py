@@ -58,11 +58,18 @@ class OwnedVectors(NamedTuple):
     owners: Keys  # [vectors], ascending
 
 
+class StateFile(NamedTuple):
+    """A file of an index: about how large it will be, and the function that writes it."""
+
+    size_bytes: int
+    write: Callable[[Path], None]
+
+
 class IndexState(NamedTuple):
-    """The content of an index: arrays by name, and for each file a function that writes it."""
+    """The content of an index: arrays and files by name."""
 
     arrays: Mapping[str, NDArray[Any]]
-    files: Mapping[str, Callable[[Path], None]]
+    files: Mapping[str, StateFile]
 
 
 class Build(Protocol):

@@ -55,7 +55,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     # More threads for one matrix product gain little, and lose much while cores are busy: a user's
     # p95 was 44 ms with two threads on two busy cores, and 9 ms with one.
     threadpool_limits(1, user_api="blas")
-    stop = _listen_for_stop()
+    stop = _Stop()
     if worker.leads:
         _warn_if_exposed(settings)
     telemetry = CallTelemetry(settings.traces_endpoint)
@@ -84,9 +84,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
                 try:
                     await _admit_until(stop, settings.listen, worker, server, start, announce)
                 finally:
-                    grace_seconds = settings.shutdown_grace_seconds
-                    structlog.get_logger().info("draining", grace_seconds=grace_seconds)
-                    await server.drain(grace_seconds)
+                    await _drain(server, stop, settings.shutdown_grace_seconds)
             finally:
                 tasks.cancel()
                 telemetry.close()
@@ -117,6 +115,8 @@ async def _start(
         await wiring.remove_unknown_files()
         tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
+    if worker.leads:
+        tasks.spawn(wiring.make_purge().run())
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
@@ -147,7 +147,7 @@ async def _open_default_catalog(
 
 
 async def _admit_until(
-    stop: asyncio.Event,
+    stop: _Stop,
     listen: str,
     worker: Worker,
     server: Server,
@@ -158,11 +158,11 @@ async def _admit_until(
     # A worker that is alone listens at once, so that health checks get an answer while it starts.
     # Several workers share a port, and one that does not serve yet would fail its share of calls.
     starting = asyncio.create_task(start)
-    stopping = asyncio.create_task(stop.wait())
+    stopping = asyncio.create_task(stop.requested.wait())
     try:
         address = await _listen(server, listen) if worker.is_alone else ""
         await asyncio.wait({stopping, starting}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
+        if stop.requested.is_set():
             return
         starting.result()  # raises why the worker cannot start
         # What exists now stays: the collector need not examine it again.
@@ -201,15 +201,43 @@ class _Tasks:
             task.cancel()
 
 
-def _listen_for_stop() -> asyncio.Event:
-    """Return an event that SIGTERM, SIGINT and the end of the parent process set."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if (parent := multiprocessing.parent_process()) is not None:
-        loop.add_reader(parent.sentinel, stop.set)
-    return stop
+class _Stop:
+    """Why the server ends.
+
+    Attributes:
+        requested: is set by SIGTERM and SIGINT, and with `orphaned`.
+        orphaned: is set when the supervisor has ended without this worker.
+    """
+
+    def __init__(self) -> None:
+        self.requested = asyncio.Event()
+        self.orphaned = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.requested.set)
+        if (supervisor := multiprocessing.parent_process()) is not None:
+            loop.add_reader(supervisor.sentinel, self._become_orphaned, supervisor.sentinel)
+
+    def _become_orphaned(self, sentinel: int) -> None:
+        asyncio.get_running_loop().remove_reader(sentinel)
+        structlog.get_logger().error("supervisor_ended")
+        self.orphaned.set()
+        self.requested.set()
+
+
+async def _drain(server: Server, stop: _Stop, grace_seconds: float) -> None:
+    """Let the calls in progress finish within the grace period, or end them if orphaned.
+
+    An orphaned worker keeps the next server from starting.
+    """
+    structlog.get_logger().info("draining", grace_seconds=grace_seconds)
+    draining = asyncio.create_task(server.drain(grace_seconds))
+    orphaned = asyncio.create_task(stop.orphaned.wait())
+    await asyncio.wait({draining, orphaned}, return_when=asyncio.FIRST_COMPLETED)
+    orphaned.cancel()
+    if not draining.done():
+        await server.drain(0)
+    await draining
 
 
 def _warn_if_exposed(settings: Settings) -> None:

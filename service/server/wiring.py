@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import structlog
-
-from service import errors
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
@@ -26,17 +22,20 @@ from service.api.recommender_servicer import RecommenderServicer
 from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
+from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
-from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.generation_writer import GenerationWriter
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.open_catalog import Work
+from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
-from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
 from service.embedding.providers import ProbedModel, probe_model
@@ -47,19 +46,17 @@ from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage.data_folder import list_snapshot_folders
+from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
-
-# Delay before another attempt at reading the catalogs, if the store cannot be read.
-CATALOGS_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +109,9 @@ class Wiring:
         )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
+        self._models: dict[int, Model] = {}
+        self._index_threads = IndexThreads()
+        stack.callback(self._index_threads.close)
 
     def make_server(self) -> Server:
         """Return the gRPC server, which does not listen yet.
@@ -120,9 +120,9 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.update, self._find_model)
+        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
         reembeddings = Reembeddings(
-            stores, self.catalogs.update, self.embedder_pool, self._find_model
+            stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
         return Server(
             {
@@ -137,6 +137,15 @@ class Wiring:
             reflective=settings.reflection,
         )
 
+    def make_purge(self) -> Purge:
+        """Return what keeps the database small, for the leading worker."""
+        return Purge(
+            self._stores,
+            lambda: [builder.position for builder in self._index_builders.values()],
+            self._settings.vector_retention_days * SECONDS_PER_DAY,
+            shared=not self._worker.is_alone,
+        )
+
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:
         return await probe_model(self._settings, choice)
 
@@ -146,7 +155,13 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        return GenerationWriter(record.generation, text_embedder, embedder.fetch_usd_per_token)
+        self._models[record.generation.generation_id] = record.model
+        return GenerationWriter(
+            record.generation,
+            text_embedder,
+            embedder.fetch_usd_per_token,
+            partial(self._stores.reembedding.add_vectors, record.generation),
+        )
 
     def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
@@ -168,15 +183,23 @@ class Wiring:
         item_index = make_item_index()
         if not snapshots.load(item_index, items.last_sequence):
             item_index = make_item_index()
-        follower = Follower(items, generation, item_index)
+        threads = self._index_threads
+        follower = Follower(items, generation, item_index, threads)
         maintenance: IndexBuilder | SnapshotLoader
         if self._worker.leads:
-            maintenance = IndexBuilder(follower, snapshots, shared=not self._worker.is_alone)
+            maintenance = IndexBuilder(
+                follower, snapshots, threads, shared=not self._worker.is_alone
+            )
             self._index_builders[generation.generation_id] = maintenance
         else:
-            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index)
+            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index, threads)
         opened = OpenGeneration(
-            generation, writer.text_embedder, writer.usd_per_token, follower, storage
+            generation,
+            writer.text_embedder,
+            writer.usd_per_token,
+            writer.add_vectors,
+            follower,
+            storage,
         )
         return opened, [follower.run(), maintenance.run()]
 
@@ -218,7 +241,7 @@ class Wiring:
         tasks = [PendingEmbedder(stores.pending, generation, writer.text_embedder).run()]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(
-                stores.reembedding, stores.generations, writer, self._update_catalogs_soon
+                stores.reembedding, stores.generations, writer, self.catalogs.update_soon
             )
             tasks.append(filler.run())
         if state is GenerationState.INDEXING:
@@ -232,26 +255,17 @@ class Wiring:
             serving.generation,
             next_,
             lambda: builder.settled_sequence >= last,
-            self._update_catalogs_soon,
+            self.catalogs.update_soon,
         )
 
-    def _update_catalogs_soon(self) -> None:
-        self._spawn(self._update_catalogs())
-
-    async def _update_catalogs(self) -> None:
-        """Apply what the store says of catalogs, as soon as it can be read."""
-        while True:
-            try:
-                return await self.catalogs.update()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("catalogs_update_failed", reason=exc.reason)
-                await asyncio.sleep(CATALOGS_RETRY_SECONDS)
-
     async def remove_files(self, generation: Generation) -> None:
-        """Remove the snapshots of a generation that is gone."""
+        """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
+        model = self._models.pop(generation.generation_id, None)
+        if model is not None:
+            await self.embedder_pool.release(generation, model)
         if self._worker.leads:
-            await _remove_folder(self._snapshot_folder(generation))
+            await _remove_snapshot(self._snapshot_folder(generation))
 
     async def remove_unknown_files(self) -> None:
         """Remove the snapshots of generations that do not exist."""
@@ -262,10 +276,10 @@ class Wiring:
         }
         for snapshots in list_snapshot_folders(self._settings.data_dir):
             if snapshots.name not in generation_ids:
-                await _remove_folder(snapshots)
+                await _remove_snapshot(snapshots)
 
     def _snapshot_folder(self, generation: Generation) -> Path:
-        return self._settings.data_dir / "index" / str(generation.generation_id)
+        return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)
 
 
 def _observe(metrics: Metrics) -> EmbeddingObserver:
@@ -283,6 +297,7 @@ def _tls_files(settings: Settings) -> TlsFiles | None:
     return TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_authority)
 
 
-async def _remove_folder(folder: Path) -> None:
-    remove = partial(shutil.rmtree, folder, ignore_errors=True)
-    await asyncio.get_running_loop().run_in_executor(None, remove)
+async def _remove_snapshot(folder: Path) -> None:
+    """Remove a snapshot as far as possible; the next start removes what is left."""
+    with suppress(OSError):
+        await asyncio.get_running_loop().run_in_executor(None, remove_snapshot, folder)

@@ -1,17 +1,20 @@
 """Starts the workers, restarts those that end, and ends with them.
 
 Each worker is a process that serves the same data on the same port (with SO_REUSEPORT the kernel
-distributes the connections). This process holds the port and the lock of the data folder, and
-otherwise only waits.
+distributes the connections). This process holds the port, and otherwise only waits. It shares the
+lock of the data folder with the workers: if it is killed, no other server starts before they end.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -22,17 +25,24 @@ import structlog
 from service import errors
 from service.domain.printable import replace_controls
 from service.settings import Settings
-from service.storage.data_folder import lock_folder, prepare_folder
+from service.storage.data_folder import FolderLock, lock_folder, prepare_folder, secure_folder
 from service.telemetry import logging
 
 # Delay before a worker that ended is restarted.
 RESTART_SECONDS = 1.0
 
-# Time after its grace period at which a worker that does not end is killed.
+# Time after its grace period, or after the end of this process, at which a worker that does not end
+# is killed.
 CLOSING_SECONDS = 10.0
+
+# Time that a server waits for the workers of one that was killed. They end their calls at once.
+LOCK_WAIT_SECONDS = 3.0
 
 # Exit status of a worker that has printed why it cannot start.
 CANNOT_START = 2
+
+# Exit status of a worker that did not end by itself after the supervisor was killed.
+ORPHANED = 3
 
 # Serves as the worker of a number until SIGTERM or SIGINT, and calls the function once it serves.
 Serve = Callable[[Settings, int, Callable[[], None]], None]
@@ -55,21 +65,34 @@ async def supervise(settings: Settings, serve: Serve) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
-    with lock_folder(settings.data_dir), _reserve_port(settings.listen) as address:
+    with (
+        lock_folder(settings.data_dir, LOCK_WAIT_SECONDS) as lock,
+        _reserve_port(settings.listen) as address,
+    ):
+        secure_folder(settings.data_dir)
         prepare_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):
-                group.create_task(_WorkerKeeper(settings, serve, number, stop).keep_running())
+                keeper = _WorkerKeeper(settings, serve, number, lock, stop)
+                group.create_task(keeper.keep_running())
 
 
 class _WorkerKeeper:
     """Runs one worker, and another one whenever it ends."""
 
-    def __init__(self, settings: Settings, serve: Serve, number: int, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        serve: Serve,
+        number: int,
+        lock: FolderLock,
+        stop: asyncio.Event,
+    ) -> None:
         self._settings = settings
         self._serve = serve
         self._number = number
+        self._lock = lock
         self._stop = stop
 
     async def keep_running(self) -> None:
@@ -93,7 +116,8 @@ class _WorkerKeeper:
         """Run a worker until it ends or `stop` is set."""
         receiver, sender = _SPAWN.Pipe(duplex=False)
         process = _SPAWN.Process(
-            target=_run_worker, args=(self._settings, self._serve, self._number, sender)
+            target=_run_worker,
+            args=(self._settings, self._serve, self._number, sender, self._lock),
         )
         process.start()
         sender.close()
@@ -113,15 +137,27 @@ class _WorkerKeeper:
         return process, has_served or _has_served(receiver)
 
 
-def _run_worker(settings: Settings, serve: Serve, number: int, sender: Connection) -> None:
-    """Run as the worker process."""
+def _run_worker(
+    settings: Settings, serve: Serve, number: int, sender: Connection, _lock: FolderLock
+) -> None:
+    """Run as the worker process, which holds the lock of the data folder."""
     logging.configure_logging(settings.log_level, number)
+    threading.Thread(target=_end_after_supervisor, name="akin-supervisor", daemon=True).start()
     try:
         serve(settings, number, lambda: sender.send_bytes(b"serving"))
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(replace_controls(f"akin serve: {exc}\n"))
         sys.exit(CANNOT_START)
+
+
+def _end_after_supervisor() -> None:
+    """End a worker that has not ended by itself some time after the supervisor was killed."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        time.sleep(CLOSING_SECONDS)
+        os._exit(ORPHANED)
 
 
 def _has_served(receiver: Connection) -> bool:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from service import errors
+from service import errors, files
 from service.storage.connections import BUSY_TIMEOUT_SECONDS
-from service.storage.data_folder import DATABASE, list_snapshot_folders, lock_folder
+from service.storage.data_folder import (
+    DATABASE,
+    LOG_ENDINGS,
+    is_partial,
+    list_snapshot_folders,
+    lock_folder,
+    make_private,
+    remove_snapshot,
+)
 from service.storage.migrations import check_version
 
 # Pages copied between two reports of the progress.
 PAGES_PER_STEP = 1_000
 
-# Endings of the files that SQLite keeps beside a database.
-LOG_ENDINGS = ("-wal", "-shm", "-journal")
+# Age of a partial file from which on nobody works on it: to check a large copy takes hours.
+ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Contents(NamedTuple):
@@ -50,9 +59,11 @@ def create_backup(folder: Path, target: Path, progress: Callable[[int, int], Non
         raise errors.StoreUnavailable(f"there is no database {source}")
     if target.exists():
         raise errors.StoreUnavailable(f"{target} exists already: choose another file")
-    partial = _partial_path(target)
-    with _remove_at_end(partial), _name_in_errors(target, "cannot be written"):
-        os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))  # only the owner reads the texts
+    with _name_in_errors(target, "cannot be written"):
+        is_same_disk = target.parent.stat().st_dev == folder.stat().st_dev
+        reserve_bytes = files.RESERVED_BYTES if is_same_disk else 0
+        files.require_room(target.parent, source.stat().st_size, reserve_bytes)
+    with _name_in_errors(target, "cannot be written"), _create_partial(target) as partial:
         _copy_database(source, partial, progress)
         contents = verify_database(partial, source)
         _publish(partial, target)
@@ -116,14 +127,15 @@ def restore_backup(file: Path, folder: Path) -> Contents:
                 raise errors.StoreUnavailable(
                     f"{folder} has a database already, {path.name}: restore elsewhere"
                 )
-        partial = _partial_path(database)
-        with _remove_at_end(partial), _name_in_errors(database, "cannot be restored"):
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL, 0o600))
+        with _name_in_errors(database, "cannot be restored"):
+            files.require_room(folder, file.stat().st_size, 0)
+            make_private(folder)
+        with _name_in_errors(database, "cannot be restored"), _create_partial(database) as partial:
             shutil.copyfile(file, partial)
             contents = verify_database(partial, file)
             # Snapshots of the index can hold writes that came after the backup.
             for snapshots in list_snapshot_folders(folder):
-                shutil.rmtree(snapshots)
+                remove_snapshot(snapshots)
             _publish(partial, database)
     return contents
 
@@ -172,13 +184,29 @@ def _check_pages(connection: sqlite3.Connection) -> None:
 
 
 @contextmanager
-def _remove_at_end(partial: Path) -> Iterator[None]:
-    """Remove a partial file at the end, if it is still there; keep the error before it."""
+def _create_partial(target: Path) -> Iterator[Path]:
+    """Yield an empty private file beside `target`; it is removed at the end if it is still there.
+
+    Files that killed processes have left for the same target are removed first.
+    """
+    _remove_abandoned(target)
+    partial = target.with_name(f"{target.name}.{uuid4().hex}.partial")
     try:
-        yield
+        files.create_file(partial)
+        yield partial
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        for ending in ("", *LOG_ENDINGS):
+            with suppress(OSError):
+                partial.with_name(partial.name + ending).unlink()
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove old partial files of a target; another process may be writing a new one."""
+    with suppress(OSError):
+        for path in target.parent.iterdir():
+            is_old = time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
+            if is_partial(path, target.name) and is_old:
+                path.unlink()
 
 
 @contextmanager
@@ -200,18 +228,13 @@ def _log_path(database: Path) -> Path:
     return database.with_name(f"{database.name}-wal")
 
 
-def _partial_path(target: Path) -> Path:
-    """Return an unused name beside `target` for a file that is not complete yet."""
-    return target.with_name(f"{target.name}.{uuid4().hex}.partial")
-
-
 def _publish(partial: Path, target: Path) -> None:
     """Give a complete file its name, so that the name survives a power loss.
 
     Raises:
         FileExistsError: the name is taken.
     """
-    _sync(partial)
+    files.sync(partial)
     try:
         os.link(partial, target)
         partial.unlink()
@@ -222,12 +245,4 @@ def _publish(partial: Path, target: Path) -> None:
         if target.exists():
             raise FileExistsError(target) from None
         partial.rename(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    files.sync(target.parent)

@@ -1,44 +1,117 @@
-"""The data folder: locked for one server, with a database of the newest schema."""
+"""The data folder: private, locked for one server, with a database of the newest schema."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Protocol
 
-from service import errors
+import structlog
+
+from service import errors, files
+from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
 from service.storage.connections import connect
 from service.storage.database import translate_errors
 from service.storage.migrations import migrate
 
 DATABASE = "akin.sqlite3"
 
+# Endings of the files that SQLite keeps beside a database.
+LOG_ENDINGS = ("-wal", "-shm", "-journal")
+
+LOCK_FILE = "lock"
+
+# The folder of the snapshots, with one folder for each generation.
+INDEX_FOLDER = "index"
+
+# The permissions that a folder or file of Akin must not have.
+_OTHER_USERS = 0o077
+_STRANGERS = 0o007
+
+# A file that is not complete yet; the number makes its name unique.
+_PARTIAL_NAME = re.compile(r"\.[0-9a-f]{32}\.partial(-wal|-shm|-journal)?")
+
+# Pause between attempts to lock a folder.
+LOCK_RETRY_SECONDS = 0.05
+
+
+class FolderLock:
+    """The lock of a data folder, which a process holds until it ends.
+
+    A process that gets it as an argument from its parent holds it as well. The folder is free when
+    all of them have ended, even if the parent was killed.
+
+    Args:
+        descriptor: the file descriptor of the lock.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[..., FolderLock], tuple[object]]:
+        """Pass the file descriptor to a process that multiprocessing starts."""
+        return _inherit_lock, (DupFd(self._descriptor),)
+
+
+class _Duplicate(Protocol):
+    """A file descriptor on its way to a new process."""
+
+    def detach(self) -> int: ...
+
+
+def _inherit_lock(duplicate: _Duplicate) -> FolderLock:
+    descriptor = duplicate.detach()
+    os.set_inheritable(descriptor, False)
+    return FolderLock(descriptor)
+
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, wait_seconds: float = 0.0) -> Iterator[FolderLock]:
     """Create a data folder if it is missing, and hold its lock; a dead process holds none.
 
+    Args:
+        folder: the data folder.
+        wait_seconds: how long to wait for another server to end.
+
     Raises:
-        StoreUnavailable: the folder cannot be used, or another server uses it.
+        FolderInUse: another server uses the folder.
+        StoreUnavailable: the folder cannot be used.
     """
     _create_folder(folder)
     try:
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(FileExistsError):
+            files.create_file(folder / LOCK_FILE)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.StoreUnavailable(
-                f"another server uses this data folder: {folder}"
-            ) from None
-        yield
+        if not _lock(lock, time.monotonic() + wait_seconds):
+            raise errors.FolderInUse(f"another server uses this data folder: {folder}")
+        yield FolderLock(lock)
     finally:
         os.close(lock)
+
+
+def _lock(descriptor: int, end: float) -> bool:
+    """Lock a file. Return false if another process holds it until the time `end`."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(LOCK_RETRY_SECONDS)
+        else:
+            return True
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -54,6 +127,11 @@ def prepare_folder(folder: Path) -> Path:
     _create_folder(folder)
     path = folder / DATABASE
     try:
+        with suppress(FileExistsError):
+            files.create_file(path)  # SQLite gives the files beside it the same mode
+    except OSError as exc:
+        raise _unusable(folder, exc) from exc
+    try:
         with translate_errors(), closing(connect(path)) as connection:
             migrate(connection)
             connection.execute("SELECT store_id FROM identity").fetchone()
@@ -67,19 +145,118 @@ def prepare_folder(folder: Path) -> Path:
     return path
 
 
+def secure_folder(folder: Path) -> None:
+    """Make a locked data folder private, and remove what an ended process left half written.
+
+    It changes only what this process's user owns and what has a name of Akin's, and logs it.
+
+    Raises:
+        StoreUnavailable: the folder cannot be read.
+    """
+    try:
+        for path in folder.iterdir():
+            if is_partial(path, DATABASE):
+                path.unlink(missing_ok=True)
+        tightened_count, exposed = make_private(folder)
+    except OSError as exc:
+        raise _unusable(folder, exc) from exc
+    log = structlog.get_logger()
+    if tightened_count:
+        log.info("data_folder_tightened", folder=str(folder), paths=tightened_count)
+    if exposed:
+        log.warning("data_folder_exposed", paths=exposed)
+
+
+def make_private(folder: Path) -> tuple[int, list[str]]:
+    """Take the permissions of other users from a data folder, and from what of it is Akin's.
+
+    Returns:
+        The number of changed paths, and the paths that everybody can use and that stay so.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    tightened_count, exposed = 0, []
+    for path in list(_list_own_paths(folder)):
+        try:
+            tightened_count += _tighten(path)
+        except FileNotFoundError:
+            continue  # a command that read the database has just closed it
+        except OSError:
+            exposed.append(str(path))
+    return tightened_count, exposed
+
+
 def list_snapshot_folders(folder: Path) -> list[Path]:
     """Return the folders of index snapshots in a data folder, one for each generation.
 
     A folder that people chose as data folder may have a folder `index` with other contents.
     """
-    index = folder / "index"
+    index = folder / INDEX_FOLDER
     children = index.iterdir() if index.is_dir() else ()
-    return [child for child in children if child.name.isdecimal()]
+    return [child for child in children if child.name.isdecimal() and child.is_dir()]
+
+
+def remove_snapshot(folder: Path) -> None:
+    """Remove the files of a snapshot, and its folder if that has no others.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    (folder / MANIFEST_FILE).unlink(missing_ok=True)
+    files.sync(folder)  # after a power loss, too, nothing is a snapshot without its manifest
+    for path in folder.iterdir():
+        if is_snapshot_file(path.name):
+            path.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def is_partial(path: Path, name: str) -> bool:
+    """Return whether a path is that of a half written file that would have become `name`."""
+    rest = path.name.removeprefix(name)
+    return rest != path.name and _PARTIAL_NAME.fullmatch(rest) is not None
+
+
+def _list_own_paths(folder: Path) -> Iterator[Path]:
+    """Yield the data folder, and what of its contents is Akin's."""
+    yield folder
+    for name in (LOCK_FILE, DATABASE, *(DATABASE + ending for ending in LOG_ENDINGS)):
+        if (folder / name).exists():
+            yield folder / name
+    snapshot_folders = list_snapshot_folders(folder)
+    if snapshot_folders:
+        yield folder / INDEX_FOLDER
+    for snapshots in snapshot_folders:
+        yield snapshots
+        yield from (path for path in snapshots.iterdir() if is_snapshot_file(path.name))
+
+
+def _tighten(path: Path) -> bool:
+    """Take the permissions of other users away; return whether they had any.
+
+    Raises:
+        PermissionError: another user owns the path, and everybody can read or change it.
+        OSError: the file system does not allow it.
+    """
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        # Kubernetes owns the folder of a volume, and gives the pod access by its group.
+        if mode & _STRANGERS:
+            raise PermissionError(errno.EPERM, "another user owns it", str(path))
+        return False
+    if not mode & _OTHER_USERS:
+        return False
+    path.chmod(mode & ~_OTHER_USERS)
+    if stat.S_IMODE(path.stat().st_mode) & _OTHER_USERS:
+        raise PermissionError(errno.EPERM, "the file system keeps the mode", str(path))
+    return True
 
 
 def _create_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.create_folder(folder)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
 

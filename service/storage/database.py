@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from enum import Enum, auto
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -28,7 +29,22 @@ from service.storage.writer import (
 
 _T = TypeVar("_T")
 
-READER_THREADS = 2
+
+class ReadKind(Enum):
+    """What a read is for; reads of one kind never wait for those of another.
+
+    CHANGES: short reads of new writes, on which every read of one's own writes waits.
+    ROWS: a bounded number of rows by their keys.
+    SCAN: reads that may take long: pages of items with their texts, counts, analyses.
+    """
+
+    CHANGES = auto()
+    ROWS = auto()
+    SCAN = auto()
+
+
+# The reading threads of each kind. Changes have one, because followers read them in short rounds.
+READER_THREADS = {ReadKind.CHANGES: 1, ReadKind.ROWS: 2, ReadKind.SCAN: 2}
 
 # The states of generations whose rows are being removed.
 REMOVED_STATES = f"('{GenerationState.CANCELLED}', '{GenerationState.DROPPED}')"
@@ -98,7 +114,10 @@ class Database:
         self._path = path
         self._local = threading.local()
         self._read_connections: list[sqlite3.Connection] = []
-        self._readers = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="akin-reader")
+        self._readers = {
+            kind: ThreadPoolExecutor(threads, thread_name_prefix=f"akin-read-{kind.name.lower()}")
+            for kind, threads in READER_THREADS.items()
+        }
         with translate_errors():
             self._write_connection = connect(path)
             self.commits = Commits(read_last_sequence(self._write_connection))
@@ -108,7 +127,8 @@ class Database:
     async def close(self) -> None:
         """Finish the queued writes, move the write-ahead log into the database, and close it."""
         await self._writer.close()
-        self._readers.shutdown()
+        for readers in self._readers.values():
+            readers.shutdown()
         for connection in self._read_connections:
             connection.close()
         with translate_errors():
@@ -124,20 +144,30 @@ class Database:
         """The number of writes that wait for the next commit."""
         return self._writer.queued
 
+    @property
+    def path(self) -> Path:
+        """The database file."""
+        return self._path
+
     async def refresh(self) -> int:
         """Look for commits of other processes, and return the last sequence number."""
-        sequence = await self.read(read_last_sequence)
+        sequence = await self.read(read_last_sequence, ReadKind.CHANGES)
         if sequence > self.commits.last_sequence:
             self.commits.announce(sequence)
         return self.commits.last_sequence
 
     async def write(
-        self, operation: Callable[[Transaction], _T], *, needs_caller: bool = False
+        self,
+        operation: Callable[[Transaction], _T],
+        rows: int = 1,
+        *,
+        needs_caller: bool = False,
     ) -> _T:
         """Run an operation in the writer's thread, and return its result once it is on disk.
 
         Args:
-            operation: what to run.
+            operation: changes the database.
+            rows: about as many rows as it writes; large operations yield to small ones.
             needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
@@ -146,7 +176,7 @@ class Database:
             AkinError: raised by the operation; nothing was stored.
         """
         try:
-            return await self._writer.run(operation, needs_caller=needs_caller)
+            return await self._writer.run(operation, rows, needs_caller=needs_caller)
         except queue.Full:
             raise errors.Overloaded("too many writes are queued") from None
         except sqlite3.Error as exc:
@@ -156,6 +186,7 @@ class Database:
         self,
         catalog_id: int,
         operation: Callable[[Transaction, Sequence[LiveGeneration]], _T],
+        rows: int = 1,
     ) -> _T:
         """Run an operation on a catalog, with all generations of it that writes go to.
 
@@ -169,10 +200,13 @@ class Database:
             lambda transaction: operation(
                 transaction, _read_live_generations(transaction.connection, catalog_id)
             ),
+            rows,
             needs_caller=True,
         )
 
-    async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def read(
+        self, query: Callable[[sqlite3.Connection], _T], kind: ReadKind = ReadKind.ROWS
+    ) -> _T:
         """Run a query on a connection that sees what is committed, and return its result.
 
         Raises:
@@ -185,7 +219,7 @@ class Database:
             except sqlite3.Error as exc:
                 raise_translated(exc)
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, work)
+        return await asyncio.get_running_loop().run_in_executor(self._readers[kind], work)
 
     def _read_connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened on first use."""

@@ -13,8 +13,9 @@ from typing import Any
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.records import ItemExcerpt, ItemPage
+from service.storage.writer import read_last_sequence
 
 _COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
     items.update_time_us, pending.reason, pending.message"""
@@ -79,7 +80,7 @@ class ItemReads:
             )
             return _read_page(rows, len(item_ids), max_bytes)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def list_page(
         self, generation: Generation, after: str, limit: int, max_bytes: int
@@ -101,12 +102,14 @@ class ItemReads:
             items, more = _read_page(rows, limit, max_bytes)
             return ItemPage(items, _count(connection, values), more)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def count(self, generation: Generation) -> int:
         """Return the number of items in the catalog."""
         values = self._values(generation)
-        return await self._database.read(lambda connection: _count(connection, values))
+        return await self._database.read(
+            lambda connection: _count(connection, values), ReadKind.SCAN
+        )
 
     async def text_beginnings(
         self, generation: Generation, item_ids: Sequence[str], characters: int
@@ -169,7 +172,7 @@ class ItemReads:
                 for item_id, text, attributes, sequence, item_key, is_pending in rows
             }
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def latest_text_beginnings(
         self, generation: Generation, items: int, characters: int
@@ -198,7 +201,7 @@ class ItemReads:
             )
             return [read_beginning(text, text_format, characters) for (text,) in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def last_change(self, generation: Generation) -> int:
         """Return the sequence number of the last change of an item of the catalog, 0 if none."""
@@ -208,7 +211,36 @@ class ItemReads:
                 "SELECT max(change_sequence) FROM items WHERE catalog_id = ?",
                 (generation.catalog_id,),
             ).fetchone()
-            return sequence or 0
+            # The last change can be a deletion whose tombstone is gone.
+            return max(sequence or 0, read_purged_sequence(connection, generation.catalog_id))
+
+        return await self._database.read(query)
+
+    async def undeleted_ids(self, generation: Generation) -> tuple[set[str], int]:
+        """Return the ids of all items of the catalog that are not deleted, expired ones included.
+
+        Returns:
+            The ids, and the sequence number of the last write that they reflect.
+        """
+
+        def query(connection: sqlite3.Connection) -> tuple[set[str], int]:
+            connection.execute("BEGIN")  # the ids and the counter must be of the same moment
+            try:
+                # Two indexes have all that is needed; the rows with their texts are not read.
+                ids, deleted_ids = (
+                    {
+                        item_id
+                        for (item_id,) in connection.execute(
+                            f"SELECT item_id FROM items WHERE catalog_id = ? {condition}",
+                            (generation.catalog_id,),
+                        )
+                    }
+                    for condition in ("", "AND deleted")
+                )
+                return ids - deleted_ids, read_last_sequence(connection)
+            finally:
+                if connection.in_transaction:  # a failing disk ends it
+                    connection.execute("COMMIT")
 
         return await self._database.read(query)
 
@@ -263,6 +295,14 @@ def read_items(
         )
         items.update((row[0], _stored_item(row)) for row in rows)
     return items
+
+
+def read_purged_sequence(connection: sqlite3.Connection, catalog_id: int) -> int:
+    """Return the change sequence of the last purged tombstone of a catalog, 0 if none is purged."""
+    row = connection.execute(
+        "SELECT purged_sequence FROM catalogs WHERE catalog_id = ?", (catalog_id,)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def _read_page(

@@ -9,14 +9,16 @@ from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import Change, Item, ItemState, StoredItem
-from service.storage.item_reads import IS_LIVE, ItemReads, read_items
+from service.domain.items import Change, ChangeBatch, Item, ItemState, StoredItem
+from service.storage.database import ReadKind
+from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
 from service.storage.records import (
     NOT_YET_MESSAGE,
     NOT_YET_REASON,
     Deletion,
     ItemVectors,
     ItemWrite,
+    require_sequence,
 )
 from service.storage.vectors import remove_item_vectors, set_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
@@ -45,6 +47,8 @@ class ItemStore(ItemReads):
 
         Raises:
             SequenceMismatch: an item has another sequence number.
+            EmbeddingUnavailable: an item has no chunks in the generation that serves, although they
+                are required.
             CatalogNotFound: the catalog was deleted.
         """
 
@@ -57,11 +61,12 @@ class ItemStore(ItemReads):
                 if expected_sequence is not None:
                     item_id = write.item.item_id
                     stored = read_items(connection, generation, [item_id], now_us).get(item_id)
-                    _require_sequence(stored, expected_sequence)
+                    require_sequence("item", stored, expected_sequence)
                 stored_items.append(_upsert(transaction, generation, live_generations, write))
             return stored_items
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = sum(1 + len(write.vectors.chunks) for write in writes)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def update(
         self,
@@ -85,13 +90,15 @@ class ItemStore(ItemReads):
         Raises:
             ItemNotFound, CatalogNotFound: the item does not exist, or its catalog was deleted.
             SequenceMismatch: the item has another sequence number.
+            EmbeddingUnavailable: there are no chunks in the generation that serves, although they
+                are required.
         """
 
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredItem:
             stored = _require_item(transaction, live_generations, item_id)
-            _require_sequence(stored, expected_sequence)
+            require_sequence("item", stored, expected_sequence)
             item = change(stored.item)
             if vectors is not None:
                 write = ItemWrite(item, vectors)
@@ -126,7 +133,7 @@ class ItemStore(ItemReads):
             ).fetchall()
             return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, len(item_ids))
 
     async def delete_expired(self, limit: int) -> Deletion:
         """Delete up to `limit` expired items of all catalogs."""
@@ -138,21 +145,16 @@ class ItemStore(ItemReads):
             ).fetchall()
             return _delete_rows(transaction, [item_key for (item_key,) in rows])
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, limit)
 
-    async def changes(
-        self, generation: Generation, after: int, limit: int
-    ) -> tuple[list[Change], int]:
+    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
         """Return up to `limit` changes after a sequence number, oldest first.
-
-        Returns:
-            The changes, and the sequence number that they lead up to.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def query(connection: sqlite3.Connection) -> tuple[list[Change], int]:
+        def query(connection: sqlite3.Connection) -> ChangeBatch:
             connection.execute("BEGIN")  # the counter and the rows must be of the same moment
             try:
                 rows = connection.execute(
@@ -164,15 +166,17 @@ class ItemStore(ItemReads):
                 ).fetchall()
                 up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
                 vectors = _read_changed_vectors(connection, generation, after, up_to)
+                purged = read_purged_sequence(connection, generation.catalog_id)
             finally:
                 if connection.in_transaction:  # a failing disk ends it
                     connection.execute("COMMIT")
-            return [
+            changes = [
                 Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
                 for item_key, item_id, attributes, expire_time_us, _ in rows
-            ], up_to
+            ]
+            return ChangeBatch(changes, up_to, purged)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.CHANGES)
 
 
 def _upsert(
@@ -188,6 +192,10 @@ def _upsert(
         written: the generation of the write's chunks.
         live_generations: all generations of the catalog.
         write: the item.
+
+    Raises:
+        EmbeddingUnavailable: another generation serves since the text was embedded, and the chunks
+            in it are required and missing.
     """
     item, vectors = write.item, write.vectors
     _remove_expired_vectors(transaction, written.catalog_id, item.item_id)
@@ -202,8 +210,10 @@ def _upsert(
             chunks = vectors.others.get(generation.generation_id, ())
             reason, message = NOT_YET_REASON, NOT_YET_MESSAGE
         if chunks:
-            set_item_vectors(transaction.connection, generation, item_key, chunks)
+            set_item_vectors(transaction, generation, item_key, chunks)
             continue
+        if live.state is GenerationState.SERVING and vectors.required:
+            raise errors.EmbeddingUnavailable(message)
         _mark_pending(transaction, generation, item_key, reason, message)
         if live.state is GenerationState.SERVING:
             stored = replace(
@@ -220,7 +230,7 @@ def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: 
         (catalog_id, item_id, transaction.now_us),
     ).fetchone()
     if expired is not None:
-        remove_item_vectors(transaction.connection, *expired)
+        remove_item_vectors(transaction, catalog_id, *expired)
 
 
 def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[int, int]:
@@ -266,13 +276,14 @@ def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion
     sequence = 0
     for item_key in item_keys:
         sequence = transaction.next_sequence()
-        transaction.connection.execute(
+        (catalog_id,) = transaction.connection.execute(
             """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
                sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key""",
+               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key
+               RETURNING catalog_id""",
             {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
-        )
-        remove_item_vectors(transaction.connection, item_key)
+        ).fetchone()
+        remove_item_vectors(transaction, catalog_id, item_key)
     return Deletion(len(item_keys), sequence)
 
 
@@ -291,17 +302,6 @@ def _require_item(
     if item_id not in items:
         raise errors.ItemNotFound("there is no such item")
     return items[item_id]
-
-
-def _require_sequence(stored: StoredItem | None, expected_sequence: int | None) -> None:
-    """Check the sequence number of an item; 0 expects no item, None expects nothing.
-
-    Raises:
-        SequenceMismatch: the item has another sequence number.
-    """
-    sequence = 0 if stored is None else stored.sequence
-    if expected_sequence not in {None, sequence}:
-        raise errors.SequenceMismatch(f"the item's sequence is {sequence}, not {expected_sequence}")
 
 
 def _read_changed_vectors(

@@ -9,9 +9,9 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
-from service.storage.database import Database
+from service.storage.database import REMOVED_STATES, Database, ReadKind
 from service.storage.records import NEVER_US, UnembeddedItem
-from service.storage.vectors import insert_vectors, set_item_vectors
+from service.storage.vectors import set_item_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
 
@@ -31,6 +31,8 @@ class PendingStore:
     ) -> list[UnembeddedItem]:
         """Return up to `limit` items whose next attempt is due, longest due first.
 
+        A generation that is being removed has none.
+
         Args:
             generation: the generation that the items are pending in.
             limit: the maximum number of items.
@@ -40,15 +42,16 @@ class PendingStore:
 
         def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
             rows = connection.execute(
-                """SELECT item_key, text, attempts, reason
-                   FROM pending JOIN items USING (item_key)
-                   WHERE generation_id = ? AND next_attempt_us <= ? AND (reason = ?) = ?
+                f"""SELECT item_key, text, attempts, reason
+                   FROM pending JOIN items USING (item_key) JOIN generations USING (generation_id)
+                   WHERE generation_id = ? AND state NOT IN {REMOVED_STATES}
+                   AND next_attempt_us <= ? AND (reason = ?) = ?
                    ORDER BY next_attempt_us LIMIT ?""",
                 (generation.generation_id, now_us, errors.TextFailed.reason, failed, limit),
             )
             return [UnembeddedItem(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def settle(
         self, generation: Generation, item: UnembeddedItem, chunks: Sequence[Chunk]
@@ -56,20 +59,23 @@ class PendingStore:
         """Give a pending item its vectors, unless its text changed.
 
         Returns:
-            The sequence number of the change; 0 if the item has another text now.
+            The sequence number of the change; 0 if the item has another text now, or if the
+            generation is being removed or is gone, as after the end of a re-embedding.
         """
 
         def operation(transaction: Transaction) -> int:
-            sequence = transaction.next_sequence()
-            changed = transaction.connection.execute(
-                "UPDATE items SET change_sequence = ? WHERE item_key = ? AND text = ?",
-                (sequence, item.item_key, item.text),
+            connection, sequence = transaction.connection, transaction.next_sequence()
+            changed = connection.execute(
+                f"""UPDATE items SET change_sequence = ? WHERE item_key = ? AND text = ?
+                    AND EXISTS (SELECT 1 FROM generations
+                        WHERE generation_id = ? AND state NOT IN {REMOVED_STATES})""",
+                (sequence, item.item_key, item.text, generation.generation_id),
             ).rowcount
-            # The vectors are paid for, so they are stored even if the item has another text now.
-            insert_vectors(transaction.connection, generation.space_id, chunks)
             if not changed:
+                # The vectors are paid for, so they are stored all the same.
+                store_unused_vectors(transaction, generation.space_id, chunks)
                 return 0
-            set_item_vectors(transaction.connection, generation, item.item_key, chunks)
+            set_item_vectors(transaction, generation, item.item_key, chunks)
             return sequence
 
         return await self._database.write(operation)
@@ -155,4 +161,4 @@ class PendingStore:
             )
             return [PendingGroup(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)

@@ -25,13 +25,15 @@ class ItemVectors:
     """The chunks of an item's text in the generation of a write, or why there are none.
 
     `pending_reason` is the reason code of the error and `pending_message` its explanation; both are
-    empty if there are chunks. `others` are the chunks in other generations, by generation id.
+    empty if there are chunks. `others` are the chunks in other generations, by generation id. If
+    they are `required`, the item is not stored without chunks in the generation that serves then.
     """
 
     chunks: Sequence[Chunk] = ()
     pending_reason: str = ""
     pending_message: str = ""
     others: Mapping[int, Sequence[Chunk]] = field(default_factory=dict)
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,33 @@ class UnembeddedItem:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class UserPreferences:
+    """The texts of a user's preferences as of a write of the user."""
+
+    user_key: int
+    sequence: int
+    texts: Sequence[str]
+
+
 class FillProgress(NamedTuple):
     """The number of items in a catalog, and how many a generation has vectors for or rejects."""
 
     item_count: int
     embedded: int
     rejected: int
+
+
+def require_sequence(
+    noun: str, stored: StoredItem | StoredUser | None, expected_sequence: int | None
+) -> None:
+    """Check the sequence number of an item or user; 0 expects none, None expects nothing.
+
+    Raises:
+        SequenceMismatch: it has another sequence number.
+    """
+    sequence = 0 if stored is None else stored.sequence
+    if expected_sequence not in {None, sequence}:
+        raise errors.SequenceMismatch(
+            f"the {noun}'s sequence is {sequence}, not {expected_sequence}"
+        )

@@ -13,9 +13,9 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.storage.database import Database
-from service.storage.records import NEVER_US, FillProgress, UnembeddedItem
-from service.storage.vectors import insert_vectors, set_item_vectors
+from service.storage.database import Database, ReadKind
+from service.storage.records import NEVER_US, FillProgress, UnembeddedItem, UserPreferences
+from service.storage.vectors import set_item_vectors, set_user_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
 
@@ -57,7 +57,7 @@ class ReembeddingStore:
             )
             return [UnembeddedItem(*row) for row in rows]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def fill(
         self,
@@ -75,12 +75,12 @@ class ReembeddingStore:
             connection = transaction.connection
             for item, chunks in items:
                 if _is_current(connection, generation, item):
-                    set_item_vectors(connection, generation, item.item_key, chunks)
+                    set_item_vectors(transaction, generation, item.item_key, chunks)
                 else:
-                    insert_vectors(connection, generation.space_id, chunks)
+                    store_unused_vectors(transaction, generation.space_id, chunks)
             _add_usage(connection, generation, usage)
 
-        await self._database.write(operation)
+        await self._database.write(operation, len(items))
 
     async def reject(
         self, generation: Generation, item: UnembeddedItem, reason: str, message: str
@@ -113,32 +113,52 @@ class ReembeddingStore:
 
     async def list_preferences(
         self, generation: Generation, after: int, limit: int
-    ) -> tuple[list[str], int | None]:
-        """Return the preference texts of up to `limit` users with keys after `after`.
+    ) -> list[UserPreferences]:
+        """Return the preferences of up to `limit` users with keys after `after`, ascending."""
 
-        Returns:
-            The texts, and the last user's key; None if there are no more users.
-        """
-
-        def query(connection: sqlite3.Connection) -> tuple[list[str], int | None]:
+        def query(connection: sqlite3.Connection) -> list[UserPreferences]:
             rows = connection.execute(
-                """SELECT user_key, preferences FROM users WHERE catalog_id = ? AND user_key > ?
-                   ORDER BY user_key LIMIT ?""",
+                """SELECT user_key, sequence, preferences FROM users
+                   WHERE catalog_id = ? AND user_key > ? ORDER BY user_key LIMIT ?""",
                 (generation.catalog_id, after, limit),
-            ).fetchall()
-            texts = [text for _, preferences in rows for text, _ in json.loads(preferences)]
-            return texts, rows[-1][0] if rows else None
+            )
+            return [
+                UserPreferences(user_key, sequence, [text for text, _ in json.loads(preferences)])
+                for user_key, sequence, preferences in rows
+            ]
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def add_vectors(
         self, generation: Generation, chunks: Sequence[Chunk], usage: TokenUsage
     ) -> None:
-        """Store vectors of the generation's space that belong to no item, and add to its usage."""
+        """Store vectors that nothing refers to yet, and add to the generation's usage."""
 
         def operation(transaction: Transaction) -> None:
-            insert_vectors(transaction.connection, generation.space_id, chunks)
+            store_unused_vectors(transaction, generation.space_id, chunks)
             _add_usage(transaction.connection, generation, usage)
+
+        await self._database.write(operation)
+
+    async def fill_preferences(
+        self,
+        generation: Generation,
+        users: Sequence[tuple[UserPreferences, Sequence[Chunk]]],
+        usage: TokenUsage,
+    ) -> None:
+        """Store the vectors of preferences, and add to the generation's usage.
+
+        A user that was written since then keeps the vectors of that write.
+        """
+
+        def operation(transaction: Transaction) -> None:
+            connection = transaction.connection
+            for user, chunks in users:
+                if _is_unchanged(connection, generation, user):
+                    set_user_vectors(transaction, generation, user.user_key, chunks)
+                else:
+                    store_unused_vectors(transaction, generation.space_id, chunks)
+            _add_usage(connection, generation, usage)
 
         await self._database.write(operation)
 
@@ -166,7 +186,7 @@ class ReembeddingStore:
             ).fetchone()
             return FillProgress(item_count, embedded, rejected)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
 
 def _is_current(
@@ -177,6 +197,18 @@ def _is_current(
         """SELECT 1 FROM items JOIN generations USING (catalog_id)
            WHERE item_key = ? AND text = ? AND generation_id = ? AND state = 'embedding'""",
         (item.item_key, item.text, generation.generation_id),
+    ).fetchone()
+    return row is not None
+
+
+def _is_unchanged(
+    connection: sqlite3.Connection, generation: Generation, user: UserPreferences
+) -> bool:
+    """Return whether a user was not written, and the generation is still being filled."""
+    row = connection.execute(
+        """SELECT 1 FROM users JOIN generations USING (catalog_id)
+           WHERE user_key = ? AND sequence = ? AND generation_id = ? AND state = 'embedding'""",
+        (user.user_key, user.sequence, generation.generation_id),
     ).fetchone()
     return row is not None
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from service.domain.generations import Generation
 from service.storage.database import REMOVED_STATES, Database
+from service.storage.vectors import REFERENCE_KEYS, remove_references
 from service.storage.writer import Transaction
 
 # Rows removed in one transaction; they delay other writes by about 10 ms.
@@ -25,24 +27,27 @@ class RemovalStore:
         """
 
         def operation(transaction: Transaction) -> bool:
-            connection = transaction.connection
-            return _remove_from_generation(connection) or _remove_from_catalog(connection)
+            return _remove_from_generation(transaction) or _remove_from_catalog(
+                transaction.connection
+            )
 
-        return await self._database.write(operation)
+        return await self._database.write(operation, ROWS_PER_ROUND)
 
 
-def _remove_from_generation(connection: sqlite3.Connection) -> bool:
+def _remove_from_generation(transaction: Transaction) -> bool:
     """Remove rows of one generation that is being removed; return False if there is none."""
+    connection = transaction.connection
     row = connection.execute(
-        f"""SELECT generation_id, space_id, state = 'dropped' FROM generations
+        f"""SELECT catalog_id, generation_id, space_id, state = 'dropped' FROM generations
             WHERE state IN {REMOVED_STATES} LIMIT 1"""
     ).fetchone()
     if row is None:
         return False
-    generation_id, space_id, with_vectors = row
+    catalog_id, generation_id, space_id, with_vectors = row
+    generation = Generation(catalog_id, "", generation_id, space_id)
     if not (
-        _delete_of_generation(connection, "item_vectors", generation_id)
-        or _delete_of_generation(connection, "pending", generation_id)
+        _remove_references(transaction, generation)
+        or _delete_pending(connection, generation_id)
         or (with_vectors and _delete_vectors(connection, generation_id, space_id))
     ):
         connection.execute("DELETE FROM generations WHERE generation_id = ?", (generation_id,))
@@ -62,16 +67,26 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def _delete_of_generation(connection: sqlite3.Connection, table: str, generation_id: int) -> int:
-    """Delete the rows of a generation with the lowest item keys; return their number."""
-    row = connection.execute(
-        f"""SELECT max(item_key) FROM (SELECT item_key FROM {table} WHERE generation_id = ?
-            ORDER BY item_key LIMIT ?)""",
-        (generation_id, ROWS_PER_ROUND),
-    ).fetchone()
+def _remove_references(transaction: Transaction, generation: Generation) -> int:
+    """Remove references of a generation to its vectors; return their number."""
+    for table, key in REFERENCE_KEYS.items():
+        (last_key,) = transaction.connection.execute(
+            f"""SELECT max({key}) FROM (SELECT {key} FROM {table} WHERE generation_id = ?
+                ORDER BY {key} LIMIT ?)""",
+            (generation.generation_id, ROWS_PER_ROUND),
+        ).fetchone()
+        if last_key is not None:
+            return remove_references(transaction, table, generation, 0, last_key)
+    return 0
+
+
+def _delete_pending(connection: sqlite3.Connection, generation_id: int) -> int:
+    """Delete the pending items of a generation with the lowest keys; return their number."""
     return connection.execute(
-        f"DELETE FROM {table} WHERE generation_id = ? AND item_key <= ?",
-        (generation_id, row[0] or 0),
+        """DELETE FROM pending WHERE generation_id = :generation_id AND item_key IN
+           (SELECT item_key FROM pending WHERE generation_id = :generation_id
+            ORDER BY item_key LIMIT :rows)""",
+        {"generation_id": generation_id, "rows": ROWS_PER_ROUND},
     ).rowcount
 
 

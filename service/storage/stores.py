@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
 from service.storage.generations import GenerationStore
@@ -14,6 +15,7 @@ from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
 from service.storage.reembedding import ReembeddingStore
 from service.storage.removal import RemovalStore
+from service.storage.unused_rows import UnusedRowStore
 from service.storage.usage import UsageStore
 from service.storage.users import UserStore
 from service.storage.vectors import VectorStore
@@ -32,6 +34,8 @@ class Stores:
     pending: PendingStore
     usage: UsageStore
     removal: RemovalStore
+    unused_rows: UnusedRowStore
+    compaction: CompactionStore
 
     @classmethod
     async def open(cls, folder: Path, clock_ns: Callable[[], int]) -> Self:
@@ -56,4 +60,6 @@ class Stores:
             PendingStore(database),
             UsageStore(database),
             RemovalStore(database),
+            UnusedRowStore(database),
+            CompactionStore(database),
         )

@@ -11,9 +11,9 @@ from service import errors
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
-from service.storage.database import Database
-from service.storage.records import UserPage, UserWrite
-from service.storage.vectors import insert_vectors
+from service.storage.database import Database, ReadKind
+from service.storage.records import UserPage, UserWrite, require_sequence
+from service.storage.vectors import remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
 
 _COLUMNS = "user_id, preferences, liked_items, sequence, update_time_us"
@@ -54,21 +54,23 @@ class UserStore:
             connection = transaction.connection
             stored_users = []
             for write in writes:
-                _insert_chunks(connection, live_generations, write.chunks)
                 if expected_sequence is not None:
                     stored = _read_user(connection, generation, write.user.user_id)
-                    _require_sequence(stored, expected_sequence)
-                stored_users.append(_write_row(transaction, generation, write.user))
+                    require_sequence("user", stored, expected_sequence)
+                stored_users.append(
+                    _write(transaction, generation, write.user, live_generations, write.chunks)
+                )
             return stored_users
 
-        return await self._database.write_to_catalog(generation.catalog_id, operation)
+        rows = sum(1 + len(write.user.preferences) for write in writes)
+        return await self._database.write_to_catalog(generation.catalog_id, operation, rows)
 
     async def update(
         self,
         generation: Generation,
         user_id: str,
         change: Callable[[User], User],
-        chunks: Mapping[int, Sequence[Chunk]],
+        chunks: Mapping[int, Sequence[Chunk]] | None,
         expected_sequence: int | None = None,
     ) -> StoredUser:
         """Change a stored user; no other write comes between its read and its write.
@@ -78,7 +80,8 @@ class UserStore:
             user_id: the id of the user.
             change: returns the changed user for the stored one. It runs in the writer's thread, and
                 what it raises is raised here.
-            chunks: the chunks of changed preferences, by generation id.
+            chunks: the chunks of changed preferences, by generation id; None if the preferences
+                stay, and with them their vectors.
             expected_sequence: the sequence number that the user must have; None for any.
 
         Raises:
@@ -91,12 +94,12 @@ class UserStore:
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredUser:
             connection = transaction.connection
-            _insert_chunks(connection, live_generations, chunks)
             stored = _read_user(connection, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
-            _require_sequence(stored, expected_sequence)
-            return _write_row(transaction, generation, change(stored.user))
+            require_sequence("user", stored, expected_sequence)
+            user = change(stored.user)
+            return _write(transaction, generation, user, live_generations, chunks)
 
         return await self._database.write_to_catalog(generation.catalog_id, operation)
 
@@ -104,11 +107,14 @@ class UserStore:
         """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""
 
         def operation(transaction: Transaction) -> int:
-            cursor = transaction.connection.execute(
-                "DELETE FROM users WHERE catalog_id = ? AND user_id = ?",
+            row = transaction.connection.execute(
+                "DELETE FROM users WHERE catalog_id = ? AND user_id = ? RETURNING user_key",
                 (generation.catalog_id, user_id),
-            )
-            return transaction.next_sequence() if cursor.rowcount else 0
+            ).fetchone()
+            if row is None:
+                return 0
+            remove_user_vectors(transaction, generation.catalog_id, *row)
+            return transaction.next_sequence()
 
         return await self._database.write(operation)
 
@@ -143,22 +149,13 @@ class UserStore:
                 size_bytes += len(row[1].encode()) + len(row[2].encode())
             return UserPage(users, _count(connection, generation), more)
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def count(self, generation: Generation) -> int:
         """Return the number of users in the catalog."""
-        return await self._database.read(lambda connection: _count(connection, generation))
-
-
-def _insert_chunks(
-    connection: sqlite3.Connection,
-    live_generations: Sequence[LiveGeneration],
-    chunks: Mapping[int, Sequence[Chunk]],
-) -> None:
-    """Store the chunks of the live generations, given by generation id."""
-    for live in live_generations:
-        generation = live.generation
-        insert_vectors(connection, generation.space_id, chunks.get(generation.generation_id, ()))
+        return await self._database.read(
+            lambda connection: _count(connection, generation), ReadKind.SCAN
+        )
 
 
 def _read_user(
@@ -181,21 +178,35 @@ def _stored_user(row: tuple[Any, ...]) -> StoredUser:
     return StoredUser(user, sequence, update_time_us)
 
 
-def _require_sequence(stored: StoredUser | None, expected_sequence: int | None) -> None:
-    sequence = 0 if stored is None else stored.sequence
-    if expected_sequence not in {None, sequence}:
-        raise errors.SequenceMismatch(f"the user's sequence is {sequence}, not {expected_sequence}")
+def _write(
+    transaction: Transaction,
+    generation: Generation,
+    user: User,
+    live_generations: Sequence[LiveGeneration],
+    chunks: Mapping[int, Sequence[Chunk]] | None,
+) -> StoredUser:
+    """Store a user, with the vectors of the preferences in every generation unless they stay."""
+    user_key, stored = _write_row(transaction, generation, user)
+    if chunks is not None:
+        for live in live_generations:
+            live_chunks = chunks.get(live.generation.generation_id, ())
+            set_user_vectors(transaction, live.generation, user_key, live_chunks)
+    return stored
 
 
-def _write_row(transaction: Transaction, generation: Generation, user: User) -> StoredUser:
+def _write_row(
+    transaction: Transaction, generation: Generation, user: User
+) -> tuple[int, StoredUser]:
+    """Insert or replace the row of a user; return its key and the stored user."""
     sequence = transaction.next_sequence()
-    transaction.connection.execute(
+    (user_key,) = transaction.connection.execute(
         """INSERT INTO users
                (catalog_id, user_id, preferences, liked_items, sequence, update_time_us)
            VALUES (?, ?, ?, ?, ?, ?)
            ON CONFLICT (catalog_id, user_id) DO UPDATE SET
                preferences = excluded.preferences, liked_items = excluded.liked_items,
-               sequence = excluded.sequence, update_time_us = excluded.update_time_us""",
+               sequence = excluded.sequence, update_time_us = excluded.update_time_us
+           RETURNING user_key""",
         (
             generation.catalog_id,
             user.user_id,
@@ -204,8 +215,8 @@ def _write_row(transaction: Transaction, generation: Generation, user: User) -> 
             sequence,
             transaction.now_us,
         ),
-    )
-    return StoredUser(user, sequence, transaction.now_us)
+    ).fetchone()
+    return user_key, StoredUser(user, sequence, transaction.now_us)
 
 
 def _count(connection: sqlite3.Connection, generation: Generation) -> int:

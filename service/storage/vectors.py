@@ -1,12 +1,15 @@
-"""Vectors, stored once for each text and space, and the vectors that each item has.
+"""Vectors, stored once for each text and space, and what refers to them: items and users.
 
-The functions run inside the transactions of other stores.
+The functions run inside the transactions of other stores. A vector that loses a reference, or is
+stored without one, is noted in `unused_vectors`, where the purge finds it: see unused_rows.py.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,11 @@ from numpy.typing import NDArray
 from service.domain.generations import Generation
 from service.domain.vectors import Chunk
 from service.storage.database import Database
+from service.storage.writer import Transaction
+
+# The tables of references, and the column of each that identifies what refers to a vector.
+References = Literal["item_vectors", "user_vectors"]
+REFERENCE_KEYS: dict[References, str] = {"item_vectors": "item_key", "user_vectors": "user_key"}
 
 
 class VectorStore:
@@ -48,35 +56,38 @@ class VectorStore:
         return await self._database.read(query)
 
 
-def insert_vectors(connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]) -> None:
-    """Store the vectors of chunks that the space does not have yet."""
-    vectors = {chunk.text_hash: chunk.vector.tobytes() for chunk in chunks}
-    connection.executemany(
-        "INSERT INTO vectors (space_id, text_hash, vector) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        ((space_id, text_hash, vector) for text_hash, vector in vectors.items()),
+def store_unused_vectors(transaction: Transaction, space_id: int, chunks: Sequence[Chunk]) -> None:
+    """Store vectors that nothing refers to; the purge removes them unless something does then."""
+    vector_ids = _insert_vectors(transaction.connection, space_id, chunks)
+    _note_unused(
+        transaction,
+        "SELECT value, :space_id, :now_us FROM json_each(:vector_ids)",
+        {"space_id": space_id, "vector_ids": json.dumps(vector_ids)},
     )
 
 
 def set_item_vectors(
-    connection: sqlite3.Connection,
+    transaction: Transaction,
     generation: Generation,
     item_key: int,
     chunks: Sequence[Chunk],
 ) -> None:
     """Replace the vectors of an item in a generation, in which it is then no longer pending."""
-    insert_vectors(connection, generation.space_id, chunks)
-    vector_ids = [
-        connection.execute(
-            "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
-            (generation.space_id, chunk.text_hash),
-        ).fetchone()[0]
-        for chunk in chunks
-    ]
-    for table in ("item_vectors", "pending"):
-        connection.execute(
-            f"DELETE FROM {table} WHERE generation_id = ? AND item_key = ?",
-            (generation.generation_id, item_key),
-        )
+    connection = transaction.connection
+    item = {"generation_id": generation.generation_id, "item_key": item_key}
+    connection.execute(
+        "DELETE FROM pending WHERE generation_id = :generation_id AND item_key = :item_key", item
+    )
+    vector_ids = _insert_vectors(connection, generation.space_id, chunks)
+    rows = connection.execute(
+        """SELECT vector_id FROM item_vectors
+           WHERE generation_id = :generation_id AND item_key = :item_key ORDER BY position""",
+        item,
+    ).fetchall()
+    if [vector_id for (vector_id,) in rows] == vector_ids:
+        return
+    if rows:
+        remove_references(transaction, "item_vectors", generation, item_key, item_key)
     connection.executemany(
         "INSERT INTO item_vectors (generation_id, item_key, position, vector_id) "
         "VALUES (?, ?, ?, ?)",
@@ -87,12 +98,101 @@ def set_item_vectors(
     )
 
 
-def remove_item_vectors(connection: sqlite3.Connection, item_key: int) -> None:
+def set_user_vectors(
+    transaction: Transaction, generation: Generation, user_key: int, chunks: Sequence[Chunk]
+) -> None:
+    """Replace the vectors of a user's preferences in a generation."""
+    vector_ids = _insert_vectors(transaction.connection, generation.space_id, chunks)
+    remove_references(transaction, "user_vectors", generation, user_key, user_key)
+    transaction.connection.executemany(
+        "INSERT INTO user_vectors (generation_id, user_key, vector_id) VALUES (?, ?, ?)",
+        ((generation.generation_id, user_key, vector_id) for vector_id in sorted({*vector_ids})),
+    )
+
+
+def remove_item_vectors(transaction: Transaction, catalog_id: int, item_key: int) -> None:
     """Remove an item's vectors and pending work from every generation of its catalog."""
-    for table in ("item_vectors", "pending"):
+    transaction.connection.execute(
+        """DELETE FROM pending WHERE item_key = ? AND generation_id IN
+           (SELECT generation_id FROM generations WHERE catalog_id = ?)""",
+        (item_key, catalog_id),
+    )
+    _remove_all_references(transaction, "item_vectors", catalog_id, item_key)
+
+
+def remove_user_vectors(transaction: Transaction, catalog_id: int, user_key: int) -> None:
+    """Remove the vectors of a user's preferences from every generation of its catalog."""
+    _remove_all_references(transaction, "user_vectors", catalog_id, user_key)
+
+
+def remove_references(
+    transaction: Transaction,
+    table: References,
+    generation: Generation,
+    first_key: int,
+    last_key: int,
+) -> int:
+    """Remove the references of items or users with keys from `first_key` to `last_key`.
+
+    Returns:
+        The number of removed references.
+    """
+    key = REFERENCE_KEYS[table]
+    condition = f"generation_id = :generation_id AND {key} BETWEEN :first AND :last"
+    values = {
+        "generation_id": generation.generation_id,
+        "space_id": generation.space_id,
+        "first": first_key,
+        "last": last_key,
+    }
+    _note_unused(
+        transaction, f"SELECT vector_id, :space_id, :now_us FROM {table} WHERE {condition}", values
+    )
+    return transaction.connection.execute(f"DELETE FROM {table} WHERE {condition}", values).rowcount
+
+
+def _remove_all_references(
+    transaction: Transaction, table: References, catalog_id: int, key: int
+) -> None:
+    """Remove the references of an item or a user from every generation of its catalog."""
+    rows = transaction.connection.execute(
+        "SELECT generation_id, space_id FROM generations WHERE catalog_id = ?", (catalog_id,)
+    ).fetchall()
+    for generation_id, space_id in rows:
+        generation = Generation(catalog_id, "", generation_id, space_id)
+        remove_references(transaction, table, generation, key, key)
+
+
+def _insert_vectors(
+    connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]
+) -> list[int]:
+    """Store the vectors of chunks that the space does not have yet; return the ids of all."""
+    vectors = {chunk.text_hash: chunk.vector.tobytes() for chunk in chunks}
+    connection.executemany(
+        "INSERT INTO vectors (space_id, text_hash, vector) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        ((space_id, text_hash, vector) for text_hash, vector in vectors.items()),
+    )
+    return [
         connection.execute(
-            f"""DELETE FROM {table} WHERE item_key = :key AND generation_id IN
-                (SELECT generation_id FROM generations JOIN items USING (catalog_id)
-                 WHERE item_key = :key)""",
-            {"key": item_key},
-        )
+            "SELECT vector_id FROM vectors WHERE space_id = ? AND text_hash = ?",
+            (space_id, chunk.text_hash),
+        ).fetchone()[0]
+        for chunk in chunks
+    ]
+
+
+def _note_unused(transaction: Transaction, select: str, values: Mapping[str, int | str]) -> None:
+    """Note that the vectors of a query may be unused from now on.
+
+    Args:
+        transaction: the transaction.
+        select: returns the id, the space's id and the time of each vector.
+        values: what the query names, except `now_us`.
+    """
+    # A SELECT needs a WHERE clause before ON CONFLICT, or SQLite takes it for a join.
+    transaction.connection.execute(
+        f"""INSERT INTO unused_vectors (vector_id, space_id, since_us)
+            SELECT * FROM ({select}) WHERE TRUE
+            ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us""",
+        {**values, "now_us": transaction.now_us},
+    )

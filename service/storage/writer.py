@@ -8,20 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from service.storage.write_queue import Job, WriteQueue
+
 _T = TypeVar("_T")
-
-# Operations that can wait for a commit; more are refused, so that no caller waits for long.
-QUEUED_OPERATIONS = 10_000
-
-# Operations in one transaction, so that the first of many does not wait for all of them.
-OPERATIONS_PER_COMMIT = 1_000
 
 
 def read_last_sequence(connection: sqlite3.Connection) -> int:
@@ -81,13 +75,6 @@ class Transaction:
         return sequence
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    operation: Callable[[Transaction], Any]
-    future: asyncio.Future[Any]
-    needs_caller: bool
-
-
 class GroupCommit:
     """Runs operations in the writer thread, and returns their results once they are on disk.
 
@@ -102,17 +89,22 @@ class GroupCommit:
         self._clock_ns = clock_ns
         self._commits = commits
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(QUEUED_OPERATIONS)
+        self._jobs = WriteQueue()
         self._thread = threading.Thread(target=self._work, name="akin-writer", daemon=True)
         self._thread.start()
 
     async def run(
-        self, operation: Callable[[Transaction], _T], *, needs_caller: bool = False
+        self,
+        operation: Callable[[Transaction], _T],
+        rows: int = 1,
+        *,
+        needs_caller: bool = False,
     ) -> _T:
-        """Run an operation, and return its result after the commit.
+        """Run an operation on about `rows` rows, and return its result after the commit.
 
         Args:
             operation: what to run.
+            rows: about as many rows as it writes.
             needs_caller: do not run it if the caller has left before its turn.
 
         Raises:
@@ -121,45 +113,28 @@ class GroupCommit:
             AkinError: raised by the operation; nothing was stored.
         """
         future: asyncio.Future[_T] = self._loop.create_future()
-        self._jobs.put_nowait(_Job(operation, future, needs_caller))
+        self._jobs.put(Job(operation, future, rows, needs_caller))
         return await future
 
     @property
     def queued(self) -> int:
         """The number of operations that wait for the next commit."""
-        return self._jobs.qsize()
+        return len(self._jobs)
 
     async def close(self) -> None:
         """Finish the queued operations, and end the thread."""
-        await self._loop.run_in_executor(None, self._jobs.put, None)
+        self._jobs.close()
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _work(self) -> None:
-        while jobs := self._next_jobs():
+        while jobs := self._jobs.take():
             try:
                 sequence, outcomes = self._commit(jobs)
             except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread continues)
                 sequence, outcomes = None, [exc] * len(jobs)
             self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
 
-    def _next_jobs(self) -> list[_Job]:
-        """Wait for operations and return them; an empty list ends the thread."""
-        first = self._jobs.get()
-        if first is None:
-            return []
-        jobs = [first]
-        while len(jobs) < OPERATIONS_PER_COMMIT:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)  # nothing is queued after close: the next round ends
-                break
-            jobs.append(job)
-        return jobs
-
-    def _commit(self, jobs: list[_Job]) -> tuple[int | None, list[Any]]:
+    def _commit(self, jobs: list[Job]) -> tuple[int | None, list[Any]]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             transaction = Transaction(self._connection, self._clock_ns() // 1_000)
@@ -171,7 +146,7 @@ class GroupCommit:
             raise
         return sequence, outcomes
 
-    def _attempt(self, job: _Job, transaction: Transaction) -> object:
+    def _attempt(self, job: Job, transaction: Transaction) -> object:
         if job.needs_caller and job.future.cancelled():
             return None
         self._connection.execute("SAVEPOINT operation")
@@ -185,7 +160,7 @@ class GroupCommit:
         self._connection.execute("RELEASE operation")
         return outcome
 
-    def _answer(self, jobs: list[_Job], outcomes: list[Any], sequence: int | None) -> None:
+    def _answer(self, jobs: list[Job], outcomes: list[Any], sequence: int | None) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if job.future.done():
                 continue  # the caller left

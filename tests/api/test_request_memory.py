@@ -122,40 +122,17 @@ def test_a_caller_that_leaves_gives_back_its_place() -> None:
     run(check)
 
 
-def test_silent_streams_take_no_place() -> None:
-    """Streams that wait for their next message keep no request out, and are not ended."""
-
-    async def check() -> None:
-        memory = RequestMemory()
-        silent = [Sender() for _ in range(100)]
-        streams = [asyncio.create_task(memory.receive_next(sender.read)) for sender in silent]
-        for sender in silent:
-            await sender.has_begun.wait()
-        prompt = Sender()
-        prompt.send()
-        await memory.receive(prompt.read)
-        assert not any(stream.done() for stream in streams)
-        for sender in silent:
-            sender.send()
-        assert [bytes(1)] * 100 == await asyncio.gather(*streams)
-
-    run(check)
-
-
 def test_streams_wait_while_the_budget_is_used_up() -> None:
     """A stream receives its next message after requests in progress gave back their memory."""
 
     async def check() -> None:
         memory = RequestMemory(BYTES_IN_MEMORY)
-        first, second = Sender(), Sender()
-        first.send()
-        await memory.receive_next(first.read)
-        stream = asyncio.create_task(memory.receive_next(second.read))
+        await memory.wait_for_room()
+        memory.hold(1)
+        waiting = asyncio.create_task(memory.wait_for_room())
         await asyncio.sleep(0)
-        assert not second.has_begun.is_set()
+        assert not waiting.done()
         memory.release(1)
-        await second.has_begun.wait()
-        second.send()
-        await stream
+        await waiting
 
     run(check)

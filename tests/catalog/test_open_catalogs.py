@@ -32,8 +32,8 @@ async def start_reembedding(factory: WordCatalogs) -> None:
         await factory.stores.generations.start_next(catalog.record, OTHER)
     await factory.catalogs.update()
     async with factory.catalogs.use("shop") as catalog:
-        writer = catalog.generations.other
-        assert writer is not None
+        assert catalog.generations.other is not None
+        writer = catalog.generations.other.writer
         items = await factory.stores.reembedding.list_unfilled(writer.generation, 0, 1_000)
         vectors = await writer.text_embedder.embed_documents([item.text for item in items])
         filled = [(item, vectors.chunks[item.text]) for item in items]
@@ -46,7 +46,7 @@ async def switch(factory: WordCatalogs) -> None:
     async with factory.catalogs.use("shop") as catalog:
         serving, other = catalog.generations.serving, catalog.generations.other
         assert other is not None
-        assert await factory.stores.generations.switch(serving.generation, other.generation)
+        assert await factory.stores.generations.switch(serving.generation, other.writer.generation)
     await factory.catalogs.update()
 
 
@@ -196,3 +196,13 @@ async def test_a_cancelled_call_returns_its_handle(tmp_path: Path) -> None:
         await asyncio.wait([call])
         await factory.finish_tasks()
         assert 1 == len(factory.removed)
+
+
+async def test_a_write_that_is_on_disk_succeeds_while_the_service_ends(tmp_path: Path) -> None:
+    """A write does not fail because the index ends before it has applied it."""
+    async with word_catalogs(tmp_path) as factory, factory.catalogs.use("shop") as catalog:
+        await catalog.items.upsert(ItemUpsert(Item("a", "green tea")))
+        factory.end()
+        assert await catalog.items.delete("a", allow_missing=False)
+        with pytest.raises(errors.ItemNotFound):
+            await catalog.items.get("a")

@@ -1,7 +1,8 @@
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
-from typing import Any
+from threading import enumerate as enumerate_threads
+from typing import Any, Self
 
 import akin
 import grpc
@@ -11,7 +12,9 @@ from akin.v1 import recommender_service_pb2 as pb
 from support.recording import RecordingServer
 from support.scripted import Failure, ScriptedServer
 from support.server import WAIT_SECONDS
+from support.waiting import until
 
+NOT_FOUND = Failure(grpc.StatusCode.NOT_FOUND)
 UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE)
 
 Call = Callable[..., Awaitable[Any]]
@@ -125,17 +128,113 @@ async def test_an_exception_of_the_items_replaces_the_error_of_the_call(call: Ca
             await call(server.address, "import_items", items_of_a_failing_call(server))
 
 
+def make_request(items: list[akin.Item]) -> pb.ImportItemsRequest:
+    return pb.ImportItemsRequest(items=items)
+
+
+class BlockedItems:
+    """Items of an import, of which only some are available.
+
+    Args:
+        count: number of items that are available; -1 for all.
+        on_block: is called when the others are asked for.
+
+    Attributes:
+        read_count: number of items that were read.
+        closed: is set when the generator of the items has been closed.
+    """
+
+    def __init__(self, count: int, on_block: Callable[[], None] = lambda: None) -> None:
+        self.read_count = 0
+        self.closed = Event()
+        self._count = count
+        self._on_block = on_block
+        self._release = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Continue with endless items."""
+        self._release.set()
+
+    def generate(self) -> Iterator[akin.Item]:
+        """Yield the items."""
+        try:
+            while True:
+                if self.read_count == self._count:
+                    self._on_block()
+                    self._release.wait(WAIT_SECONDS)
+                self.read_count += 1
+                yield akin.item("a", "a text")
+        finally:
+            self.closed.set()
+
+
+def count_reader_threads() -> int:
+    """Return the number of threads in which gRPC reads requests."""
+    return sum("consume_request_iterator" in thread.name for thread in enumerate_threads())
+
+
+def test_an_error_arrives_although_the_items_block() -> None:
+    """An error that ends an import is raised while the items wait, and the items are then closed.
+
+    Their thread ends with the read that it is in.
+    """
+    with ScriptedServer(NOT_FOUND) as server, akin.Client(server.address) as client:
+        server.imports_may_fail.clear()
+        with BlockedItems(300, server.imports_may_fail.set) as items:
+            with pytest.raises(akin.AkinError) as caught:
+                list(client.import_items(items.generate()))
+            assert grpc.StatusCode.NOT_FOUND == caught.value.code
+            assert not items.closed.is_set()
+        assert items.closed.wait(WAIT_SECONDS)
+        assert 301 == items.read_count
+        until(lambda: not count_reader_threads())
+
+
+async def test_an_error_ends_an_import_of_endless_items() -> None:
+    """An error ends an import whose items never end, and the items are closed."""
+    with ScriptedServer(NOT_FOUND, NOT_FOUND) as server:
+        with akin.Client(server.address) as client:
+            items = BlockedItems(-1)
+            with pytest.raises(akin.AkinError) as caught:
+                list(client.import_items(items.generate()))
+            assert grpc.StatusCode.NOT_FOUND == caught.value.code
+            assert items.closed.wait(WAIT_SECONDS)
+        async with akin.AsyncClient(server.address) as async_client:
+            items = BlockedItems(-1)
+            with pytest.raises(akin.AkinError) as caught:
+                [result async for result in async_client.import_items(items.generate())]
+            assert grpc.StatusCode.NOT_FOUND == caught.value.code
+            assert items.closed.wait(WAIT_SECONDS)
+
+
+def test_leaving_an_import_closes_the_items() -> None:
+    """A caller that stops reading the results does not wait for the items, which are closed."""
+    with ScriptedServer() as server, akin.Client(server.address) as client:
+        with BlockedItems(300) as items:
+            for _ in client.import_items(items.generate()):
+                break
+        assert items.closed.wait(WAIT_SECONDS)
+        assert items.read_count <= 301
+        until(lambda: not count_reader_threads())
+
+
 def test_a_read_in_progress_is_waited_for() -> None:
     """A stream that stops during a read returns the exception that this read raises."""
     started, released = Event(), Event()
 
-    def requests() -> Iterator[pb.ImportItemsRequest]:
+    def items() -> Iterator[akin.Item]:
         started.set()
         released.wait(WAIT_SECONDS)
         yield from ()
         raise ReadError
 
-    stream = _imports.RequestStream(requests())
+    stream = _imports.RequestStream(items(), make_request)
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(list, stream)
         assert started.wait(WAIT_SECONDS)
@@ -147,9 +246,9 @@ def test_a_read_in_progress_is_waited_for() -> None:
 
 def test_a_stopped_stream_reads_no_more() -> None:
     """A stream that has stopped does not read the caller's iterable again."""
-    requests = iter([pb.ImportItemsRequest(), pb.ImportItemsRequest(catalog="unread")])
-    stream = _imports.RequestStream(requests)
-    next(stream)
+    items = (akin.item(str(number), "a text") for number in range(300))
+    stream = _imports.RequestStream(items, make_request)
+    assert 250 == len(next(stream).items)
     assert stream.stop() is None
     assert [] == list(stream)
-    assert "unread" == next(requests).catalog
+    assert "250" == next(items).item_id

@@ -14,7 +14,6 @@ from service.domain.filters import (
     OneOf,
     Range,
     filter_violations,
-    has_test,
 )
 from service.domain.items import JsonValue
 
@@ -44,21 +43,20 @@ def test_valid_filters_have_no_violations(filter_: Filter) -> None:
     assert [] == list(filter_violations(filter_))
 
 
-@pytest.mark.parametrize("filter_", [Filter(), Filter(all=(Condition("", Filter()),))])
-def test_empty_filters_are_accepted(filter_: Filter) -> None:
-    """A filter without conditions is accepted, alone and nested."""
-    assert [] == invalid_fields(filter_)
+def test_an_empty_filter_is_accepted() -> None:
+    """A filter without conditions is accepted on the first level."""
+    assert [] == invalid_fields(Filter())
 
 
 @pytest.mark.parametrize("group", ["all", "any", "none"])
-def test_a_filter_of_empty_filters_has_no_test(group: str) -> None:
-    """A filter has a test if there is one on any level; filters without conditions are no tests."""
-    empty = Filter(**{group: (Condition("", Filter()),)})
-    assert not has_test(Filter())
-    assert not has_test(empty)
-    assert not has_test(Filter(**{group: (Condition("", empty), Condition("", Filter()))}))
-    assert has_test(Filter(**{group: (EXISTS,)}))
-    assert has_test(Filter(**{group: (Condition("", empty), Condition("", nest(2)))}))
+def test_a_nested_filter_must_have_a_condition(group: str) -> None:
+    """A nested filter without conditions is refused on every level, also beside a test."""
+    empty = Condition("", Filter())
+    path = f"filter.{group}[0].filter"
+    assert [path] == invalid_fields(Filter(**{group: (empty,)}))
+    assert [path] == invalid_fields(Filter(**{group: (empty, EXISTS)}))
+    deeper = Filter(**{group: (Condition("", Filter(any=(EXISTS, empty))),)})
+    assert [f"{path}.any[1].filter"] == invalid_fields(deeper)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from support.embedders import (
     WordEmbedder,
     unit_vector,
 )
+from support.server import WAIT_SECONDS
 from support.tasks import left, started
 
 from service import errors
@@ -260,6 +261,15 @@ async def test_shutdown_reaches_every_caller() -> None:
         waiting = await started(batcher.embed(["one", "two"]))
     outcomes = [*await first, *await waiting]
     assert [errors.NotReady] * 3 == [type(outcome) for outcome in outcomes]
+
+
+async def test_no_text_waits_for_a_batcher_that_has_ended() -> None:
+    """A caller that comes after the end of the batcher gets NotReady, and does not wait."""
+    async with working(WordEmbedder()) as batcher:
+        await batcher.embed(["tea"])
+    async with asyncio.timeout(WAIT_SECONDS):
+        with pytest.raises(errors.NotReady):
+            await batcher.embed(["coffee"])
 
 
 async def test_texts_of_imports_share_no_batch_with_others() -> None:

@@ -17,8 +17,8 @@ def reopen(index: VectorIndex, empty: VectorIndex, folder: Path) -> VectorIndex:
     """Return an index restored from another one's captured state."""
     state = index.capture()
     paths = {name: folder / name for name in state.files}
-    for name, write in state.files.items():
-        write(paths[name])
+    for name, file in state.files.items():
+        file.write(paths[name])
     empty.restore(IndexState(dict(state.arrays), {}), paths)
     return empty
 

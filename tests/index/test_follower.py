@@ -4,11 +4,13 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
+from support.item_indexes import INDEX_THREADS
 from support.stores import (
     GIVE_UP_SECONDS,
     delete_expired,
@@ -27,7 +29,7 @@ from service.domain.users import User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
+from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, ChangeFeed, Follower
 from service.index.item_index import ItemIndex
 from service.storage.stores import Stores
 
@@ -49,7 +51,7 @@ async def following(
     """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    follower = Follower(stores.items, catalog, ItemIndex(index, clock))
+    follower = Follower(stores.items, catalog, ItemIndex(index, clock), INDEX_THREADS)
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(follower.run())
         try:
@@ -309,3 +311,109 @@ async def test_shutdown_ends_every_wait(tmp_path: Path) -> None:
         assert [errors.NotReady] * 2 == [type(outcome) for outcome in outcomes]
         with pytest.raises(errors.NotReady):  # nor does a later wait hang
             await follower.wait_for(stores.database.commits.last_sequence + 9)
+
+
+async def delete_and_purge(stores: Stores, catalog: Generation, item_ids: list[str]) -> int:
+    """Delete items, and remove their tombstones; return the sequence number of the deletion."""
+    sequence = (await stores.items.delete_many(catalog, item_ids)).sequence
+    assert len(item_ids) == await stores.unused_rows.remove_tombstones(catalog.catalog_id, sequence)
+    return sequence
+
+
+async def test_a_lagging_index_loses_items_whose_tombstones_are_gone(tmp_path: Path) -> None:
+    """An index that missed deletions, as in a frozen process, becomes equal to a new one."""
+    clock = FakeClock()
+    lagging = ItemIndex(ExactIndex(DIMENSIONS), clock)
+    async with opened(tmp_path, clock) as (stores, catalog):
+        names = ["kept", "changed", "deleted", "written again", "pending"]
+        writes = [indexed(name, name) for name in names[:4]]
+        await stores.items.upsert_many(catalog, [*writes, pending(names[4], "later")])
+        batch = await stores.items.changes(catalog, 0, 10)
+        lagging.apply(batch.changes, batch.reached)
+        await delete_and_purge(stores, catalog, ["deleted", "written again", "pending"])
+        await stores.items.upsert_many(
+            catalog, [indexed("changed", "tea"), indexed("written again", "rum")]
+        )
+        await delete_and_purge(stores, catalog, ["changed"])
+        (stored,) = await stores.items.upsert_many(catalog, [indexed("new", "new")])
+        follower = Follower(stores.items, catalog, lagging, INDEX_THREADS)
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            task = asyncio.create_task(follower.run())
+            await follower.wait_for(stored.sequence)
+            expected = {"kept": "kept", "written again": "rum", "new": "new"}
+            assert {name: unit_vector(text).tobytes() for name, text in expected.items()} == (
+                await contents(follower)
+            )
+            assert None is lagging.find_key("pending")
+            await left(task)
+
+
+async def test_tombstones_may_vanish_while_an_index_is_built(tmp_path: Path) -> None:
+    """Items deleted between two rounds of a first build are not in the index at the end."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        count = CHANGES_PER_ROUND + 100
+        names = [f"i{number}" for number in range(count)]
+        await stores.items.upsert_many(catalog, [indexed(name, "text") for name in names])
+        item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
+        batch = await stores.items.changes(catalog, 0, CHANGES_PER_ROUND)
+        item_index.apply(batch.changes, batch.reached)
+        deleted = await delete_and_purge(stores, catalog, [names[0], names[-1]])
+        follower = Follower(stores.items, catalog, item_index, INDEX_THREADS)
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            task = asyncio.create_task(follower.run())
+            await follower.wait_for(deleted)
+            assert {*names[1:-1]} == (await contents(follower)).keys()
+            await left(task)
+
+
+async def test_an_old_snapshot_loses_items_whose_tombstones_are_gone(tmp_path: Path) -> None:
+    """A snapshot from before deletions replaces a live index only without the deleted items."""
+    clock = FakeClock()
+    async with (
+        opened(tmp_path, clock) as (stores, catalog),
+        following(stores, catalog, clock) as follower,
+    ):
+        await stores.items.upsert_many(catalog, [indexed("a", "tea"), indexed("b", "rum")])
+        old = ItemIndex(ExactIndex(DIMENSIONS), clock)
+        batch = await stores.items.changes(catalog, 0, 10)
+        old.apply(batch.changes, batch.reached)
+        await follower.wait_for(await delete_and_purge(stores, catalog, ["a"]))
+        await follower.replace_index(old)
+        assert {"b": unit_vector("rum").tobytes()} == await contents(follower)
+
+
+async def test_a_new_index_does_not_compare_its_items(tmp_path: Path) -> None:
+    """An empty index needs no tombstones, so that a first build reads no list of all ids."""
+
+    class CountingStore:
+        """The items of a store, which counts the reads of all ids."""
+
+        def __init__(self, stores: Stores) -> None:
+            self._items = stores.items
+            self.reads = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._items, name)
+
+        async def undeleted_ids(self, generation: Generation) -> tuple[set[str], int]:
+            self.reads += 1
+            return await self._items.undeleted_ids(generation)
+
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        await stores.items.upsert_many(catalog, [indexed("a", "tea"), indexed("b", "rum")])
+        deleted = await delete_and_purge(stores, catalog, ["a"])
+        feed = CountingStore(stores)
+        follower = Follower(
+            cast("ChangeFeed", feed),
+            catalog,
+            ItemIndex(ExactIndex(DIMENSIONS), clock),
+            INDEX_THREADS,
+        )
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            task = asyncio.create_task(follower.run())
+            await follower.wait_for(deleted)
+            assert {"b"} == (await contents(follower)).keys()
+            assert 0 == feed.reads
+            await left(task)

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,17 +8,22 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
-from support.stores import delete_item, indexed, opened
+from support.item_indexes import INDEX_THREADS
+from support.stores import chunks_of, delete_item, indexed, opened
 from support.tasks import left
 
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import Change
+from service.domain.items import Change, Item
+from service.domain.snapshot_files import MANIFEST_FILE
+from service.domain.spaces import Model, VectorStorage
+from service.files import NoRoomError
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
-from service.index.item_index import ItemIndex
-from service.index.maintenance import IndexBuilder, SnapshotLoader
-from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
+from service.index.item_index import ItemIndex, ItemIndexState
+from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
+from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores
 
 GRAPH_FROM = 300
@@ -44,12 +50,12 @@ async def working(
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
     """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index())
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
         own = snapshots(folder, stores, owner=leads)
         maintenance = (
-            IndexBuilder(follower, own, shared=True)
+            IndexBuilder(follower, own, INDEX_THREADS, shared=True)
             if leads
-            else SnapshotLoader(stores.items, follower, own, empty_item_index)
+            else SnapshotLoader(stores.items, follower, own, empty_item_index, INDEX_THREADS)
         )
         tasks = [asyncio.create_task(part.run()) for part in (follower, maintenance)]
         try:
@@ -66,6 +72,14 @@ async def wait_for_graphs(follower: Follower, vectors: int) -> IndexStats:
         has_lists = stats.neighbor_lists >= vectors
         if stats.graph_vectors == vectors and has_lists and not stats.building:
             return stats
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def wait_for_snapshot(snapshots: Snapshots) -> None:
+    """Wait until a snapshot was saved."""
+    while True:
+        if snapshots.has_new():
+            return
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -143,6 +157,80 @@ async def test_a_failed_snapshot_is_logged(tmp_path: Path) -> None:
     assert "snapshot_failed" in [line["event"] for line in lines]
 
 
+class FullDisk(Snapshots):
+    """Snapshots whose disk has no room, or fails, as long as `error` is set."""
+
+    error: OSError | None = None
+
+    def save(self, state: ItemIndexState, reserve_bytes: int = 0) -> None:
+        """Save, or raise the error."""
+        if self.error is not None:
+            raise self.error
+        super().save(state, reserve_bytes)
+
+
+async def test_a_failure_that_goes_on_is_logged_once(tmp_path: Path) -> None:
+    """Attempts that fail alike log one line; another kind, or a failure after a success, logs."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
+        full = FullDisk(tmp_path / "index", SnapshotOrigin("store", "space"))
+        builder = IndexBuilder(follower, full, INDEX_THREADS, shared=False)
+        following = asyncio.create_task(follower.run())
+        no_room, failed = NoRoomError("too little"), OSError(errno.EIO, "the disk fails")
+        with capture_logs() as lines:
+            for error in (no_room, no_room, failed, failed, None, None, no_room, no_room):
+                full.error = error
+                await builder._save_snapshot()
+        await left(following)
+    events = ["snapshot_skipped", "snapshot_failed", "snapshot_saved", "snapshot_saved"]
+    assert [*events, "snapshot_skipped"] == [line["event"] for line in lines]
+
+
+@pytest.mark.slow
+async def test_an_idle_catalog_is_not_saved_for_the_writes_of_others(tmp_path: Path) -> None:
+    """Writes to one catalog make its snapshot due, and that of no other catalog."""
+    async with opened(tmp_path, FakeClock()) as (stores, busy):
+        await stores.generations.create_catalog("idle", Model(SPACE), VectorStorage.FLOAT32)
+        record = (await stores.generations.list_catalogs())["idle"]
+        idle = record.serving.generation
+        tasks = []
+        saved = {}
+        for name, catalog in (("idle", idle), ("busy", busy)):
+            item_index = ItemIndex(SegmentedIndex(DIMENSIONS), FakeClock())
+            follower = Follower(stores.items, catalog, item_index, INDEX_THREADS)
+            folder = tmp_path / "index" / name
+            saved[name] = Snapshots(folder, SnapshotOrigin("store", "space"))
+            builder = IndexBuilder(follower, saved[name], INDEX_THREADS, shared=False)
+            tasks += [asyncio.create_task(part.run()) for part in (follower, builder)]
+        await stores.items.upsert_many(idle, [indexed("a", "tea")])
+        words = chunks_of("tea")
+        for start in range(0, MIN_SNAPSHOT_CHANGES, 2_000):
+            writes = [
+                ItemWrite(Item(f"i{n}", "tea"), ItemVectors(words))
+                for n in range(start, start + 2_000)
+            ]
+            await stores.items.upsert_many(busy, writes)
+        # That of the idle catalog would be due first: it has been quiet for longer.
+        await wait_for_snapshot(saved["busy"])
+        for task in tasks:
+            await left(task)
+        assert not saved["idle"].has_new()
+
+
+async def test_an_old_snapshot_costs_no_more_at_the_next_start(tmp_path: Path) -> None:
+    """From an old sequence number on, a catalog reads its own changes and no others."""
+    async with opened(tmp_path, FakeClock()) as (stores, busy):
+        await stores.generations.create_catalog("idle", Model(SPACE), VectorStorage.FLOAT32)
+        idle = (await stores.generations.list_catalogs())["idle"].serving.generation
+        await stores.items.upsert_many(idle, [indexed("a", "tea")])
+        snapshot_sequence = stores.database.commits.last_sequence
+        await stores.items.upsert_many(busy, ITEMS)
+        (stored,) = await stores.items.upsert_many(idle, [indexed("b", "tea")])
+        changes, reached, _ = await stores.items.changes(idle, snapshot_sequence, 10)
+        assert ["b"] == [change.item_id for change in changes]
+        assert stored.sequence == reached
+
+
 def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
     """Graphs and PQ codes that cannot be written raise OSError, as other files do."""
     item_index = empty_item_index()
@@ -157,6 +245,6 @@ def test_unwritable_index_files_raise_os_errors(tmp_path: Path) -> None:
     item_index.maintenance.finish_build(build)
     files = item_index.capture().files
     assert 2 == len(files)
-    for write in files.values():
+    for file in files.values():
         with pytest.raises(OSError, match="cannot be written"):
-            write(tmp_path / "no such folder" / "file")
+            file.write(tmp_path / "no such folder" / "file")

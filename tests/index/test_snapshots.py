@@ -11,9 +11,10 @@ from support.item_indexes import run_builds
 
 from service.domain.filters import Condition, Equals, Filter
 from service.domain.items import Change
+from service.domain.snapshot_files import MANIFEST_FILE
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
-from service.index.snapshots import MANIFEST_FILE, SnapshotOrigin, Snapshots
+from service.index.snapshots import SnapshotOrigin, Snapshots
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,11 @@ from service import errors
 from service.domain.users import User
 from service.embedding.prompts import hash_text
 from service.storage.stores import Stores
-from service.storage.writer import OPERATIONS_PER_COMMIT, QUEUED_OPERATIONS
+from service.storage.write_queue import (
+    OPERATIONS_PER_COMMIT,
+    QUEUED_OPERATIONS,
+    ROWS_PER_COMMIT,
+)
 
 
 async def outcomes_together(
@@ -47,6 +51,37 @@ async def test_queued_writes_share_one_commit(tmp_path: Path) -> None:
         sequences = [stored.sequence for (stored,) in outcomes]
         assert list(range(sequences[0], sequences[0] + 50)) == sequences
         assert [sequences[-1]] == commits
+
+
+async def test_small_writes_do_not_wait_for_imports(tmp_path: Path) -> None:
+    """A write goes into the next commit, with one of the large writes that came before it."""
+    clock = HeldClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        commits: list[int] = []
+        stores.database.commits.listen(commits.append)
+        imports = [
+            [indexed(f"{message}{number}", "x") for number in range(ROWS_PER_COMMIT // 2)]
+            for message in "abc"
+        ]
+        writes = [stores.items.upsert_many(catalog, items) for items in imports]
+        writes += [stores.items.upsert_many(catalog, [indexed("small", "x")])]
+        *large, (small,) = await outcomes_together(stores, clock, writes)
+        assert 1 == small.sequence
+        ends = [stored[-1].sequence for stored in large]
+        assert ends == commits
+
+
+async def test_large_writes_are_not_held_up_by_small_ones(tmp_path: Path) -> None:
+    """Each commit takes a large write that is queued, however many small ones there are."""
+    clock = HeldClock()
+    async with opened(tmp_path, clock) as (stores, catalog):
+        large = [indexed(f"i{number}", "x") for number in range(ROWS_PER_COMMIT)]
+        writes: list[Coroutine[Any, Any, Any]] = [stores.items.upsert_many(catalog, large)]
+        writes += [
+            upsert_user(stores, catalog, User("u")) for _ in range(OPERATIONS_PER_COMMIT + 1)
+        ]
+        (stored, *users) = await outcomes_together(stores, clock, writes)
+        assert users[-2].sequence < stored[0].sequence < users[-1].sequence
 
 
 async def test_a_commit_takes_a_bounded_number_of_writers(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,6 +24,7 @@ from service.domain.spaces import Model, Space
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
 from service.embedding.prompts import hash_text
+from service.storage.migrations import register_functions
 from service.storage.records import NEVER_US
 from service.storage.stores import Stores
 
@@ -43,6 +45,7 @@ def database_of_version(folder: Path, version: int) -> Iterator[sqlite3.Connecti
     )
     migrations = resources.files("service.storage.migrations")
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
+        register_functions(connection)
         for name in scripts[:version]:
             connection.executescript((migrations / name).read_text())
         connection.executescript(f"PRAGMA user_version = {version}")
@@ -201,3 +204,44 @@ async def test_catalogs_of_version_0_2_0_have_plain_texts(tmp_path: Path) -> Non
         )
     async with opened(tmp_path, FakeClock()) as (_, generation):
         assert TextFormat.PLAIN is generation.text_format
+
+
+async def test_vectors_of_version_0_2_0_that_are_in_use_stay(tmp_path: Path) -> None:
+    """Vectors of items and preferences stay after the upgrade; the others can be removed."""
+    space = replace(SPACE, query_template="query: {text}")
+    with database_of_version(tmp_path, 6) as connection:
+        connection.execute("INSERT INTO spaces VALUES (1, ?)", (space.fingerprint,))
+        connection.execute("INSERT INTO catalogs VALUES (1, 'default', '', 0, 'plain')")
+        connection.execute(
+            """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+               VALUES (1, 1, 0, 'serving', 5)"""
+        )
+        texts = ["item", "query: preference", "query: caf\u00e9", "deleted", "query: item"]
+        for number, text in enumerate(texts, 1):
+            connection.execute(
+                "INSERT INTO vectors VALUES (?, 1, ?, ?)", (number, hash_text(text), VECTOR)
+            )
+        item = "INSERT INTO items VALUES (?, 1, ?, ?, '{}', NULL, ?, ?, 5, ?)"
+        connection.execute(item, (1, "a", "item", 1, 1, 0))
+        connection.execute(item, (2, "b", "", 2, 2, 1))
+        connection.execute("INSERT INTO item_vectors VALUES (1, 1, 0, 1)")
+        preferences = json.dumps([("preference", 1.0), ("caf\u00e9", -1.0), ("not embedded", 1.0)])
+        user = "INSERT INTO users VALUES (?, 1, ?, ?, '[]', 3, 5)"
+        connection.execute(user, (1, "u", preferences))
+        connection.execute(user, (2, "v", preferences))
+        connection.execute("UPDATE counters SET value = 3 WHERE name = 'sequence'")
+    stores = await Stores.open(tmp_path, FakeClock())
+    try:
+        far_future_us = 1 << 62
+        assert (2, True) == await stores.unused_rows.remove_unused_vectors(far_future_us, 0)
+        generation = (await stores.generations.list_catalogs())["default"].serving.generation
+        assert 0 == (await stores.items.changes(generation, 0, 10)).purged_sequence
+        assert 1 == await stores.unused_rows.remove_tombstones(1, 3)
+        assert await stores.users.delete(generation, "u")
+        assert (0, True) == await stores.unused_rows.remove_unused_vectors(far_future_us, 0)
+        assert await stores.users.delete(generation, "v")
+        assert (2, True) == await stores.unused_rows.remove_unused_vectors(far_future_us, 0)
+    finally:
+        await stores.database.close()
+    assert [(1,)] == rows(tmp_path, "SELECT vector_id FROM vectors")
+    assert [] == rows(tmp_path, "PRAGMA foreign_key_check")

@@ -8,11 +8,13 @@ from support.clock import FakeClock
 from support.embedders import unit_vector
 from support.stores import (
     all_items,
+    chunks_of,
     delete_expired,
     delete_item,
     indexed,
     opened,
     pending,
+    rows,
     upsert_user,
 )
 
@@ -42,6 +44,7 @@ class Model:
     users: dict[str, StoredUser] = field(default_factory=dict)
     followed: dict[str, bytes] = field(default_factory=dict)
     sequence: int = 0
+    deletions_sequence: int = 0
 
     def forget_expired(self) -> None:
         """Drops the items whose time has come."""
@@ -69,6 +72,8 @@ class Walk:
             self.settle,
             self.user,
             self.pass_time,
+            self.purge,
+            self.lag,
         ]
         before = stores.database.commits.last_sequence
         await self.random.choice(steps)(stores, catalog)
@@ -142,7 +147,8 @@ class Walk:
             assert (self.model.users.pop(user_id, None) is not None) == bool(deleted)
         else:
             user = User(user_id, (Preference(self.random.choice(TEXTS)),))
-            self.model.users[user_id] = await upsert_user(stores, catalog, user)
+            chunks = chunks_of(user.preferences[0].text)
+            self.model.users[user_id] = await upsert_user(stores, catalog, user, chunks)
 
     async def pass_time(self, stores: Stores, catalog: Generation) -> None:
         """Lets time go by, and sometimes deletes expired items."""
@@ -150,16 +156,37 @@ class Walk:
         if self.random.random() < 0.5:
             await delete_expired(stores, self.random.randint(1, 3))
 
+    async def purge(self, stores: Stores, catalog: Generation) -> None:
+        """Removes tombstones up to any write, and vectors that nothing uses."""
+        up_to = self.random.randint(0, stores.database.commits.last_sequence)
+        await stores.unused_rows.remove_tombstones(catalog.catalog_id, up_to)
+        await stores.unused_rows.remove_unused_vectors(
+            self.model.clock.now_us, self.random.randint(0, 6)
+        )
+
+    async def lag(self, stores: Stores, catalog: Generation) -> None:
+        """Takes in a few changes, so that the follower is anywhere behind the store."""
+        await self.follow_round(stores, catalog, self.random.randint(1, 5))
+
     async def follow(self, stores: Stores, catalog: Generation) -> None:
-        """Takes in the changes, as a follower does."""
+        """Takes in all changes."""
         while self.model.sequence < stores.database.commits.last_sequence:
-            changes, self.model.sequence = await stores.items.changes(
-                catalog, self.model.sequence, 5
-            )
-            for change in changes:
-                self.model.followed.pop(change.item_id, None)
-                if change.vectors:
-                    (self.model.followed[change.item_id],) = change.vectors
+            await self.follow_round(stores, catalog, 5)
+
+    async def follow_round(self, stores: Stores, catalog: Generation, limit: int) -> None:
+        """Takes in changes, as a follower does, or drops what was deleted without a tombstone."""
+        model = self.model
+        batch = await stores.items.changes(catalog, model.sequence, limit)
+        if batch.purged_sequence > max(model.sequence, model.deletions_sequence):
+            item_ids, model.deletions_sequence = await stores.items.undeleted_ids(catalog)
+            for item_id in model.followed.keys() - item_ids:
+                del model.followed[item_id]
+            return
+        model.sequence = batch.reached
+        for change in batch.changes:
+            model.followed.pop(change.item_id, None)
+            if change.vectors:
+                (model.followed[change.item_id],) = change.vectors
 
     async def check(self, stores: Stores, catalog: Generation) -> None:
         """Compares everything there is to read."""
@@ -175,6 +202,17 @@ class Walk:
         serving = {key: value for key, value in model.serving.items() if value is not None}
         assert serving == model.followed
 
+    async def check_vectors(self, stores: Stores, catalog: Generation, folder: Path) -> None:
+        """Purges everything, and compares the vectors that are left with those in use."""
+        while (await stores.unused_rows.remove_unused_vectors(self.model.clock.now_us, 0))[1]:
+            pass
+        preferences = [user.user.preferences[0].text for user in self.model.users.values()]
+        used = {vector for vector in self.model.serving.values() if vector is not None}
+        used |= {unit_vector(text).tobytes() for text in preferences}
+        assert {(vector,) for vector in used} == {*rows(folder, "SELECT vector FROM vectors")}
+        stored = await stores.vectors.get_many(catalog, [hash_text(text) for text in preferences])
+        assert {hash_text(text) for text in preferences} == stored.keys()
+
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_store_behaves_as_its_model(tmp_path: Path, seed: int) -> None:
@@ -187,5 +225,6 @@ async def test_the_store_behaves_as_its_model(tmp_path: Path, seed: int) -> None
                 if number % 25 == 0:
                     await walk.check(stores, catalog)
             await walk.check(stores, catalog)
+            await walk.check_vectors(stores, catalog, tmp_path)
         async with opened(tmp_path, walk.model.clock) as (stores, catalog):
             await walk.check(stores, catalog)

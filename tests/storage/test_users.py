@@ -50,9 +50,9 @@ async def test_the_expected_sequence_guards_a_user(tmp_path: Path) -> None:
             with pytest.raises(errors.SequenceMismatch, match=f" {second.sequence}, not"):
                 await stores.users.upsert_many(catalog, writes, outdated)
             with pytest.raises(errors.SequenceMismatch):
-                await stores.users.update(catalog, "u", liking, {}, outdated)
+                await stores.users.update(catalog, "u", liking, None, outdated)
         assert second == await stores.users.get(catalog, "u")
-        updated = await stores.users.update(catalog, "u", liking, {}, second.sequence)
+        updated = await stores.users.update(catalog, "u", liking, None, second.sequence)
         assert updated == await stores.users.get(catalog, "u")
 
 
@@ -79,9 +79,9 @@ async def test_an_update_changes_the_stored_user(tmp_path: Path) -> None:
             return replace(user, preferences=(*user.preferences, Preference("rum")))
 
         await asyncio.gather(
-            stores.users.update(catalog, "u", liking, {}),
+            stores.users.update(catalog, "u", liking, None),
             stores.users.update(catalog, "u", prefer, chunks),
-            stores.users.update(catalog, "u", liking, {}),
+            stores.users.update(catalog, "u", liking, None),
         )
         stored = await stores.users.get(catalog, "u")
         assert stored is not None

@@ -32,6 +32,6 @@ async def collect(
 ) -> dict[str, EmbeddingOutcome]:
     """Return the outcomes of all parts of a batch."""
     outcomes: dict[str, EmbeddingOutcome] = {}
-    async for part in embedder.embed(texts, is_awaited):
+    async for part in embedder.embed(texts, lambda chosen: list(filter(is_awaited, chosen))):
         outcomes |= part
     return outcomes

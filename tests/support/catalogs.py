@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service.background.pending_items import PendingEmbedder
@@ -32,6 +33,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
+from support.item_indexes import INDEX_THREADS
 from support.stores import GIVE_UP_SECONDS, default_generation
 
 
@@ -111,8 +113,11 @@ def _wire(
         stores.vectors, row, embedder.space, batcher, VectorCache(DIMENSIONS)
     )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
-    follower = Follower(stores.items, row, item_index)
-    serving = OpenGeneration(row, text_embedder, _free, follower, VectorStorage.FLOAT32)
+    follower = Follower(stores.items, row, item_index, INDEX_THREADS)
+    add_vectors = partial(stores.reembedding.add_vectors, row)
+    serving = OpenGeneration(
+        row, text_embedder, _free, add_vectors, follower, VectorStorage.FLOAT32
+    )
     generations = CatalogGenerations(serving, None, WriteBarrier((follower,)))
     return Catalog(
         stores,

@@ -161,10 +161,16 @@ def random_attributes(random: Random) -> dict[str, JsonValue]:
 
 
 def random_filter(random: Random, depth: int = 3) -> Filter:
-    """Return a valid filter, at most `depth` levels deep."""
+    """Return a valid filter, at most `depth` levels deep; it may have no conditions."""
     counts = [random.choice((0, 1, 1, 2)), random.choice((0, 0, 1, 3)), random.choice((0, 0, 1))]
     lists = [tuple(_condition(random, depth) for _ in range(count)) for count in counts]
     return Filter(*lists)
+
+
+def _nested_filter(random: Random, depth: int) -> Filter:
+    """Return a valid filter with a condition."""
+    filter_ = random_filter(random, depth)
+    return filter_ if filter_ != Filter() else Filter((Condition("a", Exists(True)),))
 
 
 ATTRIBUTES = st.randoms(use_true_random=False).map(random_attributes)
@@ -223,7 +229,7 @@ def _nearly_a_time(random: Random) -> str:
 
 def _condition(random: Random, depth: int) -> Condition:
     if depth > 1 and random.randrange(4) == 0:
-        return Condition("", random_filter(random, depth - 1))
+        return Condition("", _nested_filter(random, depth - 1))
     return Condition(random.choice(random.choice((_PATHS[:3], _PATHS))), _test(random))
 
 

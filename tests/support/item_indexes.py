@@ -8,8 +8,12 @@ from service.domain.items import Change
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
+from service.index.threads import IndexThreads
 from service.index.vector_index import VectorMaintenance
 from support.clock import FakeClock
+
+INDEX_THREADS = IndexThreads()
+"""The threads of all indexes of a test process."""
 
 
 def run_builds(index: VectorMaintenance) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from service.analysis.classification import TextClassifier
@@ -13,15 +15,18 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
-from service.catalog.generations import CatalogGenerations, GenerationWriter, OpenGeneration
+from service.catalog.generation_writer import GenerationWriter
+from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
 from service.catalog.items import CatalogItems
-from service.catalog.open_catalogs import OpenCatalogs, Work
+from service.catalog.open_catalog import Work
+from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
+from service.embedding.embedder import Embedder
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.vector_cache import VectorCache
 from service.index.faiss_exact import ExactIndex
@@ -34,6 +39,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE, WordEmbedder
+from support.item_indexes import INDEX_THREADS
 from support.stores import GIVE_UP_SECONDS
 
 MODEL = Model(SPACE)
@@ -42,10 +48,17 @@ MODEL = Model(SPACE)
 class WordCatalogs:
     """Makes catalogs over real stores and indexes; a CatalogFactory without background tasks.
 
-    `removed` has the generations whose files were removed, which ends their closing.
+    `removed` has the generations whose files were removed, which ends their closing. `batchers` has
+    the batch queues of models with an embedder of their own, by model.
     """
 
-    def __init__(self, stores: Stores, clock: FakeClock, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        clock: FakeClock,
+        group: asyncio.TaskGroup,
+        embedders: Mapping[Model, Embedder],
+    ) -> None:
         self.removed: list[int] = []
         self.stores = stores
         self._clock = clock
@@ -53,7 +66,9 @@ class WordCatalogs:
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher = Batcher(WordEmbedder())
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, self.spawn)
-        self.spawn(self._batcher.run())
+        self.batchers = {model: Batcher(embedder) for model, embedder in embedders.items()}
+        for batcher in (self._batcher, *self.batchers.values()):
+            self.spawn(batcher.run())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ends with the test."""
@@ -72,19 +87,29 @@ class WordCatalogs:
             self.stores.vectors,
             record.generation,
             record.model.space,
-            self._batcher,
+            self.batchers.get(record.model, self._batcher),
             VectorCache(DIMENSIONS),
         )
-        return GenerationWriter(record.generation, embedder, _cost_nothing)
+        return GenerationWriter(
+            record.generation,
+            embedder,
+            _cost_nothing,
+            partial(self.stores.reembedding.add_vectors, record.generation),
+        )
 
     def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store."""
         index = ItemIndex(ExactIndex(DIMENSIONS), self._clock)
-        follower = Follower(self.stores.items, writer.generation, index)
+        follower = Follower(self.stores.items, writer.generation, index, INDEX_THREADS)
         opened = OpenGeneration(
-            writer.generation, writer.text_embedder, writer.usd_per_token, follower, storage
+            writer.generation,
+            writer.text_embedder,
+            writer.usd_per_token,
+            writer.add_vectors,
+            follower,
+            storage,
         )
         return opened, [follower.run()]
 
@@ -131,18 +156,31 @@ async def _cost_nothing() -> float:
 
 
 @asynccontextmanager
-async def word_catalogs(folder: Path) -> AsyncIterator[WordCatalogs]:
-    """Open the default catalog and one named `shop`."""
+async def word_catalogs(
+    folder: Path, embedders: Mapping[Model, Embedder] = MappingProxyType({})
+) -> AsyncIterator[WordCatalogs]:
+    """Open the default catalog and one named `shop`.
+
+    Args:
+        folder: the data folder.
+        embedders: the embedders of models other than words.
+    """
+    async with word_stores(folder) as (stores, clock), asyncio.TaskGroup() as group:
+        factory = WordCatalogs(stores, clock, group, embedders)
+        await factory.catalogs.update()
+        yield factory
+        factory.end()
+
+
+@asynccontextmanager
+async def word_stores(folder: Path) -> AsyncIterator[tuple[Stores, FakeClock]]:
+    """Open stores with the default catalog and one named `shop`."""
     clock = FakeClock()
     async with asyncio.timeout(GIVE_UP_SECONDS):
         stores = await Stores.open(folder, clock)
         try:
             await stores.generations.open_default(MODEL)
             await stores.generations.create_catalog("shop", MODEL, VectorStorage.FLOAT32)
-            async with asyncio.TaskGroup() as group:
-                factory = WordCatalogs(stores, clock, group)
-                await factory.catalogs.update()
-                yield factory
-                factory.end()
+            yield stores, clock
         finally:
             await stores.database.close()

@@ -18,9 +18,6 @@ import akin
 WAIT_SECONDS = 30.0
 """How long anything may take before a test gives up; nothing takes a tenth of it."""
 
-LIFE_SECONDS = 900.0
-"""A server ends after this at the latest, so that a call without a deadline cannot hang a test."""
-
 COMMAND = (sys.executable, "-m", "service", "serve")
 
 
@@ -70,6 +67,9 @@ class RunningServer:
     `log` holds what it wrote to standard output and standard error, line by line.
     """
 
+    # A server ends after this at the latest, so that a call without a deadline cannot hang a test.
+    life_seconds = 900.0
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         self.log: list[str] = []
@@ -83,7 +83,7 @@ class RunningServer:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        self._watchdog = threading.Timer(LIFE_SECONDS, self._process.kill)
+        self._watchdog = threading.Timer(self.life_seconds, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -109,11 +109,6 @@ class RunningServer:
         """A new client of this server, to be closed by the caller."""
         return akin.Client(self.address, **options)
 
-    @property
-    def process_id(self) -> int:
-        """The id of the process."""
-        return self._process.pid
-
     def terminate(self) -> None:
         """Asks it to end (SIGTERM)."""
         self._process.terminate()
@@ -132,12 +127,36 @@ class RunningServer:
         self._process.kill()
         self.wait()
 
+    def kill_supervisor(self) -> None:
+        """Ends the process that was started (SIGKILL), and leaves its workers alone."""
+        self._process.kill()
+        self._process.wait(WAIT_SECONDS)
+
+    def has_ended(self) -> bool:
+        """Whether its process and all of its workers have ended, which hold its output."""
+        with self._news:
+            return self._ended
+
     def wait(self) -> int:
         """Waits until it has ended; returns the exit code."""
         code = self._process.wait(WAIT_SECONDS)
         self._watchdog.cancel()
         self._reader.join(WAIT_SECONDS)
         return code
+
+    @property
+    def process_id(self) -> int:
+        """The process that was started."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    def record(self, line: str) -> None:
+        """Keeps a line of the log."""
+        self.log.append(line)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log's lines of one event, oldest first."""
@@ -165,7 +184,7 @@ class RunningServer:
         with self._process.stdout as lines:
             for line in lines:
                 with self._news:
-                    self.log.append(line.rstrip("\n"))
+                    self.record(line.rstrip("\n"))
                     self._news.notify_all()
         with self._news:
             self._ended = True

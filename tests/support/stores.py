@@ -113,7 +113,7 @@ async def all_items(stores: Stores, catalog: Generation) -> list[StoredItem]:
 
 async def all_changes(stores: Stores, catalog: Generation, after: int = 0) -> list[Change]:
     """Every change beyond a sequence."""
-    return (await stores.items.changes(catalog, after, 10_000))[0]
+    return list((await stores.items.changes(catalog, after, 10_000)).changes)
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:

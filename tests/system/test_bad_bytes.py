@@ -7,7 +7,7 @@ import pytest
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.message import Message
 from support.rejections import RawClient, invalid
-from support.server import RunningServer
+from support.server import WAIT_SECONDS, RunningServer
 
 METHODS = [
     method.name
@@ -187,3 +187,21 @@ def test_callers_words_stay_between_us(tmp_path: Path) -> None:
     assert [] == server.events("call_failed")
     assert MARKER not in "\n".join(server.log)
     assert all(line.startswith("{") for line in server.log)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+@pytest.mark.parametrize("data", NO_MESSAGES.values(), ids=NO_MESSAGES.keys())
+def test_malformed_health_checks_and_reflection(raw: RawClient, path: str, data: bytes) -> None:
+    """Malformed requests of health checks and of reflection get INVALID_ARGUMENT in our words."""
+    call = raw.channel.stream_stream(path, bytes, bytes)(iter([data]), timeout=WAIT_SECONDS)
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
+    assert call.details().startswith("message must be a grpc.")

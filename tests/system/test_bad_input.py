@@ -199,13 +199,14 @@ def test_unknown_catalog(server: RunningServer) -> None:
 def test_a_filter_without_a_test_deletes_nothing(
     client: akin.Client, raw: RawClient, prefix: str, group: str, levels: int, validate_only: bool
 ) -> None:
-    """A deletion by a filter without a test on any level is refused, and no item is deleted."""
+    """A deletion by a filter without a test is refused on every level, and no item is deleted."""
     client.upsert_item(f"{prefix}1", "The item that stays")
     filter_ = filter_pb2.Filter()
     for _ in range(levels):
         filter_ = filter_pb2.Filter(**{group: [filter_pb2.Condition(filter=filter_)]})
     request = pb.BatchDeleteItemsRequest(filter=filter_, validate_only=validate_only)
-    with invalid("filter"), translated():
+    path = "filter" + f".{group}[0].filter" * levels
+    with invalid(path), translated():
         raw.stub.BatchDeleteItems(request)
     client.delete_item(f"{prefix}1")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import akin
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 from support.rejections import RawClient
@@ -174,6 +175,28 @@ def test_termination_ends_an_import_that_stalls(tmp_path: Path) -> None:
         with pytest.raises(akin.AkinError):
             list(results)
         items.go.set()
+        assert 0 == server.wait()
+    with RunningServer(tmp_path) as server, server.client() as client:
+        assert acknowledged == {item.item_id for item in listed(client)}
+
+
+def test_termination_ends_an_idle_import(tmp_path: Path) -> None:
+    """A server that ends does not wait for an import on which nothing arrives."""
+    with (
+        RunningServer(tmp_path, SHUTDOWN_GRACE_SECONDS="600") as server,
+        server.client() as client,
+    ):
+        items = PausedItems(500, pause=251)
+        results = client.import_items(items)
+        acknowledged = {next(results).item_id for _ in range(250)}
+        server.terminate()
+        with pytest.raises(akin.AkinError) as caught:
+            next(results)
+        items.go.set()
+        assert (grpc.StatusCode.UNAVAILABLE, "NOT_READY") == (
+            caught.value.code,
+            caught.value.reason,
+        )
         assert 0 == server.wait()
     with RunningServer(tmp_path) as server, server.client() as client:
         assert acknowledged == {item.item_id for item in listed(client)}

@@ -83,6 +83,30 @@ def test_a_product_feed_is_imported_by_one_command(
         assert before in {0, client.get_catalog().item_count - 1_000}
 
 
+def test_an_error_ends_an_import_whose_pipe_stays_open(server: RunningServer) -> None:
+    """A call that fails ends the import, although the writer of its pipe writes no more."""
+    lines = (json.dumps({"id": f"{number}", "text": "x" * 300}) for number in range(300))
+    words = ["--catalog", "none", "import", "-", "--address", server.address]
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        try:
+            process.stdin.write("\n".join(lines))
+            process.stdin.flush()
+            assert 1 == process.wait(WAIT_SECONDS)
+            assert ["akin: NOT_FOUND: there is no such catalog"] == (
+                process.stderr.read().splitlines()
+            )
+        finally:
+            process.kill()
+
+
 def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
     """Event logs, misspelt fields and users without content leave stored users and items alone."""
     with server.client() as client:

@@ -1,10 +1,12 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import permutations
 from pathlib import Path
+from typing import Self
 
 import grpc
 import pytest
@@ -12,7 +14,9 @@ from akin.v1 import catalog_service_pb2, catalog_service_pb2_grpc, item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from support.server import WAIT_SECONDS, RunningServer, refused
+from support.stores import rows
 from support.texts import distinct
+from support.waiting import until
 
 WORKERS = 3
 CONNECTIONS = 100
@@ -62,6 +66,23 @@ def best(stub: pb_grpc.RecommenderServiceStub, number: int, sequence: int) -> st
     request = pb.RecommendSimilarRequest(text=distinct(number), limit=1, min_sequence=sequence)
     reply = stub.RecommendSimilar(request, timeout=WAIT_SECONDS)
     return next((each.item_id for each in reply.recommendations), "")
+
+
+class MessagesWithoutEnd:
+    """The messages of an import that pauses after the first one; a context manager."""
+
+    def __init__(self) -> None:
+        self._end = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._end.set()
+
+    def __iter__(self) -> Iterator[pb.ImportItemsRequest]:
+        yield pb.ImportItemsRequest()
+        self._end.wait(WAIT_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +181,50 @@ def test_workers_do_not_outlive_their_server(tmp_path: Path) -> None:
     assert WORKERS == len(server.events("stopped"))
 
 
+def test_a_killed_server_leaves_nobody_who_serves(tmp_path: Path) -> None:
+    """When a server starts after kill -9 of one before, all workers of that one have ended."""
+    settings = {"WORKERS": str(WORKERS), "SHUTDOWN_GRACE_SECONDS": "600"}
+    with RunningServer(tmp_path, **settings) as old, ExitStack() as stack:
+        old.wait_for("serving", WORKERS)
+        imports = [
+            stub.ImportItems(iter(stack.enter_context(MessagesWithoutEnd())))
+            for stub in connected(old, stack).values()
+        ]
+        for responses in imports:
+            next(responses)
+        old.kill_supervisor()
+        with RunningServer(tmp_path, **settings) as new:
+            assert old.has_ended()
+            new.wait_for("serving", WORKERS)
+        for responses in imports:
+            with pytest.raises(grpc.RpcError) as caught:
+                next(responses)
+            assert grpc.StatusCode.UNAVAILABLE is caught.value.code()
+
+
+def test_a_frozen_worker_of_a_killed_server_keeps_others_from_starting(tmp_path: Path) -> None:
+    """A worker that cannot end holds the data folder, and the next server is refused."""
+    with RunningServer(tmp_path, WORKERS="2") as old:
+        old.wait_for("serving", 2)
+        frozen = old.events("serving")[0]["process_id"]
+        os.kill(frozen, signal.SIGSTOP)
+        old.kill_supervisor()
+        message = f"akin serve: another server uses this data folder: {tmp_path / 'data'}"
+        for workers in ("1", "2"):
+            assert (2, [message]) == refused(tmp_path, WORKERS=workers)
+        os.kill(frozen, signal.SIGKILL)
+        with RunningServer(tmp_path, WORKERS="2") as new:
+            new.wait_for("serving", 2)
+
+
+def test_a_server_that_is_killed_while_workers_start_leaves_nobody(tmp_path: Path) -> None:
+    """Workers that do not serve yet when their server is killed end as well."""
+    with RunningServer(tmp_path, WORKERS=str(WORKERS)) as old:
+        old.kill_supervisor()
+        with RunningServer(tmp_path, WORKERS="2"):
+            assert old.has_ended()
+
+
 def test_a_second_server_on_the_port_is_refused(several: RunningServer, tmp_path: Path) -> None:
     """Workers share their port among themselves only: another server cannot have it."""
     for workers in ("1", "2"):
@@ -193,3 +258,27 @@ def test_workers_that_cannot_start_end_the_server(tmp_path: Path) -> None:
     assert 2 == code
     assert any("the catalog default was embedded as" in line for line in lines)
     assert "ended before it served" in lines[-1]
+
+
+def test_a_worker_that_stood_still_learns_of_deletions(tmp_path: Path) -> None:
+    """A worker that was stopped while deletions were purged does not recommend their items."""
+    with (
+        RunningServer(tmp_path, WORKERS=str(WORKERS)) as server,
+        ExitStack() as stack,
+    ):
+        server.wait_for("serving", WORKERS)
+        stubs = connected(server, stack)
+        for number in range(4):
+            sequence = written(stubs[0], number)
+        assert "3" == best(stubs[1], 3, sequence)
+        process_ids = {line["worker"]: line["process_id"] for line in server.events("serving")}
+        os.kill(process_ids[1], signal.SIGSTOP)
+        try:
+            request = pb.BatchDeleteItemsRequest(ids=pb.ItemIds(item_ids=["1", "2", "3"]))
+            deleted = stubs[0].BatchDeleteItems(request, timeout=WAIT_SECONDS).sequence
+            until(lambda: [(1,)] == rows(tmp_path / "data", "SELECT count(*) FROM items"))
+        finally:
+            os.kill(process_ids[1], signal.SIGCONT)
+        assert ["0"] * 3 == [best(stubs[1], number, deleted) for number in (1, 2, 3)]
+        (line,) = server.events("index_deletions_caught_up")
+        assert (1, 3) == (line["worker"], line["items"])

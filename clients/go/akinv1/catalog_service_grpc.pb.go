@@ -91,15 +91,15 @@ type CatalogServiceClient interface {
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
 	GetReembedding(ctx context.Context, in *GetReembeddingRequest, opts ...grpc.CallOption) (*GetReembeddingResponse, error)
 	// Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-	// already has stay on disk, so that another StartReembedding with the same model does not pay for
-	// them again.
+	// already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+	// StartReembedding with the same model does not pay for them again.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
 	CancelReembedding(ctx context.Context, in *CancelReembeddingRequest, opts ...grpc.CallOption) (*CancelReembeddingResponse, error)
 	// Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-	// the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-	// the same model does not pay for them again.
+	// the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+	// default), so that another StartReembedding with the same model does not pay for them again.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -280,15 +280,15 @@ type CatalogServiceServer interface {
 	// (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a previous generation.
 	GetReembedding(context.Context, *GetReembeddingRequest) (*GetReembeddingResponse, error)
 	// Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-	// already has stay on disk, so that another StartReembedding with the same model does not pay for
-	// them again.
+	// already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+	// StartReembedding with the same model does not pay for them again.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
 	CancelReembedding(context.Context, *CancelReembeddingRequest) (*CancelReembeddingResponse, error)
 	// Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-	// the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-	// the same model does not pay for them again.
+	// the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+	// default), so that another StartReembedding with the same model does not pay for them again.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

@@ -256,7 +256,8 @@ type Condition_Exists struct {
 }
 
 type Condition_Filter struct {
-	// The item matches this nested filter.
+	// The item matches this nested filter. It must have a condition. Otherwise the call fails with
+	// INVALID_ARGUMENT.
 	Filter *Filter `protobuf:"bytes,7,opt,name=filter,proto3,oneof"`
 }
 

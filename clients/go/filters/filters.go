@@ -93,7 +93,8 @@ func Time(t time.Time) float64 {
 	return float64(t.Unix()) + float64(t.Nanosecond())/1e9
 }
 
-// All matches items that meet every condition. Without conditions it matches every item.
+// All matches items that meet every condition. Without conditions it matches every item. The server
+// refuses such a filter inside another one.
 func All(conditions ...*akinv1.Condition) *akinv1.Filter {
 	return &akinv1.Filter{All: conditions}
 }

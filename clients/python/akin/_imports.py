@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
@@ -16,8 +16,9 @@ IMPORT_MESSAGE_RESOURCES = 250
 # Maximum size of a message with several items or users, well below the 16 MiB that servers accept.
 IMPORT_MESSAGE_BYTES = 4 * 1024 * 1024
 
-# Maximum time that the error of a call waits for an iterable that blocks, such as a queue.
-READ_SECONDS = 5.0
+# Maximum time that the error of a call waits for an iterable that blocks, such as a queue. If the
+# iterable raises at about the same time as the call, its exception explains the error.
+READ_SECONDS = 0.5
 
 Resource = TypeVar("Resource", bound=Message)
 Request = TypeVar("Request", bound=Message)
@@ -45,13 +46,22 @@ def split(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
         yield group
 
 
-class RequestStream(Iterator[Request]):
-    """Requests of a stream. The stream ends early if the caller's iterable raises."""
+class RequestStream(Iterator[Request], Generic[Resource, Request]):
+    """Requests of a stream. The stream ends early if the caller's iterable raises.
 
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self._requests = iter(requests)
-        self._reading = Lock()
+    At its end, it releases the caller's iterable: Python then closes it if it is a generator.
+
+    Args:
+        resources: the caller's iterable of items or users.
+        make_request: makes a request of a group of them.
+    """
+
+    def __init__(
+        self, resources: Iterable[Resource], make_request: Callable[[list[Resource]], Request]
+    ) -> None:
         self._stopped = False
+        self._requests: Iterator[Request] = map(make_request, split(self._read(resources)))
+        self._reading = Lock()
         self._failure: Exception | None = None
         self._request_count = 0
         self._is_exhausted = False
@@ -69,19 +79,35 @@ class RequestStream(Iterator[Request]):
             except Exception as exc:
                 self._failure = exc
                 raise StopIteration from exc
+            if self._stopped:  # during the read
+                self._requests = iter(())
+                raise StopIteration
             self._request_count += 1
             return request
+
+    def _read(self, resources: Iterable[Resource]) -> Iterator[Resource]:
+        for resource in resources:
+            if self._stopped:
+                return
+            yield resource
 
     def stop(self) -> Exception | None:
         """Stop reading, and return the exception that the caller's iterable raised, if any.
 
         Blocking gRPC reads in a thread of its own, so the call can end during a read. That read is
-        waited for, up to READ_SECONDS.
+        waited for, up to READ_SECONDS. If it takes longer, the thread ends after it.
         """
         self._stopped = True
         if self._reading.acquire(timeout=READ_SECONDS):
             self._reading.release()
         return self._failure
+
+    def close(self) -> None:
+        """Stop reading without waiting, and release the caller's iterable."""
+        self._stopped = True
+        if self._reading.acquire(blocking=False):
+            self._requests = iter(())
+            self._reading.release()
 
     def check_end(self, response_count: int) -> None:
         """Check that a call that ended with OK has answered all requests.

@@ -92,7 +92,10 @@ def exists(attribute: str, present: bool = True) -> Condition:
 
 
 def all_of(*conditions: Condition | Filter) -> Filter:
-    """Return a filter: all conditions match. Without conditions, every item matches."""
+    """Return a filter: all conditions match.
+
+    Without conditions, every item matches. The server refuses such a filter inside another one.
+    """
     return Filter(all=map(_condition, conditions))
 
 

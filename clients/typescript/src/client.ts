@@ -13,7 +13,7 @@ import {
 } from "./generated/akin/v1/recommender_service.js";
 import { User, type UserResult } from "./generated/akin/v1/user.js";
 import { IdleWatch } from "./idle.js";
-import { exchange, split } from "./import.js";
+import { exchange, readUntil, split } from "./import.js";
 import { encode } from "./methods.js";
 import type {
   AnyIterable,
@@ -111,26 +111,36 @@ export class Client {
    */
   async *importItems(items: AnyIterable<ItemInput>, options: ImportItemsOptions = {}): AsyncGenerator<ItemResult> {
     const { catalog, requireIndexed, validateOnly } = options;
+    const end = new AbortController();
     async function* requests(): AsyncGenerator<ImportItemsInput> {
-      for await (const batch of split(Item, items)) {
+      for await (const batch of split(Item, readUntil(end.signal, items))) {
         yield { catalog, items: batch, requireIndexed, validateOnly };
       }
     }
-    for await (const response of this.importItemBatches(requests(), options)) {
-      yield* response.results;
+    try {
+      for await (const response of this.importItemBatches(requests(), options)) {
+        yield* response.results;
+      }
+    } finally {
+      end.abort();
     }
   }
 
   /** Stores many users. It works like `importItems`. */
   async *importUsers(users: AnyIterable<UserInput>, options: ImportUsersOptions = {}): AsyncGenerator<UserResult> {
     const { catalog, validateOnly } = options;
+    const end = new AbortController();
     async function* requests(): AsyncGenerator<ImportUsersInput> {
-      for await (const batch of split(User, users)) {
+      for await (const batch of split(User, readUntil(end.signal, users))) {
         yield { catalog, users: batch, validateOnly };
       }
     }
-    for await (const response of this.importUserBatches(requests(), options)) {
-      yield* response.results;
+    try {
+      for await (const response of this.importUserBatches(requests(), options)) {
+        yield* response.results;
+      }
+    } finally {
+      end.abort();
     }
   }
 
@@ -167,8 +177,9 @@ export class Client {
     const cancel = (): void => stream.cancel();
     signal?.addEventListener("abort", cancel);
     const watch = new IdleWatch(grpc, stream, this.#idleTimeoutMs);
+    const end = new AbortController();
     try {
-      for await (const response of exchange(stream, this.#encodeAll(method, requests))) {
+      for await (const response of exchange(stream, this.#encodeAll(method, readUntil(end.signal, requests)))) {
         watch.restart();
         yield response;
       }
@@ -176,6 +187,7 @@ export class Client {
       signal?.throwIfAborted();
       throw watch.explain(error);
     } finally {
+      end.abort();
       watch.stop();
       signal?.removeEventListener("abort", cancel);
     }

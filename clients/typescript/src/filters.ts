@@ -52,7 +52,10 @@ export function exists(attribute: string, present = true): Condition {
   return { attribute, exists: present };
 }
 
-/** Matches items that meet every condition. Without conditions it matches every item. */
+/**
+ * Matches items that meet every condition. Without conditions it matches every item. The server
+ * refuses such a filter inside another one.
+ */
 export function all(...parts: (Condition | Filter)[]): Filter {
   return { all: parts.map(toCondition), any: [], none: [] };
 }

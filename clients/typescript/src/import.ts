@@ -12,6 +12,30 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** This many messages without a response keep the server busy while responses travel. */
 const MAX_PENDING_MESSAGES = 4;
 
+/**
+ * Returns the values of a source until a signal aborts. The source is then ended at once, even while it
+ * waits for its next value, unless it is an async generator: that ends when it yields or returns.
+ */
+export async function* readUntil<T>(signal: AbortSignal, source: AnyIterable<T>): AsyncGenerator<T> {
+  for await (const value of endable(signal, source)) {
+    if (signal.aborted) {
+      return;
+    }
+    yield value;
+  }
+}
+
+function endable<T>(signal: AbortSignal, source: AnyIterable<T>): AnyIterable<T> {
+  if (!(Symbol.asyncIterator in source)) {
+    return source;
+  }
+  const iterator = source[Symbol.asyncIterator]();
+  const end = async (): Promise<void> => void (await iterator.return?.());
+  // An error of the end has no reader: the import has ended with an error or a result of its own.
+  signal.addEventListener("abort", () => void end().catch(() => undefined), { once: true });
+  return { [Symbol.asyncIterator]: () => iterator };
+}
+
 /** Yields batches of up to 256 resources and 4 MiB. A larger resource is a batch of its own. */
 export async function* split<Message, Input>(
   type: MessageType<Message, Input>,
@@ -72,7 +96,7 @@ export async function* exchange<Response>(
     }
   } finally {
     stream.cancel();
-    // Not awaited, since the source may wait for a resource that never comes.
+    // Not awaited, because the source may wait for a value that never comes.
     requests.return?.().catch(() => undefined);
   }
 }

@@ -14,7 +14,7 @@ from service.api.messages.filters import read_filter
 from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
-from service.domain.filters import Filter, filter_violations, has_test
+from service.domain.filters import Filter, filter_violations
 from service.domain.items import Item, ItemState, JsonValue, StoredItem
 from service.domain.usage import EmbeddingUsage
 from service.domain.validation import (
@@ -260,8 +260,8 @@ def parse_batch_delete_items(request: pb.BatchDeleteItemsRequest) -> ItemsDeleti
     filter_ = read_filter(request.filter) if selector == "filter" else None
     if filter_ is not None:
         violations += filter_violations(filter_)
-        if not has_test(filter_):
-            violations.append(Violation("filter", "must test an attribute"))
+        if filter_ == Filter():
+            violations.append(Violation("filter", "must have a condition"))
     elif selector is None:
         violations.append(Violation("selector", "must be one of ids, filter"))
     if violations:

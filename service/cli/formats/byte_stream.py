@@ -10,6 +10,7 @@ import lzma
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
@@ -103,6 +104,10 @@ def _read_file(path: str, on_bytes: Callable[[int], object]) -> Iterator[bytes]:
 
 def _open(path: str) -> io.BufferedReader:
     if path == "-":
+        # Not through `sys.stdin`, which the interpreter closes at its end: it aborts if a thread is
+        # reading then.
+        with suppress(io.UnsupportedOperation):
+            return open(sys.stdin.fileno(), "rb", closefd=False)
         return cast("io.BufferedReader", sys.stdin.buffer)
     return open(path, "rb")  # noqa: PTH123  (pipes)
 

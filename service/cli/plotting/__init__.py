@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from service.cli import console
 
@@ -37,15 +40,38 @@ def require_plotting(path: Path) -> None:
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure as a PNG file.
+    """Write a figure as a PNG file; after an error, a file that was there before is unchanged.
 
     Raises:
         PlotError: the file cannot be written.
     """
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
     try:
-        figure.savefig(path, format="png")
+        _write_whole(path.resolve(), image.getvalue())
     except OSError as exc:
         raise PlotError(f"--plot: {exc}") from exc
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file, all or nothing where its folder allows it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if path.exists() and not (path.is_file() and os.access(path.parent, os.W_OK)):
+        path.write_bytes(content)  # a device, a pipe, or a file whose folder is read-only
+        return
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        partial.write_bytes(content)
+        if path.exists():
+            shutil.copymode(path, partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from importlib import resources
 
@@ -16,6 +17,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     scripts = _read_scripts()
     version = check_version(connection)
+    register_functions(connection)
     # A migration replaces a table by a copy while rows of other tables refer to it.
     connection.execute("PRAGMA foreign_keys = OFF")
     for number in range(version, len(scripts)):
@@ -23,6 +25,13 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"BEGIN EXCLUSIVE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
         )
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def register_functions(connection: sqlite3.Connection) -> None:
+    """Add the SQL functions that migrations call: hash_text, the address of a text's vector."""
+    connection.create_function(
+        "hash_text", 1, lambda text: hashlib.sha256(text.encode()).digest(), deterministic=True
+    )
 
 
 def check_version(connection: sqlite3.Connection) -> int:

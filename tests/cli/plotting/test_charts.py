@@ -1,7 +1,11 @@
 from pathlib import Path
 
+import pytest
+from matplotlib.figure import Figure
+from support.disks import largest_file
+
 from service.cli.evaluation_metrics import Evaluation, Latency, StrategyMetrics
-from service.cli.plotting import charts
+from service.cli.plotting import PlotError, charts, save_figure
 
 
 def test_names_of_strategies_are_literal(tmp_path: Path) -> None:
@@ -19,3 +23,30 @@ def test_names_of_strategies_are_literal(tmp_path: Path) -> None:
     file = tmp_path / "chart.png"
     charts.draw_chart(file, evaluation)
     assert file.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("previous", [None, b"an older chart"])
+def test_a_chart_that_does_not_fit_leaves_what_was_there(
+    tmp_path: Path, previous: bytes | None
+) -> None:
+    """If a chart cannot be written, an older one stays, and no half written one is left."""
+    file = tmp_path / "chart.png"
+    if previous is not None:
+        file.write_bytes(previous)
+    figure = Figure()
+    with largest_file(100), pytest.raises(PlotError, match="File too large"):
+        save_figure(file, figure)
+    contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert ({} if previous is None else {"chart.png": previous}) == contents
+
+
+def test_a_chart_keeps_the_mode_of_the_file_it_replaces(tmp_path: Path) -> None:
+    """A new chart has the mode of the one before, also behind a link."""
+    file, link = tmp_path / "chart.png", tmp_path / "link.png"
+    file.touch()
+    file.chmod(0o640)
+    link.symlink_to(file)
+    save_figure(link, Figure())
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert 0o640 == file.stat().st_mode & 0o777
+    assert link.is_symlink()

@@ -8,7 +8,7 @@ generated. Change the counterparts together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import TypeVar
 
 import grpc
@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from akin import _policy
 from akin._async.idle import IdleTimeout
 from akin._errors import decode, make_early_end_error
-from akin._imports import RequestStream
+from akin._imports import RequestStream, Resource
 from akin._policy import Tls
 
 Request = TypeVar("Request", bound=Message)
@@ -102,14 +102,16 @@ class Channel:
     async def exchange(
         self,
         method: grpc.aio.StreamStreamMultiCallable[Request, Response],
-        requests: Iterable[Request],
+        resources: Iterable[Resource],
+        make_request: Callable[[list[Resource]], Request],
     ) -> AsyncIterator[Response]:
-        """Send requests, and yield their responses, without a deadline.
+        """Send requests of many resources, and yield the responses, without a deadline.
 
-        An exception from `requests` ends the stream. It is raised after the responses to earlier
+        An exception from `resources` ends the stream. It is raised after the responses to earlier
         requests, or instead of the error of the call.
         """
-        stream = RequestStream(requests)
+        stream = RequestStream(resources, make_request)
+        del resources  # so that the stream can release them
         call = method(stream)
         final_status = _FinalStatus(call)
         idle = self._watch(call)
@@ -133,6 +135,7 @@ class Channel:
             raise stream.stop() or error from exc
         finally:
             call.cancel()
+            stream.close()
         stream.check_end(response_count)
 
     def _watch(self, call: grpc.aio.Call) -> IdleTimeout:

@@ -7,7 +7,7 @@ generated. Change the counterparts together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import grpc
@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from akin import _policy
 from akin._errors import decode
-from akin._imports import RequestStream
+from akin._imports import RequestStream, Resource
 from akin._policy import Tls
 from akin._sync.idle import IdleTimeout
 
@@ -90,14 +90,16 @@ class Channel:
     def exchange(
         self,
         method: grpc.StreamStreamMultiCallable[Request, Response],
-        requests: Iterable[Request],
+        resources: Iterable[Resource],
+        make_request: Callable[[list[Resource]], Request],
     ) -> Iterator[Response]:
-        """Send requests, and yield their responses, without a deadline.
+        """Send requests of many resources, and yield the responses, without a deadline.
 
-        An exception from `requests` ends the stream. It is raised after the responses to earlier
+        An exception from `resources` ends the stream. It is raised after the responses to earlier
         requests, or instead of the error of the call.
         """
-        stream = RequestStream(requests)
+        stream = RequestStream(resources, make_request)
+        del resources  # so that the stream can release them
         call = method(stream)
         idle = self._watch(call)
         response_count = 0
@@ -111,6 +113,7 @@ class Channel:
             raise stream.stop() or idle.explain(decode(exc, self._address)) from exc
         finally:
             call.cancel()
+            stream.close()
         stream.check_end(response_count)
 
     def _watch(self, call: grpc.RpcContext) -> IdleTimeout:

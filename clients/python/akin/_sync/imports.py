@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar, Unpack
 
 from akin import _requests
-from akin._imports import split
 from akin._sync.connection import Connection
 from akin.options import ImportItemsOptions, ImportUsersOptions
 from akin.v1 import item_pb2, user_pb2
@@ -47,11 +46,11 @@ class ImportCalls(Connection):
             **options: see `akin.options.ImportItemsOptions`.
         """
         _requests.check_options(ImportItemsOptions, options)
-        requests = (
-            pb.ImportItemsRequest(catalog=self._catalog, items=group, **options)
-            for group in split(items)
-        )
-        return self._channel.exchange(self._recommender.ImportItems, requests)
+
+        def make_request(group: list[item_pb2.Item]) -> pb.ImportItemsRequest:
+            return pb.ImportItemsRequest(catalog=self._catalog, items=group, **options)
+
+        return self._channel.exchange(self._recommender.ImportItems, items, make_request)
 
     def import_users(
         self, users: Iterable[user_pb2.User], **options: Unpack[ImportUsersOptions]
@@ -76,11 +75,11 @@ class ImportCalls(Connection):
             **options: see `akin.options.ImportUsersOptions`.
         """
         _requests.check_options(ImportUsersOptions, options)
-        requests = (
-            pb.ImportUsersRequest(catalog=self._catalog, users=group, **options)
-            for group in split(users)
-        )
-        return self._channel.exchange(self._recommender.ImportUsers, requests)
+
+        def make_request(group: list[user_pb2.User]) -> pb.ImportUsersRequest:
+            return pb.ImportUsersRequest(catalog=self._catalog, users=group, **options)
+
+        return self._channel.exchange(self._recommender.ImportUsers, users, make_request)
 
 
 class _Batch(Protocol[Result_co]):

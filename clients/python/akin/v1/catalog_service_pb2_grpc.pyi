@@ -94,16 +94,16 @@ class CatalogServiceStub:
     """
     CancelReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]
     """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-    already has stay on disk, so that another StartReembedding with the same model does not pay for
-    them again.
+    already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+    StartReembedding with the same model does not pay for them again.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
     """
     RollbackReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackReembeddingRequest, _catalog_service_pb2.RollbackReembeddingResponse]
     """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-    the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-    the same model does not pay for them again.
+    the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+    default), so that another StartReembedding with the same model does not pay for them again.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -182,16 +182,16 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     CancelReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CancelReembeddingRequest, _catalog_service_pb2.CancelReembeddingResponse]  # type: ignore[assignment]
     """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-    already has stay on disk, so that another StartReembedding with the same model does not pay for
-    them again.
+    already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+    StartReembedding with the same model does not pay for them again.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
     """
     RollbackReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RollbackReembeddingRequest, _catalog_service_pb2.RollbackReembeddingResponse]  # type: ignore[assignment]
     """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-    the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-    the same model does not pay for them again.
+    the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+    default), so that another StartReembedding with the same model does not pay for them again.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -315,8 +315,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CancelReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CancelReembeddingResponse]]:
         """Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-        already has stay on disk, so that another StartReembedding with the same model does not pay for
-        them again.
+        already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+        StartReembedding with the same model does not pay for them again.
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
@@ -329,8 +329,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.RollbackReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.RollbackReembeddingResponse]]:
         """Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-        the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-        the same model does not pay for them again.
+        the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+        default), so that another StartReembedding with the same model does not pay for them again.
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

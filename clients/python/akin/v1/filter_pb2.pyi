@@ -119,7 +119,9 @@ class Condition(_message.Message):
 
     @_builtins.property
     def filter(self) -> Global___Filter:
-        """The item matches this nested filter."""
+        """The item matches this nested filter. It must have a condition. Otherwise the call fails with
+        INVALID_ARGUMENT.
+        """
 
     def __init__(
         self,

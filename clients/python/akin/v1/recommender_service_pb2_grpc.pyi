@@ -58,11 +58,13 @@ class RecommenderServiceStub:
     google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
     server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
-    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
-    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
-    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
-    database is damaged (STORE_CORRUPTED).
+    Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
+    (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
+    fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -127,7 +129,8 @@ class RecommenderServiceStub:
 
     A call with a filter deletes the items that match when it starts, except items that are written
     during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-    deleted already; call it again to delete the rest.
+    deleted already; call it again to delete the rest. If the disk fails during the call, the
+    metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
     """
     UpsertUser: _grpc.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -214,11 +217,13 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
     google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
     server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
-    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
-    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
-    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
-    database is damaged (STORE_CORRUPTED).
+    Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
+    (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
+    fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -280,7 +285,8 @@ class RecommenderServiceAsyncStub(RecommenderServiceStub):
 
     A call with a filter deletes the items that match when it starts, except items that are written
     during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-    deleted already; call it again to delete the rest.
+    deleted already; call it again to delete the rest. If the disk fails during the call, the
+    metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
     """
     UpsertUser: _aio.UnaryUnaryMultiCallable[_recommender_service_pb2.UpsertUserRequest, _recommender_service_pb2.UpsertUserResponse]  # type: ignore[assignment]
     """Stores a user. It replaces the user with the same id, or creates the user.
@@ -366,11 +372,13 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
     google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
     server, carry no details.
 
-    Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
-    is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
-    under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
-    limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
-    database is damaged (STORE_CORRUPTED).
+    Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
+    (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
+    fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
+    key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
+    with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+    (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+    response.
 
     Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
     A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -478,7 +486,8 @@ class RecommenderServiceServicer(metaclass=_abc_1.ABCMeta):
 
         A call with a filter deletes the items that match when it starts, except items that are written
         during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-        deleted already; call it again to delete the rest.
+        deleted already; call it again to delete the rest. If the disk fails during the call, the
+        metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
         """
 
     @_abc_1.abstractmethod

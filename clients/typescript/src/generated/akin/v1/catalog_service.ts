@@ -3522,8 +3522,8 @@ export const CatalogServiceDefinition = {
     },
     /**
      * Cancels a re-embedding before the switch and drops the next generation. The vectors that it
-     * already has stay on disk, so that another StartReembedding with the same model does not pay for
-     * them again.
+     * already has stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), so that another
+     * StartReembedding with the same model does not pay for them again.
      *
      * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
      * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_NOT_COMMITTED) after the switch.
@@ -3538,8 +3538,8 @@ export const CatalogServiceDefinition = {
     },
     /**
      * Rolls back a re-embedding after the switch: the previous generation serves again at once, and
-     * the new generation is dropped. Its vectors stay on disk, so that another StartReembedding with
-     * the same model does not pay for them again.
+     * the new generation is dropped. Its vectors stay on disk for AKIN_VECTOR_RETENTION_DAYS (30 by
+     * default), so that another StartReembedding with the same model does not pay for them again.
      *
      * The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
      * previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

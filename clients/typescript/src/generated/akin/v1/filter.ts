@@ -75,7 +75,10 @@ export interface Condition {
   exists?:
     | boolean
     | undefined;
-  /** The item matches this nested filter. */
+  /**
+   * The item matches this nested filter. It must have a condition. Otherwise the call fails with
+   * INVALID_ARGUMENT.
+   */
   filter?: Filter | undefined;
 }
 

@@ -4534,11 +4534,13 @@ export const Explanation: MessageFns<Explanation> = {
  * google.rpc.RetryInfo. Errors that gRPC itself raises, and INTERNAL, which reports a bug in the
  * server, carry no details.
  *
- * Any call can fail with UNAVAILABLE while the server starts or stops (NOT_READY) or while the disk
- * is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can fail with RESOURCE_EXHAUSTED
- * under too much load (OVERLOADED) or beyond the rate limit of the API key (RATE_LIMITED). For this
- * limit, each message of a request stream counts as a call. It can fail with DATA_LOSS if the
- * database is damaged (STORE_CORRUPTED).
+ * Any call can fail with UNAVAILABLE while the server starts or stops or cannot open the catalog
+ * (NOT_READY), or while the disk is full (STORE_FULL) or cannot be used (STORE_UNAVAILABLE). It can
+ * fail with RESOURCE_EXHAUSTED under too much load (OVERLOADED) or beyond the rate limit of the API
+ * key (RATE_LIMITED). For this limit, each message of a request stream counts as a call. It can fail
+ * with DATA_LOSS if the database is damaged (STORE_CORRUPTED). A stream ends with ABORTED
+ * (STREAM_IDLE) if the server waits 10 minutes for the next message, or for the client to read a
+ * response.
  *
  * Authorization: if the server has API keys, send one as the metadata `authorization: Bearer KEY`.
  * A call without a valid key fails with UNAUTHENTICATED (UNAUTHENTICATED). A call fails with
@@ -4658,7 +4660,8 @@ export const RecommenderServiceDefinition = {
      *
      * A call with a filter deletes the items that match when it starts, except items that are written
      * during the call. It deletes them in batches of up to 1,000. If it fails, some batches may be
-     * deleted already; call it again to delete the rest.
+     * deleted already; call it again to delete the rest. If the disk fails during the call, the
+     * metadata `deletedCount` of ErrorInfo is the number of items that are deleted already.
      */
     batchDeleteItems: {
       name: "BatchDeleteItems",

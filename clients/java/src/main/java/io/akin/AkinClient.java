@@ -171,7 +171,8 @@ public final class AkinClient implements AutoCloseable {
    *
    * <p>An invalid item does not affect the others: its result has a code other than 0.
    *
-   * @param items the items, which are read as fast as the server stores them
+   * @param items the items, which are read in a thread of their own, as fast as the server stores
+   *     them; the end of the import interrupts this thread
    * @param results receives one result for each item, in order, in the calling thread
    * @throws AkinException if the call failed; items without a result can be stored nevertheless
    */
@@ -188,7 +189,8 @@ public final class AkinClient implements AutoCloseable {
    * <p>The only deadline is that of the {@link io.grpc.Context}.
    *
    * @param settings the catalog and the options of every message; its own items are ignored
-   * @param items the items, which are read as fast as the server stores them
+   * @param items the items, which are read in a thread of their own, as fast as the server stores
+   *     them; the end of the import interrupts this thread
    * @param responses receives the response to each message, in order, in the calling thread
    * @throws AkinException if the call failed; items without a result can be stored nevertheless
    */
@@ -209,7 +211,8 @@ public final class AkinClient implements AutoCloseable {
    * Stores many users in the catalog {@code default}. It works like {@link #importItems(Iterator,
    * Consumer)}.
    *
-   * @param users the users, which are read as fast as the server stores them
+   * @param users the users, which are read in a thread of their own, as fast as the server stores
+   *     them; the end of the import interrupts this thread
    * @param results receives one result for each user, in order, in the calling thread
    * @throws AkinException if the call failed; users without a result can be stored nevertheless
    */
@@ -226,7 +229,8 @@ public final class AkinClient implements AutoCloseable {
    * <p>The only deadline is that of the {@link io.grpc.Context}.
    *
    * @param settings the catalog and the options of every message; its own users are ignored
-   * @param users the users, which are read as fast as the server stores them
+   * @param users the users, which are read in a thread of their own, as fast as the server stores
+   *     them; the end of the import interrupts this thread
    * @param responses receives the response to each message, in order, in the calling thread
    * @throws AkinException if the call failed; users without a result can be stored nevertheless
    */

@@ -9,7 +9,6 @@ import io.grpc.MethodDescriptor;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Queue;
@@ -17,25 +16,18 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * An import of items or users. It runs in the thread of the caller, because reading the source can
- * block, and the threads of gRPC must not block.
+ * An import of items or users. It runs in the thread of the caller, because the consumer of the
+ * responses can block, and the threads of gRPC must not block.
  *
  * @param <E> the type of the resources
  * @param <Q> the type of the requests
  * @param <R> the type of the responses
  */
 final class BulkImport<E extends MessageLite, Q, R> {
-  /** Small enough to show progress, and large enough for a shared commit. */
-  static final int MAX_BATCH_LENGTH = 256;
-
-  /** Servers reject messages of more than 16 MiB. */
-  static final int MAX_BATCH_BYTES = 4 << 20;
-
   private final ClientCall<Q, R> call;
   private final Function<List<E>, Q> request;
-  private final Iterator<E> resources;
   private final Responses responses = new Responses();
-  private E next;
+  private final BatchReader<E> reader;
   private int pending;
 
   BulkImport(
@@ -45,7 +37,7 @@ final class BulkImport<E extends MessageLite, Q, R> {
       Iterator<E> resources) {
     call = channel.newCall(method, CallOptions.DEFAULT);
     this.request = request;
-    this.resources = resources;
+    reader = new BatchReader<>(resources, responses);
   }
 
   /**
@@ -55,6 +47,7 @@ final class BulkImport<E extends MessageLite, Q, R> {
    */
   void run(Consumer<R> consumer) {
     call.start(responses, new Metadata());
+    reader.start();
     boolean sending = true;
     try {
       call.request(1);
@@ -64,7 +57,7 @@ final class BulkImport<E extends MessageLite, Q, R> {
           pending--;
           consumer.accept(response);
         }
-        if (sending && call.isReady()) {
+        if (sending && responses.canSend()) {
           sending = sendNext();
         }
       }
@@ -75,6 +68,8 @@ final class BulkImport<E extends MessageLite, Q, R> {
     } catch (RuntimeException | Error e) {
       call.cancel("the import failed in the client", e);
       throw e;
+    } finally {
+      reader.stop();
     }
     if (responses.failure != null) {
       throw AkinException.of(responses.failure);
@@ -87,7 +82,7 @@ final class BulkImport<E extends MessageLite, Q, R> {
 
   /** Sends one message. Closes the request stream and returns false if there are no more. */
   private boolean sendNext() {
-    List<E> batch = nextBatch();
+    List<E> batch = reader.take();
     if (batch.isEmpty()) {
       call.halfClose();
       return false;
@@ -95,24 +90,6 @@ final class BulkImport<E extends MessageLite, Q, R> {
     call.sendMessage(request.apply(batch));
     pending++;
     return true;
-  }
-
-  /** A resource larger than MAX_BATCH_BYTES is a batch of its own. */
-  private List<E> nextBatch() {
-    List<E> batch = new ArrayList<>();
-    int bytes = 0;
-    while (batch.size() < MAX_BATCH_LENGTH && (next != null || resources.hasNext())) {
-      E resource = next != null ? next : resources.next();
-      int size = resource.getSerializedSize();
-      if (!batch.isEmpty() && bytes + size > MAX_BATCH_BYTES) {
-        next = resource;
-        break;
-      }
-      next = null;
-      bytes += size;
-      batch.add(resource);
-    }
-    return batch;
   }
 
   /** The responses that the threads of gRPC receive. */
@@ -126,10 +103,15 @@ final class BulkImport<E extends MessageLite, Q, R> {
      * has ended.
      */
     synchronized boolean await(boolean sending) throws InterruptedException {
-      while (queue.isEmpty() && !closed && !(sending && call.isReady())) {
+      while (queue.isEmpty() && !closed && !(sending && canSend())) {
         wait();
       }
       return !queue.isEmpty() || !closed;
+    }
+
+    /** Returns true if there is a message to send, or an exception of the source to throw. */
+    synchronized boolean canSend() {
+      return reader.isReady() && call.isReady();
     }
 
     synchronized R poll() {

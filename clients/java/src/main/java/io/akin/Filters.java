@@ -69,7 +69,10 @@ public final class Filters {
     return Condition.newBuilder().setFilter(filter).build();
   }
 
-  /** Matches items that meet every condition. Without conditions it matches every item. */
+  /**
+   * Matches items that meet every condition. Without conditions it matches every item. The server
+   * refuses such a filter inside another one.
+   */
   public static Filter allOf(Condition... conditions) {
     return Filter.newBuilder().addAllAll(List.of(conditions)).build();
   }

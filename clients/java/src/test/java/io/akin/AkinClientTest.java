@@ -26,6 +26,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -206,6 +207,86 @@ class AkinClientTest {
                     () -> client.importItems(items(1, "text"), result -> {}));
             assertEquals(Status.Code.CANCELLED, error.getStatus().getCode());
           });
+    }
+  }
+
+  /** The error of an import arrives while its source blocks, and the source is interrupted. */
+  @Test
+  void anErrorArrivesAlthoughTheSourceBlocks() throws InterruptedException {
+    ImportItemsRequest settings =
+        ImportItemsRequest.newBuilder().setCatalog(StandIn.MISSING_CATALOG).build();
+    BlockedSource source = new BlockedSource(300);
+    server.failing = new CountDownLatch(1);
+    source.onBlock = server.failing::countDown;
+    try (AkinClient client = AkinClient.builder(server.address()).build()) {
+      AkinException error =
+          assertThrows(
+              AkinException.class, () -> client.importItems(settings, source, response -> {}));
+      assertEquals(Status.Code.NOT_FOUND, error.code());
+    }
+    source.interrupted.await();
+    source.thread.join();
+    assertTrue(source.readCount <= 300);
+  }
+
+  /** An exception of the consumer ends an import whose source blocks, and so does an interrupt. */
+  @Test
+  void anImportThatItsCallerLeavesEndsItsSource() throws InterruptedException {
+    try (AkinClient client = AkinClient.builder(server.address()).build()) {
+      BlockedSource source = new BlockedSource(300);
+      assertThrows(
+          BrokenException.class,
+          () ->
+              client.importItems(
+                  source,
+                  result -> {
+                    throw new BrokenException();
+                  }));
+      source.thread.join();
+
+      BlockedSource other = new BlockedSource(1);
+      Thread caller = Thread.currentThread();
+      other.onBlock = caller::interrupt;
+      AkinException error =
+          assertThrows(AkinException.class, () -> client.importItems(other, result -> {}));
+      assertEquals(Status.Code.CANCELLED, error.code());
+      assertTrue(Thread.interrupted());
+      other.interrupted.await();
+      other.thread.join();
+    }
+  }
+
+  /** A source of items that blocks after some of them. */
+  private static final class BlockedSource implements Iterator<Item> {
+    final CountDownLatch interrupted = new CountDownLatch(1);
+    volatile Thread thread;
+    volatile int readCount;
+    Runnable onBlock = () -> {};
+    private final int count;
+
+    BlockedSource(int count) {
+      this.count = count;
+    }
+
+    @Override
+    public boolean hasNext() {
+      return true;
+    }
+
+    @Override
+    public Item next() {
+      thread = Thread.currentThread();
+      if (readCount == count) {
+        onBlock.run();
+        try {
+          new CountDownLatch(1).await();
+        } catch (InterruptedException e) {
+          interrupted.countDown();
+          throw new IllegalStateException(e);
+        }
+      }
+      readCount++;
+      return item("a", "text");
     }
   }
 

@@ -41,6 +41,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
 
@@ -58,6 +59,9 @@ final class StandIn extends RecommenderServiceImplBase
 
   /** The number of calls that fail with UNAVAILABLE before one succeeds. */
   final AtomicInteger failures = new AtomicInteger();
+
+  /** An import into MISSING_CATALOG fails when this is zero. */
+  volatile CountDownLatch failing = new CountDownLatch(0);
 
   /** The number of items or users in each message of the imports. */
   final List<Integer> imported = new CopyOnWriteArrayList<>();
@@ -176,12 +180,21 @@ final class StandIn extends RecommenderServiceImplBase
     @Override
     public void onNext(Q request) {
       if (catalog.apply(request).equals(MISSING_CATALOG)) {
+        awaitFailing();
         responses.onError(Status.NOT_FOUND.asRuntimeException());
       } else if (catalog.apply(request).equals(SILENT_CATALOG)) {
         responses.onCompleted();
       } else {
         imported.add(count.apply(request));
         responses.onNext(response.apply(request));
+      }
+    }
+
+    private void awaitFailing() {
+      try {
+        failing.await();
+      } catch (InterruptedException e) {
+        throw new IllegalStateException(e);
       }
     }
 

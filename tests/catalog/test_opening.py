@@ -1,0 +1,155 @@
+"""Catalogs that open late or not at all, beside others."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clock import FakeClock
+from support.open_catalogs import MODEL, WordCatalogs, word_stores
+from support.tasks import left, started
+
+from service import errors
+from service.catalog.admin import CatalogAdmin
+from service.catalog.generation_writer import GenerationWriter
+from service.domain.generations import GenerationRecord
+from service.domain.items import Item
+from service.domain.spaces import ModelChoice, VectorStorage
+from service.domain.text_formats import TextFormat
+from service.domain.writes import ItemUpsert
+from service.embedding.providers import ProbedModel
+from service.storage.generations import GenerationStore
+from service.storage.stores import Stores
+
+
+class SickCatalogs(WordCatalogs):
+    """Makes catalogs; the opening of one named `sick` hangs or fails until it is cured."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        clock: FakeClock,
+        group: asyncio.TaskGroup,
+        failure: Exception | None,
+    ) -> None:
+        super().__init__(stores, clock, group, {})
+        self.failure = failure
+        self.is_cured = asyncio.Event()
+        self.is_tried = asyncio.Event()
+
+    def cure(self) -> None:
+        """Let the catalog open."""
+        self.failure = None
+        self.is_cured.set()
+
+    async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
+        """Return a generation, unless it is one of the sick catalog."""
+        if record.generation.name == "sick":
+            self.is_tried.set()
+            if self.failure is not None:
+                raise self.failure
+            await self.is_cured.wait()
+        return await super().open_writer(record)
+
+
+@asynccontextmanager
+async def with_sick_catalog(folder: Path, failure: Exception | None) -> AsyncIterator[SickCatalogs]:
+    """Run the catalogs `default`, `shop` and one that another process has just created."""
+    async with word_stores(folder) as (stores, clock), asyncio.TaskGroup() as group:
+        factory = SickCatalogs(stores, clock, group, failure)
+        await factory.catalogs.update()
+        await stores.generations.create_catalog("sick", MODEL, VectorStorage.FLOAT32)
+        yield factory
+        factory.end()
+
+
+async def put(factory: SickCatalogs, name: str) -> None:
+    async with factory.catalogs.use(name) as catalog:
+        await catalog.items.upsert(ItemUpsert(Item("a", "tea")))
+
+
+async def put_when_open(factory: SickCatalogs, name: str) -> None:
+    """Store an item once the catalog is open."""
+    while True:
+        try:
+            return await put(factory, name)
+        except errors.NotReady:
+            await factory.is_cured.wait()
+
+
+@pytest.mark.parametrize("failure", [None, OSError("no disk"), errors.StoreUnavailable("no disk")])
+async def test_a_catalog_that_cannot_open_does_not_affect_others(
+    tmp_path: Path, failure: Exception | None
+) -> None:
+    """Catalogs open, and calls in them succeed, while another catalog hangs or fails."""
+    async with with_sick_catalog(tmp_path, failure) as factory:
+        await factory.catalogs.start_update()
+        await factory.is_tried.wait()
+        await factory.stores.generations.create_catalog("new", MODEL, VectorStorage.FLOAT32)
+        await put(factory, "new")
+        await put(factory, "shop")
+        await factory.stores.generations.delete_catalog("shop")
+        await factory.catalogs.update("shop")
+        with pytest.raises(errors.CatalogNotFound):
+            await put(factory, "shop")
+        assert ["default", "new"] == factory.catalogs.names()
+        factory.cure()
+        await put_when_open(factory, "sick")
+
+
+async def test_a_catalog_opens_although_its_call_leaves(tmp_path: Path) -> None:
+    """The opening of a catalog does not end with the call that needed it first."""
+    async with with_sick_catalog(tmp_path, None) as factory:
+        call = await started(factory.catalogs.acquire("sick"))
+        await factory.is_tried.wait()
+        await left(call)
+        factory.cure()
+        await put(factory, "sick")
+
+
+async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
+    """The opening of a catalog that hangs ends when another process deletes the catalog."""
+    async with with_sick_catalog(tmp_path, None) as factory:
+        await factory.catalogs.start_update()
+        await factory.is_tried.wait()
+        await factory.stores.generations.delete_catalog("sick")
+        await factory.catalogs.update()
+        factory.cure()
+        with pytest.raises(errors.CatalogNotFound):
+            await put(factory, "sick")
+        assert ["default", "shop"] == [stats.name for stats in await factory.catalogs.read_stats()]
+
+
+class UnreadableGenerations(GenerationStore):
+    """Catalogs that cannot be read as long as `is_failing`, but written."""
+
+    is_failing = False
+
+    async def get_version(self) -> int:
+        """Return the version, or fail."""
+        if self.is_failing:
+            raise errors.StoreUnavailable("the disk cannot be used now")
+        return await super().get_version()
+
+
+async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
+    """CreateCatalog and DeleteCatalog succeed although the store cannot be read after them."""
+
+    async def find_model(_choice: ModelChoice) -> ProbedModel:
+        return ProbedModel(MODEL, 1.0)
+
+    async with word_stores(tmp_path) as (opened, clock), asyncio.TaskGroup() as group:
+        generations = UnreadableGenerations(opened.database)
+        stores = replace(opened, generations=generations)
+        factory = WordCatalogs(stores, clock, group, {})
+        await factory.catalogs.update()
+        admin = CatalogAdmin(generations, factory.catalogs.show_change, find_model)
+        generations.is_failing = True
+        await admin.create("new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN)
+        await admin.delete("shop", allow_missing=False)
+        generations.is_failing = False
+        await factory.catalogs.update()
+        assert ["default", "new"] == factory.catalogs.names()
+        factory.end()

@@ -1,0 +1,1 @@
+"""A fuzz of every method that a server serves, driven by the descriptors of its reflection."""
