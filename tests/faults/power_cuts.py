@@ -1,0 +1,193 @@
+"""Power cuts: a server runs once under a journal, and the power fails at many points of it.
+
+An acknowledgement belongs to the position that the journal had when it arrived. A cut behind that
+position must keep the acknowledged state. A request that was sent before the cut, and acknowledged
+behind it or never, may have been stored or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faults import shim
+from faults.comparison import compare
+from faults.disk import Disk, Survival
+from faults.journal import Kind, Record, read_journal
+from faults.model import Key, Model, Violation
+from faults.observation import check_index, observe_folder, observe_server
+from faults.recorder import Event
+from faults.server import FaultyServer
+from faults.session import Session
+from faults.writer import Stubs
+from service import errors
+
+DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A point of the journal, in bytes, and what survives of the changes that no sync covers."""
+
+    position: int
+    survival: Survival
+    is_ordered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A journal, the disks before it, and the events of the writers beside it."""
+
+    root: Path
+    journal: Path
+    disks: Sequence[Disk]
+    events: Sequence[Event]
+    model: Model
+
+
+@dataclass
+class CutResults:
+    """How many power cuts there were, the states compared after them, and what was broken."""
+
+    cuts: int = 0
+    states: int = 0
+    violations: list[Violation] = field(default_factory=list)
+
+
+class BlindShim(Exception):
+    """The journal does not explain what is in the folder; the power cuts would prove nothing."""
+
+
+def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -> Recording:
+    """Run a server with writers, restart it in the middle, and kill it in the end.
+
+    Args:
+        root: an empty folder, or with the data folder in it.
+        library: the compiled shim.
+        seed: of what writers do.
+        workers: of the server.
+        syncs: whether syncs work.
+    """
+    journal = root.parent / "journal"
+    journal.touch()
+    disks = [Disk(root, is_ordered=is_ordered) for is_ordered in (False, True)]
+    session = Session(
+        root,
+        seed,
+        workers,
+        variables=shim.make_journal_variables(library, root, journal, syncs=syncs),
+        read_position=lambda: journal.stat().st_size,
+    )
+    model = Model(catalogs=dict(session.recorder.model.catalogs))
+    try:
+        rng = random.Random(seed)
+        session.run_round(rng.randint(300, 900), lambda: None)
+        if rng.random() < 0.5:
+            session.server.stop()
+        session.server.kill()
+        session.start_server()
+        session.run_round(rng.randint(300, 900), lambda: session.server.signal_group(signal.SIGKILL))
+    finally:
+        session.close()
+    return Recording(root, journal, disks, list(session.recorder.events), model)
+
+
+def choose_cuts(recording: Recording, count: int, rng: random.Random) -> list[Cut]:
+    """Return cuts by position: behind acknowledgements, around syncs, and anywhere."""
+    acknowledgements = [event.position for event in recording.events if not event.is_begin]
+    records = [(record.end, record.kind) for record in read_journal(recording.journal)]
+    syncs = [end for end, kind in records if kind in {Kind.SYNC_BEGIN, Kind.SYNC_END}]
+    anywhere = [end for end, _kind in records]
+    first = min(event.position for event in recording.events)
+    positions = [
+        max(first, rng.choice(rng.choice([acknowledgements, acknowledgements, syncs, anywhere])))
+        for _ in range(count)
+    ]
+    return [
+        Cut(position, rng.choice(list(Survival)), rng.random() < 0.5)
+        for position in sorted(positions)
+    ]
+
+
+def cut_power(recording: Recording, cuts: Sequence[Cut], rng: random.Random) -> Iterator[Path]:
+    """Yield a folder with what survives each cut, which is removed after it."""
+    records = read_journal(recording.journal)
+    following: Record | None = next(records, None)
+    for number, cut in enumerate(cuts):
+        while following is not None and following.end <= cut.position:
+            for disk in recording.disks:
+                disk.apply(following)
+            following = next(records, None)
+        target = recording.root.parent / f"cut-{number}"
+        target.mkdir()
+        recording.disks[cut.is_ordered].cut_power(cut.survival, rng, target)
+        yield target
+        shutil.rmtree(target)
+
+
+def replay_events(recording: Recording, cuts: Sequence[Cut]) -> Iterator[Model]:
+    """Yield what must be true after each cut."""
+    model = recording.model.copy()
+    remaining = iter(recording.events)
+    following = next(remaining, None)
+    for cut in cuts:
+        while following is not None and following.position <= cut.position:
+            following.apply(model)
+            following = next(remaining, None)
+        yield model
+
+
+def check_cuts(recording: Recording, cuts: Sequence[Cut], rng: random.Random) -> CutResults:
+    """Cut the power at each point, and compare what storage then has with what must be true."""
+    results = CutResults()
+    models = replay_events(recording, cuts)
+    for cut, folder, model in zip(cuts, cut_power(recording, cuts, rng), models, strict=False):
+        results.cuts += 1
+        try:
+            observed = asyncio.run(observe_folder(folder / DATA))
+        except errors.AkinError as exc:
+            results.violations.append(Violation("lost", Key("", "", ""), f"{cut}: {exc}"))
+            continue
+        results.states += len(model.versions)
+        results.violations += [
+            violation._replace(problem=f"{cut}: {violation.problem}")
+            for violation in compare(model, observed)
+        ]
+    return results
+
+
+def check_served_cut(folder: Path, model: Model, workers: int) -> list[Violation]:
+    """Start a server on what survived a cut, and compare what it serves with what must be true."""
+    server = FaultyServer(folder, folder.parent / "cut.log", workers)
+    try:
+        with Stubs(server.address) as stubs:
+            observed = observe_server(stubs, model.last_sequence)
+            return [
+                *compare(model, observed),
+                *check_index(stubs, observed, observed.last_sequence),
+            ]
+    finally:
+        server.kill()
+
+
+def check_journal(recording: Recording) -> None:
+    """Check that the journal, applied as a whole, gives what is in the folder.
+
+    Raises:
+        BlindShim: it does not.
+    """
+    (disk, *_) = recording.disks
+    expected = disk.list_contents()
+    actual = {
+        path: path.read_bytes() if path.is_file() else None
+        for path in recording.root.rglob("*")
+        if not path.name.endswith("-shm")
+    }
+    if actual != expected:
+        names = {path for path in {*actual, *expected} if actual.get(path) != expected.get(path)}
+        raise BlindShim(f"the journal does not explain {sorted(map(str, names))}")

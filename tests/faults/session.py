@@ -1,0 +1,133 @@
+"""Writers against a server over one data folder, through several faults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from faults.comparison import compare
+from faults.model import Observation, Violation
+from faults.observation import check_index, observe_server
+from faults.operations import run_writer
+from faults.recorder import Recorder
+from faults.server import NO_VARIABLES, FaultyServer
+from faults.writer import Conditions, Stubs, Writer
+
+WRITERS = 4
+WAIT_SECONDS = 120.0
+CONDITIONS = Conditions()
+
+
+class WriterFailed(Exception):
+    """A writer ended with an exception, which is the cause."""
+
+
+class Session:
+    """The folder, the model of what is in it, and the server.
+
+    Args:
+        folder: an empty folder.
+        seed: of everything that writers do.
+        workers: of the server.
+        settings: of the server, without prefix.
+        variables: environment variables of the server.
+        conditions: what writers may rely on.
+        read_position: the clock of the recorder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seed: str,
+        workers: int,
+        settings: Mapping[str, str] = NO_VARIABLES,
+        variables: Mapping[str, str] = NO_VARIABLES,
+        conditions: Conditions = CONDITIONS,
+        read_position: Callable[[], int] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.recorder = Recorder(read_position)
+        self.clock_offset_us = 0
+        self.verified_states = 0
+        self._seed = seed
+        self._workers = workers
+        self._settings = settings
+        self._variables = variables
+        self._conditions = conditions
+        self._rounds = 0
+        self.server = self.start_server()
+        with Stubs(self.server.address) as stubs:
+            self.recorder.model.settle(self._observe(stubs))
+
+    def start_server(self) -> FaultyServer:
+        """Start a server, and use it from now on."""
+        log_path = self.folder.parent / "server.log"
+        self.server = FaultyServer(
+            self.folder, log_path, self._workers, self._settings, self._variables
+        )
+        return self.server
+
+    def run_round(self, states: int, disturb: Callable[[], None]) -> None:
+        """Have writers write until so many more states are acknowledged; then disturb the server.
+
+        Raises:
+            WriterFailed: the test itself failed.
+        """
+        self._rounds += 1
+        goal = self.recorder.acknowledged_count + states
+        writers = [self._make_writer(number) for number in range(WRITERS)]
+        failures: list[BaseException] = []
+
+        def run(writer: Writer) -> None:
+            try:
+                run_writer(writer)
+            except BaseException as exc:  # noqa: BLE001  (the main thread raises it)
+                failures.append(exc)
+
+        threads = [threading.Thread(target=run, args=(writer,)) for writer in writers]
+        for thread in threads:
+            thread.start()
+        try:
+            self.recorder.wait_for(goal, WAIT_SECONDS)
+            disturb()
+        finally:
+            for writer in writers:
+                writer.stopped.set()
+            for thread in threads:
+                thread.join(WAIT_SECONDS)
+            for writer in writers:
+                writer.close()
+        if failures:
+            raise WriterFailed from failures[0]
+
+    def write_more(self, states: int) -> None:
+        """Wait, during a disturbance, until so many more states are acknowledged."""
+        self.recorder.wait_for(self.recorder.acknowledged_count + states, WAIT_SECONDS)
+
+    def verify(self) -> list[Violation]:
+        """Compare all that the server has with the model, over one connection for each worker."""
+        violations: list[Violation] = []
+        for _ in range(self._workers):
+            with Stubs(self.server.address) as stubs:
+                observed = self._observe(stubs)
+                violations += compare(self.recorder.model, observed)
+                violations += check_index(stubs, observed, observed.last_sequence)
+            self.recorder.model.settle(observed)
+            self.verified_states += len(observed.versions)
+        violations += self.recorder.violations
+        self.recorder.violations = []
+        return violations
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.kill()
+
+    def _observe(self, stubs: Stubs) -> Observation:
+        last_sequence = self.recorder.model.last_sequence
+        return observe_server(stubs, last_sequence, self.clock_offset_us)
+
+    def _make_writer(self, number: int) -> Writer:
+        seed = f"{self._seed}/{self._rounds}/{number}"
+        address = self.server.address
+        return Writer(number, seed, self.recorder, address, self._conditions)
