@@ -104,10 +104,9 @@ def choose_cuts(recording: Recording, count: int, rng: random.Random) -> list[Cu
     syncs = [end for end, kind in records if kind in {Kind.SYNC_BEGIN, Kind.SYNC_END}]
     anywhere = [end for end, _kind in records]
     first = min(event.position for event in recording.events)
-    positions = [
-        max(first, rng.choice(rng.choice([acknowledgements, acknowledgements, syncs, anywhere])))
-        for _ in range(count)
-    ]
+    # Most cuts come right behind an acknowledgement, when the most can be lost.
+    choices = [acknowledgements, acknowledgements, syncs or anywhere, anywhere]
+    positions = [max(first, rng.choice(rng.choice(choices))) for _ in range(count)]
     return [
         Cut(position, rng.choice(list(Survival)), rng.random() < 0.5)
         for position in sorted(positions)
