@@ -36,7 +36,7 @@ def compare(model: Model, observed: Observation) -> list[Violation]:
             continue
         violations += _check_version(key, version, attempts.get(key, ()), seen, observed)
     for group in model.open_groups.values():
-        violations += _check_group(group, model, observed)
+        violations += _check_group(group, attempts, model, observed)
     violations += _check_sequences(model, observed)
     return violations
 
@@ -89,14 +89,17 @@ def _check_version(
         yield Violation("wrong", key, f"expected {version} or one of {contents}, found {seen}")
 
 
-def _check_group(group: Group, model: Model, observed: Observation) -> Iterator[Violation]:
+def _check_group(
+    group: Group, attempts: Mapping[Key, list[Attempt]], model: Model, observed: Observation
+) -> Iterator[Violation]:
     """Check that all attempts of an atomic group took effect, or none."""
     if not group.is_atomic:
         return
     effects = {
         attempt.key: effect
         for attempt in group.attempts
-        if (effect := _find_effect(attempt, group.floor, model, observed)) is not None
+        if len(attempts[attempt.key]) == 1  # others may hide what this one did
+        and (effect := _find_effect(attempt, group.floor, model, observed)) is not None
     }
     if len({*effects.values()}) > 1:
         key = group.attempts[0].key

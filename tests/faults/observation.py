@@ -23,22 +23,21 @@ PAGE_SIZE = 1_000
 PAGE_BYTES = 64 * 1024 * 1024
 
 
-def observe_server(stubs: Stubs, min_sequence: int, clock_offset_us: int = 0) -> Observation:
+def observe_server(stubs: Stubs, min_sequence: int) -> Observation:
     """Return what a server has, as of a sequence number at least.
 
     Args:
         stubs: a connection to it.
         min_sequence: the last acknowledged write.
-        clock_offset_us: how far its wall clock is ahead of that of this process.
     """
-    observed = Observation(earliest_us=_read_clock() + clock_offset_us)
+    observed = Observation(earliest_us=_read_clock())
     request = catalog_pb.ListCatalogsRequest(min_sequence=min_sequence)
     for catalog in stubs.catalogs.ListCatalogs(request, timeout=CALL_SECONDS).catalogs:
         observed.catalogs[catalog.name] = _read_catalog(stubs, catalog, min_sequence)
         observed.last_sequence = max(observed.last_sequence, catalog.sequence)
         _add_items(observed, stubs, catalog.name, min_sequence)
         _add_users(observed, stubs, catalog.name, min_sequence)
-    observed.latest_us = _read_clock() + clock_offset_us
+    observed.latest_us = _read_clock()
     return observed
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,12 +21,15 @@ from faults.journal import Kind, Record, read_journal
 from faults.model import Key, Model, Violation
 from faults.observation import check_index, observe_folder, observe_server
 from faults.recorder import Event
-from faults.server import FaultyServer
+from faults.server import FaultyServer, ServerEnded
 from faults.session import Session
 from faults.writer import Stubs
 from service import errors
 
 DATA = "data"
+
+# States that writers write before each end of the server.
+STATES = (300, 900)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,20 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A journal, the disks before it, and the events of the writers beside it."""
+    """A journal, the disks before it, and the events of the writers beside it.
+
+    `has_ended_in_order`: the server was not killed, so that the journal has all that it did.
+    """
 
     root: Path
     journal: Path
     disks: Sequence[Disk]
+    witness: Disk
     events: Sequence[Event]
     model: Model
+    acknowledged_count: int
+    workers: int
+    has_ended_in_order: bool
 
 
 @dataclass
@@ -64,7 +73,7 @@ class BlindShim(Exception):
 
 
 def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -> Recording:
-    """Run a server with writers, restart it in the middle, and kill it in the end.
+    """Run a server with writers, and again after its end; it is killed or ends in order.
 
     Args:
         root: an empty folder, or with the data folder in it.
@@ -75,7 +84,7 @@ def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -
     """
     journal = root.parent / "journal"
     journal.touch()
-    disks = [Disk(root, is_ordered=is_ordered) for is_ordered in (False, True)]
+    disks = [Disk(root, is_ordered=is_ordered) for is_ordered in (False, True, False)]
     session = Session(
         root,
         seed,
@@ -84,17 +93,30 @@ def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -
         read_position=lambda: journal.stat().st_size,
     )
     model = Model(catalogs=dict(session.recorder.model.catalogs))
+    rng = random.Random(seed)
+    has_ended_in_order = False
     try:
-        rng = random.Random(seed)
-        session.run_round(rng.randint(300, 900), lambda: None)
-        if rng.random() < 0.5:
-            session.server.stop()
-        session.server.kill()
-        session.start_server()
-        session.run_round(rng.randint(300, 900), lambda: session.server.signal_group(signal.SIGKILL))
+        for is_last in (False, True):
+            has_ended_in_order = rng.random() < 0.5
+            session.run_round(
+                rng.randint(*STATES),
+                session.server.stop if has_ended_in_order else session.server.kill,
+            )
+            if not is_last:
+                session.start_server()
     finally:
         session.close()
-    return Recording(root, journal, disks, list(session.recorder.events), model)
+    return Recording(
+        root,
+        journal,
+        disks[:2],
+        disks[2],
+        session.recorder.copy_events(),
+        model,
+        session.recorder.acknowledged_count,
+        workers,
+        has_ended_in_order,
+    )
 
 
 def choose_cuts(recording: Recording, count: int, rng: random.Random) -> list[Cut]:
@@ -141,27 +163,41 @@ def replay_events(recording: Recording, cuts: Sequence[Cut]) -> Iterator[Model]:
         yield model
 
 
-def check_cuts(recording: Recording, cuts: Sequence[Cut], rng: random.Random) -> CutResults:
-    """Cut the power at each point, and compare what storage then has with what must be true."""
+def check_cuts(
+    recording: Recording,
+    cuts: Sequence[Cut],
+    rng: random.Random,
+    served: Set[int] = frozenset(),
+) -> CutResults:
+    """Cut the power at each point, and compare what is there then with what must be true.
+
+    Args:
+        recording: the run.
+        cuts: the points, by position.
+        rng: chooses what survives.
+        served: the numbers of the cuts after which a server starts; after the others, storage is
+            opened without one.
+    """
     results = CutResults()
     models = replay_events(recording, cuts)
-    for cut, folder, model in zip(cuts, cut_power(recording, cuts, rng), models, strict=False):
+    folders = cut_power(recording, cuts, rng)
+    for number, (cut, folder, model) in enumerate(zip(cuts, folders, models, strict=False)):
         results.cuts += 1
-        try:
-            observed = asyncio.run(observe_folder(folder / DATA))
-        except errors.AkinError as exc:
-            results.violations.append(Violation("lost", Key("", "", ""), f"{cut}: {exc}"))
-            continue
         results.states += len(model.versions)
+        try:
+            if number in served:
+                violations = _check_server(folder, model, recording.workers)
+            else:
+                violations = compare(model, asyncio.run(observe_folder(folder / DATA)))
+        except (errors.AkinError, ServerEnded) as exc:
+            violations = [Violation("lost", Key("", "", ""), str(exc))]
         results.violations += [
-            violation._replace(problem=f"{cut}: {violation.problem}")
-            for violation in compare(model, observed)
+            violation._replace(problem=f"{cut}: {violation.problem}") for violation in violations
         ]
     return results
 
 
-def check_served_cut(folder: Path, model: Model, workers: int) -> list[Violation]:
-    """Start a server on what survived a cut, and compare what it serves with what must be true."""
+def _check_server(folder: Path, model: Model, workers: int) -> list[Violation]:
     server = FaultyServer(folder, folder.parent / "cut.log", workers)
     try:
         with Stubs(server.address) as stubs:
@@ -177,11 +213,16 @@ def check_served_cut(folder: Path, model: Model, workers: int) -> list[Violation
 def check_journal(recording: Recording) -> None:
     """Check that the journal, applied as a whole, gives what is in the folder.
 
+    A process that was killed may have done something that its journal lacks.
+
     Raises:
         BlindShim: it does not.
     """
-    (disk, *_) = recording.disks
-    expected = disk.list_contents()
+    if not recording.has_ended_in_order:
+        return
+    for record_ in read_journal(recording.journal):
+        recording.witness.apply(record_)
+    expected = recording.witness.list_contents()
     actual = {
         path: path.read_bytes() if path.is_file() else None
         for path in recording.root.rglob("*")

@@ -91,6 +91,16 @@ class Recorder:
         attempt = Attempt(Key(name, "", ""), before.switch())
         self.store(self.begin("GetReembedding", [attempt]), [0])
 
+    def copy_model(self) -> tuple[Model, int]:
+        """Return a copy of the model, and the number of events that made it."""
+        with self._changed:
+            return self.model.copy(), len(self.events)
+
+    def copy_events(self, start: int = 0) -> list[Event]:
+        """Return the events from a number on."""
+        with self._changed:
+            return self.events[start:]
+
     def is_uncertain(self, key: Key) -> bool:
         """Return whether a request on a key, or on its catalog, has no outcome yet."""
         with self._changed:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from faults.clock import Clock
 from faults.comparison import compare
 from faults.model import Observation, Violation
 from faults.observation import check_index, observe_server
@@ -16,6 +17,7 @@ from faults.writer import Conditions, Stubs, Writer
 
 WRITERS = 4
 WAIT_SECONDS = 120.0
+SECOND_US = 1_000_000
 CONDITIONS = Conditions()
 
 
@@ -33,7 +35,8 @@ class Session:
         settings: of the server, without prefix.
         variables: environment variables of the server.
         conditions: what writers may rely on.
-        read_position: the clock of the recorder.
+        read_position: orders the events of the recorder.
+        clock: the wall clock of the server, if it is not the real one.
     """
 
     def __init__(
@@ -45,26 +48,28 @@ class Session:
         variables: Mapping[str, str] = NO_VARIABLES,
         conditions: Conditions = CONDITIONS,
         read_position: Callable[[], int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
         self.recorder = Recorder(read_position)
-        self.clock_offset_us = 0
+        self.log_path = folder.parent / "server.log"
         self.verified_states = 0
         self._seed = seed
         self._workers = workers
         self._settings = settings
         self._variables = variables
         self._conditions = conditions
+        self._clock = clock
         self._rounds = 0
+        self._writers: list[Writer] = []
         self.server = self.start_server()
         with Stubs(self.server.address) as stubs:
             self.recorder.model.settle(self._observe(stubs))
 
     def start_server(self) -> FaultyServer:
         """Start a server, and use it from now on."""
-        log_path = self.folder.parent / "server.log"
         self.server = FaultyServer(
-            self.folder, log_path, self._workers, self._settings, self._variables
+            self.folder, self.log_path, self._workers, self._settings, self._variables
         )
         return self.server
 
@@ -76,7 +81,7 @@ class Session:
         """
         self._rounds += 1
         goal = self.recorder.acknowledged_count + states
-        writers = [self._make_writer(number) for number in range(WRITERS)]
+        self._writers = [self._make_writer(number) for number in range(WRITERS)]
         failures: list[BaseException] = []
 
         def run(writer: Writer) -> None:
@@ -85,21 +90,25 @@ class Session:
             except BaseException as exc:  # noqa: BLE001  (the main thread raises it)
                 failures.append(exc)
 
-        threads = [threading.Thread(target=run, args=(writer,)) for writer in writers]
+        threads = [threading.Thread(target=run, args=(writer,)) for writer in self._writers]
         for thread in threads:
             thread.start()
         try:
             self.recorder.wait_for(goal, WAIT_SECONDS)
             disturb()
         finally:
-            for writer in writers:
-                writer.stopped.set()
+            self.stop_writers()
             for thread in threads:
                 thread.join(WAIT_SECONDS)
-            for writer in writers:
+            for writer in self._writers:
                 writer.close()
         if failures:
             raise WriterFailed from failures[0]
+
+    def stop_writers(self) -> None:
+        """Have writers send nothing more."""
+        for writer in self._writers:
+            writer.stopped.set()
 
     def write_more(self, states: int) -> None:
         """Wait, during a disturbance, until so many more states are acknowledged."""
@@ -125,7 +134,11 @@ class Session:
 
     def _observe(self, stubs: Stubs) -> Observation:
         last_sequence = self.recorder.model.last_sequence
-        return observe_server(stubs, last_sequence, self.clock_offset_us)
+        observed = observe_server(stubs, last_sequence)
+        if self._clock is not None:
+            observed.earliest_us += self._clock.offset_seconds * SECOND_US
+            observed.latest_us += self._clock.latest_offset_seconds * SECOND_US
+        return observed
 
     def _make_writer(self, number: int) -> Writer:
         seed = f"{self._seed}/{self._rounds}/{number}"

@@ -245,7 +245,14 @@ class Writer:
     def note_error(self, group: Group, exc: grpc.RpcError, *expected_reasons: str) -> None:
         """Record that a request failed."""
         error = decode(exc)
-        if error.reason in {*TEMPORARY_REASONS, *expected_reasons}:
+        expires = any(
+            isinstance(attempt.content, Content) and attempt.content.expire_time_us is not None
+            for attempt in group.attempts
+        )
+        reasons = {*TEMPORARY_REASONS, *expected_reasons}
+        if expires:
+            reasons.add("INVALID_REQUEST")  # the clock may have jumped beyond the expiry
+        if error.reason in reasons:
             self.recorder.refuse(group)
         elif not error.reason and error.code in UNCERTAIN_CODES:
             if error.code is grpc.StatusCode.UNAVAILABLE:
