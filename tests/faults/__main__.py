@@ -1,57 +1,67 @@
-"""Runs a fault campaign: `python -m faults --minutes 60`, or one scenario: `--seed 7 --minutes 0`."""
+"""Runs a fault campaign, or replays one scenario of it."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import secrets
 import sys
 
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
-from faults.campaign import Failure, make_clock_limit, run_campaign
+from faults.campaign import Campaign, Failure, limit_minutes
 from faults.tally import Tally
+
+MINUTES = 2.0
+MAX_SEED = 1_000_000_000
 
 
 def main() -> int:
-    """Run the campaign that the command line describes; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=2.0, help="start scenarios so long")
-    parser.add_argument("--seed", type=int, help="seed of the first scenario; the next ones follow")
-    parser.add_argument("--only", action="store_true", help="run the scenario of the seed alone")
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
-    options = parser.parse_args()
-    seed = secrets.randbelow(10**9) if options.seed is None else options.seed
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(f"seed {seed}")
+    """Run what the command line asks for; return the exit status."""
+    options = _parse()
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    first_seed = secrets.randbelow(MAX_SEED) if options.seed is None else options.seed
+    console.print(f"seed {first_seed}")
+    campaign = Campaign(TerminalDisplay(console))
+    if options.minutes is None and options.seed is not None:
+        campaign.run(first_seed)
+    else:
+        has_time = limit_minutes(MINUTES if options.minutes is None else options.minutes)
+        campaign.run_control(first_seed)
+        campaign.run_while(has_time, first_seed)
+    if options.json:
+        sys.stdout.write(json.dumps(_describe(first_seed, campaign)) + "\n")
+    else:
+        Console().print(make_table(campaign.tally))
+    return 1 if campaign.failures else 0
 
-    def show(seed: int, kind: str, tally: Tally, failure: Failure | None) -> None:
-        console.print(
-            f"{'ok' if failure is None else 'FAILED':6} seed {seed} {kind}: "
+
+class TerminalDisplay:
+    """Shows the scenario that runs, and a line for each that has ended."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+
+    def start(self, seed: int, kind: str) -> None:
+        """Show that a scenario starts."""
+        self._status = self._console.status(f"seed {seed}: {kind}")
+        self._status.start()
+
+    def end(self, seed: int, kind: str, tally: Tally, failure: Failure | None) -> None:
+        """Show how a scenario ended, and the tally so far."""
+        if self._status is not None:
+            self._status.stop()
+        self._console.print(
+            f"{'ok' if failure is None else 'FAILED':6} seed {seed}, {kind}. So far: "
             f"{tally.kills} kills, {tally.power_cuts} power cuts, "
-            f"{tally.acknowledged:,} states acknowledged, {tally.compared:,} compared",
-            highlight=False,
+            f"{tally.acknowledged:,} states acknowledged, {tally.compared:,} compared"
         )
         if failure is not None:
-            console.print(failure.problem, markup=False, highlight=False)
-            console.print(f"replay it with: make faults SEED={failure.seed} ONLY=1")
-
-    seeds = itertools.count(seed)
-    if options.only:
-        once = iter([True])
-        tally, failures = run_campaign(
-            seeds, lambda: next(once, False), show, has_control=False
-        )
-    else:
-        tally, failures = run_campaign(seeds, make_clock_limit(options.minutes), show)
-    if options.json:
-        failed = [{"seed": failure.seed, "kind": failure.kind} for failure in failures]
-        sys.stdout.write(json.dumps({"seed": seed, **tally.as_dict(), "failed": failed}) + "\n")
-    else:
-        Console().print(make_table(tally))
-    return 1 if failures else 0
+            self._console.print(failure.problem, markup=False)
+            self._console.print(f"replay: make faults SEED={failure.seed}")
 
 
 def make_table(tally: Tally) -> Table:
@@ -63,6 +73,25 @@ def make_table(tally: Tally) -> Table:
     for name, reason in tally.skipped.items():
         table.add_row(f"skipped: {name}", reason)
     return table
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help=f"start scenarios for so long (default: {MINUTES:g}, or with --seed one scenario)",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="seed of the first scenario; the next ones have the seeds after it"
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    return parser.parse_args()
+
+
+def _describe(first_seed: int, campaign: Campaign) -> dict[str, object]:
+    failed = [{"seed": failure.seed, "kind": failure.kind} for failure in campaign.failures]
+    return {"seed": first_seed, **campaign.tally.as_dict(), "failed": failed}
 
 
 if __name__ == "__main__":

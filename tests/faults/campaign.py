@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from faults.scenarios import SCENARIOS, BrokenPromise, Scenario, cut_power_without_syncs
 from faults.tally import Tally
@@ -34,49 +36,58 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A scenario that failed: replay it with its seed and kind."""
+    """A scenario that failed: its seed replays it. `problem` is for people."""
 
     seed: int
     kind: str
     problem: str
 
 
-Show = Callable[[int, str, Tally, Failure | None], None]
+class Display(Protocol):
+    """Shows the progress of a campaign."""
+
+    def start(self, seed: int, kind: str) -> None:
+        """Show that a scenario starts."""
+
+    def end(self, seed: int, kind: str, tally: Tally, failure: Failure | None) -> None:
+        """Show how a scenario ended, and the tally so far."""
+
+
+class Campaign:
+    """Scenarios, and what they did and found together."""
+
+    def __init__(self, display: Display) -> None:
+        self.tally = Tally()
+        self.failures: list[Failure] = []
+        self._display = display
+
+    def run(self, seed: int) -> None:
+        """Run the scenario of a seed, which alone decides its kind and what happens in it."""
+        kind = choose_kind(seed)
+        self._run(seed, kind, SCENARIOS[kind])
+
+    def run_control(self, seed: int) -> None:
+        """Run the negative control, which fails if the campaign is blind."""
+        self._run(seed, CONTROL, cut_power_without_syncs)
+
+    def run_while(self, has_time: Callable[[], bool], first_seed: int) -> None:
+        """Run the scenarios of a seed and of those after it, as long as there is time."""
+        for seed in itertools.count(first_seed):
+            if not has_time():
+                return
+            self.run(seed)
+
+    def _run(self, seed: int, kind: str, scenario: Scenario) -> None:
+        self._display.start(seed, kind)
+        failure = run_scenario(seed, kind, scenario, self.tally)
+        if failure is not None:
+            self.failures.append(failure)
+        self._display.end(seed, kind, self.tally, failure)
 
 
 def choose_kind(seed: int) -> str:
     """Return the kind of the scenario with a seed."""
     return KINDS[seed % len(KINDS)]
-
-
-def run_campaign(
-    seeds: Iterator[int], has_time: Callable[[], bool], show: Show, *, has_control: bool = True
-) -> tuple[Tally, list[Failure]]:
-    """Run the negative control, and then scenarios while there is time.
-
-    Args:
-        seeds: the seed of each scenario, which alone decides its kind and what happens in it.
-        has_time: is asked before each scenario.
-        show: is called after each scenario.
-        has_control: whether to run the negative control.
-    """
-    tally = Tally()
-    failures: list[Failure] = []
-
-    def run(seed: int, kind: str, scenario: Scenario) -> None:
-        failure = run_scenario(seed, kind, scenario, tally)
-        if failure is not None:
-            failures.append(failure)
-        show(seed, kind, tally, failure)
-
-    for number, seed in enumerate(seeds):
-        if not has_time():
-            break
-        if number == 0 and has_control:
-            run(seed, CONTROL, cut_power_without_syncs)
-        kind = choose_kind(seed)
-        run(seed, kind, SCENARIOS[kind])
-    return tally, failures
 
 
 def run_scenario(seed: int, kind: str, scenario: Scenario, tally: Tally) -> Failure | None:
@@ -96,7 +107,7 @@ def run_scenario(seed: int, kind: str, scenario: Scenario, tally: Tally) -> Fail
     return Failure(seed, kind, f"{problem}\nfiles: {folder}")
 
 
-def make_clock_limit(minutes: float) -> Callable[[], bool]:
+def limit_minutes(minutes: float) -> Callable[[], bool]:
     """Return a function that returns whether the minutes have not passed yet."""
     end = time.monotonic() + 60 * minutes
     return lambda: time.monotonic() < end

@@ -107,9 +107,7 @@ def _check_group(
         yield Violation("wrong", key, problem)
 
 
-def _find_effect(
-    attempt: Attempt, floor: int, model: Model, observed: Observation
-) -> bool | None:
+def _find_effect(attempt: Attempt, floor: int, model: Model, observed: Observation) -> bool | None:
     """Return whether an attempt took effect; None if the observation does not show it."""
     if not attempt.key.kind or not isinstance(attempt.content, Content | None):
         return None

@@ -74,7 +74,10 @@ class Change:
 
 @dataclass(eq=False)
 class File:
-    """The synced content of a file, and the changes since; `is_mapped`: other changes are unseen."""
+    """The synced content of a file, and the changes since.
+
+    `is_mapped`: the journal does not have all changes.
+    """
 
     content: bytearray = field(default_factory=bytearray)
     changes: list[Change] = field(default_factory=list)
@@ -156,7 +159,7 @@ class Disk:
         self._files: dict[int, File] = {}
         self._names: dict[Path, File | None] = {}
         self._name_changes: list[NameChange] = []
-        self._syncs: dict[tuple[int, int], int] = {}
+        self._syncs: dict[tuple[int, int], tuple[int, int]] = {}
         for path in sorted(root.rglob("*")):
             self._names[path] = None
             if path.is_file():
@@ -232,27 +235,23 @@ class Disk:
         self._files[record.inode].changes.append(change)
 
     def _begin_sync(self, record: Record) -> None:
-        if record.payload:
-            mark = len(self._name_changes)
-        else:
-            mark = self._files[record.inode].change_count
-        self._syncs[record.task, record.inode] = mark
-        self._syncs[record.task, 0] = len(self._name_changes)
+        file = None if record.payload else self._files[record.inode]
+        change_count = 0 if file is None else file.change_count
+        self._syncs[record.task, record.inode] = (change_count, len(self._name_changes))
 
     def _end_sync(self, record: Record) -> None:
-        mark = self._syncs.pop((record.task, record.inode))
-        name_mark = self._syncs.pop((record.task, 0))
+        change_count, name_change_count = self._syncs.pop((record.task, record.inode))
         if record.payload:
             (folder,) = record.paths
-            self._sync_names(name_mark, None if self._is_ordered else folder)
+            self._sync_names(name_change_count, None if self._is_ordered else folder)
         else:
-            self._files[record.inode].sync(mark)
+            self._files[record.inode].sync(change_count)
             if self._is_ordered:
-                self._sync_names(name_mark, None)
+                self._sync_names(name_change_count, None)
 
-    def _sync_names(self, mark: int, folder: Path | None) -> None:
+    def _sync_names(self, count: int, folder: Path | None) -> None:
         """Keep the first changes of names for good: those of a folder, or all."""
-        for change in self._name_changes[:mark]:
+        for change in self._name_changes[:count]:
             if not change.is_synced and (folder is None or folder in change.folders):
                 change.is_synced = True
                 change.apply(self._durable_names)

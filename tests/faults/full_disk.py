@@ -1,4 +1,4 @@
-"""A full disk: a small file system where mounting is possible, else a limit on the size of files."""
+"""A full disk: a small file system, or a limit on the size of files."""
 
 from __future__ import annotations
 

@@ -185,18 +185,14 @@ def import_items(writer: Writer) -> None:
 
 
 def _make_message(writer: Writer, catalog: str) -> tuple[pb.ImportItemsRequest, list[Attempt]]:
-    numbers = writer.rng.sample(
-        range(IMPORTED_ITEMS), writer.rng.randint(1, IMPORT_MESSAGE_ITEMS)
-    )
+    numbers = writer.rng.sample(range(IMPORTED_ITEMS), writer.rng.randint(1, IMPORT_MESSAGE_ITEMS))
     keys = [Key(catalog, "item", f"{writer.name}-i{number}") for number in numbers]
     items = [make_item(writer, key) for key in keys]
     attempts = [Attempt(key, read_item(item)) for key, item in zip(keys, items, strict=True)]
     return pb.ImportItemsRequest(catalog=catalog, items=items), attempts
 
 
-def _delete_batch(
-    writer: Writer, request: pb.BatchDeleteItemsRequest, keys: Sequence[Key]
-) -> None:
+def _delete_batch(writer: Writer, request: pb.BatchDeleteItemsRequest, keys: Sequence[Key]) -> None:
     if not keys:
         return
     writer.call(
@@ -211,4 +207,3 @@ def _own_keys(writer: Writer, catalog: str) -> list[Key]:
     numbered = [f"{writer.name}-{number}" for number in range(40)]
     imported = [f"{writer.name}-i{number}" for number in range(IMPORTED_ITEMS)]
     return [Key(catalog, "item", item_id) for item_id in (*numbered, *imported)]
-

@@ -110,7 +110,7 @@ class Model:
         0 stands for an attempt that changed nothing, or whose number the response does not have.
         """
         group = self.open_groups.pop(number)
-        violations = []
+        violations: list[Violation] = []
         for attempt, sequence in zip(group.attempts, sequences, strict=True):
             violations += self._check_sequence(group, attempt.key, sequence)
             if isinstance(attempt.content, CatalogContent) or not attempt.key.kind:

@@ -78,9 +78,7 @@ def _read_clock() -> int:
     return time.time_ns() // 1_000
 
 
-def _read_catalog(
-    stubs: Stubs, catalog: catalog_pb.Catalog, min_sequence: int
-) -> CatalogContent:
+def _read_catalog(stubs: Stubs, catalog: catalog_pb.Catalog, min_sequence: int) -> CatalogContent:
     request = catalog_pb.GetReembeddingRequest(catalog=catalog.name, min_sequence=min_sequence)
     try:
         response = stubs.catalogs.GetReembedding(request, timeout=CALL_SECONDS)
@@ -166,7 +164,9 @@ def _expires(version: Version) -> bool:
 
 def _describe(catalog: CatalogRecord) -> CatalogContent:
     records = (catalog.serving, catalog.next, catalog.previous)
-    return CatalogContent(*("" if record is None else record.model.space.template for record in records))
+    return CatalogContent(
+        *("" if record is None else record.model.space.template for record in records)
+    )
 
 
 async def _add_stored_items(

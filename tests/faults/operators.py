@@ -13,7 +13,6 @@ from support.command import run
 
 from faults.comparison import compare
 from faults.disturbances import STATES_BETWEEN
-from faults.model import Model
 from faults.observation import observe_folder
 from faults.session import Session
 from faults.tally import Tally

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from faults.model import Key, Model, Violation
 from faults.observation import check_index, observe_folder, observe_server
 from faults.recorder import Event
 from faults.server import FaultyServer, ServerEnded
-from faults.session import Session
+from faults.session import ServerOptions, Session
 from faults.writer import Stubs
 from service import errors
 
@@ -85,13 +86,9 @@ def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -
     journal = root.parent / "journal"
     journal.touch()
     disks = [Disk(root, is_ordered=is_ordered) for is_ordered in (False, True, False)]
-    session = Session(
-        root,
-        seed,
-        workers,
-        variables=shim.make_journal_variables(library, root, journal, syncs=syncs),
-        read_position=lambda: journal.stat().st_size,
-    )
+    variables = shim.make_journal_variables(library, root, journal, syncs=syncs)
+    options = ServerOptions(workers, variables=variables)
+    session = Session(root, seed, options, lambda: journal.stat().st_size)
     model = Model(catalogs=dict(session.recorder.model.catalogs))
     rng = random.Random(seed)
     has_ended_in_order = False
@@ -167,7 +164,7 @@ def check_cuts(
     recording: Recording,
     cuts: Sequence[Cut],
     rng: random.Random,
-    served: Set[int] = frozenset(),
+    served: AbstractSet[int] = frozenset(),
 ) -> CutResults:
     """Cut the power at each point, and compare what is there then with what must be true.
 
@@ -201,7 +198,7 @@ def _check_server(folder: Path, model: Model, workers: int) -> list[Violation]:
     server = FaultyServer(folder, folder.parent / "cut.log", workers)
     try:
         with Stubs(server.address) as stubs:
-            observed = observe_server(stubs, model.last_sequence)
+            observed = observe_server(stubs, 0)
             return [
                 *compare(model, observed),
                 *check_index(stubs, observed, observed.last_sequence),

@@ -23,9 +23,7 @@ def read_own_write(writer: Writer) -> None:
     if choice is None:
         return
     key, version = choice
-    request = pb.GetItemRequest(
-        catalog=key.catalog, item_id=key.id, min_sequence=version.sequence
-    )
+    request = pb.GetItemRequest(catalog=key.catalog, item_id=key.id, min_sequence=version.sequence)
     try:
         response = writer.other_stubs.recommender.GetItem(request, timeout=CALL_SECONDS)
     except grpc.RpcError as exc:

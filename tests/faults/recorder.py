@@ -32,10 +32,14 @@ class Event:
 
     def describe(self) -> str:
         """Return one line for people."""
-        keys = ", ".join(f"{attempt.key.catalog}/{attempt.key.id}" for attempt in self.group.attempts)
+        keys = ", ".join(
+            f"{attempt.key.catalog}/{attempt.key.id}" for attempt in self.group.attempts
+        )
         outcome = "sent" if self.is_begin else "refused" if self.sequences is None else "stored"
         numbers = "" if self.is_begin or not self.sequences else f" as {list(self.sequences)}"
-        return f"{self.position} {self.group.method} {self.group.number} of {keys}: {outcome}{numbers}"
+        return (
+            f"{self.position} {self.group.method} {self.group.number} of {keys}: {outcome}{numbers}"
+        )
 
 
 class Recorder:
@@ -56,9 +60,7 @@ class Recorder:
         self._read_position = read_position or (lambda: len(self.events))
         self._changed = threading.Condition()
 
-    def begin(
-        self, method: str, attempts: Iterable[Attempt], *, is_atomic: bool = True
-    ) -> Group:
+    def begin(self, method: str, attempts: Iterable[Attempt], *, is_atomic: bool = True) -> Group:
         """Note a request that is about to be sent."""
         with self._changed:
             number, floor = self.numbers.take(), self.model.last_sequence
@@ -69,7 +71,9 @@ class Recorder:
     def store(self, group: Group, sequences: Sequence[int]) -> None:
         """Note an acknowledgement, with the sequence number of each attempt or 0."""
         with self._changed:
-            self.events.append(Event(self._read_position(), group, is_begin=False, sequences=sequences))
+            self.events.append(
+                Event(self._read_position(), group, is_begin=False, sequences=sequences)
+            )
             self.violations += self.model.store(group.number, sequences)
             self.acknowledged_count += len(group.attempts)
             self._changed.notify_all()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from support.provider import ScriptedProvider
+
 from faults import disturbances, full_disk, power_cuts, shim
 from faults.clock import make_clock
 from faults.clock_jumps import jump_clock
@@ -15,10 +17,9 @@ from faults.model import Violation
 from faults.operators import back_up, find_vacuum, vacuum
 from faults.provider_faults import check_recovery, disturb_provider, make_settings
 from faults.recorder import Recorder
-from faults.session import Session
+from faults.session import ServerOptions, Session
 from faults.tally import Tally
 from faults.writer import Conditions
-from support.provider import ScriptedProvider
 
 # States that writers write before each fault.
 STATES = (100, 500)
@@ -62,9 +63,7 @@ def run_faults(
         tally.compared += session.verified_states
 
 
-def raise_violations(
-    violations: list[Violation], recorder: Recorder | None, tally: Tally
-) -> None:
+def raise_violations(violations: list[Violation], recorder: Recorder | None, tally: Tally) -> None:
     """Count violations.
 
     Raises:
@@ -80,7 +79,7 @@ def kill_one_process(seed: str, folder: Path, tally: Tally) -> None:
     rng = random.Random(seed)
     kinds = [disturbances.kill_group] * 4 + [disturbances.freeze, disturbances.restart, back_up]
     faults = [disturbances.kill_group, *rng.choices(kinds, k=5)]
-    run_faults(Session(_make(folder), seed, 1), faults, rng, tally)
+    run_faults(Session(_make(folder), seed, ServerOptions()), faults, rng, tally)
 
 
 def kill_workers(seed: str, folder: Path, tally: Tally) -> None:
@@ -95,7 +94,7 @@ def kill_workers(seed: str, folder: Path, tally: Tally) -> None:
         back_up,
     ]
     rng.shuffle(faults)
-    run_faults(Session(_make(folder), seed, 3), faults, rng, tally)
+    run_faults(Session(_make(folder), seed, ServerOptions(3)), faults, rng, tally)
 
 
 def fill_disk(seed: str, folder: Path, tally: Tally) -> None:
@@ -104,7 +103,7 @@ def fill_disk(seed: str, folder: Path, tally: Tally) -> None:
     data = _make(folder)
     with full_disk.mount_small_disk(data) as is_mounted:
         fault = partial(full_disk.fill_disk, is_mounted=is_mounted)
-        session = Session(data, seed, rng.choice([1, 3]))
+        session = Session(data, seed, ServerOptions(rng.choice([1, 3])))
         run_faults(session, [fault, fault, disturbances.kill_group], rng, tally)
 
 
@@ -112,13 +111,12 @@ def fail_provider(seed: str, folder: Path, tally: Tally) -> None:
     """An embedding provider that fails in all ways, with kills; in the end nothing is pending."""
     rng = random.Random(seed)
     with ScriptedProvider() as provider:
-        session = Session(
-            _make(folder),
-            seed,
+        options = ServerOptions(
             rng.choice([1, 3]),
             make_settings(provider),
             conditions=Conditions(embeds_always=False),
         )
+        session = Session(_make(folder), seed, options)
         fault = partial(disturb_provider, provider)
         run_faults(session, [fault, disturbances.kill_group, fault, check_recovery], rng, tally)
 
@@ -131,14 +129,13 @@ def move_clock(seed: str, folder: Path, tally: Tally) -> None:
         return
     rng = random.Random(seed)
     clock = make_clock(folder)
-    session = Session(
-        _make(folder),
-        seed,
+    options = ServerOptions(
         rng.choice([1, 3]),
         variables=clock.variables,
         conditions=Conditions(read_clock=clock.read),
         clock=clock,
     )
+    session = Session(_make(folder), seed, options)
     jump = partial(jump_clock, clock)
     run_faults(session, [jump, jump, disturbances.kill_group, jump], rng, tally)
 
@@ -150,7 +147,7 @@ def vacuum_database(seed: str, folder: Path, tally: Tally) -> None:
         return
     rng = random.Random(seed)
     faults = [vacuum, disturbances.kill_group, vacuum]
-    run_faults(Session(_make(folder), seed, rng.choice([1, 3])), faults, rng, tally)
+    run_faults(Session(_make(folder), seed, ServerOptions(rng.choice([1, 3]))), faults, rng, tally)
 
 
 def cut_power(seed: str, folder: Path, tally: Tally) -> None:

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +19,12 @@ from support.waiting import until
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 END_SECONDS = 60.0
 
+# Characters of a log that messages have.
+LOG_CHARACTERS = 2_000
+
 
 class ServerEnded(Exception):
-    """The server ended before it served; the message has the end of its log."""
+    """The server ended before it served, or with an error; the message has the end of its log."""
 
 
 class FaultyServer:
@@ -64,9 +68,7 @@ class FaultyServer:
     def list_events(self, name: str) -> list[dict[str, Any]]:
         """Return the lines of its log of one event, oldest first."""
         lines = self.read_log().splitlines()
-        return [
-            json.loads(line) for line in lines if line.startswith("{") and f'"{name}"' in line
-        ]
+        return [json.loads(line) for line in lines if line.startswith("{") and f'"{name}"' in line]
 
     def read_log(self) -> str:
         """Return its log; the last line may be incomplete."""
@@ -87,7 +89,7 @@ class FaultyServer:
             if len(self.list_events(event)) >= times:
                 return True
             if has_ended:
-                raise ServerEnded(self.read_log()[-2_000:])
+                raise ServerEnded(self.read_log()[-LOG_CHARACTERS:])
             return False
 
         until(has_event)
@@ -117,16 +119,20 @@ class FaultyServer:
 
     def kill(self) -> None:
         """End all processes at once, also after the death of the one that was started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.wait(END_SECONDS)
 
-    def stop(self) -> int:
-        """Ask the server to end, and wait until it has; return the exit status."""
+    def stop(self) -> None:
+        """Ask the server to end, and wait until it has.
+
+        Raises:
+            ServerEnded: its exit status is not 0.
+        """
         self._process.terminate()
-        return self._process.wait(END_SECONDS)
+        status = self._process.wait(END_SECONDS)
+        if status:
+            raise ServerEnded(f"exit status {status}: {self.read_log()[-LOG_CHARACTERS:]}")
 
     def wait_for_group_end(self) -> None:
         """Wait until no process of the server is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from faults.clock import Clock
@@ -18,11 +19,29 @@ from faults.writer import Conditions, Stubs, Writer
 WRITERS = 4
 WAIT_SECONDS = 120.0
 SECOND_US = 1_000_000
-CONDITIONS = Conditions()
 
 
 class WriterFailed(Exception):
     """A writer ended with an exception, which is the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How servers of a session run.
+
+    Attributes:
+        workers: the number of workers.
+        settings: the settings, without prefix.
+        variables: environment variables.
+        conditions: what writers may rely on.
+        clock: the wall clock, if it is not the real one.
+    """
+
+    workers: int = 1
+    settings: Mapping[str, str] = NO_VARIABLES
+    variables: Mapping[str, str] = NO_VARIABLES
+    conditions: Conditions = field(default_factory=Conditions)
+    clock: Clock | None = None
 
 
 class Session:
@@ -31,35 +50,23 @@ class Session:
     Args:
         folder: an empty folder.
         seed: of everything that writers do.
-        workers: of the server.
-        settings: of the server, without prefix.
-        variables: environment variables of the server.
-        conditions: what writers may rely on.
+        options: how servers run.
         read_position: orders the events of the recorder.
-        clock: the wall clock of the server, if it is not the real one.
     """
 
     def __init__(
         self,
         folder: Path,
         seed: str,
-        workers: int,
-        settings: Mapping[str, str] = NO_VARIABLES,
-        variables: Mapping[str, str] = NO_VARIABLES,
-        conditions: Conditions = CONDITIONS,
+        options: ServerOptions,
         read_position: Callable[[], int] | None = None,
-        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
         self.recorder = Recorder(read_position)
         self.log_path = folder.parent / "server.log"
         self.verified_states = 0
         self._seed = seed
-        self._workers = workers
-        self._settings = settings
-        self._variables = variables
-        self._conditions = conditions
-        self._clock = clock
+        self._options = options
         self._rounds = 0
         self._writers: list[Writer] = []
         self.server = self.start_server()
@@ -68,8 +75,9 @@ class Session:
 
     def start_server(self) -> FaultyServer:
         """Start a server, and use it from now on."""
+        options = self._options
         self.server = FaultyServer(
-            self.folder, self.log_path, self._workers, self._settings, self._variables
+            self.folder, self.log_path, options.workers, options.settings, options.variables
         )
         return self.server
 
@@ -117,7 +125,7 @@ class Session:
     def verify(self) -> list[Violation]:
         """Compare all that the server has with the model, over one connection for each worker."""
         violations: list[Violation] = []
-        for _ in range(self._workers):
+        for _ in range(self._options.workers):
             with Stubs(self.server.address) as stubs:
                 observed = self._observe(stubs)
                 violations += compare(self.recorder.model, observed)
@@ -135,12 +143,13 @@ class Session:
     def _observe(self, stubs: Stubs) -> Observation:
         last_sequence = self.recorder.model.last_sequence
         observed = observe_server(stubs, last_sequence)
-        if self._clock is not None:
-            observed.earliest_us += self._clock.offset_seconds * SECOND_US
-            observed.latest_us += self._clock.latest_offset_seconds * SECOND_US
+        clock = self._options.clock
+        if clock is not None:
+            observed.earliest_us += clock.offset_seconds * SECOND_US
+            observed.latest_us += clock.latest_offset_seconds * SECOND_US
         return observed
 
     def _make_writer(self, number: int) -> Writer:
         seed = f"{self._seed}/{self._rounds}/{number}"
         address = self.server.address
-        return Writer(number, seed, self.recorder, address, self._conditions)
+        return Writer(number, seed, self.recorder, address, self._options.conditions)

@@ -110,9 +110,7 @@ def import_users(writer: Writer) -> None:
 
 
 def _make_message(writer: Writer, catalog: str) -> tuple[pb.ImportUsersRequest, list[Attempt]]:
-    numbers = writer.rng.sample(
-        range(IMPORTED_USERS), writer.rng.randint(1, IMPORT_MESSAGE_USERS)
-    )
+    numbers = writer.rng.sample(range(IMPORTED_USERS), writer.rng.randint(1, IMPORT_MESSAGE_USERS))
     keys = [Key(catalog, "user", f"{writer.name}-i{number}") for number in numbers]
     users = [make_user(writer, key) for key in keys]
     attempts = [Attempt(key, read_user(user)) for key, user in zip(keys, users, strict=True)]

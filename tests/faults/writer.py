@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from akin._errors import decode
@@ -76,7 +76,7 @@ class Stubs:
         self.recommender = RecommenderServiceStub(self.channel)
         self.catalogs = CatalogServiceStub(self.channel)
 
-    def __enter__(self) -> Stubs:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -264,13 +264,13 @@ class Writer:
 
     def wait_until_connected(self) -> None:
         """Wait until the server is back, or the writer is stopped."""
-        health = health_pb2_grpc.HealthStub(self.stubs.channel)
+        check = health_pb2_grpc.HealthStub(self.stubs.channel).Check  # type: ignore[attr-defined]
         for _ in range(READY_ATTEMPTS):
             if self.stopped.is_set():
                 return
             with suppress(grpc.RpcError):
                 request = health_pb2.HealthCheckRequest()
-                health.Check(request, timeout=READY_ATTEMPT_SECONDS, wait_for_ready=True)
+                check(request, timeout=READY_ATTEMPT_SECONDS, wait_for_ready=True)
                 return
 
 
@@ -280,7 +280,9 @@ def write_item(text: str, attributes: Mapping[str, Any], expire_time_us: int | N
     return Content(json.dumps(body, sort_keys=True), expire_time_us)
 
 
-def write_user(preferences: Iterable[Sequence[Any]], liked_items: Iterable[Sequence[Any]]) -> Content:
+def write_user(
+    preferences: Iterable[Sequence[Any]], liked_items: Iterable[Sequence[Any]]
+) -> Content:
     """Return the content of a user, from pairs of a text or an item id and a weight."""
     body = {
         "preferences": [[text, float(weight)] for text, weight in preferences],

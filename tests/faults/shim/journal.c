@@ -319,6 +319,17 @@ FILE *fopen64(const char *path, const char *mode) {
     return record_fopen(real(path, mode), path, mode);
 }
 
+FILE *fdopen(int fd, const char *mode) {
+    RESOLVE(fdopen);
+    struct stat attributes;
+    char path[PATH_MAX];
+    FILE *file = real(fd, mode);
+    if (file != NULL && strpbrk(mode, "wa+") != NULL && is_watched(fd, &attributes, path)) {
+        keep_stdio(attributes.st_ino, 1, 0);
+    }
+    return file;
+}
+
 int fclose(FILE *file) {
     RESOLVE(fclose);
     struct stat attributes;
