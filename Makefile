@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve check test test-one test-clients lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
+.PHONY: demo serve check test test-one test-clients faults lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -29,6 +29,12 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+
+# Write to real servers while faults happen, and check that nothing acknowledged is lost. MINUTES=60 runs
+# it for an hour; SEED=n replays one scenario. docs/reliability.md describes it.
+faults: .venv/ready
+	GRPC_VERBOSITY=none PYTHONPATH=tests $(BIN)/python -m faults \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(BIN)/ruff check

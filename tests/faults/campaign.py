@@ -31,6 +31,7 @@ KINDS = (
     "power cuts",
     "clock",
     "vacuum",
+    "snapshots",
 )
 
 

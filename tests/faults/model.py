@@ -124,14 +124,24 @@ class Model:
         self.last_sequence = max(self.last_sequence, *sequences, 0)
         return violations
 
-    def settle(self, observed: Observation) -> None:
-        """Take what was observed as certain; no group is open any more."""
+    def settle(self, observed: Observation, *, has_restarted: bool) -> None:
+        """Take what was observed as certain.
+
+        Args:
+            observed: what the server has.
+            has_restarted: the server that got the requests has ended, so that none of them can take
+                effect any more. Otherwise those stay open that have not taken effect.
+        """
         for key in {*self.versions, *observed.versions}:
             before = self.versions.get(key, ABSENT)
             self.versions[key] = observed.versions.get(key) or replace(before, content=None)
         self.catalogs = dict(observed.catalogs)
-        self.open_groups.clear()
         self.last_sequence = max(self.last_sequence, observed.last_sequence)
+        self.open_groups = {
+            number: group
+            for number, group in self.open_groups.items()
+            if not has_restarted and not all(map(observed.shows, group.attempts))
+        }
 
     def copy(self) -> Model:
         """Return a model that changes on its own."""
@@ -182,6 +192,14 @@ class Observation:
     earliest_us: int = 0
     latest_us: int = 0
     violations: list[Violation] = field(default_factory=list)
+
+    def shows(self, attempt: Attempt) -> bool:
+        """Return whether an attempt has certainly taken effect; of deletions, nobody can tell."""
+        if isinstance(attempt.content, CatalogContent):
+            catalog = self.catalogs.get(attempt.key.catalog)
+            return catalog in {attempt.content, attempt.content.switch()}
+        version = self.versions.get(attempt.key)
+        return version is not None and version.content == attempt.content
 
     def add(self, key: Key, version: Version) -> None:
         """Add an item or a user that a list has."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from support.command import run
+from support.command import AKIN, run
+from support.server import environment
 
 from faults.comparison import compare
 from faults.disturbances import STATES_BETWEEN
@@ -18,6 +21,9 @@ from faults.session import Session
 from faults.tally import Tally
 
 DATA = "data"
+
+# When to kill a command: it takes a second to start, and then milliseconds.
+KILL_SECONDS = (0.5, 2.0)
 
 
 class CommandFailed(Exception):
@@ -51,11 +57,28 @@ def find_vacuum() -> bool:
 
 
 def vacuum(session: Session, rng: random.Random, tally: Tally) -> None:
-    """Give unused space back while writers write."""
+    """Stop the server, vacuum its database, and start it again; sometimes kill the command first.
+
+    A command that was killed is run again.
+    """
     tally.vacuums += 1
-    session.write_more(STATES_BETWEEN // 2)
+    session.server.stop()
+    if rng.random() < 0.5:
+        tally.kills += 1
+        _kill_vacuum(session.folder, rng.uniform(*KILL_SECONDS))
     _run(session.folder, "vacuum")
-    session.write_more(STATES_BETWEEN // 2)
+    session.start_server()
+
+
+def _kill_vacuum(folder: Path, seconds: float) -> None:
+    command = [*AKIN, "vacuum"]
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(folder), stdout=silent, stderr=silent
+    ) as process:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
 
 
 def _run(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,8 @@ from faults.writer import Stubs
 from service import errors
 
 DATA = "data"
+
+Run = Callable[[Session], bool]
 
 # States that writers write before each end of the server.
 STATES = (300, 900)
@@ -73,14 +75,17 @@ class BlindShim(Exception):
     """The journal does not explain what is in the folder; the power cuts would prove nothing."""
 
 
-def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -> Recording:
-    """Run a server with writers, and again after its end; it is killed or ends in order.
+def record(
+    root: Path, library: Path, seed: str, workers: int, run: Run, *, syncs: bool
+) -> Recording:
+    """Record what a server and writers do.
 
     Args:
         root: an empty folder, or with the data folder in it.
         library: the compiled shim.
         seed: of what writers do.
         workers: of the server.
+        run: has writers write, and ends the server; returns whether it ended in order.
         syncs: whether syncs work.
     """
     journal = root.parent / "journal"
@@ -90,17 +95,8 @@ def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -
     options = ServerOptions(workers, variables=variables)
     session = Session(root, seed, options, lambda: journal.stat().st_size)
     model = Model(catalogs=dict(session.recorder.model.catalogs))
-    rng = random.Random(seed)
-    has_ended_in_order = False
     try:
-        for is_last in (False, True):
-            has_ended_in_order = rng.random() < 0.5
-            session.run_round(
-                rng.randint(*STATES),
-                session.server.stop if has_ended_in_order else session.server.kill,
-            )
-            if not is_last:
-                session.start_server()
+        has_ended_in_order = run(session)
     finally:
         session.close()
     return Recording(
@@ -116,6 +112,18 @@ def record(root: Path, library: Path, seed: str, workers: int, *, syncs: bool) -
     )
 
 
+def write_twice(session: Session, rng: random.Random) -> bool:
+    """Run a server with writers, and again after its end; each time it is killed or stopped."""
+    has_ended_in_order = False
+    for is_last in (False, True):
+        has_ended_in_order = rng.random() < 0.5
+        end = session.server.stop if has_ended_in_order else session.server.kill
+        session.run_round(rng.randint(*STATES), end)
+        if not is_last:
+            session.start_server()
+    return has_ended_in_order
+
+
 def choose_cuts(recording: Recording, count: int, rng: random.Random) -> list[Cut]:
     """Return cuts by position: behind acknowledgements, around syncs, and anywhere."""
     acknowledgements = [event.position for event in recording.events if not event.is_begin]
@@ -126,6 +134,11 @@ def choose_cuts(recording: Recording, count: int, rng: random.Random) -> list[Cu
     # Most cuts come right behind an acknowledgement, when the most can be lost.
     choices = [acknowledgements, acknowledgements, syncs or anywhere, anywhere]
     positions = [max(first, rng.choice(rng.choice(choices))) for _ in range(count)]
+    return make_cuts(positions, rng)
+
+
+def make_cuts(positions: Iterable[int], rng: random.Random) -> list[Cut]:
+    """Return a cut at each position, in order."""
     return [
         Cut(position, rng.choice(list(Survival)), rng.random() < 0.5)
         for position in sorted(positions)

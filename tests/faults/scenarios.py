@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 
 from support.provider import ScriptedProvider
 
-from faults import disturbances, full_disk, power_cuts, shim
+from faults import disturbances, full_disk, power_cuts, shim, snapshots
 from faults.clock import make_clock
 from faults.clock_jumps import jump_clock
 from faults.disturbances import Disturb
@@ -26,6 +27,7 @@ STATES = (100, 500)
 
 CUTS = 60
 SERVED_CUTS = 1
+SNAPSHOT_CUTS = 4
 CONTROL_CUTS = 10
 
 
@@ -161,11 +163,19 @@ def cut_power(seed: str, folder: Path, tally: Tally) -> None:
     power_cuts.check_journal(recording)
     cuts = power_cuts.choose_cuts(recording, CUTS, rng)
     served = frozenset(rng.sample(range(len(cuts)), SERVED_CUTS))
-    results = power_cuts.check_cuts(recording, cuts, rng, served)
-    tally.power_cuts += results.cuts
-    tally.compared += results.states
-    tally.acknowledged += recording.acknowledged_count
-    raise_violations(results.violations, None, tally)
+    _check_cuts(recording, cuts, rng, served, tally)
+
+
+def cut_power_during_snapshot(seed: str, folder: Path, tally: Tally) -> None:
+    """Power cuts while a snapshot of an index is written; a server starts after each."""
+    problem = shim.find_problem()
+    if problem:
+        tally.skipped["snapshots"] = problem
+        return
+    rng = random.Random(seed)
+    recording = _record(rng, seed, folder, snapshots.write_snapshot, syncs=True)
+    cuts = snapshots.choose_cuts(recording, SNAPSHOT_CUTS, rng)
+    _check_cuts(recording, cuts, rng, frozenset(range(len(cuts))), tally)
 
 
 def cut_power_without_syncs(seed: str, folder: Path, tally: Tally) -> None:
@@ -199,7 +209,22 @@ SCENARIOS: Mapping[str, Scenario] = {
     "provider": fail_provider,
     "clock": move_clock,
     "vacuum": vacuum_database,
+    "snapshots": cut_power_during_snapshot,
 }
+
+
+def _check_cuts(
+    recording: power_cuts.Recording,
+    cuts: Sequence[power_cuts.Cut],
+    rng: random.Random,
+    served: AbstractSet[int],
+    tally: Tally,
+) -> None:
+    results = power_cuts.check_cuts(recording, cuts, rng, served)
+    tally.power_cuts += results.cuts
+    tally.compared += results.states
+    tally.acknowledged += recording.acknowledged_count
+    raise_violations(results.violations, None, tally)
 
 
 def _make(folder: Path) -> Path:
@@ -208,9 +233,20 @@ def _make(folder: Path) -> Path:
     return data
 
 
-def _record(rng: random.Random, seed: str, folder: Path, *, syncs: bool) -> power_cuts.Recording:
+def _record(
+    rng: random.Random,
+    seed: str,
+    folder: Path,
+    run: Callable[[Session, random.Random], bool] = power_cuts.write_twice,
+    *,
+    syncs: bool,
+) -> power_cuts.Recording:
     root = _make(folder).resolve()
     if rng.random() < 0.5:
         (root / power_cuts.DATA).mkdir()
     library = shim.compile_shim("journal", folder)
-    return power_cuts.record(root, library, seed, rng.choice([1, 3]), syncs=syncs)
+
+    def run_once(session: Session) -> bool:
+        return run(session, rng)
+
+    return power_cuts.record(root, library, seed, rng.choice([1, 3]), run_once, syncs=syncs)

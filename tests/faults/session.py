@@ -13,7 +13,7 @@ from faults.model import Observation, Violation
 from faults.observation import check_index, observe_server
 from faults.operations import run_writer
 from faults.recorder import Recorder
-from faults.server import NO_VARIABLES, FaultyServer
+from faults.server import LOG_CHARACTERS, FaultyServer
 from faults.writer import Conditions, Stubs, Writer
 
 WRITERS = 4
@@ -23,6 +23,10 @@ SECOND_US = 1_000_000
 
 class WriterFailed(Exception):
     """A writer ended with an exception, which is the cause."""
+
+
+class Stalled(Exception):
+    """The server acknowledged too little in the time that writers waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class ServerOptions:
     """
 
     workers: int = 1
-    settings: Mapping[str, str] = NO_VARIABLES
-    variables: Mapping[str, str] = NO_VARIABLES
+    settings: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
     conditions: Conditions = field(default_factory=Conditions)
     clock: Clock | None = None
 
@@ -68,14 +72,16 @@ class Session:
         self._seed = seed
         self._options = options
         self._rounds = 0
+        self._has_restarted = True
         self._writers: list[Writer] = []
         self.server = self.start_server()
         with Stubs(self.server.address) as stubs:
-            self.recorder.model.settle(self._observe(stubs))
+            self.recorder.model.settle(self._observe(stubs), has_restarted=True)
 
     def start_server(self) -> FaultyServer:
         """Start a server, and use it from now on."""
         options = self._options
+        self._has_restarted = True
         self.server = FaultyServer(
             self.folder, self.log_path, options.workers, options.settings, options.variables
         )
@@ -85,10 +91,10 @@ class Session:
         """Have writers write until so many more states are acknowledged; then disturb the server.
 
         Raises:
+            Stalled: the server does not acknowledge them.
             WriterFailed: the test itself failed.
         """
         self._rounds += 1
-        goal = self.recorder.acknowledged_count + states
         self._writers = [self._make_writer(number) for number in range(WRITERS)]
         failures: list[BaseException] = []
 
@@ -102,7 +108,7 @@ class Session:
         for thread in threads:
             thread.start()
         try:
-            self.recorder.wait_for(goal, WAIT_SECONDS)
+            self.write_more(states)
             disturb()
         finally:
             self.stop_writers()
@@ -119,8 +125,16 @@ class Session:
             writer.stopped.set()
 
     def write_more(self, states: int) -> None:
-        """Wait, during a disturbance, until so many more states are acknowledged."""
-        self.recorder.wait_for(self.recorder.acknowledged_count + states, WAIT_SECONDS)
+        """Wait until so many more states are acknowledged.
+
+        Raises:
+            Stalled: the server does not acknowledge them.
+        """
+        before = self.recorder.acknowledged_count
+        if not self.recorder.wait_for(before + states, WAIT_SECONDS):
+            count = self.recorder.acknowledged_count - before
+            log = self.server.read_log()[-LOG_CHARACTERS:]
+            raise Stalled(f"{count} of {states} states in {WAIT_SECONDS:g} s:\n{log}")
 
     def verify(self) -> list[Violation]:
         """Compare all that the server has with the model, over one connection for each worker."""
@@ -130,10 +144,11 @@ class Session:
                 observed = self._observe(stubs)
                 violations += compare(self.recorder.model, observed)
                 violations += check_index(stubs, observed, observed.last_sequence)
-            self.recorder.model.settle(observed)
+            self.recorder.model.settle(observed, has_restarted=self._has_restarted)
             self.verified_states += len(observed.versions)
         violations += self.recorder.violations
         self.recorder.violations = []
+        self._has_restarted = False
         return violations
 
     def close(self) -> None:

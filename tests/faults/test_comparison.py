@@ -81,9 +81,21 @@ def test_an_open_request_may_have_been_stored_or_not(version: Version) -> None:
     model = make_model(Attempt(KEY, LATER))
     observed = observe({KEY: version})
     assert set() == kinds(model, observed)
-    model.settle(observed)
+    model.settle(observed, has_restarted=True)
     others = {Version(CURRENT, 2), Version(LATER, 5)} - {version}
     assert all(kinds(model, observe({KEY: other})) for other in others)
+
+
+def test_a_running_server_may_still_store_an_open_request() -> None:
+    """What was not seen stays open while the server runs, and is certain after its end."""
+    before, after = observe({KEY: Version(CURRENT, 2)}), observe({KEY: Version(LATER, 5)})
+    for has_restarted, expected in ((False, set()), (True, {"wrong"})):
+        model = make_model(Attempt(KEY, LATER))
+        model.settle(before, has_restarted=has_restarted)
+        assert expected == kinds(model, after)
+    model = make_model(Attempt(KEY, LATER))
+    model.settle(after, has_restarted=False)
+    assert {"lost"} == kinds(model, before)
 
 
 def test_an_open_request_does_not_excuse_a_loss() -> None:
