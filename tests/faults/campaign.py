@@ -25,12 +25,14 @@ KINDS = (
     "power cuts",
     "kills",
     "full disk",
-    "power cuts",
-    "provider",
     "kills",
+    "provider",
     "power cuts",
+    "workers",
     "clock",
+    "kills",
     "vacuum",
+    "power cuts",
     "snapshots",
 )
 

@@ -131,13 +131,15 @@ def delete_item(writer: Writer) -> None:
         catalog=key.catalog, item_id=key.id, allow_missing=version is None
     )
     reasons = ["ITEM_NOT_FOUND"] if version is not None and version.content is None else []
-    writer.call(
+    response = writer.call(
         writer.stubs.recommender.DeleteItem,
         request,
         [Attempt(key, None)],
         lambda response: [response.sequence],
         *reasons,
     )
+    if response is not None and version is not None and not response.sequence:
+        writer.recorder.report("lost", key, f"the deletion found nothing: {version}")
 
 
 def delete_items_by_ids(writer: Writer) -> None:

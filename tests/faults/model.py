@@ -107,7 +107,8 @@ class Model:
     def store(self, number: int, sequences: Sequence[int]) -> list[Violation]:
         """Note that a request was acknowledged, with the sequence number of each attempt.
 
-        0 stands for an attempt that changed nothing, or whose number the response does not have.
+        0 stands for an attempt that changed nothing. A deletion that found nothing can be
+        acknowledged after a write that came later.
         """
         group = self.open_groups.pop(number)
         violations: list[Violation] = []
@@ -117,10 +118,6 @@ class Model:
                 self._store_catalog(attempt)
             elif sequence > self.versions.get(attempt.key, ABSENT).sequence:
                 self.versions[attempt.key] = Version(attempt.content, sequence)
-            elif not sequence and attempt.content is None:
-                # The deletion of what was absent, or expired.
-                version = self.versions.get(attempt.key, ABSENT)
-                self.versions[attempt.key] = replace(version, content=None)
         self.last_sequence = max(self.last_sequence, *sequences, 0)
         return violations
 

@@ -12,9 +12,9 @@ from faults.tally import Tally
 
 pytestmark = pytest.mark.slow
 
-SEED = 12
+SEED = 14
 VACUUM_SEED = KINDS.index("vacuum")
-NEEDS_SHIM = ("power cuts", "clock")
+NEEDS_SHIM = ("power cuts", "clock", "snapshots")
 
 
 class RecordingDisplay:

@@ -75,6 +75,15 @@ def test_a_deleted_item_that_is_back_is_doubled() -> None:
     assert {"doubled"} == kinds(model, observe({KEY: Version(CURRENT, 2)}))
 
 
+def test_a_deletion_that_found_nothing_may_be_older_than_a_write() -> None:
+    """An acknowledged deletion without a sequence number does not hide a state."""
+    model = make_model()
+    model.begin(Group(100, "DeleteItem", (Attempt(KEY, None),), 0))
+    assert [] == model.store(100, [0])
+    assert set() == kinds(model, observe({KEY: Version(CURRENT, 2)}))
+    assert {"lost"} == kinds(model, observe({}))
+
+
 @pytest.mark.parametrize("version", [Version(CURRENT, 2), Version(LATER, 5)])
 def test_an_open_request_may_have_been_stored_or_not(version: Version) -> None:
     """Both states are right, and what was seen is certain from then on."""

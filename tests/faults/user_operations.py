@@ -82,13 +82,15 @@ def delete_user(writer: Writer) -> None:
         catalog=key.catalog, user_id=key.id, allow_missing=version is None
     )
     reasons = ["USER_NOT_FOUND"] if version is not None and version.content is None else []
-    writer.call(
+    response = writer.call(
         writer.stubs.recommender.DeleteUser,
         request,
         [Attempt(key, None)],
         lambda response: [response.sequence],
         *reasons,
     )
+    if response is not None and version is not None and not response.sequence:
+        writer.recorder.report("lost", key, f"the deletion found nothing: {version}")
 
 
 def import_users(writer: Writer) -> None:
