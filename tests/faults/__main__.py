@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import signal
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 from rich.console import Console
 from rich.status import Status
@@ -20,17 +23,19 @@ MAX_SEED = 1_000_000_000
 
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
+    signal.signal(signal.SIGTERM, _exit)  # so that the servers end too
     options = _parse()
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     first_seed = secrets.randbelow(MAX_SEED) if options.seed is None else options.seed
     console.print(f"seed {first_seed}")
     campaign = Campaign(TerminalDisplay(console))
-    if options.minutes is None and options.seed is not None:
-        campaign.run(first_seed)
-    else:
-        has_time = limit_minutes(MINUTES if options.minutes is None else options.minutes)
-        campaign.run_control(first_seed)
-        campaign.run_while(has_time, first_seed)
+    with suppress(KeyboardInterrupt):  # the results so far are worth printing
+        if options.minutes is None and options.seed is not None:
+            campaign.run(first_seed)
+        else:
+            has_time = limit_minutes(MINUTES if options.minutes is None else options.minutes)
+            campaign.run_control(first_seed)
+            campaign.run_while(has_time, first_seed)
     if options.json:
         sys.stdout.write(json.dumps(_describe(first_seed, campaign)) + "\n")
     else:
@@ -73,6 +78,10 @@ def make_table(tally: Tally) -> Table:
     for name, reason in tally.skipped.items():
         table.add_row(f"skipped: {name}", reason)
     return table
+
+
+def _exit(signal_number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + signal_number)
 
 
 def _parse() -> argparse.Namespace:

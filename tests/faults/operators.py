@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,10 +39,10 @@ def back_up(session: Session, rng: random.Random, tally: Tally) -> None:
     folder.mkdir()
     model, start = recorder.copy_model()
     session.write_more(STATES_BETWEEN // 2)
-    _run(session.folder, "backup", folder / "copy")
+    run_command(session.folder, "backup", folder / "copy")
     events = recorder.copy_events(start)
     session.write_more(STATES_BETWEEN // 2)
-    _run(folder, "restore", folder / "copy")
+    run_command(folder, "restore", folder / "copy")
     for event in events:
         if event.is_begin:
             event.apply(model)  # the backup may have it or not
@@ -51,6 +52,7 @@ def back_up(session: Session, rng: random.Random, tally: Tally) -> None:
     shutil.rmtree(folder)
 
 
+@cache
 def find_vacuum() -> bool:
     """Return whether this version has the command `akin vacuum`."""
     return run("vacuum", "--help", folder=Path.cwd()).status == 0
@@ -66,7 +68,7 @@ def vacuum(session: Session, rng: random.Random, tally: Tally) -> None:
     if rng.random() < 0.5:
         tally.kills += 1
         _kill_vacuum(session.folder, rng.uniform(*KILL_SECONDS))
-    _run(session.folder, "vacuum")
+    run_command(session.folder, "vacuum")
     session.start_server()
 
 
@@ -81,9 +83,14 @@ def _kill_vacuum(folder: Path, seconds: float) -> None:
         process.kill()
 
 
-def _run(
+def run_command(
     folder: Path, *words: str | Path, variables: Mapping[str, str] = MappingProxyType({})
 ) -> None:
+    """Run a command of `akin` for the data folder in a folder.
+
+    Raises:
+        CommandFailed: its exit status is not 0.
+    """
     ended = run(*words, folder=folder, variables=variables)
     if ended.status:
         raise CommandFailed(f"akin {words[0]}: {ended.stderr.decode(errors='replace')}")

@@ -21,6 +21,7 @@ from faults.disk import Disk, Survival
 from faults.journal import Kind, Record, read_journal
 from faults.model import Key, Model, Violation
 from faults.observation import check_index, observe_folder, observe_server
+from faults.operators import find_vacuum, run_command
 from faults.recorder import Event
 from faults.server import FaultyServer, ServerEnded
 from faults.session import ServerOptions, Session
@@ -113,12 +114,17 @@ def record(
 
 
 def write_twice(session: Session, rng: random.Random) -> bool:
-    """Run a server with writers, and again after its end; each time it is killed or stopped."""
+    """Run a server with writers, and again after its end; each time it is killed or stopped.
+
+    A database whose server was stopped is vacuumed in half of the cases.
+    """
     has_ended_in_order = False
     for is_last in (False, True):
         has_ended_in_order = rng.random() < 0.5
         end = session.server.stop if has_ended_in_order else session.server.kill
         session.run_round(rng.randint(*STATES), end)
+        if has_ended_in_order and rng.random() < 0.5 and find_vacuum():
+            run_command(session.folder, "vacuum", variables=session.options.variables)
         if not is_last:
             session.start_server()
     return has_ended_in_order

@@ -184,7 +184,9 @@ def cut_power_without_syncs(seed: str, folder: Path, tally: Tally) -> None:
     Raises:
         BlindCampaign: they lost nothing, so the campaign proves nothing.
     """
-    if shim.find_problem():
+    problem = shim.find_problem()
+    if problem:
+        tally.skipped["control"] = problem
         return
     rng = random.Random(seed)
     recording = _record(rng, seed, folder, syncs=False)

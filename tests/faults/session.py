@@ -70,7 +70,7 @@ class Session:
         self.log_path = folder.parent / "server.log"
         self.verified_states = 0
         self._seed = seed
-        self._options = options
+        self.options = options
         self._rounds = 0
         self._has_restarted = True
         self._writers: list[Writer] = []
@@ -80,7 +80,7 @@ class Session:
 
     def start_server(self) -> FaultyServer:
         """Start a server, and use it from now on."""
-        options = self._options
+        options = self.options
         self._has_restarted = True
         self.server = FaultyServer(
             self.folder, self.log_path, options.workers, options.settings, options.variables
@@ -139,7 +139,7 @@ class Session:
     def verify(self) -> list[Violation]:
         """Compare all that the server has with the model, over one connection for each worker."""
         violations: list[Violation] = []
-        for _ in range(self._options.workers):
+        for _ in range(self.options.workers):
             with Stubs(self.server.address) as stubs:
                 observed = self._observe(stubs)
                 violations += compare(self.recorder.model, observed)
@@ -158,7 +158,7 @@ class Session:
     def _observe(self, stubs: Stubs) -> Observation:
         last_sequence = self.recorder.model.last_sequence
         observed = observe_server(stubs, last_sequence)
-        clock = self._options.clock
+        clock = self.options.clock
         if clock is not None:
             observed.earliest_us += clock.offset_seconds * SECOND_US
             observed.latest_us += clock.latest_offset_seconds * SECOND_US
@@ -167,4 +167,4 @@ class Session:
     def _make_writer(self, number: int) -> Writer:
         seed = f"{self._seed}/{self._rounds}/{number}"
         address = self.server.address
-        return Writer(number, seed, self.recorder, address, self._options.conditions)
+        return Writer(number, seed, self.recorder, address, self.options.conditions)
