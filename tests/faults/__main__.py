@@ -89,7 +89,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--minutes",
         type=float,
-        help=f"start scenarios for so long (default: {MINUTES:g}, or with --seed one scenario)",
+        help=f"time in which scenarios start (default: {MINUTES:g}; with --seed, one scenario)",
     )
     parser.add_argument(
         "--seed", type=int, help="seed of the first scenario; the next ones have the seeds after it"

@@ -13,8 +13,9 @@ from akin.v1.item_pb2 import Item
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from faults.contents import read_item, write_item
 from faults.model import Attempt, Group, Key
-from faults.writer import Writer, read_item, write_item
+from faults.writer import Writer
 
 # Items that every writer writes, to have writers contend for them.
 SHARED_ITEMS = 8

@@ -13,9 +13,10 @@ from akin.v1 import catalog_service_pb2 as catalog_pb
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.item_pb2 import ITEM_STATE_PENDING
 
+from faults.contents import read_item, read_user, write_item, write_user
 from faults.model import CatalogContent, Key, Observation, Version, Violation
 from faults.reads import EQUAL_SCORE, RECOMMENDATIONS
-from faults.writer import CALL_SECONDS, Stubs, read_item, read_user, write_item, write_user
+from faults.writer import CALL_SECONDS, Stubs
 from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import ItemState
 from service.storage.stores import Stores

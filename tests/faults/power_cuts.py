@@ -236,8 +236,8 @@ def check_journal(recording: Recording) -> None:
     """
     if not recording.has_ended_in_order:
         return
-    for record_ in read_journal(recording.journal):
-        recording.witness.apply(record_)
+    for operation in read_journal(recording.journal):
+        recording.witness.apply(operation)
     expected = recording.witness.list_contents()
     actual = {
         path: path.read_bytes() if path.is_file() else None

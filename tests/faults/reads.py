@@ -11,8 +11,9 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.filter_pb2 import Filter
 from akin.v1.item_pb2 import ITEM_STATE_PENDING, ITEM_VIEW_FULL
 
+from faults.contents import read_item
 from faults.model import Key, Version
-from faults.writer import BUG_CODES, CALL_SECONDS, Writer, read_item
+from faults.writer import BUG_CODES, CALL_SECONDS, Writer
 
 # The scores of equal texts.
 EQUAL_SCORE = 0.999

@@ -120,19 +120,19 @@ class Recorder:
             )
 
     def wait_for_refusals(self, count: int, timeout_seconds: float) -> bool:
-        """Wait for so many more refusals; return False if time is up."""
+        """Wait for `count` more refusals; return False if time is up."""
         with self._changed:
             goal = self.refused_count + count
             return self._changed.wait_for(lambda: self.refused_count >= goal, timeout_seconds)
 
     def list_history(self, keys: Iterable[Key]) -> list[str]:
         """Return the events of some keys and of their catalogs, oldest first, one a line."""
-        wanted_keys = {*keys, *(Key(key.catalog, "", "") for key in keys)}
+        all_keys = {*keys, *(Key(key.catalog, "", "") for key in keys)}
         with self._changed:
             return [
                 event.describe()
                 for event in self.events
-                if any(attempt.key in wanted_keys for attempt in event.group.attempts)
+                if any(attempt.key in all_keys for attempt in event.group.attempts)
             ]
 
     def _add(self, event: Event) -> None:

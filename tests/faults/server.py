@@ -78,7 +78,7 @@ class FaultyServer:
         return text[: text.rfind("\n") + 1]
 
     def wait_for(self, event: str, times: int) -> None:
-        """Wait until the log has an event so many times.
+        """Wait until the log has an event a number of times.
 
         Raises:
             ServerEnded: the server ended before.

@@ -88,7 +88,7 @@ class Session:
         return self.server
 
     def run_round(self, states: int, disturb: Callable[[], None]) -> None:
-        """Have writers write until so many more states are acknowledged; then disturb the server.
+        """Have writers write until more states are acknowledged; then disturb the server.
 
         Raises:
             Stalled: the server does not acknowledge them.
@@ -125,7 +125,7 @@ class Session:
             writer.stopped.set()
 
     def write_more(self, states: int) -> None:
-        """Wait until so many more states are acknowledged.
+        """Wait until a number of further states is acknowledged.
 
         Raises:
             Stalled: the server does not acknowledge them.

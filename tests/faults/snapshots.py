@@ -9,11 +9,12 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.item_pb2 import Item
 from support.texts import COUNT, distinct
 
+from faults.contents import read_item
 from faults.journal import read_journal
 from faults.model import Attempt, Group, Key
 from faults.power_cuts import Cut, Recording, make_cuts
 from faults.session import Session
-from faults.writer import CALL_SECONDS, Stubs, read_item
+from faults.writer import CALL_SECONDS, Stubs
 
 # Servers write a snapshot after 10,000 changes, once nothing was written for 3 seconds.
 ITEMS = 11_000

@@ -9,9 +9,10 @@ from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.user_pb2 import LikedItem, Preference, User
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from faults.contents import read_user, write_user
 from faults.item_operations import read_sequence
 from faults.model import Attempt, Group, Key
-from faults.writer import CALL_SECONDS, Writer, read_user, write_user
+from faults.writer import CALL_SECONDS, Writer
 
 # Users that imports write, in addition to those of single requests.
 IMPORTED_USERS = 60

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,7 +15,6 @@ from akin._errors import decode
 from akin._policy import MESSAGE_BYTES
 from akin.v1.catalog_service_pb2_grpc import CatalogServiceStub
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
-from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.texts import COUNT, distinct
 
@@ -272,35 +270,3 @@ class Writer:
                 request = health_pb2.HealthCheckRequest()
                 check(request, timeout=READY_ATTEMPT_SECONDS, wait_for_ready=True)
                 return
-
-
-def write_item(text: str, attributes: Mapping[str, Any], expire_time_us: int | None) -> Content:
-    """Return the content of an item."""
-    body = {"text": text, "attributes": dict(attributes)}
-    return Content(json.dumps(body, sort_keys=True), expire_time_us)
-
-
-def write_user(
-    preferences: Iterable[Sequence[Any]], liked_items: Iterable[Sequence[Any]]
-) -> Content:
-    """Return the content of a user, from pairs of a text or an item id and a weight."""
-    body = {
-        "preferences": [[text, float(weight)] for text, weight in preferences],
-        "liked_items": [[item_id, float(weight)] for item_id, weight in liked_items],
-    }
-    return Content(json.dumps(body, sort_keys=True))
-
-
-def read_item(item: Any) -> Content:
-    """Return the content of an item in a response."""
-    attributes = json_format.MessageToDict(item.attributes)
-    expire_time_us = item.expire_time.ToMicroseconds() if item.HasField("expire_time") else None
-    return write_item(item.text, attributes, expire_time_us)
-
-
-def read_user(user: Any) -> Content:
-    """Return the content of a user in a response."""
-    return write_user(
-        [(preference.text, preference.weight) for preference in user.preferences],
-        [(liked.item_id, liked.weight) for liked in user.liked_items],
-    )

@@ -187,8 +187,8 @@ static void record_content(int fd, ino_t inode, off_t offset, off_t end) {
         abort();
     }
     while (offset < end) {
-        size_t wanted = end - offset < COPY_BYTES ? (size_t)(end - offset) : COPY_BYTES;
-        ssize_t count = syscall(SYS_pread64, copy, buffer, wanted, offset);
+        size_t size = end - offset < COPY_BYTES ? (size_t)(end - offset) : COPY_BYTES;
+        ssize_t count = syscall(SYS_pread64, copy, buffer, size, offset);
         if (count <= 0) {
             break;
         }
@@ -202,24 +202,24 @@ static void record_content(int fd, ino_t inode, off_t offset, off_t end) {
 
 /* Adds or removes a file of stdio; returns whether it was there. */
 static int keep_stdio(ino_t inode, int add, int remove) {
-    int known = 0, free_place = -1;
+    int is_listed = 0, free_place = -1;
     pthread_mutex_lock(&stdio_lock);
     for (int i = 0; i < STDIO_FILES; i++) {
         if (stdio_inodes[i] == inode) {
-            known = 1;
+            is_listed = 1;
             stdio_inodes[i] = remove ? 0 : inode;
         } else if (stdio_inodes[i] == 0) {
             free_place = i;
         }
     }
-    if (add && !known) {
+    if (add && !is_listed) {
         if (free_place < 0) {
             abort();
         }
         stdio_inodes[free_place] = inode;
     }
     pthread_mutex_unlock(&stdio_lock);
-    return known;
+    return is_listed;
 }
 
 static void record_unsupported(int fd, const char *operation) {
