@@ -1,4 +1,4 @@
-"""Reads the journal that the shim writes (shim/journal.c)."""
+"""Reads the journal that the shim writes (shim/journal/records.h)."""
 
 from __future__ import annotations
 

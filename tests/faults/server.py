@@ -135,13 +135,16 @@ class FaultyServer:
             raise ServerEnded(f"exit status {status}: {self.read_log()[-LOG_CHARACTERS:]}")
 
     def wait_for_group_end(self) -> None:
-        """Wait until no process of the server is left."""
+        """Wait until no process of the server runs any more."""
+        process_ids = self.list_worker_ids()
         self._process.wait(END_SECONDS)
-        until(lambda: not self._has_processes())
+        until(lambda: not any(map(_is_running, process_ids)))
 
-    def _has_processes(self) -> bool:
-        try:
-            os.killpg(self._process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+
+def _is_running(process_id: int) -> bool:
+    """Return whether a process runs; one that has ended can wait for its parent, as a zombie."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

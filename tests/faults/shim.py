@@ -26,9 +26,8 @@ def compile_shim(name: str, folder: Path) -> Path:
         subprocess.CalledProcessError: the compiler refuses it.
     """
     library = folder / f"{name}.so"
-    source = str(SOURCES / f"{name}.c")
-    flags = ["-O2", "-shared", "-fPIC"]
-    command = [_find_compiler(), *flags, "-o", str(library), source, "-ldl"]
+    sources = sorted(str(path) for path in (SOURCES / name).glob("*.c"))
+    command = [_find_compiler(), "-O2", "-shared", "-fPIC", "-o", str(library), *sources, "-ldl"]
     subprocess.run(command, check=True, timeout=COMPILE_SECONDS)
     return library
 
