@@ -131,7 +131,12 @@ class Model:
         """
         for key in {*self.versions, *observed.versions}:
             before = self.versions.get(key, ABSENT)
-            self.versions[key] = observed.versions.get(key) or replace(before, content=None)
+            # A clock that is set back makes expired items valid again.
+            is_expired = before.content is not None and before.content.is_expired(
+                observed.latest_us
+            )
+            absent = before if is_expired else replace(before, content=None)
+            self.versions[key] = observed.versions.get(key, absent)
         self.catalogs = dict(observed.catalogs)
         self.last_sequence = max(self.last_sequence, observed.last_sequence)
         self.open_groups = {

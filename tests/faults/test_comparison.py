@@ -142,6 +142,20 @@ def test_expiry_is_by_the_clock_of_the_observation() -> None:
     assert {"lost"} == kinds(model, observe({}))
 
 
+def test_a_clock_that_is_set_back_makes_items_valid_again() -> None:
+    """An expired item that was missing may be there when the clock is before its expiry again."""
+    model = Model(catalogs={"default": CATALOG})
+    expiring = Content("expiring", NOW_US)
+    stored(KEY, expiring, 1, model)
+    later = observe({})
+    later.earliest_us = later.latest_us = NOW_US * 2
+    assert set() == kinds(model, later)
+    model.settle(later, has_restarted=True)
+    earlier = observe({KEY: Version(expiring, 1)})
+    earlier.earliest_us = NOW_US // 2
+    assert set() == kinds(model, earlier)
+
+
 def test_sequence_numbers_are_given_once() -> None:
     """A number that two states have, or that is beyond the last one, is reported."""
     model = make_model()
