@@ -46,8 +46,11 @@ def kill_supervisor(session: Session, rng: random.Random, tally: Tally) -> None:
     tally.kills += 1
     old = session.server
     old.signal_supervisor(signal.SIGKILL)
-    start_when_possible(session)
-    old.wait_for_group_end()
+    try:
+        start_when_possible(session)
+        old.wait_for_group_end()
+    finally:
+        old.kill()
 
 
 def restart(session: Session, rng: random.Random, tally: Tally) -> None:

@@ -62,7 +62,7 @@ def fill_disk(session: Session, rng: random.Random, tally: Tally, *, is_mounted:
 
 def _fill(session: Session, *, is_mounted: bool) -> None:
     if not is_mounted:
-        log_bytes = session.log_path.stat().st_size
+        log_bytes = session.server.log_path.stat().st_size
         session.server.limit_files(log_bytes + LIMIT_BYTES_BEYOND_LOG)
         return
     block = bytes(1024 * 1024)

@@ -77,6 +77,11 @@ class Group:
     floor: int
     is_atomic: bool = True
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether the response has one sequence number for all deletions."""
+        return self.method == "BatchDeleteItems"
+
 
 class Violation(NamedTuple):
     """A broken promise: `lost`, `doubled` or `wrong`, of which key, and how."""
@@ -112,10 +117,15 @@ class Model:
         """
         group = self.open_groups.pop(number)
         violations: list[Violation] = []
+        uncertain = tuple(filter(self._may_spare, group.attempts)) if group.is_batch else ()
+        if uncertain:
+            self.open_groups[number] = replace(group, attempts=uncertain, is_atomic=False)
         for attempt, sequence in zip(group.attempts, sequences, strict=True):
             violations += self._check_sequence(group, attempt.key, sequence)
             if isinstance(attempt.content, CatalogContent) or not attempt.key.kind:
                 self._store_catalog(attempt)
+            elif attempt in uncertain:
+                continue
             elif sequence > self.versions.get(attempt.key, ABSENT).sequence:
                 self.versions[attempt.key] = Version(attempt.content, sequence)
         self.last_sequence = max(self.last_sequence, *sequences, 0)
@@ -163,6 +173,11 @@ class Model:
                 attempts.setdefault(attempt.key, []).append(attempt)
         return attempts
 
+    def _may_spare(self, attempt: Attempt) -> bool:
+        """Return whether a deletion may have found an item expired, and so not have deleted it."""
+        content = self.versions.get(attempt.key, ABSENT).content
+        return content is not None and content.expire_time_us is not None
+
     def _store_catalog(self, attempt: Attempt) -> None:
         name = attempt.key.catalog
         if isinstance(attempt.content, CatalogContent):
@@ -175,7 +190,7 @@ class Model:
     def _check_sequence(self, group: Group, key: Key, sequence: int) -> Iterator[Violation]:
         if not sequence:
             return
-        if sequence in self.sequences and group.method != "BatchDeleteItems":
+        if sequence in self.sequences and not group.is_batch:
             yield Violation("doubled", key, f"the sequence number {sequence} was used before")
         elif sequence <= group.floor:
             problem = f"sequence {sequence} is not beyond {group.floor}, acknowledged before"

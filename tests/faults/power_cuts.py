@@ -214,7 +214,7 @@ def check_cuts(
 
 
 def _check_server(folder: Path, model: Model, workers: int) -> list[Violation]:
-    server = FaultyServer(folder, folder.parent / "cut.log", workers)
+    server = FaultyServer(folder, folder.parent / f"{folder.name}.log", workers)
     try:
         with Stubs(server.address) as stubs:
             observed = observe_server(stubs, 0)

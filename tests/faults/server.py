@@ -32,7 +32,7 @@ class FaultyServer:
 
     Args:
         folder: its working folder.
-        log_path: the file that its log is appended to.
+        log_path: the file to write its log to.
         workers: the number of its workers.
         settings: its settings, without their prefix.
         variables: more environment variables.
@@ -47,9 +47,8 @@ class FaultyServer:
         variables: Mapping[str, str] = NO_VARIABLES,
     ) -> None:
         self.workers = workers
-        self._log_path = log_path
-        self._log_start = log_path.stat().st_size if log_path.exists() else 0
-        with log_path.open("ab") as log:
+        self.log_path = log_path
+        with log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 COMMAND,
                 cwd=folder,
@@ -72,9 +71,7 @@ class FaultyServer:
 
     def read_log(self) -> str:
         """Return its log; the last line may be incomplete."""
-        with self._log_path.open(errors="replace") as log:
-            log.seek(self._log_start)
-            text = log.read()
+        text = self.log_path.read_text(errors="replace")
         return text[: text.rfind("\n") + 1]
 
     def wait_for(self, event: str, times: int) -> None:

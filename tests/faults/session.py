@@ -67,11 +67,11 @@ class Session:
     ) -> None:
         self.folder = folder
         self.recorder = Recorder(read_position)
-        self.log_path = folder.parent / "server.log"
         self.verified_states = 0
         self._seed = seed
         self.options = options
         self._rounds = 0
+        self._servers = 0
         self._has_restarted = True
         self._writers: list[Writer] = []
         self.server = self.start_server()
@@ -82,8 +82,10 @@ class Session:
         """Start a server, and use it from now on."""
         options = self.options
         self._has_restarted = True
+        self._servers += 1
+        log_path = self.folder.parent / f"server-{self._servers}.log"
         self.server = FaultyServer(
-            self.folder, self.log_path, options.workers, options.settings, options.variables
+            self.folder, log_path, options.workers, options.settings, options.variables
         )
         return self.server
 

@@ -156,6 +156,20 @@ def test_a_clock_that_is_set_back_makes_items_valid_again() -> None:
     assert set() == kinds(model, earlier)
 
 
+def test_a_batch_may_spare_an_item_that_had_expired() -> None:
+    """An acknowledged deletion of many items may have found one expired, and not deleted it."""
+    model = Model(catalogs={"default": CATALOG})
+    expiring = Content("expiring", NOW_US * 2)
+    stored(KEY, expiring, 1, model)
+    stored(OTHER, CURRENT, 2, model)
+    attempts = (Attempt(KEY, None), Attempt(OTHER, None))
+    model.begin(Group(100, "BatchDeleteItems", attempts, 2))
+    assert [] == model.store(100, [3, 3])
+    assert set() == kinds(model, observe({}))
+    assert set() == kinds(model, observe({KEY: Version(expiring, 1)}))
+    assert {"doubled"} == kinds(model, observe({OTHER: Version(CURRENT, 2)}))
+
+
 def test_sequence_numbers_are_given_once() -> None:
     """A number that two states have, or that is beyond the last one, is reported."""
     model = make_model()
