@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo serve check test test-one test-clients fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput clean
+.PHONY: demo serve check test test-one test-clients faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -34,6 +34,12 @@ test-clients: .venv/ready
 # repeats the calls of a former run.
 fuzz: .venv/ready
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED))
+
+# Write to real servers while faults happen, and check that nothing acknowledged is lost. MINUTES=60 runs
+# it for an hour; SEED=n replays one scenario. docs/reliability.md describes it.
+faults: .venv/ready
+	GRPC_VERBOSITY=none PYTHONPATH=tests $(BIN)/python -m faults \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready
 	$(BIN)/ruff check
@@ -87,6 +93,9 @@ bench-provider: .venv/ready
 
 bench-reembedding: .venv/ready
 	$(BIN)/python bench/reembedding.py
+
+bench-overload: .venv/ready
+	$(BIN)/python bench/overload.py
 
 bench-soak: .venv/ready
 	$(BIN)/python bench/soak.py $(if $(MINUTES),--minutes $(MINUTES))

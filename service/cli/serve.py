@@ -21,7 +21,11 @@ def run_server() -> None:
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
-    from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
+    from service.storage.data_folder import (  # noqa: PLC0415
+        lock_folder,
+        prepare_folder,
+        secure_folder,
+    )
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
@@ -33,6 +37,8 @@ def run_server() -> None:
             asyncio.run(workers.supervise(settings, _serve))
         else:
             with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
+                # First, because a folder with another database is not Akin's to change.
+                prepare_folder(settings.data_dir)
                 secure_folder(settings.data_dir)
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:

@@ -69,8 +69,9 @@ async def supervise(settings: Settings, serve: Serve) -> None:
         lock_folder(settings.data_dir, LOCK_WAIT_SECONDS) as lock,
         _reserve_port(settings.listen) as address,
     ):
-        secure_folder(settings.data_dir)
+        # First, because a folder with another database is not Akin's to change.
         prepare_folder(settings.data_dir)
+        secure_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:
             for number in range(settings.workers):

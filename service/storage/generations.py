@@ -62,6 +62,8 @@ class GenerationStore:
     async def open_default(self, model: Model) -> CatalogRecord:
         """Return the default catalog, created if it is missing, for the model of the settings.
 
+        A catalog with a model of its own keeps it.
+
         Raises:
             SpaceMismatch: its vectors belong to another space.
         """
@@ -77,6 +79,8 @@ class GenerationStore:
                     TextFormat.PLAIN,
                     own_model=False,
                 )
+            if catalog.own_model:
+                return catalog  # a switch has come since the caller chose the model
             space = catalog.serving.model.space
             if space != model.space:
                 raise errors.SpaceMismatch(

@@ -94,6 +94,17 @@ async def test_a_new_generation_is_filled_and_then_serves(tmp_path: Path) -> Non
         assert (TokenUsage(7, 0.5), True) == (record.serving.spent, record.own_model)
 
 
+async def test_the_default_catalog_keeps_a_model_of_its_own(tmp_path: Path) -> None:
+    """A process that chose the model of the settings before a switch opens what serves after it."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        _, new = await switch(stores)
+        opened_catalog = await stores.generations.open_default(Model(SPACE))
+        assert (new, NEW) == (
+            opened_catalog.serving.generation,
+            opened_catalog.serving.model,
+        )
+
+
 async def test_filling_does_not_change_the_items(tmp_path: Path) -> None:
     """Followers of the serving generation do not read the items again that the next one gets."""
     async with opened(tmp_path, FakeClock()) as (stores, previous):

@@ -169,7 +169,8 @@ def test_a_folder_in_use_is_not_restored_into(tmp_path: Path, backup: Path) -> N
 
 def test_only_snapshots_are_removed(tmp_path: Path, backup: Path) -> None:
     """Restoring and serving remove unknown snapshots, and nothing else, from a folder `index`."""
-    page, snapshot = tmp_path / "data/index/site/page.html", tmp_path / "data/index/77/graph"
+    page = tmp_path / "data/index/site/page.html"
+    snapshot = tmp_path / "data/index/77/manifest.json"
     for path in (page, snapshot):
         path.parent.mkdir(parents=True)
         path.write_text("content")
