@@ -172,7 +172,8 @@ async def test_batches_grow_again_after_a_poison_text() -> None:
                 assert reduced < 64
                 async with asyncio.timeout(GIVE_UP_SECONDS):
                     while retrying.batch_texts < 64:
-                        await collect(retrying, TEXTS[: retrying.batch_texts])
+                        texts = [f"again {text}" for text in TEXTS[: retrying.batch_texts]]
+                        await collect(retrying, texts)
         finally:
             ended.set()
 
