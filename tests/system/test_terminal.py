@@ -1,10 +1,9 @@
 """What people see: on a terminal, in a pipe, in any encoding, and when the output fails."""
 
 import json
-import os
 import signal
+import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from google.protobuf.message import Message
 from support.command import AKIN, run, run_on_terminal
 from support.recording import RecordingServer
 from support.scripted import Failure
-from support.server import WAIT_SECONDS, RunningServer, environment
+from support.server import WAIT_SECONDS, RunningServer, environment, free_address
+from support.waiting import until
 
 from service.cli.demo import SAMPLE_BOOKS
 
@@ -180,11 +180,12 @@ def test_output_that_cannot_be_written(
 def test_a_server_with_closed_streams_serves(tmp_path: Path) -> None:
     """A server that a daemon starts without standard streams does not write into its database."""
     command = ["bash", "-c", 'exec "$@" <&- >&- 2>&-', "bash", *AKIN, "serve"]
-    variables = environment(tmp_path, EMBEDDER="local")
+    address = free_address()
+    variables = environment(tmp_path, EMBEDDER="local", LISTEN=address)
     process = subprocess.Popen(command, cwd=tmp_path, env=variables)
     database = tmp_path / "data" / "akin.sqlite3"
     try:
-        _wait_until_exists(database, process)
+        until(lambda: _is_listening(address))
         process.terminate()
         assert 0 == process.wait(WAIT_SECONDS)
     finally:
@@ -212,9 +213,7 @@ def test_an_interruption_ends_with_one_line(tmp_path: Path, words: tuple[str | P
     assert (130, "akin: interrupted\n") == (process.returncode, error)
 
 
-def _wait_until_exists(path: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not path.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        os.sched_yield()
+def _is_listening(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as connection:
+        return connection.connect_ex((host, int(port))) == 0
