@@ -35,11 +35,13 @@ test-clients: .venv/ready
 fuzz: .venv/ready
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(if $(MESSAGES),--messages $(MESSAGES)) $(if $(SEED),--seed $(SEED))
 
-# Write to real servers while faults happen, and check that nothing acknowledged is lost. MINUTES=60 runs
-# it for an hour; SEED=n replays one scenario. docs/reliability.md describes it.
+# Write to real servers while faults happen, and check that nothing acknowledged is lost. Then send
+# each method 334 odd requests for each minute. MINUTES=60 runs it for an hour and a half;
+# SEED=n replays one scenario. docs/reliability.md describes it.
 faults: .venv/ready
 	GRPC_VERBOSITY=none PYTHONPATH=tests $(BIN)/python -m faults \
 		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	$(if $(SEED),,PYTHONPATH=tests $(BIN)/python -m fuzz --messages $$((334 * $(or $(MINUTES),2))))
 
 lint: .venv/ready
 	$(BIN)/ruff check
