@@ -24,6 +24,10 @@ from service.storage.writer import Transaction
 # A process that waits for its turn renews its place in this time, or it loses the place.
 WAITING_US = 3_000_000
 
+# Time for a request to be settled once it has expired and another process can write. While the disk
+# was full or the machine stood still, a living process could not settle it; it tries each second.
+OVERDUE_US = 3_000_000
+
 # The vectors of query texts that are kept: 100 MB at 1,536 dimensions.
 MAX_QUERY_VECTORS = 16_384
 
@@ -112,7 +116,7 @@ def _claim(
     transaction: Transaction, claim: Claim, waiting_id: int | None, *, may_wait: bool
 ) -> ClaimOutcome:
     connection = transaction.connection
-    _write_off(transaction, "expire_us <= ?", (transaction.now_us,))
+    _write_off_expired(transaction)
     space_id = _find_space(connection, claim.space)
     vectors = _read_vectors(connection, space_id, claim.tokens)
     hashes = [
@@ -258,6 +262,16 @@ def _write_off(transaction: Transaction, condition: str, values: Sequence[object
     ).fetchall()
     for row in rows:
         add_usage(transaction, TokenUsage(*row))
+
+
+def _write_off_expired(transaction: Transaction) -> None:
+    """Remove the requests that expired, but those that were sent only some time later."""
+    now_us = transaction.now_us
+    _write_off(transaction, "expire_us <= ? AND (is_overdue OR NOT is_sent)", (now_us,))
+    transaction.connection.execute(
+        "UPDATE embedding_requests SET is_overdue = 1, expire_us = ? WHERE expire_us <= ?",
+        (now_us + OVERDUE_US, now_us),
+    )
 
 
 def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:

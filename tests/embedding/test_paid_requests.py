@@ -37,6 +37,7 @@ from service.embedding.batcher import Batcher
 from service.embedding.embedder import BatchLimits, EmbeddedText, Embedder, Embeddings
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.paid_requests import PaidRequests, PaidVectors
+from service.embedding.paid_sender import LEASE_MARGIN_SECONDS
 from service.embedding.prompts import hash_text
 from service.embedding.rate_control import RateController
 from service.embedding.request_sender import RequestSender
@@ -254,6 +255,28 @@ async def test_two_processes_send_a_text_once(tmp_path: Path) -> None:
             outcomes = [*await holder, *await waiter]
     assert {EmbeddedText} == set(map(type, outcomes))
     assert (texts, ["more"]) == (embedders[0].texts, embedders[1].texts)
+
+
+async def test_a_full_disk_that_outlasts_a_claim_costs_nothing(tmp_path: Path) -> None:
+    """A text whose vector one process keeps in memory is not sent by another one afterwards."""
+    clock = FakeClock()
+    embedder = WordEmbedder()
+    embedder.limits = replace(embedder.limits, concurrency=2)
+    async with opened(tmp_path, clock) as (stores, _):
+        store = FailingStore(stores)
+        holder = make_failing_requests(store)
+        waiter = make_requests(stores, place=PLACES[1])
+        async with running(WordEmbedder(), holder) as one, running(embedder, waiter) as other:
+            store.settle_error = FULL
+            await one.embed(["tea"])
+            clock.advance(seconds=embedder.limits.seconds + LEASE_MARGIN_SECONDS)
+            waiting = asyncio.create_task(other.embed(["tea"]))
+            await other.embed(["cake"])  # the disk has room again
+            store.settle_error = None
+            await one.embed(["coffee"])
+            assert [EmbeddedText] == list(map(type, await waiting))
+        assert 3 == (await today(stores, clock)).prompt_tokens
+    assert ["cake"] == embedder.texts
 
 
 async def test_a_text_that_another_process_failed_on_is_sent(tmp_path: Path) -> None:

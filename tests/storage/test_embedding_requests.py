@@ -11,7 +11,7 @@ from service import errors
 from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation, Settlement
 from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.prompts import hash_text
-from service.storage.embedding_requests import MAX_QUERY_VECTORS, WAITING_US
+from service.storage.embedding_requests import MAX_QUERY_VECTORS, OVERDUE_US, WAITING_US
 from service.storage.stores import Stores
 
 LEASE_SECONDS = 60.0
@@ -149,6 +149,8 @@ async def test_a_claim_expires(tmp_path: Path, cost_usd: float, total_usd: float
         clock.advance(seconds=LEASE_SECONDS - 1)
         assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
         clock.advance(seconds=1)
+        assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
+        clock.advance(microseconds=OVERDUE_US)
         assert hashes("tea") == (await claim(stores, make_claim(SECOND, "tea"))).hashes
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
         await stores.embedding_requests.settle(settlement(late, "tea", cost_usd=cost_usd))
