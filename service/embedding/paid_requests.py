@@ -104,7 +104,8 @@ class PaidRequests:
 
         Args:
             claim: the request.
-            line: held while a request waits, so that only one of a model is waiting on disk.
+            line: held while a request waits, so that only one of a model and a priority is waiting
+                on disk.
 
         Raises:
             BudgetSpent: raised by the claim's `reserve`.

@@ -39,7 +39,7 @@ from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedd
 from service.embedding.paid_requests import PaidRequests, PaidVectors
 from service.embedding.paid_sender import LEASE_MARGIN_SECONDS
 from service.embedding.prompts import hash_text
-from service.embedding.rate_control import RateController
+from service.embedding.rate_control import BATCHES_PER_RESERVED_BATCH, RateController
 from service.embedding.request_sender import RequestSender
 from service.storage.stores import Stores
 
@@ -320,6 +320,30 @@ async def test_a_process_with_a_long_queue_leaves_others_their_turn(tmp_path: Pa
             assert not busy.done()
             await busy
     assert order.index("urgent") < 150
+
+
+async def test_imports_of_all_processes_leave_room_for_calls(tmp_path: Path) -> None:
+    """Imports of two processes hang on their requests, and the query of a call is still sent."""
+    embedders = HeldEmbedder(batch_texts=1), HeldEmbedder(batch_texts=1)
+    for embedder in embedders:
+        embedder.limits = replace(embedder.limits, concurrency=BATCHES_PER_RESERVED_BATCH)
+    texts = [f"text {number}" for number in range(20)]
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        first, second = (make_requests(stores, place=place) for place in PLACES)
+        async with running(embedders[0], first) as one, running(embedders[1], second) as other:
+            imports = [
+                asyncio.create_task(one.embed(texts[:10], low_priority=True)),
+                asyncio.create_task(other.embed(texts[10:], low_priority=True)),
+            ]
+            while not rows(tmp_path, "SELECT 1 FROM embedding_requests WHERE NOT is_sent"):
+                await asyncio.wait(imports, timeout=0)
+            query = asyncio.create_task(other.embed(["query"], queries=True))
+            while sum(len(held.batches) for held in embedders) < BATCHES_PER_RESERVED_BATCH:
+                await asyncio.wait([query], timeout=0)
+            assert ("query",) in embedders[1].batches
+            for embedder in embedders:
+                embedder.release()
+            await asyncio.gather(query, *imports)
 
 
 async def test_stored_texts_do_not_close_the_circuit(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,22 @@ async def test_all_processes_share_one_limit(tmp_path: Path) -> None:
         assert (await claim(stores, second, later)).is_waiting
         await stores.embedding_requests.settle(settlement(started))
         assert not (await claim(stores, second, later)).is_waiting
+
+
+async def test_requests_with_low_priority_go_last(tmp_path: Path) -> None:
+    """A request of a call gets its turn before one of an import that has waited for longer."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        under_way = await claim(stores, make_claim(FIRST, "a", limit=1))
+        patient = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
+        urgent = make_claim(SECOND, "c", limit=1)
+        patient_place = await claim(stores, patient)
+        urgent_place = await claim(stores, urgent)
+        await stores.embedding_requests.settle(settlement(under_way))
+        assert (await claim(stores, patient, patient_place)).is_waiting
+        started = await claim(stores, urgent, urgent_place)
+        assert hashes("c") == started.hashes
+        await stores.embedding_requests.settle(settlement(started))
+        assert hashes("b") == (await claim(stores, patient, patient_place)).hashes
 
 
 async def test_all_processes_share_one_budget(tmp_path: Path) -> None:

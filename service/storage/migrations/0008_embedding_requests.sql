@@ -9,6 +9,7 @@ CREATE TABLE embedding_requests (
     process TEXT NOT NULL,
     space_id INTEGER NOT NULL REFERENCES spaces,
     is_sent INTEGER NOT NULL DEFAULT 0,
+    low_priority INTEGER NOT NULL DEFAULT 0,
     prompt_tokens INTEGER NOT NULL DEFAULT 0,
     cost_usd REAL NOT NULL DEFAULT 0,
     reserved_usd REAL NOT NULL DEFAULT 0,
