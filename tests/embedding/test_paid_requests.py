@@ -39,6 +39,7 @@ from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedd
 from service.embedding.paid_requests import PaidRequests, PaidVectors
 from service.embedding.paid_sender import LEASE_MARGIN_SECONDS
 from service.embedding.prompts import hash_text
+from service.embedding.providers import PricedEmbedder
 from service.embedding.rate_control import BATCHES_PER_RESERVED_BATCH, RateController
 from service.embedding.request_sender import RequestSender
 from service.storage.stores import Stores
@@ -61,6 +62,10 @@ async def running(embedder: Embedder, requests: PaidRequests) -> AsyncIterator[B
 async def today(stores: Stores, clock: FakeClock) -> TokenUsage:
     """Return the usage that is recorded for today."""
     return (await stores.usage.list_days(1)).get(format_utc_day(clock()), TokenUsage())
+
+
+async def cost_nothing() -> float:
+    return 0.0
 
 
 def assert_usage(tokens: int, usd_per_token: float, usage: TokenUsage) -> None:
@@ -407,6 +412,30 @@ async def test_a_request_without_a_claim_is_recorded_before_the_next(tmp_path: P
         requests.settle_later(Settlement(None, usage=TokenUsage(1, 1.0)))
         with pytest.raises(errors.BudgetSpent):
             await spend(make_sender(requests), 0.0)
+
+
+async def test_checks_of_models_are_not_paid_for_on_a_full_disk(tmp_path: Path) -> None:
+    """After a check of a model whose cost cannot be recorded, no further one is sent."""
+    clock = FakeClock()
+    sent: list[PricedEmbedder] = []
+
+    async def check() -> PricedEmbedder:
+        sent.append(PricedEmbedder(WordEmbedder(), cost_nothing, usage=TokenUsage(1, 0.25)))
+        return sent[-1]
+
+    async with opened(tmp_path, clock) as (stores, _):
+        store = FailingStore(stores)
+        requests = make_failing_requests(store)
+        store.settle_error = FULL
+        assert await requests.send_unclaimed(check) is sent[0]
+        for _ in range(3):
+            with pytest.raises(errors.StoreFull):
+                await requests.send_unclaimed(check)
+        store.settle_error = None
+        await requests.send_unclaimed(check)
+        await requests.close()
+        assert 0.5 == (await today(stores, clock)).cost_usd
+    assert 2 == len(sent)
 
 
 async def test_a_caller_that_leaves_while_it_waits_gives_up_its_turn(tmp_path: Path) -> None:
