@@ -160,11 +160,14 @@ class PaidSender:
             claimed.request_id, self._space.fingerprint, estimate=claimed.estimate
         )
         usage = TokenUsage()
-        # Not for CancelledError: the request may be paid for, so its claim counts as spent.
         try:
             embeddings = await send(texts)
             usage = TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd)
             outcomes = normalize_batch(embeddings, len(texts), self._space.dimensions)
+        except asyncio.CancelledError:
+            # The provider may charge for it. Without its claim, the texts can be sent again.
+            self._requests.settle_later(replace(settlement, usage=claimed.estimate))
+            raise
         except Exception as exc:
             if isinstance(exc, ProviderError):
                 usage = exc.usage

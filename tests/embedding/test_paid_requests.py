@@ -41,7 +41,7 @@ from service.embedding.paid_sender import LEASE_MARGIN_SECONDS
 from service.embedding.prompts import hash_text
 from service.embedding.providers import PricedEmbedder
 from service.embedding.rate_control import BATCHES_PER_RESERVED_BATCH, RateController
-from service.embedding.request_sender import RequestSender
+from service.embedding.request_sender import RequestSender, is_no_query
 from service.storage.stores import Stores
 
 FULL = errors.StoreFull("the disk is full")
@@ -240,6 +240,26 @@ async def test_a_server_that_ends_waits_for_paid_responses(tmp_path: Path) -> No
         assert ["tea"] == await stored(stores, "tea")
         assert 1 == (await today(stores, clock)).prompt_tokens
     assert [] == rows(tmp_path, "SELECT * FROM embedding_requests")
+
+
+async def test_a_response_that_nobody_waits_for_any_more_counts_as_spent(tmp_path: Path) -> None:
+    """A request that takes too long when its embedder closes does not block its texts."""
+    clock = FakeClock()
+    embedder = HeldEmbedder()
+    async with opened(tmp_path, clock) as (stores, _), asyncio.timeout(GIVE_UP_SECONDS):
+        requests = make_requests(stores)
+        before = asyncio.all_tasks()
+        caller = asyncio.create_task(
+            make_sender(requests).send(["tea"], is_no_query, embedder.embed)
+        )
+        await embedder.held.wait()
+        for task in asyncio.all_tasks() - before:  # as `drain` does after a while
+            task.cancel()
+        await asyncio.wait([caller])
+        async with running(WordEmbedder(), requests) as batcher:
+            (outcome,) = await batcher.embed(["tea"])
+            assert isinstance(outcome, EmbeddedText)
+        assert 1 < (await today(stores, clock)).prompt_tokens
 
 
 async def test_two_processes_send_a_text_once(tmp_path: Path) -> None:
