@@ -86,6 +86,9 @@ class OtherGeneration:
             outcome = await embed(self.writer.text_embedder)
         except errors.AkinError:
             outcome = None
+        except Exception:  # noqa: BLE001  (a bug must fail the write at most, and not end the server)
+            structlog.get_logger().exception("other_generation_failed")
+            outcome = None
         finally:
             self._attempts -= 1
         if outcome is not None and outcome.embedded_texts and time.monotonic() < attempt.end:

@@ -45,6 +45,7 @@ class Claim:
         reserve: takes the estimated tokens, and the US dollars that were spent today and that are
             reserved for other requests. It returns None if other requests have to end first, and
             raises BudgetSpent if the budget does not suffice.
+        low_priority: let requests without low priority of all processes go first.
     """
 
     owner: RequestOwner
@@ -53,6 +54,7 @@ class Claim:
     find_limit: Callable[[], int]
     lease_seconds: float
     reserve: Callable[[int, float, float], Reservation | None]
+    low_priority: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,11 @@ class Batcher:
         failure: Exception | None = None
         try:
             async for outcomes in self._embedder.embed(
-                list(batch.requests), partial(self._choose, batch), batch.is_query, alone=alone
+                list(batch.requests),
+                partial(self._choose, batch),
+                batch.is_query,
+                alone=alone,
+                low_priority=batch.low_priority,
             ):
                 # At once: the other texts of the batch may take much longer.
                 for text in outcomes.keys() & batch.requests.keys():

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from service import errors
 from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Settlement
 from service.domain.generations import Generation
+from service.domain.usage import TokenUsage
 from service.embedding.budget import Budget, RequestPrices
 from service.embedding.embedder import Vector
 
@@ -27,6 +28,17 @@ TURN_SECONDS = 0.02
 
 # The interval of attempts to record what could not be recorded.
 RETRY_SECONDS = 1.0
+
+
+class HasUsage(Protocol):
+    """The outcome of a request, with what it cost."""
+
+    @property
+    def usage(self) -> TokenUsage:
+        """What the provider counted."""
+
+
+_Outcome = TypeVar("_Outcome", bound=HasUsage)
 
 
 class PaidRequestStore(Protocol):
@@ -104,7 +116,8 @@ class PaidRequests:
 
         Args:
             claim: the request.
-            line: held while a request waits, so that only one of a model is waiting on disk.
+            line: held while a request waits, so that only one of a model and a priority is waiting
+                on disk.
 
         Raises:
             BudgetSpent: raised by the claim's `reserve`.
@@ -127,6 +140,18 @@ class PaidRequests:
                 "embedding_not_recorded", reason=reason, texts=len(settlement.chunks)
             )
         self._ended.set()
+
+    async def send_unclaimed(self, send: Callable[[], Awaitable[_Outcome]]) -> _Outcome:
+        """Send a request that checks a model, and record its usage before the next request.
+
+        Raises:
+            AkinError: raised by `send`, or an earlier request cannot be recorded; then nothing was
+                sent.
+        """
+        await self._settle_rest()
+        outcome = await send()
+        self.settle_later(Settlement(None, usage=outcome.usage))
+        return outcome
 
     def settle_later(self, settlement: Settlement) -> None:
         """Record a request that has ended before the next one is sent."""

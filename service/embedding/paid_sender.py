@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from service.domain.claims import Claim, ClaimOutcome, Settlement
 from service.domain.usage import TokenUsage
@@ -29,6 +29,13 @@ DRAIN_SECONDS = 5.0
 Send = Callable[[Sequence[str]], Awaitable[Embeddings]]
 
 
+class FindLimit(Protocol):
+    """Returns the number of requests that may be under way now."""
+
+    def __call__(self, *, low_priority: bool) -> int:
+        """Return the number up to which a request of a priority may be sent."""
+
+
 class SentTexts(NamedTuple):
     """The outcome of each text, in order, and whether a request was necessary."""
 
@@ -45,19 +52,22 @@ class PaidSender:
         find_limit: returns the number of requests that may be under way now.
     """
 
-    def __init__(
-        self, requests: PaidRequests, embedder: Embedder, find_limit: Callable[[], int]
-    ) -> None:
+    def __init__(self, requests: PaidRequests, embedder: Embedder, find_limit: FindLimit) -> None:
         self._requests = requests
         self._space = embedder.space
         self._lease_seconds = embedder.limits.seconds + LEASE_MARGIN_SECONDS
         self._find_limit = find_limit
         self._prices = requests.get_prices(embedder.space.fingerprint)
-        self._line = asyncio.Lock()
+        self._lines = {low_priority: asyncio.Lock() for low_priority in (False, True)}
         self._under_way: set[asyncio.Task[list[EmbeddingOutcome]]] = set()
 
     async def send(
-        self, texts: Sequence[str], is_query: Callable[[str], bool], send: Send
+        self,
+        texts: Sequence[str],
+        is_query: Callable[[str], bool],
+        send: Send,
+        *,
+        low_priority: bool = False,
     ) -> SentTexts:
         """Embed those of the texts that neither the store has nor another process embeds.
 
@@ -67,6 +77,7 @@ class PaidSender:
             texts: distinct texts.
             is_query: returns whether a text is of a query and not of an item.
             send: sends one request.
+            low_priority: let requests without low priority of all processes go first.
 
         Raises:
             BudgetSpent: today's budget is spent.
@@ -75,7 +86,8 @@ class PaidSender:
             AkinError: the request cannot be recorded, or an earlier one is not recorded.
         """
         hashes = {hash_text(text): text for text in texts}
-        claimed = await self._claim({key: estimate_tokens(text) for key, text in hashes.items()})
+        tokens = {key: estimate_tokens(text) for key, text in hashes.items()}
+        claimed = await self._claim(tokens, low_priority=low_priority)
         outcomes: dict[str, EmbeddingOutcome] = {
             hashes[key]: EmbeddedText(vector) for key, vector in claimed.vectors.items()
         }
@@ -105,16 +117,19 @@ class PaidSender:
         if late:
             await asyncio.wait(late)
 
-    async def _claim(self, tokens: Mapping[bytes, int]) -> ClaimOutcome:
+    async def _claim(
+        self, tokens: Mapping[bytes, int], *, low_priority: bool = False
+    ) -> ClaimOutcome:
         claim = Claim(
             self._requests.owner,
             self._space.fingerprint,
             tokens,
-            self._find_limit,
+            partial(self._find_limit, low_priority=low_priority),
             self._lease_seconds,
             partial(self._requests.budget.reserve, self._prices),
+            low_priority,
         )
-        return await self._requests.claim(claim, self._line)
+        return await self._requests.claim(claim, self._lines[low_priority])
 
     async def _finish(
         self,
@@ -145,11 +160,14 @@ class PaidSender:
             claimed.request_id, self._space.fingerprint, estimate=claimed.estimate
         )
         usage = TokenUsage()
-        # Not for CancelledError: the request may be paid for, so its claim counts as spent.
         try:
             embeddings = await send(texts)
             usage = TokenUsage(embeddings.prompt_tokens, embeddings.cost_usd)
             outcomes = normalize_batch(embeddings, len(texts), self._space.dimensions)
+        except asyncio.CancelledError:
+            # The provider may charge for it. Without its claim, the texts can be sent again.
+            self._requests.settle_later(replace(settlement, usage=claimed.estimate))
+            raise
         except Exception as exc:
             if isinstance(exc, ProviderError):
                 usage = exc.usage

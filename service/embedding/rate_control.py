@@ -77,7 +77,12 @@ class RateController:
 
         Such batches leave room for others, because a provider may hang on their texts alone.
         """
-        return self._in_flight <= self.limit - self.limit // BATCHES_PER_RESERVED_BATCH
+        return self._in_flight <= self.find_limit(low_priority=True)
+
+    def find_limit(self, *, low_priority: bool) -> int:
+        """Return the number of batches in flight up to which one of a priority may be added."""
+        reserved = self.limit // BATCHES_PER_RESERVED_BATCH if low_priority else 0
+        return self.limit - reserved
 
     async def acquire(self) -> bool:
         """Wait until another batch may be in flight, and count it.

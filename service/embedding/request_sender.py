@@ -57,13 +57,15 @@ class RequestSender:
         self._observer = observer
         self._paid: PaidSender | None = None
         if paid_requests is not None:
-            self._paid = PaidSender(paid_requests, embedder, lambda: rate_controller.limit)
+            self._paid = PaidSender(paid_requests, embedder, rate_controller.find_limit)
 
     async def send(
         self,
         texts: Sequence[str],
         timeout_seconds: float | None = None,
         is_query: Callable[[str], bool] = is_no_query,
+        *,
+        low_priority: bool = False,
     ) -> list[EmbeddingOutcome]:
         """Send one request; return the outcome of each text.
 
@@ -71,6 +73,7 @@ class RequestSender:
             texts: distinct texts.
             timeout_seconds: of the request, without the wait for the budget.
             is_query: returns whether a text is of a query and not of an item.
+            low_priority: let paid requests without low priority of all processes go first.
 
         Raises:
             BudgetSpent: today's budget is spent.
@@ -83,7 +86,9 @@ class RequestSender:
         async with self._rate_controller.track_request() as tracked:
             try:
                 if self._paid is not None:
-                    outcomes, tracked.is_sent = await self._paid.send(texts, is_query, send)
+                    outcomes, tracked.is_sent = await self._paid.send(
+                        texts, is_query, send, low_priority=low_priority
+                    )
                     return outcomes
                 embeddings = await send(texts)
             except ProviderUnavailable as exc:

@@ -66,12 +66,13 @@ class _Batch(NamedTuple):
     """Texts for one request.
 
     `is_part` means that the provider embeds other texts. `is_alone` means that it has failed on the
-    text before.
+    text before. `low_priority` is that of all texts.
     """
 
     texts: Sequence[str]
     is_part: bool = False
     is_alone: bool = False
+    low_priority: bool = False
 
     @property
     def is_single(self) -> bool:
@@ -103,6 +104,7 @@ class RetryingEmbedder:
         is_query: IsQuery = is_no_query,
         *,
         alone: bool = False,
+        low_priority: bool = False,
     ) -> AsyncIterator[Outcomes]:
         """Embed texts, and yield the vectors or errors as soon as they are known.
 
@@ -112,11 +114,12 @@ class RetryingEmbedder:
                 request with its texts.
             is_query: returns whether a text is of a query and not of an item.
             alone: the texts are one that has failed before, and is not retried at once.
+            low_priority: let paid requests without low priority of all processes go first.
 
         Yields:
             Outcomes by text. A text that was not chosen for a request has none.
         """
-        queue = deque([_Batch(texts, is_alone=alone)])
+        queue = deque([_Batch(texts, is_alone=alone, low_priority=low_priority)])
         while queue:
             batch = queue.popleft()
             outcomes, parts = await self._embed_batch(batch, choose, is_query)
@@ -189,8 +192,12 @@ class RetryingEmbedder:
             with attempt:
                 texts = choose(batch.texts)
                 timeout = PART_TIMEOUT_SECONDS if batch.is_part else None
-                vectors = await self._requests.send(texts, timeout, is_query) if texts else []
-                return dict(zip(texts, vectors, strict=True))
+                if not texts:
+                    return {}
+                outcomes = await self._requests.send(
+                    texts, timeout, is_query, low_priority=batch.low_priority
+                )
+                return dict(zip(texts, outcomes, strict=True))
         raise AssertionError("the last attempt returns or raises")
 
     async def _probe_settings(self) -> errors.AkinError | None:
@@ -228,7 +235,8 @@ def _isolate(
         return {batch.texts[0]: error}, []
     middle = len(batch.texts) // 2
     halves = batch.texts[:middle], batch.texts[middle:]
-    return {}, [_Batch(texts, is_part or batch.is_part) for texts in halves]
+    is_part = is_part or batch.is_part
+    return {}, [batch._replace(texts=texts, is_part=is_part, is_alone=False) for texts in halves]
 
 
 def _separate_failed(batch: _Batch, outcomes: Outcomes) -> tuple[Outcomes, list[_Batch]]:
@@ -237,4 +245,4 @@ def _separate_failed(batch: _Batch, outcomes: Outcomes) -> tuple[Outcomes, list[
         return outcomes, []
     failed = [text for text, outcome in outcomes.items() if isinstance(outcome, errors.TextFailed)]
     decided = {text: outcome for text, outcome in outcomes.items() if text not in failed}
-    return decided, [_Batch([text], is_part=True) for text in failed]
+    return decided, [batch._replace(texts=[text], is_part=True, is_alone=False) for text in failed]

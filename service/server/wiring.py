@@ -34,7 +34,6 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
-from service.domain.claims import Settlement
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
@@ -156,9 +155,9 @@ class Wiring:
         )
 
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:
-        probed = await probe_model(self._settings, choice)
-        self._paid_requests.settle_later(Settlement(None, usage=probed.usage))
-        return probed
+        return await self._paid_requests.send_unclaimed(
+            partial(probe_model, self._settings, choice)
+        )
 
     async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
         """Return a generation that texts are embedded for."""

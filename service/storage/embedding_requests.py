@@ -24,6 +24,10 @@ from service.storage.writer import Transaction
 # A process that waits for its turn renews its place in this time, or it loses the place.
 WAITING_US = 3_000_000
 
+# Time for a request to be settled once it has expired and another process can write. While the disk
+# was full or the machine stood still, a living process could not settle it; it tries each second.
+OVERDUE_US = 3_000_000
+
 # The vectors of query texts that are kept: 100 MB at 1,536 dimensions.
 MAX_QUERY_VECTORS = 16_384
 
@@ -41,7 +45,8 @@ class EmbeddingRequestStore:
     async def claim(self, claim: Claim, waiting_id: int | None, *, may_wait: bool) -> ClaimOutcome:
         """Claim a request, so that it may be sent once this returns.
 
-        Requests that have to wait get their turn in the order in which they began to wait.
+        Requests that have to wait get their turn in the order in which they began to wait, those
+        with low priority last.
 
         Args:
             claim: the request.
@@ -112,7 +117,7 @@ def _claim(
     transaction: Transaction, claim: Claim, waiting_id: int | None, *, may_wait: bool
 ) -> ClaimOutcome:
     connection = transaction.connection
-    _write_off(transaction, "expire_us <= ?", (transaction.now_us,))
+    _write_off_expired(transaction)
     space_id = _find_space(connection, claim.space)
     vectors = _read_vectors(connection, space_id, claim.tokens)
     hashes = [
@@ -128,7 +133,7 @@ def _claim(
     reservation = claim.reserve(
         tokens, read_usage(transaction).cost_usd, _sum_reservations(connection)
     )
-    if reservation is None or not _has_slot(connection, space_id, claim.find_limit(), waiting_id):
+    if reservation is None or not _has_slot(connection, claim, space_id, waiting_id):
         request_id = _wait(transaction, claim, space_id, waiting_id) if may_wait else None
         return ClaimOutcome(request_id, is_waiting=True)
     if waiting_id is not None:
@@ -186,15 +191,16 @@ def _sum_reservations(connection: sqlite3.Connection) -> float:
 
 
 def _has_slot(
-    connection: sqlite3.Connection, space_id: int, limit: int, waiting_id: int | None
+    connection: sqlite3.Connection, claim: Claim, space_id: int, waiting_id: int | None
 ) -> bool:
-    """Return whether a request may be sent beside those under way and those that wait longer."""
-    condition = "TRUE" if waiting_id is None else "(is_sent OR request_id < :waiting_id)"
+    """Return whether a request may be sent beside those under way and those that go first."""
     (count,) = connection.execute(
-        f"SELECT count(*) FROM embedding_requests WHERE space_id = :space_id AND {condition}",
-        {"space_id": space_id, "waiting_id": waiting_id},
+        """SELECT count(*) FROM embedding_requests WHERE space_id = :space_id
+           AND (is_sent OR low_priority < :low_priority OR low_priority = :low_priority
+               AND (request_id < :waiting_id OR :waiting_id IS NULL))""",
+        {"space_id": space_id, "low_priority": claim.low_priority, "waiting_id": waiting_id},
     ).fetchone()
-    return bool(count < limit)
+    return bool(count < claim.find_limit())
 
 
 def _start(
@@ -228,9 +234,9 @@ def _wait(transaction: Transaction, claim: Claim, space_id: int, waiting_id: int
     ).fetchone()
     if waiting_id is None or row is None:
         cursor = connection.execute(
-            """INSERT INTO embedding_requests (owner, process, space_id, expire_us)
-               VALUES (?, ?, ?, ?)""",
-            (*claim.owner, space_id, now_us + WAITING_US),
+            """INSERT INTO embedding_requests (owner, process, space_id, low_priority, expire_us)
+               VALUES (?, ?, ?, ?, ?)""",
+            (*claim.owner, space_id, claim.low_priority, now_us + WAITING_US),
         )
         return int(cursor.lastrowid or 0)
     if row[0] < now_us + WAITING_US // 2:
@@ -258,6 +264,16 @@ def _write_off(transaction: Transaction, condition: str, values: Sequence[object
     ).fetchall()
     for row in rows:
         add_usage(transaction, TokenUsage(*row))
+
+
+def _write_off_expired(transaction: Transaction) -> None:
+    """Remove the requests that expired, but those that were sent only some time later."""
+    now_us = transaction.now_us
+    _write_off(transaction, "expire_us <= ? AND (is_overdue OR NOT is_sent)", (now_us,))
+    transaction.connection.execute(
+        "UPDATE embedding_requests SET is_overdue = 1, expire_us = ? WHERE expire_us <= ?",
+        (now_us + OVERDUE_US, now_us),
+    )
 
 
 def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:

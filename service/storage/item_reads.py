@@ -242,7 +242,7 @@ class ItemReads:
                 if connection.in_transaction:  # a failing disk ends it
                     connection.execute("COMMIT")
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def chunk_hashes(
         self, generation: Generation, item_ids: Sequence[str]

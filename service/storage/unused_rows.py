@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from service.domain.spaces import LOCAL_PROVIDER
-from service.storage.database import Database
+from service.storage.database import Database, ReadKind
 from service.storage.writer import Transaction
 
 # Tombstones removed in one transaction; they delay other writes by about 5 ms.
@@ -42,7 +42,7 @@ class UnusedRowStore:
                 ).fetchall()
             )
 
-        return await self._database.read(query)
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def remove_tombstones(self, catalog_id: int, up_to: int, min_age_us: int = 0) -> int:
         """Remove a round of a catalog's tombstones; return their number.

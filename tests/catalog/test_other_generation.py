@@ -1,6 +1,6 @@
 """Writes during a re-embedding to a model that hangs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,8 @@ from support.open_catalogs import WordCatalogs, word_catalogs
 
 from service.background.pending_items import PendingEmbedder
 from service.catalog.handle import CatalogHandle
+from service.catalog.items import CatalogItems
+from service.catalog.other_generation import OtherGeneration
 from service.domain.generations import Generation
 from service.domain.items import Item, ItemState
 from service.domain.spaces import Model
@@ -18,10 +20,24 @@ from service.domain.users import Preference, User
 from service.domain.writes import ItemField, ItemUpdate, ItemUpsert, UserUpsert
 from service.embedding.prompts import hash_text
 from service.embedding.text_embedder import TextEmbedder
+from service.embedding.text_vectors import TextVectors
 
 OTHER = Model(replace(SPACE, model="other words"))
 
 Write = Callable[[CatalogHandle], Awaitable[object]]
+
+
+class BrokenTextEmbedder(TextEmbedder):
+    """A text embedder with a bug."""
+
+    def __init__(self, embedder: TextEmbedder) -> None:
+        self.space = embedder.space
+
+    async def embed_documents(
+        self, texts: Iterable[str], *, low_priority: bool = False, alone: bool = False
+    ) -> TextVectors:
+        """Raise what no caller expects."""
+        raise IndexError
 
 
 @asynccontextmanager
@@ -109,3 +125,18 @@ async def test_writes_wait_again_once_the_model_answers(tmp_path: Path) -> None:
         due = await factory.stores.pending.list_due(generation, 10)
         assert "rum" not in {item.text for item in due}
     assert [("tea",), ("gin",), ("rum",)] == embedder.batches
+
+
+async def test_a_bug_in_the_other_model_does_not_end_the_server(tmp_path: Path) -> None:
+    """A text that makes the code of a generation that does not serve raise is pending there."""
+    async with re_embedding(tmp_path, HeldEmbedder()) as (factory, catalog):
+        other_generation = catalog.generations.other
+        assert other_generation is not None
+        broken = BrokenTextEmbedder(other_generation.writer.text_embedder)
+        writer = replace(other_generation.writer, text_embedder=broken)
+        generations = replace(catalog.generations, other=OtherGeneration(writer, factory.spawn))
+        items = CatalogItems(factory.stores.items, generations)
+        written = await items.upsert(ItemUpsert(Item("a", "tea")))
+        assert ItemState.INDEXED is written.stored.state
+        due = await factory.stores.pending.list_due(writer.generation, 10)
+        assert ["tea"] == [item.text for item in due]

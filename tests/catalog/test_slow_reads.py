@@ -80,3 +80,14 @@ async def test_followers_do_not_wait_for_other_reads(tmp_path: Path, kind: ReadK
         async with held_reads(factory.stores.database, kind):
             await catalog.items.delete("a", allow_missing=False)
             assert 0 == catalog.generations.serving.follower.item_count
+
+
+async def test_reads_of_whole_catalogs_do_not_hold_up_short_ones(tmp_path: Path) -> None:
+    """An index that compares its items with the store, and a purge, use the threads of scans."""
+    async with word_catalogs(tmp_path) as factory, factory.catalogs.use("shop") as catalog:
+        await catalog.items.upsert(ItemUpsert(Item("a", "green tea")))
+        generation = catalog.generations.serving.generation
+        async with held_reads(factory.stores.database, ReadKind.ROWS):
+            item_ids, _ = await factory.stores.items.undeleted_ids(generation)
+            assert {"a"} == set(item_ids)
+            assert {} == await factory.stores.unused_rows.count_tombstones()

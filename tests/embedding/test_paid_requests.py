@@ -37,9 +37,11 @@ from service.embedding.batcher import Batcher
 from service.embedding.embedder import BatchLimits, EmbeddedText, Embedder, Embeddings
 from service.embedding.openai_compatible import Endpoint, OpenAICompatibleEmbedder
 from service.embedding.paid_requests import PaidRequests, PaidVectors
+from service.embedding.paid_sender import LEASE_MARGIN_SECONDS
 from service.embedding.prompts import hash_text
-from service.embedding.rate_control import RateController
-from service.embedding.request_sender import RequestSender
+from service.embedding.providers import PricedEmbedder
+from service.embedding.rate_control import BATCHES_PER_RESERVED_BATCH, RateController
+from service.embedding.request_sender import RequestSender, is_no_query
 from service.storage.stores import Stores
 
 FULL = errors.StoreFull("the disk is full")
@@ -60,6 +62,10 @@ async def running(embedder: Embedder, requests: PaidRequests) -> AsyncIterator[B
 async def today(stores: Stores, clock: FakeClock) -> TokenUsage:
     """Return the usage that is recorded for today."""
     return (await stores.usage.list_days(1)).get(format_utc_day(clock()), TokenUsage())
+
+
+async def cost_nothing() -> float:
+    return 0.0
 
 
 def assert_usage(tokens: int, usd_per_token: float, usage: TokenUsage) -> None:
@@ -236,6 +242,26 @@ async def test_a_server_that_ends_waits_for_paid_responses(tmp_path: Path) -> No
     assert [] == rows(tmp_path, "SELECT * FROM embedding_requests")
 
 
+async def test_a_response_that_nobody_waits_for_any_more_counts_as_spent(tmp_path: Path) -> None:
+    """A request that takes too long when its embedder closes does not block its texts."""
+    clock = FakeClock()
+    embedder = HeldEmbedder()
+    async with opened(tmp_path, clock) as (stores, _), asyncio.timeout(GIVE_UP_SECONDS):
+        requests = make_requests(stores)
+        before = asyncio.all_tasks()
+        caller = asyncio.create_task(
+            make_sender(requests).send(["tea"], is_no_query, embedder.embed)
+        )
+        await embedder.held.wait()
+        for task in asyncio.all_tasks() - before:  # as `drain` does after a while
+            task.cancel()
+        await asyncio.wait([caller])
+        async with running(WordEmbedder(), requests) as batcher:
+            (outcome,) = await batcher.embed(["tea"])
+            assert isinstance(outcome, EmbeddedText)
+        assert 1 < (await today(stores, clock)).prompt_tokens
+
+
 async def test_two_processes_send_a_text_once(tmp_path: Path) -> None:
     """A new text that two processes receive at the same moment is in one request."""
     embedders = HeldEmbedder(), HeldEmbedder()
@@ -254,6 +280,28 @@ async def test_two_processes_send_a_text_once(tmp_path: Path) -> None:
             outcomes = [*await holder, *await waiter]
     assert {EmbeddedText} == set(map(type, outcomes))
     assert (texts, ["more"]) == (embedders[0].texts, embedders[1].texts)
+
+
+async def test_a_full_disk_that_outlasts_a_claim_costs_nothing(tmp_path: Path) -> None:
+    """A text whose vector one process keeps in memory is not sent by another one afterwards."""
+    clock = FakeClock()
+    embedder = WordEmbedder()
+    embedder.limits = replace(embedder.limits, concurrency=2)
+    async with opened(tmp_path, clock) as (stores, _):
+        store = FailingStore(stores)
+        holder = make_failing_requests(store)
+        waiter = make_requests(stores, place=PLACES[1])
+        async with running(WordEmbedder(), holder) as one, running(embedder, waiter) as other:
+            store.settle_error = FULL
+            await one.embed(["tea"])
+            clock.advance(seconds=embedder.limits.seconds + LEASE_MARGIN_SECONDS)
+            waiting = asyncio.create_task(other.embed(["tea"]))
+            await other.embed(["cake"])  # the disk has room again
+            store.settle_error = None
+            await one.embed(["coffee"])
+            assert [EmbeddedText] == list(map(type, await waiting))
+        assert 3 == (await today(stores, clock)).prompt_tokens
+    assert ["cake"] == embedder.texts
 
 
 async def test_a_text_that_another_process_failed_on_is_sent(tmp_path: Path) -> None:
@@ -297,6 +345,30 @@ async def test_a_process_with_a_long_queue_leaves_others_their_turn(tmp_path: Pa
             assert not busy.done()
             await busy
     assert order.index("urgent") < 150
+
+
+async def test_imports_of_all_processes_leave_room_for_calls(tmp_path: Path) -> None:
+    """Imports of two processes hang on their requests, and the query of a call is still sent."""
+    embedders = HeldEmbedder(batch_texts=1), HeldEmbedder(batch_texts=1)
+    for embedder in embedders:
+        embedder.limits = replace(embedder.limits, concurrency=BATCHES_PER_RESERVED_BATCH)
+    texts = [f"text {number}" for number in range(20)]
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        first, second = (make_requests(stores, place=place) for place in PLACES)
+        async with running(embedders[0], first) as one, running(embedders[1], second) as other:
+            imports = [
+                asyncio.create_task(one.embed(texts[:10], low_priority=True)),
+                asyncio.create_task(other.embed(texts[10:], low_priority=True)),
+            ]
+            while not rows(tmp_path, "SELECT 1 FROM embedding_requests WHERE NOT is_sent"):
+                await asyncio.wait(imports, timeout=0)
+            query = asyncio.create_task(other.embed(["query"], queries=True))
+            while sum(len(held.batches) for held in embedders) < BATCHES_PER_RESERVED_BATCH:
+                await asyncio.wait([query], timeout=0)
+            assert ("query",) in embedders[1].batches
+            for embedder in embedders:
+                embedder.release()
+            await asyncio.gather(query, *imports)
 
 
 async def test_stored_texts_do_not_close_the_circuit(tmp_path: Path) -> None:
@@ -360,6 +432,30 @@ async def test_a_request_without_a_claim_is_recorded_before_the_next(tmp_path: P
         requests.settle_later(Settlement(None, usage=TokenUsage(1, 1.0)))
         with pytest.raises(errors.BudgetSpent):
             await spend(make_sender(requests), 0.0)
+
+
+async def test_checks_of_models_are_not_paid_for_on_a_full_disk(tmp_path: Path) -> None:
+    """After a check of a model whose cost cannot be recorded, no further one is sent."""
+    clock = FakeClock()
+    sent: list[PricedEmbedder] = []
+
+    async def check() -> PricedEmbedder:
+        sent.append(PricedEmbedder(WordEmbedder(), cost_nothing, usage=TokenUsage(1, 0.25)))
+        return sent[-1]
+
+    async with opened(tmp_path, clock) as (stores, _):
+        store = FailingStore(stores)
+        requests = make_failing_requests(store)
+        store.settle_error = FULL
+        assert await requests.send_unclaimed(check) is sent[0]
+        for _ in range(3):
+            with pytest.raises(errors.StoreFull):
+                await requests.send_unclaimed(check)
+        store.settle_error = None
+        await requests.send_unclaimed(check)
+        await requests.close()
+        assert 0.5 == (await today(stores, clock)).cost_usd
+    assert 2 == len(sent)
 
 
 async def test_a_caller_that_leaves_while_it_waits_gives_up_its_turn(tmp_path: Path) -> None:

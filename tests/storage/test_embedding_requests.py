@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from service import errors
 from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation, Settlement
 from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.prompts import hash_text
-from service.storage.embedding_requests import MAX_QUERY_VECTORS, WAITING_US
+from service.storage.embedding_requests import MAX_QUERY_VECTORS, OVERDUE_US, WAITING_US
 from service.storage.stores import Stores
 
 LEASE_SECONDS = 60.0
@@ -97,6 +98,22 @@ async def test_all_processes_share_one_limit(tmp_path: Path) -> None:
         assert not (await claim(stores, second, later)).is_waiting
 
 
+async def test_requests_with_low_priority_go_last(tmp_path: Path) -> None:
+    """A request of a call gets its turn before one of an import that has waited for longer."""
+    async with opened(tmp_path, FakeClock()) as (stores, _):
+        under_way = await claim(stores, make_claim(FIRST, "a", limit=1))
+        patient = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
+        urgent = make_claim(SECOND, "c", limit=1)
+        patient_place = await claim(stores, patient)
+        urgent_place = await claim(stores, urgent)
+        await stores.embedding_requests.settle(settlement(under_way))
+        assert (await claim(stores, patient, patient_place)).is_waiting
+        started = await claim(stores, urgent, urgent_place)
+        assert hashes("c") == started.hashes
+        await stores.embedding_requests.settle(settlement(started))
+        assert hashes("b") == (await claim(stores, patient, patient_place)).hashes
+
+
 async def test_all_processes_share_one_budget(tmp_path: Path) -> None:
     """Requests of all processes reserve parts of one budget, and spend it together."""
     clock = FakeClock()
@@ -149,6 +166,8 @@ async def test_a_claim_expires(tmp_path: Path, cost_usd: float, total_usd: float
         clock.advance(seconds=LEASE_SECONDS - 1)
         assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
         clock.advance(seconds=1)
+        assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
+        clock.advance(microseconds=OVERDUE_US)
         assert hashes("tea") == (await claim(stores, make_claim(SECOND, "tea"))).hashes
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
         await stores.embedding_requests.settle(settlement(late, "tea", cost_usd=cost_usd))

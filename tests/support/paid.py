@@ -35,7 +35,7 @@ def make_failing_requests(store: FailingStore) -> PaidRequests:
 
 def make_sender(requests: PaidRequests, limit: int = 8) -> PaidSender:
     """Return a sender of one model of a process."""
-    return PaidSender(requests, WordEmbedder(), lambda: limit)
+    return PaidSender(requests, WordEmbedder(), lambda low_priority: limit)
 
 
 async def spend(sender: PaidSender, cost_usd: float, words: int = 3) -> None:

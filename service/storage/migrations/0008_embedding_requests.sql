@@ -1,17 +1,20 @@
 -- Requests to paid embedding providers: those under way (`is_sent`), and those that wait for their
 -- turn. The estimate counts as spent if the process dies before it notes the actual usage, and
 -- `reserved_usd` is the part of the budget that no other request may use. `owner` is the place of
--- the process, which its successor takes over, and `process` the process itself.
+-- the process, which its successor takes over, and `process` the process itself. `is_overdue` means
+-- that `expire_us` has passed once, and is now the end of the time in which a living process settles.
 CREATE TABLE embedding_requests (
     request_id INTEGER PRIMARY KEY AUTOINCREMENT,
     owner TEXT NOT NULL,
     process TEXT NOT NULL,
     space_id INTEGER NOT NULL REFERENCES spaces,
     is_sent INTEGER NOT NULL DEFAULT 0,
+    low_priority INTEGER NOT NULL DEFAULT 0,
     prompt_tokens INTEGER NOT NULL DEFAULT 0,
     cost_usd REAL NOT NULL DEFAULT 0,
     reserved_usd REAL NOT NULL DEFAULT 0,
-    expire_us INTEGER NOT NULL
+    expire_us INTEGER NOT NULL,
+    is_overdue INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The texts of requests under way, which no other request may contain.
