@@ -35,20 +35,21 @@ class RemovalStore:
 
 
 def _remove_from_generation(transaction: Transaction) -> bool:
-    """Remove rows of one generation that is being removed; return False if there is none."""
+    """Remove rows of one generation that is being removed; return False if there is none.
+
+    Its vectors stay until the purge, because they may have been paid for.
+    """
     connection = transaction.connection
     row = connection.execute(
-        f"""SELECT catalog_id, generation_id, space_id, state = 'dropped' FROM generations
+        f"""SELECT catalog_id, generation_id, space_id FROM generations
             WHERE state IN {REMOVED_STATES} LIMIT 1"""
     ).fetchone()
     if row is None:
         return False
-    catalog_id, generation_id, space_id, with_vectors = row
+    catalog_id, generation_id, space_id = row
     generation = Generation(catalog_id, "", generation_id, space_id)
     if not (
-        _remove_references(transaction, generation)
-        or _delete_pending(connection, generation_id)
-        or (with_vectors and _delete_vectors(connection, generation_id, space_id))
+        _remove_references(transaction, generation) or _delete_pending(connection, generation_id)
     ):
         connection.execute("DELETE FROM generations WHERE generation_id = ?", (generation_id,))
     return True
@@ -87,16 +88,6 @@ def _delete_pending(connection: sqlite3.Connection, generation_id: int) -> int:
            (SELECT item_key FROM pending WHERE generation_id = :generation_id
             ORDER BY item_key LIMIT :rows)""",
         {"generation_id": generation_id, "rows": ROWS_PER_ROUND},
-    ).rowcount
-
-
-def _delete_vectors(connection: sqlite3.Connection, generation_id: int, space_id: int) -> int:
-    """Delete vectors of a space that no other generation has; return their number."""
-    return connection.execute(
-        """DELETE FROM vectors WHERE vector_id IN (SELECT vector_id FROM vectors
-           WHERE space_id = :space_id AND NOT EXISTS (SELECT 1 FROM generations
-           WHERE space_id = :space_id AND generation_id != :generation_id) LIMIT :rows)""",
-        {"space_id": space_id, "generation_id": generation_id, "rows": ROWS_PER_ROUND},
     ).rowcount
 
 

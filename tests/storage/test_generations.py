@@ -207,12 +207,14 @@ async def test_a_rollback_makes_the_previous_generation_serve_again(tmp_path: Pa
         assert (unit_vector("rum").tobytes(),) == (await served_vectors(stores, previous))["b"]
 
 
-async def test_a_commit_drops_the_previous_generation_and_its_vectors(tmp_path: Path) -> None:
-    """The vectors that no other generation can use are removed with it."""
+async def test_a_commit_leaves_the_previous_vectors_to_the_purge(tmp_path: Path) -> None:
+    """The previous generation's vectors, which may have been paid for, count as unused."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
         previous, new = await switch(stores)
         await stores.generations.commit(await default_catalog(stores))
         await remove_dropped(stores)
+        assert await stores.vectors.get_many(previous, [hash_text("tea")])
+        await stores.unused_rows.remove_unused_vectors(stores.database.now_us(), 0)
         assert {} == await stores.vectors.get_many(previous, [hash_text("tea")])
         assert (new_chunk("tea").vector.tobytes(),) == (await served_vectors(stores, new))["a"]
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM generations")

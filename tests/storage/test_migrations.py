@@ -178,6 +178,7 @@ async def test_a_kept_generation_becomes_the_previous_one(tmp_path: Path) -> Non
         await stores.generations.commit(record)
         while await stores.removal.remove_rows():
             pass
+        await stores.unused_rows.remove_unused_vectors(stores.database.now_us(), 0)
     assert [(1,)] == rows(tmp_path, "SELECT generation_id FROM generations")
     assert [(1,)] == rows(tmp_path, "SELECT vector_id FROM vectors")
 

@@ -104,8 +104,8 @@ type CatalogServiceClient interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	RollbackReembedding(ctx context.Context, in *RollbackReembeddingRequest, opts ...grpc.CallOption) (*RollbackReembeddingResponse, error)
-	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
-	// deleted from disk, except those that another catalog uses.
+	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors stay
+	// on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), except those of the local model.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -293,8 +293,8 @@ type CatalogServiceServer interface {
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
 	RollbackReembedding(context.Context, *RollbackReembeddingRequest) (*RollbackReembeddingResponse, error)
-	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
-	// deleted from disk, except those that another catalog uses.
+	// Commits a re-embedding after the switch: the previous generation is dropped. Its vectors stay
+	// on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), except those of the local model.
 	//
 	// The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
 	// previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.

@@ -109,8 +109,8 @@ class CatalogServiceStub:
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
     CommitReembedding: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]
-    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
-    deleted from disk, except those that another catalog uses.
+    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors stay
+    on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), except those of the local model.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -197,8 +197,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
     """
     CommitReembedding: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CommitReembeddingRequest, _catalog_service_pb2.CommitReembeddingResponse]  # type: ignore[assignment]
-    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
-    deleted from disk, except those that another catalog uses.
+    """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors stay
+    on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), except those of the local model.
 
     The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
     previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
@@ -342,8 +342,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.CommitReembeddingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.CommitReembeddingResponse, _abc.Awaitable[_catalog_service_pb2.CommitReembeddingResponse]]:
-        """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors are
-        deleted from disk, except those that another catalog uses.
+        """Commits a re-embedding after the switch: the previous generation is dropped. Its vectors stay
+        on disk for AKIN_VECTOR_RETENTION_DAYS (30 by default), except those of the local model.
 
         The call fails with NOT_FOUND (REEMBEDDING_NOT_FOUND) if the catalog has neither a next nor a
         previous generation, and with FAILED_PRECONDITION (REEMBEDDING_UNDER_WAY) before the switch.
