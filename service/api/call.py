@@ -111,7 +111,7 @@ class Call:
         """Admit the call before its request is received; a refused call has a trace as well.
 
         Raises:
-            NotReady: the server is starting.
+            NotReady: the server is starting or shutting down.
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
             Overloaded: too many calls are in progress, or more arrive than can be served.
             CallerLeft: the deadline of the call has passed.
@@ -120,7 +120,7 @@ class Call:
         tracing = method.telemetry.tracing
         self._timing = tracing.begin_call(method.full_name, self._metadata) if tracing else Timing()
         call_context.set_timing(self._timing)
-        method.admission.check_open()
+        await method.admission.check_open()
         self._authenticate()
         method.admission.enter(method.kind, self._key)
         self._is_counted = True
