@@ -154,7 +154,7 @@ class Call:
             AkinError: as `parse` raises it.
         """
         receive = self._method.memory.receive
-        data = await self._hold(receive(self._context.read, self._identify_caller()))
+        data = await self._hold(receive(self._context.read, self._identify_caller))
         if data is None:
             raise errors.invalid_field("message", "must be sent")
         return self.parse(data)
@@ -168,7 +168,7 @@ class Call:
         if self._has_parsed:
             await self._method.shedder.pause()
         receive = self._method.memory.receive_next
-        data = await self._hold(receive(messages.read, self._identify_caller()))
+        data = await self._hold(receive(messages.read, self._identify_caller))
         return None if data is None else self.parse(data)
 
     async def _hold(self, received: Awaitable[bytes]) -> bytes | None:

@@ -9,7 +9,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from math import ceil
 
 from service import errors
 from service.domain import limits
@@ -64,33 +63,39 @@ class RequestMemory:
         self._promised_places = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def receive(self, read: Callable[[], Awaitable[bytes]], caller: str) -> bytes:
+    async def receive(
+        self, read: Callable[[], Awaitable[bytes]], identify_caller: Callable[[], str]
+    ) -> bytes:
         """Return what `read` returns, once there is room; `release` it afterwards.
 
         Args:
             read: receives the message.
-            caller: whose message it is.
+            identify_caller: returns whose message it is.
 
         Raises:
             Overloaded: there was no room for too long, or the message arrived too slowly while
                 others waited.
         """
-        try:
-            async with asyncio.timeout(ROOM_SECONDS):
-                await self._wait_for_place(caller)
-        except TimeoutError:
-            raise errors.Overloaded("there is no room for the request") from None
+        if self._count_free_places() <= 0:
+            try:
+                async with asyncio.timeout(ROOM_SECONDS):
+                    await self._wait_for_place(identify_caller())
+            except TimeoutError:
+                raise errors.Overloaded("there is no room for the request") from None
         try:
             return await self._read(read, is_stream=False)
         except TimeoutError:
             raise errors.Overloaded("the request arrived too slowly") from None
 
-    async def receive_next(self, read: Callable[[], Awaitable[bytes]], caller: str) -> bytes:
+    async def receive_next(
+        self, read: Callable[[], Awaitable[bytes]], identify_caller: Callable[[], str]
+    ) -> bytes:
         """Return what `read` returns for a stream, which can stay silent as long as it likes.
 
         Args: as for `receive`.
         """
-        await self._wait_for_place(caller)
+        if self._count_free_places() <= 0:
+            await self._wait_for_place(identify_caller())
         return await self._read(read, is_stream=True)
 
     def release(self, size: int) -> None:
@@ -114,15 +119,13 @@ class RequestMemory:
 
     def _count_free_places(self) -> int:
         free_bytes = self._budget_bytes - self._held_bytes
-        over_budget = ceil(free_bytes / LARGEST_BYTES) + MIN_RECEPTIONS
+        over_budget = -(-free_bytes // LARGEST_BYTES) + MIN_RECEPTIONS
         within_budget = free_bytes // LARGEST_BYTES - len(self._slow)
         places = max(min(MIN_RECEPTIONS, over_budget), within_budget)
         return places - len(self._placed) - self._promised_places
 
     async def _wait_for_place(self, caller: str) -> None:
-        """Wait until there is a place."""
-        if self._count_free_places() > 0:
-            return
+        """Wait until there is a place for a message of the caller."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(caller, []).append(waiter)
         self._watch_slow()

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -50,13 +51,17 @@ def test_messages_beyond_the_budget_are_not_received() -> None:
         count = 2 * MIN_RECEPTIONS
         memory = RequestMemory(count * LARGEST * BYTES_IN_MEMORY)
         senders = [Sender(LARGEST) for _ in range(count)]
-        tasks = [asyncio.create_task(memory.receive(sender.read, CALLER)) for sender in senders]
+        tasks = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in senders
+        ]
         for sender, task in zip(senders, tasks, strict=True):
             await sender.has_begun.wait()
             sender.send()
             await task
         small = [Sender() for _ in range(MIN_RECEPTIONS + 1)]
-        receptions = [asyncio.create_task(memory.receive(sender.read, CALLER)) for sender in small]
+        receptions = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in small
+        ]
         for sender in small[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
         assert not small[-1].has_begun.is_set()
@@ -77,13 +82,13 @@ def test_silent_calls_keep_nobody_out() -> None:
         memory = RequestMemory(0)
         silent = [Sender() for _ in range(MIN_RECEPTIONS)]
         silent_calls = [
-            asyncio.create_task(memory.receive(sender.read, "silent")) for sender in silent
+            asyncio.create_task(memory.receive(sender.read, lambda: "silent")) for sender in silent
         ]
         for sender in silent:
             await sender.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        assert await memory.receive(prompt.read, CALLER) == bytes(1)
+        assert await memory.receive(prompt.read, lambda: CALLER) == bytes(1)
         for sender in silent:
             sender.send()
         assert await asyncio.gather(*silent_calls) == [bytes(1)] * MIN_RECEPTIONS
@@ -98,13 +103,13 @@ def test_callers_receive_in_turns() -> None:
         memory = RequestMemory(0)
         silent = [Sender() for _ in range(100 * MIN_RECEPTIONS)]
         silent_calls = [
-            asyncio.create_task(memory.receive(sender.read, "silent")) for sender in silent
+            asyncio.create_task(memory.receive(sender.read, lambda: "silent")) for sender in silent
         ]
         for sender in silent[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        await memory.receive(prompt.read, CALLER)
+        await memory.receive(prompt.read, lambda: CALLER)
         assert sum(sender.has_begun.is_set() for sender in silent) <= 3 * MIN_RECEPTIONS
         for call in silent_calls:
             call.cancel()
@@ -120,7 +125,9 @@ def test_few_requests_arrive_slowly() -> None:
         memory = RequestMemory(0)
         silent = [Sender() for _ in range(MAX_SLOW_RECEPTIONS + MIN_RECEPTIONS + 1)]
         first, *others = [
-            asyncio.create_task(memory.receive(sender.read, f"caller {number}"))
+            asyncio.create_task(
+                memory.receive(sender.read, partial(str, number))
+            )
             for number, sender in enumerate(silent)
         ]
         with pytest.raises(errors.Overloaded, match="too slowly"):
@@ -141,10 +148,10 @@ def test_large_requests_do_not_exceed_the_budget_without_end() -> None:
         for _ in range(received):
             sender = Sender(LARGEST)
             sender.send()
-            await memory.receive(sender.read, CALLER)
+            await memory.receive(sender.read, lambda: CALLER)
         refused = Sender(LARGEST)
         with pytest.raises(errors.Overloaded, match="no room"):
-            await memory.receive(refused.read, CALLER)
+            await memory.receive(refused.read, lambda: CALLER)
         assert not refused.has_begun.is_set()
 
     run(check)
@@ -157,7 +164,8 @@ def test_streams_take_places_for_their_messages() -> None:
         memory = RequestMemory(0)
         senders = [Sender(LARGEST) for _ in range(2 * MIN_RECEPTIONS)]
         streams = [
-            asyncio.create_task(memory.receive_next(sender.read, CALLER)) for sender in senders
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in senders
         ]
         for sender in senders[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
@@ -179,10 +187,11 @@ def test_every_stream_continues_once_there_is_room() -> None:
         held_bytes = 1 + MIN_RECEPTIONS * LARGEST
         large = Sender(held_bytes)
         large.send()
-        await memory.receive_next(large.read, CALLER)
+        await memory.receive_next(large.read, lambda: CALLER)
         senders = [Sender() for _ in range(3 * MIN_RECEPTIONS)]
         streams = [
-            asyncio.create_task(memory.receive_next(sender.read, CALLER)) for sender in senders
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in senders
         ]
         await asyncio.sleep(0)
         assert not any(sender.has_begun.is_set() for sender in senders)
@@ -202,11 +211,11 @@ def test_a_silent_call_stays_while_nobody_waits() -> None:
     async def check() -> None:
         memory = RequestMemory()
         silent = Sender()
-        call = asyncio.create_task(memory.receive(silent.read, CALLER))
+        call = asyncio.create_task(memory.receive(silent.read, lambda: CALLER))
         await silent.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        await memory.receive(prompt.read, CALLER)
+        await memory.receive(prompt.read, lambda: CALLER)
         silent.send()
         assert await call == bytes(1)
 
@@ -219,7 +228,9 @@ def test_a_caller_that_leaves_gives_back_its_place() -> None:
     async def check() -> None:
         memory = RequestMemory(0)
         gone = [Sender() for _ in range(2 * MIN_RECEPTIONS)]
-        calls = [asyncio.create_task(memory.receive(sender.read, CALLER)) for sender in gone]
+        calls = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in gone
+        ]
         for sender in gone[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
         for call in reversed(calls):
@@ -228,7 +239,7 @@ def test_a_caller_that_leaves_gives_back_its_place() -> None:
         for _ in range(2 * MIN_RECEPTIONS):
             prompt = Sender()
             prompt.send()
-            await memory.receive(prompt.read, CALLER)
+            await memory.receive(prompt.read, lambda: CALLER)
 
     run(check)
 
@@ -240,13 +251,14 @@ def test_silent_streams_take_no_place() -> None:
         memory = RequestMemory()
         silent = [Sender() for _ in range(100)]
         streams = [
-            asyncio.create_task(memory.receive_next(sender.read, CALLER)) for sender in silent
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in silent
         ]
         for sender in silent:
             await sender.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        await memory.receive(prompt.read, CALLER)
+        await memory.receive(prompt.read, lambda: CALLER)
         assert not any(stream.done() for stream in streams)
         for sender in silent:
             sender.send()
