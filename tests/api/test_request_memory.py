@@ -125,9 +125,7 @@ def test_few_requests_arrive_slowly() -> None:
         memory = RequestMemory(0)
         silent = [Sender() for _ in range(MAX_SLOW_RECEPTIONS + MIN_RECEPTIONS + 1)]
         first, *others = [
-            asyncio.create_task(
-                memory.receive(sender.read, partial(str, number))
-            )
+            asyncio.create_task(memory.receive(sender.read, partial(str, number)))
             for number, sender in enumerate(silent)
         ]
         with pytest.raises(errors.Overloaded, match="too slowly"):
