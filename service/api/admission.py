@@ -34,15 +34,28 @@ class AdmissionControl:
         self._calls_by_key: Counter[tuple[CallKind, str]] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._is_held = False
+        self._has_closed = asyncio.Event()
 
-    def check_open(self) -> None:
-        """Return if calls are admitted.
+    async def check_open(self) -> None:
+        """Return if calls are admitted; while they are held, wait until they are refused.
 
         Raises:
-            NotReady: the server is starting.
+            NotReady: the server is starting or shutting down.
         """
+        if self._is_held:
+            await self._has_closed.wait()
+            raise errors.NotReady("the service is shutting down")
         if not self.is_open:
             raise errors.NotReady("the service is starting")
+
+    def hold(self) -> None:
+        """Let further calls wait until `close`."""
+        self._is_held = True
+
+    def close(self) -> None:
+        """Refuse the calls that wait, and further ones."""
+        self._has_closed.set()
 
     def enter(self, kind: CallKind, key: str | None) -> None:
         """Count a call that starts until it leaves; `key` is the name of the caller's key.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any, NamedTuple, NoReturn, Protocol, Self, cast
 
 import grpc
@@ -111,7 +111,7 @@ class Call:
         """Admit the call before its request is received; a refused call has a trace as well.
 
         Raises:
-            NotReady: the server is starting.
+            NotReady: the server is starting or shutting down.
             Unauthenticated, PermissionDenied, RateLimited: the caller may not make the call.
             Overloaded: too many calls are in progress, or more arrive than can be served.
             CallerLeft: the deadline of the call has passed.
@@ -120,7 +120,7 @@ class Call:
         tracing = method.telemetry.tracing
         self._timing = tracing.begin_call(method.full_name, self._metadata) if tracing else Timing()
         call_context.set_timing(self._timing)
-        method.admission.check_open()
+        await method.admission.check_open()
         self._authenticate()
         method.admission.enter(method.kind, self._key)
         self._is_counted = True
@@ -150,24 +150,26 @@ class Call:
         """Return the only request of the call.
 
         Raises:
-            Overloaded: the message arrived too slowly.
+            Overloaded: there was no room for the message, or it arrived too slowly.
             AkinError: as `parse` raises it.
         """
-        data = await self._hold(self._method.memory.receive(self._context.read))
+        receive = self._method.memory.receive
+        data = await self._hold(receive(self._context.read, self._identify_caller))
         if data is None:
             raise errors.invalid_field("message", "must be sent")
         return self.parse(data)
 
-    async def receive_all(self, messages: MessageStream) -> AsyncIterator[Message]:
-        """Yield each request of a stream; during overload, streams receive slowly.
+    async def receive_next(self, messages: MessageStream) -> Message | None:
+        """Return the next request of a stream, None at its end; slowly during overload.
 
         Raises:
             AkinError: as `parse` raises it.
         """
-        receive = self._method.memory.receive_next
-        while (data := await self._hold(receive(messages.read))) is not None:
-            yield self.parse(data)
+        if self._has_parsed:
             await self._method.shedder.pause()
+        receive = self._method.memory.receive_next
+        data = await self._hold(receive(messages.read, self._identify_caller))
+        return None if data is None else self.parse(data)
 
     async def _hold(self, received: Awaitable[bytes]) -> bytes | None:
         """Return the next message, whose memory is held until it is released; None at the end."""

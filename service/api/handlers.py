@@ -7,21 +7,39 @@ sets them up again for each call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from service.api.admission import CallKind
 from service.api.auth import SCOPES
 from service.api.call import Call, Method, Pipeline
-from service.api.message_stream import Context
+from service.api.message_stream import Context, MessageStream
 
 # Analyses compute for seconds; ClassifyText and SearchPassages are as fast as a recommendation.
 ANALYSES = frozenset({"FindDuplicates", "FindOutliers", "ClusterItems", "EstimateReembedding"})
+
+
+class _Requests(AsyncIterator[Message]):
+    """The requests of a stream.
+
+    It is no generator: one would keep its last request in memory until the next one arrives.
+    """
+
+    def __init__(self, call: Call, messages: MessageStream) -> None:
+        self._call = call
+        self._messages = messages
+
+    async def __anext__(self) -> Message:
+        request = await self._call.receive_next(self._messages)
+        if request is None:
+            raise StopAsyncIteration
+        return request
 
 
 def make_handlers(
@@ -73,7 +91,7 @@ def _make_handler(
         async with Call(method, context) as call:
             await call.admit()
             with method.streams.open(context) as messages:
-                async with aclosing(serve(call.receive_all(messages))) as responses:
+                async with aclosing(serve(_Requests(call, messages))) as responses:
                     async for response in responses:
                         await messages.write(call.serialize(response))
                         call.release_oldest()

@@ -41,8 +41,8 @@ async def run_import(
             waiting: set[asyncio.Task[Any]] = set(list(preparing)[:1])
             if reading is not None and len(preparing) <= PREPARED_AHEAD:
                 waiting.add(reading)
-            finished, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            if reading is not None and reading in finished:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if reading is not None and reading in waiting and reading.done():
                 try:
                     request = reading.result()
                 except errors.AkinError as exc:
@@ -51,6 +51,7 @@ async def run_import(
                 if request is not None:
                     preparing.append(asyncio.ensure_future(prepare(request)))
                     reading = asyncio.create_task(_read_next(requests))
+                del request  # no message stays in memory until the next one
             else:
                 yield await store(await preparing.popleft())
         if failure is not None:

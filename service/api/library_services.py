@@ -23,20 +23,20 @@ _Request = TypeVar("_Request", bound=Message)
 def add_health(servicer: health.HealthServicer, server: grpc.aio.Server) -> None:
     """Serve health checks."""
 
-    async def check(data: bytes, context: _Context) -> health_pb2.HealthCheckResponse:
-        return await servicer.Check(
-            await _parse(health_pb2.HealthCheckRequest, data, context), context
-        )
+    # Handlers for a stream of requests, as in `handlers`: grpc.aio never ends a call whose client
+    # sends no request.
+    async def check(_: object, context: _Context) -> health_pb2.HealthCheckResponse:
+        return await servicer.Check(await _receive(context), context)
 
-    async def watch(data: bytes, context: _Context) -> None:
-        await servicer.Watch(await _parse(health_pb2.HealthCheckRequest, data, context), context)
+    async def watch(_: object, context: _Context) -> None:
+        await servicer.Watch(await _receive(context), context)
 
     write = health_pb2.HealthCheckResponse.SerializeToString
     server.add_registered_method_handlers(
         HEALTH,
         {
-            "Check": grpc.unary_unary_rpc_method_handler(check, response_serializer=write),
-            "Watch": grpc.unary_stream_rpc_method_handler(watch, response_serializer=write),
+            "Check": grpc.stream_unary_rpc_method_handler(check, response_serializer=write),
+            "Watch": grpc.stream_stream_rpc_method_handler(watch, response_serializer=write),
         },
     )
 
@@ -59,6 +59,14 @@ def add_reflection(service_names: Iterable[str], server: grpc.aio.Server) -> Non
     server.add_registered_method_handlers(
         reflection.SERVICE_NAME, {"ServerReflectionInfo": handler}
     )
+
+
+async def _receive(context: _Context) -> health_pb2.HealthCheckRequest:
+    """Return the request of a health check; end the call if there is none, or it is malformed."""
+    data: Any = await context.read()
+    if not isinstance(data, bytes):
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "message must be sent")
+    return await _parse(health_pb2.HealthCheckRequest, data, context)
 
 
 async def _parse(request_class: type[_Request], data: bytes, context: _Context) -> _Request:

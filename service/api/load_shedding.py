@@ -55,6 +55,10 @@ STARTS_PER_ROUND = 3
 # During overload, no call starts while this many run, or as many as ran when the overload began.
 MIN_RUNNING_CALLS = 16
 
+# If none of them ends for this time, they wait for a provider or for their requests, and not for
+# the processor: MIN_RUNNING_CALLS more may run, or a hanging provider would stop all other calls.
+STUCK_SECONDS = 0.1
+
 # One call starts after this time even if more are queued.
 START_SECONDS = 0.01
 
@@ -135,6 +139,7 @@ class LoadShedder:
         self._accepted_calls = 0
         self._accepted_at = 0.0
         self._started_at = 0.0
+        self._ended_at = 0.0
         self._refused_at = 0.0
 
     async def start(self, identify_caller: Callable[[], str]) -> None:
@@ -155,6 +160,7 @@ class LoadShedder:
     def end(self) -> None:
         """Count the end of a call that was started."""
         self._running_calls -= 1
+        self._ended_at = self._clock()
 
     def refuse_low_priority(self) -> None:
         """Refuse a stream or an analysis during overload, so that calls yield to no work of theirs.
@@ -197,7 +203,7 @@ class LoadShedder:
         self.is_overloaded = True
         self._calm.clear()
         self._long_since = None
-        self._began_at = self._refused_at = now
+        self._began_at = self._refused_at = self._ended_at = now
         # Calls that wait for the disk or a provider run beside each other in any number.
         self._max_running_calls = max(MIN_RUNNING_CALLS, self._running_calls)
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
@@ -245,6 +251,9 @@ class LoadShedder:
         now = self._clock()
         if now - self._measured_at >= OVERLOAD_MEASURE_SECONDS:
             self._measure(now)
+        if now - self._ended_at >= STUCK_SECONDS:
+            self._max_running_calls = self._running_calls + MIN_RUNNING_CALLS
+            self._ended_at = now
         starts = min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
         if self._arrived_calls - self._counts.accepted >= MAX_QUEUED_CALLS_TO_START:
             starts = int(now - self._started_at >= START_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -57,6 +58,11 @@ QUEUE_OPTIONS = (
     ("grpc.server_max_unrequested_time_in_server", 2**20),
 )
 
+# A server that drains stops gRPC once no call has arrived for this time, or at the latest after
+# MAX_ACCEPT_SECONDS.
+SILENCE_BEFORE_STOP_SECONDS = 0.02
+MAX_ACCEPT_SECONDS = 1.0
+
 # Clients may ping every 10 s, with and without calls. The minimum is lower, because pings that gRPC
 # sends for other reasons count as well, and a ping can arrive early after a late one.
 PING_OPTIONS = (
@@ -102,7 +108,8 @@ class Server:
             *QUEUE_OPTIONS,
             *WINDOW_OPTIONS,
         )
-        handlers: Any = CountedHandlers()  # generated code expects a server
+        self._handlers = CountedHandlers()
+        handlers: Any = self._handlers  # generated code expects a server
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((handlers,))
         self._streams = OpenStreams()
@@ -167,11 +174,17 @@ class Server:
         """Accept no more calls, and let those in progress finish within the grace period.
 
         Streams of health and reflection end at once, because callers keep them open without end.
-        Other streams end as soon as they are idle.
+        Other streams end as soon as they are idle. For calls that wait inside gRPC when it stops,
+        it would answer CANCELLED, which no client retries: they are accepted before, and refused
+        once their callers know that the server ends, so that these do not repeat them here.
         """
         await self._health.enter_graceful_shutdown()
         self._streams.drain()
+        self._admission.hold()
+        await self._accept_queued_calls()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
+        await asyncio.sleep(0)  # it begins to stop
+        self._admission.close()
         idle = asyncio.create_task(self._admission.wait_until_idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
@@ -179,6 +192,15 @@ class Server:
         await stopping
         if self._probes is not None:
             await self._probes.stop(None)
+
+    async def _accept_queued_calls(self) -> None:
+        """Wait until no call arrives, but not for long."""
+        accepted = -1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_ACCEPT_SECONDS):
+                while accepted != self._handlers.accepted:
+                    accepted = self._handlers.accepted
+                    await asyncio.sleep(SILENCE_BEFORE_STOP_SECONDS)
 
     async def _set_health(self, state: int) -> None:
         for name in ("", *SERVICE_NAMES):

@@ -1,3 +1,5 @@
+import asyncio
+
 import pytest
 
 from service import errors
@@ -10,10 +12,29 @@ def test_closed_admission_refuses_every_call() -> None:
     """Before admission opens every call is refused with a retry delay."""
     admission = AdmissionControl()
     with pytest.raises(errors.NotReady) as raised:
-        admission.check_open()
+        asyncio.run(admission.check_open())
     assert raised.value.retry_after_seconds
     admission.is_open = True
-    admission.check_open()
+    asyncio.run(admission.check_open())
+
+
+def test_held_calls_are_refused_when_admission_closes() -> None:
+    """While the server drains, further calls wait until it stops, and are then refused."""
+
+    async def check() -> None:
+        admission = AdmissionControl()
+        admission.is_open = True
+        admission.hold()
+        held = asyncio.create_task(admission.check_open())
+        await asyncio.sleep(0)
+        assert not held.done()
+        admission.close()
+        with pytest.raises(errors.NotReady, match="shutting down"):
+            await held
+        with pytest.raises(errors.NotReady, match="shutting down"):
+            await admission.check_open()
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -255,3 +255,15 @@ def test_waiting_calls_are_limited() -> None:
             call.cancel()
 
     run(check)
+
+
+def test_calls_that_hang_do_not_stop_the_others() -> None:
+    """If all running calls wait for something else than the processor, more calls start."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        for _ in range(3 * load_shedding.MIN_RUNNING_CALLS):
+            load.clock.now += load_shedding.STUCK_SECONDS / 10
+            assert await outcome(load.arrive()) == "started"
+
+    run(check)

@@ -1,14 +1,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from service import errors
-from service.api.request_memory import BYTES_IN_MEMORY, MIN_RECEPTIONS, RequestMemory
+from service.api.request_memory import (
+    BYTES_IN_MEMORY,
+    LARGEST_BYTES,
+    MAX_SLOW_RECEPTIONS,
+    MIN_RECEPTIONS,
+    RequestMemory,
+)
 from service.domain import limits
 
 WAIT_SECONDS = 10.0
 LARGEST = limits.MESSAGE_BYTES
+CALLER = "caller"
 
 
 class Sender:
@@ -43,13 +51,17 @@ def test_messages_beyond_the_budget_are_not_received() -> None:
         count = 2 * MIN_RECEPTIONS
         memory = RequestMemory(count * LARGEST * BYTES_IN_MEMORY)
         senders = [Sender(LARGEST) for _ in range(count)]
-        tasks = [asyncio.create_task(memory.receive(sender.read)) for sender in senders]
+        tasks = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in senders
+        ]
         for sender, task in zip(senders, tasks, strict=True):
             await sender.has_begun.wait()
             sender.send()
             await task
         small = [Sender() for _ in range(MIN_RECEPTIONS + 1)]
-        receptions = [asyncio.create_task(memory.receive(sender.read)) for sender in small]
+        receptions = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in small
+        ]
         for sender in small[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
         assert not small[-1].has_begun.is_set()
@@ -63,24 +75,130 @@ def test_messages_beyond_the_budget_are_not_received() -> None:
     run(check)
 
 
-def test_a_slow_sender_gives_up_its_place() -> None:
-    """Callers that open calls without sending anything cannot keep the others out."""
+def test_silent_calls_keep_nobody_out() -> None:
+    """Callers that open calls without sending anything give up their places, and go on to wait."""
 
     async def check() -> None:
         memory = RequestMemory(0)
         silent = [Sender() for _ in range(MIN_RECEPTIONS)]
-        silent_calls = [asyncio.create_task(memory.receive(sender.read)) for sender in silent]
+        silent_calls = [
+            asyncio.create_task(memory.receive(sender.read, lambda: "silent")) for sender in silent
+        ]
         for sender in silent:
             await sender.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        assert await memory.receive(prompt.read) == bytes(1)
-        done, _ = await asyncio.wait(silent_calls, return_when=asyncio.FIRST_COMPLETED)
-        (refused,) = done
-        with pytest.raises(errors.Overloaded, match="too slowly"):
-            refused.result()
+        assert await memory.receive(prompt.read, lambda: CALLER) == bytes(1)
+        for sender in silent:
+            sender.send()
+        assert await asyncio.gather(*silent_calls) == [bytes(1)] * MIN_RECEPTIONS
+
+    run(check)
+
+
+def test_callers_receive_in_turns() -> None:
+    """A caller with many silent calls delays another one by the time of one place only."""
+
+    async def check() -> None:
+        memory = RequestMemory(0)
+        silent = [Sender() for _ in range(100 * MIN_RECEPTIONS)]
+        silent_calls = [
+            asyncio.create_task(memory.receive(sender.read, lambda: "silent")) for sender in silent
+        ]
+        for sender in silent[:MIN_RECEPTIONS]:
+            await sender.has_begun.wait()
+        prompt = Sender()
+        prompt.send()
+        await memory.receive(prompt.read, lambda: CALLER)
+        assert sum(sender.has_begun.is_set() for sender in silent) <= 3 * MIN_RECEPTIONS
         for call in silent_calls:
             call.cancel()
+        await asyncio.wait(silent_calls)
+
+    run(check)
+
+
+def test_few_requests_arrive_slowly() -> None:
+    """Of too many requests that arrive slowly, the oldest ones are refused."""
+
+    async def check() -> None:
+        memory = RequestMemory(0)
+        silent = [Sender() for _ in range(MAX_SLOW_RECEPTIONS + MIN_RECEPTIONS + 1)]
+        first, *others = [
+            asyncio.create_task(memory.receive(sender.read, partial(str, number)))
+            for number, sender in enumerate(silent)
+        ]
+        with pytest.raises(errors.Overloaded, match="too slowly"):
+            await first
+        for call in others:
+            call.cancel()
+        await asyncio.wait(others)
+
+    run(check)
+
+
+def test_large_requests_do_not_exceed_the_budget_without_end() -> None:
+    """Large requests that take long are at most four more than the budget, however many come."""
+
+    async def check() -> None:
+        memory = RequestMemory(LARGEST_BYTES)
+        received = 1 + MIN_RECEPTIONS
+        for _ in range(received):
+            sender = Sender(LARGEST)
+            sender.send()
+            await memory.receive(sender.read, lambda: CALLER)
+        refused = Sender(LARGEST)
+        with pytest.raises(errors.Overloaded, match="no room"):
+            await memory.receive(refused.read, lambda: CALLER)
+        assert not refused.has_begun.is_set()
+
+    run(check)
+
+
+def test_streams_take_places_for_their_messages() -> None:
+    """Many streams that begin to send at once do not receive more than other calls do."""
+
+    async def check() -> None:
+        memory = RequestMemory(0)
+        senders = [Sender(LARGEST) for _ in range(2 * MIN_RECEPTIONS)]
+        streams = [
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in senders
+        ]
+        for sender in senders[:MIN_RECEPTIONS]:
+            await sender.has_begun.wait()
+            sender.send()
+        await asyncio.gather(*streams[:MIN_RECEPTIONS])
+        assert not any(sender.has_begun.is_set() for sender in senders[MIN_RECEPTIONS:])
+        for stream in streams[MIN_RECEPTIONS:]:
+            stream.cancel()
+        await asyncio.wait(streams)
+
+    run(check)
+
+
+def test_every_stream_continues_once_there_is_room() -> None:
+    """A stream that continues and has nothing more to send leaves none of the others waiting."""
+
+    async def check() -> None:
+        memory = RequestMemory(BYTES_IN_MEMORY)
+        held_bytes = 1 + MIN_RECEPTIONS * LARGEST
+        large = Sender(held_bytes)
+        large.send()
+        await memory.receive_next(large.read, lambda: CALLER)
+        senders = [Sender() for _ in range(3 * MIN_RECEPTIONS)]
+        streams = [
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in senders
+        ]
+        await asyncio.sleep(0)
+        assert not any(sender.has_begun.is_set() for sender in senders)
+        memory.release(held_bytes)
+        for sender in senders:
+            await sender.has_begun.wait()
+        for stream in streams:
+            stream.cancel()
+        await asyncio.wait(streams)
 
     run(check)
 
@@ -91,11 +209,11 @@ def test_a_silent_call_stays_while_nobody_waits() -> None:
     async def check() -> None:
         memory = RequestMemory()
         silent = Sender()
-        call = asyncio.create_task(memory.receive(silent.read))
+        call = asyncio.create_task(memory.receive(silent.read, lambda: CALLER))
         await silent.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        await memory.receive(prompt.read)
+        await memory.receive(prompt.read, lambda: CALLER)
         silent.send()
         assert await call == bytes(1)
 
@@ -108,7 +226,9 @@ def test_a_caller_that_leaves_gives_back_its_place() -> None:
     async def check() -> None:
         memory = RequestMemory(0)
         gone = [Sender() for _ in range(2 * MIN_RECEPTIONS)]
-        calls = [asyncio.create_task(memory.receive(sender.read)) for sender in gone]
+        calls = [
+            asyncio.create_task(memory.receive(sender.read, lambda: CALLER)) for sender in gone
+        ]
         for sender in gone[:MIN_RECEPTIONS]:
             await sender.has_begun.wait()
         for call in reversed(calls):
@@ -117,7 +237,7 @@ def test_a_caller_that_leaves_gives_back_its_place() -> None:
         for _ in range(2 * MIN_RECEPTIONS):
             prompt = Sender()
             prompt.send()
-            await memory.receive(prompt.read)
+            await memory.receive(prompt.read, lambda: CALLER)
 
     run(check)
 
@@ -128,34 +248,18 @@ def test_silent_streams_take_no_place() -> None:
     async def check() -> None:
         memory = RequestMemory()
         silent = [Sender() for _ in range(100)]
-        streams = [asyncio.create_task(memory.receive_next(sender.read)) for sender in silent]
+        streams = [
+            asyncio.create_task(memory.receive_next(sender.read, lambda: CALLER))
+            for sender in silent
+        ]
         for sender in silent:
             await sender.has_begun.wait()
         prompt = Sender()
         prompt.send()
-        await memory.receive(prompt.read)
+        await memory.receive(prompt.read, lambda: CALLER)
         assert not any(stream.done() for stream in streams)
         for sender in silent:
             sender.send()
         assert [bytes(1)] * 100 == await asyncio.gather(*streams)
-
-    run(check)
-
-
-def test_streams_wait_while_the_budget_is_used_up() -> None:
-    """A stream receives its next message after requests in progress gave back their memory."""
-
-    async def check() -> None:
-        memory = RequestMemory(BYTES_IN_MEMORY)
-        first, second = Sender(), Sender()
-        first.send()
-        await memory.receive_next(first.read)
-        stream = asyncio.create_task(memory.receive_next(second.read))
-        await asyncio.sleep(0)
-        assert not second.has_begun.is_set()
-        memory.release(1)
-        await second.has_begun.wait()
-        second.send()
-        await stream
 
     run(check)

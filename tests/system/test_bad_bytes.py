@@ -205,3 +205,20 @@ def test_malformed_health_checks_and_reflection(raw: RawClient, path: str, data:
         list(call)
     assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
     assert call.details().startswith("message must be a grpc.")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/akin.v1.RecommenderService/ListItems",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    ],
+)
+def test_a_call_that_ends_without_a_request(raw: RawClient, path: str) -> None:
+    """A call whose caller sends no request, and will send none, ends at once."""
+    call = raw.channel.stream_stream(path, bytes, bytes)(iter([]), timeout=WAIT_SECONDS)
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    assert grpc.StatusCode.INVALID_ARGUMENT == call.code()
+    assert call.details() == "message must be sent"

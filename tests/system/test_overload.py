@@ -30,6 +30,7 @@ LIST = "/akin.v1.RecommenderService/ListItems"
 MESSAGES = 60
 CONNECTIONS = 20
 CALLS = 10 * MAX_QUEUED_CALLS
+_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 _OVERLOADED = ("RESOURCE_EXHAUSTED", "OVERLOADED")
 
 
@@ -128,6 +129,16 @@ def test_the_server_serves_again_after_overload(server: RunningServer) -> None:
         server.wait_for("overload_ended")
         for _ in range(100):
             assert call(REQUEST, timeout=WAIT_SECONDS)
+
+
+def test_no_call_is_cancelled_when_the_server_stops(server: RunningServer) -> None:
+    """Calls that the server has not accepted yet get UNAVAILABLE, which clients retry elsewhere."""
+    with Connections(server.address, CONNECTIONS) as channels:
+        calls = send_burst(channels, MAX_QUEUED_CALLS)
+        calls[0].exception(WAIT_SECONDS)
+        server.terminate()
+        codes = count_codes(calls)
+    assert codes.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, _EXHAUSTED}, codes
 
 
 def test_a_call_past_its_deadline_does_no_work(server: RunningServer) -> None:
