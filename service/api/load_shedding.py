@@ -32,9 +32,11 @@ WINDOW_SECONDS = 1.0
 # Fewer queued calls are never overload.
 MIN_QUEUED_CALLS = 32
 
-# A queue that takes longer than this for OVERLOADED_AFTER_SECONDS means overload. It is above the
-# wait behind 64 callers that call one after the other, which need no refusal.
-MAX_WAIT_SECONDS = 0.1
+# A queue that takes longer than this for OVERLOADED_AFTER_SECONDS means overload. Callers that call
+# one after the other, or a client that makes 200 calls at once, wait less even if the machine is
+# slow, and prefer the wait to a refusal. Many more callers make the queue longer than
+# MAX_QUEUED_CALLS long before.
+MAX_WAIT_SECONDS = 1.0
 OVERLOADED_AFTER_SECONDS = 0.1
 
 # A queue of this many calls means overload at once.

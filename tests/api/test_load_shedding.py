@@ -101,8 +101,8 @@ def test_a_short_queue_is_no_overload() -> None:
     """Calls start at once while the queue inside gRPC takes less than MAX_WAIT_SECONDS."""
 
     async def check(load: Load) -> None:
-        load.counts.queued = 60
-        await load.serve(2_000, 2.0)  # 1,000 a second: the queue takes 60 ms
+        load.counts.queued = 200
+        await load.serve(2_000, 8.0)  # 250 a second: the queue takes 0.8 s
         assert not load.shedder.is_overloaded
 
     run(check)
@@ -114,9 +114,9 @@ def test_a_queue_that_stays_long_is_overload() -> None:
     async def check(load: Load) -> None:
         load.counts.queued = 60
         seconds = load_shedding.OVERLOADED_AFTER_SECONDS
-        await load.serve(int(300 * seconds), seconds)  # 300 a second: the queue takes 200 ms
+        await load.serve(int(50 * seconds), seconds)  # 50 a second: the queue takes 1.2 s
         assert not load.shedder.is_overloaded
-        await load.serve(300, 1.0)
+        await load.serve(300, 6.0)
         assert load.shedder.is_overloaded
 
     run(check)
