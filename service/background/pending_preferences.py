@@ -21,8 +21,7 @@ from service.storage.reembedding import ReembeddingStore
 USERS_PER_ROUND = 100
 
 # The interval of rounds while few users are due, and the delay before the next attempt at one. No
-# call waits for these vectors. Vectors that came too late for their write must not be purged before
-# a round has used them; see `MIN_RETENTION_SECONDS` of the purge.
+# call waits for these vectors, but the purge must not remove late ones before a round uses them.
 PREFERENCES_SECONDS = 10.0
 
 
