@@ -74,11 +74,14 @@ async def test_a_vector_that_comes_late_belongs_to_its_user(tmp_path: Path) -> N
 
 
 async def test_a_preference_is_tried_again_after_an_outage(tmp_path: Path) -> None:
-    """While the model fails, a user is tried at intervals and stays pending."""
+    """While the model fails, a user is tried at intervals and at a start, and stays pending."""
     embedder = FaultyEmbedder(Fault.UNAVAILABLE)
     async with re_embedding(tmp_path, embedder) as (factory, catalog, writer):
         await catalog.users.upsert(UserUpsert(GIN))
         pending = preference_embedder(factory, writer)
+        assert 1 == await pending.run_round()
+        assert 0 == await pending.run_round()
+        await factory.stores.pending.retry_all()
         assert 1 == await pending.run_round()
         assert 0 == await pending.run_round()
         embedder.fault = None
