@@ -278,6 +278,9 @@ class WorkerFailed(AkinError):
 # Errors that leave an item pending instead of rejecting it: they end without a change of the text.
 TEMPORARY_EMBEDDING_ERRORS = (EmbeddingUnavailable, EmbeddingRejected, TextFailed)
 
+# Errors that are due to a text: they do not hold up other texts.
+TEXT_ERRORS = (TextRejected, TextFailed)
+
 
 def raise_if_invalid(violations: Iterable[Violation]) -> None:
     """Raise InvalidRequest with all of `violations`, if there are any."""

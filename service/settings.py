@@ -238,8 +238,8 @@ class Settings(BaseSettings):
     vector_retention_days: Annotated[int, Field(ge=0, le=3650)] = Field(
         30,
         description="Time for which the database keeps vectors of a provider that no item and no "
-        "preference uses any more, so that a text that comes back costs nothing. Unused vectors of "
-        "the local model are removed at once.",
+        "preference uses any more, so that a text that comes back costs nothing; 10 minutes at "
+        "least while the server runs. Unused vectors of the local model are removed at once.",
     )
 
     @classmethod

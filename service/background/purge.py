@@ -24,6 +24,11 @@ SECONDS_PER_DAY = 86_400.0
 # The interval of rounds.
 PURGE_SECONDS = 10.0
 
+# Unused vectors of a provider stay for at least this time while the server runs, whatever the
+# setting says. A new vector is unused until the write that it was embedded for has its other
+# vectors as well, each of which may take the timeout of a request, 600 seconds at most.
+MIN_RETENTION_SECONDS = 600.0
+
 # Pause after each transaction of a purge, as a multiple of its duration. Other writes wait for one
 # transaction at most, which takes 5 ms of the processor.
 REST_FACTOR = 1.0
@@ -62,6 +67,7 @@ class Purge:
         list_positions: returns how far each index of this process has followed its catalog.
         retention_seconds: how long unused vectors of a provider are kept.
         shared: other processes follow the same catalogs.
+        min_retention_seconds: how long they are kept at least, because writes under way need them.
         rest_factor: the pause after each transaction, as a multiple of its duration.
     """
 
@@ -72,13 +78,14 @@ class Purge:
         retention_seconds: float,
         *,
         shared: bool,
+        min_retention_seconds: float = MIN_RETENTION_SECONDS,
         rest_factor: float = REST_FACTOR,
     ) -> None:
         self._rows = stores.unused_rows
         self._compaction = stores.compaction
         self._database = stores.database
         self._list_positions = list_positions
-        self._retention_us = int(retention_seconds * 1e6)
+        self._retention_us = int(max(retention_seconds, min_retention_seconds) * 1e6)
         self._tombstone_us = int(SHARED_TOMBSTONE_SECONDS * 1e6) if shared else 0
         self._rest_factor = rest_factor
         self._last_sequence = -1
@@ -185,7 +192,14 @@ async def purge_stopped(folder: Path, retention_seconds: float) -> Purged:
         catalogs = (await stores.generations.list_catalogs()).values()
         # Indexes that are on disk compare their items with the store at the next start.
         positions = [IndexPosition(catalog.catalog_id, last_sequence, 0) for catalog in catalogs]
-        purge = Purge(stores, lambda: positions, retention_seconds, shared=False, rest_factor=0)
+        purge = Purge(
+            stores,
+            lambda: positions,
+            retention_seconds,
+            shared=False,
+            min_retention_seconds=0,
+            rest_factor=0,
+        )
         return await purge.run_round()
     finally:
         await stores.database.close()

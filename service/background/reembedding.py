@@ -13,16 +13,12 @@ from contextlib import suppress
 import structlog
 
 from service import errors
+from service.background.pending_preferences import USERS_PER_ROUND, embed_preferences
 from service.catalog.generation_writer import GenerationWriter
 from service.domain.generations import Generation
-from service.domain.usage import TokenUsage
-from service.embedding.text_vectors import TextVectors
 from service.storage.generations import GenerationStore
 from service.storage.records import UnembeddedItem
 from service.storage.reembedding import ReembeddingStore
-
-# Errors that are due to a text: they do not hold up the others, and the item stays pending.
-TEXT_ERRORS = (errors.TextRejected, errors.TextFailed)
 
 # Items that are read and embedded at once.
 REEMBEDDED_ITEMS_PER_ROUND = 512
@@ -35,9 +31,6 @@ ITEMS_PER_COMMIT = 64
 # new model does not work: then the catalog must not switch to it with most items pending.
 MIN_FAILED_ITEMS = 16
 MIN_FAILED_SHARE = 0.9
-
-# Users whose preferences are read and embedded at once.
-USERS_PER_ROUND = 100
 
 # Delays between attempts while embedding fails; the last one repeats.
 REEMBEDDING_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 10.0)
@@ -115,10 +108,10 @@ class GenerationFiller:
         if await self._is_provider_failing(len(failed), len(items)):
             raise failed[0][1]
         for item, error in failed:
-            if isinstance(error, TEXT_ERRORS):
+            if isinstance(error, errors.TEXT_ERRORS):
                 await self._store.reject(self._generation, item, error.reason, error.message)
         for _, error in failed:
-            if not isinstance(error, TEXT_ERRORS):
+            if not isinstance(error, errors.TEXT_ERRORS):
                 raise error
         return items[-1].item_key
 
@@ -135,7 +128,7 @@ class GenerationFiller:
         filled = [
             (item, outcome.chunks[item.text]) for item in items if item.text in outcome.chunks
         ]
-        await self._store.fill(self._generation, filled, _token_usage(outcome))
+        await self._store.fill(self._generation, filled, outcome.usage.token_usage)
         failures = outcome.failures
         return [(item, failures[item.text]) for item in items if item.text in failures]
 
@@ -155,15 +148,9 @@ class GenerationFiller:
         users = await self._store.list_preferences(self._generation, after, USERS_PER_ROUND)
         if not users:
             return None
-        texts = {text for user in users for text in user.texts}
-        outcome = await self._text_embedder.embed_queries(texts)
-        filled = [
-            (user, [chunk for text in user.texts for chunk in outcome.chunks.get(text, ())])
-            for user in users
-        ]
-        await self._store.fill_preferences(self._generation, filled, _token_usage(outcome))
+        outcome = await embed_preferences(self._store, self._generation, self._text_embedder, users)
         for failure in outcome.failures.values():
-            if not isinstance(failure, TEXT_ERRORS):
+            if not isinstance(failure, errors.TEXT_ERRORS):
                 raise failure
         return users[-1].user_key
 
@@ -214,7 +201,3 @@ class GenerationSwitch:
         except errors.AkinError as exc:
             structlog.get_logger().warning("reembedding_switch_failed", reason=exc.reason)
             return False
-
-
-def _token_usage(outcome: TextVectors) -> TokenUsage:
-    return TokenUsage(outcome.usage.prompt_tokens, outcome.usage.cost_usd)

@@ -294,8 +294,9 @@ class CatalogItems:
 
 
 def _add_deleted(error: errors.AkinError, count: int) -> errors.AkinError:
-    """Return the same error with the number of items that were deleted before."""
-    failure = type(error)(f"{error.message}; {count} items are deleted already")
+    """Return the same error with the number of items that were deleted before, if any."""
+    suffix = f"; items that are deleted already: {count}" if count else ""
+    failure = type(error)(f"{error.message}{suffix}")
     failure.metadata = {"deletedCount": str(count)}
     return failure
 

@@ -13,7 +13,6 @@ import structlog
 
 from service import errors
 from service.catalog.generation_writer import GenerationWriter
-from service.domain.usage import TokenUsage
 from service.embedding.pool import Spawn
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.text_vectors import TextVectors
@@ -38,7 +37,7 @@ class OtherGeneration:
 
     A write waits a moment for its vectors. After the first wait in vain, writes neither wait nor
     send texts, except for one at a time, until the model embeds a text in time again. The
-    background task of pending items embeds the other texts.
+    background tasks of pending items and pending preferences embed the other texts.
 
     Args:
         writer: the generation.
@@ -101,9 +100,8 @@ class OtherGeneration:
     async def _store_late(self, outcome: TextVectors) -> None:
         """Store vectors that came too late for their write: nothing is paid for twice."""
         chunks = [chunk for text in outcome.embedded_texts for chunk in outcome.chunks[text]]
-        usage = TokenUsage(outcome.usage.prompt_tokens, outcome.usage.cost_usd)
         try:
-            await self.writer.add_vectors(chunks, usage)
+            await self.writer.add_vectors(chunks, outcome.usage.token_usage)
         except errors.AkinError as exc:
             structlog.get_logger().warning("late_vectors_not_stored", reason=exc.reason)
 

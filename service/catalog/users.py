@@ -184,5 +184,6 @@ def _write(user: User, embedded: EmbeddedTexts) -> UserWrite | errors.AkinError:
     chunks = {
         generation_id: [chunk for text in _texts(user) for chunk in outcome.chunks.get(text, ())]
         for generation_id, outcome in outcomes.items()
+        if outcome.is_final(_texts(user))
     }
     return UserWrite(user, chunks)

@@ -25,6 +25,11 @@ class EmbeddingUsage:
     cost_usd: float = 0.0
     embedded_text_count: int = 0
 
+    @property
+    def token_usage(self) -> TokenUsage:
+        """The tokens and their cost."""
+        return TokenUsage(self.prompt_tokens, self.cost_usd)
+
     def plus(self, other: EmbeddingUsage) -> EmbeddingUsage:
         """Return the sum of two usages without a common text."""
         return EmbeddingUsage(

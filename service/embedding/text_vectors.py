@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,11 @@ class TextVectors:
     def stack_vectors(self, text: str) -> Vector:
         """Return the vectors of a text's chunks, float32 [chunks, dimensions]."""
         return np.stack([chunk.vector for chunk in self.chunks[text]])
+
+    def is_final(self, texts: Iterable[str]) -> bool:
+        """Return whether each of these texts has its vectors, or an error that is due to itself."""
+        failures = (self.failures[text] for text in texts if text in self.failures)
+        return all(isinstance(failure, errors.TEXT_ERRORS) for failure in failures)
 
     def by_document(
         self, documents: Mapping[str, str], failures: Mapping[str, errors.AkinError]

@@ -22,6 +22,7 @@ from service.api.recommender_servicer import RecommenderServicer
 from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
+from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
@@ -248,7 +249,10 @@ class Wiring:
         if not self._worker.leads:
             return []
         stores, generation = self._stores, writer.generation
-        tasks = [PendingEmbedder(stores.pending, generation, writer.text_embedder).run()]
+        tasks = [
+            PendingEmbedder(stores.pending, generation, writer.text_embedder).run(),
+            PreferenceEmbedder(stores.reembedding, generation, writer.text_embedder).run(),
+        ]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(
                 stores.reembedding, stores.generations, writer, self.catalogs.update_soon

@@ -141,11 +141,14 @@ class PendingStore:
         await self._database.write(operation)
 
     async def retry_all(self) -> None:
-        """Make every pending item due, as if no attempt had failed."""
+        """Make every pending item and preference due, as if no attempt had failed."""
 
         def operation(transaction: Transaction) -> None:
             transaction.connection.execute(
                 "UPDATE pending SET attempts = 0, next_attempt_us = ?", (transaction.now_us,)
+            )
+            transaction.connection.execute(
+                "UPDATE pending_users SET next_attempt_us = ?", (transaction.now_us,)
             )
 
         await self._database.write(operation)

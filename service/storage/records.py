@@ -107,10 +107,9 @@ class UnembeddedItem:
 
 @dataclass(frozen=True, slots=True)
 class UserPreferences:
-    """The texts of a user's preferences as of a write of the user."""
+    """The texts of a user's preferences as of a read of the user."""
 
     user_key: int
-    sequence: int
     texts: Sequence[str]
 
 

@@ -1,6 +1,6 @@
 """How the next generation of a catalog gets its vectors.
 
-What has no vectors in the generation is still to be embedded; no other progress is stored.
+Items without vectors in the generation are still to be embedded; no other progress is stored.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
-from service.storage.database import Database, ReadKind
+from service.storage.database import REMOVED_STATES, Database, ReadKind
 from service.storage.records import NEVER_US, FillProgress, UnembeddedItem, UserPreferences
 from service.storage.vectors import set_item_vectors, set_user_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
 
 class ReembeddingStore:
-    """The items and preferences that a next generation needs vectors for.
+    """The items that a next generation needs vectors for, and the preferences that any one needs.
 
     Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
     and StoreFull.
@@ -118,16 +118,49 @@ class ReembeddingStore:
 
         def query(connection: sqlite3.Connection) -> list[UserPreferences]:
             rows = connection.execute(
-                """SELECT user_key, sequence, preferences FROM users
+                """SELECT user_key, preferences FROM users
                    WHERE catalog_id = ? AND user_key > ? ORDER BY user_key LIMIT ?""",
                 (generation.catalog_id, after, limit),
             )
-            return [
-                UserPreferences(user_key, sequence, [text for text, _ in json.loads(preferences)])
-                for user_key, sequence, preferences in rows
-            ]
+            return [UserPreferences(user_key, _parse_texts(text)) for user_key, text in rows]
 
         return await self._database.read(query, ReadKind.SCAN)
+
+    async def list_pending_preferences(
+        self, generation: Generation, limit: int
+    ) -> list[UserPreferences]:
+        """Return up to `limit` users whose preferences are pending and due, longest due first.
+
+        A generation that is being removed has none.
+        """
+        now_us = self._database.now_us()
+
+        def query(connection: sqlite3.Connection) -> list[UserPreferences]:
+            rows = connection.execute(
+                f"""SELECT user_key, preferences FROM pending_users
+                    JOIN users USING (user_key) JOIN generations USING (generation_id)
+                    WHERE generation_id = ? AND state NOT IN {REMOVED_STATES}
+                    AND next_attempt_us <= ? ORDER BY next_attempt_us LIMIT ?""",
+                (generation.generation_id, now_us, limit),
+            )
+            return [UserPreferences(user_key, _parse_texts(text)) for user_key, text in rows]
+
+        return await self._database.read(query)
+
+    async def defer_preferences(
+        self, generation: Generation, users: Sequence[UserPreferences], delay_seconds: float
+    ) -> None:
+        """Set the time until the next attempt at the pending preferences of users."""
+
+        def operation(transaction: Transaction) -> None:
+            next_attempt_us = transaction.now_us + int(delay_seconds * 1e6)
+            transaction.connection.executemany(
+                """UPDATE pending_users SET next_attempt_us = ?
+                   WHERE generation_id = ? AND user_key = ?""",
+                ((next_attempt_us, generation.generation_id, user.user_key) for user in users),
+            )
+
+        await self._database.write(operation, len(users))
 
     async def add_vectors(
         self, generation: Generation, chunks: Sequence[Chunk], usage: TokenUsage
@@ -148,7 +181,7 @@ class ReembeddingStore:
     ) -> None:
         """Store the vectors of preferences, and add to the generation's usage.
 
-        A user that was written since then keeps the vectors of that write.
+        A user whose preferences changed since then keeps the vectors of that write.
         """
 
         def operation(transaction: Transaction) -> None:
@@ -204,13 +237,18 @@ def _is_current(
 def _is_unchanged(
     connection: sqlite3.Connection, generation: Generation, user: UserPreferences
 ) -> bool:
-    """Return whether a user was not written, and the generation is still being filled."""
+    """Return whether a user still has its preferences, and the generation was not removed."""
     row = connection.execute(
-        """SELECT 1 FROM users JOIN generations USING (catalog_id)
-           WHERE user_key = ? AND sequence = ? AND generation_id = ? AND state = 'embedding'""",
-        (user.user_key, user.sequence, generation.generation_id),
+        f"""SELECT preferences FROM users JOIN generations USING (catalog_id)
+            WHERE user_key = ? AND generation_id = ? AND state NOT IN {REMOVED_STATES}""",
+        (user.user_key, generation.generation_id),
     ).fetchone()
-    return row is not None
+    return row is not None and _parse_texts(row[0]) == user.texts
+
+
+def _parse_texts(preferences: str) -> list[str]:
+    """Return the texts of preferences as they are stored."""
+    return [text for text, _ in json.loads(preferences)]
 
 
 def _add_usage(connection: sqlite3.Connection, generation: Generation, usage: TokenUsage) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 
 from service.domain.generations import Generation
 from service.storage.database import REMOVED_STATES, Database
-from service.storage.vectors import REFERENCE_KEYS, remove_references
+from service.storage.vectors import PENDING_KEYS, REFERENCE_KEYS, Pending, remove_references
 from service.storage.writer import Transaction
 
 # Rows removed in one transaction; they delay other writes by about 10 ms.
@@ -49,7 +49,8 @@ def _remove_from_generation(transaction: Transaction) -> bool:
     catalog_id, generation_id, space_id = row
     generation = Generation(catalog_id, "", generation_id, space_id)
     if not (
-        _remove_references(transaction, generation) or _delete_pending(connection, generation_id)
+        _remove_references(transaction, generation)
+        or any(_delete_pending(connection, table, generation_id) for table in PENDING_KEYS)
     ):
         connection.execute("DELETE FROM generations WHERE generation_id = ?", (generation_id,))
     return True
@@ -81,12 +82,17 @@ def _remove_references(transaction: Transaction, generation: Generation) -> int:
     return 0
 
 
-def _delete_pending(connection: sqlite3.Connection, generation_id: int) -> int:
-    """Delete the pending items of a generation with the lowest keys; return their number."""
+def _delete_pending(connection: sqlite3.Connection, table: Pending, generation_id: int) -> int:
+    """Delete the pending items or users of a generation with the lowest keys.
+
+    Returns:
+        The number of deleted rows.
+    """
+    key = PENDING_KEYS[table]
     return connection.execute(
-        """DELETE FROM pending WHERE generation_id = :generation_id AND item_key IN
-           (SELECT item_key FROM pending WHERE generation_id = :generation_id
-            ORDER BY item_key LIMIT :rows)""",
+        f"""DELETE FROM {table} WHERE generation_id = :generation_id AND {key} IN
+            (SELECT {key} FROM {table} WHERE generation_id = :generation_id
+             ORDER BY {key} LIMIT :rows)""",
         {"generation_id": generation_id, "rows": ROWS_PER_ROUND},
     ).rowcount
 

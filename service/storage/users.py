@@ -13,7 +13,7 @@ from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
 from service.storage.records import UserPage, UserWrite, require_sequence
-from service.storage.vectors import remove_user_vectors, set_user_vectors
+from service.storage.vectors import note_pending_user, remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
 
 _COLUMNS = "user_id, preferences, liked_items, sequence, update_time_us"
@@ -80,8 +80,8 @@ class UserStore:
             user_id: the id of the user.
             change: returns the changed user for the stored one. It runs in the writer's thread, and
                 what it raises is raised here.
-            chunks: the chunks of changed preferences, by generation id; None if the preferences
-                stay, and with them their vectors.
+            chunks: the chunks of changed preferences, by generation id; those of a missing
+                generation are pending. None if the preferences stay, and with them their vectors.
             expected_sequence: the sequence number that the user must have; None for any.
 
         Raises:
@@ -185,12 +185,19 @@ def _write(
     live_generations: Sequence[LiveGeneration],
     chunks: Mapping[int, Sequence[Chunk]] | None,
 ) -> StoredUser:
-    """Store a user, with the vectors of the preferences in every generation unless they stay."""
+    """Store a user, with the vectors of the preferences in every generation unless they stay.
+
+    In generations without chunks, the preferences are pending.
+    """
     user_key, stored = _write_row(transaction, generation, user)
-    if chunks is not None:
-        for live in live_generations:
-            live_chunks = chunks.get(live.generation.generation_id, ())
-            set_user_vectors(transaction, live.generation, user_key, live_chunks)
+    if chunks is None:
+        return stored
+    for live in live_generations:
+        live_chunks = chunks.get(live.generation.generation_id)
+        if live_chunks is None and user.preferences:
+            note_pending_user(transaction, live.generation, user_key)
+        else:
+            set_user_vectors(transaction, live.generation, user_key, live_chunks or ())
     return stored
 
 

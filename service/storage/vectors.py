@@ -23,6 +23,10 @@ from service.storage.writer import Transaction
 References = Literal["item_vectors", "user_vectors"]
 REFERENCE_KEYS: dict[References, str] = {"item_vectors": "item_key", "user_vectors": "user_key"}
 
+# Likewise the tables of what is still to be embedded.
+Pending = Literal["pending", "pending_users"]
+PENDING_KEYS: dict[Pending, str] = {"pending": "item_key", "pending_users": "user_key"}
+
 
 class VectorStore:
     """Vectors by the hash of their text."""
@@ -101,8 +105,12 @@ def set_item_vectors(
 def set_user_vectors(
     transaction: Transaction, generation: Generation, user_key: int, chunks: Sequence[Chunk]
 ) -> None:
-    """Replace the vectors of a user's preferences in a generation."""
+    """Replace the vectors of a user's preferences in a generation, where none is then missing."""
     vector_ids = _insert_vectors(transaction.connection, generation.space_id, chunks)
+    transaction.connection.execute(
+        "DELETE FROM pending_users WHERE generation_id = ? AND user_key = ?",
+        (generation.generation_id, user_key),
+    )
     remove_references(transaction, "user_vectors", generation, user_key, user_key)
     transaction.connection.executemany(
         "INSERT INTO user_vectors (generation_id, user_key, vector_id) VALUES (?, ?, ?)",
@@ -110,18 +118,25 @@ def set_user_vectors(
     )
 
 
+def note_pending_user(transaction: Transaction, generation: Generation, user_key: int) -> None:
+    """Note that a user's preferences have changed and are still to be embedded in a generation."""
+    remove_references(transaction, "user_vectors", generation, user_key, user_key)
+    transaction.connection.execute(
+        """INSERT INTO pending_users (generation_id, user_key, next_attempt_us) VALUES (?, ?, ?)
+           ON CONFLICT DO UPDATE SET next_attempt_us = excluded.next_attempt_us""",
+        (generation.generation_id, user_key, transaction.now_us),
+    )
+
+
 def remove_item_vectors(transaction: Transaction, catalog_id: int, item_key: int) -> None:
     """Remove an item's vectors and pending work from every generation of its catalog."""
-    transaction.connection.execute(
-        """DELETE FROM pending WHERE item_key = ? AND generation_id IN
-           (SELECT generation_id FROM generations WHERE catalog_id = ?)""",
-        (item_key, catalog_id),
-    )
+    _remove_pending(transaction, "pending", catalog_id, item_key)
     _remove_all_references(transaction, "item_vectors", catalog_id, item_key)
 
 
 def remove_user_vectors(transaction: Transaction, catalog_id: int, user_key: int) -> None:
-    """Remove the vectors of a user's preferences from every generation of its catalog."""
+    """Remove a user's vectors and pending work from every generation of its catalog."""
+    _remove_pending(transaction, "pending_users", catalog_id, user_key)
     _remove_all_references(transaction, "user_vectors", catalog_id, user_key)
 
 
@@ -149,6 +164,15 @@ def remove_references(
         transaction, f"SELECT vector_id, :space_id, :now_us FROM {table} WHERE {condition}", values
     )
     return transaction.connection.execute(f"DELETE FROM {table} WHERE {condition}", values).rowcount
+
+
+def _remove_pending(transaction: Transaction, table: Pending, catalog_id: int, key: int) -> None:
+    """Remove the pending work of an item or a user from every generation of its catalog."""
+    transaction.connection.execute(
+        f"""DELETE FROM {table} WHERE {PENDING_KEYS[table]} = ? AND generation_id IN
+            (SELECT generation_id FROM generations WHERE catalog_id = ?)""",
+        (key, catalog_id),
+    )
 
 
 def _remove_all_references(

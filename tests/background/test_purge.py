@@ -4,17 +4,21 @@ from contextlib import closing
 from pathlib import Path
 
 from support.clock import FakeClock
-from support.stores import indexed, opened, rows
+from support.embedders import SPACE
+from support.stores import chunks_of, indexed, opened, rows
 
 from service.background.purge import (
     MAX_WAITING_TOMBSTONES,
     MIN_FREE_PAGES,
+    MIN_RETENTION_SECONDS,
     SHARED_TOMBSTONE_SECONDS,
     Purge,
     Purged,
     purge_stopped,
 )
+from service.domain.claims import Settlement
 from service.domain.generations import Generation
+from service.embedding.prompts import hash_text
 from service.index.maintenance import IndexPosition
 from service.storage.stores import Stores
 
@@ -105,16 +109,34 @@ async def test_paid_vectors_are_kept_for_the_retention_time(tmp_path: Path) -> N
         assert Purged() == await purge.run_round()
 
 
+async def test_a_new_paid_vector_stays_until_its_write_can_use_it(tmp_path: Path) -> None:
+    """Without a retention time, a purge between a request and the write costs no second request."""
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, generation):
+        requests, purge = stores.embedding_requests, purge_of(stores)
+        await requests.settle(Settlement(None, SPACE.fingerprint, item_chunks=chunks_of("tea")))
+        clock.advance(seconds=MIN_RETENTION_SECONDS, microseconds=-1)
+        assert 0 == (await purge.run_round()).vectors
+        assert await requests.read_vectors(SPACE.fingerprint, [hash_text("tea")])
+        await stores.items.upsert_many(generation, [indexed("a", "tea")])
+        await requests.settle(Settlement(None, SPACE.fingerprint, item_chunks=chunks_of("rum")))
+        clock.advance(seconds=MIN_RETENTION_SECONDS)
+        assert 1 == (await purge.run_round()).vectors
+        assert await requests.read_vectors(SPACE.fingerprint, [hash_text("tea")])
+
+
 async def test_the_file_shrinks_with_its_contents(tmp_path: Path) -> None:
     """After items are gone, the file and its log are about as large as before they came."""
     file = tmp_path / "akin.sqlite3"
-    async with opened(tmp_path, FakeClock()) as (stores, generation):
+    clock = FakeClock()
+    async with opened(tmp_path, clock) as (stores, generation):
         await stores.items.upsert_many(generation, [indexed("a", "tea")])
         await stores.compaction.truncate_log()
         before = file.stat().st_size
         deletions = await write_and_delete(stores, generation, ITEMS)
         await stores.compaction.truncate_log()
         full = file.stat().st_size
+        clock.advance(seconds=MIN_RETENTION_SECONDS)
         purge = purge_of(stores, (deletions[-1], 0))
         purged = await purge.run_round()
         assert (ITEMS, ITEMS) == (purged.tombstones, purged.vectors)
@@ -152,6 +174,7 @@ async def test_an_older_database_is_left_as_it_is(tmp_path: Path) -> None:
         connection.executescript("PRAGMA auto_vacuum = NONE; VACUUM")
     async with opened(tmp_path, clock) as (stores, generation):
         deletions = await write_and_delete(stores, generation, ITEMS)
+        clock.advance(seconds=MIN_RETENTION_SECONDS)
         purged = await purge_of(stores, (deletions[-1], 0)).run_round()
         assert (ITEMS, 0) == (purged.vectors, purged.released_bytes)
         usage = await stores.compaction.read_usage()

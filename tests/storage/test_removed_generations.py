@@ -22,7 +22,7 @@ from support.stores import (
 from service.domain.generations import Generation
 from service.domain.spaces import Model
 from service.domain.usage import TokenUsage
-from service.storage.records import UnembeddedItem
+from service.storage.records import UnembeddedItem, UserPreferences
 from service.storage.stores import Stores
 
 NEW = Model(replace(SPACE, model="new"))
@@ -44,6 +44,22 @@ WORKS: dict[str, tuple[Work, object]] = {
     "fill": (
         lambda stores, removed, item: stores.reembedding.fill(
             removed, [(item, chunks_of("new tea"))], TokenUsage(1, 0.5)
+        ),
+        None,
+    ),
+    "list pending preferences": (
+        lambda stores, removed, _: stores.reembedding.list_pending_preferences(removed, 10),
+        [],
+    ),
+    "defer preferences": (
+        lambda stores, removed, _: stores.reembedding.defer_preferences(
+            removed, [UserPreferences(1, ["new tea"])], 1.0
+        ),
+        None,
+    ),
+    "fill preferences": (
+        lambda stores, removed, _: stores.reembedding.fill_preferences(
+            removed, [(UserPreferences(1, ["new tea"]), chunks_of("new tea"))], TokenUsage(1, 0.5)
         ),
         None,
     ),

@@ -180,6 +180,28 @@ async def test_every_generation_keeps_its_vectors(tmp_path: Path) -> None:
         assert {TEXTS[0], TEXTS[1]} == await stored_texts(stores, generation)
 
 
+async def test_other_changes_of_a_user_do_not_hinder_the_filling(tmp_path: Path) -> None:
+    """A user that got a liked item while its preferences were embedded uses their vectors."""
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        user = User("u", (Preference(TEXTS[0]),))
+        await upsert_user(stores, generation, user, chunks_of(TEXTS[0]))
+        await stores.generations.start_next(
+            await default_catalog(stores), Model(replace(PAID, model="new"))
+        )
+        next_ = (await default_catalog(stores)).next
+        assert next_ is not None
+        (before,) = await stores.reembedding.list_preferences(next_.generation, 0, 10)
+        liked = (LikedItem("a"),)
+        await stores.users.update(
+            generation, "u", lambda stored: replace(stored, liked_items=liked), None
+        )
+        await stores.reembedding.fill_preferences(
+            next_.generation, [(before, chunks_of(TEXTS[0]))], TokenUsage()
+        )
+        await stores.unused_rows.remove_unused_vectors(1 << 62, 0)
+        assert {TEXTS[0]} == await stored_texts(stores, next_.generation)
+
+
 async def test_preferences_that_were_written_meanwhile_keep_their_vectors(tmp_path: Path) -> None:
     """Filling a generation does not replace the vectors of a later write of the user."""
     clock = FakeClock()

@@ -61,7 +61,7 @@ class WordCatalogs:
     ) -> None:
         self.removed: list[int] = []
         self.stores = stores
-        self._clock = clock
+        self.clock = clock
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher = Batcher(WordEmbedder())
@@ -101,7 +101,7 @@ class WordCatalogs:
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store."""
-        index = ItemIndex(ExactIndex(DIMENSIONS), self._clock)
+        index = ItemIndex(ExactIndex(DIMENSIONS), self.clock)
         follower = Follower(self.stores.items, writer.generation, index, INDEX_THREADS)
         opened = OpenGeneration(
             writer.generation,
