@@ -131,7 +131,7 @@ class Callers:
         return _received(self._processes[0])
 
     def run(self, seconds: float, *, concurrency: int) -> Result:
-        """Calls from so many of the processes at once, each one call after the other."""
+        """Calls from a number of the processes at once, each one call after the other."""
         asked = self._processes[:concurrency]
         for each in asked:
             _send(each, seconds)

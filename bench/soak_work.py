@@ -29,7 +29,7 @@ TOPICS_APART = len(TOPICS)
 
 ITEMS = 900
 USERS = 200
-# Each item has texts of so many versions, and a cycle writes one part of the items.
+# Each item has texts of this number of versions, and a cycle writes one part of the items.
 VERSIONS, PARTS = 2, 3
 MOVING_ITEMS = 300
 NEW_CATALOG_ITEMS = 50

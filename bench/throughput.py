@@ -129,7 +129,7 @@ class Generator:
     def run(
         self, address: str, seconds: float, *, concurrency: int = 0, rate: float = 0.0
     ) -> Result:
-        """Calls from so many callers, or at a rate of so many calls per second; none may fail."""
+        """Calls from a number of callers, or at a rate in calls per second; none may fail."""
         load = f"-rate={rate}" if rate else f"-concurrency={concurrency}"
         stats = self.measure(address, seconds, load)
         assert not stats["errors"], stats
@@ -166,7 +166,7 @@ class Contest:
     rounds: int
 
     def at(self, concurrency: int) -> Result:
-        """Both in a closed loop of so many callers."""
+        """Both in a closed loop of a number of callers."""
         found = self._in_turns({name: {"concurrency": concurrency} for name in self.addresses})
         pairs = zip(found["akin"], found["bare"], strict=True)
         ratio = median(ours["calls_per_second"] / bare["calls_per_second"] for ours, bare in pairs)

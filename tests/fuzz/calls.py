@@ -48,7 +48,7 @@ class Kind(StrEnum):
     CANCELLED = "cancelled"
 
 
-# Of a hundred calls, so many are of each kind.
+# The number of calls of each kind, of a hundred.
 SHARES = {
     Kind.GENERATED: 55,
     Kind.MUTATED: 28,

@@ -26,7 +26,7 @@ from fuzz.watched_server import WatchedServer
 # Calls at the same time.
 CONCURRENCY = 16
 
-# The catalogs are restored after so many calls, because calls delete what others read.
+# The catalogs are restored after this number of calls, because calls delete what others read.
 CALLS_BETWEEN_RESTORES = 1_000
 
 # Failures of one method that are kept; further ones are only counted.

@@ -21,7 +21,7 @@ ODDITIES = (0.0, 0.0, 0.03, 0.1, 0.5)
 
 VALID_COUNTS = (0, 1, 1, 2, 3)
 ODD_COUNTS = (0, 5, 101, 257, 1_001)
-# Rare, because a message of so many entries takes long to make.
+# Rare, because a message with this many entries takes long to make.
 LARGE_COUNT, LARGE_SHARE = 10_001, 0.02
 
 # Bounds copies of the same entries, so that lists in lists do not fill the memory.

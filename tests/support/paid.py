@@ -39,7 +39,7 @@ def make_sender(requests: PaidRequests, limit: int = 8) -> PaidSender:
 
 
 async def spend(sender: PaidSender, cost_usd: float, words: int = 3) -> None:
-    """Send a request with one new text of so many words, which costs this much."""
+    """Send a request with one new text of `words` words, which costs this much."""
     text = f"{'word ' * (words - 1)}number{next(_numbers)}"
 
     async def send(texts: Sequence[str]) -> Embeddings:
