@@ -3,7 +3,8 @@
     python bench/provider.py [--items N] [--milliseconds M] [--json]
 
 Stores distinct texts all at once, and some one at a time, through a real server and a provider on
-loopback that takes a given number of milliseconds for each request; then imports the same items again.
+loopback that takes a given number of milliseconds for each request; then imports the same items
+again.
 """
 
 from __future__ import annotations
