@@ -275,7 +275,7 @@ class GenerationStore:
         await self._database.write(operation)
 
     async def commit(self, catalog: CatalogRecord) -> None:
-        """Drop the previous generation, with the vectors that no other generation can use.
+        """Drop the previous generation; the purge removes vectors that nothing uses then.
 
         Raises:
             CatalogNotFound: the catalog was deleted.
