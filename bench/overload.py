@@ -131,7 +131,7 @@ def peak_bytes(process_id: int) -> int:
 def main() -> None:
     """Measures all kinds of calls, and prints the figures."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--factor", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()

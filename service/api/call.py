@@ -127,6 +127,7 @@ class Call:
         if method.kind is CallKind.CALL:
             await method.shedder.start(self._identify_caller)
             self._has_started = True
+            call_context.set_suspension(method.shedder.suspend)
         else:
             method.shedder.refuse_low_priority()
         if self._context.time_remaining() == 0:
@@ -285,6 +286,9 @@ class Call:
         try:
             async with asyncio.timeout(STATUS_SECONDS):
                 await self._context.abort(code, rpc_status.message, tuple(metadata))
+        except grpc.aio.AbortError as abort:
+            _drop_frames_at_end(abort)
+            raise
         except TimeoutError:
             # The client gets the status when it reads. grpc.aio logs other exceptions as failures.
             raise asyncio.CancelledError from None
@@ -313,6 +317,17 @@ class Call:
             request_bytes=self._request_bytes,
             response_bytes=self._response_bytes,
         )
+
+
+def _drop_frames_at_end(error: BaseException) -> None:
+    """Drop the frames of an exception at the end of its task.
+
+    gRPC keeps it in a reference cycle, and its frames keep the call. The 45 objects of each failed
+    call were left to the garbage collector, which stopped all calls for up to 0.2 s under overload.
+    """
+    task = asyncio.current_task()
+    if task is not None:
+        task.add_done_callback(lambda _: setattr(error, "__traceback__", None))
 
 
 def _format_pushback(seconds: float) -> str:

@@ -3,22 +3,22 @@
 One event loop runs all calls, and the calls that it has not accepted yet queue inside gRPC, first
 in, first out. When that queue takes too long (controlled delay), the shedder takes over: it has the
 event loop accept the queued calls before it starts any, starts the newest call of each caller first
-(adaptive LIFO), and refuses the calls that have waited too long. It spreads the refusals over a
-second, so that callers who repeat a refused call at once do not take the time that serving needs.
+(adaptive LIFO), and refuses the calls that have waited too long. It spreads the refusals over some
+seconds, so that callers who repeat a refused call at once do not take the time for serving.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import structlog
 
 from service import errors
+from service.api.parked_calls import ParkedCalls
 
 # Seconds and calls between two measurements of the queue inside gRPC. One takes 0.1 ms, or 3
 # microseconds for each call.
@@ -47,38 +47,40 @@ MAX_QUEUED_CALLS = 300
 ROUND_SECONDS = 0.001
 
 # Seconds between two measurements during overload.
-OVERLOAD_MEASURE_SECONDS = 0.004
+OVERLOAD_MEASURE_SECONDS = 0.02
 
 # During overload, calls start only while fewer calls than this are queued inside gRPC, because the
 # start of each one makes all of them wait.
 MAX_QUEUED_CALLS_TO_START = 8
 STARTS_PER_ROUND = 3
 
-# During overload, no call starts while this many run, or as many as ran when the overload began.
-MIN_RUNNING_CALLS = 16
+# During overload, no call starts while this many run. More do not serve more, because they share
+# one interpreter, and each takes longer: with 16 writes, the p99 was 17 times that of light load.
+# Calls that wait for an embedding provider do not count.
+MAX_RUNNING_CALLS = 4
 
-# If none of them ends for this time, they wait for a provider or for their requests, and not for
-# the processor: MIN_RUNNING_CALLS more may run, or a hanging provider would stop all other calls.
+# If none of them ends for this time, they wait for something else than the processor:
+# MAX_RUNNING_CALLS more may run, and one less again after each such time without a standstill.
 STUCK_SECONDS = 0.1
 
 # One call starts after this time even if more are queued.
 START_SECONDS = 0.01
 
-# During overload, a call that has waited longer than this is refused: newer calls are started
-# before it.
-MAX_AGE_SECONDS = 0.008
-
-# Calls are refused one for each call that starts, and one at least in this time: callers that
-# repeat a refused call at once must not take the time that serving needs.
+# Calls are refused one after the other, so that callers who repeat a refused call at once do not
+# take the time that serving needs: one in REFUSAL_SECONDS, or as many as are needed for the last of
+# those that wait to be refused within MAX_REFUSAL_SECONDS, because callers do not wait for long.
 REFUSAL_SECONDS = 0.005
+MAX_REFUSAL_SECONDS = 2.5
 
-# Calls that wait during overload; further ones are refused at once, because each holds memory.
-MAX_PARKED_CALLS = 5_000
-
-# If no call arrives for SILENCE_SECONDS within MAX_BURST_SECONDS of the begin of an overload, it
-# was a burst: the calls that wait are started, the newest first, even if they are older.
-SILENCE_SECONDS = 0.005
+# If, within MAX_BURST_SECONDS of the begin of an overload, no call arrives for SILENCE_SECONDS
+# although SILENT_ENDS calls have ended, it was a burst: the calls that wait are started, the newest
+# first, even if they are older. Otherwise, callers make a new call for each one that ends.
 MAX_BURST_SECONDS = 1.0
+SILENCE_SECONDS = 0.03
+SILENT_ENDS = 3
+
+# No call is refused for this time after the begin of an overload, because it can be a burst.
+GRACE_SECONDS = 0.1
 
 # Overload is over after this time without a refusal.
 CALM_SECONDS = 2.0
@@ -100,16 +102,6 @@ class CallCounts(Protocol):
         """Return the number of calls that arrived since the start, accepted or not."""
 
 
-class _ParkedCall:
-    """A call that waits; `may_start` is done once it may start (True) or is refused (False)."""
-
-    __slots__ = ("may_start", "parked_at")
-
-    def __init__(self, parked_at: float) -> None:
-        self.parked_at = parked_at
-        self.may_start: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-
 class LoadShedder:
     """Decides when calls start, and which ones are refused.
 
@@ -129,20 +121,23 @@ class LoadShedder:
         self._least_missing = 0
         self._lost_calls = 0
         self._long_since: float | None = None
-        self._parked: deque[_ParkedCall] = deque()
-        self._parked_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
-        self._parked_calls = 0
+        self._parked = ParkedCalls()
         self._running_calls = 0
-        self._max_running_calls = MIN_RUNNING_CALLS
+        self._max_running_calls = MAX_RUNNING_CALLS
+        self._ended_calls = 0
         self._refused_calls = 0
         self._calm = asyncio.Event()
         self._calm.set()
         self._began_at = 0.0
         self._accepted_calls = 0
         self._accepted_at = 0.0
+        self._ended_before_silence = 0
+        self._is_burst_over = False
         self._started_at = 0.0
         self._ended_at = 0.0
+        self._adjusted_at = 0.0
         self._refused_at = 0.0
+        self._next_refusal_at = 0.0
 
     async def start(self, identify_caller: Callable[[], str]) -> None:
         """Let a call start and count it until `end`; during overload, wait for its turn.
@@ -162,7 +157,17 @@ class LoadShedder:
     def end(self) -> None:
         """Count the end of a call that was started."""
         self._running_calls -= 1
+        self._ended_calls += 1
         self._ended_at = self._clock()
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        """Do not count a call that was started inside: it waits for another service."""
+        self._running_calls -= 1
+        try:
+            yield
+        finally:
+            self._running_calls += 1
 
     def refuse_low_priority(self) -> None:
         """Refuse a stream or an analysis during overload, so that calls yield to no work of theirs.
@@ -205,9 +210,9 @@ class LoadShedder:
         self.is_overloaded = True
         self._calm.clear()
         self._long_since = None
-        self._began_at = self._refused_at = self._ended_at = now
-        # Calls that wait for the disk or a provider run beside each other in any number.
-        self._max_running_calls = max(MIN_RUNNING_CALLS, self._running_calls)
+        self._began_at = self._refused_at = self._ended_at = self._adjusted_at = now
+        self._max_running_calls = MAX_RUNNING_CALLS
+        self._next_refusal_at = now + GRACE_SECONDS
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
 
     def _end_overload(self) -> None:
@@ -217,23 +222,12 @@ class LoadShedder:
         self._refused_calls = 0
 
     async def _wait_to_start(self, caller: str) -> None:
-        if self._parked_calls >= MAX_PARKED_CALLS:
+        if self._parked.is_full:
             self._refused_calls += 1
             raise errors.Overloaded("too many calls are waiting")
-        call = _ParkedCall(self._clock())
-        self._parked.append(call)
-        self._parked_by_caller.setdefault(caller, []).append(call)
-        self._parked_calls += 1
-        try:
-            may_start = await call.may_start
-        except asyncio.CancelledError:
-            if call.may_start.done() and not call.may_start.cancelled():
-                self._running_calls -= call.may_start.result()
-            raise
-        finally:
-            self._parked_calls -= 1
-        if not may_start:
+        if not await self._parked.wait(caller, self._clock()):
             raise errors.Overloaded(OVERLOAD_MESSAGE)
+        self._running_calls += 1
 
     def _measure(self, now: float) -> int:
         """Return the number of calls that are queued inside gRPC."""
@@ -253,69 +247,49 @@ class LoadShedder:
         now = self._clock()
         if now - self._measured_at >= OVERLOAD_MEASURE_SECONDS:
             self._measure(now)
-        if now - self._ended_at >= STUCK_SECONDS:
-            self._max_running_calls = self._running_calls + MIN_RUNNING_CALLS
-            self._ended_at = now
+        self._adjust_max_running_calls(now)
         starts = min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
         if self._arrived_calls - self._counts.accepted >= MAX_QUEUED_CALLS_TO_START:
             starts = int(now - self._started_at >= START_SECONDS)
-        if self._is_burst_over(now):
-            while starts > 0 and self._start_any(now):
-                starts -= 1
+        self._observe_silence(now)
+        if self._is_burst_over:
+            while starts > 0 and self._parked.start_any():
+                starts, self._started_at = starts - 1, now
         else:
-            while starts > 0 and self._start_newest(now):
-                starts -= 1
-                self._refuse_oldest(now)
-            if starts > 0 or now - self._refused_at >= REFUSAL_SECONDS:
-                self._refuse_oldest(now)
-        if self._parked or now - self._refused_at < CALM_SECONDS:
+            while starts > 0 and self._parked.start_newest(now):
+                starts, self._started_at = starts - 1, now
+            self._refuse_oldest(now)
+        if self._parked.count or now - self._refused_at < CALM_SECONDS:
             asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
         else:
             self._end_overload()
 
-    def _is_burst_over(self, now: float) -> bool:
+    def _adjust_max_running_calls(self, now: float) -> None:
+        if now - self._ended_at >= STUCK_SECONDS:
+            self._max_running_calls = self._running_calls + MAX_RUNNING_CALLS
+            self._ended_at = self._adjusted_at = now
+        elif now - self._adjusted_at >= STUCK_SECONDS:
+            self._max_running_calls = max(MAX_RUNNING_CALLS, self._max_running_calls - 1)
+            self._adjusted_at = now
+
+    def _observe_silence(self, now: float) -> None:
         if self._counts.accepted != self._accepted_calls:
             self._accepted_calls, self._accepted_at = self._counts.accepted, now
-        return (
-            now - self._accepted_at >= SILENCE_SECONDS and now - self._began_at < MAX_BURST_SECONDS
-        )
-
-    def _start_newest(self, now: float) -> bool:
-        """Start the newest call of the next caller that has one which is not too old.
-
-        Return whether there was one.
-        """
-        while self._parked_by_caller:
-            caller, calls = self._parked_by_caller.popitem(last=False)
-            while calls and calls[-1].may_start.done():
-                calls.pop()
-            if not calls or now - calls[-1].parked_at > MAX_AGE_SECONDS:
-                continue  # the caller has only calls that are too old
-            self._start(calls.pop(), now)
-            if calls:
-                self._parked_by_caller[caller] = calls
-            return True
-        return False
-
-    def _start_any(self, now: float) -> bool:
-        """Start the newest parked call; return whether there was one."""
-        while self._parked:
-            call = self._parked.pop()
-            if not call.may_start.done():
-                self._start(call, now)
-                return True
-        return False
-
-    def _start(self, call: _ParkedCall, now: float) -> None:
-        call.may_start.set_result(True)
-        self._running_calls += 1
-        self._started_at = now
+            self._ended_before_silence = self._ended_calls
+            self._is_burst_over = False
+        elif (
+            now - self._accepted_at >= SILENCE_SECONDS
+            and now - self._began_at < MAX_BURST_SECONDS
+            and self._ended_calls - self._ended_before_silence >= SILENT_ENDS
+        ):
+            self._is_burst_over = True
 
     def _refuse_oldest(self, now: float) -> None:
-        """Refuse the oldest parked call if it is too old."""
-        while self._parked and self._parked[0].may_start.done():
-            self._parked.popleft()
-        if self._parked and now - self._parked[0].parked_at > MAX_AGE_SECONDS:
-            self._parked.popleft().may_start.set_result(False)
+        """Refuse as many of the oldest parked calls as are due by now."""
+        self._next_refusal_at = max(self._next_refusal_at, now - REFUSAL_SECONDS)
+        while self._next_refusal_at <= now and self._parked.refuse_oldest(now):
             self._refused_calls += 1
             self._refused_at = now
+            remaining = MAX_REFUSAL_SECONDS - self._parked.find_longest_wait(now)
+            pause = max(remaining, ROUND_SECONDS) / max(self._parked.count, 1)
+            self._next_refusal_at += min(REFUSAL_SECONDS, pause)

@@ -34,6 +34,11 @@ class Space:
     normalization: str = "l2"
 
     @property
+    def is_local(self) -> bool:
+        """Whether the vectors come from the embedded model, and not from a provider."""
+        return self.provider == "local"
+
+    @property
     def fingerprint(self) -> str:
         """A canonical form as one line, equal exactly for equal spaces."""
         return json.dumps(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from service import errors
@@ -52,6 +52,7 @@ class Batcher:
         observer: RequestObserver | None = None,
     ) -> None:
         self.limits = embedder.limits
+        self._is_local = embedder.space.is_local
         self.rate_controller = RateController(embedder.limits.concurrency)
         self.import_slots = asyncio.Semaphore(EMBEDDED_MESSAGES)
         self._embedder = RetryingEmbedder(embedder, self.rate_controller, paid_requests, observer)
@@ -134,8 +135,9 @@ class Batcher:
             None if end is None else max(0.0, end - RESPONSE_MARGIN_SECONDS - time.monotonic())
         )
         try:
-            # Unlike gather, wait does not cancel the futures when this caller is cancelled.
-            await asyncio.wait([request.result for request in requests], timeout=timeout)
+            with nullcontext() if self._is_local else call_context.suspended():
+                # Unlike gather, wait does not cancel the futures when this caller is cancelled.
+                await asyncio.wait([request.result for request in requests], timeout=timeout)
             return [_get_outcome(request) for request in requests]
         finally:
             for request in requests:

@@ -153,4 +153,4 @@ class EmbedderPool:
 
 
 def _is_free(model: Model) -> bool:
-    return model.space.provider == "local"
+    return model.space.is_local

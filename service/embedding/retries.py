@@ -95,6 +95,7 @@ class RetryingEmbedder:
     ) -> None:
         self._requests = RequestSender(embedder, rate_controller, paid_requests, observer)
         self.batch_texts = embedder.limits.texts
+        self._is_local = embedder.space.is_local
         self._max_batch_texts = embedder.limits.texts
 
     async def embed(
@@ -181,6 +182,8 @@ class RetryingEmbedder:
 
     async def _send(self, batch: _Batch, choose: Choose, is_query: IsQuery) -> Outcomes:
         """Send one request, with retries; return the outcome of each text that it was sent with."""
+        if self._is_local:  # it cannot fail for a while, and retries make 56 objects for each batch
+            return await self._attempt(batch, choose, is_query)
         async for attempt in stamina.retry_context(
             on=lambda exc: _find_retry_delay(batch, exc),
             attempts=MAX_ATTEMPTS,
@@ -190,15 +193,18 @@ class RetryingEmbedder:
             wait_jitter=MIN_DELAY_SECONDS,
         ):
             with attempt:
-                texts = choose(batch.texts)
-                timeout = PART_TIMEOUT_SECONDS if batch.is_part else None
-                if not texts:
-                    return {}
-                outcomes = await self._requests.send(
-                    texts, timeout, is_query, low_priority=batch.low_priority
-                )
-                return dict(zip(texts, outcomes, strict=True))
+                return await self._attempt(batch, choose, is_query)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, batch: _Batch, choose: Choose, is_query: IsQuery) -> Outcomes:
+        texts = choose(batch.texts)
+        timeout = PART_TIMEOUT_SECONDS if batch.is_part else None
+        if not texts:
+            return {}
+        outcomes = await self._requests.send(
+            texts, timeout, is_query, low_priority=batch.low_priority
+        )
+        return dict(zip(texts, outcomes, strict=True))
 
     async def _probe_settings(self) -> errors.AkinError | None:
         """Return the error of our settings if the provider refuses the probe text as well."""

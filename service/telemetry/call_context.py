@@ -1,12 +1,13 @@
-"""The deadline of a call, and how long its stages take: for its caller and for traces.
+"""The deadline of a call, how long its stages take, and when it waits for another service.
 
-Both travel in context variables, so that no layer has to pass them on.
+They travel in context variables, so that no layer has to pass them on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Self
@@ -42,6 +43,10 @@ class Timing:
 # The time at which the call in this context must be answered, as of time.monotonic; None: no limit.
 deadline: ContextVar[float | None] = ContextVar("akin_deadline", default=None)
 
+_suspend: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar(
+    "akin_suspend", default=nullcontext
+)
+
 _current: ContextVar[tuple[Timing, object] | None] = ContextVar("akin_stage", default=None)
 
 
@@ -62,6 +67,16 @@ def make_trace_headers() -> Mapping[str, str]:
     """Return the headers that link a request to another service with the current stage."""
     current = _current.get()
     return {} if current is None else current[0].make_headers(current[1])
+
+
+def set_suspension(suspend: Callable[[], AbstractContextManager[None]]) -> None:
+    """Enter what `suspend` returns whenever the call in this context waits for another service."""
+    _suspend.set(suspend)
+
+
+def suspended() -> AbstractContextManager[None]:
+    """Return the context in which the call in this context waits for another service."""
+    return _suspend.get()()
 
 
 class Stage:

@@ -1,12 +1,12 @@
 """The load shedder with a clock and call counts that the tests set."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 
 from service import errors
-from service.api import load_shedding
+from service.api import load_shedding, parked_calls
 from service.api.load_shedding import LoadShedder
 
 WAIT_SECONDS = 10.0
@@ -59,13 +59,25 @@ class Load:
             if self.shedder.is_overloaded:
                 return
 
-    async def overload(self) -> None:
-        """Queue more calls than may wait, and empty the queue as soon as overload has begun."""
+    async def overload(self, *, is_burst: bool = False) -> None:
+        """Queue more calls than may wait, and empty the queue as soon as overload has begun.
+
+        Unless it is a burst, let it last for a while.
+        """
         self.counts.queued = load_shedding.MAX_QUEUED_CALLS + 1
         await self.serve(load_shedding.MEASURE_CALLS, 2 * load_shedding.MEASURE_SECONDS)
         assert self.shedder.is_overloaded
         self.counts.queued = 0
-        self.clock.now += load_shedding.MAX_BURST_SECONDS
+        seconds = load_shedding.OVERLOAD_MEASURE_SECONDS * 1.1
+        self.clock.now += seconds if is_burst else load_shedding.MAX_BURST_SECONDS
+
+    async def pass_time(self, calls: Iterable[Awaitable[None]]) -> list[str]:
+        """Let time pass until calls have started or were refused; return which."""
+        outcomes = asyncio.gather(*map(outcome, calls))
+        while not outcomes.done():
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            self.clock.now += load_shedding.REFUSAL_SECONDS
+        return outcomes.result()
 
 
 async def outcome(call: Awaitable[None]) -> str:
@@ -144,11 +156,11 @@ def test_during_overload_the_newest_calls_start_and_the_oldest_are_refused() -> 
         load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
         old = load.arrive()
         await asyncio.sleep(0)
-        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
+        load.clock.now += parked_calls.MAX_AGE_SECONDS * 1.1
         load.counts.queued = 0
         new = load.arrive()
         assert await outcome(new) == "started"
-        load.clock.now += load_shedding.REFUSAL_SECONDS
+        load.clock.now += load_shedding.GRACE_SECONDS
         assert await outcome(old) == "refused"
 
     run(check)
@@ -159,7 +171,7 @@ def test_callers_start_calls_in_turns() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MIN_RUNNING_CALLS
+        limit = load_shedding.MAX_RUNNING_CALLS
         quiet = load.arrive("quiet")
         await asyncio.sleep(0)
         greedy = [load.arrive("greedy") for _ in range(3 * limit)]
@@ -176,12 +188,12 @@ def test_running_calls_are_limited_during_overload() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MIN_RUNNING_CALLS
+        limit = load_shedding.MAX_RUNNING_CALLS
         calls = [load.arrive() for _ in range(limit)]
         assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
         waiting = load.arrive()
         await asyncio.sleep(0)
-        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
+        load.clock.now += load_shedding.GRACE_SECONDS
         assert await outcome(waiting) == "refused"
         load.shedder.end()
         assert await outcome(load.arrive()) == "started"
@@ -189,22 +201,71 @@ def test_running_calls_are_limited_during_overload() -> None:
     run(check)
 
 
-def test_a_burst_that_is_over_is_served() -> None:
-    """If no further calls arrive soon after overload began, old calls start as well."""
+def test_calls_that_wait_for_a_provider_do_not_count() -> None:
+    """A call that waits for another service leaves its place to others meanwhile."""
 
     async def check(load: Load) -> None:
         await load.overload()
-        load.clock.now -= load_shedding.MAX_BURST_SECONDS
-        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
-        calls = [load.arrive() for _ in range(10)]
+        limit = load_shedding.MAX_RUNNING_CALLS
+        calls = [load.arrive() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
+        with load.shedder.suspend():
+            assert await outcome(load.arrive()) == "started"
+        waiting = load.arrive()
         await asyncio.sleep(0)
-        load.clock.now += load_shedding.MAX_AGE_SECONDS * 1.1
-        load.counts.queued = 0
-        results = asyncio.gather(*map(outcome, calls))
-        while not results.done():
-            load.clock.now += 0.001
-            await asyncio.sleep(0.001)
-        assert "started" in results.result()
+        load.clock.now += load_shedding.GRACE_SECONDS
+        assert await outcome(waiting) == "refused"
+
+    run(check)
+
+
+def test_a_burst_that_is_over_is_served() -> None:
+    """If calls end soon after overload began, and none follow them, all old calls start as well."""
+
+    async def check(load: Load) -> None:
+        await load.overload(is_burst=True)
+        calls = [load.arrive() for _ in range(10 * load_shedding.SILENT_ENDS)]
+        load.clock.now += load_shedding.SILENCE_SECONDS
+        results = [asyncio.create_task(outcome(call)) for call in calls]
+        for started in asyncio.as_completed(results):
+            assert await started == "started"
+            load.clock.now += load_shedding.SILENCE_SECONDS / 3
+            load.shedder.end()
+
+    run(check)
+
+
+def test_silence_is_no_burst_while_all_calls_wait() -> None:
+    """Callers that wait for their answers are silent as well: their old calls are refused."""
+
+    async def check(load: Load) -> None:
+        await load.overload(is_burst=True)
+        limit = load_shedding.MAX_RUNNING_CALLS
+        running = [load.arrive() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        calls = [load.arrive() for _ in range(limit)]
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.SILENCE_SECONDS
+        load.shedder.end()
+        assert await outcome(load.arrive()) == "started"
+        assert await load.pass_time(calls) == ["refused"] * limit
+
+    run(check)
+
+
+def test_no_caller_waits_long_for_a_refusal() -> None:
+    """However many calls wait, the last one is refused within MAX_REFUSAL_SECONDS."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
+        calls = [load.arrive() for _ in range(2_000)]
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.GRACE_SECONDS
+        began = load.clock.now
+        outcomes = await load.pass_time(calls)
+        assert outcomes.count("refused") >= 1_000
+        assert load.clock.now - began <= 1.1 * load_shedding.MAX_REFUSAL_SECONDS
 
     run(check)
 
@@ -214,7 +275,7 @@ def test_a_call_whose_caller_left_never_starts() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MIN_RUNNING_CALLS
+        limit = load_shedding.MAX_RUNNING_CALLS
         gone = [load.arrive() for _ in range(limit)]
         await asyncio.sleep(0)
         for call in gone:
@@ -248,7 +309,7 @@ def test_waiting_calls_are_limited() -> None:
     async def check(load: Load) -> None:
         await load.overload()
         load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
-        calls = [load.arrive() for _ in range(load_shedding.MAX_PARKED_CALLS + 1)]
+        calls = [load.arrive() for _ in range(parked_calls.MAX_PARKED_CALLS + 1)]
         assert await outcome(calls[-1]) == "refused"
         assert not calls[0].done()
         for call in calls:
@@ -262,8 +323,8 @@ def test_calls_that_hang_do_not_stop_the_others() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        for _ in range(3 * load_shedding.MIN_RUNNING_CALLS):
-            load.clock.now += load_shedding.STUCK_SECONDS / 10
+        for _ in range(3 * load_shedding.MAX_RUNNING_CALLS):
+            load.clock.now += load_shedding.STUCK_SECONDS / 3
             assert await outcome(load.arrive()) == "started"
 
     run(check)

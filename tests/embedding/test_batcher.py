@@ -1,11 +1,14 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.batchers import working
 from support.embedders import (
     COST_USD_PER_TOKEN,
+    SPACE,
     UNAVAILABLE_MESSAGE,
     Fault,
     FaultyEmbedder,
@@ -19,6 +22,7 @@ from support.tasks import left, started
 from service import errors
 from service.embedding.batcher import MAX_QUEUED_TEXTS, MAX_QUEUED_TOKENS, Batcher
 from service.embedding.embedder import EmbeddedText
+from service.telemetry import call_context
 
 # Each of these characters is estimated at 3 tokens.
 LONGEST_TEXT = "🙂" * ((MAX_QUEUED_TOKENS - 1) // 3)
@@ -285,3 +289,32 @@ async def test_texts_of_imports_share_no_batch_with_others() -> None:
         embedder.release()
         await asyncio.gather(first, *callers)
     assert [("first",), ("query",), ("import 1", "import 2", "import 3")] == embedder.batches
+
+
+class Suspensions:
+    """Counts the waits for another service that a call is in."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Count a wait."""
+        self.count += 1
+        yield
+        self.count -= 1
+
+
+@pytest.mark.parametrize(("provider", "count"), [("test", 1), ("local", 0)])
+async def test_a_caller_is_suspended_while_a_provider_embeds(provider: str, count: int) -> None:
+    """A wait for a provider is a wait for another service; one for the embedded model is not."""
+    suspensions = Suspensions()
+    call_context.set_suspension(suspensions)
+    embedder = HeldEmbedder()
+    embedder.space = replace(SPACE, provider=provider)
+    async with working(embedder) as batcher:
+        caller = await start_held_batch(batcher, embedder, "tea")
+        assert count == suspensions.count
+        embedder.release()
+        assert_embedded(["tea"], await caller)
+    assert 0 == suspensions.count

@@ -67,6 +67,10 @@ class ImportServicer:
         async for response in run_import(requests, self._prepare, self._store):
             yield response
 
+    async def GetItem(self, request: pb.GetItemRequest) -> NoReturn:  # noqa: N802
+        """Fail."""
+        self._fail()
+
     async def _prepare(self, request: pb.ImportItemsRequest) -> pb.ImportItemsRequest:
         if request.catalog == HELD:
             self.held.set()
@@ -149,6 +153,14 @@ class ImportServer:
         """Start an import."""
         self._imports.append(Import(self._stub))
         return self._imports[-1]
+
+    async def get_item(self) -> str:
+        """Make a unary call, which fails, and return the reason."""
+        try:
+            await asyncio.to_thread(self._stub.GetItem, pb.GetItemRequest())
+        except grpc.RpcError as exc:
+            return decode(exc).reason
+        return ""
 
     def close(self) -> None:
         """Release the threads that send the messages of imports."""

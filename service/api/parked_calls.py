@@ -1,0 +1,93 @@
+"""The calls that wait during overload: the newest start first, and the oldest are refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+
+# A call that has waited longer than this does not start: newer calls start before it.
+MAX_AGE_SECONDS = 0.008
+
+# Further calls are refused at once, because each holds memory.
+MAX_PARKED_CALLS = 5_000
+
+
+class _ParkedCall:
+    """A call that waits; `may_start` is done once it may start (True) or is refused (False)."""
+
+    __slots__ = ("may_start", "parked_at")
+
+    def __init__(self, parked_at: float) -> None:
+        self.parked_at = parked_at
+        self.may_start: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
+class ParkedCalls:
+    """The calls that wait until they may start; callers start calls in turns.
+
+    `count` is how many wait. All times are of one clock, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._calls: deque[_ParkedCall] = deque()
+        self._calls_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further call may wait."""
+        return self.count >= MAX_PARKED_CALLS
+
+    async def wait(self, caller: str, now: float) -> bool:
+        """Return whether the call of this task may start, once it is decided."""
+        call = _ParkedCall(now)
+        self._calls.append(call)
+        self._calls_by_caller.setdefault(caller, []).append(call)
+        self.count += 1
+        try:
+            return await call.may_start
+        finally:
+            self.count -= 1
+
+    def start_newest(self, now: float) -> bool:
+        """Start the newest call of the next caller that has one which is not too old.
+
+        Return whether there was one.
+        """
+        while self._calls_by_caller:
+            caller, calls = self._calls_by_caller.popitem(last=False)
+            while calls and calls[-1].may_start.done():
+                calls.pop()
+            if not calls or now - calls[-1].parked_at > MAX_AGE_SECONDS:
+                continue  # the caller has only calls that are too old
+            calls.pop().may_start.set_result(True)
+            if calls:
+                self._calls_by_caller[caller] = calls
+            return True
+        return False
+
+    def start_any(self) -> bool:
+        """Start the newest call, however old it is; return whether there was one."""
+        while self._calls:
+            call = self._calls.pop()
+            if not call.may_start.done():
+                call.may_start.set_result(True)
+                return True
+        return False
+
+    def refuse_oldest(self, now: float) -> bool:
+        """Refuse the oldest call if it is too old to start; return whether it was."""
+        self._forget_decided()
+        if self.find_longest_wait(now) <= MAX_AGE_SECONDS:
+            return False
+        self._calls.popleft().may_start.set_result(False)
+        return True
+
+    def find_longest_wait(self, now: float) -> float:
+        """Return for how many seconds the oldest call has waited, 0 if there is none."""
+        self._forget_decided()
+        return now - self._calls[0].parked_at if self._calls else 0.0
+
+    def _forget_decided(self) -> None:
+        while self._calls and self._calls[0].may_start.done():
+            self._calls.popleft()
