@@ -47,12 +47,12 @@ MAX_QUEUED_CALLS = 300
 ROUND_SECONDS = 0.001
 
 # Seconds between two measurements during overload.
-OVERLOAD_MEASURE_SECONDS = 0.02
+OVERLOAD_MEASURE_SECONDS = 0.006
 
 # During overload, calls start only while fewer calls than this are queued inside gRPC, because the
 # start of each one makes all of them wait.
-MAX_QUEUED_CALLS_TO_START = 8
-STARTS_PER_ROUND = 3
+MAX_QUEUED_CALLS_TO_START = 5
+STARTS_PER_ROUND = 2
 
 # During overload, no call starts while this many run. More do not serve more, because they share
 # one interpreter, and each takes longer: with 16 writes, the p99 was 17 times that of light load.
