@@ -224,12 +224,16 @@ def test_a_burst_that_is_over_is_served() -> None:
 
     async def check(load: Load) -> None:
         await load.overload(is_burst=True)
-        calls = [load.arrive() for _ in range(10 * load_shedding.SILENT_ENDS)]
+        limit = load_shedding.MAX_RUNNING_CALLS
+        calls = [load.arrive() for _ in range(10 * limit)]
+        running = [calls.pop() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
         load.clock.now += load_shedding.SILENCE_SECONDS
+        for _ in range(limit):
+            load.shedder.end()
         results = [asyncio.create_task(outcome(call)) for call in calls]
         for started in asyncio.as_completed(results):
             assert await started == "started"
-            load.clock.now += load_shedding.SILENCE_SECONDS / 3
             load.shedder.end()
 
     run(check)
