@@ -72,14 +72,15 @@ START_SECONDS = 0.01
 REFUSAL_SECONDS = 0.005
 MAX_REFUSAL_SECONDS = 2.5
 
-# If, within MAX_BURST_SECONDS of the begin of an overload, no call arrives for SILENCE_SECONDS
-# although SILENT_ENDS calls have ended, it was a burst: the calls that wait are started, the newest
-# first, even if they are older. Otherwise, callers make a new call for each one that ends.
+# If calls have not waited for longer than MAX_BURST_SECONDS, and none arrives for SILENCE_SECONDS
+# although SILENT_ENDS calls have ended or were refused, it was a burst: the calls that wait are
+# started, the newest first, even if they are older. Callers that wait for answers would have made a
+# new call for each one.
 MAX_BURST_SECONDS = 1.0
 SILENCE_SECONDS = 0.03
 SILENT_ENDS = 3
 
-# No call is refused for this time after the begin of an overload, because it can be a burst.
+# No call is refused before calls have waited for this time, because it can be a burst.
 GRACE_SECONDS = 0.1
 
 # Overload is over after this time without a refusal.
@@ -128,7 +129,7 @@ class LoadShedder:
         self._refused_calls = 0
         self._calm = asyncio.Event()
         self._calm.set()
-        self._began_at = 0.0
+        self._crowded_since = 0.0
         self._accepted_calls = 0
         self._accepted_at = 0.0
         self._ended_before_silence = 0
@@ -210,9 +211,8 @@ class LoadShedder:
         self.is_overloaded = True
         self._calm.clear()
         self._long_since = None
-        self._began_at = self._refused_at = self._ended_at = self._adjusted_at = now
+        self._crowded_since = self._refused_at = self._ended_at = self._adjusted_at = now
         self._max_running_calls = MAX_RUNNING_CALLS
-        self._next_refusal_at = now + GRACE_SECONDS
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
 
     def _end_overload(self) -> None:
@@ -251,6 +251,8 @@ class LoadShedder:
         starts = min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
         if self._arrived_calls - self._counts.accepted >= MAX_QUEUED_CALLS_TO_START:
             starts = int(now - self._started_at >= START_SECONDS)
+        if not self._parked.count:
+            self._crowded_since = now
         self._observe_silence(now)
         if self._is_burst_over:
             while starts > 0 and self._parked.start_any():
@@ -275,18 +277,20 @@ class LoadShedder:
     def _observe_silence(self, now: float) -> None:
         if self._counts.accepted != self._accepted_calls:
             self._accepted_calls, self._accepted_at = self._counts.accepted, now
-            self._ended_before_silence = self._ended_calls
+            self._ended_before_silence = self._ended_calls + self._refused_calls
             self._is_burst_over = False
         elif (
             now - self._accepted_at >= SILENCE_SECONDS
-            and now - self._began_at < MAX_BURST_SECONDS
-            and self._ended_calls - self._ended_before_silence >= SILENT_ENDS
+            and now - self._crowded_since < MAX_BURST_SECONDS
+            and self._ended_calls + self._refused_calls - self._ended_before_silence >= SILENT_ENDS
         ):
             self._is_burst_over = True
 
     def _refuse_oldest(self, now: float) -> None:
         """Refuse as many of the oldest parked calls as are due by now."""
-        self._next_refusal_at = max(self._next_refusal_at, now - REFUSAL_SECONDS)
+        self._next_refusal_at = max(
+            self._next_refusal_at, now - REFUSAL_SECONDS, self._crowded_since + GRACE_SECONDS
+        )
         while self._next_refusal_at <= now and self._parked.refuse_oldest(now):
             self._refused_calls += 1
             self._refused_at = now

@@ -229,9 +229,10 @@ def test_a_burst_that_is_over_is_served() -> None:
         running = [calls.pop() for _ in range(limit)]
         assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
         load.clock.now += load_shedding.SILENCE_SECONDS
-        for _ in range(limit):
-            load.shedder.end()
-        results = [asyncio.create_task(outcome(call)) for call in calls]
+        load.shedder.end()
+        refusals = load_shedding.SILENT_ENDS - 1
+        assert await load.pass_time(calls[:refusals]) == ["refused"] * refusals
+        results = [asyncio.create_task(outcome(call)) for call in calls[refusals:]]
         for started in asyncio.as_completed(results):
             assert await started == "started"
             load.shedder.end()
@@ -239,20 +240,22 @@ def test_a_burst_that_is_over_is_served() -> None:
     run(check)
 
 
-def test_silence_is_no_burst_while_all_calls_wait() -> None:
-    """Callers that wait for their answers are silent as well: their old calls are refused."""
+def test_callers_that_wait_for_answers_are_no_burst() -> None:
+    """As long as a new call follows each one that ends, calls that are too old do not start."""
 
     async def check(load: Load) -> None:
         await load.overload(is_burst=True)
         limit = load_shedding.MAX_RUNNING_CALLS
-        running = [load.arrive() for _ in range(limit)]
+        waiting, *running = [load.arrive() for _ in range(1 + limit)]
         assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
-        calls = [load.arrive() for _ in range(limit)]
-        await asyncio.sleep(0)
-        load.clock.now += load_shedding.SILENCE_SECONDS
-        load.shedder.end()
-        assert await outcome(load.arrive()) == "started"
-        assert await load.pass_time(calls) == ["refused"] * limit
+        for _ in range(10):
+            load.clock.now += parked_calls.MAX_AGE_SECONDS * 1.1
+            load.shedder.end()
+            assert await load.pass_time([waiting]) == ["refused"]
+            assert await outcome(load.arrive()) == "started"
+            waiting = load.arrive()
+            await asyncio.sleep(0)
+        waiting.cancel()
 
     run(check)
 
