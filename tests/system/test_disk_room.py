@@ -71,3 +71,17 @@ def test_a_backup_that_does_not_fit_leaves_nothing(tmp_path: Path) -> None:
     assert 1 == ended.returncode
     assert 1 == len(ended.stderr.splitlines()), ended.stderr
     assert before == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+
+
+def test_a_vacuum_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    """A vacuum without room for the new database ends with one line, and the old one serves."""
+    with RunningServer(tmp_path) as server, server.client() as client:
+        client.upsert_item("a", "tea")
+        assert 0 == server.stop()
+    before = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    ended = run_with_largest_file(60_000, tmp_path, "vacuum", environment=environment(tmp_path))
+    assert 1 == ended.returncode
+    assert 1 == len(ended.stderr.splitlines()), ended.stderr
+    assert before == {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    with RunningServer(tmp_path) as server, server.client() as client:
+        assert "tea" == client.get_item("a").text
