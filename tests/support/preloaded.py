@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-# What the command imports, at the start or later; nothing of it starts a thread.
+# What the command imports, at the start or later. None starts a thread, which a fork would lose.
 MODULES = (
     "model2vec.persistence",
     "service.cli.main",
