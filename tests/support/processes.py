@@ -116,6 +116,7 @@ def run(
                 status = process.wait(seconds)
             finally:
                 process.kill()
+                process.wait()
             return status, contents[0].result(), contents[1].result()
 
 

@@ -11,6 +11,9 @@ import pytest
 from support.command import run
 from support.server import WAIT_SECONDS, RunningServer
 from support.texts import distinct
+from support.waiting import until
+
+IMPORTED = 200
 
 
 def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None:
@@ -28,10 +31,15 @@ def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None
                 written.append((item.item_id, item.sequence))
                 number += 1
 
-        client.import_items(akin.item(f"i{n}", distinct(n)) for n in range(500))
+        imported = {f"i{n}": distinct(n) for n in range(IMPORTED)}
+        results = client.import_items(akin.item(*entry) for entry in imported.items())
+        assert {0} == {result.code for result in results}
         writer = threading.Thread(target=write)
         writer.start()
+        until(lambda: len(written) > 10)
         made = run("backup", file, "--json", folder=old)
+        count = len(written)
+        until(lambda: len(written) > count)
         stop.set()
         writer.join(WAIT_SECONDS)
     assert 0 == made.status, made.stderr
@@ -40,8 +48,9 @@ def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None
     assert 0 == run("restore", file, folder=new).status
     with RunningServer(new) as server, server.client() as client:
         expected = {item_id for item_id, sequence in written if sequence <= summary["sequence"]}
-        listed = {item.item_id for item in client.list_items(1000).items}
-        assert expected == listed - {f"i{n}" for n in range(500)}
+        page = client.list_items(1000)
+        assert not page.next_page_token
+        assert {*expected, *imported} == {item.item_id for item in page.items}
         assert summary["items"] == client.get_catalog().item_count
         assert summary["sequence"] == client.get_catalog().sequence
         found = client.recommend_similar(text=distinct(7), limit=1).recommendations
