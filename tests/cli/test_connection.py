@@ -1,9 +1,7 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from support.server import WAIT_SECONDS
+from support.command import run
 
 
 @pytest.mark.parametrize(
@@ -14,12 +12,6 @@ def test_a_file_without_a_key_is_reported(tmp_path: Path, content: bytes) -> Non
     """A key file that contains no API key ends a command with one line and status 2."""
     file = tmp_path / "key"
     file.write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "--key-file", str(file), "status"],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
-    )
-    assert 2 == done.returncode
-    assert [f"akin: --key-file: {file} contains no API key"] == done.stderr.splitlines()
+    done = run("--key-file", file, "status", folder=tmp_path)
+    assert 2 == done.status
+    assert [f"akin: --key-file: {file} contains no API key"] == done.error_lines

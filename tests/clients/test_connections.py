@@ -14,6 +14,7 @@ from akin import _policy
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from google.rpc import error_details_pb2
+from support.command import run
 from support.recording import RecordingServer
 from support.scripted import Failure, ScriptedServer
 from support.server import WAIT_SECONDS, RunningServer, environment
@@ -253,18 +254,20 @@ def test_no_proxy_is_used_on_this_machine(tmp_path: Path, names: tuple[str, ...]
     """Health checks and commands reach a server on this machine without the proxy."""
     check = "import akin, sys; raise SystemExit(not akin.Client(sys.argv[1]).is_serving())"
     with RunningServer(tmp_path) as server, Proxy() as proxy:
-        values = environment(tmp_path) | dict.fromkeys(names, proxy.url)
+        values = dict.fromkeys(names, proxy.url)
         port = server.address.rpartition(":")[2]
         for host in ("127.0.0.1", "localhost"):
             address = f"{host}:{port}"
-            status = [sys.executable, "-m", "service", "status", "--address", address]
-            for command in ([sys.executable, "-c", check, address], status):
-                assert (
-                    0
-                    == subprocess.run(
-                        command, cwd=tmp_path, env=values, timeout=WAIT_SECONDS, check=False
-                    ).returncode
-                )
+            checked = subprocess.run(
+                [sys.executable, "-c", check, address],
+                cwd=tmp_path,
+                env=environment(tmp_path) | values,
+                timeout=WAIT_SECONDS,
+                check=False,
+            )
+            assert 0 == checked.returncode
+            words = ("status", "--address", address)
+            assert 0 == run(*words, folder=tmp_path, variables=values).status
         assert 0 == proxy.connection_count
 
 

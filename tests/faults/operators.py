@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
-from support.command import AKIN
+from support import processes
+from support.processes import AKIN
 from support.server import environment
 
 from faults.comparison import compare
@@ -92,14 +93,11 @@ def run_command(
     Raises:
         CommandFailed: its exit status is not 0.
     """
-    ended = subprocess.run(
-        [*AKIN, *map(str, words)],
-        cwd=folder,
-        env={**environment(folder), **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
+    status, _output, errors = processes.run(
+        [*map(str, words)],
+        folder=folder,
+        environment={**environment(folder), **variables},
+        seconds=COMMAND_SECONDS,
     )
-    if ended.returncode:
-        raise CommandFailed(f"akin {words[0]}: {ended.stderr.decode(errors='replace')}")
+    if status:
+        raise CommandFailed(f"akin {words[0]}: {errors.decode(errors='replace')}")

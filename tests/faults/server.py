@@ -6,14 +6,14 @@ import json
 import os
 import resource
 import signal
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from support.server import COMMAND, environment
+from support import processes
+from support.server import SERVE, environment
 from support.waiting import until
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
@@ -49,13 +49,16 @@ class FaultyServer:
         self.workers = workers
         self.log_path = log_path
         with log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                COMMAND,
-                cwd=folder,
-                env={**environment(folder, WORKERS=str(workers), **settings), **variables},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
+            self._process = processes.start(
+                SERVE,
+                folder=folder,
+                environment={
+                    **environment(folder, WORKERS=str(workers), **settings),
+                    **variables,
+                },
+                output=log.fileno(),
+                errors=log.fileno(),
+                starts_session=True,
             )
         try:
             self.wait_for("serving", workers)

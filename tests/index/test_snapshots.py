@@ -56,6 +56,12 @@ def filled() -> ItemIndex:
     return item_index
 
 
+@pytest.fixture(scope="module")
+def unchanged() -> ItemIndex:
+    """The filled index, for tests that do not change it."""
+    return filled()
+
+
 def content(item_index: ItemIndex) -> object:
     """Return all that the methods of an item index reveal."""
     evens = Filter(all=(Condition("even", Equals(True)),))
@@ -90,13 +96,12 @@ def load(
     return item_index if Snapshots(folder, origin).load(item_index, last_sequence) else None
 
 
-def test_a_loaded_index_equals_the_saved_one(tmp_path: Path) -> None:
+def test_a_loaded_index_equals_the_saved_one(tmp_path: Path, unchanged: ItemIndex) -> None:
     """Every method of an item index returns the same after saving and loading a snapshot."""
-    item_index = filled()
-    save(tmp_path, item_index)
+    save(tmp_path, unchanged)
     again = load(tmp_path)
     assert again is not None
-    assert content(item_index) == content(again)
+    assert content(unchanged) == content(again)
 
 
 def test_a_loaded_index_continues(tmp_path: Path) -> None:
@@ -146,16 +151,18 @@ def test_a_missing_snapshot_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "origin", [SnapshotOrigin("other", "space"), SnapshotOrigin("store", "other")]
 )
-def test_a_foreign_snapshot_is_dropped(tmp_path: Path, origin: SnapshotOrigin) -> None:
+def test_a_foreign_snapshot_is_dropped(
+    tmp_path: Path, unchanged: ItemIndex, origin: SnapshotOrigin
+) -> None:
     """A snapshot of another store or space is not used, and is removed."""
-    save(tmp_path, filled())
+    save(tmp_path, unchanged)
     assert load(tmp_path, origin) is None
     assert [] == list(tmp_path.iterdir())
 
 
-def test_a_snapshot_newer_than_the_store_is_dropped(tmp_path: Path) -> None:
+def test_a_snapshot_newer_than_the_store_is_dropped(tmp_path: Path, unchanged: ItemIndex) -> None:
     """If the store was reset to an earlier state, the snapshot is not used."""
-    save(tmp_path, filled())
+    save(tmp_path, unchanged)
     assert load(tmp_path, last_sequence=1_670) is None
     assert [] == list(tmp_path.iterdir())
 
@@ -176,11 +183,13 @@ def damage(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gone", "cut", "empty", "flipped"])
 @pytest.mark.parametrize("file", ["graph-*", "arrays-*", MANIFEST_FILE])
-def test_a_damaged_snapshot_is_dropped(tmp_path: Path, file: str, kind: str) -> None:
+def test_a_damaged_snapshot_is_dropped(
+    tmp_path: Path, unchanged: ItemIndex, file: str, kind: str
+) -> None:
     """If any file is missing, torn or changed, the snapshot is not used."""
-    save(tmp_path, filled())
+    save(tmp_path, unchanged)
     (path,) = tmp_path.glob(file)
     damage(path, kind)
     assert load(tmp_path) is None
-    save(tmp_path, filled())
+    save(tmp_path, unchanged)
     assert load(tmp_path) is not None

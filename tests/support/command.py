@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import pty
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from support import processes
+from support.processes import AKIN
 from support.server import WAIT_SECONDS, environment
-
-AKIN = (sys.executable, "-m", "service")
 
 
 class Ended(NamedTuple):
@@ -46,13 +45,20 @@ def run(
         script: a shell script that runs the command, "$@", with redirections such as `>&-`.
         prefix: a program that runs the command, with its arguments.
     """
+    variables = {**environment(folder), **variables}
+    if not script and not prefix:
+        return Ended(
+            *processes.run(
+                [*map(str, words)], folder=folder, environment=variables, seconds=WAIT_SECONDS
+            )
+        )
     command = [*prefix, *AKIN, *map(str, words)]
     if script:
         command = ["bash", "-c", script, "bash", *command]
     done = subprocess.run(
         command,
         cwd=folder,
-        env={**environment(folder), **variables},
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=WAIT_SECONDS,

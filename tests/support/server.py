@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +13,12 @@ from typing import Any, Self
 
 import akin
 
+from support import processes
+
 WAIT_SECONDS = 30.0
 """How long anything may take before a test gives up; nothing takes a tenth of it."""
 
-COMMAND = (sys.executable, "-m", "service", "serve")
+SERVE = ("serve",)
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -49,16 +49,10 @@ def free_address() -> str:
 
 def refused(folder: Path, **settings: str) -> tuple[int, list[str]]:
     """The exit code of a server that must not start, and the lines it wrote to standard error."""
-    ended = subprocess.run(
-        COMMAND,
-        cwd=folder,
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
+    status, _output, errors = processes.run(
+        SERVE, folder=folder, environment=environment(folder, **settings), seconds=WAIT_SECONDS
     )
-    return ended.returncode, ended.stderr.splitlines()
+    return status, errors.decode().splitlines()
 
 
 class RunningServer:
@@ -75,14 +69,18 @@ class RunningServer:
         self.log: list[str] = []
         self._news = threading.Condition()
         self._ended = False
-        self._process = subprocess.Popen(
-            COMMAND,
-            cwd=folder,
-            env=environment(folder, **settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        receiver, sender = os.pipe()
+        self._output = os.fdopen(receiver)
+        try:
+            self._process = processes.start(
+                SERVE,
+                folder=folder,
+                environment=environment(folder, **settings),
+                output=sender,
+                errors=sender,
+            )
+        finally:
+            os.close(sender)
         self._watchdog = threading.Timer(self.life_seconds, self._process.kill)
         self._watchdog.daemon = True
         self._watchdog.start()
@@ -160,7 +158,8 @@ class RunningServer:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The log's lines of one event, oldest first."""
-        parsed = (json.loads(line) for line in list(self.log) if line.startswith("{"))
+        # Most lines of a long log are of other events, and parsing them takes long.
+        parsed = (json.loads(line) for line in list(self.log) if f'"event": "{name}"' in line)
         return [line for line in parsed if line["event"] == name]
 
     def wait_for(self, event: str, times: int = 1) -> dict[str, Any]:
@@ -180,8 +179,7 @@ class RunningServer:
         return found[times - 1]
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as lines:
+        with self._output as lines:
             for line in lines:
                 with self._news:
                     self.record(line.rstrip("\n"))

@@ -1,13 +1,12 @@
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.server import WAIT_SECONDS, RunningServer
+from support import command
+from support.server import RunningServer
 
 from service.cli.demo import SAMPLE_BOOKS
 
@@ -29,15 +28,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 def run(server: RunningServer, *words: str) -> str:
     """Return what a command prints."""
-    result = subprocess.run(
-        [sys.executable, "-m", "service", *words, "--address", server.address],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_SECONDS,
-    )
-    assert (0, "") == (result.returncode, result.stderr)
-    return result.stdout
+    done = command.run(*words, "--address", server.address, folder=server.folder)
+    assert (0, b"") == (done.status, done.stderr)
+    return done.stdout.decode()
 
 
 def run_json(server: RunningServer, *words: str) -> Any:

@@ -2,28 +2,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
 
 import akin
 import pytest
-from support.server import WAIT_SECONDS, RunningServer, environment
+from support.command import run
+from support.server import WAIT_SECONDS, RunningServer
 from support.texts import distinct
+from support.waiting import until
 
-
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "service", *arguments],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
-    )
+IMPORTED = 200
 
 
 def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None:
@@ -41,20 +31,26 @@ def test_a_backup_is_of_one_moment_while_a_server_writes(tmp_path: Path) -> None
                 written.append((item.item_id, item.sequence))
                 number += 1
 
-        client.import_items(akin.item(f"i{n}", distinct(n)) for n in range(500))
+        imported = {f"i{n}": distinct(n) for n in range(IMPORTED)}
+        results = client.import_items(akin.item(*entry) for entry in imported.items())
+        assert {0} == {result.code for result in results}
         writer = threading.Thread(target=write)
         writer.start()
-        made = run(old, "backup", str(file), "--json")
+        until(lambda: len(written) > 10)
+        made = run("backup", file, "--json", folder=old)
+        count = len(written)
+        until(lambda: len(written) > count)
         stop.set()
         writer.join(WAIT_SECONDS)
-    assert 0 == made.returncode, made.stderr
+    assert 0 == made.status, made.stderr
     summary = json.loads(made.stdout)
     new.mkdir()
-    assert 0 == run(new, "restore", str(file)).returncode
+    assert 0 == run("restore", file, folder=new).status
     with RunningServer(new) as server, server.client() as client:
         expected = {item_id for item_id, sequence in written if sequence <= summary["sequence"]}
-        listed = {item.item_id for item in client.list_items(1000).items}
-        assert expected == listed - {f"i{n}" for n in range(500)}
+        page = client.list_items(1000)
+        assert not page.next_page_token
+        assert {*expected, *imported} == {item.item_id for item in page.items}
         assert summary["items"] == client.get_catalog().item_count
         assert summary["sequence"] == client.get_catalog().sequence
         found = client.recommend_similar(text=distinct(7), limit=1).recommendations
@@ -67,14 +63,14 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         assert 0 == server.stop()
     file = tmp_path / "copy"
     file.write_text("precious")
-    refused = run(tmp_path, "backup", str(file))
-    assert (1, "precious") == (refused.returncode, file.read_text())
-    assert "exists already" in refused.stderr
+    refused = run("backup", file, folder=tmp_path)
+    assert (1, "precious") == (refused.status, file.read_text())
+    assert b"exists already" in refused.stderr
     good = tmp_path / "good"
-    assert 0 == run(tmp_path, "backup", str(good)).returncode
-    refused = run(tmp_path, "restore", str(good))
-    assert 1 == refused.returncode
-    assert "has a database already" in refused.stderr
+    assert 0 == run("backup", good, folder=tmp_path).status
+    refused = run("restore", good, folder=tmp_path)
+    assert 1 == refused.status
+    assert b"has a database already" in refused.stderr
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +80,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     with RunningServer(folder) as server, server.client() as client:
         for _ in client.import_items(akin.item(str(n), distinct(n)) for n in range(300)):
             pass
-        assert 0 == run(folder, "backup", "copy").returncode
+        assert 0 == run("backup", "copy", folder=folder).status
     return (folder / "copy").read_bytes()
 
 
@@ -103,10 +99,10 @@ def test_a_damaged_backup_is_not_put_back(tmp_path: Path, copy: bytes, damage: s
             connection.execute("CREATE TABLE t (x)")
     new = tmp_path / "new"
     new.mkdir()
-    refused = run(new, "restore", str(file))
-    assert 1 == refused.returncode
-    assert refused.stderr.startswith("akin restore: ")
-    assert "Traceback" not in refused.stderr
+    refused = run("restore", file, folder=new)
+    assert 1 == refused.status
+    assert refused.stderr.startswith(b"akin restore: ")
+    assert b"Traceback" not in refused.stderr
     assert not (new / "data" / "akin.sqlite3").exists()
 
 
@@ -115,12 +111,12 @@ def test_no_log_of_another_database_is_played_into_a_restored_one(tmp_path: Path
     with RunningServer(tmp_path) as server:
         with server.client() as client:
             client.upsert_item("a", "green tea")
-        assert 0 == run(tmp_path, "backup", "copy").returncode
+        assert 0 == run("backup", "copy", folder=tmp_path).status
         server.kill()
     (tmp_path / "data" / "akin.sqlite3").unlink()
     assert (tmp_path / "data" / "akin.sqlite3-wal").exists()
-    done = run(tmp_path, "restore", "copy")
-    assert 1 == done.returncode
-    assert "akin.sqlite3-" in done.stderr
+    done = run("restore", "copy", folder=tmp_path)
+    assert 1 == done.status
+    assert b"akin.sqlite3-" in done.stderr
     assert not (tmp_path / "data" / "akin.sqlite3").exists()
     assert 0o600 == (tmp_path / "copy").stat().st_mode & 0o777

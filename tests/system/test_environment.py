@@ -1,10 +1,9 @@
 import codecs
-import subprocess
-import sys
 from pathlib import Path
 
 import akin
 import pytest
+from support import processes
 from support.provider import ScriptedProvider
 from support.server import WAIT_SECONDS, RunningServer, environment
 from support.sockets import Listener, Proxy
@@ -18,16 +17,13 @@ REMOTE = {
 
 def run(folder: Path, *command: str, **settings: str) -> tuple[int, list[str]]:
     """Run a command of `akin` that must fail; return its exit status and its lines of errors."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *command],
-        cwd=folder,
-        env=environment(folder, **settings),
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-        check=False,
+    status, _output, errors = processes.run(
+        command,
+        folder=folder,
+        environment=environment(folder, **settings),
+        seconds=WAIT_SECONDS,
     )
-    return done.returncode, done.stderr.splitlines()
+    return status, errors.decode().splitlines()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
 import json
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.server import environment
+from support.command import Ended, run
 from support.texts import COUNT, distinct
 from typer.testing import CliRunner
 
@@ -47,17 +45,9 @@ def get_usage_error(folder: Path, *words: str) -> str:
     return line.removeprefix("akin evaluate: ")
 
 
-def evaluate(folder: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+def evaluate(folder: Path, *words: str, **variables: str) -> Ended:
     """Return the result of `akin evaluate` in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "service", "evaluate", *add_files(folder, *words)],
-        cwd=folder,
-        env=environment(folder) | settings,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run("evaluate", *add_files(folder, *words), folder=folder, variables=variables)
 
 
 def test_strategies_are_measured(tmp_path: Path) -> None:
@@ -65,7 +55,7 @@ def test_strategies_are_measured(tmp_path: Path) -> None:
     plot = tmp_path / "plot"
     words = ["--strategy", "mean", "--prior-attribute", "rating"]
     result = evaluate(tmp_path, *words, "--plot", str(plot), "--json")
-    assert 0 == result.returncode, result.stderr
+    assert 0 == result.status, result.stderr
     document = json.loads(result.stdout)
     assert (3, ITEMS) == (document["people"], document["items"])
     names = [metrics.pop("strategy") for metrics in document["strategies"]]
@@ -84,11 +74,12 @@ def test_strategies_are_measured(tmp_path: Path) -> None:
 def test_results_as_a_table(tmp_path: Path) -> None:
     """Without --json there is a table with one row for each strategy, and latencies below it."""
     result = evaluate(tmp_path, "--strategy", "pooled", "--strategy", "pooled")
-    assert 0 == result.returncode, result.stderr
-    assert "3 people, 40 items" in result.stdout
-    assert ["pooled"] == [line.split()[1] for line in result.stdout.splitlines() if "│" in line]
-    assert "for a user with 50 likes: p50" in result.stdout
-    assert "pooled: 3" in result.stderr.splitlines()
+    assert 0 == result.status, result.stderr
+    assert b"3 people, 40 items" in result.stdout
+    lines = result.stdout.decode().splitlines()
+    assert ["pooled"] == [line.split()[1] for line in lines if "│" in line]
+    assert b"for a user with 50 likes: p50" in result.stdout
+    assert "pooled: 3" in result.error_lines
 
 
 @pytest.mark.parametrize(
@@ -123,8 +114,8 @@ def test_a_rejected_item(tmp_path: Path) -> None:
     """An item that the server rejects ends the command with its line number."""
     items = write_lines(tmp_path / "bad.jsonl", build_item(0), build_item(1) | {"text": " "})
     result = evaluate(tmp_path, "--items", items)
-    assert (2, "") == (result.returncode, result.stdout)
-    assert f"akin evaluate: {items}, line 2: " in result.stderr
+    assert (2, b"") == (result.status, result.stdout)
+    assert f"akin evaluate: {items}, line 2: " in result.stderr.decode()
 
 
 def test_nobody_with_held_out_items(tmp_path: Path) -> None:
@@ -145,9 +136,9 @@ def test_an_unknown_strategy(tmp_path: Path) -> None:
 def test_an_unknown_attribute(tmp_path: Path) -> None:
     """A prior by an attribute that no item has ends the command."""
     result = evaluate(tmp_path, "--prior-attribute", "ratings")
-    assert (2, "") == (result.returncode, result.stdout)
+    assert (2, b"") == (result.status, result.stdout)
     error = "akin evaluate: no item has the attribute ratings"
-    assert error == result.stderr.splitlines()[-1]
+    assert error == result.error_lines[-1]
 
 
 def test_a_plot_needs_matplotlib(tmp_path: Path) -> None:
@@ -155,9 +146,9 @@ def test_a_plot_needs_matplotlib(tmp_path: Path) -> None:
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('not there')\n")
     plot = tmp_path / "plot.png"
     result = evaluate(tmp_path, "--plot", str(plot), PYTHONPATH=str(tmp_path))
-    assert (2, "") == (result.returncode, result.stdout)
-    assert 1 == len(result.stderr.splitlines())
-    assert "akin evaluate: --plot needs matplotlib" in result.stderr
+    assert (2, b"") == (result.status, result.stdout)
+    assert 1 == len(result.error_lines)
+    assert b"akin evaluate: --plot needs matplotlib" in result.stderr
     assert not plot.exists()
 
 
@@ -171,6 +162,6 @@ def test_a_plot_needs_a_folder(tmp_path: Path) -> None:
 def test_the_server_does_not_start(tmp_path: Path) -> None:
     """If the temporary server does not start, the command says so and fails."""
     result = evaluate(tmp_path, AKIN_EMBEDDER="nobody")
-    assert (1, "") == (result.returncode, result.stdout)
-    assert "akin: the server did not start" == result.stderr.splitlines()[-1]
-    assert "AKIN_EMBEDDER" in result.stderr
+    assert (1, b"") == (result.status, result.stdout)
+    assert "akin: the server did not start" == result.error_lines[-1]
+    assert b"AKIN_EMBEDDER" in result.stderr

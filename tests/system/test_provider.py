@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +6,7 @@ from typing import Any
 import akin
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from support.command import run
 from support.provider import DIMENSIONS, USD_PER_TOKEN, ScriptedProvider, failure, success
 from support.rejections import RawClient
 from support.server import RunningServer, environment, refused
@@ -39,13 +38,8 @@ def waiting(client: akin.Client) -> int:
 
 def command(server: RunningServer, *words: str) -> Any:
     """What a command of `akin` prints as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *words, "--json", "--address", server.address],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = run(*words, "--json", "--address", server.address, folder=server.folder)
+    assert 0 == done.status, done.stderr
     return json.loads(done.stdout)
 
 
@@ -336,15 +330,9 @@ def test_models_are_listed(tmp_path: Path, provider: ScriptedProvider) -> None:
         {"id": "a/paid", "context_length": None, "pricing": {"prompt": "0.00000002"}},
         {"id": "c/varies", "pricing": {"prompt": "-1"}},
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "models", "--json"],
-        cwd=tmp_path,
-        env=environment(tmp_path, **settings(provider)),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    variables = environment(tmp_path, **settings(provider))
+    done = run("models", "--json", folder=tmp_path, variables=variables)
+    assert 0 == done.status, done.stderr
     assert [("a/paid", None, 0.02), ("b/free", 512, 0.0), ("c/varies", None, None)] == [
         (each["model"], each["context_tokens"], each["usd_per_million_tokens"])
         for each in json.loads(done.stdout)

@@ -12,7 +12,8 @@ import grpc
 import pytest
 from akin.v1 import catalog_service_pb2 as pb
 from google.protobuf.message import Message
-from support.command import AKIN, run, run_on_terminal
+from support.command import run, run_on_terminal
+from support.processes import AKIN
 from support.recording import RecordingServer
 from support.scripted import Failure
 from support.server import WAIT_SECONDS, RunningServer, environment, free_address

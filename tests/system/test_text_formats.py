@@ -1,13 +1,12 @@
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import akin
 import pytest
+from support import command
 from support.provider import ScriptedProvider
-from support.server import RunningServer, environment
+from support.server import RunningServer
 from support.waiting import until
 
 from service.embedding.token_estimates import estimate_tokens
@@ -33,11 +32,9 @@ def start(folder: Path, provider: ScriptedProvider) -> RunningServer:
 
 
 def run(server: RunningServer, *words: str) -> str:
-    command = (sys.executable, "-m", "service", *words, "--address", server.address)
-    ended = subprocess.run(
-        command, env=environment(server.folder), capture_output=True, text=True, check=True
-    )
-    return ended.stdout
+    done = command.run(*words, "--address", server.address, folder=server.folder)
+    assert 0 == done.status, done.stderr
+    return done.stdout.decode()
 
 
 def test_html_is_embedded_without_markup(tmp_path: Path, provider: ScriptedProvider) -> None:

@@ -1,0 +1,16 @@
+from pathlib import Path
+
+import pytest
+
+SYSTEM = Path(__file__).parent / "system"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long files first where several processes share the tests.
+
+    A process that gets a long file last would run it while the others have nothing to do any more.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, SYSTEM not in item.path.parents))
