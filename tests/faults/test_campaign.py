@@ -12,7 +12,9 @@ from faults.tally import Tally
 
 pytestmark = pytest.mark.slow
 
+# With SEED, power cuts happen in a data folder that was there before the server.
 SEED = 14
+NEW_FOLDER_SEED = 8
 VACUUM_SEED = KINDS.index("vacuum")
 NEEDS_SHIM = ("power cuts", "clock", "snapshots")
 
@@ -40,6 +42,15 @@ def test_faults_lose_nothing(kind: str) -> None:
     failure = run_scenario(SEED, kind, SCENARIOS[kind], tally)
     assert failure is None, failure.problem
     assert kind in tally.skipped or tally.compared > tally.acknowledged / 4 > 0
+
+
+@pytest.mark.skipif(bool(shim.find_problem()), reason=shim.find_problem() or "unused")
+def test_power_cuts_lose_nothing_in_a_folder_that_the_server_made() -> None:
+    """What a server acknowledges at its very first start survives a power cut, like its folder."""
+    tally = Tally()
+    failure = run_scenario(NEW_FOLDER_SEED, "power cuts", SCENARIOS["power cuts"], tally)
+    assert failure is None, failure.problem
+    assert 0 < tally.power_cuts
 
 
 @pytest.mark.skipif(bool(shim.find_problem()), reason=shim.find_problem() or "unused")
