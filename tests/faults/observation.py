@@ -61,7 +61,7 @@ def check_index(stubs: Stubs, observed: Observation, min_sequence: int) -> list[
         }
         if len(versions) > RECOMMENDATIONS:
             violations += _check_sample(stubs, name, versions, min_sequence)
-        elif versions:
+        elif not all(map(_expires, versions.values())):
             violations += _check_catalog_index(stubs, name, versions, observed, min_sequence)
     return violations
 
@@ -139,23 +139,21 @@ def _check_catalog_index(
     observed: Observation,
     min_sequence: int,
 ) -> Iterator[Violation]:
-    item = stubs.recommender.GetItem(
-        pb.GetItemRequest(catalog=name, item_id=min(versions).id), timeout=CALL_SECONDS
-    ).item
+    # An item that expires may be gone since it was listed.
+    key = min(key for key, version in versions.items() if not _expires(version))
     request = pb.RecommendSimilarRequest(
         catalog=name,
-        text=item.text,
+        text=_read_text(versions[key]),
         limit=RECOMMENDATIONS,
         exact=True,
         min_sequence=min_sequence,
     )
     hits = stubs.recommender.RecommendSimilar(request, timeout=CALL_SECONDS).recommendations
     scores = {hit.item_id: hit.score for hit in hits}
-    key = Key(name, "item", item.item_id)
     if len(scores) < len(hits):
         yield Violation("doubled", key, "recommendations have an item twice")
-    if scores.get(item.item_id, 0.0) < EQUAL_SCORE:
-        problem = f"its own text finds it with {scores.get(item.item_id)}"
+    if scores.get(key.id, 0.0) < EQUAL_SCORE:
+        problem = f"its own text finds it with {scores.get(key.id)}"
         yield Violation("lost", key, problem)
     expected_ids = {other.id for other in versions}
     for item_id in expected_ids - scores.keys():
@@ -171,8 +169,7 @@ def _check_sample(
 ) -> Iterator[Violation]:
     lasting = sorted(key for key, version in versions.items() if not _expires(version))
     for key in lasting[:: len(lasting) // SAMPLE_ITEMS]:
-        content = versions[key].content
-        text = json.loads(content.body)["text"] if content is not None else ""
+        text = _read_text(versions[key])
         request = pb.RecommendSimilarRequest(
             catalog=name, text=text, limit=RECOMMENDATIONS, exact=True, min_sequence=min_sequence
         )
@@ -184,6 +181,11 @@ def _check_sample(
 
 def _expires(version: Version) -> bool:
     return version.content is not None and version.content.expire_time_us is not None
+
+
+def _read_text(version: Version) -> str:
+    text: str = "" if version.content is None else json.loads(version.content.body)["text"]
+    return text
 
 
 def _describe(catalog: CatalogRecord) -> CatalogContent:
