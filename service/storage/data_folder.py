@@ -154,9 +154,7 @@ def secure_folder(folder: Path) -> None:
         StoreUnavailable: the folder cannot be read.
     """
     try:
-        for path in folder.iterdir():
-            if is_partial(path, DATABASE):
-                path.unlink(missing_ok=True)
+        remove_partials(folder)
         tightened_count, exposed = make_private(folder)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
@@ -165,6 +163,17 @@ def secure_folder(folder: Path) -> None:
         log.info("data_folder_tightened", folder=str(folder), paths=tightened_count)
     if exposed:
         log.warning("data_folder_exposed", paths=exposed)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove the half written databases that killed processes left in a locked data folder.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    for path in folder.iterdir():
+        if is_partial(path, DATABASE):
+            path.unlink(missing_ok=True)
 
 
 def make_private(folder: Path) -> tuple[int, list[str]]:

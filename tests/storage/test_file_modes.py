@@ -145,6 +145,18 @@ def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     assert {DATABASE, "lock", *others} == {path.name for path in tmp_path.iterdir()}
 
 
+def test_a_restore_removes_half_written_files(tmp_path: Path) -> None:
+    """What a killed restore left does not take the room that the next one needs."""
+    fill(tmp_path / "old")
+    create_backup(tmp_path / "old", tmp_path / "copy", ignore)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in (f"{DATABASE}.{HEX}.partial", f"{DATABASE}.{HEX}.partial-journal", "notes.tmp"):
+        (data / name).write_text("content")
+    restore_backup(tmp_path / "copy", data)
+    assert {DATABASE, "lock", "notes.tmp"} == {path.name for path in data.iterdir()}
+
+
 def test_a_backup_removes_old_half_written_copies(tmp_path: Path) -> None:
     """What a killed backup left is removed a day later, and never what another one writes now."""
     fill(tmp_path / "data")
