@@ -17,6 +17,7 @@ from service.storage.stores import Stores
 
 LEASE_SECONDS = 60.0
 COST_USD = 0.25
+DAY_SECONDS = 86_400.0
 
 FIRST = RequestOwner("0", "first")
 SECOND = RequestOwner("1", "second")
@@ -172,6 +173,24 @@ async def test_a_claim_expires(tmp_path: Path, cost_usd: float, total_usd: float
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
         await stores.embedding_requests.settle(settlement(late, "tea", cost_usd=cost_usd))
         assert pytest.approx(total_usd) == await spent_usd(stores, clock)
+
+
+@pytest.mark.parametrize("jump_seconds", [-DAY_SECONDS, DAY_SECONDS])
+async def test_a_claim_outlives_a_jump_of_the_clock(tmp_path: Path, jump_seconds: float) -> None:
+    """A wall clock that is set ends neither the request of a living process nor its place."""
+    clock, monotonic = FakeClock(), FakeClock(0)
+    async with opened(tmp_path, clock, monotonic) as (stores, _):
+        await claim(stores, make_claim(FIRST, "tea", limit=1))
+        place = await claim(stores, make_claim(SECOND, "cake", limit=1))
+        for _ in range(3):
+            clock.advance(seconds=jump_seconds)
+            monotonic.advance(microseconds=OVERDUE_US // 3)
+            assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
+            assert place == await claim(stores, make_claim(SECOND, "cake", limit=1), place)
+        monotonic.advance(seconds=LEASE_SECONDS)
+        await claim(stores, make_claim(SECOND, "tea"))
+        monotonic.advance(microseconds=OVERDUE_US)
+        assert hashes("tea") == (await claim(stores, make_claim(SECOND, "tea"))).hashes
 
 
 async def test_a_waiting_process_keeps_its_place_while_it_lives(tmp_path: Path) -> None:
