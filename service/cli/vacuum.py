@@ -29,6 +29,7 @@ def vacuum(
         if not (folder / DATABASE).is_file():
             raise errors.StoreUnavailable(f"there is no database {folder / DATABASE}")
         with lock_folder(folder):
+            bytes_before = (folder / DATABASE).stat().st_size
             purged = asyncio.run(purge_stopped(folder, retention_seconds))
             sizes = _vacuum(folder)
     except SettingsError as exc:
@@ -40,6 +41,8 @@ def vacuum(
         )
     except errors.AkinError as exc:
         console.exit_with_error(str(exc), command=command)
+    # The purge has given back the pages that became free.
+    sizes = sizes._replace(bytes_before=bytes_before)
     _print_result(folder, purged, sizes, as_json=as_json)
 
 
