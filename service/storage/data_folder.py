@@ -245,7 +245,8 @@ def _tighten(path: Path) -> bool:
     """Take the permissions of other users away; return whether they had any.
 
     Raises:
-        PermissionError: another user owns the path, and everybody can read or change it.
+        PermissionError: everybody can read or change the path, and another user owns it or all
+            users share it.
         OSError: the file system does not allow it.
     """
     status = path.stat()
@@ -257,6 +258,9 @@ def _tighten(path: Path) -> bool:
         return False
     if not mode & _OTHER_USERS:
         return False
+    if mode & stat.S_ISVTX:
+        # A folder that all users share, such as /tmp: without it, other programs fail.
+        raise PermissionError(errno.EPERM, "all users share it", str(path))
     path.chmod(mode & ~_OTHER_USERS)
     if stat.S_IMODE(path.stat().st_mode) & _OTHER_USERS:
         raise PermissionError(errno.EPERM, "the file system keeps the mode", str(path))
