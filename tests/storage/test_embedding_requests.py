@@ -40,10 +40,12 @@ def make_claim(
     return Claim(owner, SPACE.fingerprint, tokens, lambda: limit, LEASE_SECONDS, reserve)
 
 
-async def claim(stores: Stores, wanted: Claim, waiting: ClaimOutcome | None = None) -> ClaimOutcome:
+async def claim(
+    stores: Stores, request: Claim, waiting: ClaimOutcome | None = None
+) -> ClaimOutcome:
     """Claim a request, and wait for its turn on disk if it has to."""
     waiting_id = None if waiting is None else waiting.request_id
-    return await stores.embedding_requests.claim(wanted, waiting_id, may_wait=True)
+    return await stores.embedding_requests.claim(request, waiting_id, may_wait=True)
 
 
 def settlement(outcome: ClaimOutcome, *texts: str, cost_usd: float = COST_USD) -> Settlement:
@@ -103,16 +105,16 @@ async def test_requests_with_low_priority_go_last(tmp_path: Path) -> None:
     """A request of a call gets its turn before one of an import that has waited for longer."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
         under_way = await claim(stores, make_claim(FIRST, "a", limit=1))
-        patient = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
-        urgent = make_claim(SECOND, "c", limit=1)
-        patient_place = await claim(stores, patient)
-        urgent_place = await claim(stores, urgent)
+        of_import = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
+        of_call = make_claim(SECOND, "c", limit=1)
+        import_place = await claim(stores, of_import)
+        call_place = await claim(stores, of_call)
         await stores.embedding_requests.settle(settlement(under_way))
-        assert (await claim(stores, patient, patient_place)).is_waiting
-        started = await claim(stores, urgent, urgent_place)
+        assert (await claim(stores, of_import, import_place)).is_waiting
+        started = await claim(stores, of_call, call_place)
         assert hashes("c") == started.hashes
         await stores.embedding_requests.settle(settlement(started))
-        assert hashes("b") == (await claim(stores, patient, patient_place)).hashes
+        assert hashes("b") == (await claim(stores, of_import, import_place)).hashes
 
 
 async def test_all_processes_share_one_budget(tmp_path: Path) -> None:
