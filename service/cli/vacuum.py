@@ -10,6 +10,7 @@ from rich.progress import Progress
 from service import errors
 from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
+from service.cli.backup import exit_on_sigterm
 from service.settings import SettingsError, load_settings
 from service.storage.data_folder import DATABASE, lock_folder
 from service.storage.vacuum import FileSizes, vacuum_database
@@ -21,12 +22,14 @@ def vacuum(
 ) -> None:
     """Remove unused data and write the database again. The server must be stopped."""
     command = "akin vacuum"
+    exit_on_sigterm()
     try:
         folder = options.choose_data_folder(data_dir)
         retention_seconds = load_settings().vector_retention_days * SECONDS_PER_DAY
         if not (folder / DATABASE).is_file():
             raise errors.StoreUnavailable(f"there is no database {folder / DATABASE}")
         with lock_folder(folder):
+            bytes_before = (folder / DATABASE).stat().st_size
             purged = asyncio.run(purge_stopped(folder, retention_seconds))
             sizes = _vacuum(folder)
     except SettingsError as exc:
@@ -38,6 +41,8 @@ def vacuum(
         )
     except errors.AkinError as exc:
         console.exit_with_error(str(exc), command=command)
+    # The purge has given back the pages that became free.
+    sizes = sizes._replace(bytes_before=bytes_before)
     _print_result(folder, purged, sizes, as_json=as_json)
 
 

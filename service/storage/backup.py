@@ -21,6 +21,7 @@ from service.storage.data_folder import (
     list_snapshot_folders,
     lock_folder,
     make_private,
+    remove_partials,
     remove_snapshot,
 )
 from service.storage.migrations import check_version
@@ -128,6 +129,7 @@ def restore_backup(file: Path, folder: Path) -> Contents:
                     f"{folder} has a database already, {path.name}: restore elsewhere"
                 )
         with _name_in_errors(database, "cannot be restored"):
+            remove_partials(folder)
             files.require_room(folder, file.stat().st_size, 0)
             make_private(folder)
         with _name_in_errors(database, "cannot be restored"), _create_partial(database) as partial:

@@ -154,9 +154,7 @@ def secure_folder(folder: Path) -> None:
         StoreUnavailable: the folder cannot be read.
     """
     try:
-        for path in folder.iterdir():
-            if is_partial(path, DATABASE):
-                path.unlink(missing_ok=True)
+        remove_partials(folder)
         tightened_count, exposed = make_private(folder)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
@@ -165,6 +163,17 @@ def secure_folder(folder: Path) -> None:
         log.info("data_folder_tightened", folder=str(folder), paths=tightened_count)
     if exposed:
         log.warning("data_folder_exposed", paths=exposed)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove the half written databases that killed processes left in a locked data folder.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    for path in folder.iterdir():
+        if is_partial(path, DATABASE):
+            path.unlink(missing_ok=True)
 
 
 def make_private(folder: Path) -> tuple[int, list[str]]:
@@ -236,7 +245,8 @@ def _tighten(path: Path) -> bool:
     """Take the permissions of other users away; return whether they had any.
 
     Raises:
-        PermissionError: another user owns the path, and everybody can read or change it.
+        PermissionError: everybody can read or change the path, and another user owns it or all
+            users share it.
         OSError: the file system does not allow it.
     """
     status = path.stat()
@@ -248,6 +258,9 @@ def _tighten(path: Path) -> bool:
         return False
     if not mode & _OTHER_USERS:
         return False
+    if mode & stat.S_ISVTX:
+        # A folder that all users share, such as /tmp: without it, other programs fail.
+        raise PermissionError(errno.EPERM, "all users share it", str(path))
     path.chmod(mode & ~_OTHER_USERS)
     if stat.S_IMODE(path.stat().st_mode) & _OTHER_USERS:
         raise PermissionError(errno.EPERM, "the file system keeps the mode", str(path))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,19 @@ class EmbeddingRequestStore:
 
     The methods can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
     and StoreFull.
+
+    Args:
+        database: has the requests.
+        monotonic_ns: returns the nanoseconds since a moment that all processes of the machine
+            share. A jump of the wall clock must not end the claims of living processes. After a
+            restart of the machine, `write_off` removes those of the former processes.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, monotonic_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._database = database
+        self._monotonic_ns = monotonic_ns
 
     async def claim(self, claim: Claim, waiting_id: int | None, *, may_wait: bool) -> ClaimOutcome:
         """Claim a request, so that it may be sent once this returns.
@@ -56,9 +66,12 @@ class EmbeddingRequestStore:
         Raises:
             BudgetSpent: raised by the claim's `reserve`; nothing was stored.
         """
-        return await self._database.write(
-            lambda transaction: _claim(transaction, claim, waiting_id, may_wait=may_wait)
-        )
+
+        def operation(transaction: Transaction) -> ClaimOutcome:
+            now_us = self._monotonic_ns() // 1_000
+            return _claim(transaction, claim, waiting_id, now_us, may_wait=may_wait)
+
+        return await self._database.write(operation)
 
     async def settle(self, settlement: Settlement) -> None:
         """Record the usage and the vectors of a request that has ended, and remove its claim."""
@@ -114,10 +127,15 @@ class EmbeddingRequestStore:
 
 
 def _claim(
-    transaction: Transaction, claim: Claim, waiting_id: int | None, *, may_wait: bool
+    transaction: Transaction,
+    claim: Claim,
+    waiting_id: int | None,
+    now_us: int,
+    *,
+    may_wait: bool,
 ) -> ClaimOutcome:
     connection = transaction.connection
-    _write_off_expired(transaction)
+    _write_off_expired(transaction, now_us)
     space_id = _find_space(connection, claim.space)
     vectors = _read_vectors(connection, space_id, claim.tokens)
     hashes = [
@@ -134,12 +152,12 @@ def _claim(
         tokens, read_usage(transaction).cost_usd, _sum_reservations(connection)
     )
     if reservation is None or not _has_slot(connection, claim, space_id, waiting_id):
-        request_id = _wait(transaction, claim, space_id, waiting_id) if may_wait else None
+        request_id = _wait(connection, claim, space_id, waiting_id, now_us) if may_wait else None
         return ClaimOutcome(request_id, is_waiting=True)
     if waiting_id is not None:
         _remove(connection, waiting_id)
     estimate = TokenUsage(tokens, reservation.cost_usd)
-    request_id = _start(transaction, claim, space_id, estimate, reservation)
+    request_id = _start(connection, claim, space_id, estimate, reservation, now_us)
     connection.executemany(
         "INSERT INTO leased_texts (space_id, text_hash, request_id) VALUES (?, ?, ?)",
         ((space_id, text_hash, request_id) for text_hash in hashes),
@@ -204,14 +222,15 @@ def _has_slot(
 
 
 def _start(
-    transaction: Transaction,
+    connection: sqlite3.Connection,
     claim: Claim,
     space_id: int,
     estimate: TokenUsage,
     reservation: Reservation,
+    now_us: int,
 ) -> int:
     """Record a request that is sent now; return its id."""
-    cursor = transaction.connection.execute(
+    cursor = connection.execute(
         """INSERT INTO embedding_requests (owner, process, space_id, is_sent, prompt_tokens,
                cost_usd, reserved_usd, expire_us) VALUES (?, ?, ?, 1, ?, ?, ?, ?)""",
         (
@@ -220,15 +239,20 @@ def _start(
             estimate.prompt_tokens,
             estimate.cost_usd,
             reservation.reserved_usd,
-            transaction.now_us + int(claim.lease_seconds * 1e6),
+            now_us + int(claim.lease_seconds * 1e6),
         ),
     )
     return int(cursor.lastrowid or 0)
 
 
-def _wait(transaction: Transaction, claim: Claim, space_id: int, waiting_id: int | None) -> int:
+def _wait(
+    connection: sqlite3.Connection,
+    claim: Claim,
+    space_id: int,
+    waiting_id: int | None,
+    now_us: int,
+) -> int:
     """Record that a request waits, or that it goes on waiting; return its id."""
-    connection, now_us = transaction.connection, transaction.now_us
     row = connection.execute(
         "SELECT expire_us FROM embedding_requests WHERE request_id = ?", (waiting_id,)
     ).fetchone()
@@ -266,9 +290,8 @@ def _write_off(transaction: Transaction, condition: str, values: Sequence[object
         add_usage(transaction, TokenUsage(*row))
 
 
-def _write_off_expired(transaction: Transaction) -> None:
+def _write_off_expired(transaction: Transaction, now_us: int) -> None:
     """Remove the requests that expired, but those that were sent only some time later."""
-    now_us = transaction.now_us
     _write_off(transaction, "expire_us <= ? AND (is_overdue OR NOT is_sent)", (now_us,))
     transaction.connection.execute(
         "UPDATE embedding_requests SET is_overdue = 1, expire_us = ? WHERE expire_us <= ?",

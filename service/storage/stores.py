@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,18 @@ class Stores:
     compaction: CompactionStore
 
     @classmethod
-    async def open(cls, folder: Path, clock_ns: Callable[[], int]) -> Self:
+    async def open(
+        cls,
+        folder: Path,
+        clock_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> Self:
         """Open the database in a data folder, and create both if they are missing.
 
         Args:
             folder: the data folder; `lock_folder` keeps it to the processes of one server.
             clock_ns: returns the time in nanoseconds since 1970 UTC.
+            monotonic_ns: as `EmbeddingRequestStore` takes it.
 
         Raises:
             StoreUnavailable: the folder cannot be used.
@@ -61,7 +68,7 @@ class Stores:
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),
-            EmbeddingRequestStore(database),
+            EmbeddingRequestStore(database, monotonic_ns),
             RemovalStore(database),
             UnusedRowStore(database),
             CompactionStore(database),

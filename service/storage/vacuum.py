@@ -12,7 +12,7 @@ from uuid import uuid4
 from service import errors, files
 from service.storage.backup import verify_database
 from service.storage.connections import BUSY_TIMEOUT_SECONDS
-from service.storage.data_folder import DATABASE
+from service.storage.data_folder import DATABASE, remove_partials
 
 # Steps of SQLite's virtual machine between two reports of the progress: some 10 ms.
 STEPS_PER_REPORT = 100_000
@@ -40,13 +40,14 @@ def vacuum_database(folder: Path, progress: Callable[[int, int], None]) -> FileS
             the disk fails.
         StoreCorrupted: the database is damaged.
     """
-    database = folder / DATABASE
+    database = (folder / DATABASE).resolve()  # a link to another disk stays one
     bytes_before = database.stat().st_size
     partial = database.with_name(f"{DATABASE}.{uuid4().hex}.partial")
     try:
         with _explain(database), closing(_open_alone(database)) as connection:
             expected = _count_bytes(connection)
-            files.require_room(folder, expected, 0)
+            remove_partials(database.parent)
+            files.require_room(database.parent, expected, 0)
             files.create_file(partial)
             connection.set_progress_handler(
                 lambda: progress(partial.stat().st_size, expected), STEPS_PER_REPORT
@@ -56,7 +57,7 @@ def vacuum_database(folder: Path, progress: Callable[[int, int], None]) -> FileS
             files.sync(partial)
             # The connection keeps every other process out until the new file has the name.
             partial.replace(database)
-            files.sync(folder)
+            files.sync(database.parent)
     finally:
         partial.unlink(missing_ok=True)
     return FileSizes(bytes_before, database.stat().st_size)

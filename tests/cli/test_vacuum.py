@@ -1,8 +1,14 @@
+import json
 from pathlib import Path
 
+from support.clock import FakeClock
 from support.command import run
+from support.stores import indexed, opened
 
 from service.storage.data_folder import DATABASE
+
+# They take several times the pages that a purge leaves free.
+ITEMS = 3_000
 
 
 def test_a_folder_without_a_database_stays_as_it_is(tmp_path: Path) -> None:
@@ -33,3 +39,19 @@ def test_invalid_settings_are_reported(tmp_path: Path) -> None:
     done = run("vacuum", folder=tmp_path, variables=variables)
     assert 2 == done.status
     assert "AKIN_VECTOR_RETENTION_DAYS" in done.error_lines[0]
+
+
+async def test_the_sizes_are_those_before_and_after_the_command(tmp_path: Path) -> None:
+    """The room of removed data counts as given back, and not as if it had never been taken."""
+    file = tmp_path / "data" / DATABASE
+    names = [str(number) for number in range(ITEMS)]
+    async with opened(file.parent, FakeClock()) as (stores, generation):
+        await stores.items.upsert_many(generation, [indexed(name, name) for name in names])
+        await stores.items.delete_many(generation, names)
+    bytes_before = file.stat().st_size
+    variables = {"AKIN_VECTOR_RETENTION_DAYS": "0"}
+    done = run("vacuum", "--json", folder=tmp_path, variables=variables)
+    report = json.loads(done.stdout)
+    assert (ITEMS, ITEMS) == (report["tombstones"], report["vectors"])
+    assert (bytes_before, file.stat().st_size) == (report["bytes_before"], report["bytes_after"])
+    assert report["bytes_after"] < bytes_before

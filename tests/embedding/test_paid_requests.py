@@ -151,8 +151,8 @@ async def test_a_real_full_disk_stops_paid_requests(tmp_path: Path) -> None:
             outcomes = [(await batcher.embed([text]))[0] for text in texts]
             sent = [
                 text
-                for text, each in zip(texts, outcomes, strict=True)
-                if isinstance(each, EmbeddedText)
+                for text, outcome in zip(texts, outcomes, strict=True)
+                if isinstance(outcome, EmbeddedText)
             ]
             assert 0 < len(sent) < len(texts)
             assert sent == embedder.texts

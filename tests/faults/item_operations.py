@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from akin.filters import equals
@@ -14,8 +14,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from faults.contents import read_item, write_item
-from faults.model import Attempt, Group, Key
-from faults.writer import Writer
+from faults.model import Attempt, Key
+from faults.writer import Stub, Writer
 
 # Items that every writer writes, to have writers contend for them.
 SHARED_ITEMS = 8
@@ -126,19 +126,19 @@ def update_item(writer: Writer) -> None:
 
 def delete_item(writer: Writer) -> None:
     """Delete an item, which may be missing."""
-    key = writer.choose_present_key("item")
+    delete_one(writer, "item", writer.stubs.recommender.DeleteItem, pb.DeleteItemRequest)
+
+
+def delete_one(writer: Writer, kind: str, stub: Stub, request_type: Callable[..., Any]) -> None:
+    """Delete an item or a user, which may be missing."""
+    key = writer.choose_present_key(kind)
     version = writer.get_version(key)
-    request = pb.DeleteItemRequest(
-        catalog=key.catalog, item_id=key.id, allow_missing=version is None
-    )
-    reasons = ["ITEM_NOT_FOUND"] if version is not None and version.content is None else []
-    response = writer.call(
-        writer.stubs.recommender.DeleteItem,
-        request,
-        [Attempt(key, None)],
-        lambda response: [response.sequence],
-        *reasons,
-    )
+    request = request_type(catalog=key.catalog, allow_missing=version is None)
+    setattr(request, f"{kind}_id", key.id)
+    is_missing = version is not None and version.content is None
+    reasons = [f"{kind.upper()}_NOT_FOUND"] if is_missing else []
+    attempts = [Attempt(key, None)]
+    response = writer.call(stub, request, attempts, lambda response: [response.sequence], *reasons)
     if response is not None and version is not None and not response.sequence:
         writer.recorder.report("lost", key, f"the deletion found nothing: {version}")
 
@@ -177,14 +177,7 @@ def import_items(writer: Writer) -> None:
     catalog = writer.choose_catalog()
     count = writer.rng.randint(1, IMPORT_MESSAGES)
     messages = [_make_message(writer, catalog) for _ in range(count)]
-    groups: list[Group] = []
-
-    def send() -> Iterator[pb.ImportItemsRequest]:
-        for request, attempts in messages:
-            groups.append(writer.recorder.begin("ImportItems", attempts))
-            yield request
-
-    writer.stream(writer.stubs.recommender.ImportItems, send(), groups, writer.choose_deadline())
+    writer.stream(writer.stubs.recommender.ImportItems, messages, writer.choose_deadline())
 
 
 def _make_message(writer: Writer, catalog: str) -> tuple[pb.ImportItemsRequest, list[Attempt]]:

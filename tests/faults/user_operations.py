@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.user_pb2 import LikedItem, Preference, User
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from faults.contents import read_user, write_user
-from faults.item_operations import read_sequence
-from faults.model import Attempt, Group, Key
+from faults.item_operations import delete_one, read_sequence
+from faults.model import Attempt, Key
 from faults.writer import CALL_SECONDS, Writer
 
 # Users that imports write, in addition to those of single requests.
@@ -77,21 +76,7 @@ def update_user(writer: Writer) -> None:
 
 def delete_user(writer: Writer) -> None:
     """Delete a user, which may be missing."""
-    key = writer.choose_present_key("user")
-    version = writer.get_version(key)
-    request = pb.DeleteUserRequest(
-        catalog=key.catalog, user_id=key.id, allow_missing=version is None
-    )
-    reasons = ["USER_NOT_FOUND"] if version is not None and version.content is None else []
-    response = writer.call(
-        writer.stubs.recommender.DeleteUser,
-        request,
-        [Attempt(key, None)],
-        lambda response: [response.sequence],
-        *reasons,
-    )
-    if response is not None and version is not None and not response.sequence:
-        writer.recorder.report("lost", key, f"the deletion found nothing: {version}")
+    delete_one(writer, "user", writer.stubs.recommender.DeleteUser, pb.DeleteUserRequest)
 
 
 def import_users(writer: Writer) -> None:
@@ -99,17 +84,10 @@ def import_users(writer: Writer) -> None:
     catalog = writer.choose_catalog()
     count = writer.rng.randint(1, IMPORT_MESSAGES)
     messages = [_make_message(writer, catalog) for _ in range(count)]
-    groups: list[Group] = []
-
-    def send() -> Iterator[pb.ImportUsersRequest]:
-        for request, attempts in messages:
-            # Without vectors for their preferences, users fail alone.
-            is_atomic = writer.conditions.embeds_always
-            group = writer.recorder.begin("ImportUsers", attempts, is_atomic=is_atomic)
-            groups.append(group)
-            yield request
-
-    writer.stream(writer.stubs.recommender.ImportUsers, send(), groups, CALL_SECONDS)
+    # Without vectors for their preferences, users fail alone.
+    is_atomic = writer.conditions.embeds_always
+    stub = writer.stubs.recommender.ImportUsers
+    writer.stream(stub, messages, CALL_SECONDS, is_atomic=is_atomic)
 
 
 def _make_message(writer: Writer, catalog: str) -> tuple[pb.ImportUsersRequest, list[Attempt]]:

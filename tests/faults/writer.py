@@ -63,6 +63,9 @@ UNCERTAIN_CODES = frozenset(
     }
 )
 
+# A method of a server.
+Stub = Callable[..., Any]
+
 Read = Callable[[Any], Sequence[int]]
 
 
@@ -182,7 +185,7 @@ class Writer:
 
     def call(
         self,
-        stub: Callable[..., Any],
+        stub: Stub,
         request: Any,
         attempts: Iterable[Attempt],
         read_sequences: Read,
@@ -213,22 +216,31 @@ class Writer:
 
     def stream(
         self,
-        stub: Callable[..., Any],
-        requests: Iterator[Any],
-        groups: Sequence[Group],
+        stub: Stub,
+        messages: Sequence[tuple[Any, Sequence[Attempt]]],
         timeout_seconds: float,
+        *,
+        is_atomic: bool = True,
     ) -> None:
-        """Send the messages of an import, and record their outcomes.
+        """Send the messages of an import before their responses are read; record the outcomes.
 
         Args:
             stub: the method.
-            requests: the messages; each adds its group to `groups` when it is sent.
-            groups: the groups of the messages that were sent.
+            messages: the messages, each with what it changes.
             timeout_seconds: the deadline.
+            is_atomic: the server stores all of a message or nothing.
         """
+        groups: list[Group] = []
+
+        def send() -> Iterator[Any]:
+            for request, attempts in messages:
+                method = type(request).__name__.removesuffix("Request")
+                groups.append(self.recorder.begin(method, attempts, is_atomic=is_atomic))
+                yield request
+
         answered = 0
         try:
-            for response in stub(requests, timeout=timeout_seconds):
+            for response in stub(send(), timeout=timeout_seconds):
                 sequences = [result.sequence for result in response.results]
                 self.recorder.store(groups[answered], sequences)
                 answered += 1

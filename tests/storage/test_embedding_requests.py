@@ -17,6 +17,7 @@ from service.storage.stores import Stores
 
 LEASE_SECONDS = 60.0
 COST_USD = 0.25
+DAY_SECONDS = 86_400.0
 
 FIRST = RequestOwner("0", "first")
 SECOND = RequestOwner("1", "second")
@@ -39,10 +40,12 @@ def make_claim(
     return Claim(owner, SPACE.fingerprint, tokens, lambda: limit, LEASE_SECONDS, reserve)
 
 
-async def claim(stores: Stores, wanted: Claim, waiting: ClaimOutcome | None = None) -> ClaimOutcome:
+async def claim(
+    stores: Stores, request: Claim, waiting: ClaimOutcome | None = None
+) -> ClaimOutcome:
     """Claim a request, and wait for its turn on disk if it has to."""
     waiting_id = None if waiting is None else waiting.request_id
-    return await stores.embedding_requests.claim(wanted, waiting_id, may_wait=True)
+    return await stores.embedding_requests.claim(request, waiting_id, may_wait=True)
 
 
 def settlement(outcome: ClaimOutcome, *texts: str, cost_usd: float = COST_USD) -> Settlement:
@@ -102,16 +105,16 @@ async def test_requests_with_low_priority_go_last(tmp_path: Path) -> None:
     """A request of a call gets its turn before one of an import that has waited for longer."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
         under_way = await claim(stores, make_claim(FIRST, "a", limit=1))
-        patient = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
-        urgent = make_claim(SECOND, "c", limit=1)
-        patient_place = await claim(stores, patient)
-        urgent_place = await claim(stores, urgent)
+        of_import = replace(make_claim(FIRST, "b", limit=1), low_priority=True)
+        of_call = make_claim(SECOND, "c", limit=1)
+        import_place = await claim(stores, of_import)
+        call_place = await claim(stores, of_call)
         await stores.embedding_requests.settle(settlement(under_way))
-        assert (await claim(stores, patient, patient_place)).is_waiting
-        started = await claim(stores, urgent, urgent_place)
+        assert (await claim(stores, of_import, import_place)).is_waiting
+        started = await claim(stores, of_call, call_place)
         assert hashes("c") == started.hashes
         await stores.embedding_requests.settle(settlement(started))
-        assert hashes("b") == (await claim(stores, patient, patient_place)).hashes
+        assert hashes("b") == (await claim(stores, of_import, import_place)).hashes
 
 
 async def test_all_processes_share_one_budget(tmp_path: Path) -> None:
@@ -172,6 +175,24 @@ async def test_a_claim_expires(tmp_path: Path, cost_usd: float, total_usd: float
         assert pytest.approx(COST_USD) == await spent_usd(stores, clock)
         await stores.embedding_requests.settle(settlement(late, "tea", cost_usd=cost_usd))
         assert pytest.approx(total_usd) == await spent_usd(stores, clock)
+
+
+@pytest.mark.parametrize("jump_seconds", [-DAY_SECONDS, DAY_SECONDS])
+async def test_a_claim_outlives_a_jump_of_the_clock(tmp_path: Path, jump_seconds: float) -> None:
+    """A wall clock that is set ends neither the request of a living process nor its place."""
+    clock, monotonic = FakeClock(), FakeClock(0)
+    async with opened(tmp_path, clock, monotonic) as (stores, _):
+        await claim(stores, make_claim(FIRST, "tea", limit=1))
+        place = await claim(stores, make_claim(SECOND, "cake", limit=1))
+        for _ in range(3):
+            clock.advance(seconds=jump_seconds)
+            monotonic.advance(microseconds=OVERDUE_US // 3)
+            assert not (await claim(stores, make_claim(SECOND, "tea"))).hashes
+            assert place == await claim(stores, make_claim(SECOND, "cake", limit=1), place)
+        monotonic.advance(seconds=LEASE_SECONDS)
+        await claim(stores, make_claim(SECOND, "tea"))
+        monotonic.advance(microseconds=OVERDUE_US)
+        assert hashes("tea") == (await claim(stores, make_claim(SECOND, "tea"))).hashes
 
 
 async def test_a_waiting_process_keeps_its_place_while_it_lives(tmp_path: Path) -> None:

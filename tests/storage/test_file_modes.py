@@ -132,6 +132,20 @@ def test_what_another_user_owns_keeps_its_mode(
     assert mode == stat.S_IMODE(tmp_path.stat().st_mode)
 
 
+def test_a_folder_that_all_users_share_keeps_its_mode(tmp_path: Path) -> None:
+    """Other programs need a folder such as /tmp: its files are private, and a line says so."""
+    fill(tmp_path)
+    (tmp_path / DATABASE).chmod(0o644)
+    with lock_folder(tmp_path):
+        tmp_path.chmod(0o1777)
+        with capture_logs() as lines:
+            secure_folder(tmp_path)
+    assert ["data_folder_tightened", "data_folder_exposed"] == [line["event"] for line in lines]
+    assert [str(tmp_path)] == lines[-1]["paths"]
+    assert 0o1777 == stat.S_IMODE(tmp_path.stat().st_mode)
+    assert 0o600 == stat.S_IMODE((tmp_path / DATABASE).stat().st_mode)
+
+
 def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     """What a killed restore left is removed; files that only look alike stay."""
     fill(tmp_path)
@@ -143,6 +157,18 @@ def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
         secure_folder(tmp_path)
     assert {DATABASE, "lock", *others} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_restore_removes_half_written_files(tmp_path: Path) -> None:
+    """What a killed restore left does not take the room that the next one needs."""
+    fill(tmp_path / "old")
+    create_backup(tmp_path / "old", tmp_path / "copy", ignore)
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in (f"{DATABASE}.{HEX}.partial", f"{DATABASE}.{HEX}.partial-journal", "notes.tmp"):
+        (data / name).write_text("content")
+    restore_backup(tmp_path / "copy", data)
+    assert {DATABASE, "lock", "notes.tmp"} == {path.name for path in data.iterdir()}
 
 
 def test_a_backup_removes_old_half_written_copies(tmp_path: Path) -> None:

@@ -87,6 +87,30 @@ async def test_a_database_that_another_process_reads_is_left_alone(tmp_path: Pat
     assert [(1,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
 
+async def test_what_a_killed_vacuum_left_is_removed(tmp_path: Path) -> None:
+    """Copies of killed commands do not take the room that the next one needs."""
+    await fill(tmp_path)
+    partial = f"{DATABASE}.{'0' * 32}.partial"
+    for name in (partial, f"{partial}-journal", "copy.partial"):
+        (tmp_path / name).write_text("content")
+    vacuum_database(tmp_path, ignore_progress)
+    assert {DATABASE, "copy.partial"} == names(tmp_path)
+
+
+async def test_a_database_behind_a_link_stays_there(tmp_path: Path) -> None:
+    """A database that was moved to another disk is vacuumed there, and the link stays."""
+    folder, disk = tmp_path / "data", tmp_path / "disk"
+    before = await fill(folder)
+    disk.mkdir()
+    (folder / DATABASE).rename(disk / DATABASE)
+    (folder / DATABASE).symlink_to(disk / DATABASE)
+    vacuum_database(folder, ignore_progress)
+    assert (folder / DATABASE).is_symlink()
+    assert {DATABASE} == names(disk)
+    assert (disk / DATABASE).stat().st_size < before
+    assert [(1,)] == rows(folder, "SELECT count(*) FROM items")
+
+
 async def test_a_damaged_database_is_left_as_it_is(tmp_path: Path) -> None:
     """A damaged page is an error, and the file keeps every byte."""
     await fill(tmp_path)

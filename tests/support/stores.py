@@ -30,10 +30,12 @@ UNAVAILABLE = "EMBEDDING_UNAVAILABLE"
 
 
 @asynccontextmanager
-async def opened(folder: Path, clock: FakeClock) -> AsyncIterator[tuple[Stores, Generation]]:
-    """A store with its default catalog, closed at the end."""
+async def opened(
+    folder: Path, clock: FakeClock, monotonic: FakeClock | None = None
+) -> AsyncIterator[tuple[Stores, Generation]]:
+    """A store with its default catalog, closed at the end; one clock is both unless given."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        stores = await Stores.open(folder, clock)
+        stores = await Stores.open(folder, clock, monotonic or clock)
         try:
             yield stores, await default_generation(stores, SPACE)
         finally:
