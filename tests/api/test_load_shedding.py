@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
+from support.tasks import left
 
 from service import errors
 from service.api import load_shedding, parked_calls
@@ -179,6 +180,28 @@ def test_callers_start_calls_in_turns() -> None:
         assert sum(call.done() for call in greedy) < limit
         for call in greedy:
             call.cancel()
+
+    run(check)
+
+
+def test_a_modest_caller_gets_its_turn_on_a_slow_machine() -> None:
+    """A single call starts although it has waited longer than the calls of a greedy caller may."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MAX_RUNNING_CALLS
+        running = [load.arrive("greedy") for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        greedy = [load.arrive("greedy") for _ in range(10)]
+        modest = load.arrive("modest")
+        await asyncio.sleep(0)
+        load.clock.now += 2 * parked_calls.MAX_AGE_SECONDS
+        greedy.append(load.arrive("greedy"))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            load.shedder.end()
+        assert await load.pass_time([modest]) == ["started"]
+        await asyncio.gather(*map(left, greedy))
 
     run(check)
 
