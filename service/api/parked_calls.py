@@ -12,9 +12,6 @@ MAX_AGE_SECONDS = 0.008
 # no newer ones, and its turn can take longer than MAX_AGE_SECONDS to come on a slow machine.
 MAX_TURN_SECONDS = 0.1
 
-# Further calls are refused at once, because each holds memory.
-MAX_PARKED_CALLS = 5_000
-
 
 class _ParkedCall:
     """A call that waits; `may_start` is done once it may start (True) or is refused (False)."""
@@ -37,11 +34,6 @@ class ParkedCalls:
         self._calls: deque[_ParkedCall] = deque()
         self._calls_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
         self._counts_by_caller: Counter[str] = Counter()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no further call may wait."""
-        return self.count >= MAX_PARKED_CALLS
 
     async def wait(self, caller: str, now: float) -> bool:
         """Return whether the call of this task may start, once it is decided."""
@@ -83,6 +75,12 @@ class ParkedCalls:
                 call.may_start.set_result(True)
                 return True
         return False
+
+    def start_all(self) -> None:
+        """Start all calls, however old they are."""
+        while self.start_any():
+            pass
+        self._calls_by_caller.clear()
 
     def refuse_oldest(self, now: float) -> bool:
         """Refuse the oldest call if it is too old to start; return whether it was."""

@@ -80,6 +80,28 @@ class Load:
             self.clock.now += load_shedding.REFUSAL_SECONDS
         return outcomes.result()
 
+    async def repeat_calls(self, callers: int, seconds: float) -> None:
+        """Let callers call one after the other, for a time or until the overload is over.
+
+        A call takes longer than calls may wait. None waits for ever when the overload is over.
+        """
+        calls = [self.arrive() for _ in range(callers)]
+        began = self.clock.now
+        while self.shedder.is_overloaded and self.clock.now - began < seconds:
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            self.clock.now += 2 * parked_calls.MAX_AGE_SECONDS
+            for call in [call for call in calls if call.done()]:
+                calls.remove(call)
+                if await outcome(call) == "started":
+                    self.shedder.end()
+                calls.append(self.arrive())
+        if self.shedder.is_overloaded:
+            await asyncio.gather(*map(left, calls))
+        else:
+            outcomes = await asyncio.gather(*map(outcome, calls))
+            for _ in range(outcomes.count("started")):
+                self.shedder.end()
+
 
 async def outcome(call: Awaitable[None]) -> str:
     """Return whether a call was "started" or "refused"."""
@@ -333,21 +355,6 @@ def test_streams_and_analyses_yield_to_calls() -> None:
     run(check)
 
 
-def test_waiting_calls_are_limited() -> None:
-    """Beyond MAX_PARKED_CALLS further calls are refused at once, because each holds memory."""
-
-    async def check(load: Load) -> None:
-        await load.overload()
-        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
-        calls = [load.arrive() for _ in range(parked_calls.MAX_PARKED_CALLS + 1)]
-        assert await outcome(calls[-1]) == "refused"
-        assert not calls[0].done()
-        for call in calls:
-            call.cancel()
-
-    run(check)
-
-
 def test_calls_that_hang_do_not_stop_the_others() -> None:
     """If all running calls wait for something else than the processor, more calls start."""
 
@@ -356,5 +363,33 @@ def test_calls_that_hang_do_not_stop_the_others() -> None:
         for _ in range(3 * load_shedding.MAX_RUNNING_CALLS):
             load.clock.now += load_shedding.STUCK_SECONDS / 3
             assert await outcome(load.arrive()) == "started"
+
+    run(check)
+
+
+def test_few_callers_that_wait_for_answers_are_no_overload() -> None:
+    """Calls that could all be served are not refused for ever after a burst."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        await load.repeat_calls(3 * load_shedding.MAX_RUNNING_CALLS, 2 * load_shedding.CALM_SECONDS)
+        assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_overload_that_comes_back_lasts_longer() -> None:
+    """If a server without overload cannot serve the calls, it is not tried as often again."""
+
+    async def check(load: Load) -> None:
+        callers, seconds = 3 * load_shedding.MAX_RUNNING_CALLS, 1.1 * load_shedding.CALM_SECONDS
+        await load.overload()
+        await load.repeat_calls(callers, seconds)
+        assert not load.shedder.is_overloaded
+        await load.overload()
+        await load.repeat_calls(callers, seconds)
+        assert load.shedder.is_overloaded
+        await load.repeat_calls(callers, seconds)
+        assert not load.shedder.is_overloaded
 
     run(check)
