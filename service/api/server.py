@@ -50,9 +50,12 @@ STREAMS_PER_CONNECTION = 256
 # would receive 60 messages of 14 MiB before any of them is read, and take 550 MB.
 WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0),)
 
-# gRPC must not drop calls that wait to be accepted: it would answer CANCELLED.
+# gRPC must not drop calls that wait to be accepted: it would answer CANCELLED. Its overload
+# protection counts streams until their memory is free, and answers UNAVAILABLE to calls of clients
+# that keep within the limit.
 QUEUE_OPTIONS = (
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+    ("grpc.http.overload_protection", 0),
     ("grpc.server.max_pending_requests", 2**30),
     ("grpc.server.max_pending_requests_hard_limit", 2**30 + 1),
     ("grpc.server_max_unrequested_time_in_server", 2**20),
