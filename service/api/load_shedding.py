@@ -72,13 +72,14 @@ START_SECONDS = 0.01
 REFUSAL_SECONDS = 0.005
 MAX_REFUSAL_SECONDS = 2.5
 
-# If calls have not waited for longer than MAX_BURST_SECONDS, and none arrives for SILENCE_SECONDS
-# although SILENT_ENDS calls have ended or were refused, it was a burst: the calls that wait are
-# started, the newest first, even if they are older. Callers that wait for answers would have made a
-# new call for each one.
+# If calls have not waited for longer than MAX_BURST_SECONDS, and at least SILENT_ENDS calls have
+# ended or were refused within SILENCE_SECONDS, but no more than MAX_FOLLOWING_SHARE of their number
+# arrived, it was a burst: the waiting calls are started, the newest first, even if they are older.
+# Callers that wait for answers would have made a new call for each one.
 MAX_BURST_SECONDS = 1.0
 SILENCE_SECONDS = 0.03
 SILENT_ENDS = 3
+MAX_FOLLOWING_SHARE = 0.25
 
 # No call is refused before calls have waited for this time, because it can be a burst.
 GRACE_SECONDS = 0.1
@@ -141,8 +142,8 @@ class LoadShedder:
         self._many_waited_at = 0.0
         self._overload_ended_at = -REPEAT_SECONDS
         self._crowded_since = 0.0
-        self._accepted_calls = 0
-        self._accepted_at = 0.0
+        self._silent_since = 0.0
+        self._accepted_before_silence = 0
         self._ended_before_silence = 0
         self._is_burst_over = False
         self._started_at = 0.0
@@ -228,6 +229,8 @@ class LoadShedder:
         self._crowded_since = self._refused_at = self._ended_at = self._adjusted_at = now
         self._many_waited_at = now
         self._max_running_calls = MAX_RUNNING_CALLS
+        self._is_burst_over = False
+        self._begin_silence(now)
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
 
     def _end_overload(self, now: float) -> None:
@@ -295,16 +298,21 @@ class LoadShedder:
             self._adjusted_at = now
 
     def _observe_silence(self, now: float) -> None:
-        if self._counts.accepted != self._accepted_calls:
-            self._accepted_calls, self._accepted_at = self._counts.accepted, now
-            self._ended_before_silence = self._ended_calls + self._refused_calls
+        arrived = self._counts.accepted - self._accepted_before_silence
+        ended = self._ended_calls + self._refused_calls - self._ended_before_silence
+        max_arrived = MAX_FOLLOWING_SHARE * ended
+        if arrived > 1 + max_arrived:
             self._is_burst_over = False
-        elif (
-            now - self._accepted_at >= SILENCE_SECONDS
-            and now - self._crowded_since < MAX_BURST_SECONDS
-            and self._ended_calls + self._refused_calls - self._ended_before_silence >= SILENT_ENDS
-        ):
-            self._is_burst_over = True
+            self._begin_silence(now)
+        elif ended >= SILENT_ENDS and now - self._silent_since >= SILENCE_SECONDS:
+            is_new = now - self._crowded_since < MAX_BURST_SECONDS
+            self._is_burst_over = arrived <= max_arrived and (self._is_burst_over or is_new)
+            self._begin_silence(now)
+
+    def _begin_silence(self, now: float) -> None:
+        self._silent_since = now
+        self._accepted_before_silence = self._counts.accepted
+        self._ended_before_silence = self._ended_calls + self._refused_calls
 
     def _refuse_oldest(self, now: float) -> None:
         """Refuse as many of the oldest parked calls as are due by now."""

@@ -285,6 +285,33 @@ def test_a_burst_that_is_over_is_served() -> None:
     run(check)
 
 
+def test_a_burst_is_served_beside_few_other_calls() -> None:
+    """A burst is recognized although calls of others arrive at shorter intervals."""
+
+    async def check(load: Load) -> None:
+        async def serve(call: asyncio.Task[None]) -> str:
+            result = await outcome(call)
+            if result == "started":
+                load.shedder.end()
+            return result
+
+        await load.overload(is_burst=True)
+        calls = [load.arrive() for _ in range(100)]
+        outcomes = asyncio.gather(*map(serve, calls))
+        others = []
+        interval_seconds = 0.8 * load_shedding.SILENCE_SECONDS
+        while not outcomes.done():
+            others.append(asyncio.create_task(serve(load.arrive("other"))))
+            end = load.clock.now + interval_seconds
+            while load.clock.now < end:
+                await asyncio.sleep(load_shedding.ROUND_SECONDS)
+                load.clock.now += load_shedding.REFUSAL_SECONDS
+        assert outcomes.result().count("started") > len(calls) / 2
+        await asyncio.gather(*others)
+
+    run(check)
+
+
 def test_callers_that_wait_for_answers_are_no_burst() -> None:
     """As long as a new call follows each one that ends, calls that are too old do not start."""
 
