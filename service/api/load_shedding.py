@@ -72,19 +72,28 @@ START_SECONDS = 0.01
 REFUSAL_SECONDS = 0.005
 MAX_REFUSAL_SECONDS = 2.5
 
-# If calls have not waited for longer than MAX_BURST_SECONDS, and none arrives for SILENCE_SECONDS
-# although SILENT_ENDS calls have ended or were refused, it was a burst: the calls that wait are
-# started, the newest first, even if they are older. Callers that wait for answers would have made a
-# new call for each one.
+# If calls have not waited for longer than MAX_BURST_SECONDS, and at least SILENT_ENDS calls have
+# ended or were refused within SILENCE_SECONDS, but no more than MAX_FOLLOWING_SHARE of their number
+# arrived, it was a burst: the waiting calls are started, the newest first, even if they are older.
+# Callers that wait for answers would have made a new call for each one.
 MAX_BURST_SECONDS = 1.0
 SILENCE_SECONDS = 0.03
 SILENT_ENDS = 3
+MAX_FOLLOWING_SHARE = 0.25
 
 # No call is refused before calls have waited for this time, because it can be a burst.
 GRACE_SECONDS = 0.1
 
-# Overload is over after this time without a refusal.
+# Overload is over after this time without a refusal, or if no more than CALM_CALLS calls waited at
+# once during this time. As many callers that call one after the other can all be served, but with
+# MAX_RUNNING_CALLS at once, some of their calls become too old, and the refusals would never end.
 CALM_SECONDS = 2.0
+CALM_CALLS = 100
+
+# If overload begins again within this time after its end, the server could not serve all calls. No
+# more than CALM_CALLS calls then have to wait for twice as long as before, up to MAX_CALM_SECONDS.
+REPEAT_SECONDS = 10.0
+MAX_CALM_SECONDS = 60.0
 
 # A stream waits this long at most before it receives its next message during overload.
 MAX_PAUSE_SECONDS = 1.0
@@ -129,9 +138,12 @@ class LoadShedder:
         self._refused_calls = 0
         self._calm = asyncio.Event()
         self._calm.set()
+        self._calm_seconds = CALM_SECONDS
+        self._many_waited_at = 0.0
+        self._overload_ended_at = -REPEAT_SECONDS
         self._crowded_since = 0.0
-        self._accepted_calls = 0
-        self._accepted_at = 0.0
+        self._silent_since = 0.0
+        self._accepted_before_silence = 0
         self._ended_before_silence = 0
         self._is_burst_over = False
         self._started_at = 0.0
@@ -147,7 +159,7 @@ class LoadShedder:
             identify_caller: returns whose call it is; callers start calls in turns.
 
         Raises:
-            Overloaded: the call has waited too long, or too many calls wait.
+            Overloaded: the call has waited too long.
         """
         self._observe()
         if self.is_overloaded:
@@ -211,20 +223,25 @@ class LoadShedder:
         self.is_overloaded = True
         self._calm.clear()
         self._long_since = None
+        is_repeated = now - self._overload_ended_at < REPEAT_SECONDS
+        calm_seconds = 2 * self._calm_seconds if is_repeated else CALM_SECONDS
+        self._calm_seconds = min(calm_seconds, MAX_CALM_SECONDS)
         self._crowded_since = self._refused_at = self._ended_at = self._adjusted_at = now
+        self._many_waited_at = now
         self._max_running_calls = MAX_RUNNING_CALLS
+        self._is_burst_over = False
+        self._begin_silence(now)
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
 
-    def _end_overload(self) -> None:
+    def _end_overload(self, now: float) -> None:
         _LOG.warning("overload_ended", refused_calls=self._refused_calls)
         self.is_overloaded = False
+        self._overload_ended_at = now
+        self._parked.start_all()
         self._calm.set()
         self._refused_calls = 0
 
     async def _wait_to_start(self, caller: str) -> None:
-        if self._parked.is_full:
-            self._refused_calls += 1
-            raise errors.Overloaded("too many calls are waiting")
         if not await self._parked.wait(caller, self._clock()):
             raise errors.Overloaded(OVERLOAD_MESSAGE)
         self._running_calls += 1
@@ -261,10 +278,16 @@ class LoadShedder:
             while starts > 0 and self._parked.start_newest(now):
                 starts, self._started_at = starts - 1, now
             self._refuse_oldest(now)
-        if self._parked.count or now - self._refused_at < CALM_SECONDS:
-            asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
+        if self._is_calm(now):
+            self._end_overload(now)
         else:
-            self._end_overload()
+            asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
+
+    def _is_calm(self, now: float) -> bool:
+        if self._parked.count + self._arrived_calls - self._counts.accepted > CALM_CALLS:
+            self._many_waited_at = now
+        is_quiet = not self._parked.count and now - self._refused_at >= CALM_SECONDS
+        return is_quiet or now - self._many_waited_at >= self._calm_seconds
 
     def _adjust_max_running_calls(self, now: float) -> None:
         if now - self._ended_at >= STUCK_SECONDS:
@@ -275,16 +298,21 @@ class LoadShedder:
             self._adjusted_at = now
 
     def _observe_silence(self, now: float) -> None:
-        if self._counts.accepted != self._accepted_calls:
-            self._accepted_calls, self._accepted_at = self._counts.accepted, now
-            self._ended_before_silence = self._ended_calls + self._refused_calls
+        arrived = self._counts.accepted - self._accepted_before_silence
+        ended = self._ended_calls + self._refused_calls - self._ended_before_silence
+        max_arrived = MAX_FOLLOWING_SHARE * ended
+        if arrived > 1 + max_arrived:
             self._is_burst_over = False
-        elif (
-            now - self._accepted_at >= SILENCE_SECONDS
-            and now - self._crowded_since < MAX_BURST_SECONDS
-            and self._ended_calls + self._refused_calls - self._ended_before_silence >= SILENT_ENDS
-        ):
-            self._is_burst_over = True
+            self._begin_silence(now)
+        elif ended >= SILENT_ENDS and now - self._silent_since >= SILENCE_SECONDS:
+            is_new = now - self._crowded_since < MAX_BURST_SECONDS
+            self._is_burst_over = arrived <= max_arrived and (self._is_burst_over or is_new)
+            self._begin_silence(now)
+
+    def _begin_silence(self, now: float) -> None:
+        self._silent_since = now
+        self._accepted_before_silence = self._counts.accepted
+        self._ended_before_silence = self._ended_calls + self._refused_calls
 
     def _refuse_oldest(self, now: float) -> None:
         """Refuse as many of the oldest parked calls as are due by now."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 
 # A call that has waited longer than this does not start: newer calls start before it.
 MAX_AGE_SECONDS = 0.008
 
-# Further calls are refused at once, because each holds memory.
-MAX_PARKED_CALLS = 5_000
+# The same for a caller with less than half as many waiting calls as callers have on average. It has
+# no newer ones, and its turn can take longer than MAX_AGE_SECONDS to come on a slow machine.
+MAX_TURN_SECONDS = 0.1
 
 
 class _ParkedCall:
@@ -32,11 +33,7 @@ class ParkedCalls:
         self.count = 0
         self._calls: deque[_ParkedCall] = deque()
         self._calls_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether no further call may wait."""
-        return self.count >= MAX_PARKED_CALLS
+        self._counts_by_caller: Counter[str] = Counter()
 
     async def wait(self, caller: str, now: float) -> bool:
         """Return whether the call of this task may start, once it is decided."""
@@ -44,10 +41,14 @@ class ParkedCalls:
         self._calls.append(call)
         self._calls_by_caller.setdefault(caller, []).append(call)
         self.count += 1
+        self._counts_by_caller[caller] += 1
         try:
             return await call.may_start
         finally:
             self.count -= 1
+            self._counts_by_caller[caller] -= 1
+            if not self._counts_by_caller[caller]:
+                del self._counts_by_caller[caller]
 
     def start_newest(self, now: float) -> bool:
         """Start the newest call of the next caller that has one which is not too old.
@@ -58,7 +59,7 @@ class ParkedCalls:
             caller, calls = self._calls_by_caller.popitem(last=False)
             while calls and calls[-1].may_start.done():
                 calls.pop()
-            if not calls or now - calls[-1].parked_at > MAX_AGE_SECONDS:
+            if not calls or now - calls[-1].parked_at > self._find_max_age(caller):
                 continue  # the caller has only calls that are too old
             calls.pop().may_start.set_result(True)
             if calls:
@@ -75,6 +76,12 @@ class ParkedCalls:
                 return True
         return False
 
+    def start_all(self) -> None:
+        """Start all calls, however old they are."""
+        while self.start_any():
+            pass
+        self._calls_by_caller.clear()
+
     def refuse_oldest(self, now: float) -> bool:
         """Refuse the oldest call if it is too old to start; return whether it was."""
         self._forget_decided()
@@ -87,6 +94,11 @@ class ParkedCalls:
         """Return for how many seconds the oldest call has waited, 0 if there is none."""
         self._forget_decided()
         return now - self._calls[0].parked_at if self._calls else 0.0
+
+    def _find_max_age(self, caller: str) -> float:
+        average = self.count / max(len(self._counts_by_caller), 1)
+        is_modest = self._counts_by_caller[caller] < average / 2
+        return MAX_TURN_SECONDS if is_modest else MAX_AGE_SECONDS
 
     def _forget_decided(self) -> None:
         while self._calls and self._calls[0].may_start.done():

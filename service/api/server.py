@@ -50,18 +50,25 @@ STREAMS_PER_CONNECTION = 256
 # would receive 60 messages of 14 MiB before any of them is read, and take 550 MB.
 WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0),)
 
-# gRPC must not drop calls that wait to be accepted: it would answer CANCELLED.
+# gRPC must not drop calls that wait to be accepted: it would answer CANCELLED. Its overload
+# protection counts streams until their memory is free, and answers UNAVAILABLE to calls of clients
+# that keep within the limit.
 QUEUE_OPTIONS = (
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+    ("grpc.http.overload_protection", 0),
     ("grpc.server.max_pending_requests", 2**30),
     ("grpc.server.max_pending_requests_hard_limit", 2**30 + 1),
     ("grpc.server_max_unrequested_time_in_server", 2**20),
 )
 
-# A server that drains stops gRPC once no call has arrived for this time, or at the latest after
-# MAX_ACCEPT_SECONDS.
+# A server that drains stops gRPC once it has accepted no call for this time. While more calls
+# arrived than were accepted, it waits for MAX_SILENCE_SECONDS, because a busy machine is slower.
+# Calls whose callers left at once count as well, and are never accepted.
 SILENCE_BEFORE_STOP_SECONDS = 0.02
-MAX_ACCEPT_SECONDS = 1.0
+MAX_SILENCE_SECONDS = 0.5
+
+# It stops gRPC at the latest after this time.
+MAX_ACCEPT_SECONDS = 3.0
 
 # Clients may ping every 10 s, with and without calls. The minimum is lower, because pings that gRPC
 # sends for other reasons count as well, and a ping can arrive early after a late one.
@@ -195,11 +202,16 @@ class Server:
 
     async def _accept_queued_calls(self) -> None:
         """Wait until no call arrives, but not for long."""
-        accepted = -1
+        counts, clock = self._handlers, asyncio.get_running_loop().time
+        accepted, accepted_at = -1, clock()
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_ACCEPT_SECONDS):
-                while accepted != self._handlers.accepted:
-                    accepted = self._handlers.accepted
+                while True:
+                    is_silent = clock() - accepted_at >= MAX_SILENCE_SECONDS
+                    if counts.accepted != accepted:
+                        accepted, accepted_at = counts.accepted, clock()
+                    elif is_silent or counts.count_arrived() <= accepted:
+                        return
                     await asyncio.sleep(SILENCE_BEFORE_STOP_SECONDS)
 
     async def _set_health(self, state: int) -> None:

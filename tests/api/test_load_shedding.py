@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
+from support.tasks import left
 
 from service import errors
 from service.api import load_shedding, parked_calls
@@ -78,6 +79,28 @@ class Load:
             await asyncio.sleep(load_shedding.ROUND_SECONDS)
             self.clock.now += load_shedding.REFUSAL_SECONDS
         return outcomes.result()
+
+    async def repeat_calls(self, callers: int, seconds: float) -> None:
+        """Let callers call one after the other, for a time or until the overload is over.
+
+        A call takes longer than calls may wait. None waits for ever when the overload is over.
+        """
+        calls = [self.arrive() for _ in range(callers)]
+        began = self.clock.now
+        while self.shedder.is_overloaded and self.clock.now - began < seconds:
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            self.clock.now += 2 * parked_calls.MAX_AGE_SECONDS
+            for call in [call for call in calls if call.done()]:
+                calls.remove(call)
+                if await outcome(call) == "started":
+                    self.shedder.end()
+                calls.append(self.arrive())
+        if self.shedder.is_overloaded:
+            await asyncio.gather(*map(left, calls))
+        else:
+            outcomes = await asyncio.gather(*map(outcome, calls))
+            for _ in range(outcomes.count("started")):
+                self.shedder.end()
 
 
 async def outcome(call: Awaitable[None]) -> str:
@@ -183,6 +206,28 @@ def test_callers_start_calls_in_turns() -> None:
     run(check)
 
 
+def test_a_modest_caller_gets_its_turn_on_a_slow_machine() -> None:
+    """A single call starts although it has waited longer than the calls of a greedy caller may."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MAX_RUNNING_CALLS
+        running = [load.arrive("greedy") for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        greedy = [load.arrive("greedy") for _ in range(10)]
+        modest = load.arrive("modest")
+        await asyncio.sleep(0)
+        load.clock.now += 2 * parked_calls.MAX_AGE_SECONDS
+        greedy.append(load.arrive("greedy"))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            load.shedder.end()
+        assert await load.pass_time([modest]) == ["started"]
+        await asyncio.gather(*map(left, greedy))
+
+    run(check)
+
+
 def test_running_calls_are_limited_during_overload() -> None:
     """Further calls start only when others have ended, however fast they are accepted."""
 
@@ -236,6 +281,33 @@ def test_a_burst_that_is_over_is_served() -> None:
         for started in asyncio.as_completed(results):
             assert await started == "started"
             load.shedder.end()
+
+    run(check)
+
+
+def test_a_burst_is_served_beside_few_other_calls() -> None:
+    """A burst is recognized although calls of others arrive at shorter intervals."""
+
+    async def check(load: Load) -> None:
+        async def serve(call: asyncio.Task[None]) -> str:
+            result = await outcome(call)
+            if result == "started":
+                load.shedder.end()
+            return result
+
+        await load.overload(is_burst=True)
+        calls = [load.arrive() for _ in range(100)]
+        outcomes = asyncio.gather(*map(serve, calls))
+        others = []
+        interval_seconds = 0.8 * load_shedding.SILENCE_SECONDS
+        while not outcomes.done():
+            others.append(asyncio.create_task(serve(load.arrive("other"))))
+            end = load.clock.now + interval_seconds
+            while load.clock.now < end:
+                await asyncio.sleep(load_shedding.ROUND_SECONDS)
+                load.clock.now += load_shedding.REFUSAL_SECONDS
+        assert outcomes.result().count("started") > len(calls) / 2
+        await asyncio.gather(*others)
 
     run(check)
 
@@ -310,21 +382,6 @@ def test_streams_and_analyses_yield_to_calls() -> None:
     run(check)
 
 
-def test_waiting_calls_are_limited() -> None:
-    """Beyond MAX_PARKED_CALLS further calls are refused at once, because each holds memory."""
-
-    async def check(load: Load) -> None:
-        await load.overload()
-        load.counts.queued = load_shedding.MAX_QUEUED_CALLS_TO_START
-        calls = [load.arrive() for _ in range(parked_calls.MAX_PARKED_CALLS + 1)]
-        assert await outcome(calls[-1]) == "refused"
-        assert not calls[0].done()
-        for call in calls:
-            call.cancel()
-
-    run(check)
-
-
 def test_calls_that_hang_do_not_stop_the_others() -> None:
     """If all running calls wait for something else than the processor, more calls start."""
 
@@ -333,5 +390,33 @@ def test_calls_that_hang_do_not_stop_the_others() -> None:
         for _ in range(3 * load_shedding.MAX_RUNNING_CALLS):
             load.clock.now += load_shedding.STUCK_SECONDS / 3
             assert await outcome(load.arrive()) == "started"
+
+    run(check)
+
+
+def test_few_callers_that_wait_for_answers_are_no_overload() -> None:
+    """Calls that could all be served are not refused for ever after a burst."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        await load.repeat_calls(3 * load_shedding.MAX_RUNNING_CALLS, 2 * load_shedding.CALM_SECONDS)
+        assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_overload_that_comes_back_lasts_longer() -> None:
+    """If a server without overload cannot serve the calls, it is not tried as often again."""
+
+    async def check(load: Load) -> None:
+        callers, seconds = 3 * load_shedding.MAX_RUNNING_CALLS, 1.1 * load_shedding.CALM_SECONDS
+        await load.overload()
+        await load.repeat_calls(callers, seconds)
+        assert not load.shedder.is_overloaded
+        await load.overload()
+        await load.repeat_calls(callers, seconds)
+        assert load.shedder.is_overloaded
+        await load.repeat_calls(callers, seconds)
+        assert not load.shedder.is_overloaded
 
     run(check)

@@ -110,6 +110,13 @@ def test_a_burst_gets_answers_or_overloaded(server: RunningServer, metrics_addre
     assert float(match[1]) == len(refused)
 
 
+def test_a_burst_on_one_connection_is_not_interrupted(server: RunningServer) -> None:
+    """Calls beyond the streams of their connection wait in the client, and none is UNAVAILABLE."""
+    with Connections(server.address, 1) as channels:
+        codes = count_codes(send_burst(channels, CALLS))
+    assert codes.keys() <= {grpc.StatusCode.OK, _EXHAUSTED}, codes
+
+
 def test_health_is_answered_during_overload(server: RunningServer) -> None:
     """A health check gets SERVING while thousands of calls wait."""
     with Connections(server.address, CONNECTIONS) as channels:
