@@ -17,7 +17,8 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,16 @@ def make_requests(items: Sequence[Result]) -> dict[str, tuple[str, list[bytes]]]
 def serialize(messages: Sequence[Any]) -> list[bytes]:
     """The bytes of messages."""
     return [message.SerializeToString() for message in messages]
+
+
+@contextmanager
+def served(items: Sequence[Result]) -> Iterator[Server]:
+    """A server that has the items."""
+    with akin_server(AKIN_EMBEDDER="local") as server:
+        with akin.Client(server.address) as client:
+            messages = (akin.item(item["id"], item["text"], item["attributes"]) for item in items)
+            assert not sum(answer.code != 0 for answer in client.import_items(messages))
+        yield server
 
 
 def measure(server: Server, generator: Generator, seconds: float, factor: float) -> Result:
@@ -137,23 +148,19 @@ def main() -> None:
     given = parser.parse_args()
     items = texts.items(ITEMS)
     result: Result = {}
-    with (
-        akin_server(AKIN_EMBEDDER="local") as server,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        with akin.Client(server.address) as client:
-            messages = (akin.item(item["id"], item["text"], item["attributes"]) for item in items)
-            assert not sum(answer.code != 0 for answer in client.import_items(messages))
-        for name, (method, requests) in make_requests(items).items():
+    for name, (method, requests) in make_requests(items).items():
+        # A server for each kind, or the overload of one could last into the next.
+        with served(items) as server, tempfile.TemporaryDirectory() as folder:
             generator = Generator.built(
                 Path(folder) / "requests",
                 requests,
                 f"-method=/akin.v1.RecommenderService/{method}",
             )
             result[name] = measure(server, generator, given.seconds, given.factor)
-            print(name, json.dumps(result[name], indent=2), flush=True)
+        print(name, json.dumps(result[name], indent=2), flush=True)
+    with served(items) as server:
         result["large messages"] = send_large_messages(server)
-        print("large messages", json.dumps(result["large messages"], indent=2))
+    print("large messages", json.dumps(result["large messages"], indent=2))
     if given.json:
         given.json.write_text(json.dumps(result, indent=2) + "\n")
 
