@@ -45,6 +45,9 @@ NEW_CATALOGS = 3
 WRITES_BEFORE = 11_000
 
 CONCURRENCY = 4
+
+# Bursts of work before the first cycle, and catalogs and analyses in each.
+BURSTS = 6
 POLL_SECONDS = 0.05
 
 Step = Callable[[], Awaitable[object]]
@@ -118,6 +121,18 @@ class Work:
                 await _import(client, self._versions[number % VERSIONS][:count])
         for number in range(USERS):
             await self._write_user(main, number)
+        for _ in range(BURSTS):
+            await self._start_threads(main)
+
+    async def _start_threads(self, main: akin.AsyncClient) -> None:
+        """Do much at once, because the server starts threads when it needs them, and keeps them."""
+        diverse = (
+            main.recommend_similar(text=query, limit=100, diversity=0.5, max_similarity=0.9)
+            for query in self._queries[: 4 * BURSTS]
+        )
+        catalogs = (self._create_and_delete_catalog(main, number) for number in range(BURSTS))
+        analyses = (main.find_outliers() for _ in range(BURSTS))
+        await asyncio.gather(*diverse, *catalogs, *analyses)
 
     def _make_steps(self, number: int, main: akin.AsyncClient) -> Iterator[tuple[str, Step]]:
         written = self._versions[number % VERSIONS][number % PARTS :: PARTS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -10,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from contextvars import Context
 from typing import Any
 
@@ -38,6 +39,11 @@ GC_OBJECTS = 5_000
 # takes 1.5 times as long under overload, because the writer's thread waits after each statement.
 SWITCH_SECONDS = 0.001
 
+# Heaps of glibc. By default, most threads get one of their own, up to eight for each processor, and
+# memory that is freed stays in its heap: after an hour of mixed work, 270 MB instead of 190.
+MAX_HEAPS = 2
+M_ARENA_MAX = -8  # of glibc's malloc.h
+
 
 async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], None]) -> None:
     """Serve as one worker until SIGTERM, SIGINT or the end of the parent process.
@@ -52,6 +58,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     """
     started = time.monotonic()
     sys.setswitchinterval(SWITCH_SECONDS)
+    _limit_heaps()
     # More threads for one matrix product gain little, and lose much while cores are busy: a user's
     # p95 was 44 ms with two threads on two busy cores, and 9 ms with one.
     threadpool_limits(1, user_api="blas")
@@ -263,3 +270,9 @@ def _add_to_port(address: str, number: int) -> str:
     """Return an address whose port is higher by `number`; 0, any free port, stays."""
     host, _, port = address.rpartition(":")
     return f"{host}:{int(port) + number if int(port) else 0}"
+
+
+def _limit_heaps() -> None:
+    """Have threads that start from now on share the heaps of glibc; other C libraries have one."""
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_HEAPS)

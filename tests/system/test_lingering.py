@@ -7,6 +7,8 @@ import pytest
 from support.server import RunningServer, free_address
 from support.waiting import until
 
+from service.server import app
+
 pytestmark = pytest.mark.slow
 
 CATALOGS = 60
@@ -18,6 +20,8 @@ PROCESSORS = len(os.sched_getaffinity(0))
 
 # Threads of indexes, of the event loop's own pool, of gRPC, and a few single ones.
 MAX_THREADS = 6 * PROCESSORS + 30
+
+HEAP_BYTES = 64 * 1024 * 1024
 
 
 class Counts:
@@ -32,6 +36,18 @@ class Counts:
     def threads(self) -> int:
         """Return the number of threads."""
         return len(list((self._process / "task").iterdir()))
+
+    def heaps(self) -> int:
+        """Return the number of heaps of glibc: the main one, and those at multiples of 64 MiB.
+
+        A full heap goes on at another multiple, and other memory can start there by chance.
+        """
+        starts = (
+            int(line.partition("-")[0], 16)
+            for line in (self._process / "maps").read_text().splitlines()
+            if line.endswith(" 00:00 0 ")
+        )
+        return 1 + sum(start % HEAP_BYTES == 0 for start in starts)
 
     def descriptors(self) -> int:
         """Return the number of open files and connections."""
@@ -64,7 +80,10 @@ def use_catalogs(server: RunningServer) -> None:
 
 
 def test_nothing_lingers_of_catalogs_that_are_gone(tmp_path: Path) -> None:
-    """After many catalogs came and went, threads, files, metrics and folders are as before."""
+    """After many catalogs came and went, threads, files, metrics and folders are as before.
+
+    The threads share few heaps: what one frees in a heap of its own, others cannot use.
+    """
     metrics = free_address()
     with RunningServer(tmp_path, METRICS_LISTEN=metrics) as server:
         counts = Counts(server, metrics)
@@ -77,6 +96,7 @@ def test_nothing_lingers_of_catalogs_that_are_gone(tmp_path: Path) -> None:
         use_catalogs(server)
         until(lambda: counts.catalog_labels() == {"default"})
         assert counts.threads() <= MAX_THREADS
+        assert counts.heaps() <= 2 * app.MAX_HEAPS
         until(lambda: counts.descriptors() <= descriptors)
         assert [] == counts.index_folders()
         assert 0 == server.stop()
