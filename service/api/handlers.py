@@ -16,6 +16,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from service import errors
 from service.api.admission import CallKind
 from service.api.auth import SCOPES
 from service.api.call import Call, Method, Pipeline
@@ -69,6 +70,8 @@ def _make_handler(
         _find_kind(descriptor),
         *pipeline,
     )
+    # The rate of a counter shows its first increase only if it was there before.
+    pipeline.telemetry.metrics.refused_calls.labels(descriptor.name, errors.Overloaded.reason)
 
     # All methods have handlers for a stream of requests: grpc.aio would receive a single request
     # before it calls a handler, however large, and before it is known whether the call is admitted.
