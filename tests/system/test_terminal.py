@@ -1,6 +1,7 @@
 """What people see: on a terminal, in a pipe, in any encoding, and when the output fails."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from support.server import WAIT_SECONDS, RunningServer, environment, free_addres
 from support.waiting import until
 
 from service.cli.demo import SAMPLE_BOOKS
+
+# Makes a command heed Ctrl-C even if it is ignored here, as in background jobs of a shell.
+DEFAULT_SIGNAL = (shutil.which("env") or "env", "--default-signal=INT")
 
 ITEM = "evil:é日"
 TEXT = (
@@ -199,8 +203,7 @@ def test_an_interruption_ends_with_one_line(tmp_path: Path, words: tuple[str | P
     """SIGINT during a call ends a command with status 130 and one line."""
     with RecordingServer(held=True) as server:
         process = subprocess.Popen(
-            # The signal may be ignored here, as in background jobs of a shell.
-            ["env", "--default-signal=INT", *AKIN, *words, "--address", server.address],
+            [*DEFAULT_SIGNAL, *AKIN, *words, "--address", server.address],
             cwd=tmp_path,
             env=environment(tmp_path),
             stderr=subprocess.PIPE,
