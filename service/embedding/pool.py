@@ -24,7 +24,7 @@ from service.embedding.request_sender import RequestObserver
 from service.embedding.text_embedder import TextEmbedder, TextObserver, VectorStore
 from service.embedding.token_estimates import estimate_tokens
 from service.embedding.unavailable import UnavailableEmbedder
-from service.embedding.vector_cache import VectorCache
+from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.settings import Settings
 
 # Starts a task that runs as long as the server; an exception in it ends the server.
@@ -78,6 +78,7 @@ class EmbedderPool:
         self._observer = observer
         self._spawn = spawn
         self._embedders: dict[Model, PooledEmbedder] = {}
+        self._cache_memory = CacheMemory()
         stack.push_async_callback(self._close_all)
 
     @property
@@ -92,7 +93,7 @@ class EmbedderPool:
         batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
         self._record_probe(model, priced.usage)
         batcher.rate_controller.problem = priced.problem
-        cache = VectorCache(model.space.dimensions)
+        cache = VectorCache(self._cache_memory, model.space.fingerprint)
         self._embedders[model] = PooledEmbedder(
             batcher,
             cache,

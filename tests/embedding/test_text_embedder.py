@@ -21,7 +21,7 @@ from service.domain.usage import EmbeddingUsage
 from service.embedding.batcher import Batcher
 from service.embedding.prompts import hash_text
 from service.embedding.text_embedder import TextEmbedder, TextObserver
-from service.embedding.vector_cache import VectorCache
+from service.embedding.vector_cache import CacheMemory, VectorCache
 
 
 async def test_a_new_text_is_embedded(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_a_stored_text_is_never_embedded(tmp_path: Path) -> None:
         await catalog.stores.items.upsert_many(catalog.row, [indexed("a", "tea")])
     embedder = WordEmbedder()
     async with running(tmp_path, embedder, FakeClock()) as catalog:
-        cache = VectorCache(embedder.space.dimensions)
+        cache = VectorCache(CacheMemory(), "")
         text_embedder = TextEmbedder(
             catalog.stores.vectors, catalog.row, embedder.space, Batcher(embedder), cache
         )
@@ -153,7 +153,7 @@ async def test_embedded_and_cached_texts_are_observed(tmp_path: Path) -> None:
             catalog.row,
             catalog.text_embedder.space,
             catalog.text_embedder._batches,
-            VectorCache(32),
+            VectorCache(CacheMemory(), ""),
             TextObserver(embedded.append, cached.append),
         )
         await text_embedder.embed_documents(["tea", "coffee"])

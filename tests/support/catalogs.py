@@ -22,7 +22,7 @@ from service.domain.writes import ItemUpsert, UserUpsert
 from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
 from service.embedding.text_embedder import TextEmbedder
-from service.embedding.vector_cache import VectorCache
+from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower, WriteBarrier
 from service.index.item_index import ItemIndex
@@ -110,7 +110,7 @@ def _wire(
     stores: Stores, row: Generation, embedder: Embedder, batcher: Batcher, clock: FakeClock
 ) -> Catalog:
     text_embedder = TextEmbedder(
-        stores.vectors, row, embedder.space, batcher, VectorCache(DIMENSIONS)
+        stores.vectors, row, embedder.space, batcher, VectorCache(CacheMemory(), "")
     )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
     follower = Follower(stores.items, row, item_index, INDEX_THREADS)

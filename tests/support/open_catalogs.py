@@ -28,7 +28,7 @@ from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
 from service.embedding.text_embedder import TextEmbedder
-from service.embedding.vector_cache import VectorCache
+from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -88,7 +88,7 @@ class WordCatalogs:
             record.generation,
             record.model.space,
             self.batchers.get(record.model, self._batcher),
-            VectorCache(DIMENSIONS),
+            VectorCache(CacheMemory(), ""),
         )
         return GenerationWriter(
             record.generation,
