@@ -59,9 +59,11 @@ STARTS_PER_ROUND = 2
 # Calls that wait for an embedding provider do not count.
 MAX_RUNNING_CALLS = 4
 
-# If none of them ends for this time, they wait for something else than the processor:
-# MAX_RUNNING_CALLS more may run, and one less again after each such time without a standstill.
+# If none of them ends for this time, and the process uses less than IDLE_SHARE of a processor, they
+# wait for something else: MAX_RUNNING_CALLS more may run, and one less again after each such time
+# without a standstill.
 STUCK_SECONDS = 0.1
+IDLE_SHARE = 0.5
 
 # One call starts after this time even if more are queued.
 START_SECONDS = 0.01
@@ -149,6 +151,7 @@ class LoadShedder:
         self._started_at = 0.0
         self._ended_at = 0.0
         self._adjusted_at = 0.0
+        self._processor_seconds = 0.0
         self._refused_at = 0.0
         self._next_refusal_at = 0.0
 
@@ -229,6 +232,7 @@ class LoadShedder:
         self._crowded_since = self._refused_at = self._ended_at = self._adjusted_at = now
         self._many_waited_at = now
         self._max_running_calls = MAX_RUNNING_CALLS
+        self._processor_seconds = time.process_time()
         self._is_burst_over = False
         self._begin_silence(now)
         asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
@@ -290,12 +294,16 @@ class LoadShedder:
         return is_quiet or now - self._many_waited_at >= self._calm_seconds
 
     def _adjust_max_running_calls(self, now: float) -> None:
-        if now - self._ended_at >= STUCK_SECONDS:
+        seconds = now - self._adjusted_at
+        if seconds < STUCK_SECONDS:
+            return
+        processor_seconds = time.process_time()
+        is_idle = processor_seconds - self._processor_seconds < IDLE_SHARE * seconds
+        if is_idle and now - self._ended_at >= STUCK_SECONDS:
             self._max_running_calls = self._running_calls + MAX_RUNNING_CALLS
-            self._ended_at = self._adjusted_at = now
-        elif now - self._adjusted_at >= STUCK_SECONDS:
+        else:
             self._max_running_calls = max(MAX_RUNNING_CALLS, self._max_running_calls - 1)
-            self._adjusted_at = now
+        self._adjusted_at, self._processor_seconds = now, processor_seconds
 
     def _observe_silence(self, now: float) -> None:
         arrived = self._counts.accepted - self._accepted_before_silence
@@ -325,3 +333,5 @@ class LoadShedder:
             remaining = MAX_REFUSAL_SECONDS - self._parked.find_longest_wait(now)
             pause = max(remaining, ROUND_SECONDS) / max(self._parked.count, 1)
             self._next_refusal_at += min(REFUSAL_SECONDS, pause)
+            if remaining > 0:
+                return  # one in each round, which come seldom while the processor is busy
