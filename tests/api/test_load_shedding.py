@@ -247,7 +247,7 @@ def test_running_calls_are_limited_during_overload() -> None:
 
 
 def test_calls_that_wait_for_a_provider_do_not_count() -> None:
-    """A call that waits for another service leaves its place to others meanwhile."""
+    """While a call waits for another service, others can have its place."""
 
     async def check(load: Load) -> None:
         await load.overload()
