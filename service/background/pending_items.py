@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-
-import structlog
 
 from service import errors
+from service.background.rounds import run_rounds
 from service.domain.generations import Generation
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.text_vectors import TextVectors
@@ -53,8 +51,10 @@ class PendingEmbedder:
     async def run(self) -> None:
         """Embed items until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(_repeat(self.run_round, PENDING_ITEMS_PER_ROUND))
-            group.create_task(_repeat(self.run_failed_round, FAILED_ITEMS_PER_ROUND))
+            group.create_task(run_rounds(self.run_round, PENDING_ITEMS_PER_ROUND, IDLE_SECONDS))
+            group.create_task(
+                run_rounds(self.run_failed_round, FAILED_ITEMS_PER_ROUND, IDLE_SECONDS)
+            )
 
     async def run_round(self) -> int:
         """Try the items that are due; return their number."""
@@ -93,18 +93,6 @@ class PendingEmbedder:
         attempts = item.attempts if item.reason == failure.reason else 0
         delay = _find_delay(failure, attempts)
         await self._store.postpone(self._generation, item, failure.reason, failure.message, delay)
-
-
-async def _repeat(run_round: Callable[[], Awaitable[int]], full_round: int) -> None:
-    """Run rounds without end, with a pause after each that was not full."""
-    while True:
-        try:
-            tried = await run_round()
-        except errors.AkinError as exc:
-            structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
-            tried = 0
-        if tried < full_round:
-            await asyncio.sleep(IDLE_SECONDS)
 
 
 def _find_delay(failure: errors.AkinError, attempts: int) -> float | None:

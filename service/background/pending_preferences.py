@@ -5,12 +5,9 @@ A write of a user waits for the serving generation only. Another one gets the ve
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
-import structlog
-
-from service import errors
+from service.background.rounds import run_rounds
 from service.domain.generations import Generation
 from service.embedding.text_embedder import TextEmbedder
 from service.embedding.text_vectors import TextVectors
@@ -37,14 +34,7 @@ class PreferenceEmbedder:
 
     async def run(self) -> None:
         """Embed preferences until cancelled."""
-        while True:
-            try:
-                tried = await self.run_round()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("pending_round_failed", reason=exc.reason)
-                tried = 0
-            if tried < USERS_PER_ROUND:
-                await asyncio.sleep(PREFERENCES_SECONDS)
+        await run_rounds(self.run_round, USERS_PER_ROUND, PREFERENCES_SECONDS)
 
     async def run_round(self) -> int:
         """Try the users that are due; return their number.
@@ -78,9 +68,7 @@ async def embed_preferences(
     """
     outcome = await text_embedder.embed_queries({text for user in users for text in user.texts})
     filled = [
-        (user, [chunk for text in user.texts for chunk in outcome.chunks.get(text, ())])
-        for user in users
-        if outcome.is_final(user.texts)
+        (user, outcome.list_chunks(user.texts)) for user in users if outcome.is_final(user.texts)
     ]
     await store.fill_preferences(generation, filled, outcome.usage.token_usage)
     return outcome

@@ -182,7 +182,7 @@ def _write(user: User, embedded: EmbeddedTexts) -> UserWrite | errors.AkinError:
             return to_field_error(failure, f"user.preferences[{position}].text")
     outcomes = {embedded.generation.generation_id: embedded.outcome, **embedded.others}
     chunks = {
-        generation_id: [chunk for text in _texts(user) for chunk in outcome.chunks.get(text, ())]
+        generation_id: outcome.list_chunks(_texts(user))
         for generation_id, outcome in outcomes.items()
         if outcome.is_final(_texts(user))
     }

@@ -30,6 +30,10 @@ class TextVectors:
         """Return the vectors of a text's chunks, float32 [chunks, dimensions]."""
         return np.stack([chunk.vector for chunk in self.chunks[text]])
 
+    def list_chunks(self, texts: Iterable[str]) -> list[Chunk]:
+        """Return the chunks of these texts, without those that have none."""
+        return [chunk for text in texts for chunk in self.chunks.get(text, ())]
+
     def is_final(self, texts: Iterable[str]) -> bool:
         """Return whether each of these texts has its vectors, or an error that is due to itself."""
         failures = (self.failures[text] for text in texts if text in self.failures)
