@@ -23,7 +23,7 @@ class UnknownTexts:
     def __init__(self, items: ItemStore, generation: Generation, space: Space) -> None:
         self._items = items
         self._generation = generation
-        self._is_local = space.provider == "local"
+        self._is_local = space.is_local
         self._examined_change = 0
         self._ratio = 0.0
 

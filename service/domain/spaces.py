@@ -36,7 +36,7 @@ class Space:
     @property
     def is_local(self) -> bool:
         """Whether the vectors come from the embedded model, and not from a provider."""
-        return self.provider == "local"
+        return self.provider == LOCAL_PROVIDER
 
     @property
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model2vec import StaticModel
 
-from service.domain.spaces import Space
+from service.domain.spaces import LOCAL_PROVIDER, Space
 from service.embedding.embedder import BatchLimits, Embeddings
 from service.embedding.model_families import PLAIN_TEMPLATE
 
@@ -56,7 +56,7 @@ class LocalEmbedder:
         self, template: str = PLAIN_TEMPLATE, query_template: str = PLAIN_TEMPLATE
     ) -> None:
         self._model, name = _load_model()
-        self.space = Space("local", name, self._model.dim, template, query_template)
+        self.space = Space(LOCAL_PROVIDER, name, self._model.dim, template, query_template)
         self._thread = _get_thread()
 
     async def embed(self, texts: Sequence[str]) -> Embeddings:

@@ -88,7 +88,7 @@ class EmbedderPool:
 
     def add(self, model: Model, priced: PricedEmbedder) -> None:
         """Add the opened embedder of a model, and start its batch queue."""
-        is_free = _is_free(model) or isinstance(priced.embedder, UnavailableEmbedder)
+        is_free = model.space.is_local or isinstance(priced.embedder, UnavailableEmbedder)
         paid_requests = None if is_free else self._paid_requests
         batcher = Batcher(priced.embedder, paid_requests, self._observer.requests)
         self._record_probe(model, priced.usage)
@@ -127,7 +127,7 @@ class EmbedderPool:
         embedder.users.add(generation.generation_id)
         paid_vectors = PaidVectors(self._paid_requests, model.space.fingerprint)
         return TextEmbedder(
-            store if _is_free(model) else paid_vectors,
+            store if model.space.is_local else paid_vectors,
             generation,
             model.space,
             embedder.batcher,
@@ -151,7 +151,3 @@ class EmbedderPool:
     async def _close_all(self) -> None:
         for embedder in self._embedders.values():
             await embedder.close()
-
-
-def _is_free(model: Model) -> bool:
-    return model.space.is_local

@@ -101,7 +101,7 @@ def open_embedder(settings: Settings, model: Model) -> PricedEmbedder:
     An embedder that the settings give no access to refuses every batch with an explanation.
     """
     space = model.space
-    if space.provider == "local":
+    if space.is_local:
         local = LocalEmbedder(space.template, space.query_template)
         if local.space == space:
             return PricedEmbedder(local, _return_no_price)
