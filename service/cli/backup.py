@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +20,7 @@ def back_up(
     as_json: options.JsonOption = False,
 ) -> None:
     """Copy the data into a new file and check the copy. The server can keep running."""
-    exit_on_sigterm()
+    console.exit_on_sigterm()
     hidden = not console.is_progress_visible()
     with Progress(console=console.err, disable=hidden) as bar:
         task = bar.add_task("backup", total=None)
@@ -39,11 +37,6 @@ def back_up(
         except errors.AkinError as exc:
             console.exit_with_error(str(exc), command="akin backup")
     print_contents(file, contents, as_json=as_json)
-
-
-def exit_on_sigterm() -> None:
-    """On SIGTERM, exit as on an error, so that no half written file is left."""
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def print_contents(file: Path, contents: Contents, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,11 @@ def exit_with_error(message: str, *, command: str = "akin", status: int = 1) -> 
     """Print an error message in one line and end the command; status 2 means a usage error."""
     print_line(f"{command}: {'; '.join(message.splitlines())}", to_stderr=True)
     raise typer.Exit(status)
+
+
+def exit_on_sigterm() -> None:
+    """On SIGTERM, exit as on an error, so that no half written file is left."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def print_json(value: object) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from service import errors
 from service.cli import console, options
-from service.cli.backup import exit_on_sigterm, print_contents
+from service.cli.backup import print_contents
 from service.settings import SettingsError
 from service.storage.backup import restore_backup as restore_data
 
@@ -20,7 +20,7 @@ def restore(
     as_json: options.JsonOption = False,
 ) -> None:
     """Check a backup and restore it into a data folder without data."""
-    exit_on_sigterm()
+    console.exit_on_sigterm()
     try:
         contents = restore_data(options.expand_user(file), options.choose_data_folder(data_dir))
     except SettingsError as exc:

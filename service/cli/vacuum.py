@@ -10,7 +10,6 @@ from rich.progress import Progress
 from service import errors
 from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
-from service.cli.backup import exit_on_sigterm
 from service.settings import SettingsError, load_settings
 from service.storage.data_folder import DATABASE, lock_folder
 from service.storage.vacuum import FileSizes, vacuum_database
@@ -22,7 +21,7 @@ def vacuum(
 ) -> None:
     """Remove unused data and write the database again. The server must be stopped."""
     command = "akin vacuum"
-    exit_on_sigterm()
+    console.exit_on_sigterm()
     try:
         folder = options.choose_data_folder(data_dir)
         retention_seconds = load_settings().vector_retention_days * SECONDS_PER_DAY

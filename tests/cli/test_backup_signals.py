@@ -10,7 +10,7 @@ from support.server import WAIT_SECONDS, RunningServer
 BACKUP_SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from service.cli.backup import exit_on_sigterm
+from service.cli.console import exit_on_sigterm
 from service.storage.backup import create_backup
 
 exit_on_sigterm()
