@@ -84,7 +84,6 @@ class ParkedCalls:
 
     def refuse_oldest(self, now: float) -> bool:
         """Refuse the oldest call if it is too old to start; return whether it was."""
-        self._forget_decided()
         if self.find_longest_wait(now) <= MAX_AGE_SECONDS:
             return False
         self._calls.popleft().may_start.set_result(False)
@@ -92,14 +91,11 @@ class ParkedCalls:
 
     def find_longest_wait(self, now: float) -> float:
         """Return for how many seconds the oldest call has waited, 0 if there is none."""
-        self._forget_decided()
+        while self._calls and self._calls[0].may_start.done():
+            self._calls.popleft()
         return now - self._calls[0].parked_at if self._calls else 0.0
 
     def _find_max_age(self, caller: str) -> float:
         average = self.count / max(len(self._counts_by_caller), 1)
         is_modest = self._counts_by_caller[caller] < average / 2
         return MAX_TURN_SECONDS if is_modest else MAX_AGE_SECONDS
-
-    def _forget_decided(self) -> None:
-        while self._calls and self._calls[0].may_start.done():
-            self._calls.popleft()
