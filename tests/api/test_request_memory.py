@@ -3,6 +3,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 import pytest
+from support.tasks import left
 
 from service import errors
 from service.api.request_memory import (
@@ -111,9 +112,7 @@ def test_callers_receive_in_turns() -> None:
         prompt.send()
         await memory.receive(prompt.read, lambda: CALLER)
         assert sum(sender.has_begun.is_set() for sender in silent) <= 3 * MIN_RECEPTIONS
-        for call in silent_calls:
-            call.cancel()
-        await asyncio.wait(silent_calls)
+        await left(*silent_calls)
 
     run(check)
 
@@ -130,9 +129,7 @@ def test_few_requests_arrive_slowly() -> None:
         ]
         with pytest.raises(errors.Overloaded, match="too slowly"):
             await first
-        for call in others:
-            call.cancel()
-        await asyncio.wait(others)
+        await left(*others)
 
     run(check)
 
@@ -196,9 +193,7 @@ def test_every_stream_continues_once_there_is_room() -> None:
         memory.release(held_bytes)
         for sender in senders:
             await sender.has_begun.wait()
-        for stream in streams:
-            stream.cancel()
-        await asyncio.wait(streams)
+        await left(*streams)
 
     run(check)
 

@@ -37,9 +37,7 @@ async def re_embedding(
 ) -> AsyncIterator[tuple[WordCatalogs, CatalogHandle, GenerationWriter]]:
     """Run the catalog `shop`, whose next generation was filled before a user was written."""
     async with word_catalogs(folder, {OTHER: embedder}) as factory:
-        async with factory.catalogs.use("shop") as catalog:
-            await factory.stores.generations.start_next(catalog.record, OTHER)
-        await factory.catalogs.update()
+        await factory.start_next(OTHER)
         async with factory.catalogs.use("shop") as catalog:
             assert catalog.generations.other is not None
             writer = catalog.generations.other.writer

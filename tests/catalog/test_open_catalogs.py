@@ -28,9 +28,7 @@ async def put(factory: WordCatalogs, item_id: str, text: str) -> int:
 
 async def start_reembedding(factory: WordCatalogs) -> None:
     """Add a next generation with all vectors, which waits for its switch."""
-    async with factory.catalogs.use("shop") as catalog:
-        await factory.stores.generations.start_next(catalog.record, OTHER)
-    await factory.catalogs.update()
+    await factory.start_next(OTHER)
     async with factory.catalogs.use("shop") as catalog:
         assert catalog.generations.other is not None
         writer = catalog.generations.other.writer

@@ -46,9 +46,7 @@ async def re_embedding(
 ) -> AsyncIterator[tuple[WordCatalogs, CatalogHandle]]:
     """Run the catalog `shop`, whose next generation is embedded by `embedder`."""
     async with word_catalogs(folder, {OTHER: embedder}) as factory:
-        async with factory.catalogs.use("shop") as catalog:
-            await factory.stores.generations.start_next(catalog.record, OTHER)
-        await factory.catalogs.update()
+        await factory.start_next(OTHER)
         async with factory.catalogs.use("shop") as catalog:
             yield factory, catalog
 

@@ -44,11 +44,9 @@ async def test_an_item_is_never_pending_in_the_model_that_serves(tmp_path: Path,
     serving, other = HeldEmbedder(), HeldEmbedder()
     async with word_catalogs(tmp_path, {MODEL: serving, OTHER: other}) as factory:
         generations = factory.stores.generations
+        await factory.start_next(OTHER)
         async with factory.catalogs.use("shop") as catalog:
-            await generations.start_next(catalog.record, OTHER)
             row = catalog.generations.serving.generation
-        await factory.catalogs.update()
-        async with factory.catalogs.use("shop") as catalog:
             assert catalog.generations.other is not None
             next_ = catalog.generations.other.writer.generation
             await factory.stores.items.upsert_many(row, [indexed("a", "old")])
@@ -71,11 +69,9 @@ async def test_other_items_of_an_import_are_stored(tmp_path: Path) -> None:
     serving, other = HeldEmbedder(), HeldEmbedder(free_batches=1)
     async with word_catalogs(tmp_path, {MODEL: serving, OTHER: other}) as factory:
         generations = factory.stores.generations
+        await factory.start_next(OTHER)
         async with factory.catalogs.use("shop") as catalog:
-            await generations.start_next(catalog.record, OTHER)
             row = catalog.generations.serving.generation
-        await factory.catalogs.update()
-        async with factory.catalogs.use("shop") as catalog:
             assert catalog.generations.other is not None
             writer = catalog.generations.other.writer
             items = [Item("a", "known words"), Item("b", "new")]

@@ -76,6 +76,12 @@ class WordCatalogs:
         self._tasks.append(task)
         return task
 
+    async def start_next(self, model: Model) -> None:
+        """Start to re-embed the catalog `shop` with another model, and open its next generation."""
+        async with self.catalogs.use("shop") as catalog:
+            await self.stores.generations.start_next(catalog.record, model)
+        await self.catalogs.update()
+
     def end(self) -> None:
         """Cancel the tasks."""
         for task in self._tasks:

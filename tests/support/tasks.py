@@ -16,7 +16,8 @@ async def started(call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     return task
 
 
-async def left(task: asyncio.Task[T]) -> None:
-    """Cancels a call, as when its caller leaves, and waits until it has ended."""
-    task.cancel()
-    await asyncio.wait([task])
+async def left(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels calls, as when their callers leave, and waits until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
