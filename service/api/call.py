@@ -19,7 +19,7 @@ from service.api.auth import Access, Scope
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import Context, MessageStream, OpenStreams
 from service.api.request_memory import RequestMemory
-from service.api.status import status
+from service.api.status import overload_status, status
 from service.domain import limits
 from service.telemetry import call_context
 from service.telemetry.call_context import Timing, deadline
@@ -269,7 +269,10 @@ class Call:
         return int(code_pb2.CANCELLED) if self._context.cancelled() else 0
 
     async def _abort(self, error: errors.AkinError) -> NoReturn:
-        rpc_status = status(error)
+        if isinstance(error, errors.Overloaded):
+            rpc_status = overload_status(error.message)
+        else:
+            rpc_status = status(error)
         self._record(rpc_status.code, error.reason)
         if rpc_status.code == code_pb2.RESOURCE_EXHAUSTED:
             method = self._method

@@ -13,21 +13,15 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
 
 import structlog
 
 from service import errors
 from service.api.parked_calls import ParkedCalls
+from service.api.queued_calls import MEASURE_SECONDS, CallCounts, QueuedCalls
 
-# Seconds and calls between two measurements of the queue inside gRPC. One takes 0.1 ms, and
-# 0.5 ms during overload.
-MEASURE_SECONDS = 0.02
+# Without overload, the queue is measured at most once in as many accepted calls.
 MEASURE_CALLS = 32
-
-# A call whose caller leaves at once is counted when it arrives, and may never be accepted. The
-# smallest queue within this time consists of such calls.
-WINDOW_SECONDS = 1.0
 
 # Fewer queued calls are never overload.
 MIN_QUEUED_CALLS = 32
@@ -45,9 +39,6 @@ MAX_QUEUED_CALLS = 300
 # Seconds between two rounds of starting and refusing calls during overload; event loops have timers
 # of 1 ms.
 ROUND_SECONDS = 0.001
-
-# Seconds between two measurements during overload.
-OVERLOAD_MEASURE_SECONDS = 0.006
 
 # During overload, calls start only while fewer calls than this are queued inside gRPC, because the
 # start of each one makes all of them wait.
@@ -68,11 +59,26 @@ IDLE_SHARE = 0.5
 # One call starts after this time even if more are queued.
 START_SECONDS = 0.01
 
-# Calls are refused one after the other, so that callers who repeat a refused call at once do not
-# take the time that serving needs: one in REFUSAL_SECONDS, or as many as are needed for the last of
+# But as long as MIN_QUEUED_CALLS are queued, they are accepted first, unless it takes longer than
+# this: the calls that arrived at the same time as they are older than calls may become.
+MAX_CATCH_UP_SECONDS = 0.5
+
+# Calls are refused over some time, so that callers who repeat a refused call at once do not take
+# the time that serving needs: one in REFUSAL_SECONDS, or as many as are needed for the last of
 # those that wait to be refused within MAX_REFUSAL_SECONDS, because callers do not wait for long.
 REFUSAL_SECONDS = 0.005
 MAX_REFUSAL_SECONDS = 2.5
+
+# Those that are due within REFUSAL_SECONDS are refused together, but no more than this: they share
+# the turns of the event loop. One by one, refusals left time for a third fewer writes.
+MAX_REFUSALS_AT_ONCE = 8
+
+# No call is refused while more calls than this are queued inside gRPC: gRPC accepts one call in
+# five turns of the event loop, so that repeated calls would queue faster than they are accepted.
+MAX_QUEUED_CALLS_TO_REFUSE = 8
+
+# If a call has waited for this time, refusing comes before serving, in spite of the queue.
+LATE_REFUSAL_SECONDS = 1.8
 
 # If calls have not waited for longer than MAX_BURST_SECONDS, and at least SILENT_ENDS calls have
 # ended or were refused within SILENCE_SECONDS, but no more than MAX_FOLLOWING_SHARE of their number
@@ -105,15 +111,6 @@ OVERLOAD_MESSAGE = "more calls arrive than the service can serve"
 _LOG = structlog.get_logger()
 
 
-class CallCounts(Protocol):
-    """The calls that arrived at the server, inside gRPC and in the event loop."""
-
-    accepted: int
-
-    def count_arrived(self) -> int:
-        """Return the number of calls that arrived since the start, accepted or not."""
-
-
 class LoadShedder:
     """Decides when calls start, and which ones are refused.
 
@@ -126,12 +123,7 @@ class LoadShedder:
         self.is_overloaded = False
         self._counts = counts
         self._clock = clock
-        self._measured_at = clock()
-        self._measured_calls = 0
-        self._arrived_calls = 0
-        self._window_began_at = clock()
-        self._least_missing = 0
-        self._lost_calls = 0
+        self._queue = QueuedCalls(counts, clock())
         self._long_since: float | None = None
         self._parked = ParkedCalls()
         self._running_calls = 0
@@ -149,6 +141,7 @@ class LoadShedder:
         self._ended_before_silence = 0
         self._is_burst_over = False
         self._started_at = 0.0
+        self._caught_up_at = 0.0
         self._ended_at = 0.0
         self._adjusted_at = 0.0
         self._processor_seconds = 0.0
@@ -204,14 +197,14 @@ class LoadShedder:
 
     def _observe(self) -> None:
         """Measure the queue inside gRPC if it is time to."""
-        calls = self._counts.accepted - self._measured_calls
+        calls = self._counts.accepted - self._queue.measured_accepted
         if calls < MEASURE_CALLS or self.is_overloaded:
             return
         now = self._clock()
-        elapsed = now - self._measured_at
+        elapsed = now - self._queue.measured_at
         if elapsed < MEASURE_SECONDS:
             return
-        queued = self._measure(now)
+        queued = self._queue.measure(now)
         is_long = queued >= MIN_QUEUED_CALLS and queued * elapsed / calls >= MAX_WAIT_SECONDS
         if not is_long and queued <= MAX_QUEUED_CALLS:
             self._long_since = None
@@ -230,7 +223,7 @@ class LoadShedder:
         calm_seconds = 2 * self._calm_seconds if is_repeated else CALM_SECONDS
         self._calm_seconds = min(calm_seconds, MAX_CALM_SECONDS)
         self._crowded_since = self._refused_at = self._ended_at = self._adjusted_at = now
-        self._many_waited_at = now
+        self._many_waited_at = self._caught_up_at = now
         self._max_running_calls = MAX_RUNNING_CALLS
         self._processor_seconds = time.process_time()
         self._is_burst_over = False
@@ -250,45 +243,45 @@ class LoadShedder:
             raise errors.Overloaded(OVERLOAD_MESSAGE)
         self._running_calls += 1
 
-    def _measure(self, now: float) -> int:
-        """Return the number of calls that are queued inside gRPC."""
-        accepted = self._counts.accepted
-        missing = self._counts.count_arrived() - accepted
-        self._least_missing = min(self._least_missing, missing)
-        self._lost_calls = min(self._lost_calls, missing)
-        if now - self._window_began_at >= WINDOW_SECONDS:
-            self._lost_calls, self._least_missing = self._least_missing, missing
-            self._window_began_at = now
-        self._arrived_calls = accepted + missing - self._lost_calls
-        self._measured_at, self._measured_calls = now, accepted
-        return missing - self._lost_calls
-
     def _run_round(self) -> None:
         """Start and refuse parked calls, and run again until the overload is over."""
         now = self._clock()
-        if now - self._measured_at >= OVERLOAD_MEASURE_SECONDS:
-            self._measure(now)
+        queued = self._queue.estimate(now)
         self._adjust_max_running_calls(now)
-        starts = min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
-        if self._arrived_calls - self._counts.accepted >= MAX_QUEUED_CALLS_TO_START:
-            starts = int(now - self._started_at >= START_SECONDS)
         if not self._parked.count:
             self._crowded_since = now
         self._observe_silence(now)
-        if self._is_burst_over:
-            while starts > 0 and self._parked.start_any():
-                starts, self._started_at = starts - 1, now
-        else:
-            while starts > 0 and self._parked.start_newest(now):
-                starts, self._started_at = starts - 1, now
-            self._refuse_oldest(now)
-        if self._is_calm(now):
+        starts = self._count_starts(now, queued)
+        while starts > 0 and self._start_next(now):
+            starts, self._started_at = starts - 1, now
+        if not self._is_burst_over:
+            self._refuse_oldest(now, queued)
+        if self._is_calm(now, queued):
             self._end_overload(now)
         else:
             asyncio.get_running_loop().call_later(ROUND_SECONDS, self._run_round)
 
-    def _is_calm(self, now: float) -> bool:
-        if self._parked.count + self._arrived_calls - self._counts.accepted > CALM_CALLS:
+    def _count_starts(self, now: float, queued: float) -> int:
+        """Return how many calls may start in this round."""
+        if queued < MIN_QUEUED_CALLS:
+            self._caught_up_at = now
+        elif now - self._caught_up_at < MAX_CATCH_UP_SECONDS:
+            return 0
+        is_late = self._is_late(now) and not self._is_burst_over
+        if queued >= MAX_QUEUED_CALLS_TO_START or is_late:
+            return int(now - self._started_at >= START_SECONDS)
+        return min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
+
+    def _is_late(self, now: float) -> bool:
+        return self._parked.find_longest_wait(now) >= LATE_REFUSAL_SECONDS
+
+    def _start_next(self, now: float) -> bool:
+        if self._is_burst_over:
+            return self._parked.start_any()
+        return self._parked.start_newest(now)
+
+    def _is_calm(self, now: float, queued: float) -> bool:
+        if self._parked.count + queued > CALM_CALLS:
             self._many_waited_at = now
         is_quiet = not self._parked.count and now - self._refused_at >= CALM_SECONDS
         return is_quiet or now - self._many_waited_at >= self._calm_seconds
@@ -322,16 +315,25 @@ class LoadShedder:
         self._accepted_before_silence = self._counts.accepted
         self._ended_before_silence = self._ended_calls + self._refused_calls
 
-    def _refuse_oldest(self, now: float) -> None:
-        """Refuse the oldest parked call once it is due, or all that have waited for too long."""
+    def _refuse_oldest(self, now: float, queued: float) -> None:
+        """Refuse the oldest parked calls that are due, and all that have waited for too long."""
+        if now - self._refused_at < REFUSAL_SECONDS:
+            return
+        if queued > MAX_QUEUED_CALLS_TO_REFUSE and not self._is_late(now):
+            return
         self._next_refusal_at = max(
-            self._next_refusal_at, now - REFUSAL_SECONDS, self._crowded_since + GRACE_SECONDS
+            self._next_refusal_at,
+            now - REFUSAL_SECONDS + ROUND_SECONDS,
+            self._crowded_since + GRACE_SECONDS,
         )
+        refusals = 0
         while self._next_refusal_at <= now and self._parked.refuse_oldest(now):
-            self._refused_calls += 1
-            self._refused_at = now
+            refusals += 1
             remaining = MAX_REFUSAL_SECONDS - self._parked.find_longest_wait(now)
-            pause = max(remaining, ROUND_SECONDS) / max(self._parked.count, 1)
+            pause = max(remaining, ROUND_SECONDS) / max(self._parked.count - refusals, 1)
             self._next_refusal_at += min(REFUSAL_SECONDS, pause)
-            if remaining > 0:
-                return  # one in each round, which come seldom while the processor is busy
+            if refusals >= MAX_REFUSALS_AT_ONCE and remaining > 0:
+                break
+        if refusals:
+            self._refused_calls += refusals
+            self._refused_at = now

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 
 # A call that has waited longer than this does not start: newer calls start before it.
-MAX_AGE_SECONDS = 0.008
+MAX_AGE_SECONDS = 0.005
 
 # The same for a caller with less than half as many waiting calls as callers have on average. It has
 # no newer ones, and its turn can take longer than MAX_AGE_SECONDS to come on a slow machine.

@@ -61,6 +61,10 @@ QUEUE_OPTIONS = (
     ("grpc.server_max_unrequested_time_in_server", 2**20),
 )
 
+# gRPC keeps no events of connections for channelz. They would take memory, and a measurement of the
+# queued calls would take 0.1 ms longer.
+TRACE_OPTIONS = (("grpc.max_channel_trace_event_memory_per_node", 0),)
+
 # A server that drains stops gRPC once it has accepted no call for this time. While more calls
 # arrived than were accepted, it waits for MAX_SILENCE_SECONDS, because a busy machine is slower.
 # Calls whose callers left at once count as well, and are never accepted.
@@ -114,6 +118,7 @@ class Server:
             *PING_OPTIONS,
             *QUEUE_OPTIONS,
             *WINDOW_OPTIONS,
+            *TRACE_OPTIONS,
         )
         self._handlers = CountedHandlers()
         handlers: Any = self._handlers  # generated code expects a server

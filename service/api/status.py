@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -59,6 +61,12 @@ def status(error: errors.AkinError) -> status_pb2.Status:
         delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))
         _attach(rpc_status, error_details_pb2.RetryInfo(retry_delay=delay))
     return rpc_status
+
+
+@lru_cache(maxsize=16)
+def overload_status(message: str) -> status_pb2.Status:
+    """Return the status of the error `Overloaded`, which many calls get with the same message."""
+    return status(errors.Overloaded(message))
 
 
 def _bad_request(error: errors.InvalidRequest) -> error_details_pb2.BadRequest:

@@ -7,7 +7,7 @@ import pytest
 from support.tasks import left
 
 from service import errors
-from service.api import load_shedding, parked_calls
+from service.api import load_shedding, parked_calls, queued_calls
 from service.api.load_shedding import LoadShedder
 
 WAIT_SECONDS = 10.0
@@ -66,10 +66,10 @@ class Load:
         Unless it is a burst, let it last for a while.
         """
         self.counts.queued = load_shedding.MAX_QUEUED_CALLS + 1
-        await self.serve(load_shedding.MEASURE_CALLS, 2 * load_shedding.MEASURE_SECONDS)
+        await self.serve(load_shedding.MEASURE_CALLS, 2 * queued_calls.MEASURE_SECONDS)
         assert self.shedder.is_overloaded
         self.counts.queued = 0
-        seconds = load_shedding.OVERLOAD_MEASURE_SECONDS * 1.1
+        seconds = queued_calls.MEASURE_SECONDS * 1.1
         self.clock.now += seconds if is_burst else load_shedding.MAX_BURST_SECONDS
 
     async def pass_time(self, calls: Iterable[Awaitable[None]]) -> list[str]:
@@ -165,7 +165,7 @@ def test_calls_that_are_never_accepted_are_no_queue() -> None:
         for _ in range(4 * load_shedding.MAX_QUEUED_CALLS // lost):
             load.counts.queued += lost
             calls = 4 * load_shedding.MEASURE_CALLS
-            await load.serve(calls, 2 * load_shedding.WINDOW_SECONDS)
+            await load.serve(calls, 2 * queued_calls.WINDOW_SECONDS)
             assert not load.shedder.is_overloaded
 
     run(check)
@@ -328,6 +328,50 @@ def test_callers_that_wait_for_answers_are_no_burst() -> None:
             waiting = load.arrive()
             await asyncio.sleep(0)
         waiting.cancel()
+
+    run(check)
+
+
+def test_accepting_comes_before_refusing() -> None:
+    """No call is refused while many are queued, until one has waited for LATE_REFUSAL_SECONDS."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        assert await load.pass_time([load.arrive()]) == ["started"]
+        old = load.arrive()
+        await asyncio.sleep(0)
+        began = load.clock.now
+        load.counts.queued = load_shedding.CALM_CALLS + 1
+        load.clock.now += 1.1 * parked_calls.MAX_TURN_SECONDS
+        while not old.done():
+            # Two more calls arrive for each one that is accepted.
+            load.counts.queued += 2
+            load.counts.accepted += 1
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            load.clock.now += 1.1 * parked_calls.MAX_TURN_SECONDS
+        assert await outcome(old) == "refused"
+        assert load.clock.now - began >= load_shedding.LATE_REFUSAL_SECONDS
+
+    run(check)
+
+
+def test_refusals_share_turns_of_the_event_loop() -> None:
+    """Calls that are due are refused together, but no more than MAX_REFUSALS_AT_ONCE."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        calls = [load.arrive() for _ in range(2_000)]
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.MAX_REFUSAL_SECONDS / 4
+        most = before = 0
+        while before < 500:
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            load.clock.now += load_shedding.REFUSAL_SECONDS
+            done = sum(call.done() for call in calls)
+            most, before = max(most, done - before), done
+        limit = load_shedding.MAX_REFUSALS_AT_ONCE
+        assert limit / 2 < most <= limit + load_shedding.MAX_RUNNING_CALLS
+        await asyncio.gather(*map(left, calls))
 
     run(check)
 
