@@ -16,6 +16,7 @@ AGGREGATES = {
     "duplicates",
     "filters",
     "generations",
+    "interactions",
     "items",
     "outliers",
     "recommendations",

@@ -1,4 +1,4 @@
-"""The gRPC server: the three services, health checks and reflection on one port."""
+"""The gRPC server: the four services, health checks and reflection on one port."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    interaction_service_pb2,
+    recommender_service_pb2,
+)
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from grpc_health.v1.health import aio as health
@@ -29,11 +34,13 @@ from service.telemetry.calls import CallTelemetry
 RECOMMENDER = "akin.v1.RecommenderService"
 CATALOG = "akin.v1.CatalogService"
 ANALYSIS = "akin.v1.AnalysisService"
-SERVICE_NAMES = (RECOMMENDER, CATALOG, ANALYSIS)
+INTERACTION = "akin.v1.InteractionService"
+SERVICE_NAMES = (RECOMMENDER, CATALOG, ANALYSIS, INTERACTION)
 SERVICES = (
     recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
     catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
     analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
+    interaction_service_pb2.DESCRIPTOR.services_by_name["InteractionService"],
 )
 
 # The health check of this name says whether new texts can be embedded.

@@ -12,6 +12,7 @@ from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
 from service.catalog.generations import CatalogGenerations
+from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
@@ -32,6 +33,7 @@ class CatalogHandle:
     generations: CatalogGenerations
     items: CatalogItems
     users: CatalogUsers
+    interactions: CatalogInteractions
     stats: StatsReader
     recommender: Recommender
     duplicates: DuplicateSearch

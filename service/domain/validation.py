@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from service.domain import limits
 from service.domain.filters import Filter, filter_violations
+from service.domain.interactions import INTERACTION_TYPES, Interaction, InteractionType
 from service.domain.items import Item, JsonValue
 from service.domain.recommendations import (
     ExamplesSource,
@@ -134,6 +135,21 @@ def user_violations(user: User, path: str) -> Iterator[Violation]:
         if liked.item_id in item_ids:
             yield Violation(f"{path}.liked_items[{number}].item_id", "is in the list already")
         item_ids.add(liked.item_id)
+
+
+def interaction_violations(interaction: Interaction, path: str, now_us: int) -> Iterator[Violation]:
+    """Validate an interaction that is recorded at the time `now_us`."""
+    key = interaction.key
+    yield from id_violations(key.user_id, f"{path}.user_id")
+    yield from id_violations(key.item_id, f"{path}.item_id")
+    if key.interaction_id:
+        yield from id_violations(key.interaction_id, f"{path}.interaction_id")
+    if key.type not in INTERACTION_TYPES:
+        yield Violation(f"{path}.type", f"must be one of {', '.join(InteractionType)}")
+    if not 0 <= key.time_us <= now_us + limits.INTERACTION_FUTURE_US:
+        yield Violation(f"{path}.time", "must be between 1970 and a day from now")
+    if interaction.value is not None and not math.isfinite(interaction.value):
+        yield Violation(f"{path}.value", "must be a finite number")
 
 
 def query_violations(query: Query) -> Iterator[Violation]:

@@ -18,8 +18,9 @@ from service.analysis.passage_search import PassageSearch
 from service.api.analysis_servicer import AnalysisServicer
 from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
+from service.api.interaction_servicer import InteractionServicer
 from service.api.recommender_servicer import RecommenderServicer
-from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
+from service.api.server import ANALYSIS, CATALOG, INTERACTION, RECOMMENDER, Server
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
@@ -29,6 +30,7 @@ from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
+from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
@@ -138,6 +140,7 @@ class Wiring:
                 RECOMMENDER: RecommenderServicer(self.catalogs, time.time_ns),
                 CATALOG: CatalogServicer(self.catalogs, admin, reembeddings),
                 ANALYSIS: AnalysisServicer(self.catalogs),
+                INTERACTION: InteractionServicer(self.catalogs, time.time_ns),
             },
             None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
             self.telemetry,
@@ -226,6 +229,7 @@ class Wiring:
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
+            interactions=CatalogInteractions(stores.interactions, generation),
             stats=StatsReader(
                 stores.items, stores.users, stores.pending, stores.usage, generations
             ),

@@ -64,7 +64,11 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     if row is None:
         return False
     (catalog_id,) = row
-    if not any(_delete_of_catalog(connection, table, catalog_id) for table in ("items", "users")):
+    tables = ("items", "users")
+    if not (
+        any(_delete_of_catalog(connection, table, catalog_id) for table in tables)
+        or _delete_interactions(connection, catalog_id)
+    ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
     return True
 
@@ -103,4 +107,15 @@ def _delete_of_catalog(connection: sqlite3.Connection, table: str, catalog_id: i
         f"""DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
             WHERE catalog_id = ? LIMIT ?)""",
         (catalog_id, ROWS_PER_ROUND),
+    ).rowcount
+
+
+def _delete_interactions(connection: sqlite3.Connection, catalog_id: int) -> int:
+    """Delete interactions of a catalog; return their number."""
+    key = "user_id, time_us, item_id, type, interaction_id"
+    return connection.execute(
+        f"""DELETE FROM interactions WHERE catalog_id = :catalog_id AND ({key}) IN
+            (SELECT {key} FROM interactions WHERE catalog_id = :catalog_id
+             ORDER BY {key} LIMIT :rows)""",
+        {"catalog_id": catalog_id, "rows": ROWS_PER_ROUND},
     ).rowcount

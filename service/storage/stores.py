@@ -13,6 +13,7 @@ from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
 from service.storage.embedding_requests import EmbeddingRequestStore
 from service.storage.generations import GenerationStore
+from service.storage.interactions import InteractionStore
 from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
 from service.storage.reembedding import ReembeddingStore
@@ -30,6 +31,7 @@ class Stores:
     database: Database
     items: ItemStore
     users: UserStore
+    interactions: InteractionStore
     vectors: VectorStore
     generations: GenerationStore
     reembedding: ReembeddingStore
@@ -63,6 +65,7 @@ class Stores:
             database,
             ItemStore(database),
             UserStore(database),
+            InteractionStore(database),
             VectorStore(database),
             GenerationStore(database),
             ReembeddingStore(database),

@@ -18,6 +18,7 @@ from service.analysis.passage_search import PassageSearch
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
+from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
 from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
@@ -129,6 +130,7 @@ class WordCatalogs:
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
+            interactions=CatalogInteractions(stores.interactions, serving.generation),
             stats=StatsReader(
                 stores.items, stores.users, stores.pending, stores.usage, generations
             ),

@@ -1,0 +1,195 @@
+"""Between the messages of interactions and domain values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from akin.v1 import interaction_pb2
+from akin.v1 import interaction_service_pb2 as pb
+
+from service import errors
+from service.api.messages.items import Clock, read_time, timestamp
+from service.api.messages.pages import read_page_token, write_page_token
+from service.api.status import status
+from service.domain import limits
+from service.domain.interactions import Interaction, InteractionKey
+from service.domain.validation import (
+    id_violations,
+    interaction_violations,
+    page_violations,
+    read_violations,
+    write_violations,
+)
+from service.domain.violations import Violation
+from service.storage.interactions import InteractionPage
+
+# Marks the page tokens of interactions; the id of the user follows.
+INTERACTION_LIST = b"interactions "
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionListQuery:
+    """A page of interactions: those after a key, of one user or with an empty id of all users."""
+
+    user_id: str
+    after: InteractionKey | None
+    page_size: int
+
+
+def parse_record_interactions(
+    request: pb.RecordInteractionsRequest, clock_ns: Clock
+) -> list[Interaction]:
+    """Return the interactions to record.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    violations = [*write_violations(request.catalog)]
+    count = len(request.interactions)
+    if not 1 <= count <= limits.INTERACTIONS:
+        rule = f"must have 1 to {limits.INTERACTIONS} entries"
+        raise errors.InvalidRequest([*violations, Violation("interactions", rule)])
+    now_us = clock_ns() // 1_000
+    interactions = []
+    for position, message in enumerate(request.interactions):
+        path = f"interactions[{position}]"
+        interactions.append(_read_interaction(message, path, now_us, violations))
+    if violations:
+        raise errors.InvalidRequest(violations)
+    return interactions
+
+
+def parse_import_interactions(
+    request: pb.ImportInteractionsRequest, clock_ns: Clock
+) -> list[Interaction | errors.InvalidRequest]:
+    """Return the interactions of an import, or the violations of each invalid one.
+
+    Raises:
+        InvalidRequest: the whole message is invalid.
+    """
+    violations = [*write_violations(request.catalog)]
+    if len(request.interactions) > limits.INTERACTIONS:
+        rule = f"must have at most {limits.INTERACTIONS} entries"
+        violations.append(Violation("interactions", rule))
+    if violations:
+        raise errors.InvalidRequest(violations)
+    now_us = clock_ns() // 1_000
+    return [_parse_interaction(message, now_us) for message in request.interactions]
+
+
+def parse_list_interactions(request: pb.ListInteractionsRequest) -> InteractionListQuery:
+    """Return which interactions to list.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    violations = [*read_violations(request.catalog, request.min_sequence)]
+    if request.user_id:
+        violations += id_violations(request.user_id, "user_id")
+    list_id = INTERACTION_LIST + request.user_id.encode()
+    token = read_page_token(request.page_token, request.catalog, list_id, violations)
+    after = _read_key(token, violations) if token else None
+    page_size = request.page_size or limits.PAGE_ITEMS_DEFAULT
+    violations += page_violations(page_size)
+    if violations:
+        raise errors.InvalidRequest(violations)
+    return InteractionListQuery(request.user_id, after, page_size)
+
+
+def parse_delete_interactions(request: pb.DeleteInteractionsRequest) -> str:
+    """Return the id of the user.
+
+    Raises:
+        InvalidRequest: with every violation.
+    """
+    errors.raise_if_invalid(
+        (*write_violations(request.catalog), *id_violations(request.user_id, "user_id"))
+    )
+    return request.user_id
+
+
+def list_interactions_response(
+    page: InteractionPage, request: pb.ListInteractionsRequest
+) -> pb.ListInteractionsResponse:
+    """Return a page of interactions."""
+    token = json.dumps(page.interactions[-1].key) if page.more else ""
+    list_id = INTERACTION_LIST + request.user_id.encode()
+    return pb.ListInteractionsResponse(
+        interactions=map(_interaction_message, page.interactions),
+        next_page_token=write_page_token(token, request.catalog, list_id),
+        total_size=page.total,
+    )
+
+
+def list_failures(
+    parsed: Sequence[Interaction | errors.InvalidRequest],
+) -> list[pb.InteractionFailure]:
+    """Return the failures of an import, by ascending position."""
+    failures = []
+    for position, entry in enumerate(parsed):
+        if isinstance(entry, errors.InvalidRequest):
+            error = status(entry)
+            failures.append(
+                pb.InteractionFailure(
+                    position=position, code=error.code, reason=entry.reason, message=error.message
+                )
+            )
+    return failures
+
+
+def _parse_interaction(
+    message: interaction_pb2.Interaction, now_us: int
+) -> Interaction | errors.InvalidRequest:
+    violations: list[Violation] = []
+    interaction = _read_interaction(message, "interaction", now_us, violations)
+    return errors.InvalidRequest(violations) if violations else interaction
+
+
+def _read_interaction(
+    message: interaction_pb2.Interaction, path: str, now_us: int, violations: list[Violation]
+) -> Interaction:
+    """Return the interaction of a message; its time is `now_us` by default."""
+    time_us: int | None = now_us
+    if message.HasField("time"):
+        time_us = read_time(message.time, f"{path}.time", violations)
+    key = InteractionKey(
+        message.user_id,
+        now_us if time_us is None else time_us,
+        message.item_id,
+        message.type,
+        message.interaction_id,
+    )
+    interaction = Interaction(key, message.value if message.HasField("value") else None)
+    violations += interaction_violations(interaction, path, now_us)
+    return interaction
+
+
+def _read_key(token: str, violations: list[Violation]) -> InteractionKey | None:
+    """Return the key in a page token; one that this server did not write is a violation."""
+    try:
+        user_id, time_us, *names = json.loads(token)
+        item_id, type_, interaction_id = names
+    except (TypeError, ValueError):
+        pass
+    else:
+        texts = (user_id, item_id, type_, interaction_id)
+        if isinstance(time_us, int) and all(isinstance(text, str) for text in texts):
+            return InteractionKey(user_id, time_us, item_id, type_, interaction_id)
+    violations.append(Violation("page_token", "must be the next_page_token of the same list"))
+    return None
+
+
+def _interaction_message(interaction: Interaction) -> interaction_pb2.Interaction:
+    key = interaction.key
+    value: dict[str, Any] = {} if interaction.value is None else {"value": interaction.value}
+    return interaction_pb2.Interaction(
+        interaction_id=key.interaction_id,
+        user_id=key.user_id,
+        item_id=key.item_id,
+        type=key.type,
+        time=timestamp(key.time_us),
+        **value,
+    )
