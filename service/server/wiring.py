@@ -19,7 +19,7 @@ from service.api.analysis_servicer import AnalysisServicer
 from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
 from service.api.recommender_servicer import RecommenderServicer
-from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server
+from service.api.server import ANALYSIS, CATALOG, RECOMMENDER, Server, ServerOptions
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
@@ -141,9 +141,12 @@ class Wiring:
             },
             None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
             self.telemetry,
-            _tls_files(settings),
-            shared_port=not self._worker.is_alone,
-            reflective=settings.reflection,
+            ServerOptions(
+                _tls_files(settings),
+                shared_port=not self._worker.is_alone,
+                reflective=settings.reflection,
+                probe_socket=settings.data_dir / f"probe-{self._worker.number}.sock",
+            ),
         )
 
     def make_purge(self) -> Purge:
