@@ -25,20 +25,25 @@ class QueueProbe:
 
     Args:
         socket: where the socket is created. Only the user of the server may reach its folder. If
-            the path is too long for a socket, `send` does nothing.
+            its path is too long or its file system has no sockets, `send` does nothing.
     """
 
     def __init__(self, socket: Path) -> None:
         self.method = ""
-        self._address = f"unix:{socket.absolute()}"
-        self._is_possible = len(bytes(socket.absolute())) <= SOCKET_PATH_BYTES
+        self._socket = socket.absolute()
+        self._address = f"unix:{self._socket}"
+        self._is_possible = len(bytes(self._socket)) <= SOCKET_PATH_BYTES
         self._channel: grpc.aio.Channel | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
     def listen(self, server: grpc.aio.Server) -> None:
         """Let a server, before it starts, listen on the socket."""
         if self._is_possible:
-            server.add_insecure_port(self._address)
+            try:
+                server.add_insecure_port(self._address)
+                self._socket.chmod(0o600)
+            except (OSError, RuntimeError):
+                self._is_possible = False
 
     def send(self) -> None:
         """Send a probe."""
