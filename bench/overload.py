@@ -4,7 +4,7 @@
 
 For each kind of call, the load generator (load/, in Go) measures in turn: the sustainable rate (16
 callers that call one after the other), the latency under light load (a tenth of that rate), and
-then F times the sustainable rate (open loop). The open loop keeps at most OUTSTANDING calls waiting
+then 1.3 times (after WARM_UP_SECONDS) and F times the sustainable rate. The open loop keeps at most OUTSTANDING calls waiting
 for replies, as a client with bounded concurrency does; calls that are due beyond that are not sent,
 and counted. Latencies count from the moment a call was due. At the end, 60 messages of 14 MiB come
 at once, and the server's peak memory is measured.
@@ -35,6 +35,8 @@ CONNECTIONS = 8
 OUTSTANDING = 1_000
 TIMEOUT_SECONDS = 2
 WRITES = 20_000
+SLIGHT_FACTOR = 1.3
+WARM_UP_SECONDS = 5
 MESSAGES = 60
 MESSAGE_BYTES = 14 * 1024 * 1024
 MEBIBYTE = 1024 * 1024
@@ -81,17 +83,24 @@ def measure(server: Server, generator: Generator, seconds: float, factor: float)
     closed = run(server.address, seconds / 2, f"-concurrency={CALLERS}", *options)
     rate = closed["calls_per_second"]
     light = run(server.address, seconds / 2, f"-rate={rate / 10}", *options)
-    over = run(
+    outstanding = f"-outstanding={OUTSTANDING}"
+    slight = run(
         server.address,
         seconds,
-        f"-rate={rate * factor}",
-        f"-outstanding={OUTSTANDING}",
+        f"-rate={rate * SLIGHT_FACTOR}",
+        f"-warm-up={WARM_UP_SECONDS}s",
+        outstanding,
         *options,
     )
+    over = run(server.address, seconds, f"-rate={rate * factor}", outstanding, *options)
     return {
         "sustainable_calls_per_second": rate,
         "light_p50_ms": light["p50_ms"],
         "light_p99_ms": light["p99_ms"],
+        "slight_served_calls_per_second": slight["calls_per_second"],
+        "slight_p99_ms": slight["p99_ms"],
+        "slight_p99_ratio_to_light": round(slight["p99_ms"] / light["p99_ms"], 2),
+        "slight_codes": slight.get("codes", {}),
         "offered_calls_per_second": round(rate * factor),
         "served_calls_per_second": over["calls_per_second"],
         "served_share_of_sustainable": round(over["calls_per_second"] / rate, 3),

@@ -125,7 +125,7 @@ class Call:
         method.admission.enter(method.kind, self._key)
         self._is_counted = True
         if method.kind is CallKind.CALL:
-            await method.shedder.start(self._identify_caller)
+            await method.shedder.start(self._identify_caller, self._context.time_remaining())
             self._has_started = True
             call_context.set_suspension(method.shedder.suspend)
         else:

@@ -11,6 +11,8 @@ import grpc
 # The package grpcio-channelz calls the same function.
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from service.api.queue_probe import QueueProbe
+
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -19,10 +21,18 @@ class CountedHandlers(grpc.GenericRpcHandler):
 
     The server has no registered methods: it would accept one call of each method at a time, wait
     for all methods with every call, and so need a fifth more time for a call.
+
+    `accepted_before_probe` is the number of calls that were accepted before the last probe, None
+    while the probe is queued, or if it failed.
+
+    Args:
+        probe: sends calls to the server.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, probe: QueueProbe) -> None:
         self.accepted = 0
+        self.accepted_before_probe: int | None = None
+        self._probe = probe
         self._handlers: dict[str, Handler] = {}
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
@@ -34,8 +44,16 @@ class CountedHandlers(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler of a call that the server accepts."""
+        method = handler_call_details.method
+        if method == self._probe.method:
+            self.accepted_before_probe = self.accepted
         self.accepted += 1
-        return self._handlers.get(handler_call_details.method)
+        return self._handlers.get(method)
+
+    def send_probe(self) -> None:
+        """Send a call to the server, which is queued behind all that have arrived."""
+        self.accepted_before_probe = None
+        self._probe.send()
 
     def count_arrived(self) -> int:
         """Return the number of calls that arrived, accepted or not.

@@ -33,7 +33,7 @@ MIN_QUEUED_CALLS = 32
 MAX_WAIT_SECONDS = 1.0
 OVERLOADED_AFTER_SECONDS = 0.1
 
-# A queue of this many calls means overload at once.
+# A queue of this many calls means overload as soon as a probe has confirmed it.
 MAX_QUEUED_CALLS = 300
 
 # Seconds between two rounds of starting and refusing calls during overload; event loops have timers
@@ -146,20 +146,24 @@ class LoadShedder:
         self._adjusted_at = 0.0
         self._processor_seconds = 0.0
         self._refused_at = 0.0
+        self._refusing_at = 0.0
         self._next_refusal_at = 0.0
 
-    async def start(self, identify_caller: Callable[[], str]) -> None:
+    async def start(
+        self, identify_caller: Callable[[], str], remaining_seconds: float | None = None
+    ) -> None:
         """Let a call start and count it until `end`; during overload, wait for its turn.
 
         Args:
             identify_caller: returns whose call it is; callers start calls in turns.
+            remaining_seconds: the time until the deadline of the call, None if it has none.
 
         Raises:
             Overloaded: the call has waited too long.
         """
         self._observe()
         if self.is_overloaded:
-            await self._wait_to_start(identify_caller())
+            await self._wait_to_start(identify_caller(), remaining_seconds)
         else:
             self._running_calls += 1
 
@@ -206,12 +210,13 @@ class LoadShedder:
             return
         queued = self._queue.measure(now)
         is_long = queued >= MIN_QUEUED_CALLS and queued * elapsed / calls >= MAX_WAIT_SECONDS
-        if not is_long and queued <= MAX_QUEUED_CALLS:
+        is_full = queued > MAX_QUEUED_CALLS and self._queue.is_probed
+        if not is_long and not is_full:
             self._long_since = None
             return
         if self._long_since is None:
             self._long_since = now
-        if queued > MAX_QUEUED_CALLS or now - self._long_since >= OVERLOADED_AFTER_SECONDS:
+        if is_full or now - self._long_since >= OVERLOADED_AFTER_SECONDS:
             self._begin_overload(now, queued)
 
     def _begin_overload(self, now: float, queued: int) -> None:
@@ -238,8 +243,10 @@ class LoadShedder:
         self._calm.set()
         self._refused_calls = 0
 
-    async def _wait_to_start(self, caller: str) -> None:
-        if not await self._parked.wait(caller, self._clock()):
+    async def _wait_to_start(self, caller: str, remaining_seconds: float | None) -> None:
+        if not await self._parked.wait(caller, self._clock(), remaining_seconds):
+            self._refused_calls += 1
+            self._refused_at = self._clock()
             raise errors.Overloaded(OVERLOAD_MESSAGE)
         self._running_calls += 1
 
@@ -251,6 +258,8 @@ class LoadShedder:
         if not self._parked.count:
             self._crowded_since = now
         self._observe_silence(now)
+        if self._is_burst_over and self._is_stuck(now):
+            self._is_burst_over = False
         starts = self._count_starts(now, queued)
         while starts > 0 and self._start_next(now):
             starts, self._started_at = starts - 1, now
@@ -271,6 +280,11 @@ class LoadShedder:
         if queued >= MAX_QUEUED_CALLS_TO_START or is_late:
             return int(now - self._started_at >= START_SECONDS)
         return min(STARTS_PER_ROUND, self._max_running_calls - self._running_calls)
+
+    def _is_stuck(self, now: float) -> bool:
+        """Return whether a call waits for too long, and none was started for a while."""
+        is_overdue = self._parked.find_longest_wait(now) >= MAX_REFUSAL_SECONDS
+        return is_overdue and now - self._started_at >= STUCK_SECONDS
 
     def _is_late(self, now: float) -> bool:
         return self._parked.find_longest_wait(now) >= LATE_REFUSAL_SECONDS
@@ -317,7 +331,7 @@ class LoadShedder:
 
     def _refuse_oldest(self, now: float, queued: float) -> None:
         """Refuse the oldest parked calls that are due, and all that have waited for too long."""
-        if now - self._refused_at < REFUSAL_SECONDS:
+        if now - self._refusing_at < REFUSAL_SECONDS:
             return
         if queued > MAX_QUEUED_CALLS_TO_REFUSE and not self._is_late(now):
             return
@@ -335,5 +349,4 @@ class LoadShedder:
             if refusals >= MAX_REFUSALS_AT_ONCE and remaining > 0:
                 break
         if refusals:
-            self._refused_calls += refusals
-            self._refused_at = now
+            self._refusing_at = now

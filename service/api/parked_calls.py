@@ -13,6 +13,11 @@ MAX_AGE_SECONDS = 0.005
 MAX_TURN_SECONDS = 0.1
 
 
+# A waiting call is refused this long before its deadline, or after half of the remaining time if
+# that is later, because its caller no longer gets a refusal that comes at the deadline.
+SECONDS_BEFORE_DEADLINE = 0.25
+
+
 class _ParkedCall:
     """A call that waits; `may_start` is done once it may start (True) or is refused (False)."""
 
@@ -21,6 +26,11 @@ class _ParkedCall:
     def __init__(self, parked_at: float) -> None:
         self.parked_at = parked_at
         self.may_start: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def refuse(self) -> None:
+        """Refuse the call unless it is decided."""
+        if not self.may_start.done():
+            self.may_start.set_result(False)
 
 
 class ParkedCalls:
@@ -35,9 +45,19 @@ class ParkedCalls:
         self._calls_by_caller: OrderedDict[str, list[_ParkedCall]] = OrderedDict()
         self._counts_by_caller: Counter[str] = Counter()
 
-    async def wait(self, caller: str, now: float) -> bool:
-        """Return whether the call of this task may start, once it is decided."""
+    async def wait(self, caller: str, now: float, remaining_seconds: float | None = None) -> bool:
+        """Return whether the call of this task may start, once it is decided.
+
+        Args:
+            caller: whose call it is.
+            now: the time.
+            remaining_seconds: the time until the deadline of the call, None if it has none.
+        """
         call = _ParkedCall(now)
+        timer = None
+        if remaining_seconds is not None:
+            seconds = max(remaining_seconds - SECONDS_BEFORE_DEADLINE, remaining_seconds / 2)
+            timer = asyncio.get_running_loop().call_later(seconds, call.refuse)
         self._calls.append(call)
         self._calls_by_caller.setdefault(caller, []).append(call)
         self.count += 1
@@ -45,6 +65,8 @@ class ParkedCalls:
         try:
             return await call.may_start
         finally:
+            if timer is not None:
+                timer.cancel()
             self.count -= 1
             self._counts_by_caller[caller] -= 1
             if not self._counts_by_caller[caller]:

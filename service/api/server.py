@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import grpc
 from akin.v1 import (
@@ -27,6 +28,7 @@ from service.api.handlers import make_handlers
 from service.api.library_services import add_health, add_reflection
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.queue_probe import QueueProbe
 from service.api.request_memory import RequestMemory
 from service.api.tls import TlsFiles, load_credentials
 from service.telemetry.calls import CallTelemetry
@@ -89,6 +91,21 @@ PING_OPTIONS = (
 )
 
 
+class ServerOptions(NamedTuple):
+    """How a server listens.
+
+    `tls` is the server's certificate and the CA of its clients, None for plaintext. `shared_port`
+    tells that other processes listen on the same port; without it, a second server on the port
+    fails instead of receiving half of the calls. `reflective` servers describe their services.
+    `probe_socket` is the socket through which the server measures its queue.
+    """
+
+    tls: TlsFiles | None
+    shared_port: bool
+    reflective: bool
+    probe_socket: Path
+
+
 class Server:
     """Serves on one address; everything except health and reflection waits for `open_admission`.
 
@@ -96,10 +113,7 @@ class Server:
         servicers: the implementation of each service, by its full name.
         authorizer: authenticates and authorizes callers; None authorizes every call.
         telemetry: counts and traces calls.
-        tls: the server's certificate and the CA of its clients; None for plaintext.
-        shared_port: whether other processes listen on the same port. If false, a second server on
-            the port fails instead of receiving half of the calls.
-        reflective: whether to serve reflection.
+        given: how it listens.
 
     Raises:
         TlsUnusable: the certificate cannot be used.
@@ -110,27 +124,26 @@ class Server:
         servicers: Mapping[str, object],
         authorizer: Authorizer | None,
         telemetry: CallTelemetry,
-        tls: TlsFiles | None,
-        *,
-        shared_port: bool,
-        reflective: bool,
+        given: ServerOptions,
     ) -> None:
-        self._credentials = None if tls is None else load_credentials(tls)
+        self._credentials = None if given.tls is None else load_credentials(given.tls)
         self._admission = AdmissionControl()
         self._probes: grpc.aio.Server | None = None
         self._health = health.HealthServicer()
         options = (
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
-            ("grpc.so_reuseport", int(shared_port)),
+            ("grpc.so_reuseport", int(given.shared_port)),
             *PING_OPTIONS,
             *QUEUE_OPTIONS,
             *WINDOW_OPTIONS,
             *TRACE_OPTIONS,
         )
-        self._handlers = CountedHandlers()
+        self._probe = QueueProbe(given.probe_socket)
+        self._handlers = CountedHandlers(self._probe)
         handlers: Any = self._handlers  # generated code expects a server
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers((handlers,))
+        self._probe.listen(self._server)
         self._streams = OpenStreams()
         pipeline = Pipeline(
             self._admission,
@@ -146,7 +159,7 @@ class Server:
                 make_handlers(service, servicers[service.full_name], pipeline),
             )
         add_health(self._health, handlers)
-        if reflective:
+        if given.reflective:
             names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
             add_reflection(names, handlers)
 
@@ -201,6 +214,7 @@ class Server:
         self._streams.drain()
         self._admission.hold()
         await self._accept_queued_calls()
+        await self._probe.close()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         await asyncio.sleep(0)  # it begins to stop
         self._admission.close()

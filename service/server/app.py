@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -11,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from contextvars import Context
 from typing import Any
 
@@ -25,6 +24,7 @@ from service.domain.stats import CatalogStats
 from service.domain.usage import format_utc_day
 from service.embedding.pool import EmbedderPool
 from service.embedding.providers import make_default_model, open_default_embedder
+from service.server.heaps import limit_heaps, trim_heaps
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
 from service.storage.stores import Stores
@@ -38,11 +38,6 @@ GC_OBJECTS = 5_000
 # Time after which a thread that computes lets another one run. Under overload the writer's thread
 # waits as long after each statement: the p99 of a write was 270 ms with 1 ms, and 60 ms with this.
 SWITCH_SECONDS = 0.0001
-
-# Heaps of glibc. By default, most threads get one of their own, up to eight for each processor, and
-# memory that is freed stays in its heap: after an hour of mixed work, 270 MB instead of 190.
-MAX_HEAPS = 2
-M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], None]) -> None:
@@ -58,7 +53,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
     """
     started = time.monotonic()
     sys.setswitchinterval(SWITCH_SECONDS)
-    _limit_heaps()
+    limit_heaps()
     # More threads for one matrix product gain little, and lose much while cores are busy: a user's
     # p95 was 44 ms with two threads on two busy cores, and 9 ms with one.
     threadpool_limits(1, user_api="blas")
@@ -130,6 +125,7 @@ async def _start(
         state = ProcessState(queued_texts, database.queued_writes, database.commits.last_sequence)
         wiring.telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
+    tasks.spawn(trim_heaps())
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))
@@ -270,9 +266,3 @@ def _add_to_port(address: str, number: int) -> str:
     """Return an address whose port is higher by `number`; 0, any free port, stays."""
     host, _, port = address.rpartition(":")
     return f"{host}:{int(port) + number if int(port) else 0}"
-
-
-def _limit_heaps() -> None:
-    """Have threads that start from now on share the heaps of glibc; other C libraries have one."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, MAX_HEAPS)

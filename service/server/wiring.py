@@ -20,7 +20,14 @@ from service.api.auth import KeyAuthorizer
 from service.api.catalog_servicer import CatalogServicer
 from service.api.interaction_servicer import InteractionServicer
 from service.api.recommender_servicer import RecommenderServicer
-from service.api.server import ANALYSIS, CATALOG, INTERACTION, RECOMMENDER, Server
+from service.api.server import (
+    ANALYSIS,
+    CATALOG,
+    INTERACTION,
+    RECOMMENDER,
+    Server,
+    ServerOptions,
+)
 from service.api.tls import TlsFiles
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
@@ -144,9 +151,12 @@ class Wiring:
             },
             None if settings.api_keys is None else KeyAuthorizer(settings.api_keys),
             self.telemetry,
-            _tls_files(settings),
-            shared_port=not self._worker.is_alone,
-            reflective=settings.reflection,
+            ServerOptions(
+                _tls_files(settings),
+                shared_port=not self._worker.is_alone,
+                reflective=settings.reflection,
+                probe_socket=settings.data_dir / f"probe-{self._worker.number}.sock",
+            ),
         )
 
     def make_purge(self) -> Purge:

@@ -30,12 +30,23 @@ class Counts:
     def __init__(self) -> None:
         self.accepted = 0
         self.queued = 0
+        self.lost = 0
+        self._before_probe = 0
         self.measurements = 0
 
     def count_arrived(self) -> int:
-        """Return the accepted and the queued calls."""
+        """Return the accepted, the queued and the lost calls."""
         self.measurements += 1
-        return self.accepted + self.queued
+        return self.accepted + self.queued + self.lost
+
+    def send_probe(self) -> None:
+        """Queue a probe behind the queued calls."""
+        self._before_probe = self.accepted + self.queued
+
+    @property
+    def accepted_before_probe(self) -> int | None:
+        """The place of the probe once it is accepted."""
+        return self._before_probe if self.accepted >= self._before_probe else None
 
 
 class Load:
@@ -55,10 +66,13 @@ class Load:
         """Let calls arrive one after the other and end at once, until overload or for a time."""
         for _ in range(calls):
             self.clock.now += seconds / calls
-            await asyncio.wait_for(self.arrive(), WAIT_SECONDS)
-            self.shedder.end()
+            call = self.arrive()
+            await asyncio.sleep(0)
             if self.shedder.is_overloaded:
+                await left(call)
                 return
+            await call
+            self.shedder.end()
 
     async def overload(self, *, is_burst: bool = False) -> None:
         """Queue more calls than may wait, and empty the queue as soon as overload has begun.
@@ -66,11 +80,11 @@ class Load:
         Unless it is a burst, let it last for a while.
         """
         self.counts.queued = load_shedding.MAX_QUEUED_CALLS + 1
-        await self.serve(load_shedding.MEASURE_CALLS, 2 * queued_calls.MEASURE_SECONDS)
+        await self.serve(2 * load_shedding.MEASURE_CALLS, 4 * queued_calls.MEASURE_SECONDS)
         assert self.shedder.is_overloaded
         self.counts.queued = 0
-        seconds = queued_calls.MEASURE_SECONDS * 1.1
-        self.clock.now += seconds if is_burst else load_shedding.MAX_BURST_SECONDS
+        self.clock.now += 1.1 * queued_calls.MEASURE_SECONDS
+        self.clock.now += 0.0 if is_burst else load_shedding.MAX_BURST_SECONDS
 
     async def pass_time(self, calls: Iterable[Awaitable[None]]) -> list[str]:
         """Let time pass until calls have started or were refused; return which."""
@@ -161,12 +175,22 @@ def test_calls_that_are_never_accepted_are_no_queue() -> None:
     """Calls that were counted but never accepted, however many, do not look like overload."""
 
     async def check(load: Load) -> None:
-        lost = load_shedding.MIN_QUEUED_CALLS // 2
-        for _ in range(4 * load_shedding.MAX_QUEUED_CALLS // lost):
-            load.counts.queued += lost
-            calls = 4 * load_shedding.MEASURE_CALLS
-            await load.serve(calls, 2 * queued_calls.WINDOW_SECONDS)
+        for _ in range(20):
+            load.counts.lost += load_shedding.MAX_QUEUED_CALLS // 2
+            await load.serve(4 * load_shedding.MEASURE_CALLS, 2.0)
             assert not load.shedder.is_overloaded
+
+    run(check)
+
+
+def test_a_queue_that_grows_slowly_is_overload() -> None:
+    """If a few more calls arrive than are accepted, overload begins once they wait too long."""
+
+    async def check(load: Load) -> None:
+        for _ in range(load_shedding.MAX_QUEUED_CALLS // 10 + 1):
+            load.counts.queued += 10
+            await load.serve(200, 0.5)
+        assert load.shedder.is_overloaded
 
     run(check)
 
@@ -355,6 +379,75 @@ def test_accepting_comes_before_refusing() -> None:
     run(check)
 
 
+def test_calls_that_arrive_at_once_are_accepted_before_one_starts() -> None:
+    """No call starts while many are queued; after a while, one starts now and then."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        assert await load.pass_time([load.arrive()]) == ["started"]
+        load.shedder.end()
+        load.counts.queued = 2 * load_shedding.MIN_QUEUED_CALLS
+        load.clock.now += 1.1 * queued_calls.MEASURE_SECONDS
+        await asyncio.sleep(3 * load_shedding.ROUND_SECONDS)
+        call = load.arrive()
+        for _ in range(10):
+            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+        assert not call.done()
+        load.clock.now += load_shedding.MAX_CATCH_UP_SECONDS
+        starts = 0
+        for _ in range(20):
+            calls = [load.arrive() for _ in range(2)]
+            for _ in range(3):
+                await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            starts += sum(entry.done() for entry in calls)
+            await left(*calls)
+            load.clock.now += load_shedding.START_SECONDS / 2
+        assert 5 <= starts <= 15
+        await left(call)
+
+    run(check)
+
+
+def test_late_refusals_come_before_serving() -> None:
+    """Once a call has waited for LATE_REFUSAL_SECONDS, calls start only now and then."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        old = [load.arrive("greedy") for _ in range(1_000)]
+        await asyncio.sleep(0)
+        load.clock.now += load_shedding.LATE_REFUSAL_SECONDS
+        await asyncio.sleep(load_shedding.ROUND_SECONDS)
+        starts = 0
+        for _ in range(20):
+            calls = [load.arrive("greedy") for _ in range(2)]
+            await asyncio.sleep(2 * load_shedding.ROUND_SECONDS)
+            starts += sum(call.done() for call in calls)
+            await left(*calls)
+            load.clock.now += load_shedding.START_SECONDS / 4
+        assert 1 <= starts <= 10
+        await asyncio.gather(*map(left, old))
+
+    run(check)
+
+
+def test_a_call_is_refused_before_its_deadline() -> None:
+    """A waiting call is refused while its caller can still get the refusal."""
+
+    async def check(load: Load) -> None:
+        await load.overload()
+        limit = load_shedding.MAX_RUNNING_CALLS
+        running = [load.arrive() for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        load.counts.accepted += 1
+        before_deadline = load.shedder.start(lambda: "caller", remaining_seconds=0.1)
+        without = load.arrive()
+        assert await outcome(before_deadline) == "refused"
+        assert not without.done()
+        await left(without)
+
+    run(check)
+
+
 def test_refusals_share_turns_of_the_event_loop() -> None:
     """Calls that are due are refused together, but no more than MAX_REFUSALS_AT_ONCE."""
 
@@ -362,15 +455,15 @@ def test_refusals_share_turns_of_the_event_loop() -> None:
         await load.overload()
         calls = [load.arrive() for _ in range(2_000)]
         await asyncio.sleep(0)
-        load.clock.now += load_shedding.MAX_REFUSAL_SECONDS / 4
-        most = before = 0
-        while before < 500:
-            await asyncio.sleep(load_shedding.ROUND_SECONDS)
+        load.clock.now += 0.9 * load_shedding.MAX_REFUSAL_SECONDS
+        batches = []
+        for _ in range(20):
+            before = sum(call.done() for call in calls)
+            for _ in range(3):
+                await asyncio.sleep(load_shedding.ROUND_SECONDS)
+            batches.append(sum(call.done() for call in calls) - before)
             load.clock.now += load_shedding.REFUSAL_SECONDS
-            done = sum(call.done() for call in calls)
-            most, before = max(most, done - before), done
-        limit = load_shedding.MAX_REFUSALS_AT_ONCE
-        assert limit / 2 < most <= limit + load_shedding.MAX_RUNNING_CALLS
+        assert max(batches) == load_shedding.MAX_REFUSALS_AT_ONCE
         await asyncio.gather(*map(left, calls))
 
     run(check)

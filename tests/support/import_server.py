@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
@@ -22,6 +23,7 @@ from service.api.handlers import make_handlers
 from service.api.import_stream import run_import
 from service.api.load_shedding import LoadShedder
 from service.api.message_stream import OpenStreams
+from service.api.queue_probe import QueueProbe
 from service.api.request_memory import RequestMemory
 from service.telemetry.calls import CallTelemetry
 
@@ -173,7 +175,7 @@ async def run_import_server(idle_seconds: float) -> AsyncIterator[ImportServer]:
     """Run a server whose streams have the given idle timeout."""
     servicer, admission = ImportServicer(), AdmissionControl()
     admission.is_open = True
-    handlers = CountedHandlers()
+    handlers = CountedHandlers(QueueProbe(Path("unused")))
     pipeline = Pipeline(
         admission,
         LoadShedder(handlers),

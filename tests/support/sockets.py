@@ -9,6 +9,27 @@ from types import TracebackType
 from typing import Self
 
 
+def send_pathless_calls(address: str, count: int) -> socket.socket:
+    """Send calls without a path, which gRPC counts and never accepts; return the connection."""
+    host, _, port = address.rpartition(":")
+    connection = socket.create_connection((host, int(port)))
+    names = ((b":method", b"POST"), (b":scheme", b"http"), (b"te", b"trailers"))
+    # HPACK: literal header fields that are not indexed.
+    block = b"".join(
+        b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value for name, value in names
+    )
+    frames = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", _frame(4, 0, 0, b"")]
+    for stream in range(1, 2 * count, 2):
+        frames += [_frame(1, 5, stream, block), _frame(3, 0, stream, b"\x00\x00\x00\x08")]
+    connection.sendall(b"".join(frames))
+    return connection
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """Return an HTTP/2 frame."""
+    return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
+
+
 class Listener:
     """Accepts connections on a free port and never responds; a context manager.
 

@@ -7,7 +7,7 @@ import pytest
 from support.server import RunningServer, free_address
 from support.waiting import until
 
-from service.server import app
+from service.server import heaps
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_nothing_lingers_of_catalogs_that_are_gone(tmp_path: Path) -> None:
         use_catalogs(server)
         until(lambda: counts.catalog_labels() == {"default"})
         assert counts.threads() <= MAX_THREADS
-        assert counts.heaps() <= 2 * app.MAX_HEAPS
+        assert counts.heaps() <= 2 * heaps.MAX_HEAPS
         until(lambda: counts.descriptors() <= descriptors)
         assert [] == counts.index_folders()
         assert 0 == server.stop()

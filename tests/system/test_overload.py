@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.security import ALONE, entry, write_keys
 from support.server import WAIT_SECONDS, RunningServer, free_address
+from support.sockets import send_pathless_calls
 from support.waiting import until
 
 from service.api.admission import KEY_SHARE, CallKind
@@ -107,6 +108,17 @@ def test_a_burst_gets_answers_or_overloaded(server: RunningServer, metrics_addre
         metrics = response.read().decode()
     counts = re.findall(r'akin_refused_calls_total\{[^}]*reason="OVERLOADED"\} (\S+)', metrics)
     assert sum(map(float, counts)) == len(refused)
+
+
+def test_malformed_calls_are_no_overload(server: RunningServer) -> None:
+    """Calls without a path, more than may be queued, do not make the server refuse others."""
+    with (
+        send_pathless_calls(server.address, CALLS // 2),
+        Connections(server.address, 4) as channels,
+    ):
+        for _ in range(20):
+            assert count_codes(send_burst(channels, 40)).keys() == {grpc.StatusCode.OK}
+    assert not server.events("overload_began")
 
 
 def test_a_burst_on_one_connection_is_not_interrupted(server: RunningServer) -> None:

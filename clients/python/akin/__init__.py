@@ -16,7 +16,7 @@ from akin import filters, options
 from akin._async.client import AsyncClient
 from akin._errors import AkinError, Violation
 from akin._policy import Tls
-from akin._requests import examples, item, user
+from akin._requests import examples, interaction, item, user
 from akin._sync.client import Client
 from akin.options import ModelOptions
 from akin.v1.analysis_service_pb2 import (
@@ -57,6 +57,16 @@ from akin.v1.filter_pb2 import (
     Condition,
     Filter,
     Range,
+)
+from akin.v1.interaction_pb2 import (
+    Interaction,
+)
+from akin.v1.interaction_service_pb2 import (
+    DeleteInteractionsResponse,
+    ImportInteractionsResponse,
+    InteractionFailure,
+    ListInteractionsResponse,
+    RecordInteractionsResponse,
 )
 from akin.v1.item_pb2 import (
     Item,
@@ -103,6 +113,7 @@ __all__ = [
     "Condition",
     "Coverage",
     "DailyUsage",
+    "DeleteInteractionsResponse",
     "DuplicateGroup",
     "DuplicateGroups",
     "DuplicateItem",
@@ -116,15 +127,19 @@ __all__ = [
     "Filter",
     "FindDuplicatesResponse",
     "FindOutliersResponse",
+    "ImportInteractionsResponse",
     "ImportItemsResponse",
     "ImportUsersResponse",
     "IndexStats",
+    "Interaction",
+    "InteractionFailure",
     "Item",
     "ItemResult",
     "ItemState",
     "ItemView",
     "Label",
     "LikedItem",
+    "ListInteractionsResponse",
     "ListItemsResponse",
     "ListUsersResponse",
     "ModelOptions",
@@ -136,6 +151,7 @@ __all__ = [
     "Range",
     "RecommendSimilarResponse",
     "Recommendation",
+    "RecordInteractionsResponse",
     "Reembedding",
     "ReembeddingState",
     "SearchPassagesResponse",
@@ -151,6 +167,7 @@ __all__ = [
     "Violation",
     "examples",
     "filters",
+    "interaction",
     "item",
     "options",
     "user",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -44,6 +45,28 @@ def split(resources: Iterable[Resource]) -> Iterator[list[Resource]]:
             group, group_bytes = [], 0
     if group:
         yield group
+
+
+class _Failure(Protocol):
+    position: int
+
+
+class FailurePositions:
+    """Makes positions in a message positions in all messages of a stream."""
+
+    def __init__(self) -> None:
+        self._sizes: deque[int] = deque()
+        self._offset = 0
+
+    def add_group(self, size: int) -> None:
+        """Note the number of resources in the next request."""
+        self._sizes.append(size)
+
+    def complete(self, failures: Iterable[_Failure]) -> None:
+        """Change the positions of the failures in the next response."""
+        for failure in failures:
+            failure.position += self._offset
+        self._offset += self._sizes.popleft()
 
 
 class RequestStream(Iterator[Request], Generic[Resource, Request]):

@@ -21,7 +21,7 @@ from akin.options import (
     UpsertItemOptions,
     Where,
 )
-from akin.v1 import catalog_service_pb2, filter_pb2, item_pb2, user_pb2
+from akin.v1 import catalog_service_pb2, filter_pb2, interaction_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 SOURCES = ("item_id", "user_id", "text", "examples")
@@ -65,6 +65,37 @@ def item(
         if expire_time.tzinfo is None:
             raise ValueError("expire_time needs a time zone")
         message.expire_time.FromDatetime(expire_time)
+    return message
+
+
+def interaction(
+    user_id: str,
+    item_id: str,
+    type: str,  # noqa: A002  (the name of the field)
+    time: datetime | None = None,
+    interaction_id: str = "",
+    value: float | None = None,
+) -> interaction_pb2.Interaction:
+    """Return an interaction to record.
+
+    Args:
+        user_id: your id of the user.
+        item_id: your id of the item.
+        type: what the user did: VIEW, CLICK, LIKE, PURCHASE, SHARE, DISLIKE or SKIP.
+        time: when the user did it, with a time zone; by default, when the server receives it.
+        interaction_id: your id of the interaction, so that it is recorded once.
+        value: a number to store with the interaction, such as a rating.
+
+    Raises:
+        ValueError: the time has no time zone.
+    """
+    message = interaction_pb2.Interaction(
+        interaction_id=interaction_id, user_id=user_id, item_id=item_id, type=type, value=value
+    )
+    if time is not None:
+        if time.tzinfo is None:
+            raise ValueError("time needs a time zone")
+        message.time.FromDatetime(time)
     return message
 
 

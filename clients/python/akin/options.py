@@ -91,6 +91,28 @@ class ImportItemsOptions(TypedDict, total=False):
     validate_only: bool
 
 
+class ImportInteractionsOptions(TypedDict, total=False):
+    """Options of `import_interactions`.
+
+    Attributes:
+        validate_only: check the interactions; record nothing.
+    """
+
+    validate_only: bool
+
+
+class ListInteractionsOptions(TypedDict, total=False):
+    """Options of `list_interactions`.
+
+    Attributes:
+        user_id: return only the interactions of this user.
+        min_sequence: reflect this write, the `sequence` of a response; wait if necessary.
+    """
+
+    user_id: str
+    min_sequence: int
+
+
 class DeleteOptions(TypedDict, total=False):
     """Options of `delete_item`, `delete_user` and `delete_catalog`.
 

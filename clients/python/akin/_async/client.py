@@ -5,13 +5,20 @@ from __future__ import annotations
 from akin._async.analyses import AnalysisCalls
 from akin._async.catalogs import CatalogCalls
 from akin._async.imports import ImportCalls
+from akin._async.interactions import InteractionCalls
 from akin._async.items import ItemCalls
 from akin._async.recommendations import RecommendationCalls
 from akin._async.users import UserCalls
 
 
 class AsyncClient(
-    ItemCalls, ImportCalls, UserCalls, RecommendationCalls, CatalogCalls, AnalysisCalls
+    ItemCalls,
+    ImportCalls,
+    UserCalls,
+    InteractionCalls,
+    RecommendationCalls,
+    CatalogCalls,
+    AnalysisCalls,
 ):
     """Connection to an Akin server.
 

@@ -13,6 +13,7 @@ from akin._policy import Tls
 from akin.v1 import (
     analysis_service_pb2_grpc,
     catalog_service_pb2_grpc,
+    interaction_service_pb2_grpc,
     recommender_service_pb2_grpc,
 )
 
@@ -40,6 +41,7 @@ class Connection:
         channel = self._channel.grpc_channel
         self._recommender = recommender_service_pb2_grpc.RecommenderServiceStub(channel)
         self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(channel)
+        self._interactions = interaction_service_pb2_grpc.InteractionServiceStub(channel)
         self._analyses = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
         self._catalog = catalog

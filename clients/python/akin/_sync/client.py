@@ -7,12 +7,21 @@ from __future__ import annotations
 from akin._sync.analyses import AnalysisCalls
 from akin._sync.catalogs import CatalogCalls
 from akin._sync.imports import ImportCalls
+from akin._sync.interactions import InteractionCalls
 from akin._sync.items import ItemCalls
 from akin._sync.recommendations import RecommendationCalls
 from akin._sync.users import UserCalls
 
 
-class Client(ItemCalls, ImportCalls, UserCalls, RecommendationCalls, CatalogCalls, AnalysisCalls):
+class Client(
+    ItemCalls,
+    ImportCalls,
+    UserCalls,
+    InteractionCalls,
+    RecommendationCalls,
+    CatalogCalls,
+    AnalysisCalls,
+):
     """Connection to an Akin server.
 
     `Client` blocks and may be shared by threads; `AsyncClient` belongs to one event loop. Every

@@ -15,6 +15,7 @@ from akin._sync.channel import Channel
 from akin.v1 import (
     analysis_service_pb2_grpc,
     catalog_service_pb2_grpc,
+    interaction_service_pb2_grpc,
     recommender_service_pb2_grpc,
 )
 
@@ -42,6 +43,7 @@ class Connection:
         channel = self._channel.grpc_channel
         self._recommender = recommender_service_pb2_grpc.RecommenderServiceStub(channel)
         self._catalogs = catalog_service_pb2_grpc.CatalogServiceStub(channel)
+        self._interactions = interaction_service_pb2_grpc.InteractionServiceStub(channel)
         self._analyses = analysis_service_pb2_grpc.AnalysisServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
         self._catalog = catalog

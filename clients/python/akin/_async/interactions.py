@@ -1,0 +1,89 @@
+"""Calls for what users do with items."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Unpack
+
+from akin import _requests
+from akin._async.connection import Connection
+from akin._imports import FailurePositions
+from akin.options import ImportInteractionsOptions, ListInteractionsOptions
+from akin.v1 import interaction_pb2
+from akin.v1 import interaction_service_pb2 as pb
+
+
+class InteractionCalls(Connection):
+    """Calls that record, import, list and delete interactions."""
+
+    async def record_interactions(
+        self, interactions: Iterable[interaction_pb2.Interaction]
+    ) -> pb.RecordInteractionsResponse:
+        """Record interactions, all or none; those that are recorded already change nothing.
+
+        Args:
+            interactions: 1 to 1,000 interactions (see `akin.interaction`).
+        """
+        request = pb.RecordInteractionsRequest(catalog=self._catalog, interactions=interactions)
+        return await self._channel.call(self._interactions.RecordInteractions, request)
+
+    async def import_interactions(
+        self,
+        interactions: Iterable[interaction_pb2.Interaction],
+        **options: Unpack[ImportInteractionsOptions],
+    ) -> AsyncIterator[pb.ImportInteractionsResponse]:
+        """Record many interactions, and yield the counts and failures of each batch, in order.
+
+        The positions of failures count from the beginning of `interactions`. Responses arrive while
+        interactions are still being read. The call has no deadline and is not retried.
+
+        Args:
+            interactions: the interactions (see `akin.interaction`).
+            **options: see `akin.options.ImportInteractionsOptions`.
+        """
+        _requests.check_options(ImportInteractionsOptions, options)
+        positions = FailurePositions()
+
+        def make_request(
+            group: list[interaction_pb2.Interaction],
+        ) -> pb.ImportInteractionsRequest:
+            positions.add_group(len(group))
+            return pb.ImportInteractionsRequest(
+                catalog=self._catalog, interactions=group, **options
+            )
+
+        responses = self._channel.exchange(
+            self._interactions.ImportInteractions, interactions, make_request
+        )
+        async for response in responses:
+            positions.complete(response.failures)
+            yield response
+
+    async def list_interactions(
+        self, page_size: int = 0, page_token: str = "", **options: Unpack[ListInteractionsOptions]
+    ) -> pb.ListInteractionsResponse:
+        """Return a page of interactions by user and time.
+
+        Args:
+            page_size: maximum number of interactions; 0 means 100.
+            page_token: `next_page_token` of the previous page.
+            **options: see `akin.options.ListInteractionsOptions`.
+        """
+        request = _requests.build(
+            pb.ListInteractionsRequest,
+            ListInteractionsOptions,
+            options,
+            catalog=self._catalog,
+            page_size=page_size,
+            page_token=page_token,
+        )
+        return await self._channel.call(self._interactions.ListInteractions, request)
+
+    async def delete_interactions(self, user_id: str) -> pb.DeleteInteractionsResponse:
+        """Delete all interactions of a user.
+
+        Args:
+            user_id: your id of the user.
+        """
+        request = pb.DeleteInteractionsRequest(catalog=self._catalog, user_id=user_id)
+        return await self._channel.call(self._interactions.DeleteInteractions, request)

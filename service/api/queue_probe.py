@@ -1,0 +1,67 @@
+"""Probes of the queue inside gRPC: calls that a server sends to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import grpc
+
+# A probe that is not answered within this time is given up.
+PROBE_TIMEOUT_SECONDS = 10.0
+
+# The longest path of a Unix socket.
+SOCKET_PATH_BYTES = 107
+
+
+class QueueProbe:
+    """Sends calls to a server through a Unix socket.
+
+    They go past TLS, and are queued with the calls of all connections. `method` is the path of the
+    last one. It does not exist, so that gRPC itself answers it, and it is random, so that nobody
+    else can call it.
+
+    Args:
+        socket: where the socket is created. Only the user of the server may reach its folder. If
+            its path is too long or its file system has no sockets, `send` does nothing.
+    """
+
+    def __init__(self, socket: Path) -> None:
+        self.method = ""
+        self._socket = socket.absolute()
+        self._address = f"unix:{self._socket}"
+        self._is_possible = len(bytes(self._socket)) <= SOCKET_PATH_BYTES
+        self._channel: grpc.aio.Channel | None = None
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def listen(self, server: grpc.aio.Server) -> None:
+        """Let a server, before it starts, listen on the socket."""
+        if self._is_possible:
+            try:
+                server.add_insecure_port(self._address)
+                self._socket.chmod(0o600)
+            except (OSError, RuntimeError):
+                self._is_possible = False
+
+    def send(self) -> None:
+        """Send a probe."""
+        if not self._is_possible:
+            return
+        if self._channel is None:
+            self._channel = grpc.aio.insecure_channel(self._address)
+        self.method = f"/akin.Probe/{secrets.token_hex(16)}"
+        call = asyncio.create_task(self._send(self._channel))
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def close(self) -> None:
+        """Give up the probes on their way, and close the connection."""
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _send(self, channel: grpc.aio.Channel) -> None:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.method)
+        with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+            await call(b"", timeout=PROBE_TIMEOUT_SECONDS)
