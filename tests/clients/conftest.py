@@ -8,6 +8,7 @@ STREAMS = {
     "find_duplicates",
     "import_items",
     "import_item_batches",
+    "import_interactions",
     "import_users",
     "import_user_batches",
 }

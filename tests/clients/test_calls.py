@@ -6,15 +6,21 @@ import pytest
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
-from support import catalog_calls, recommender_calls
+from support import catalog_calls, interaction_calls, recommender_calls
 from support.recommender_calls import NEW, ClientCall, ClientResult
 from support.recording import RecordingServer
 
-CALLS_WITH_OPTIONS = recommender_calls.CALLS_WITH_OPTIONS + catalog_calls.CALLS_WITH_OPTIONS
-CALLS_WITHOUT_OPTIONS = (
-    recommender_calls.CALLS_WITHOUT_OPTIONS + catalog_calls.CALLS_WITHOUT_OPTIONS
+CALLS_WITH_OPTIONS = (
+    recommender_calls.CALLS_WITH_OPTIONS
+    + catalog_calls.CALLS_WITH_OPTIONS
+    + interaction_calls.CALLS_WITH_OPTIONS
 )
-RESULTS = recommender_calls.RESULTS + catalog_calls.RESULTS
+CALLS_WITHOUT_OPTIONS = (
+    recommender_calls.CALLS_WITHOUT_OPTIONS
+    + catalog_calls.CALLS_WITHOUT_OPTIONS
+    + interaction_calls.CALLS_WITHOUT_OPTIONS
+)
+RESULTS = recommender_calls.RESULTS + catalog_calls.RESULTS + interaction_calls.RESULTS
 
 Call = Callable[..., Awaitable[Any]]
 

@@ -6,7 +6,7 @@ from typing import Any
 import akin
 import grpc
 import pytest
-from akin.v1 import analysis_service_pb2, catalog_service_pb2
+from akin.v1 import analysis_service_pb2, catalog_service_pb2, interaction_service_pb2
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
@@ -65,6 +65,7 @@ def test_every_rpc_has_a_method() -> None:
     """The clients have a method for each RPC of the services, under the same name."""
     services = (
         analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
+        interaction_service_pb2.DESCRIPTOR.services_by_name["InteractionService"],
         pb.DESCRIPTOR.services_by_name["RecommenderService"],
         catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
     )

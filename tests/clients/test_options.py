@@ -4,7 +4,7 @@ from typing import Any, get_args, get_type_hints, is_typeddict
 
 import akin
 import pytest
-from support import catalog_calls, recommender_calls
+from support import catalog_calls, interaction_calls, recommender_calls
 from support.recording import RecordingServer
 
 Call = Callable[..., Awaitable[Any]]
@@ -45,7 +45,11 @@ async def test_an_unknown_keyword_is_a_type_error(call: Call, method: str) -> No
 @pytest.mark.parametrize("method", options_by_method())
 def test_every_option_has_an_example(method: str) -> None:
     """The example requests of a method use each of its options, except deadlines and sources."""
-    examples = recommender_calls.CALLS_WITH_OPTIONS + catalog_calls.CALLS_WITH_OPTIONS
+    examples = (
+        recommender_calls.CALLS_WITH_OPTIONS
+        + catalog_calls.CALLS_WITH_OPTIONS
+        + interaction_calls.CALLS_WITH_OPTIONS
+    )
     (options,) = [{*example.options} for example in examples if example.method == method]
     optional = options_by_method()[method].__annotations__.keys() - {"timeout_seconds"}
     if method == "recommend_similar":

@@ -4,7 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    interaction_service_pb2,
+    recommender_service_pb2,
+)
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients" / "python"
 
@@ -54,7 +59,12 @@ def test_every_unary_method_is_retried() -> None:
     """The service configuration retries each unary method of each service, and no other."""
     unary = {
         (service.full_name, method.name)
-        for file in (analysis_service_pb2, catalog_service_pb2, recommender_service_pb2)
+        for file in (
+            analysis_service_pb2,
+            catalog_service_pb2,
+            interaction_service_pb2,
+            recommender_service_pb2,
+        )
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if not (method.client_streaming or method.server_streaming)

@@ -9,7 +9,12 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import grpc
-from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    interaction_service_pb2,
+    recommender_service_pb2,
+)
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -22,6 +27,7 @@ from support.server import WAIT_SECONDS
 SERVICES = (
     analysis_service_pb2.DESCRIPTOR.services_by_name["AnalysisService"],
     catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"],
+    interaction_service_pb2.DESCRIPTOR.services_by_name["InteractionService"],
     recommender_service_pb2.DESCRIPTOR.services_by_name["RecommenderService"],
 )
 

@@ -15,6 +15,7 @@ from support.server import RunningServer
 SERVICE = "akin.v1.RecommenderService"
 CATALOGS = "akin.v1.CatalogService"
 ANALYSES = "akin.v1.AnalysisService"
+INTERACTIONS = "akin.v1.InteractionService"
 HEALTH = "grpc.health.v1.Health"
 REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 
@@ -48,7 +49,7 @@ def channel(server: RunningServer) -> Iterator[grpc.Channel]:
 
 def test_services_are_listed(channel: grpc.Channel) -> None:
     """The server lists its services, health and reflection."""
-    assert {SERVICE, CATALOGS, ANALYSES, HEALTH, REFLECTION} == set(
+    assert {SERVICE, CATALOGS, ANALYSES, INTERACTIONS, HEALTH, REFLECTION} == set(
         GenericClient(channel).database.get_services()
     )
 

@@ -82,7 +82,7 @@ def interaction(
         user_id: your id of the user.
         item_id: your id of the item.
         type: what the user did: VIEW, CLICK, LIKE, PURCHASE, SHARE, DISLIKE or SKIP.
-        time: when the user did it, with a time zone; by default, when the server receives it.
+        time: when the user did it, with a time zone; by default, when it is sent.
         interaction_id: your id of the interaction, so that it is recorded once.
         value: a number to store with the interaction, such as a rating.
 
@@ -97,6 +97,13 @@ def interaction(
             raise ValueError("time needs a time zone")
         message.time.FromDatetime(time)
     return message
+
+
+def set_missing_times(interactions: Iterable[interaction_pb2.Interaction]) -> None:
+    """Set the time of interactions that have none to the present one."""
+    for message in interactions:
+        if not message.HasField("time"):
+            message.time.GetCurrentTime()
 
 
 def user(

@@ -22,12 +22,14 @@ class InteractionCalls(Connection):
         """Record interactions, all or none; those that are recorded already change nothing.
 
         Args:
-            interactions: 1 to 1,000 interactions (see `akin.interaction`).
+            interactions: 1 to 1,000 interactions (see `akin.interaction`). Those without a time get
+                the present one, so that a retry of the call does not record them again.
         """
         request = pb.RecordInteractionsRequest(catalog=self._catalog, interactions=interactions)
+        _requests.set_missing_times(request.interactions)
         return await self._channel.call(self._interactions.RecordInteractions, request)
 
-    async def import_interactions(
+    def import_interactions(
         self,
         interactions: Iterable[interaction_pb2.Interaction],
         **options: Unpack[ImportInteractionsOptions],
@@ -48,16 +50,14 @@ class InteractionCalls(Connection):
             group: list[interaction_pb2.Interaction],
         ) -> pb.ImportInteractionsRequest:
             positions.add_group(len(group))
-            return pb.ImportInteractionsRequest(
+            request = pb.ImportInteractionsRequest(
                 catalog=self._catalog, interactions=group, **options
             )
+            _requests.set_missing_times(request.interactions)
+            return request
 
-        responses = self._channel.exchange(
-            self._interactions.ImportInteractions, interactions, make_request
-        )
-        async for response in responses:
-            positions.complete(response.failures)
-            yield response
+        method = self._interactions.ImportInteractions
+        return _complete(self._channel.exchange(method, interactions, make_request), positions)
 
     async def list_interactions(
         self, page_size: int = 0, page_token: str = "", **options: Unpack[ListInteractionsOptions]
@@ -87,3 +87,11 @@ class InteractionCalls(Connection):
         """
         request = pb.DeleteInteractionsRequest(catalog=self._catalog, user_id=user_id)
         return await self._channel.call(self._interactions.DeleteInteractions, request)
+
+
+async def _complete(
+    responses: AsyncIterator[pb.ImportInteractionsResponse], positions: FailurePositions
+) -> AsyncIterator[pb.ImportInteractionsResponse]:
+    async for response in responses:
+        positions.complete(response.failures)
+        yield response
