@@ -24,7 +24,11 @@ CALLS_WITH_OPTIONS = [
         (7, "next"),
         {"user_id": "u", "min_sequence": 9},
         pb.ListInteractionsRequest(
-            catalog="books", user_id="u", page_size=7, page_token="next", min_sequence=9
+            catalog="books",
+            user_id="u",
+            page_size=7,
+            page_token="next",
+            min_sequence=9,  # noqa: S106
         ),
     ),
 ]
