@@ -27,8 +27,8 @@ CALLS_WITH_OPTIONS = [
             catalog="books",
             user_id="u",
             page_size=7,
-            page_token="next",
-            min_sequence=9,  # noqa: S106
+            page_token="next",  # noqa: S106
+            min_sequence=9,
         ),
     ),
 ]
