@@ -31,6 +31,7 @@ class Counts:
         self.accepted = 0
         self.queued = 0
         self.lost = 0
+        self.can_probe = True
         self._before_probe = 0
         self.measurements = 0
 
