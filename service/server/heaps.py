@@ -1,8 +1,8 @@
 """The heaps of glibc, where Python and native libraries keep most of their memory.
 
 Without limits, an hour of mixed work took 270 MiB instead of 190. Without trimming, memory grew
-from 190 to 230 MiB while other work kept the processors busy. Other C libraries have no such heaps, and
-nothing happens.
+from 190 to 230 MiB while other work kept the processors busy. Other C libraries have no such heaps,
+and nothing happens.
 """
 
 from __future__ import annotations
