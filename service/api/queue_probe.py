@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import grpc
 
-# A probe that is not answered within this time is given up.
+# A probe does not wait for its answer for longer. It remains in the queue.
 PROBE_TIMEOUT_SECONDS = 10.0
 
 # The longest path of a Unix socket on all systems; Linux has 107.
@@ -22,7 +22,7 @@ class QueueProbe:
     They bypass TLS, and are queued with the calls of all connections. `method` is the path of the
     last one. It does not exist, so that gRPC itself answers it, and it is random, so that nobody
     else can call it. `is_possible` is false if the path of the socket is too long, or once the
-    server could not listen or a probe has failed. Then `send` does nothing.
+    server could not listen or a probe did not reach it. Then `send` does nothing.
 
     Args:
         socket: where the socket is created. Only the user of the server may reach its folder.
@@ -69,7 +69,7 @@ class QueueProbe:
         try:
             await call(b"", timeout=PROBE_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as exc:
-            if exc.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            if exc.code() is grpc.StatusCode.UNAVAILABLE:
                 self.is_possible = False
         except (grpc.aio.UsageError, asyncio.CancelledError):
             self.is_possible = False
