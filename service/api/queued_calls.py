@@ -25,15 +25,17 @@ WINDOW_SECONDS = 1.0
 
 
 class CallCounts(Protocol):
-    """The calls that arrived at the server, inside gRPC and in the event loop.
-
-    `accepted_before_probe` is the number of calls that were accepted before the last probe, None
-    while it is queued. `can_probe` is false if probes do not reach the server.
-    """
+    """The calls that arrived at the server, inside gRPC and in the event loop."""
 
     accepted: int
-    accepted_before_probe: int | None
-    can_probe: bool
+
+    @property
+    def accepted_before_probe(self) -> int | None:
+        """The number of calls that were accepted before the last probe, None while it is queued."""
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether probes reach the server."""
 
     def count_arrived(self) -> int:
         """Return the number of calls that arrived since the start, accepted or not."""
