@@ -4,10 +4,10 @@
 
 For each kind of call, the load generator (load/, in Go) measures in turn: the sustainable rate (16
 callers that call one after the other), the latency under light load (a tenth of that rate), and
-then 1.3 times (after WARM_UP_SECONDS) and F times the sustainable rate. The open loop keeps at most OUTSTANDING calls waiting
-for replies, as a client with bounded concurrency does; calls that are due beyond that are not sent,
-and counted. Latencies count from the moment a call was due. At the end, 60 messages of 14 MiB come
-at once, and the server's peak memory is measured.
+then 1.3 times (after WARM_UP_SECONDS) and F times the sustainable rate, in an open loop. It keeps
+at most OUTSTANDING calls waiting for replies, as a client with bounded concurrency does; calls that
+are due beyond that are not sent, and counted. Latencies count from the moment a call was due. At
+the end, 60 messages of 14 MiB come at once, and the server's peak memory is measured.
 """
 
 from __future__ import annotations

@@ -50,6 +50,11 @@ class CountedHandlers(grpc.GenericRpcHandler):
         self.accepted += 1
         return self._handlers.get(method)
 
+    @property
+    def can_probe(self) -> bool:
+        """Whether probes reach the server."""
+        return self._probe.is_possible
+
     def send_probe(self) -> None:
         """Send a call to the server, which is queued behind all that have arrived."""
         self.accepted_before_probe = None

@@ -12,10 +12,11 @@ MAX_AGE_SECONDS = 0.005
 # no newer ones, and its turn can take longer than MAX_AGE_SECONDS to come on a slow machine.
 MAX_TURN_SECONDS = 0.1
 
-
 # A waiting call is refused this long before its deadline, or after half of the remaining time if
-# that is later, because its caller no longer gets a refusal that comes at the deadline.
-SECONDS_BEFORE_DEADLINE = 0.25
+# that is later, because its caller does not get a refusal that comes at the deadline. With 0.25 s,
+# a third fewer calls with a deadline of 1 s were served: the earlier their callers repeat them, the
+# more calls there are.
+SECONDS_BEFORE_DEADLINE = 0.05
 
 
 class _ParkedCall:

@@ -4,50 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc
 
-# A probe that is not answered within this time is given up.
+# A probe does not wait for its answer for longer. It remains in the queue.
 PROBE_TIMEOUT_SECONDS = 10.0
 
-# The longest path of a Unix socket.
-SOCKET_PATH_BYTES = 107
+# The longest path of a Unix socket on all systems; Linux has 107.
+SOCKET_PATH_BYTES = 103
 
 
 class QueueProbe:
     """Sends calls to a server through a Unix socket.
 
-    They go past TLS, and are queued with the calls of all connections. `method` is the path of the
+    They bypass TLS, and are queued with the calls of all connections. `method` is the path of the
     last one. It does not exist, so that gRPC itself answers it, and it is random, so that nobody
-    else can call it.
+    else can call it. `is_possible` is false if the path of the socket is too long, or once the
+    server could not listen or a probe did not reach it. Then `send` does nothing.
 
     Args:
-        socket: where the socket is created. Only the user of the server may reach its folder. If
-            its path is too long or its file system has no sockets, `send` does nothing.
+        socket: where the socket is created. Only the user of the server may reach its folder.
     """
 
     def __init__(self, socket: Path) -> None:
         self.method = ""
         self._socket = socket.absolute()
-        self._address = f"unix:{self._socket}"
-        self._is_possible = len(bytes(self._socket)) <= SOCKET_PATH_BYTES
+        path = bytes(self._socket)
+        self._address = f"unix:{quote(path)}"
+        # gRPC takes a comma for the end of an address.
+        self.is_possible = len(path) <= SOCKET_PATH_BYTES and b"," not in path
         self._channel: grpc.aio.Channel | None = None
         self._calls: set[asyncio.Task[None]] = set()
 
     def listen(self, server: grpc.aio.Server) -> None:
         """Let a server, before it starts, listen on the socket."""
-        if self._is_possible:
+        if self.is_possible:
             try:
                 server.add_insecure_port(self._address)
                 self._socket.chmod(0o600)
             except (OSError, RuntimeError):
-                self._is_possible = False
+                self.is_possible = False
 
     def send(self) -> None:
         """Send a probe."""
-        if not self._is_possible:
+        if not self.is_possible:
             return
         if self._channel is None:
             self._channel = grpc.aio.insecure_channel(self._address)
@@ -58,10 +60,16 @@ class QueueProbe:
 
     async def close(self) -> None:
         """Give up the probes on their way, and close the connection."""
+        self.is_possible = False
         if self._channel is not None:
             await self._channel.close()
 
     async def _send(self, channel: grpc.aio.Channel) -> None:
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.method)
-        with suppress(grpc.aio.AioRpcError, asyncio.CancelledError):
+        try:
             await call(b"", timeout=PROBE_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as exc:
+            if exc.code() is grpc.StatusCode.UNAVAILABLE:
+                self.is_possible = False
+        except (grpc.aio.UsageError, asyncio.CancelledError):
+            self.is_possible = False

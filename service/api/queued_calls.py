@@ -20,19 +20,22 @@ MIN_PROBED_CALLS = 5
 # than there are. The largest number of as many probes counts.
 REMEMBERED_PROBES = 16
 
-# A probe that is not accepted within this time has failed.
-MAX_PROBE_SECONDS = 10.0
+# Without probes, the smallest queue within this time consists of lost calls.
+WINDOW_SECONDS = 1.0
 
 
 class CallCounts(Protocol):
-    """The calls that arrived at the server, inside gRPC and in the event loop.
-
-    `accepted_before_probe` is the number of calls that were accepted before the last probe, None
-    while it is queued.
-    """
+    """The calls that arrived at the server, inside gRPC and in the event loop."""
 
     accepted: int
-    accepted_before_probe: int | None
+
+    @property
+    def accepted_before_probe(self) -> int | None:
+        """The number of calls that were accepted before the last probe, None while it is queued."""
+
+    @property
+    def can_probe(self) -> bool:
+        """Whether probes reach the server."""
 
     def count_arrived(self) -> int:
         """Return the number of calls that arrived since the start, accepted or not."""
@@ -64,17 +67,20 @@ class QueuedCalls:
         self._lost_calls: deque[int] = deque(maxlen=REMEMBERED_PROBES)
         self._arrived_before_probe: int | None = None
         self._probed_at = now - PROBE_SECONDS
+        self._window_began_at = now
+        self._least_missing = 0
 
     def measure(self, now: float) -> int:
         """Return the length of the queue."""
-        self._observe_probe(now)
-        self.is_probed = self._arrived_before_probe is not None
+        self._observe_probe()
+        self.is_probed = self._arrived_before_probe is not None or not self._counts.can_probe
         accepted = self._counts.accepted
         arrived = self._counts.count_arrived()
         seconds = max(now - self.measured_at, SHORTEST_SECONDS)
         self._arrivals_per_second = (arrived - self._arrived) / seconds
         self._arrived = arrived
         self.measured_at, self.measured_accepted = now, accepted
+        self._observe_missing(now, arrived - accepted)
         queued = max(arrived - self._count_lost() - accepted, 0)
         if queued >= MIN_PROBED_CALLS:
             self._probe(now)
@@ -91,14 +97,26 @@ class QueuedCalls:
         return max(self._lost_calls, default=0)
 
     def _probe(self, now: float) -> None:
-        if self._arrived_before_probe is None and now - self._probed_at >= PROBE_SECONDS:
+        is_due = now - self._probed_at >= PROBE_SECONDS and self._counts.can_probe
+        if self._arrived_before_probe is None and is_due:
             self._arrived_before_probe, self._probed_at = self._arrived, now
             self._counts.send_probe()
 
-    def _observe_probe(self, now: float) -> None:
+    def _observe_probe(self) -> None:
         arrived, accepted = self._arrived_before_probe, self._counts.accepted_before_probe
         if arrived is not None and accepted is not None:
             self._lost_calls.append(max(arrived - accepted, 0))
             self._arrived_before_probe = None
-        elif now - self._probed_at >= MAX_PROBE_SECONDS:
+        elif not self._counts.can_probe:
             self._arrived_before_probe = None
+
+    def _observe_missing(self, now: float, missing: int) -> None:
+        """Count no more lost calls than are missing, and learn them without probes."""
+        if missing < self._count_lost():
+            # A call whose headers were incomplete for a while was no lost one.
+            self._lost_calls = deque((min(n, missing) for n in self._lost_calls), REMEMBERED_PROBES)
+        self._least_missing = min(self._least_missing, missing)
+        if now - self._window_began_at >= WINDOW_SECONDS:
+            if not self._counts.can_probe:
+                self._lost_calls.append(self._least_missing)
+            self._window_began_at, self._least_missing = now, missing

@@ -76,7 +76,7 @@ TRACE_OPTIONS = (("grpc.max_channel_trace_event_memory_per_node", 0),)
 
 # A server that drains stops gRPC once it has accepted no call for this time. While more calls
 # arrived than were accepted, it waits for MAX_SILENCE_SECONDS, because a busy machine is slower.
-# Calls whose callers left at once count as well, and are never accepted.
+# Malformed requests count as well, and are never accepted.
 SILENCE_BEFORE_STOP_SECONDS = 0.02
 MAX_SILENCE_SECONDS = 0.5
 
@@ -113,7 +113,7 @@ class Server:
         servicers: the implementation of each service, by its full name.
         authorizer: authenticates and authorizes callers; None authorizes every call.
         telemetry: counts and traces calls.
-        given: how it listens.
+        options: how it listens.
 
     Raises:
         TlsUnusable: the certificate cannot be used.
@@ -124,26 +124,26 @@ class Server:
         servicers: Mapping[str, object],
         authorizer: Authorizer | None,
         telemetry: CallTelemetry,
-        given: ServerOptions,
+        options: ServerOptions,
     ) -> None:
-        self._credentials = None if given.tls is None else load_credentials(given.tls)
+        self._credentials = None if options.tls is None else load_credentials(options.tls)
         self._admission = AdmissionControl()
         self._probes: grpc.aio.Server | None = None
         self._health = health.HealthServicer()
-        options = (
+        channel_options = (
             ("grpc.max_receive_message_length", RECEIVED_BYTES),
-            ("grpc.so_reuseport", int(given.shared_port)),
+            ("grpc.so_reuseport", int(options.shared_port)),
             *PING_OPTIONS,
             *QUEUE_OPTIONS,
             *WINDOW_OPTIONS,
             *TRACE_OPTIONS,
         )
-        self._probe = QueueProbe(given.probe_socket)
-        self._handlers = CountedHandlers(self._probe)
+        self._queue_probe = QueueProbe(options.probe_socket)
+        self._handlers = CountedHandlers(self._queue_probe)
         handlers: Any = self._handlers  # generated code expects a server
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=channel_options)
         self._server.add_generic_rpc_handlers((handlers,))
-        self._probe.listen(self._server)
+        self._queue_probe.listen(self._server)
         self._streams = OpenStreams()
         pipeline = Pipeline(
             self._admission,
@@ -159,7 +159,7 @@ class Server:
                 make_handlers(service, servicers[service.full_name], pipeline),
             )
         add_health(self._health, handlers)
-        if given.reflective:
+        if options.reflective:
             names = (*SERVICE_NAMES, HEALTH, reflection.SERVICE_NAME)
             add_reflection(names, handlers)
 
@@ -214,7 +214,7 @@ class Server:
         self._streams.drain()
         self._admission.hold()
         await self._accept_queued_calls()
-        await self._probe.close()
+        await self._queue_probe.close()
         stopping = asyncio.create_task(self._server.stop(grace_seconds))
         await asyncio.sleep(0)  # it begins to stop
         self._admission.close()

@@ -31,6 +31,7 @@ class Counts:
         self.accepted = 0
         self.queued = 0
         self.lost = 0
+        self.can_probe = True
         self._before_probe = 0
         self.measurements = 0
 
@@ -85,6 +86,12 @@ class Load:
         self.counts.queued = 0
         self.clock.now += 1.1 * queued_calls.MEASURE_SECONDS
         self.clock.now += 0.0 if is_burst else load_shedding.MAX_BURST_SECONDS
+
+    async def fill(self, caller: str = "caller") -> None:
+        """Start as many calls as may run during overload."""
+        limit = load_shedding.MAX_RUNNING_CALLS
+        calls = [self.arrive(caller) for _ in range(limit)]
+        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
 
     async def pass_time(self, calls: Iterable[Awaitable[None]]) -> list[str]:
         """Let time pass until calls have started or were refused; return which."""
@@ -235,9 +242,7 @@ def test_a_modest_caller_gets_its_turn_on_a_slow_machine() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MAX_RUNNING_CALLS
-        running = [load.arrive("greedy") for _ in range(limit)]
-        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        await load.fill("greedy")
         greedy = [load.arrive("greedy") for _ in range(10)]
         modest = load.arrive("modest")
         await asyncio.sleep(0)
@@ -257,9 +262,7 @@ def test_running_calls_are_limited_during_overload() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MAX_RUNNING_CALLS
-        calls = [load.arrive() for _ in range(limit)]
-        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
+        await load.fill()
         waiting = load.arrive()
         await asyncio.sleep(0)
         load.clock.now += load_shedding.GRACE_SECONDS
@@ -275,9 +278,7 @@ def test_calls_that_wait_for_a_provider_do_not_count() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MAX_RUNNING_CALLS
-        calls = [load.arrive() for _ in range(limit)]
-        assert await asyncio.gather(*map(outcome, calls)) == ["started"] * limit
+        await load.fill()
         with load.shedder.suspend():
             assert await outcome(load.arrive()) == "started"
         waiting = load.arrive()
@@ -435,9 +436,7 @@ def test_a_call_is_refused_before_its_deadline() -> None:
 
     async def check(load: Load) -> None:
         await load.overload()
-        limit = load_shedding.MAX_RUNNING_CALLS
-        running = [load.arrive() for _ in range(limit)]
-        assert await asyncio.gather(*map(outcome, running)) == ["started"] * limit
+        await load.fill()
         load.counts.accepted += 1
         before_deadline = load.shedder.start(lambda: "caller", remaining_seconds=0.1)
         without = load.arrive()

@@ -78,6 +78,31 @@ async def test_nobody_else_can_send_a_probe() -> None:
             assert probe.method != former
 
 
+async def test_a_probe_that_does_not_reach_the_server_is_the_last_one() -> None:
+    """If the socket is gone, the server knows that it cannot send probes."""
+    with TemporaryDirectory() as folder:
+        async with serving(Path(folder) / "probe") as (handlers, _):
+            (Path(folder) / "probe").unlink()
+            assert handlers.can_probe
+            handlers.send_probe()
+            for _ in range(POLLS):
+                if not handlers.can_probe:
+                    break
+                await asyncio.sleep(POLL_SECONDS)
+            assert not handlers.can_probe
+            assert handlers.accepted_before_probe is None
+
+
+async def test_any_path_can_be_the_socket() -> None:
+    """Characters that mean something in addresses do not change the path of the socket."""
+    with TemporaryDirectory() as folder:
+        odd = Path(folder) / "per%41 #?é"
+        odd.mkdir()
+        async with serving(odd / "probe") as (handlers, _):
+            assert (odd / "probe").is_socket()
+            assert await send(handlers) == 0
+
+
 async def test_a_path_that_is_too_long_for_a_socket_is_no_failure(tmp_path: Path) -> None:
     """The server serves without probes."""
     async with serving(tmp_path / ("x" * SOCKET_PATH_BYTES)) as (handlers, address):

@@ -15,6 +15,7 @@ class Queue:
         self.accepted = 0
         self.accepted_before_probe: int | None = None
         self.lost = 0
+        self.can_probe = True
         self.measurements = 0
         self.probes = 0
         self._calls: deque[str] = deque()
@@ -121,17 +122,53 @@ def test_probes_are_rare() -> None:
     assert 2 <= rounds.counts.probes <= 1 + 2_000 * ROUND_SECONDS / queued_calls.PROBE_SECONDS
 
 
+def test_calls_that_are_accepted_late_were_not_lost() -> None:
+    """Calls whose headers were incomplete for a while do not hide a later queue."""
+    rounds = Rounds()
+    rounds.counts.lost = 50
+    rounds.run(500, 1, 2)
+    rounds.counts.lost = 0
+    rounds.counts.accepted += 50
+    rounds.run(100, 1, 2)
+    rounds.counts.arrive(100)
+    assert rounds.run(30, 2, 2)[-1] >= 95
+
+
+def test_only_a_probe_that_is_queued_confirms_a_queue() -> None:
+    """The queue is confirmed from the measurement after the probe until the probe is accepted."""
+    rounds = Rounds()
+    rounds.counts.arrive(200)
+    rounds.now += 1.0
+    rounds.queue.measure(rounds.now)
+    assert not rounds.queue.is_probed
+    rounds.now += 1.0
+    rounds.queue.measure(rounds.now)
+    assert rounds.queue.is_probed
+    rounds.counts.accept(201)
+    rounds.now += 1.0
+    rounds.queue.measure(rounds.now)
+    assert not rounds.queue.is_probed
+
+
+def test_lost_calls_are_learnt_without_probes() -> None:
+    """If probes do not reach the server, calls that stay missing for a while are lost ones."""
+    rounds = Rounds()
+    rounds.counts.can_probe = False
+    rounds.counts.lost = 50
+    rounds.run(3_000, 1, 2)
+    assert rounds.counts.probes == 0
+    assert rounds.run(10, 1, 2)[-1] <= queued_calls.MIN_PROBED_CALLS
+    assert rounds.queue.is_probed
+
+
 def test_a_failed_probe_is_given_up() -> None:
-    """If a probe is never accepted, another one follows after MAX_PROBE_SECONDS."""
+    """If a probe fails, lost calls are learnt without it."""
     rounds = Rounds()
     rounds.counts.lost = 50
     rounds.run(30, 0, 0)
-    rounds.counts.accepted_before_probe = None
-    rounds.counts.accept(1_000_000)
-    rounds.counts.accepted_before_probe = None
-    rounds.run(30, 1, 1)
     assert rounds.counts.probes == 1
-    rounds.now += queued_calls.MAX_PROBE_SECONDS
-    rounds.run(100, 1, 1)
-    assert rounds.counts.probes == 2
-    assert rounds.run(100, 1, 1)[-1] <= queued_calls.MIN_PROBED_CALLS
+    rounds.counts.accept(1)
+    rounds.counts.accepted_before_probe = None
+    rounds.counts.can_probe = False
+    rounds.run(3_000, 1, 2)
+    assert rounds.run(10, 1, 2)[-1] <= queued_calls.MIN_PROBED_CALLS
