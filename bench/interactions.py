@@ -18,6 +18,7 @@ MEDIAN_LENGTH, LENGTH_SIGMA, MAX_LENGTH = 20, 1.4, 3_000
 CLUSTERS_OF_PERSON = 4
 SWITCH_SHARE = 0.2
 STRAY_SHARE = 1 / 7
+LATEST_LIKES = 5
 
 Integers = NDArray[np.int64]
 
@@ -42,6 +43,25 @@ def generate(item_count: int, like_count: int, seed: int = 1) -> Histories:
     first.sort()
     offsets = to_offsets(np.bincount(people[first], minlength=len(counts)))
     return Histories(offsets, items[first], np.ones(len(first), np.float32), item_count)
+
+
+def leave_out_latest(histories: Histories, share: float, seed: int = 2) -> Histories:
+    """Return the histories without this share of all likes: the latest five of random people."""
+    rng = np.random.default_rng(seed)
+    counts = np.diff(histories.offsets)
+    people = rng.permutation(len(counts))
+    removed = np.minimum(counts[people], LATEST_LIKES)
+    people = people[np.cumsum(removed) <= share * len(histories.items)]
+    remaining = counts.copy()
+    remaining[people] -= np.minimum(counts[people], LATEST_LIKES)
+    places = np.arange(len(histories.items)) - np.repeat(histories.offsets[:-1], counts)
+    is_kept = places < np.repeat(remaining, counts)
+    return Histories(
+        to_offsets(remaining),
+        histories.items[is_kept],
+        histories.weights[is_kept],
+        histories.item_count,
+    )
 
 
 def _draw_lengths(rng: np.random.Generator, like_count: int) -> Integers:

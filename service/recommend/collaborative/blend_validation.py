@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.recommend.collaborative.histories import Floats, Histories, Items, to_offsets
 from service.recommend.collaborative.model_training import CollaborativeModel
-from service.recommend.collaborative.profile_scores import score_profile
+from service.recommend.collaborative.profile_scores import build_profile, score_profile
 
 # The people whose latest likes are predicted.
 MAX_PEOPLE = 400
@@ -151,10 +151,10 @@ def _measure_person(
     visible: Histories, person: int, hidden: Items, model: CollaborativeModel, text: TextScores
 ) -> list[float]:
     """Return nDCG@20 of text alone and of each choice of weights."""
-    history = visible.get_items(person)
-    likes = history[visible.get_weights(person) > 0]
-    behavior = score_profile(model, likes)
-    items, text_scores = text(likes, behavior.list_items())
+    history, weights = visible.get_items(person), visible.get_weights(person)
+    profile = build_profile(history[weights > 0], weights[weights > 0])
+    behavior = score_profile(model, profile)
+    items, text_scores = text(profile.items, behavior.list_items())
     is_new = ~np.isin(items, history)
     items, text_scores = items[is_new], text_scores[is_new]
     ridge, following = behavior.ridge.standardize(items), behavior.following.standardize(items)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.recommend.collaborative.histories import Floats, Offsets
 from service.recommend.collaborative.item_likes import WINDOW, ItemLikes, WindowPlaces
-from service.recommend.collaborative.sparse_rows import Numbers, SparseRows, build_rows
+from service.recommend.collaborative.sparse_rows import Numbers, SparseRows, build_rows, join_rows
 
 # A pair counts FAR_WEIGHT + (1 - FAR_WEIGHT) exp(-distance / NEAR_PLACES).
 FAR_WEIGHT = 0.3
@@ -28,6 +28,8 @@ NEXT_LIMIT = 100
 
 # The places that are listed at once, about 50 MB.
 BLOCK_PLACES = 1 << 20
+
+NO_ENTRIES = (np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Partners:
     following: Floats
 
 
+def join_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """Return the pairs of ranges of items, one range after the other."""
+    return Pairs(
+        join_rows([part.cooccurrence for part in parts]),
+        join_rows([part.following for part in parts]),
+    )
+
+
 class PairCounter:
     """Counts the pairs of one item after the other.
 
@@ -76,6 +86,7 @@ class PairCounter:
         self._near = np.zeros(item_likes.item_count, np.float32)
         self._following = np.zeros(item_likes.item_count, np.float32)
         self._slots = np.zeros(item_likes.item_count, np.int64)
+        self._ones = np.ones(BLOCK_PLACES, np.int32)
         distances = np.arange(-WINDOW, WINDOW + 1)
         near = FAR_WEIGHT + (1 - FAR_WEIGHT) * np.exp(-np.abs(distances) / NEAR_PLACES)
         following = np.where(distances > 0, np.exp(-distances / NEXT_PLACES), 0.0)
@@ -84,31 +95,39 @@ class PairCounter:
 
     def count(self, first: int, last: int) -> Pairs:
         """Return the pairs of the items from first to last."""
+        offsets = self._item_likes.place_offsets[self._item_likes.offsets]
+        blocks = split_blocks(offsets, first, last, BLOCK_PLACES)
+        parts = [self._count_block(start, end) for start, end in blocks]
+        return join_pairs([Pairs(build_rows([]), build_rows([])), *parts])
+
+    def _count_block(self, first: int, last: int) -> Pairs:
+        """Return the pairs of the items from first to last, whose places are listed at once."""
+        near_rows, next_rows = [NO_ENTRIES] * (last - first), [NO_ENTRIES] * (last - first)
         totals = self._item_likes.totals
-        near_rows, next_rows = [], []
         for item, partners in self._iterate(first, last):
             roots = np.sqrt(totals[item] * totals[partners.items])
             shares = partners.following / (roots + np.float32(NEXT_SHRINKAGE))
-            near_rows.append(_select_strongest(partners.items, partners.near, PAIR_LIMIT))
-            next_rows.append(_select_strongest(partners.items, shares, NEXT_LIMIT))
+            near_rows[item - first] = _select_strongest(partners.items, partners.near, PAIR_LIMIT)
+            next_rows[item - first] = _select_strongest(partners.items, shares, NEXT_LIMIT)
         return Pairs(build_rows(near_rows), build_rows(next_rows))
 
     def _iterate(self, first: int, last: int) -> Iterator[tuple[int, Partners]]:
-        """Yield each item from first to last with its partners."""
+        """Yield each item that at least min_people like, with its partners."""
         offsets = self._item_likes.offsets
-        place_ends = self._item_likes.place_offsets[offsets]
-        for start, end in split_blocks(place_ends, first, last, BLOCK_PLACES):
-            if place_ends[end] - place_ends[start] > BLOCK_PLACES:
-                yield start, self._sum_in_parts(start)
-                continue
-            places = self._item_likes.list_places(offsets[start], offsets[end])
-            ends = place_ends[start : end + 1] - place_ends[start]
-            for row, item in enumerate(range(start, end)):
-                yield item, self._sum(item, places.select(slice(ends[row], ends[row + 1])))
+        ends = self._item_likes.place_offsets[offsets[first : last + 1]]
+        ends = ends - ends[0]
+        if ends[-1] > BLOCK_PLACES:
+            yield first, self._sum_in_parts(first)
+            return
+        places = self._item_likes.list_places(offsets[first], offsets[last])
+        like_counts = np.diff(offsets[first : last + 1])
+        for row in np.flatnonzero(like_counts >= self._min_people).tolist():
+            item_places = places.select(slice(ends[row], ends[row + 1]))
+            yield first + row, self._sum(first + row, item_places)
 
     def _sum(self, item: int, places: WindowPlaces) -> Partners:
         """Return the partners at the places around an item's likes."""
-        np.add.at(self._people, places.items, np.ones(len(places.items), np.int32))
+        np.add.at(self._people, places.items, self._ones[: len(places.items)])
         self._people[item] = 0
         is_pair = self._people[places.items] >= self._min_people
         self._people[places.items] = 0
@@ -127,7 +146,7 @@ class PairCounter:
         first, last = self._item_likes.offsets[item : item + 2]
         for start, end in split_blocks(self._item_likes.place_offsets, first, last, BLOCK_PLACES):
             places = self._item_likes.list_places(start, end)
-            np.add.at(self._people, places.items, np.ones(len(places.items), np.int32))
+            np.add.at(self._people, places.items, self._ones[: len(places.items)])
             self._add_weights(places)
         self._people[item] = 0
         items = np.flatnonzero(self._people >= self._min_people)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.recommend.collaborative.cooccurrence import PairCounter
 from service.recommend.collaborative.histories import Floats, Histories, Items, select_likes
@@ -111,8 +112,7 @@ def train(
     pairs = cut_rows(counted.cooccurrence, NEIGHBOR_LIMIT)
     neighbor_totals = totals + sum_rows(pairs, totals[pairs.columns])
     former = _extend(state, item_count)
-    is_changed = measure_changes(former.pairs, pairs) > tolerance
-    is_changed |= np.abs(neighbor_totals - former.neighbor_totals) > tolerance * neighbor_totals
+    is_changed = _find_changed(former, pairs, neighbor_totals, tolerance)
     if changed_items is not None:
         is_changed[changed_items] = True
     items = np.flatnonzero(is_changed)
@@ -125,6 +125,16 @@ def train(
     ridge = transpose_strongest(next_state.columns, item_count, ROW_LIMIT)
     model = CollaborativeModel(ridge.round_weights(), counted.following.round_weights(), totals)
     return Training(model, next_state, int(np.count_nonzero(np.diff(pairs.offsets)[items])))
+
+
+def _find_changed(
+    former: TrainingState, pairs: SparseRows, neighbor_totals: Floats, tolerance: float
+) -> NDArray[np.bool_]:
+    """Return whether an item's pairs or the likes of its neighbors changed: bool [items]."""
+    differences = np.abs(neighbor_totals - former.neighbor_totals)
+    is_changed: NDArray[np.bool_] = differences > tolerance * neighbor_totals
+    is_changed |= measure_changes(former.pairs, pairs) > tolerance
+    return is_changed
 
 
 def _extend(state: TrainingState | None, item_count: int) -> TrainingState:

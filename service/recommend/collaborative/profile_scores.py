@@ -66,20 +66,52 @@ class BehaviorScores:
         return np.union1d(self.ridge.items, self.following.items)
 
 
-def score_profile(model: CollaborativeModel, likes: Items) -> BehaviorScores:
-    """Return the scores for a person's likes.
+@dataclass(frozen=True, slots=True)
+class LikeProfile:
+    """The latest likes of a person as both models weigh them.
 
-    On one core, 24 likes take 0.3 ms and 256 likes 2 ms, whatever the size of the catalog.
+    Attributes:
+        items: int32 [likes], oldest first.
+        ridge_weights: float32 [likes].
+        next_weights: float32 [likes], 0 for likes that are too old to say what comes next.
+    """
+
+    items: Items
+    ridge_weights: Floats
+    next_weights: Floats
+
+
+def build_profile(items: Items, weights: Floats) -> LikeProfile:
+    """Return the profile of a person.
 
     Args:
-        model: the trained model.
-        likes: int32 [likes], oldest first; items that are newer than the model count for nothing.
+        items: int32 [likes], oldest first, each once.
+        weights: float32 [likes], above 0; they count relative to the largest.
     """
-    likes = likes[likes < model.ridge.row_count][-MAX_PROFILE_LIKES:]
-    recent = likes[-MAX_NEXT_LIKES:]
+    items, weights = items[-MAX_PROFILE_LIKES:], weights[-MAX_PROFILE_LIKES:]
+    strengths = weights / weights.max(initial=np.float32(1e-9))
+    next_weights = strengths * weigh_by_recency(len(items))
+    next_weights[:-MAX_NEXT_LIKES] = 0
+    return LikeProfile(items, strengths * weigh_by_place(len(items)), next_weights)
+
+
+def score_profile(model: CollaborativeModel, profile: LikeProfile) -> BehaviorScores:
+    """Return the scores by both models.
+
+    On one core, 30 likes take 0.3 ms and 256 likes 1.6 ms, whatever the size of the catalog. Items
+    that are newer than the model count for nothing.
+    """
     return BehaviorScores(
-        _sum_rows(model.ridge, likes, weigh_by_place(len(likes))),
-        _sum_rows(model.following, recent, weigh_by_recency(len(recent))),
+        _sum_rows(model.ridge, profile.items, profile.ridge_weights),
+        _sum_rows(model.following, profile.items, profile.next_weights),
+    )
+
+
+def explain_score(model: CollaborativeModel, profile: LikeProfile, item: int) -> BehaviorScores:
+    """Return what the items of the profile add to the scores of one item, if they add anything."""
+    return BehaviorScores(
+        _pick_column(model.ridge, profile.items, profile.ridge_weights, item),
+        _pick_column(model.following, profile.items, profile.next_weights, item),
     )
 
 
@@ -96,12 +128,27 @@ def weigh_by_recency(count: int) -> Floats:
 
 def _sum_rows(rows: SparseRows, items: Items, weights: Floats) -> ItemScores:
     """Return the sum of the rows of the items, each times its weight."""
-    entries, counts = rows.find_entries(items)
-    columns = rows.columns[entries]
-    products = rows.weights[entries] * np.repeat(weights, counts)
+    _, columns, products = _list_products(rows, items, weights)
     # Sorting is faster than an array over the catalog, which would have to be cleared.
     order = np.argsort(columns, kind="stable")
     columns = columns[order]
     starts = np.flatnonzero(np.diff(columns, prepend=-1))
     sums = np.add.reduceat(products[order], starts) if len(starts) else products
-    return ItemScores(columns[starts], sums.astype(np.float32), rows.row_count)
+    return ItemScores(columns[starts], sums, rows.row_count)
+
+
+def _pick_column(rows: SparseRows, items: Items, weights: Floats, column: int) -> ItemScores:
+    """Return the products in one column by their items, in ascending order."""
+    sources, columns, products = _list_products(rows, items, weights)
+    entries = np.flatnonzero(columns == column)
+    entries = entries[np.argsort(sources[entries])]
+    return ItemScores(sources[entries], products[entries], rows.row_count)
+
+
+def _list_products(rows: SparseRows, items: Items, weights: Floats) -> tuple[Items, Items, Floats]:
+    """Return the item, the column and the weight of each entry, times the weight of the item."""
+    is_used = (items < rows.row_count) & (weights > 0)
+    items, weights = items[is_used], weights[is_used]
+    entries, counts = rows.find_entries(items)
+    products = rows.weights[entries] * np.repeat(weights, counts)
+    return np.repeat(items, counts), rows.columns[entries], products

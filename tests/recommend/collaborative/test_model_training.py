@@ -9,7 +9,7 @@ from service.recommend.collaborative.model_training import (
     CollaborativeModel,
     train,
 )
-from service.recommend.collaborative.profile_scores import score_profile
+from service.recommend.collaborative.profile_scores import build_profile, score_profile
 
 ITEM_COUNT = 120
 
@@ -23,7 +23,9 @@ def assert_equal_models(expected: CollaborativeModel, model: CollaborativeModel)
 
 def list_top(model: CollaborativeModel, likes: list[int], count: int = 20) -> list[int]:
     """Return the best items by both models for a person who likes these."""
-    scores = score_profile(model, np.array(likes, np.int32))
+    scores = score_profile(
+        model, build_profile(np.array(likes, np.int32), np.ones(len(likes), np.float32))
+    )
     items = np.setdiff1d(scores.list_items(), likes)
     sums = scores.ridge.standardize(items) + 0.4 * scores.following.standardize(items)
     top = items[np.argsort(-sums, kind="stable")][:count]
