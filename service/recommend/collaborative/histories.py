@@ -11,7 +11,8 @@ Items = NDArray[np.int32]  # numbers of items, from 0 to item_count - 1
 Offsets = NDArray[np.int64]  # [rows + 1]: where the entries of each row begin and end
 Floats = NDArray[np.float32]
 
-# The latest likes of a person that count. On the film likes, 200 lost nothing against all.
+# The latest likes of a person that count. On the film likes, 100 find as much as all, and 50 find a
+# tenth less.
 MAX_LIKES = 500
 
 # Rows of pairs pack an item's number into so many bits.
