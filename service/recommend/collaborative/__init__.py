@@ -1,0 +1,1 @@
+"""Learns from histories which items people like together: arrays in, arrays out."""
