@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -78,6 +79,38 @@ removed, character references are decoded, white space is collapsed, and paragra
 and table rows become lines. Malformed HTML is accepted. The stored text stays unchanged.
 """
 Global___TextFormat: _TypeAlias = TextFormat  # noqa: Y015
+
+class _SignalMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SignalModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignalMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SIGNAL_MODE_UNSPECIFIED: _SignalMode.ValueType  # 0
+    """The default: the value of the server's setting AKIN_SIGNALS, also when the setting changes
+    later.
+    """
+    SIGNAL_MODE_AUTO: _SignalMode.ValueType  # 1
+    """Text, and behavior if it predicts what people like better than text alone."""
+    SIGNAL_MODE_TEXT: _SignalMode.ValueType  # 2
+    """Text alone. The catalog learns nothing."""
+    SIGNAL_MODE_BEHAVIOR: _SignalMode.ValueType  # 3
+    """Behavior, as soon as anything is learned, and text for what it does not cover."""
+
+class SignalMode(_SignalMode, metaclass=_SignalModeEnumTypeWrapper):
+    """What recommendations for users and examples are based on."""
+
+SIGNAL_MODE_UNSPECIFIED: SignalMode.ValueType  # 0
+"""The default: the value of the server's setting AKIN_SIGNALS, also when the setting changes
+later.
+"""
+SIGNAL_MODE_AUTO: SignalMode.ValueType  # 1
+"""Text, and behavior if it predicts what people like better than text alone."""
+SIGNAL_MODE_TEXT: SignalMode.ValueType  # 2
+"""Text alone. The catalog learns nothing."""
+SIGNAL_MODE_BEHAVIOR: SignalMode.ValueType  # 3
+"""Behavior, as soon as anything is learned, and text for what it does not cover."""
+Global___SignalMode: _TypeAlias = SignalMode  # noqa: Y015
 
 class _ReembeddingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -174,6 +207,7 @@ class CreateCatalogRequest(_message.Message):
     EMBEDDING_FIELD_NUMBER: _builtins.int
     VECTOR_STORAGE_FIELD_NUMBER: _builtins.int
     TEXT_FORMAT_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """Required. The name of the new catalog. Without it the call fails with INVALID_ARGUMENT."""
     vector_storage: Global___VectorStorage.ValueType
@@ -190,6 +224,10 @@ class CreateCatalogRequest(_message.Message):
     def embedding(self) -> Global___EmbeddingModel:
         """The model of the new catalog. Default: the model of the server's settings."""
 
+    @_builtins.property
+    def settings(self) -> Global___CatalogSettings:
+        """How the catalog learns from interactions."""
+
     def __init__(
         self,
         *,
@@ -197,14 +235,78 @@ class CreateCatalogRequest(_message.Message):
         embedding: Global___EmbeddingModel | None = ...,
         vector_storage: Global___VectorStorage.ValueType = ...,
         text_format: Global___TextFormat.ValueType = ...,
+        settings: Global___CatalogSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["embedding", b"embedding", "settings", b"settings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "text_format", b"text_format", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "embedding", b"embedding", "settings", b"settings", "text_format", b"text_format", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateCatalogRequest: _TypeAlias = CreateCatalogRequest  # noqa: Y015
+
+@_typing.final
+class CatalogSettings(_message.Message):
+    """How a catalog learns from interactions. UpdateCatalog can change it at any time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class InteractionWeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    INTERACTION_WEIGHTS_FIELD_NUMBER: _builtins.int
+    NEW_ITEM_BOOST_FIELD_NUMBER: _builtins.int
+    signals: Global___SignalMode.ValueType
+    """What recommendations are based on. For a value that is not listed in SignalMode the call fails
+    with INVALID_ARGUMENT. Default: the value of the server's setting AKIN_SIGNALS.
+    """
+    new_item_boost: _builtins.float
+    """How much new items, which nothing is learned about yet, benefit from what is learned about the
+    items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+    """
+    @_builtins.property
+    def interaction_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
+        dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
+        own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
+        32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
+        `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
+        that are not in the map.
+        """
+
+    def __init__(
+        self,
+        *,
+        signals: Global___SignalMode.ValueType = ...,
+        interaction_weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        new_item_boost: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interaction_weights", b"interaction_weights", "new_item_boost", b"new_item_boost", "signals", b"signals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogSettings: _TypeAlias = CatalogSettings  # noqa: Y015
 
 @_typing.final
 class CreateCatalogResponse(_message.Message):
@@ -282,6 +384,67 @@ class GetCatalogResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCatalogResponse: _TypeAlias = GetCatalogResponse  # noqa: Y015
+
+@_typing.final
+class UpdateCatalogRequest(_message.Message):
+    """Request of UpdateCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    catalog: _builtins.str
+    """The name of the catalog. Default: `default`."""
+    @_builtins.property
+    def settings(self) -> Global___CatalogSettings:
+        """The new values of the settings in the update mask."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
+        setting in the mask without a value gets its default. An empty mask, or one with another path,
+        fails with INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        catalog: _builtins.str = ...,
+        settings: Global___CatalogSettings | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog", "settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateCatalogRequest: _TypeAlias = UpdateCatalogRequest  # noqa: Y015
+
+@_typing.final
+class UpdateCatalogResponse(_message.Message):
+    """Response of UpdateCatalog."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATALOG_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def catalog(self) -> Global___Catalog:
+        """The changed catalog."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Global___Catalog | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catalog", b"catalog"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateCatalogResponse: _TypeAlias = UpdateCatalogResponse  # noqa: Y015
 
 @_typing.final
 class ListCatalogsRequest(_message.Message):
@@ -786,6 +949,10 @@ class Catalog(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     TEXT_FORMAT_FIELD_NUMBER: _builtins.int
     UNKNOWN_TEXT_RATIO_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    INTERACTION_COUNT_FIELD_NUMBER: _builtins.int
+    BEHAVIOR_MODEL_FIELD_NUMBER: _builtins.int
+    CLICK_THROUGH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name of the catalog."""
     item_count: _builtins.int
@@ -815,6 +982,8 @@ class Catalog(_message.Message):
     share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
     provider than `local`.
     """
+    interaction_count: _builtins.int
+    """The number of interactions in the catalog, without the liked_items of users."""
     @_builtins.property
     def space(self) -> Global___EmbeddingSpace:
         """The embedding space of the serving generation."""
@@ -833,6 +1002,18 @@ class Catalog(_message.Message):
     def index(self) -> Global___IndexStats:
         """The statistics of the vector index of the serving generation."""
 
+    @_builtins.property
+    def settings(self) -> Global___CatalogSettings:
+        """How the catalog learns from interactions. It has the weights of all types."""
+
+    @_builtins.property
+    def behavior_model(self) -> Global___BehaviorModel:
+        """What the catalog has learned from interactions and liked_items. Unset before the first training."""
+
+    @_builtins.property
+    def click_through(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClickThrough]:
+        """How often recommendations led to interactions in the last 30 days, by source and signals."""
+
     def __init__(
         self,
         *,
@@ -849,14 +1030,115 @@ class Catalog(_message.Message):
         index: Global___IndexStats | None = ...,
         text_format: Global___TextFormat.ValueType = ...,
         unknown_text_ratio: _builtins.float = ...,
+        settings: Global___CatalogSettings | None = ...,
+        interaction_count: _builtins.int = ...,
+        behavior_model: Global___BehaviorModel | None = ...,
+        click_through: _abc.Iterable[Global___ClickThrough] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "space", b"space"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["behavior_model", b"behavior_model", "index", b"index", "settings", b"settings", "space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "space", b"space", "text_format", b"text_format", "unknown_text_ratio", b"unknown_text_ratio", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior_model", b"behavior_model", "click_through", b"click_through", "daily_usage", b"daily_usage", "embedding_error_message", b"embedding_error_message", "embedding_error_reason", b"embedding_error_reason", "index", b"index", "interaction_count", b"interaction_count", "item_count", b"item_count", "name", b"name", "pending_items", b"pending_items", "sequence", b"sequence", "settings", b"settings", "space", b"space", "text_format", b"text_format", "unknown_text_ratio", b"unknown_text_ratio", "user_count", b"user_count", "vector_storage", b"vector_storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Catalog: _TypeAlias = Catalog  # noqa: Y015
+
+@_typing.final
+class BehaviorModel(_message.Message):
+    """What a catalog has learned from interactions and liked_items.
+
+    Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
+    chooses the weights of text and behavior that predict best, and uses behavior only if it is better
+    than text alone beyond chance. Then it learns from all likes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAIN_TIME_FIELD_NUMBER: _builtins.int
+    LIKE_COUNT_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    TEST_USER_COUNT_FIELD_NUMBER: _builtins.int
+    TEXT_NDCG_FIELD_NUMBER: _builtins.int
+    NDCG_GAIN_FIELD_NUMBER: _builtins.int
+    NDCG_GAIN_LOWER_BOUND_FIELD_NUMBER: _builtins.int
+    TEXT_WEIGHT_FIELD_NUMBER: _builtins.int
+    BEHAVIOR_WEIGHT_FIELD_NUMBER: _builtins.int
+    like_count: _builtins.int
+    """The number of likes that it learned from."""
+    item_count: _builtins.int
+    """The number of items that it learned something about."""
+    test_user_count: _builtins.int
+    """The number of people whose latest likes were predicted. Behavior is not used for fewer than 20."""
+    text_ndcg: _builtins.float
+    """The mean nDCG@20 of the prediction by text alone, between 0 and 1."""
+    ndcg_gain: _builtins.float
+    """The mean gain in nDCG@20 of text and behavior together over text alone."""
+    ndcg_gain_lower_bound: _builtins.float
+    """The lower end of the 95% confidence interval of ndcg_gain. Behavior is used if it is above 0."""
+    text_weight: _builtins.float
+    """The weights that recommendations use with SIGNAL_MODE_AUTO."""
+    behavior_weight: _builtins.float
+    """The weight of behavior. The sum of both weights is 1."""
+    @_builtins.property
+    def train_time(self) -> _timestamp_pb2.Timestamp:
+        """The time at which the training began."""
+
+    def __init__(
+        self,
+        *,
+        train_time: _timestamp_pb2.Timestamp | None = ...,
+        like_count: _builtins.int = ...,
+        item_count: _builtins.int = ...,
+        test_user_count: _builtins.int = ...,
+        text_ndcg: _builtins.float = ...,
+        ndcg_gain: _builtins.float = ...,
+        ndcg_gain_lower_bound: _builtins.float = ...,
+        text_weight: _builtins.float = ...,
+        behavior_weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["train_time", b"train_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior_weight", b"behavior_weight", "item_count", b"item_count", "like_count", b"like_count", "ndcg_gain", b"ndcg_gain", "ndcg_gain_lower_bound", b"ndcg_gain_lower_bound", "test_user_count", b"test_user_count", "text_ndcg", b"text_ndcg", "text_weight", b"text_weight", "train_time", b"train_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BehaviorModel: _TypeAlias = BehaviorModel  # noqa: Y015
+
+@_typing.final
+class ClickThrough(_message.Message):
+    """How often recommendations of one kind led to interactions in the last 30 days."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
+    RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
+    CLICKED_RESPONSE_COUNT_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """The source: `item`, `user`, `text`, `examples` or `popular`."""
+    signals: _builtins.str
+    """What the recommendations were based on: `text`, `behavior` or `both`."""
+    response_count: _builtins.int
+    """The number of responses with recommendations. Server processes add to it once a minute, and a
+    process that is killed loses the responses since then.
+    """
+    clicked_response_count: _builtins.int
+    """The number of these responses that an interaction with a weight above 0 names."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        signals: _builtins.str = ...,
+        response_count: _builtins.int = ...,
+        clicked_response_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clicked_response_count", b"clicked_response_count", "response_count", b"response_count", "signals", b"signals", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClickThrough: _TypeAlias = ClickThrough  # noqa: Y015
 
 @_typing.final
 class IndexStats(_message.Message):

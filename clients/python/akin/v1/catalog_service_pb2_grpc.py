@@ -65,6 +65,11 @@ class CatalogServiceStub:
                 request_serializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.SerializeToString,
                 response_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.FromString,
                 _registered_method=True)
+        self.UpdateCatalog = channel.unary_unary(
+                '/akin.v1.CatalogService/UpdateCatalog',
+                request_serializer=akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogRequest.SerializeToString,
+                response_deserializer=akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogResponse.FromString,
+                _registered_method=True)
         self.ListCatalogs = channel.unary_unary(
                 '/akin.v1.CatalogService/ListCatalogs',
                 request_serializer=akin_dot_v1_dot_catalog__service__pb2.ListCatalogsRequest.SerializeToString,
@@ -146,6 +151,13 @@ class CatalogServiceServicer:
 
     def GetCatalog(self, request, context):
         """Gets a catalog with its statistics.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCatalog(self, request, context):
+        """Changes some settings of a catalog. Settings outside of the update mask keep their values.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -246,6 +258,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.GetCatalog,
                     request_deserializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.FromString,
                     response_serializer=akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.SerializeToString,
+            ),
+            'UpdateCatalog': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCatalog,
+                    request_deserializer=akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogRequest.FromString,
+                    response_serializer=akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogResponse.SerializeToString,
             ),
             'ListCatalogs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCatalogs,
@@ -363,6 +380,33 @@ class CatalogService:
             '/akin.v1.CatalogService/GetCatalog',
             akin_dot_v1_dot_catalog__service__pb2.GetCatalogRequest.SerializeToString,
             akin_dot_v1_dot_catalog__service__pb2.GetCatalogResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCatalog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/akin.v1.CatalogService/UpdateCatalog',
+            akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogRequest.SerializeToString,
+            akin_dot_v1_dot_catalog__service__pb2.UpdateCatalogResponse.FromString,
             options,
             channel_credentials,
             insecure,

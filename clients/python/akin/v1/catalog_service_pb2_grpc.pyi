@@ -65,6 +65,8 @@ class CatalogServiceStub:
     """
     GetCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]
     """Gets a catalog with its statistics."""
+    UpdateCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateCatalogRequest, _catalog_service_pb2.UpdateCatalogResponse]
+    """Changes some settings of a catalog. Settings outside of the update mask keep their values."""
     ListCatalogs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]
     """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]
@@ -153,6 +155,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     GetCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetCatalogRequest, _catalog_service_pb2.GetCatalogResponse]  # type: ignore[assignment]
     """Gets a catalog with its statistics."""
+    UpdateCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.UpdateCatalogRequest, _catalog_service_pb2.UpdateCatalogResponse]  # type: ignore[assignment]
+    """Changes some settings of a catalog. Settings outside of the update mask keep their values."""
     ListCatalogs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListCatalogsRequest, _catalog_service_pb2.ListCatalogsResponse]  # type: ignore[assignment]
     """Lists all catalogs with their statistics, by ascending name."""
     DeleteCatalog: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.DeleteCatalogRequest, _catalog_service_pb2.DeleteCatalogResponse]  # type: ignore[assignment]
@@ -250,6 +254,14 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetCatalogResponse, _abc.Awaitable[_catalog_service_pb2.GetCatalogResponse]]:
         """Gets a catalog with its statistics."""
+
+    @_abc_1.abstractmethod
+    def UpdateCatalog(
+        self,
+        request: _catalog_service_pb2.UpdateCatalogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.UpdateCatalogResponse, _abc.Awaitable[_catalog_service_pb2.UpdateCatalogResponse]]:
+        """Changes some settings of a catalog. Settings outside of the update mask keep their values."""
 
     @_abc_1.abstractmethod
     def ListCatalogs(

@@ -29,6 +29,7 @@ class Interaction(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
     interaction_id: _builtins.str
     """The id of the interaction, chosen by the caller and unique within the catalog. It can have at
     most 256 bytes of UTF-8 without control characters. Otherwise the call fails with
@@ -44,13 +45,19 @@ class Interaction(_message.Message):
     of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
     """
     type: _builtins.str
-    """Required. What the user did: `VIEW`, `CLICK`, `LIKE`, `PURCHASE`, `SHARE`, `DISLIKE` or `SKIP`.
-    Otherwise the call fails with INVALID_ARGUMENT.
+    """Required. What the user did: `VIEW`, `CLICK`, `LIKE`, `PURCHASE`, `SHARE`, `DISLIKE` or `SKIP`,
+    or a type of your own that the interaction_weights of the catalog name. Otherwise the call fails
+    with INVALID_ARGUMENT.
     """
     value: _builtins.float
     """A number that belongs to the interaction, such as a rating or a price. Akin stores it and does
     not use it for recommendations. It must be finite. Otherwise the call fails with
     INVALID_ARGUMENT. Default: no value.
+    """
+    recommendation_id: _builtins.str
+    """The recommendation_id of the response that led to the interaction. It counts toward the
+    click-through of the catalog. It must be the recommendation_id of a response for this catalog.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: the interaction has another cause.
     """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -69,10 +76,11 @@ class Interaction(_message.Message):
         type: _builtins.str = ...,
         value: _builtins.float | None = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        recommendation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "time", b"time", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "interaction_id", b"interaction_id", "item_id", b"item_id", "time", b"time", "type", b"type", "user_id", b"user_id", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "interaction_id", b"interaction_id", "item_id", b"item_id", "recommendation_id", b"recommendation_id", "time", b"time", "type", b"type", "user_id", b"user_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015

@@ -32,6 +32,10 @@ class InteractionServiceStub:
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
 
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
+
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.
     """
@@ -71,6 +75,10 @@ class InteractionServiceServicer:
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
 
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
+
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.
     """
@@ -105,8 +113,9 @@ class InteractionServiceServicer:
 
     def DeleteInteractions(self, request, context):
         """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-        forgotten. If the call fails, some of the interactions can be deleted already, and it is safe to
-        repeat the call.
+        forgotten. What the catalog learned from them is gone after its next training, which begins
+        within a minute. If the call fails, some of the interactions can be deleted already, and it is
+        safe to repeat the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +158,10 @@ class InteractionService:
     The rules for catalogs, defaults, writes, sequence numbers, messages and errors are those of
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
+
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
 
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.

@@ -33,6 +33,10 @@ class InteractionServiceStub:
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
 
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
+
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.
     """
@@ -58,8 +62,9 @@ class InteractionServiceStub:
     """Returns a page of the interactions of one user, or of all users."""
     DeleteInteractions: _grpc.UnaryUnaryMultiCallable[_interaction_service_pb2.DeleteInteractionsRequest, _interaction_service_pb2.DeleteInteractionsResponse]
     """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-    forgotten. If the call fails, some of the interactions can be deleted already, and it is safe to
-    repeat the call.
+    forgotten. What the catalog learned from them is gone after its next training, which begins
+    within a minute. If the call fails, some of the interactions can be deleted already, and it is
+    safe to repeat the call.
     """
 
 @_typing.type_check_only
@@ -69,6 +74,10 @@ class InteractionServiceAsyncStub(InteractionServiceStub):
     The rules for catalogs, defaults, writes, sequence numbers, messages and errors are those of
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
+
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
 
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.
@@ -92,8 +101,9 @@ class InteractionServiceAsyncStub(InteractionServiceStub):
     """Returns a page of the interactions of one user, or of all users."""
     DeleteInteractions: _aio.UnaryUnaryMultiCallable[_interaction_service_pb2.DeleteInteractionsRequest, _interaction_service_pb2.DeleteInteractionsResponse]  # type: ignore[assignment]
     """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-    forgotten. If the call fails, some of the interactions can be deleted already, and it is safe to
-    repeat the call.
+    forgotten. What the catalog learned from them is gone after its next training, which begins
+    within a minute. If the call fails, some of the interactions can be deleted already, and it is
+    safe to repeat the call.
     """
 
 class InteractionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -102,6 +112,10 @@ class InteractionServiceServicer(metaclass=_abc_1.ABCMeta):
     The rules for catalogs, defaults, writes, sequence numbers, messages and errors are those of
     RecommenderService. ListInteractions needs the scope `read`, and the other methods need the scope
     `write`.
+
+    Akin learns from interactions which items people like together, and uses it in RecommendSimilar.
+    The liked_items of users count as well, as interactions of the type `LIKE` or `DISLIKE` that are
+    older than all others of the user.
 
     Interactions are kept until DeleteInteractions removes them or their catalog is deleted. They stay
     if their user or item is deleted.
@@ -147,8 +161,9 @@ class InteractionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_interaction_service_pb2.DeleteInteractionsResponse, _abc.Awaitable[_interaction_service_pb2.DeleteInteractionsResponse]]:
         """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-        forgotten. If the call fails, some of the interactions can be deleted already, and it is safe to
-        repeat the call.
+        forgotten. What the catalog learned from them is gone after its next training, which begins
+        within a minute. If the call fails, some of the interactions can be deleted already, and it is
+        safe to repeat the call.
         """
 
 def add_InteractionServiceServicer_to_server(servicer: InteractionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,7 +11,9 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,6 +24,86 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Relation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Relation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELATION_UNSPECIFIED: _Relation.ValueType  # 0
+    """The default: RELATION_SIMILAR."""
+    RELATION_SIMILAR: _Relation.ValueType  # 1
+    """Items whose texts are similar."""
+    RELATION_ALSO_LIKED: _Relation.ValueType  # 2
+    """Items that people like who like the source item. There are none if the catalog has not learned
+    anything about the source item.
+    """
+    RELATION_BOTH: _Relation.ValueType  # 3
+    """Both together, as for a user who likes only the source item."""
+
+class Relation(_Relation, metaclass=_RelationEnumTypeWrapper):
+    """How recommended items relate to the source item."""
+
+RELATION_UNSPECIFIED: Relation.ValueType  # 0
+"""The default: RELATION_SIMILAR."""
+RELATION_SIMILAR: Relation.ValueType  # 1
+"""Items whose texts are similar."""
+RELATION_ALSO_LIKED: Relation.ValueType  # 2
+"""Items that people like who like the source item. There are none if the catalog has not learned
+anything about the source item.
+"""
+RELATION_BOTH: Relation.ValueType  # 3
+"""Both together, as for a user who likes only the source item."""
+Global___Relation: _TypeAlias = Relation  # noqa: Y015
+
+class _Fallback:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FALLBACK_UNSPECIFIED: _Fallback.ValueType  # 0
+    """The default: FALLBACK_NONE."""
+    FALLBACK_NONE: _Fallback.ValueType  # 1
+    """The call fails with NOT_FOUND (USER_NOT_FOUND)."""
+    FALLBACK_POPULAR: _Fallback.ValueType  # 2
+    """The items with the most interactions, as for the source `popular`."""
+
+class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
+    """What to recommend to a user who does not exist."""
+
+FALLBACK_UNSPECIFIED: Fallback.ValueType  # 0
+"""The default: FALLBACK_NONE."""
+FALLBACK_NONE: Fallback.ValueType  # 1
+"""The call fails with NOT_FOUND (USER_NOT_FOUND)."""
+FALLBACK_POPULAR: Fallback.ValueType  # 2
+"""The items with the most interactions, as for the source `popular`."""
+Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
+
+class _Signal:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SignalEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Signal.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SIGNAL_UNSPECIFIED: _Signal.ValueType  # 0
+    """Responses never have this value."""
+    SIGNAL_TEXT: _Signal.ValueType  # 1
+    """The texts are similar."""
+    SIGNAL_BEHAVIOR: _Signal.ValueType  # 2
+    """People who like this part of the source, which is an item, also like the recommended item."""
+
+class Signal(_Signal, metaclass=_SignalEnumTypeWrapper):
+    """Why a part of the source led to a recommendation."""
+
+SIGNAL_UNSPECIFIED: Signal.ValueType  # 0
+"""Responses never have this value."""
+SIGNAL_TEXT: Signal.ValueType  # 1
+"""The texts are similar."""
+SIGNAL_BEHAVIOR: Signal.ValueType  # 2
+"""People who like this part of the source, which is an item, also like the recommended item."""
+Global___Signal: _TypeAlias = Signal  # noqa: Y015
 
 @_typing.final
 class UpsertItemRequest(_message.Message):
@@ -1059,6 +1141,7 @@ class RecommendSimilarRequest(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
+    POPULAR_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _builtins.int
@@ -1069,6 +1152,10 @@ class RecommendSimilarRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
     MIN_SEQUENCE_FIELD_NUMBER: _builtins.int
+    RELATION_FIELD_NUMBER: _builtins.int
+    EXCLUDE_INTERACTIONS_FIELD_NUMBER: _builtins.int
+    NEW_ITEM_BOOST_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     catalog: _builtins.str
     """The name of the catalog. Default: `default`."""
     item_id: _builtins.str
@@ -1076,8 +1163,10 @@ class RecommendSimilarRequest(_message.Message):
     without control characters. Otherwise the call fails with INVALID_ARGUMENT.
     """
     user_id: _builtins.str
-    """The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
-    bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+    """The id of a user, who is stored or has interactions. Otherwise the call fails with NOT_FOUND
+    (USER_NOT_FOUND), unless `fallback` says otherwise. The liked_items of the user are never
+    recommended. The id must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the
+    call fails with INVALID_ARGUMENT.
     """
     text: _builtins.str
     """A text. It must be 1 byte to 1 MiB of UTF-8 and must not be blank. Otherwise the call fails
@@ -1128,11 +1217,28 @@ class RecommendSimilarRequest(_message.Message):
     until its deadline. The number must not be negative or greater than the sequence number of the
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
+    relation: Global___Relation.ValueType
+    """How recommended items relate to the source item. For a value that is not listed in Relation, or
+    if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+    """
+    new_item_boost: _builtins.float
+    """How much new items, which nothing is learned about yet, benefit from what is learned about the
+    items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
+    """
+    fallback: Global___Fallback.ValueType
+    """What to recommend to a user who does not exist. For a value that is not listed in Fallback the
+    call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+    """
     @_builtins.property
     def examples(self) -> Global___Examples:
         """Items and texts that the recommendations should be like or unlike, for someone who is not a
         stored user.
         """
+
+    @_builtins.property
+    def popular(self) -> Global___Popular:
+        """The items with the most interactions."""
 
     @_builtins.property
     def filter(self) -> _filter_pb2.Filter:
@@ -1145,6 +1251,12 @@ class RecommendSimilarRequest(_message.Message):
         fails with INVALID_ARGUMENT. Default: no items.
         """
 
+    @_builtins.property
+    def exclude_interactions(self) -> Global___InteractionTypes:
+        """The interactions of the user whose items must not be recommended. Ignored if the source is not a
+        user. Default: those of the types `LIKE` and `PURCHASE`.
+        """
+
     def __init__(
         self,
         *,
@@ -1153,6 +1265,7 @@ class RecommendSimilarRequest(_message.Message):
         user_id: _builtins.str = ...,
         text: _builtins.str = ...,
         examples: Global___Examples | None = ...,
+        popular: Global___Popular | None = ...,
         limit: _builtins.int = ...,
         filter: _filter_pb2.Filter | None = ...,
         exclude_item_ids: _abc.Iterable[_builtins.str] | None = ...,
@@ -1163,25 +1276,85 @@ class RecommendSimilarRequest(_message.Message):
         view: _item_pb2.ItemView.ValueType = ...,
         exact: _builtins.bool = ...,
         min_sequence: _builtins.int = ...,
+        relation: Global___Relation.ValueType = ...,
+        exclude_interactions: Global___InteractionTypes | None = ...,
+        new_item_boost: _builtins.float | None = ...,
+        fallback: Global___Fallback.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "examples", b"examples", "filter", b"filter", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "filter", b"filter", "item_id", b"item_id", "max_similarity", b"max_similarity", "min_score", b"min_score", "new_item_boost", b"new_item_boost", "popular", b"popular", "source", b"source", "text", b"text", "user_id", b"user_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "filter", b"filter", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity", "_min_score", b"_min_score", "_new_item_boost", b"_new_item_boost", "catalog", b"catalog", "diversity", b"diversity", "exact", b"exact", "examples", b"examples", "exclude_interactions", b"exclude_interactions", "exclude_item_ids", b"exclude_item_ids", "explain", b"explain", "fallback", b"fallback", "filter", b"filter", "item_id", b"item_id", "limit", b"limit", "max_similarity", b"max_similarity", "min_score", b"min_score", "min_sequence", b"min_sequence", "new_item_boost", b"new_item_boost", "popular", b"popular", "relation", b"relation", "source", b"source", "text", b"text", "user_id", b"user_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_similarity: _TypeAlias = _typing.Literal["max_similarity"]  # noqa: Y015
     _WhichOneofArgType__max_similarity: _TypeAlias = _typing.Literal["_max_similarity", b"_max_similarity"]  # noqa: Y015
     _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
     _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples"]  # noqa: Y015
+    _WhichOneofReturnType__new_item_boost: _TypeAlias = _typing.Literal["new_item_boost"]  # noqa: Y015
+    _WhichOneofArgType__new_item_boost: _TypeAlias = _typing.Literal["_new_item_boost", b"_new_item_boost"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "user_id", "text", "examples", "popular"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_similarity) -> _WhichOneofReturnType__max_similarity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_item_boost) -> _WhichOneofReturnType__new_item_boost | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___RecommendSimilarRequest: _TypeAlias = RecommendSimilarRequest  # noqa: Y015
+
+@_typing.final
+class InteractionTypes(_message.Message):
+    """Types of interactions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The types. There can be at most 32, and each must be a type that Interaction.type accepts for
+        the catalog. Otherwise the call fails with INVALID_ARGUMENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["types", b"types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InteractionTypes: _TypeAlias = InteractionTypes  # noqa: Y015
+
+@_typing.final
+class Popular(_message.Message):
+    """The items with the most interactions, each counted with the weight of its type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HALF_LIFE_DAYS_FIELD_NUMBER: _builtins.int
+    half_life_days: _builtins.float
+    """The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
+    Otherwise the call fails with INVALID_ARGUMENT. Default: 30.
+    """
+    def __init__(
+        self,
+        *,
+        half_life_days: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_half_life_days", b"_half_life_days", "half_life_days", b"half_life_days"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_half_life_days", b"_half_life_days", "half_life_days", b"half_life_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__half_life_days: _TypeAlias = _typing.Literal["half_life_days"]  # noqa: Y015
+    _WhichOneofArgType__half_life_days: _TypeAlias = _typing.Literal["_half_life_days", b"_half_life_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__half_life_days) -> _WhichOneofReturnType__half_life_days | None: ...
+
+Global___Popular: _TypeAlias = Popular  # noqa: Y015
 
 @_typing.final
 class Examples(_message.Message):
@@ -1264,8 +1437,12 @@ class RecommendSimilarResponse(_message.Message):
     MISSING_ITEM_IDS_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    SIGNALS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The sequence number of the last write that the recommendations reflect."""
+    recommendation_id: _builtins.str
+    """The id of this response. Interactions that it leads to can name it."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
         """The recommendations, best first. Equal scores are ordered by ascending item id. With diversity,
@@ -1284,6 +1461,10 @@ class RecommendSimilarResponse(_message.Message):
         texts of the source; their vectors are usually known.
         """
 
+    @_builtins.property
+    def signals(self) -> Global___Signals:
+        """What the recommendations are based on."""
+
     def __init__(
         self,
         *,
@@ -1291,14 +1472,48 @@ class RecommendSimilarResponse(_message.Message):
         missing_item_ids: _abc.Iterable[_builtins.str] | None = ...,
         sequence: _builtins.int = ...,
         usage: _embedding_usage_pb2.EmbeddingUsage | None = ...,
+        recommendation_id: _builtins.str = ...,
+        signals: Global___Signals | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signals", b"signals", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing_item_ids", b"missing_item_ids", "recommendations", b"recommendations", "sequence", b"sequence", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing_item_ids", b"missing_item_ids", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "sequence", b"sequence", "signals", b"signals", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendSimilarResponse: _TypeAlias = RecommendSimilarResponse  # noqa: Y015
+
+@_typing.final
+class Signals(_message.Message):
+    """What recommendations are based on. Weights are shares of the score, and their sum is 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_WEIGHT_FIELD_NUMBER: _builtins.int
+    BEHAVIOR_WEIGHT_FIELD_NUMBER: _builtins.int
+    MODEL_TIME_FIELD_NUMBER: _builtins.int
+    text_weight: _builtins.float
+    """The weight of text."""
+    behavior_weight: _builtins.float
+    """The weight of behavior: of what people like together, or of how popular items are."""
+    @_builtins.property
+    def model_time(self) -> _timestamp_pb2.Timestamp:
+        """The time at which the training began that behavior was learned in. Unset if no model was used."""
+
+    def __init__(
+        self,
+        *,
+        text_weight: _builtins.float = ...,
+        behavior_weight: _builtins.float = ...,
+        model_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model_time", b"model_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["behavior_weight", b"behavior_weight", "model_time", b"model_time", "text_weight", b"text_weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Signals: _TypeAlias = Signals  # noqa: Y015
 
 @_typing.final
 class Recommendation(_message.Message):
@@ -1320,6 +1535,10 @@ class Recommendation(_message.Message):
     The score is then a soft maximum of the cosine similarities to the liked parts of the source,
     minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
     AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+
+    If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
+    standard deviations from the mean of the catalog. It is also only comparable within one
+    response.
     """
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
@@ -1356,6 +1575,7 @@ class Explanation(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     SIMILARITY_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
     """The id of the source item, of a liked item or of an example."""
     text: _builtins.str
@@ -1363,18 +1583,21 @@ class Explanation(_message.Message):
     similarity: _builtins.float
     """The cosine similarity between the recommended item and this part of the source, between -1 and
     1. For a user or examples, the mean vector of the catalog is first subtracted from both
-    vectors.
+    vectors. 0 with SIGNAL_BEHAVIOR.
     """
+    signal: Global___Signal.ValueType
+    """Why this part of the source led to the item."""
     def __init__(
         self,
         *,
         item_id: _builtins.str = ...,
         text: _builtins.str = ...,
         similarity: _builtins.float = ...,
+        signal: Global___Signal.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "source", b"source", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "similarity", b"similarity", "source", b"source", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "signal", b"signal", "similarity", b"similarity", "source", b"source", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["item_id", "text"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
