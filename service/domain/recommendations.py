@@ -84,6 +84,22 @@ class Recommendation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """What recommendations are based on: weights as shares of the score, whose sum is 1.
+
+    `model_time_us` is the time at which the training of the model began, in microseconds since 1970
+    UTC, or None if no model was used.
+    """
+
+    text_weight: float
+    behavior_weight: float
+    model_time_us: int | None = None
+
+
+TEXT_SIGNALS = Signals(1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendations:
     """The recommended items, best first, as of the write `sequence`.
 
@@ -94,3 +110,4 @@ class Recommendations:
     sequence: int
     missing_item_ids: tuple[str, ...] = ()
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
+    signals: Signals = TEXT_SIGNALS
