@@ -9,6 +9,7 @@ from typing import NamedTuple
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.interactions import Interaction, InteractionKey
 from service.storage.database import Database, ReadKind
+from service.storage.like_changes import note_like_changes
 from service.storage.records import Deletion
 from service.storage.writer import Transaction
 
@@ -65,6 +66,7 @@ class InteractionStore:
             if not recorded_count:
                 return Recording(0, 0)
             _add_to_count(connection, generation, recorded_count)
+            note_like_changes(connection, generation.catalog_id, recorded_count, 0)
             return Recording(recorded_count, transaction.next_sequence())
 
         return await self._database.write_to_catalog(
@@ -124,6 +126,7 @@ class InteractionStore:
             if not deleted_count:
                 return Deletion(0, 0)
             _add_to_count(connection, generation, -deleted_count)
+            note_like_changes(connection, generation.catalog_id, 0, 1)
             return Deletion(deleted_count, transaction.next_sequence())
 
         total = Deletion(0, 0)

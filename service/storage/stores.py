@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.behavior_models import BehaviorModelStore
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
@@ -16,6 +17,7 @@ from service.storage.generations import GenerationStore
 from service.storage.interactions import InteractionStore
 from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
+from service.storage.profiles import ProfileStore
 from service.storage.reembedding import ReembeddingStore
 from service.storage.removal import RemovalStore
 from service.storage.unused_rows import UnusedRowStore
@@ -32,6 +34,8 @@ class Stores:
     items: ItemStore
     users: UserStore
     interactions: InteractionStore
+    profiles: ProfileStore
+    behavior_models: BehaviorModelStore
     vectors: VectorStore
     generations: GenerationStore
     reembedding: ReembeddingStore
@@ -66,6 +70,8 @@ class Stores:
             ItemStore(database),
             UserStore(database),
             InteractionStore(database),
+            ProfileStore(database),
+            BehaviorModelStore(database),
             VectorStore(database),
             GenerationStore(database),
             ReembeddingStore(database),

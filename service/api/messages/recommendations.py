@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
 from service.api.messages.filters import read_filter
-from service.api.messages.items import item_message, usage_message
+from service.api.messages.items import item_message, timestamp, usage_message
 from service.domain import limits
 from service.domain.recommendations import (
+    DEFAULT_HALF_LIFE_DAYS,
+    SEEN_TYPES,
     Example,
     ExamplesSource,
     Explanation,
     ItemSource,
+    PopularSource,
     Query,
     Recommendations,
+    Relation,
+    Signal,
+    Signals,
     Source,
     TextSource,
     UserSource,
 )
 from service.domain.validation import query_violations, read_violations
 from service.domain.violations import Violation
+
+_RELATIONS: dict[int, Relation] = {
+    pb.RELATION_UNSPECIFIED: Relation.SIMILAR,
+    pb.RELATION_SIMILAR: Relation.SIMILAR,
+    pb.RELATION_ALSO_LIKED: Relation.ALSO_LIKED,
+    pb.RELATION_BOTH: Relation.BOTH,
+}
+_SIGNALS: dict[Signal, pb.Signal.ValueType] = {
+    Signal.TEXT: pb.SIGNAL_TEXT,
+    Signal.BEHAVIOR: pb.SIGNAL_BEHAVIOR,
+}
 
 
 def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
@@ -32,7 +51,10 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*read_violations(request.catalog, request.min_sequence)]
+    violations = [
+        *read_violations(request.catalog, request.min_sequence),
+        *_enum_violations(request),
+    ]
     query = Query(
         source=_read_source(request),
         limit=request.limit or limits.RECOMMENDATIONS_DEFAULT,
@@ -44,11 +66,28 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         diversity=request.diversity,
         max_similarity=request.max_similarity if request.HasField("max_similarity") else None,
         explain=request.explain,
+        relation=_RELATIONS.get(request.relation, Relation.SIMILAR),
+        seen_types=_read_seen_types(request),
+        new_item_boost=request.new_item_boost if request.HasField("new_item_boost") else None,
+        falls_back=request.fallback == pb.FALLBACK_POPULAR,
     )
     violations += query_violations(query)
     if violations:
         raise errors.InvalidRequest(violations)
     return query
+
+
+def _enum_violations(request: pb.RecommendSimilarRequest) -> Iterator[Violation]:
+    if request.relation not in _RELATIONS:
+        yield Violation("relation", "must be a value of Relation")
+    if request.fallback not in pb.Fallback.values():
+        yield Violation("fallback", "must be a value of Fallback")
+
+
+def _read_seen_types(request: pb.RecommendSimilarRequest) -> tuple[str, ...]:
+    if not request.HasField("exclude_interactions"):
+        return SEEN_TYPES
+    return tuple(request.exclude_interactions.types[: limits.INTERACTION_TYPES + 1])
 
 
 def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarResponse:
@@ -57,6 +96,7 @@ def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarRe
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
     )
+    message.signals.CopyFrom(_signals_message(answer.signals))
     if answer.usage.text_count:
         message.usage.CopyFrom(usage_message(answer.usage))
     add = message.recommendations.add
@@ -82,6 +122,11 @@ def _read_source(request: pb.RecommendSimilarRequest) -> Source | None:
                 tuple(map(_read_example, request.examples.positive[: limits.EXAMPLES + 1])),
                 tuple(map(_read_example, request.examples.negative[: limits.EXAMPLES + 1])),
             )
+        case "popular":
+            has_half_life = request.popular.HasField("half_life_days")
+            return PopularSource(
+                request.popular.half_life_days if has_half_life else DEFAULT_HALF_LIFE_DAYS
+            )
         case _:
             return None
 
@@ -96,8 +141,15 @@ def _read_example(message: pb.Example) -> Example:
     return Example(None, weight)
 
 
+def _signals_message(signals: Signals) -> pb.Signals:
+    message = pb.Signals(text_weight=signals.text_weight, behavior_weight=signals.behavior_weight)
+    if signals.model_time_us is not None:
+        message.model_time.CopyFrom(timestamp(signals.model_time_us))
+    return message
+
+
 def _explanation_message(reason: Explanation) -> pb.Explanation:
-    message = pb.Explanation(similarity=reason.similarity)
+    message = pb.Explanation(similarity=reason.similarity, signal=_SIGNALS[reason.signal])
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id
     else:

@@ -1,0 +1,82 @@
+"""Blends the scores of items by text with those by behavior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.domain.vectors import Keys, Mask, Vectors
+from service.index.item_index import ItemIndex
+from service.index.vector_index import Hits
+from service.recommend.behavior_model import BehaviorModel, ProfileBehavior
+from service.recommend.source_search import Adjust
+
+# The best items by behavior that are scored by text as well, at least and for each recommendation,
+# where not all items are.
+MIN_BEHAVIOR_CANDIDATES = 200
+BEHAVIOR_CANDIDATES_PER_RESULT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """What blends scores by text of one query with its scores by behavior.
+
+    Attributes:
+        behavior_scores: float32, by key.
+        best_keys: int64: the best allowed items by behavior.
+        text_mean: the mean score by text in the catalog.
+        text_factor: the weight of text over the deviation of scores by text in the catalog.
+    """
+
+    behavior_scores: Vectors
+    best_keys: Keys
+    text_mean: np.float32
+    text_factor: np.float32
+
+    def follow(self, adjust: Adjust | None) -> Adjust:
+        """Return the adjustment of scores by text that first makes another one."""
+
+        def blend(keys: Keys, scores: Vectors) -> Vectors:
+            if adjust is not None:
+                scores = adjust(keys, scores)
+            blended: Vectors = (scores - self.text_mean) * self.text_factor
+            blended += self.behavior_scores[keys]
+            return blended
+
+        return blend
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBehavior:
+    """What the model of a catalog says for one profile."""
+
+    model: BehaviorModel
+    profile: ProfileBehavior
+
+    def blend(
+        self, item_index: ItemIndex, allowed: Mask, limit: int, sample_scores: Vectors
+    ) -> Blend:
+        """Return the blend with scores by text.
+
+        Args:
+            item_index: the index of the items.
+            allowed: the keys that may be recommended.
+            limit: the number of items that are searched for.
+            sample_scores: the scores by text of a sample of the catalog, float32 [sample].
+        """
+        hits = self.model.find_hits(self.profile, item_index)
+        count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
+        deviation = float(sample_scores.std())
+        text_weight = self.profile.weights.text
+        return Blend(
+            hits.spread(len(allowed)),
+            hits.select_best(allowed, count).keys,
+            np.float32(sample_scores.mean()),
+            np.float32(text_weight / deviation if deviation > 0 else 0.0),
+        )
+
+    def rank(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:
+        """Return the best items by behavior alone."""
+        hits = self.model.find_hits(self.profile, item_index).select_best(allowed, limit)
+        return Hits(hits.keys, hits.scores)
