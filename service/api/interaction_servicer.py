@@ -26,8 +26,10 @@ class InteractionServicer:
         self, request: pb.RecordInteractionsRequest
     ) -> pb.RecordInteractionsResponse:
         """Record interactions."""
-        interactions = messages.parse_record_interactions(request, self._clock_ns)
+        messages.check_record_interactions(request)
         async with self._catalogs.use(request.catalog) as catalog:
+            types = catalog.record.settings.all_weights.keys()
+            interactions = messages.parse_record_interactions(request, types, self._clock_ns)
             recording = await catalog.interactions.record(interactions)
         return pb.RecordInteractionsResponse(
             sequence=recording.sequence,
@@ -45,7 +47,10 @@ class InteractionServicer:
     async def _parse_import(
         self, request: pb.ImportInteractionsRequest
     ) -> tuple[pb.ImportInteractionsRequest, Parsed]:
-        return request, messages.parse_import_interactions(request, self._clock_ns)
+        messages.check_import_interactions(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            types = catalog.record.settings.all_weights.keys()
+        return request, messages.parse_import_interactions(request, types, self._clock_ns)
 
     async def _store_import(
         self, work: tuple[pb.ImportInteractionsRequest, Parsed]

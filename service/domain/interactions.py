@@ -18,10 +18,6 @@ class InteractionType(StrEnum):
     SKIP = "SKIP"
 
 
-# The names of the types. To look up a name in the class fails unless it is a member.
-INTERACTION_TYPES = frozenset(map(str, InteractionType))
-
-
 class InteractionKey(NamedTuple):
     """The order of interactions: by user, and of each user by time. No two have the same key.
 

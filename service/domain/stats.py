@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.index_stats import IndexStats
 from service.domain.spaces import Space, VectorStorage
 from service.domain.text_formats import TextFormat
@@ -32,6 +33,7 @@ class CatalogStats:
     name: str
     item_count: int
     user_count: int
+    interaction_count: int
     sequence: int
     indexed_sequence: int
     space: Space
@@ -43,6 +45,7 @@ class CatalogStats:
     vector_storage: VectorStorage
     text_format: TextFormat = TextFormat.PLAIN
     unknown_text_ratio: float = 0.0
+    settings: CatalogSettings = DEFAULT_SETTINGS
 
 
 class ReembeddingState(Enum):

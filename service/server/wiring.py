@@ -44,6 +44,7 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
@@ -138,7 +139,12 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
+        admin = CatalogAdmin(
+            stores.generations,
+            stores.catalog_settings,
+            self.catalogs.show_change,
+            self._find_model,
+        )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
@@ -236,13 +242,12 @@ class Wiring:
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
             record=record,
+            signals=resolve_signals(SignalMode(self._settings.signals), record.settings.signals),
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
             interactions=CatalogInteractions(stores.interactions, generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
-            ),
+            stats=StatsReader(stores, generations),
             recommender=Recommender(stores.items, generation, follower, profiles, retriever),
             duplicates=DuplicateSearch(stores.items, generation, follower),
             outliers=OutlierSearch(stores.items, generation, follower),

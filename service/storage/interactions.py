@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from service import errors
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.interactions import Interaction, InteractionKey
 from service.storage.database import Database, ReadKind
@@ -81,6 +82,9 @@ class InteractionStore:
             user_id: whose interactions; empty for those of all users.
             after: the last key of the page before; None for the first page.
             limit: the size of the page.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
         """
         condition = "catalog_id = :catalog_id"
         parameters: dict[str, object] = {"catalog_id": generation.catalog_id, "limit": limit + 1}
@@ -103,6 +107,14 @@ class InteractionStore:
             return InteractionPage(interactions, total, len(rows) > limit)
 
         return await self._database.read(query, ReadKind.SCAN)
+
+    async def count(self, generation: Generation) -> int:
+        """Return the number of interactions of a catalog.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        return await self._database.read(lambda connection: _count(connection, generation, ""))
 
     async def delete_of_user(self, generation: Generation, user_id: str) -> Deletion:
         """Delete the interactions of a user, a few in each transaction."""
@@ -144,14 +156,19 @@ def _add_to_count(connection: sqlite3.Connection, generation: Generation, number
 
 
 def _count(connection: sqlite3.Connection, generation: Generation, user_id: str) -> int:
-    """Return the number of interactions of a user, or of all if `user_id` is empty."""
+    """Return the number of interactions of a user, or of all if `user_id` is empty.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    row = connection.execute(
+        "SELECT interaction_count FROM catalogs WHERE catalog_id = ?", (generation.catalog_id,)
+    ).fetchone()
+    if row is None:
+        raise errors.CatalogNotFound("there is no such catalog")
     if user_id:
-        (count,) = connection.execute(
+        row = connection.execute(
             "SELECT count(*) FROM interactions WHERE catalog_id = ? AND user_id = ?",
             (generation.catalog_id, user_id),
         ).fetchone()
-    else:
-        (count,) = connection.execute(
-            "SELECT interaction_count FROM catalogs WHERE catalog_id = ?", (generation.catalog_id,)
-        ).fetchone()
-    return int(count)
+    return int(row[0])

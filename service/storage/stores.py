@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.catalog_settings import CatalogSettingsStore
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
@@ -34,6 +35,7 @@ class Stores:
     interactions: InteractionStore
     vectors: VectorStore
     generations: GenerationStore
+    catalog_settings: CatalogSettingsStore
     reembedding: ReembeddingStore
     pending: PendingStore
     usage: UsageStore
@@ -68,6 +70,7 @@ class Stores:
             InteractionStore(database),
             VectorStore(database),
             GenerationStore(database),
+            CatalogSettingsStore(database),
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),

@@ -129,7 +129,8 @@ async def test_a_deleted_catalog_records_nothing_and_is_emptied(tmp_path: Path) 
             await stores.interactions.record_many(other, [interaction("v")])
         while await stores.removal.remove_rows():
             pass
-        assert [] == (await stores.interactions.list_page(other, "w", None, 1)).interactions
+        with pytest.raises(errors.CatalogNotFound):
+            await stores.interactions.list_page(other, "w", None, 1)
         left = await stores.database.read(
             lambda connection: connection.execute("SELECT catalog_id FROM interactions").fetchall()
         )

@@ -24,6 +24,7 @@ from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
 from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
@@ -127,13 +128,12 @@ class WordCatalogs:
         profiles = ProfileReader(stores.users, serving.generation, serving.text_embedder)
         return CatalogHandle(
             record=record,
+            signals=resolve_signals(SignalMode.AUTO, record.settings.signals),
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
             interactions=CatalogInteractions(stores.interactions, serving.generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
-            ),
+            stats=StatsReader(stores, generations),
             recommender=Recommender(*parts, profiles, Retriever(SoftMaximum, None)),
             duplicates=DuplicateSearch(*parts),
             outliers=OutlierSearch(*parts),

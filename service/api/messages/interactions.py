@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,45 +39,73 @@ class InteractionListQuery:
     page_size: int
 
 
-def parse_record_interactions(
-    request: pb.RecordInteractionsRequest, clock_ns: Clock
-) -> list[Interaction]:
-    """Return the interactions to record.
+def check_record_interactions(request: pb.RecordInteractionsRequest) -> None:
+    """Check what does not depend on the catalog.
 
     Raises:
         InvalidRequest: with every violation.
     """
     violations = [*write_violations(request.catalog)]
-    count = len(request.interactions)
-    if not 1 <= count <= limits.INTERACTIONS:
+    if not 1 <= len(request.interactions) <= limits.INTERACTIONS:
         rule = f"must have 1 to {limits.INTERACTIONS} entries"
-        raise errors.InvalidRequest([*violations, Violation("interactions", rule)])
-    now_us = clock_ns() // 1_000
-    interactions = []
-    for position, message in enumerate(request.interactions):
-        path = f"interactions[{position}]"
-        interactions.append(_read_interaction(message, path, now_us, violations))
-    if violations:
-        raise errors.InvalidRequest(violations)
-    return interactions
+        violations.append(Violation("interactions", rule))
+    errors.raise_if_invalid(violations)
 
 
-def parse_import_interactions(
-    request: pb.ImportInteractionsRequest, clock_ns: Clock
-) -> list[Interaction | errors.InvalidRequest]:
-    """Return the interactions of an import, or the violations of each invalid one.
+def check_import_interactions(request: pb.ImportInteractionsRequest) -> None:
+    """Check what does not depend on the catalog.
 
     Raises:
-        InvalidRequest: the whole message is invalid.
+        InvalidRequest: with every violation; the whole message is invalid.
     """
     violations = [*write_violations(request.catalog)]
     if len(request.interactions) > limits.INTERACTIONS:
         rule = f"must have at most {limits.INTERACTIONS} entries"
         violations.append(Violation("interactions", rule))
-    if violations:
-        raise errors.InvalidRequest(violations)
+    errors.raise_if_invalid(violations)
+
+
+def parse_record_interactions(
+    request: pb.RecordInteractionsRequest, types: Collection[str], clock_ns: Clock
+) -> list[Interaction]:
+    """Return the interactions to record.
+
+    Args:
+        request: a request that was checked.
+        types: the types of the catalog.
+        clock_ns: returns the time.
+
+    Raises:
+        InvalidRequest: with every violation of every interaction.
+    """
     now_us = clock_ns() // 1_000
-    return [_parse_interaction(message, now_us) for message in request.interactions]
+    violations: list[Violation] = []
+    interactions = []
+    for position, message in enumerate(request.interactions):
+        path = f"interactions[{position}]"
+        interaction, faults = _read_interaction(message, path, types, now_us)
+        interactions.append(interaction)
+        violations += faults
+    errors.raise_if_invalid(violations)
+    return interactions
+
+
+def parse_import_interactions(
+    request: pb.ImportInteractionsRequest, types: Collection[str], clock_ns: Clock
+) -> list[Interaction | errors.InvalidRequest]:
+    """Return the interactions of an import, or the violations of each invalid one.
+
+    Args:
+        request: a request that was checked.
+        types: the types of the catalog.
+        clock_ns: returns the time.
+    """
+    now_us = clock_ns() // 1_000
+    parsed: list[Interaction | errors.InvalidRequest] = []
+    for message in request.interactions:
+        interaction, violations = _read_interaction(message, "interaction", types, now_us)
+        parsed.append(errors.InvalidRequest(violations) if violations else interaction)
+    return parsed
 
 
 def parse_list_interactions(request: pb.ListInteractionsRequest) -> InteractionListQuery:
@@ -140,18 +168,11 @@ def list_failures(
     return failures
 
 
-def _parse_interaction(
-    message: interaction_pb2.Interaction, now_us: int
-) -> Interaction | errors.InvalidRequest:
-    violations: list[Violation] = []
-    interaction = _read_interaction(message, "interaction", now_us, violations)
-    return errors.InvalidRequest(violations) if violations else interaction
-
-
 def _read_interaction(
-    message: interaction_pb2.Interaction, path: str, now_us: int, violations: list[Violation]
-) -> Interaction:
-    """Return the interaction of a message; its time is `now_us` by default."""
+    message: interaction_pb2.Interaction, path: str, types: Collection[str], now_us: int
+) -> tuple[Interaction, list[Violation]]:
+    """Return the interaction of a message and its violations; `now_us` is its default time."""
+    violations: list[Violation] = []
     time_us: int | None = now_us
     if message.HasField("time"):
         time_us = read_time(message.time, f"{path}.time", violations)
@@ -163,8 +184,8 @@ def _read_interaction(
         message.interaction_id,
     )
     interaction = Interaction(key, message.value if message.HasField("value") else None)
-    violations += interaction_violations(interaction, path, now_us)
-    return interaction
+    violations += interaction_violations(interaction, path, types, now_us)
+    return interaction, violations
 
 
 def _read_key(token: str, violations: list[Violation]) -> InteractionKey | None:
