@@ -9,7 +9,7 @@ from akin.v1 import interaction_service_pb2 as pb
 from service import errors
 from service.api.import_stream import run_import
 from service.api.messages import interactions as messages
-from service.catalog.handle import CatalogSource
+from service.catalog.handle import CatalogHandle, CatalogSource
 from service.domain.interactions import Interaction
 
 Parsed = Sequence[Interaction | errors.InvalidRequest]
@@ -28,8 +28,8 @@ class InteractionServicer:
         """Record interactions."""
         messages.check_record_interactions(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            types = catalog.record.settings.all_weights.keys()
-            interactions = messages.parse_record_interactions(request, types, self._clock_ns)
+            rules = self._make_rules(catalog)
+            interactions = messages.parse_record_interactions(request, rules)
             recording = await catalog.interactions.record(interactions)
         return pb.RecordInteractionsResponse(
             sequence=recording.sequence,
@@ -49,8 +49,8 @@ class InteractionServicer:
     ) -> tuple[pb.ImportInteractionsRequest, Parsed]:
         messages.check_import_interactions(request)
         async with self._catalogs.use(request.catalog) as catalog:
-            types = catalog.record.settings.all_weights.keys()
-        return request, messages.parse_import_interactions(request, types, self._clock_ns)
+            rules = self._make_rules(catalog)
+        return request, messages.parse_import_interactions(request, rules)
 
     async def _store_import(
         self, work: tuple[pb.ImportInteractionsRequest, Parsed]
@@ -68,6 +68,10 @@ class InteractionServicer:
             duplicate_count=len(interactions) - recording.recorded_count,
             failures=failures,
         )
+
+    def _make_rules(self, catalog: CatalogHandle) -> messages.InteractionRules:
+        types = catalog.record.settings.all_weights.keys()
+        return messages.InteractionRules(types, catalog.attribution.ids, self._clock_ns() // 1_000)
 
     async def ListInteractions(
         self, request: pb.ListInteractionsRequest

@@ -11,6 +11,7 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.catalog.attribution import Attribution
 from service.catalog.generations import CatalogGenerations
 from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
@@ -39,6 +40,7 @@ class CatalogHandle:
     interactions: CatalogInteractions
     stats: StatsReader
     recommender: Recommender
+    attribution: Attribution
     duplicates: DuplicateSearch
     outliers: OutlierSearch
     clusters: Clusterer

@@ -56,4 +56,5 @@ class StatsReader:
             text_format=generation.text_format,
             unknown_text_ratio=await self._unknown_texts.measure(),
             settings=await stores.catalog_settings.get(generation),
+            click_through=await stores.click_through.sum_days(generation),
         )

@@ -60,6 +60,11 @@ class CatalogSettings:
         """The weights of all types, by type."""
         return {**DEFAULT_TYPE_WEIGHTS, **self.interaction_weights}
 
+    @property
+    def liked_types(self) -> frozenset[str]:
+        """The types with a weight above 0."""
+        return frozenset(type_ for type_, weight in self.all_weights.items() if weight > 0)
+
 
 DEFAULT_SETTINGS = CatalogSettings()
 

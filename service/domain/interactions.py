@@ -32,7 +32,11 @@ class InteractionKey(NamedTuple):
 
 
 class Interaction(NamedTuple):
-    """An interaction; `value` is a number that only the caller understands."""
+    """An interaction; `value` is a number that only the caller understands.
+
+    `recommendation_id` is that of the response that led to the interaction, or empty.
+    """
 
     key: InteractionKey
     value: float | None = None
+    recommendation_id: str = ""

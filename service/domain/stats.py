@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.index_stats import IndexStats
+from service.domain.recommendation_ids import SignalKind, SourceKind
 from service.domain.spaces import Space, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import DailyUsage, EmbeddingUsage
@@ -20,6 +21,15 @@ class PendingGroup(NamedTuple):
     reason: str
     message: str
     item_count: int
+
+
+class ClickThrough(NamedTuple):
+    """The numbers of responses of one kind, and of those that led to an interaction."""
+
+    source: SourceKind
+    signals: SignalKind
+    response_count: int
+    clicked_response_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class CatalogStats:
     text_format: TextFormat = TextFormat.PLAIN
     unknown_text_ratio: float = 0.0
     settings: CatalogSettings = DEFAULT_SETTINGS
+    click_through: Sequence[ClickThrough] = ()
 
 
 class ReembeddingState(Enum):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from service.storage.catalog_settings import CatalogSettingsStore
+from service.storage.click_through import ClickThroughStore
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
@@ -33,6 +34,7 @@ class Stores:
     items: ItemStore
     users: UserStore
     interactions: InteractionStore
+    click_through: ClickThroughStore
     vectors: VectorStore
     generations: GenerationStore
     catalog_settings: CatalogSettingsStore
@@ -68,6 +70,7 @@ class Stores:
             ItemStore(database),
             UserStore(database),
             InteractionStore(database),
+            ClickThroughStore(database),
             VectorStore(database),
             GenerationStore(database),
             CatalogSettingsStore(database),

@@ -192,6 +192,15 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
         unknown_text_ratio=stats.unknown_text_ratio,
         settings=settings_message(stats.settings),
         interaction_count=stats.interaction_count,
+        click_through=(
+            pb.ClickThrough(
+                source=counts.source,
+                signals=counts.signals,
+                response_count=counts.response_count,
+                clicked_response_count=counts.clicked_response_count,
+            )
+            for counts in stats.click_through
+        ),
     )
 
 

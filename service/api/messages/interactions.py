@@ -11,11 +11,12 @@ from akin.v1 import interaction_pb2
 from akin.v1 import interaction_service_pb2 as pb
 
 from service import errors
-from service.api.messages.items import Clock, read_time, timestamp
+from service.api.messages.items import read_time, timestamp
 from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
 from service.domain.interactions import Interaction, InteractionKey
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.validation import (
     id_violations,
     interaction_violations,
@@ -28,6 +29,15 @@ from service.storage.interactions import InteractionPage
 
 # Marks the page tokens of interactions; the id of the user follows.
 INTERACTION_LIST = b"interactions "
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionRules:
+    """The types of a catalog, the ids of its recommendations, and the time in microseconds."""
+
+    types: Collection[str]
+    recommendation_ids: RecommendationIds
+    now_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +76,18 @@ def check_import_interactions(request: pb.ImportInteractionsRequest) -> None:
 
 
 def parse_record_interactions(
-    request: pb.RecordInteractionsRequest, types: Collection[str], clock_ns: Clock
+    request: pb.RecordInteractionsRequest, rules: InteractionRules
 ) -> list[Interaction]:
-    """Return the interactions to record.
-
-    Args:
-        request: a request that was checked.
-        types: the types of the catalog.
-        clock_ns: returns the time.
+    """Return the interactions of a request that was checked.
 
     Raises:
         InvalidRequest: with every violation of every interaction.
     """
-    now_us = clock_ns() // 1_000
     violations: list[Violation] = []
     interactions = []
     for position, message in enumerate(request.interactions):
         path = f"interactions[{position}]"
-        interaction, faults = _read_interaction(message, path, types, now_us)
+        interaction, faults = _read_interaction(message, path, rules)
         interactions.append(interaction)
         violations += faults
     errors.raise_if_invalid(violations)
@@ -91,19 +95,12 @@ def parse_record_interactions(
 
 
 def parse_import_interactions(
-    request: pb.ImportInteractionsRequest, types: Collection[str], clock_ns: Clock
+    request: pb.ImportInteractionsRequest, rules: InteractionRules
 ) -> list[Interaction | errors.InvalidRequest]:
-    """Return the interactions of an import, or the violations of each invalid one.
-
-    Args:
-        request: a request that was checked.
-        types: the types of the catalog.
-        clock_ns: returns the time.
-    """
-    now_us = clock_ns() // 1_000
+    """Return the interactions of an import that was checked, or what makes each one invalid."""
     parsed: list[Interaction | errors.InvalidRequest] = []
     for message in request.interactions:
-        interaction, violations = _read_interaction(message, "interaction", types, now_us)
+        interaction, violations = _read_interaction(message, "interaction", rules)
         parsed.append(errors.InvalidRequest(violations) if violations else interaction)
     return parsed
 
@@ -169,22 +166,29 @@ def list_failures(
 
 
 def _read_interaction(
-    message: interaction_pb2.Interaction, path: str, types: Collection[str], now_us: int
+    message: interaction_pb2.Interaction, path: str, rules: InteractionRules
 ) -> tuple[Interaction, list[Violation]]:
-    """Return the interaction of a message and its violations; `now_us` is its default time."""
+    """Return the interaction of a message, and its violations."""
     violations: list[Violation] = []
-    time_us: int | None = now_us
+    time_us: int | None = rules.now_us
     if message.HasField("time"):
         time_us = read_time(message.time, f"{path}.time", violations)
     key = InteractionKey(
         message.user_id,
-        now_us if time_us is None else time_us,
+        rules.now_us if time_us is None else time_us,
         message.item_id,
         message.type,
         message.interaction_id,
     )
-    interaction = Interaction(key, message.value if message.HasField("value") else None)
-    violations += interaction_violations(interaction, path, types, now_us)
+    interaction = Interaction(
+        key,
+        message.value if message.HasField("value") else None,
+        message.recommendation_id,
+    )
+    violations += interaction_violations(interaction, path, rules.types, rules.now_us)
+    if message.recommendation_id and not rules.recommendation_ids.read(message.recommendation_id):
+        rule = "must be the recommendation_id of a response for this catalog"
+        violations.append(Violation(f"{path}.recommendation_id", rule))
     return interaction, violations
 
 
@@ -212,5 +216,6 @@ def _interaction_message(interaction: Interaction) -> interaction_pb2.Interactio
         item_id=key.item_id,
         type=key.type,
         time=timestamp(key.time_us),
+        recommendation_id=interaction.recommendation_id,
         **value,
     )
