@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         description="Trace collector that accepts OTLP over HTTP. Unset: the server sends no "
         "traces.",
     )
+    signals: Literal["auto", "text", "behavior"] = Field(
+        "auto",
+        description="What recommendations for users and examples are based on, for catalogs "
+        "without a setting of their own: text, and behavior where it predicts better (`auto`), "
+        "text alone (`text`), or behavior as soon as anything is learned (`behavior`).",
+    )
     ranking: RankingName = Field(
         "pooled",
         description="How the similarities to several sources become one score: a soft maximum "

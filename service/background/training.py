@@ -28,7 +28,7 @@ from service.catalog.handle import CatalogHandle
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.behavior import TrainingInput, TrainingSummary
 from service.domain.catalog_settings import SignalMode
-from service.storage.behavior_models import BehaviorModelStore, LikeChanges
+from service.storage.behavior_models import BehaviorModelStore
 
 # The interval at which catalogs are looked at.
 TRAINING_CHECK_SECONDS = 2.0
@@ -62,7 +62,7 @@ class Training:
         show_model: is called with the id of each catalog that has a new model.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917
+    def __init__(
         self,
         store: BehaviorModelStore,
         catalogs: OpenCatalogs,
@@ -96,7 +96,7 @@ class Training:
         """Train the model of a catalog if it is due."""
         async with self._catalogs.use(name) as catalog:
             catalog_id = catalog.record.catalog_id
-            if catalog.signal_mode is SignalMode.TEXT:
+            if catalog.signals is SignalMode.TEXT:
                 return
             if time.monotonic() < self._rest_until.get(catalog_id, 0.0):
                 return

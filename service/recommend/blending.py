@@ -10,7 +10,7 @@ from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
 from service.recommend.behavior_model import BehaviorModel, ProfileBehavior
-from service.recommend.source_search import Adjust
+from service.recommend.source_search import Adjustment
 
 # The best items by behavior that are scored by text as well, at least and for each recommendation,
 # where not all items are.
@@ -34,17 +34,17 @@ class Blend:
     text_mean: np.float32
     text_factor: np.float32
 
-    def follow(self, adjust: Adjust | None) -> Adjust:
+    def follow(self, other: Adjustment | None) -> Adjustment:
         """Return the adjustment of scores by text that first makes another one."""
 
         def blend(keys: Keys, scores: Vectors) -> Vectors:
-            if adjust is not None:
-                scores = adjust(keys, scores)
+            if other is not None:
+                scores = other.adjust(keys, scores)
             blended: Vectors = (scores - self.text_mean) * self.text_factor
             blended += self.behavior_scores[keys]
             return blended
 
-        return blend
+        return Adjustment(blend, self.best_keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +15,19 @@ from service.recommend.scoring import Scorer
 # Receives keys and their scores by text, float32 [keys], and returns their final scores.
 Adjust = Callable[[Keys, Vectors], Vectors]
 
-NO_KEYS: Keys = np.empty(0, np.int64)
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Changes scores by text.
+
+    Attributes:
+        adjust: what it does to them.
+        further_keys: int64: allowed keys that may have a high score although no source is near.
+    """
+
+    adjust: Adjust
+    further_keys: Keys = field(default_factory=lambda: np.empty(0, np.int64))
+
 
 # Candidates for each query vector. On the films' evaluation, scoring the union of 50 for each gives
 # the same result as scoring everything.
@@ -32,9 +45,8 @@ def search_by_sources(
     scorer: Scorer,
     limit: int,
     allowed: Mask,
-    adjust: Adjust | None = None,
+    adjustment: Adjustment | None = None,
     *,
-    further_keys: Keys = NO_KEYS,
     exact: bool = False,
 ) -> Hits:
     """Return the best items for several sources together.
@@ -48,8 +60,7 @@ def search_by_sources(
         scorer: scores the items.
         limit: the number of hits; there are fewer only if fewer items are allowed.
         allowed: the keys that may be hits.
-        adjust: changes the scores.
-        further_keys: allowed keys that are scored in any case.
+        adjustment: changes the scores.
         exact: score every allowed item in any case.
 
     Returns:
@@ -61,19 +72,20 @@ def search_by_sources(
         scored = _score_all(item_index, scorer, allowed)
         extra_chunks = item_index.vectors.vector_count - len(item_index)
     else:
-        fetch = max(CANDIDATES_PER_SOURCE, limit) * (1 if adjust is None else 2)
-        nearest = _find_nearest(item_index, scorer, fetch, allowed)
-        keys = np.union1d(nearest, further_keys)
-        scored, extra_chunks = _score_keys(item_index, scorer, keys)
-    if adjust is not None:
-        scored = [Hits(hits.keys, adjust(hits.keys, hits.scores)) for hits in scored]
+        fetch = max(CANDIDATES_PER_SOURCE, limit) * (1 if adjustment is None else 2)
+        keys = _find_nearest(item_index, scorer, fetch, allowed)
+        if adjustment is not None:
+            keys = np.union1d(keys, adjustment.further_keys)
+        scored, extra_chunks = _score_chunks(item_index, scorer, keys)
+    if adjustment is not None:
+        scored = [Hits(hits.keys, adjustment.adjust(*hits)) for hits in scored]
     # Every further chunk of an item may take a place.
     best = _select_best(scored, limit + extra_chunks)
-    return _score_again(item_index, scorer, best, adjust)
+    return _score_again(item_index, scorer, best, adjustment)
 
 
 def score_keys(
-    item_index: ItemIndex, scorer: Scorer, keys: Keys, adjust: Adjust | None = None
+    item_index: ItemIndex, scorer: Scorer, keys: Keys, adjustment: Adjustment | None = None
 ) -> Hits:
     """Return keys with their scores, each with that of its best chunk.
 
@@ -81,14 +93,14 @@ def score_keys(
         item_index: the index that has the keys.
         scorer: scores the items.
         keys: distinct keys.
-        adjust: changes the scores.
+        adjustment: changes the scores.
     """
     if not len(keys):
         return Hits.empty()
     owned = item_index.vectors.get(keys.tolist())
     first_chunks = np.searchsorted(owned.owners, np.arange(len(keys)))
     scores: Vectors = np.maximum.reduceat(scorer.score(owned.vectors), first_chunks)
-    return Hits(keys, scores if adjust is None else adjust(keys, scores))
+    return Hits(keys, scores if adjustment is None else adjustment.adjust(keys, scores))
 
 
 def _score_all(item_index: ItemIndex, scorer: Scorer, allowed: Mask) -> list[Hits]:
@@ -112,7 +124,7 @@ def _find_nearest(item_index: ItemIndex, scorer: Scorer, fetch: int, allowed: Ma
     return keys
 
 
-def _score_keys(item_index: ItemIndex, scorer: Scorer, keys: Keys) -> tuple[list[Hits], int]:
+def _score_chunks(item_index: ItemIndex, scorer: Scorer, keys: Keys) -> tuple[list[Hits], int]:
     """Return the vectors of keys with scores, and how many are extra chunks.
 
     Extra chunks are all vectors of an item but one.
@@ -133,7 +145,9 @@ def _select_best(scored: Sequence[Hits], count: int) -> Hits:
     return merge_hits([Hits(keys, scores)])
 
 
-def _score_again(item_index: ItemIndex, scorer: Scorer, hits: Hits, adjust: Adjust | None) -> Hits:
+def _score_again(
+    item_index: ItemIndex, scorer: Scorer, hits: Hits, adjustment: Adjustment | None
+) -> Hits:
     """Return the same keys, best first, such that equal vectors have equal scores.
 
     A matrix product rounds a row by its position, so that equal vectors would not tie.
@@ -146,7 +160,7 @@ def _score_again(item_index: ItemIndex, scorer: Scorer, hits: Hits, adjust: Adju
     scores = scorer.score(owned.vectors[first_rows])[row_numbers.ravel()]
     first_chunks = np.searchsorted(owned.owners, np.arange(len(hits.keys)))
     best_scores: Vectors = np.maximum.reduceat(scores, first_chunks)
-    if adjust is not None:
-        best_scores = adjust(hits.keys, best_scores)
+    if adjustment is not None:
+        best_scores = adjustment.adjust(hits.keys, best_scores)
     order = np.argsort(-best_scores, kind="stable")
     return Hits(hits.keys[order], best_scores[order])

@@ -117,8 +117,11 @@ async def _start(
         await wiring.remove_unknown_files()
         tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
+    await wiring.behavior_models.update()
+    tasks.spawn(wiring.behavior_models.run())
     if worker.leads:
         tasks.spawn(wiring.make_purge().run())
+        tasks.spawn(wiring.make_training().run())
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
@@ -126,6 +129,7 @@ async def _start(
         wiring.telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
     tasks.spawn(trim_heaps())
+    tasks.spawn(housekeeping.flush_responses(wiring.response_counts))
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from service import errors
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
@@ -29,11 +30,14 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
+from service.background.model_loading import BehaviorModels
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
+from service.background.training import Training
 from service.catalog.admin import CatalogAdmin
+from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
@@ -44,7 +48,9 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.paid_requests import PaidRequests
@@ -60,11 +66,17 @@ from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
+from service.storage.data_folder import (
+    INDEX_FOLDER,
+    TRAINING_FOLDER,
+    list_snapshot_folders,
+    remove_snapshot,
+)
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
@@ -125,6 +137,10 @@ class Wiring:
         self.embedder_pool = EmbedderPool(
             settings, self._paid_requests, _observe(telemetry.metrics), spawn, stack
         )
+        self.response_counts = ResponseCounts(stores.click_through)
+        stack.push_async_callback(self._flush_responses)
+        self._attribution_observer = _observe_attribution(telemetry.metrics)
+        self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
         self._models: dict[int, Model] = {}
@@ -138,7 +154,12 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
+        admin = CatalogAdmin(
+            stores.generations,
+            stores.catalog_settings,
+            self.catalogs.show_change,
+            self._find_model,
+        )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
@@ -166,6 +187,17 @@ class Wiring:
             lambda: [builder.position for builder in self._index_builders.values()],
             self._settings.vector_retention_days * SECONDS_PER_DAY,
             shared=not self._worker.is_alone,
+        )
+
+    def make_training(self) -> Training:
+        """Return what trains the models of catalogs, for the leading worker."""
+        return Training(
+            self._stores.behavior_models,
+            self.catalogs,
+            self._stores.database.path,
+            self._settings.data_dir / TRAINING_FOLDER,
+            time.time_ns,
+            self.behavior_models.wake,
         )
 
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:
@@ -232,24 +264,45 @@ class Wiring:
         stores, serving = self._stores, generations.serving
         generation, follower = serving.generation, serving.follower
         text_embedder = serving.text_embedder
-        profiles = ProfileReader(stores.users, generation, text_embedder)
+        signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
+        preparation = QueryPreparation(
+            ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
+            partial(self.behavior_models.find, record.catalog_id),
+            signals,
+        )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
             record=record,
+            signals=signals,
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
-            interactions=CatalogInteractions(stores.interactions, generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
+            interactions=CatalogInteractions(
+                stores.interactions,
+                generation,
+                record.settings.liked_types,
+                self._attribution_observer.click,
             ),
-            recommender=Recommender(stores.items, generation, follower, profiles, retriever),
+            stats=StatsReader(stores, generations),
+            recommender=Recommender(stores.items, generation, follower, preparation, retriever),
+            attribution=Attribution(
+                record.catalog_id,
+                RecommendationIds(record.catalog_id, stores.database.store_id),
+                self.response_counts,
+                self._attribution_observer.response,
+                time.time_ns,
+            ),
             duplicates=DuplicateSearch(stores.items, generation, follower),
             outliers=OutlierSearch(stores.items, generation, follower),
             clusters=Clusterer(stores.items, generation, follower),
             classifier=TextClassifier(stores.items, generation, follower, text_embedder),
             passages=PassageSearch(stores.items, generation, follower, text_embedder),
         )
+
+    async def _flush_responses(self) -> None:
+        """Store the numbers of responses at the end of the worker, if the database can be used."""
+        with suppress(errors.AkinError):
+            await self.response_counts.flush()
 
     def _make_prior(self) -> AttributePrior | None:
         if not self._settings.prior_attribute:
@@ -316,6 +369,15 @@ def _observe(metrics: Metrics) -> EmbeddingObserver:
     return EmbeddingObserver(
         RequestObserver(requests.labels("ok").observe, requests.labels("failed").observe),
         TextObserver(texts.labels("embedder").inc, texts.labels("cache").inc),
+    )
+
+
+def _observe_attribution(metrics: Metrics) -> AttributionObserver:
+    """Return the metrics that count responses with recommendations and clicks on them."""
+    responses, clicks = metrics.recommendations, metrics.clicked_recommendations
+    return AttributionObserver(
+        lambda source, signals: responses.labels(source.value, signals.value).inc(),
+        lambda source, signals: clicks.labels(source.value, signals.value).inc(),
     )
 
 

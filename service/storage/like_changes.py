@@ -37,4 +37,6 @@ def note_changed_list(
     if former == liked_items:
         return
     before, after = (set(map(tuple, json.loads(items))) for items in (former, liked_items))
-    note_like_changes(connection, catalog_id, max(len(after - before), 1), int(bool(before - after)))
+    note_like_changes(
+        connection, catalog_id, max(len(after - before), 1), int(bool(before - after))
+    )

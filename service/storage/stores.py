@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from service.storage.behavior_models import BehaviorModelStore
+from service.storage.catalog_settings import CatalogSettingsStore
+from service.storage.click_through import ClickThroughStore
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
@@ -36,8 +38,10 @@ class Stores:
     interactions: InteractionStore
     profiles: ProfileStore
     behavior_models: BehaviorModelStore
+    click_through: ClickThroughStore
     vectors: VectorStore
     generations: GenerationStore
+    catalog_settings: CatalogSettingsStore
     reembedding: ReembeddingStore
     pending: PendingStore
     usage: UsageStore
@@ -72,8 +76,10 @@ class Stores:
             InteractionStore(database),
             ProfileStore(database),
             BehaviorModelStore(database),
+            ClickThroughStore(database),
             VectorStore(database),
             GenerationStore(database),
+            CatalogSettingsStore(database),
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),

@@ -20,9 +20,7 @@ EVENTS_PER_BLOCK = 1 << 18
 # The user, the item, the weight and the time of an event, in microseconds since 1970 UTC.
 Event = tuple[str, str, float, int]
 
-Block = tuple[
-    NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]
-]
+Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)

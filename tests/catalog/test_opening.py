@@ -14,6 +14,11 @@ from support.tasks import left, started
 from service import errors
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
+from service.domain.catalog_settings import (
+    DEFAULT_SETTINGS,
+    CatalogSettings,
+    SettingsField,
+)
 from service.domain.generations import GenerationRecord
 from service.domain.items import Item
 from service.domain.spaces import ModelChoice, VectorStorage
@@ -122,6 +127,9 @@ async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
         assert ["default", "shop"] == [stats.name for stats in await factory.catalogs.read_stats()]
 
 
+BOOSTED = CatalogSettings(new_item_boost=2.0)
+
+
 class UnreadableGenerations(GenerationStore):
     """Catalogs that cannot be read as long as `is_failing`, but written."""
 
@@ -135,7 +143,7 @@ class UnreadableGenerations(GenerationStore):
 
 
 async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
-    """CreateCatalog and DeleteCatalog succeed although the store cannot be read after them."""
+    """A catalog is created, changed and deleted although the store cannot be read afterwards."""
 
     async def find_model(_choice: ModelChoice) -> ProbedModel:
         return ProbedModel(MODEL, 1.0)
@@ -145,11 +153,18 @@ async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
         stores = replace(opened, generations=generations)
         factory = WordCatalogs(stores, clock, group, {})
         await factory.catalogs.update()
-        admin = CatalogAdmin(generations, factory.catalogs.show_change, find_model)
+        admin = CatalogAdmin(
+            generations, stores.catalog_settings, factory.catalogs.show_change, find_model
+        )
         generations.is_failing = True
-        await admin.create("new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN)
+        await admin.create(
+            "new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN, DEFAULT_SETTINGS
+        )
+        await admin.update_settings("new", BOOSTED, [SettingsField.NEW_ITEM_BOOST])
         await admin.delete("shop", allow_missing=False)
         generations.is_failing = False
         await factory.catalogs.update()
         assert ["default", "new"] == factory.catalogs.names()
+        async with factory.catalogs.use("new") as catalog:
+            assert BOOSTED == catalog.record.settings
         factory.end()

@@ -118,7 +118,7 @@ async def test_migrations_run_once(tmp_path: Path) -> None:
     before = rows(tmp_path, query)
     async with opened(tmp_path, FakeClock()):
         pass
-    assert (10,) in before
+    assert (12,) in before
     assert before == rows(tmp_path, query)
 
 

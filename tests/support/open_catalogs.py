@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,8 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.background.model_loading import BehaviorModels
+from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
@@ -24,7 +27,9 @@ from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
@@ -34,6 +39,7 @@ from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
@@ -49,6 +55,7 @@ MODEL = Model(SPACE)
 class WordCatalogs:
     """Makes catalogs over real stores and indexes; a CatalogFactory without background tasks.
 
+    `responses` and `clicks` count the observed responses and clicks by source and signals.
     `removed` has the generations whose files were removed, which ends their closing. `batchers` has
     the batch queues of models with an embedder of their own, by model.
     """
@@ -66,6 +73,13 @@ class WordCatalogs:
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher = Batcher(WordEmbedder())
+        self.behavior_models = BehaviorModels(stores.behavior_models)
+        self.response_counts = ResponseCounts(stores.click_through)
+        self.responses: Counter[tuple[str, str]] = Counter()
+        self.clicks: Counter[tuple[str, str]] = Counter()
+        self.observer = AttributionObserver(
+            lambda *kind: self.responses.update([kind]), lambda *kind: self.clicks.update([kind])
+        )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, self.spawn)
         self.batchers = {model: Batcher(embedder) for model, embedder in embedders.items()}
         for batcher in (self._batcher, *self.batchers.values()):
@@ -124,17 +138,38 @@ class WordCatalogs:
         """Return the use cases of a catalog."""
         stores, serving = self.stores, generations.serving
         parts = stores.items, serving.generation, serving.follower
-        profiles = ProfileReader(stores.users, serving.generation, serving.text_embedder)
+        signals = resolve_signals(SignalMode.AUTO, record.settings.signals)
+        preparation = QueryPreparation(
+            ProfileReader(
+                stores.profiles,
+                serving.generation,
+                serving.text_embedder,
+                record.settings.all_weights,
+            ),
+            partial(self.behavior_models.find, record.catalog_id),
+            signals,
+        )
         return CatalogHandle(
             record=record,
+            signals=signals,
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
-            interactions=CatalogInteractions(stores.interactions, serving.generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
+            interactions=CatalogInteractions(
+                stores.interactions,
+                serving.generation,
+                record.settings.liked_types,
+                self.observer.click,
             ),
-            recommender=Recommender(*parts, profiles, Retriever(SoftMaximum, None)),
+            stats=StatsReader(stores, generations),
+            recommender=Recommender(*parts, preparation, Retriever(SoftMaximum, None)),
+            attribution=Attribution(
+                record.catalog_id,
+                RecommendationIds(record.catalog_id, stores.database.store_id),
+                self.response_counts,
+                self.observer.response,
+                self.clock,
+            ),
             duplicates=DuplicateSearch(*parts),
             outliers=OutlierSearch(*parts),
             clusters=Clusterer(*parts),

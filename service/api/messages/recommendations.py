@@ -90,13 +90,16 @@ def _read_seen_types(request: pb.RecommendSimilarRequest) -> tuple[str, ...]:
     return tuple(request.exclude_interactions.types[: limits.INTERACTION_TYPES + 1])
 
 
-def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarResponse:
+def recommend_similar_response(
+    answer: Recommendations, recommendation_id: str
+) -> pb.RecommendSimilarResponse:
     """Return the response to a query."""
     message = pb.RecommendSimilarResponse(
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
+        recommendation_id=recommendation_id,
+        signals=_signals_message(answer.signals),
     )
-    message.signals.CopyFrom(_signals_message(answer.signals))
     if answer.usage.text_count:
         message.usage.CopyFrom(usage_message(answer.usage))
     add = message.recommendations.add
@@ -106,6 +109,13 @@ def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarRe
             added.item.CopyFrom(item_message(recommendation.item))
         if recommendation.explanations:
             added.explanations.extend(map(_explanation_message, recommendation.explanations))
+    return message
+
+
+def _signals_message(signals: Signals) -> pb.Signals:
+    message = pb.Signals(text_weight=signals.text_weight, behavior_weight=signals.behavior_weight)
+    if signals.model_time_us is not None:
+        message.model_time.CopyFrom(timestamp(signals.model_time_us))
     return message
 
 
@@ -139,13 +149,6 @@ def _read_example(message: pb.Example) -> Example:
         case "text":
             return Example(TextSource(message.text), weight)
     return Example(None, weight)
-
-
-def _signals_message(signals: Signals) -> pb.Signals:
-    message = pb.Signals(text_weight=signals.text_weight, behavior_weight=signals.behavior_weight)
-    if signals.model_time_us is not None:
-        message.model_time.CopyFrom(timestamp(signals.model_time_us))
-    return message
 
 
 def _explanation_message(reason: Explanation) -> pb.Explanation:
