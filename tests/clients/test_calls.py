@@ -3,6 +3,7 @@ from typing import Any
 
 import akin
 import pytest
+from akin.v1 import catalog_service_pb2 as catalogs
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -21,6 +22,8 @@ CALLS_WITHOUT_OPTIONS = (
     + interaction_calls.CALLS_WITHOUT_OPTIONS
 )
 RESULTS = recommender_calls.RESULTS + catalog_calls.RESULTS + interaction_calls.RESULTS
+
+TEXT_ONLY = catalogs.SIGNAL_MODE_TEXT
 
 Call = Callable[..., Awaitable[Any]]
 
@@ -91,6 +94,27 @@ async def test_a_user_update_changes_the_given_fields(
 
 
 @pytest.mark.parametrize(
+    ("options", "settings", "paths"),
+    [
+        ({"signals": TEXT_ONLY}, catalogs.CatalogSettings(signals=TEXT_ONLY), ["signals"]),
+        ({"new_item_boost": 0.0}, None, ["new_item_boost"]),
+        ({"signals": None, "interaction_weights": {}}, None, ["signals", "interaction_weights"]),
+        ({"update_mask": ["signals"]}, None, ["signals"]),
+    ],
+)
+async def test_a_catalog_update_changes_the_given_settings(
+    call: Call,
+    options: dict[str, Any],
+    settings: akin.CatalogSettings | None,
+    paths: list[str],
+) -> None:
+    """The default mask of a catalog has the settings that are given, also those to reset."""
+    mask = FieldMask(paths=paths)
+    request = catalogs.UpdateCatalogRequest(catalog="books", settings=settings, update_mask=mask)
+    assert [request] == await send(call, "update_catalog", **options)
+
+
+@pytest.mark.parametrize(
     ("arguments", "options"),
     [
         ((), {}),
@@ -117,6 +141,8 @@ async def test_a_batch_delete_needs_one_selector(
         ("update_user", ("u",), {"update_mask": "ab"}),
         ("update_user", ("u",), {"preferences": "ab"}),
         ("upsert_user", ("u",), {"liked_items": "ab"}),
+        ("update_catalog", (), {"update_mask": "ab"}),
+        ("recommend_similar", (), {"user_id": "u", "exclude_interactions": "ab"}),
     ],
 )
 async def test_a_string_is_no_list_of_characters(

@@ -20,6 +20,10 @@ Call = Callable[..., Awaitable[Any]]
             {"examples": akin.examples()},
             pb.RecommendSimilarRequest(catalog="books", examples=akin.Examples()),
         ),
+        (
+            {"popular": akin.Popular()},
+            pb.RecommendSimilarRequest(catalog="books", popular=akin.Popular()),
+        ),
     ],
 )
 async def test_a_request_without_options_is_its_source(
@@ -61,6 +65,7 @@ async def test_where_sets_the_filter(
         {"item_id": "1", "text": "x"},
         {"user_id": "", "text": ""},
         {"user_id": "1", "examples": akin.Examples()},
+        {"text": "x", "popular": akin.Popular()},
     ],
 )
 async def test_a_request_needs_one_source(call: Call, sources: dict[str, Any]) -> None:
@@ -69,6 +74,25 @@ async def test_a_request_needs_one_source(call: Call, sources: dict[str, Any]) -
         with pytest.raises(ValueError, match="exactly one"):
             await call(server.address, "recommend_similar", **sources)
     assert [] == server.requests
+
+
+@pytest.mark.parametrize(
+    ("types", "excluded"),
+    [
+        (["VIEW"], pb.InteractionTypes(types=["VIEW"])),
+        ([], pb.InteractionTypes()),
+        (None, None),
+    ],
+)
+async def test_an_empty_list_excludes_no_interactions(
+    call: Call, types: list[str] | None, excluded: pb.InteractionTypes | None
+) -> None:
+    """An empty list of types is sent, and None leaves the choice to the server."""
+    with RecordingServer() as server:
+        await call(server.address, "recommend_similar", user_id="u", exclude_interactions=types)
+    assert [
+        pb.RecommendSimilarRequest(catalog="books", user_id="u", exclude_interactions=excluded)
+    ] == server.requests
 
 
 @pytest.mark.parametrize("kind", ["positive", "negative"])

@@ -7,6 +7,7 @@ from typing import Any
 import akin
 from akin.v1 import analysis_service_pb2 as analysis
 from akin.v1 import catalog_service_pb2 as pb
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from support.recommender_calls import NEW, ONLY_NEW, ClientCall, ClientResult
 
@@ -18,6 +19,11 @@ MODEL: dict[str, Any] = {
     "query_template": "query: {text}",
 }
 EMBEDDING = pb.EmbeddingModel(**MODEL)
+SETTINGS: dict[str, Any] = {
+    "signals": pb.SIGNAL_MODE_TEXT,
+    "interaction_weights": {"VIEW": 0.5, "ADD_TO_CART": 2.0},
+    "new_item_boost": 1.5,
+}
 
 CALLS_WITH_OPTIONS = [
     ClientCall(
@@ -27,12 +33,24 @@ CALLS_WITH_OPTIONS = [
             "vector_storage": pb.VECTOR_STORAGE_FLOAT16,
             "text_format": pb.TEXT_FORMAT_HTML,
             **MODEL,
+            **SETTINGS,
         },
         pb.CreateCatalogRequest(
             catalog="films",
             embedding=EMBEDDING,
             vector_storage=pb.VECTOR_STORAGE_FLOAT16,
             text_format=pb.TEXT_FORMAT_HTML,
+            settings=pb.CatalogSettings(**SETTINGS),
+        ),
+    ),
+    ClientCall(
+        "update_catalog",
+        ("films",),
+        {**SETTINGS, "update_mask": ["signals"]},
+        pb.UpdateCatalogRequest(
+            catalog="films",
+            settings=pb.CatalogSettings(**SETTINGS),
+            update_mask=FieldMask(paths=["signals"]),
         ),
     ),
     ClientCall(
@@ -163,6 +181,7 @@ CALLS_WITHOUT_OPTIONS = [
     ClientCall("get_catalog", ("films",), {}, pb.GetCatalogRequest(catalog="films")),
     ClientCall("get_catalog", (), {}, pb.GetCatalogRequest(catalog="books")),
     ClientCall("get_catalog", ("",), {}, pb.GetCatalogRequest()),
+    ClientCall("update_catalog", (), {}, pb.UpdateCatalogRequest(catalog="books")),
     ClientCall("list_catalogs", (), {}, pb.ListCatalogsRequest()),
     ClientCall("delete_catalog", ("films",), {}, pb.DeleteCatalogRequest(catalog="films")),
     ClientCall("estimate_reembedding", (), {}, pb.EstimateReembeddingRequest(catalog="books")),
@@ -205,6 +224,9 @@ RESULTS = [
         FILMS,
     ),
     ClientResult("get_catalog", (), {"GetCatalog": [pb.GetCatalogResponse(catalog=FILMS)]}, FILMS),
+    ClientResult(
+        "update_catalog", (), {"UpdateCatalog": [pb.UpdateCatalogResponse(catalog=FILMS)]}, FILMS
+    ),
     ClientResult(
         "list_catalogs",
         (),

@@ -10,7 +10,9 @@ from akin.v1 import interaction_service_pb2 as pb
 from support.recommender_calls import ClientCall, ClientResult
 
 TIME = datetime(2026, 1, 2, tzinfo=UTC)
-LIKE = akin.interaction("u", "a", "LIKE", TIME, "like-1", 4.5)
+LIKE = akin.interaction(
+    "u", "a", "LIKE", TIME, interaction_id="like-1", value=4.5, recommendation_id="r"
+)
 
 CALLS_WITH_OPTIONS = [
     ClientCall(

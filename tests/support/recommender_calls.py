@@ -57,6 +57,9 @@ RECOMMEND_OPTIONS: dict[str, Any] = {
     "max_similarity": 0.0,
     "explain": True,
     "exact": True,
+    "relation": pb.RELATION_BOTH,
+    "new_item_boost": 0.0,
+    "fallback": pb.FALLBACK_POPULAR,
     "min_sequence": 9,
 }
 
@@ -191,6 +194,7 @@ CALLS_WITH_OPTIONS = [
             "examples": akin.examples(["a", SEA], ["b"]),
             "where": akin.filters.any_of(NEW, akin.filters.exists("price")),
             "full": True,
+            "exclude_interactions": ["LIKE"],
             **RECOMMEND_OPTIONS,
         },
         pb.RecommendSimilarRequest(
@@ -200,6 +204,7 @@ CALLS_WITH_OPTIONS = [
             ),
             filter=akin.Filter(any=[NEW, akin.Condition(attribute="price", exists=True)]),
             view=akin.ItemView.ITEM_VIEW_FULL,
+            exclude_interactions=pb.InteractionTypes(types=["LIKE"]),
             **RECOMMEND_OPTIONS,
         ),
     ),

@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -132,6 +133,64 @@ func (TextFormat) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{1}
 }
 
+// What recommendations for users and examples are based on.
+type SignalMode int32
+
+const (
+	// The default: the value of the server's setting AKIN_SIGNALS, also when the setting changes
+	// later.
+	SignalMode_SIGNAL_MODE_UNSPECIFIED SignalMode = 0
+	// Text, and behavior if it predicts what people like better than text alone.
+	SignalMode_SIGNAL_MODE_AUTO SignalMode = 1
+	// Text alone. The catalog learns nothing.
+	SignalMode_SIGNAL_MODE_TEXT SignalMode = 2
+	// Behavior, as soon as anything is learned, and text for what it does not cover.
+	SignalMode_SIGNAL_MODE_BEHAVIOR SignalMode = 3
+)
+
+// Enum value maps for SignalMode.
+var (
+	SignalMode_name = map[int32]string{
+		0: "SIGNAL_MODE_UNSPECIFIED",
+		1: "SIGNAL_MODE_AUTO",
+		2: "SIGNAL_MODE_TEXT",
+		3: "SIGNAL_MODE_BEHAVIOR",
+	}
+	SignalMode_value = map[string]int32{
+		"SIGNAL_MODE_UNSPECIFIED": 0,
+		"SIGNAL_MODE_AUTO":        1,
+		"SIGNAL_MODE_TEXT":        2,
+		"SIGNAL_MODE_BEHAVIOR":    3,
+	}
+)
+
+func (x SignalMode) Enum() *SignalMode {
+	p := new(SignalMode)
+	*p = x
+	return p
+}
+
+func (x SignalMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SignalMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
+}
+
+func (SignalMode) Type() protoreflect.EnumType {
+	return &file_akin_v1_catalog_service_proto_enumTypes[2]
+}
+
+func (x SignalMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SignalMode.Descriptor instead.
+func (SignalMode) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+}
+
 // The phase of a re-embedding.
 type ReembeddingState int32
 
@@ -174,11 +233,11 @@ func (x ReembeddingState) String() string {
 }
 
 func (ReembeddingState) Descriptor() protoreflect.EnumDescriptor {
-	return file_akin_v1_catalog_service_proto_enumTypes[2].Descriptor()
+	return file_akin_v1_catalog_service_proto_enumTypes[3].Descriptor()
 }
 
 func (ReembeddingState) Type() protoreflect.EnumType {
-	return &file_akin_v1_catalog_service_proto_enumTypes[2]
+	return &file_akin_v1_catalog_service_proto_enumTypes[3]
 }
 
 func (x ReembeddingState) Number() protoreflect.EnumNumber {
@@ -187,7 +246,7 @@ func (x ReembeddingState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ReembeddingState.Descriptor instead.
 func (ReembeddingState) EnumDescriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
 }
 
 // The model that a catalog should use.
@@ -296,7 +355,9 @@ type CreateCatalogRequest struct {
 	// How the texts of items are written. It applies to items only: preferences and the texts of
 	// queries are always plain. It stays the same when the catalog is re-embedded. For a value that
 	// is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
-	TextFormat    TextFormat `protobuf:"varint,4,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
+	TextFormat TextFormat `protobuf:"varint,4,opt,name=text_format,json=textFormat,proto3,enum=akin.v1.TextFormat" json:"text_format,omitempty"`
+	// How the catalog learns from interactions.
+	Settings      *CatalogSettings `protobuf:"bytes,5,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,6 +420,85 @@ func (x *CreateCatalogRequest) GetTextFormat() TextFormat {
 	return TextFormat_TEXT_FORMAT_UNSPECIFIED
 }
 
+func (x *CreateCatalogRequest) GetSettings() *CatalogSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// How a catalog learns from interactions. UpdateCatalog can change it at any time.
+type CatalogSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What recommendations are based on. For a value that is not listed in SignalMode the call fails
+	// with INVALID_ARGUMENT. Default: the value of the server's setting AKIN_SIGNALS.
+	Signals SignalMode `protobuf:"varint,1,opt,name=signals,proto3,enum=akin.v1.SignalMode" json:"signals,omitempty"`
+	// The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
+	// dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
+	// own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
+	// 32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
+	// `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
+	// that are not in the map.
+	InteractionWeights map[string]float32 `protobuf:"bytes,2,rep,name=interaction_weights,json=interactionWeights,proto3" json:"interaction_weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
+	// How much new items, which nothing is learned about yet, benefit from what is learned about the
+	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+	NewItemBoost  float32 `protobuf:"fixed32,3,opt,name=new_item_boost,json=newItemBoost,proto3" json:"new_item_boost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogSettings) Reset() {
+	*x = CatalogSettings{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogSettings) ProtoMessage() {}
+
+func (x *CatalogSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogSettings.ProtoReflect.Descriptor instead.
+func (*CatalogSettings) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CatalogSettings) GetSignals() SignalMode {
+	if x != nil {
+		return x.Signals
+	}
+	return SignalMode_SIGNAL_MODE_UNSPECIFIED
+}
+
+func (x *CatalogSettings) GetInteractionWeights() map[string]float32 {
+	if x != nil {
+		return x.InteractionWeights
+	}
+	return nil
+}
+
+func (x *CatalogSettings) GetNewItemBoost() float32 {
+	if x != nil {
+		return x.NewItemBoost
+	}
+	return 0
+}
+
 // Response of CreateCatalog.
 type CreateCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -370,7 +510,7 @@ type CreateCatalogResponse struct {
 
 func (x *CreateCatalogResponse) Reset() {
 	*x = CreateCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +522,7 @@ func (x *CreateCatalogResponse) String() string {
 func (*CreateCatalogResponse) ProtoMessage() {}
 
 func (x *CreateCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[2]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +535,7 @@ func (x *CreateCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateCatalogResponse.ProtoReflect.Descriptor instead.
 func (*CreateCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{2}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateCatalogResponse) GetCatalog() *Catalog {
@@ -420,7 +560,7 @@ type GetCatalogRequest struct {
 
 func (x *GetCatalogRequest) Reset() {
 	*x = GetCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -432,7 +572,7 @@ func (x *GetCatalogRequest) String() string {
 func (*GetCatalogRequest) ProtoMessage() {}
 
 func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[3]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -445,7 +585,7 @@ func (x *GetCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogRequest.ProtoReflect.Descriptor instead.
 func (*GetCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{3}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetCatalogRequest) GetCatalog() string {
@@ -473,7 +613,7 @@ type GetCatalogResponse struct {
 
 func (x *GetCatalogResponse) Reset() {
 	*x = GetCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +625,7 @@ func (x *GetCatalogResponse) String() string {
 func (*GetCatalogResponse) ProtoMessage() {}
 
 func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[4]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,10 +638,122 @@ func (x *GetCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCatalogResponse.ProtoReflect.Descriptor instead.
 func (*GetCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{4}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetCatalogResponse) GetCatalog() *Catalog {
+	if x != nil {
+		return x.Catalog
+	}
+	return nil
+}
+
+// Request of UpdateCatalog.
+type UpdateCatalogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name of the catalog. Default: `default`.
+	Catalog string `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	// The new values of the settings in the update mask.
+	Settings *CatalogSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
+	// setting in the mask without a value gets its default. An empty mask, or one with another path,
+	// fails with INVALID_ARGUMENT.
+	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateCatalogRequest) Reset() {
+	*x = UpdateCatalogRequest{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateCatalogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateCatalogRequest) ProtoMessage() {}
+
+func (x *UpdateCatalogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateCatalogRequest.ProtoReflect.Descriptor instead.
+func (*UpdateCatalogRequest) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *UpdateCatalogRequest) GetCatalog() string {
+	if x != nil {
+		return x.Catalog
+	}
+	return ""
+}
+
+func (x *UpdateCatalogRequest) GetSettings() *CatalogSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateCatalogRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
+	if x != nil {
+		return x.UpdateMask
+	}
+	return nil
+}
+
+// Response of UpdateCatalog.
+type UpdateCatalogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The changed catalog.
+	Catalog       *Catalog `protobuf:"bytes,1,opt,name=catalog,proto3" json:"catalog,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateCatalogResponse) Reset() {
+	*x = UpdateCatalogResponse{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateCatalogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateCatalogResponse) ProtoMessage() {}
+
+func (x *UpdateCatalogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateCatalogResponse.ProtoReflect.Descriptor instead.
+func (*UpdateCatalogResponse) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *UpdateCatalogResponse) GetCatalog() *Catalog {
 	if x != nil {
 		return x.Catalog
 	}
@@ -521,7 +773,7 @@ type ListCatalogsRequest struct {
 
 func (x *ListCatalogsRequest) Reset() {
 	*x = ListCatalogsRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +785,7 @@ func (x *ListCatalogsRequest) String() string {
 func (*ListCatalogsRequest) ProtoMessage() {}
 
 func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[5]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +798,7 @@ func (x *ListCatalogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsRequest.ProtoReflect.Descriptor instead.
 func (*ListCatalogsRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{5}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListCatalogsRequest) GetMinSequence() int64 {
@@ -567,7 +819,7 @@ type ListCatalogsResponse struct {
 
 func (x *ListCatalogsResponse) Reset() {
 	*x = ListCatalogsResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +831,7 @@ func (x *ListCatalogsResponse) String() string {
 func (*ListCatalogsResponse) ProtoMessage() {}
 
 func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[6]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +844,7 @@ func (x *ListCatalogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCatalogsResponse.ProtoReflect.Descriptor instead.
 func (*ListCatalogsResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{6}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCatalogsResponse) GetCatalogs() []*Catalog {
@@ -615,7 +867,7 @@ type DeleteCatalogRequest struct {
 
 func (x *DeleteCatalogRequest) Reset() {
 	*x = DeleteCatalogRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -627,7 +879,7 @@ func (x *DeleteCatalogRequest) String() string {
 func (*DeleteCatalogRequest) ProtoMessage() {}
 
 func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[7]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -640,7 +892,7 @@ func (x *DeleteCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogRequest.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{7}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteCatalogRequest) GetCatalog() string {
@@ -666,7 +918,7 @@ type DeleteCatalogResponse struct {
 
 func (x *DeleteCatalogResponse) Reset() {
 	*x = DeleteCatalogResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +930,7 @@ func (x *DeleteCatalogResponse) String() string {
 func (*DeleteCatalogResponse) ProtoMessage() {}
 
 func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[8]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +943,7 @@ func (x *DeleteCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteCatalogResponse.ProtoReflect.Descriptor instead.
 func (*DeleteCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{8}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
 }
 
 // Request of EstimateReembedding.
@@ -711,7 +963,7 @@ type EstimateReembeddingRequest struct {
 
 func (x *EstimateReembeddingRequest) Reset() {
 	*x = EstimateReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +975,7 @@ func (x *EstimateReembeddingRequest) String() string {
 func (*EstimateReembeddingRequest) ProtoMessage() {}
 
 func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[9]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +988,7 @@ func (x *EstimateReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{9}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EstimateReembeddingRequest) GetCatalog() string {
@@ -787,7 +1039,7 @@ type EstimateReembeddingResponse struct {
 
 func (x *EstimateReembeddingResponse) Reset() {
 	*x = EstimateReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1051,7 @@ func (x *EstimateReembeddingResponse) String() string {
 func (*EstimateReembeddingResponse) ProtoMessage() {}
 
 func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[10]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1064,7 @@ func (x *EstimateReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*EstimateReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{10}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EstimateReembeddingResponse) GetSpace() *EmbeddingSpace {
@@ -877,7 +1129,7 @@ type StartReembeddingRequest struct {
 
 func (x *StartReembeddingRequest) Reset() {
 	*x = StartReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +1141,7 @@ func (x *StartReembeddingRequest) String() string {
 func (*StartReembeddingRequest) ProtoMessage() {}
 
 func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[11]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +1154,7 @@ func (x *StartReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*StartReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{11}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StartReembeddingRequest) GetCatalog() string {
@@ -930,7 +1182,7 @@ type StartReembeddingResponse struct {
 
 func (x *StartReembeddingResponse) Reset() {
 	*x = StartReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1194,7 @@ func (x *StartReembeddingResponse) String() string {
 func (*StartReembeddingResponse) ProtoMessage() {}
 
 func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[12]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1207,7 @@ func (x *StartReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*StartReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{12}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartReembeddingResponse) GetReembedding() *Reembedding {
@@ -980,7 +1232,7 @@ type GetReembeddingRequest struct {
 
 func (x *GetReembeddingRequest) Reset() {
 	*x = GetReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1244,7 @@ func (x *GetReembeddingRequest) String() string {
 func (*GetReembeddingRequest) ProtoMessage() {}
 
 func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[13]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1257,7 @@ func (x *GetReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*GetReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{13}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetReembeddingRequest) GetCatalog() string {
@@ -1033,7 +1285,7 @@ type GetReembeddingResponse struct {
 
 func (x *GetReembeddingResponse) Reset() {
 	*x = GetReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1297,7 @@ func (x *GetReembeddingResponse) String() string {
 func (*GetReembeddingResponse) ProtoMessage() {}
 
 func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[14]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1310,7 @@ func (x *GetReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*GetReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{14}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetReembeddingResponse) GetReembedding() *Reembedding {
@@ -1079,7 +1331,7 @@ type CancelReembeddingRequest struct {
 
 func (x *CancelReembeddingRequest) Reset() {
 	*x = CancelReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1091,7 +1343,7 @@ func (x *CancelReembeddingRequest) String() string {
 func (*CancelReembeddingRequest) ProtoMessage() {}
 
 func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[15]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1104,7 +1356,7 @@ func (x *CancelReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{15}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelReembeddingRequest) GetCatalog() string {
@@ -1123,7 +1375,7 @@ type CancelReembeddingResponse struct {
 
 func (x *CancelReembeddingResponse) Reset() {
 	*x = CancelReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1387,7 @@ func (x *CancelReembeddingResponse) String() string {
 func (*CancelReembeddingResponse) ProtoMessage() {}
 
 func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[16]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1400,7 @@ func (x *CancelReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*CancelReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{16}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
 }
 
 // Request of RollbackReembedding.
@@ -1162,7 +1414,7 @@ type RollbackReembeddingRequest struct {
 
 func (x *RollbackReembeddingRequest) Reset() {
 	*x = RollbackReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1426,7 @@ func (x *RollbackReembeddingRequest) String() string {
 func (*RollbackReembeddingRequest) ProtoMessage() {}
 
 func (x *RollbackReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[17]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1439,7 @@ func (x *RollbackReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*RollbackReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{17}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RollbackReembeddingRequest) GetCatalog() string {
@@ -1206,7 +1458,7 @@ type RollbackReembeddingResponse struct {
 
 func (x *RollbackReembeddingResponse) Reset() {
 	*x = RollbackReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1470,7 @@ func (x *RollbackReembeddingResponse) String() string {
 func (*RollbackReembeddingResponse) ProtoMessage() {}
 
 func (x *RollbackReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[18]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1483,7 @@ func (x *RollbackReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*RollbackReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{18}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
 }
 
 // Request of CommitReembedding.
@@ -1245,7 +1497,7 @@ type CommitReembeddingRequest struct {
 
 func (x *CommitReembeddingRequest) Reset() {
 	*x = CommitReembeddingRequest{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1509,7 @@ func (x *CommitReembeddingRequest) String() string {
 func (*CommitReembeddingRequest) ProtoMessage() {}
 
 func (x *CommitReembeddingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[19]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1522,7 @@ func (x *CommitReembeddingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitReembeddingRequest.ProtoReflect.Descriptor instead.
 func (*CommitReembeddingRequest) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{19}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CommitReembeddingRequest) GetCatalog() string {
@@ -1289,7 +1541,7 @@ type CommitReembeddingResponse struct {
 
 func (x *CommitReembeddingResponse) Reset() {
 	*x = CommitReembeddingResponse{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1553,7 @@ func (x *CommitReembeddingResponse) String() string {
 func (*CommitReembeddingResponse) ProtoMessage() {}
 
 func (x *CommitReembeddingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[20]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1566,7 @@ func (x *CommitReembeddingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommitReembeddingResponse.ProtoReflect.Descriptor instead.
 func (*CommitReembeddingResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{20}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
 }
 
 // The re-embedding of a catalog.
@@ -1353,7 +1605,7 @@ type Reembedding struct {
 
 func (x *Reembedding) Reset() {
 	*x = Reembedding{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +1617,7 @@ func (x *Reembedding) String() string {
 func (*Reembedding) ProtoMessage() {}
 
 func (x *Reembedding) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[21]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +1630,7 @@ func (x *Reembedding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reembedding.ProtoReflect.Descriptor instead.
 func (*Reembedding) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{21}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Reembedding) GetState() ReembeddingState {
@@ -1496,13 +1748,21 @@ type Catalog struct {
 	// share from the stored texts whenever an item has changed. Always 0 if the catalog uses another
 	// provider than `local`.
 	UnknownTextRatio float64 `protobuf:"fixed64,13,opt,name=unknown_text_ratio,json=unknownTextRatio,proto3" json:"unknown_text_ratio,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// How the catalog learns from interactions. It has the weights of all types.
+	Settings *CatalogSettings `protobuf:"bytes,14,opt,name=settings,proto3" json:"settings,omitempty"`
+	// The number of interactions in the catalog, without the liked_items of users.
+	InteractionCount int64 `protobuf:"varint,15,opt,name=interaction_count,json=interactionCount,proto3" json:"interaction_count,omitempty"`
+	// What the catalog has learned from interactions and liked_items. Unset before the first training.
+	BehaviorModel *BehaviorModel `protobuf:"bytes,16,opt,name=behavior_model,json=behaviorModel,proto3" json:"behavior_model,omitempty"`
+	// How often recommendations led to interactions in the last 30 days, by source and signals.
+	ClickThrough  []*ClickThrough `protobuf:"bytes,17,rep,name=click_through,json=clickThrough,proto3" json:"click_through,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Catalog) Reset() {
 	*x = Catalog{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1514,7 +1774,7 @@ func (x *Catalog) String() string {
 func (*Catalog) ProtoMessage() {}
 
 func (x *Catalog) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[22]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1527,7 +1787,7 @@ func (x *Catalog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalog.ProtoReflect.Descriptor instead.
 func (*Catalog) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{22}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Catalog) GetName() string {
@@ -1621,6 +1881,230 @@ func (x *Catalog) GetUnknownTextRatio() float64 {
 	return 0
 }
 
+func (x *Catalog) GetSettings() *CatalogSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Catalog) GetInteractionCount() int64 {
+	if x != nil {
+		return x.InteractionCount
+	}
+	return 0
+}
+
+func (x *Catalog) GetBehaviorModel() *BehaviorModel {
+	if x != nil {
+		return x.BehaviorModel
+	}
+	return nil
+}
+
+func (x *Catalog) GetClickThrough() []*ClickThrough {
+	if x != nil {
+		return x.ClickThrough
+	}
+	return nil
+}
+
+// What a catalog has learned from interactions and liked_items.
+//
+// Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
+// chooses the weights of text and behavior that predict best, and uses behavior only if it is better
+// than text alone beyond chance. Then it learns from all likes.
+type BehaviorModel struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time at which the training began.
+	TrainTime *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=train_time,json=trainTime,proto3" json:"train_time,omitempty"`
+	// The number of likes that it learned from.
+	LikeCount int64 `protobuf:"varint,2,opt,name=like_count,json=likeCount,proto3" json:"like_count,omitempty"`
+	// The number of items that it learned something about.
+	ItemCount int64 `protobuf:"varint,3,opt,name=item_count,json=itemCount,proto3" json:"item_count,omitempty"`
+	// The number of people whose latest likes were predicted. Behavior is not used for fewer than 20.
+	TestUserCount int32 `protobuf:"varint,4,opt,name=test_user_count,json=testUserCount,proto3" json:"test_user_count,omitempty"`
+	// The mean nDCG@20 of the prediction by text alone, between 0 and 1.
+	TextNdcg float32 `protobuf:"fixed32,5,opt,name=text_ndcg,json=textNdcg,proto3" json:"text_ndcg,omitempty"`
+	// The mean gain in nDCG@20 of text and behavior together over text alone.
+	NdcgGain float32 `protobuf:"fixed32,6,opt,name=ndcg_gain,json=ndcgGain,proto3" json:"ndcg_gain,omitempty"`
+	// The lower end of the 95% confidence interval of ndcg_gain. Behavior is used if it is above 0.
+	NdcgGainLowerBound float32 `protobuf:"fixed32,7,opt,name=ndcg_gain_lower_bound,json=ndcgGainLowerBound,proto3" json:"ndcg_gain_lower_bound,omitempty"`
+	// The weights that recommendations use with SIGNAL_MODE_AUTO.
+	TextWeight float32 `protobuf:"fixed32,8,opt,name=text_weight,json=textWeight,proto3" json:"text_weight,omitempty"`
+	// The weight of behavior. The sum of both weights is 1.
+	BehaviorWeight float32 `protobuf:"fixed32,9,opt,name=behavior_weight,json=behaviorWeight,proto3" json:"behavior_weight,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BehaviorModel) Reset() {
+	*x = BehaviorModel{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BehaviorModel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BehaviorModel) ProtoMessage() {}
+
+func (x *BehaviorModel) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BehaviorModel.ProtoReflect.Descriptor instead.
+func (*BehaviorModel) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *BehaviorModel) GetTrainTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TrainTime
+	}
+	return nil
+}
+
+func (x *BehaviorModel) GetLikeCount() int64 {
+	if x != nil {
+		return x.LikeCount
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetItemCount() int64 {
+	if x != nil {
+		return x.ItemCount
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetTestUserCount() int32 {
+	if x != nil {
+		return x.TestUserCount
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetTextNdcg() float32 {
+	if x != nil {
+		return x.TextNdcg
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetNdcgGain() float32 {
+	if x != nil {
+		return x.NdcgGain
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetNdcgGainLowerBound() float32 {
+	if x != nil {
+		return x.NdcgGainLowerBound
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetTextWeight() float32 {
+	if x != nil {
+		return x.TextWeight
+	}
+	return 0
+}
+
+func (x *BehaviorModel) GetBehaviorWeight() float32 {
+	if x != nil {
+		return x.BehaviorWeight
+	}
+	return 0
+}
+
+// How often recommendations of one kind led to interactions in the last 30 days.
+type ClickThrough struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The source: `item`, `user`, `text`, `examples` or `popular`.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// What the recommendations were based on: `text`, `behavior` or `both`.
+	Signals string `protobuf:"bytes,2,opt,name=signals,proto3" json:"signals,omitempty"`
+	// The number of responses with recommendations. Server processes add to it once a minute, and a
+	// process that is killed loses the responses since then.
+	ResponseCount int64 `protobuf:"varint,3,opt,name=response_count,json=responseCount,proto3" json:"response_count,omitempty"`
+	// The number of these responses that an interaction with a weight above 0 names.
+	ClickedResponseCount int64 `protobuf:"varint,4,opt,name=clicked_response_count,json=clickedResponseCount,proto3" json:"clicked_response_count,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *ClickThrough) Reset() {
+	*x = ClickThrough{}
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClickThrough) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClickThrough) ProtoMessage() {}
+
+func (x *ClickThrough) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClickThrough.ProtoReflect.Descriptor instead.
+func (*ClickThrough) Descriptor() ([]byte, []int) {
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ClickThrough) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ClickThrough) GetSignals() string {
+	if x != nil {
+		return x.Signals
+	}
+	return ""
+}
+
+func (x *ClickThrough) GetResponseCount() int64 {
+	if x != nil {
+		return x.ResponseCount
+	}
+	return 0
+}
+
+func (x *ClickThrough) GetClickedResponseCount() int64 {
+	if x != nil {
+		return x.ClickedResponseCount
+	}
+	return 0
+}
+
 // The statistics of a vector index. A small index compares a query with every vector. A large index
 // compares it with recent vectors and searches graphs for the others.
 type IndexStats struct {
@@ -1646,7 +2130,7 @@ type IndexStats struct {
 
 func (x *IndexStats) Reset() {
 	*x = IndexStats{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +2142,7 @@ func (x *IndexStats) String() string {
 func (*IndexStats) ProtoMessage() {}
 
 func (x *IndexStats) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[23]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +2155,7 @@ func (x *IndexStats) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IndexStats.ProtoReflect.Descriptor instead.
 func (*IndexStats) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{23}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *IndexStats) GetVectorCount() int64 {
@@ -1735,7 +2219,7 @@ type EmbeddingSpace struct {
 
 func (x *EmbeddingSpace) Reset() {
 	*x = EmbeddingSpace{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +2231,7 @@ func (x *EmbeddingSpace) String() string {
 func (*EmbeddingSpace) ProtoMessage() {}
 
 func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[24]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +2244,7 @@ func (x *EmbeddingSpace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbeddingSpace.ProtoReflect.Descriptor instead.
 func (*EmbeddingSpace) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{24}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *EmbeddingSpace) GetProvider() string {
@@ -1813,7 +2297,7 @@ type PendingItems struct {
 
 func (x *PendingItems) Reset() {
 	*x = PendingItems{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1825,7 +2309,7 @@ func (x *PendingItems) String() string {
 func (*PendingItems) ProtoMessage() {}
 
 func (x *PendingItems) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[25]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1838,7 +2322,7 @@ func (x *PendingItems) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PendingItems.ProtoReflect.Descriptor instead.
 func (*PendingItems) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{25}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PendingItems) GetReason() string {
@@ -1877,7 +2361,7 @@ type DailyUsage struct {
 
 func (x *DailyUsage) Reset() {
 	*x = DailyUsage{}
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2373,7 @@ func (x *DailyUsage) String() string {
 func (*DailyUsage) ProtoMessage() {}
 
 func (x *DailyUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_catalog_service_proto_msgTypes[26]
+	mi := &file_akin_v1_catalog_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2386,7 @@ func (x *DailyUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DailyUsage.ProtoReflect.Descriptor instead.
 func (*DailyUsage) Descriptor() ([]byte, []int) {
-	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{26}
+	return file_akin_v1_catalog_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DailyUsage) GetDay() string {
@@ -1930,7 +2414,7 @@ var File_akin_v1_catalog_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\n" +
-	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
+	"\x1dakin/v1/catalog_service.proto\x12\aakin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x01\n" +
 	"\x0eEmbeddingModel\x12\x1a\n" +
 	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
 	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1e\n" +
@@ -1938,19 +2422,34 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"dimensions\x18\x03 \x01(\x05R\n" +
 	"dimensions\x12\x1a\n" +
 	"\btemplate\x18\x04 \x01(\tR\btemplate\x12%\n" +
-	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\xdc\x01\n" +
+	"\x0equery_template\x18\x05 \x01(\tR\rqueryTemplate\"\x92\x02\n" +
 	"\x14CreateCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x125\n" +
 	"\tembedding\x18\x02 \x01(\v2\x17.akin.v1.EmbeddingModelR\tembedding\x12=\n" +
 	"\x0evector_storage\x18\x03 \x01(\x0e2\x16.akin.v1.VectorStorageR\rvectorStorage\x124\n" +
 	"\vtext_format\x18\x04 \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
-	"textFormat\"C\n" +
+	"textFormat\x124\n" +
+	"\bsettings\x18\x05 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\"\x90\x02\n" +
+	"\x0fCatalogSettings\x12-\n" +
+	"\asignals\x18\x01 \x01(\x0e2\x13.akin.v1.SignalModeR\asignals\x12a\n" +
+	"\x13interaction_weights\x18\x02 \x03(\v20.akin.v1.CatalogSettings.InteractionWeightsEntryR\x12interactionWeights\x12$\n" +
+	"\x0enew_item_boost\x18\x03 \x01(\x02R\fnewItemBoost\x1aE\n" +
+	"\x17InteractionWeightsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x02R\x05value:\x028\x01\"C\n" +
 	"\x15CreateCatalogResponse\x12*\n" +
 	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"P\n" +
 	"\x11GetCatalogRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
 	"\fmin_sequence\x18\x02 \x01(\x03R\vminSequence\"@\n" +
 	"\x12GetCatalogResponse\x12*\n" +
+	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"\xa3\x01\n" +
+	"\x14UpdateCatalogRequest\x12\x18\n" +
+	"\acatalog\x18\x01 \x01(\tR\acatalog\x124\n" +
+	"\bsettings\x18\x02 \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\x12;\n" +
+	"\vupdate_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\"C\n" +
+	"\x15UpdateCatalogResponse\x12*\n" +
 	"\acatalog\x18\x01 \x01(\v2\x10.akin.v1.CatalogR\acatalog\"8\n" +
 	"\x13ListCatalogsRequest\x12!\n" +
 	"\fmin_sequence\x18\x01 \x01(\x03R\vminSequence\"D\n" +
@@ -2007,7 +2506,7 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\rerror_message\x18\n" +
 	" \x01(\tR\ferrorMessage\x129\n" +
 	"\n" +
-	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xd4\x04\n" +
+	"start_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xb2\x06\n" +
 	"\aCatalog\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
 	"\n" +
@@ -2026,7 +2525,30 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"\x05index\x18\v \x01(\v2\x13.akin.v1.IndexStatsR\x05index\x124\n" +
 	"\vtext_format\x18\f \x01(\x0e2\x13.akin.v1.TextFormatR\n" +
 	"textFormat\x12,\n" +
-	"\x12unknown_text_ratio\x18\r \x01(\x01R\x10unknownTextRatio\"\xfe\x01\n" +
+	"\x12unknown_text_ratio\x18\r \x01(\x01R\x10unknownTextRatio\x124\n" +
+	"\bsettings\x18\x0e \x01(\v2\x18.akin.v1.CatalogSettingsR\bsettings\x12+\n" +
+	"\x11interaction_count\x18\x0f \x01(\x03R\x10interactionCount\x12=\n" +
+	"\x0ebehavior_model\x18\x10 \x01(\v2\x16.akin.v1.BehaviorModelR\rbehaviorModel\x12:\n" +
+	"\rclick_through\x18\x11 \x03(\v2\x15.akin.v1.ClickThroughR\fclickThrough\"\xe7\x02\n" +
+	"\rBehaviorModel\x129\n" +
+	"\n" +
+	"train_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ttrainTime\x12\x1d\n" +
+	"\n" +
+	"like_count\x18\x02 \x01(\x03R\tlikeCount\x12\x1d\n" +
+	"\n" +
+	"item_count\x18\x03 \x01(\x03R\titemCount\x12&\n" +
+	"\x0ftest_user_count\x18\x04 \x01(\x05R\rtestUserCount\x12\x1b\n" +
+	"\ttext_ndcg\x18\x05 \x01(\x02R\btextNdcg\x12\x1b\n" +
+	"\tndcg_gain\x18\x06 \x01(\x02R\bndcgGain\x121\n" +
+	"\x15ndcg_gain_lower_bound\x18\a \x01(\x02R\x12ndcgGainLowerBound\x12\x1f\n" +
+	"\vtext_weight\x18\b \x01(\x02R\n" +
+	"textWeight\x12'\n" +
+	"\x0fbehavior_weight\x18\t \x01(\x02R\x0ebehaviorWeight\"\x9d\x01\n" +
+	"\fClickThrough\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x18\n" +
+	"\asignals\x18\x02 \x01(\tR\asignals\x12%\n" +
+	"\x0eresponse_count\x18\x03 \x01(\x03R\rresponseCount\x124\n" +
+	"\x16clicked_response_count\x18\x04 \x01(\x03R\x14clickedResponseCount\"\xfe\x01\n" +
 	"\n" +
 	"IndexStats\x12!\n" +
 	"\fvector_count\x18\x01 \x01(\x03R\vvectorCount\x12,\n" +
@@ -2061,16 +2583,23 @@ const file_akin_v1_catalog_service_proto_rawDesc = "" +
 	"TextFormat\x12\x1b\n" +
 	"\x17TEXT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11TEXT_FORMAT_PLAIN\x10\x01\x12\x14\n" +
-	"\x10TEXT_FORMAT_HTML\x10\x02*\x95\x01\n" +
+	"\x10TEXT_FORMAT_HTML\x10\x02*o\n" +
+	"\n" +
+	"SignalMode\x12\x1b\n" +
+	"\x17SIGNAL_MODE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10SIGNAL_MODE_AUTO\x10\x01\x12\x14\n" +
+	"\x10SIGNAL_MODE_TEXT\x10\x02\x12\x18\n" +
+	"\x14SIGNAL_MODE_BEHAVIOR\x10\x03*\x95\x01\n" +
 	"\x10ReembeddingState\x12!\n" +
 	"\x1dREEMBEDDING_STATE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bREEMBEDDING_STATE_EMBEDDING\x10\x01\x12\x1e\n" +
 	"\x1aREEMBEDDING_STATE_INDEXING\x10\x02\x12\x1d\n" +
-	"\x19REEMBEDDING_STATE_SERVING\x10\x032\xec\x06\n" +
+	"\x19REEMBEDDING_STATE_SERVING\x10\x032\xbc\a\n" +
 	"\x0eCatalogService\x12N\n" +
 	"\rCreateCatalog\x12\x1d.akin.v1.CreateCatalogRequest\x1a\x1e.akin.v1.CreateCatalogResponse\x12E\n" +
 	"\n" +
-	"GetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponse\x12K\n" +
+	"GetCatalog\x12\x1a.akin.v1.GetCatalogRequest\x1a\x1b.akin.v1.GetCatalogResponse\x12N\n" +
+	"\rUpdateCatalog\x12\x1d.akin.v1.UpdateCatalogRequest\x1a\x1e.akin.v1.UpdateCatalogResponse\x12K\n" +
 	"\fListCatalogs\x12\x1c.akin.v1.ListCatalogsRequest\x1a\x1d.akin.v1.ListCatalogsResponse\x12N\n" +
 	"\rDeleteCatalog\x12\x1d.akin.v1.DeleteCatalogRequest\x1a\x1e.akin.v1.DeleteCatalogResponse\x12`\n" +
 	"\x13EstimateReembedding\x12#.akin.v1.EstimateReembeddingRequest\x1a$.akin.v1.EstimateReembeddingResponse\x12W\n" +
@@ -2094,90 +2623,110 @@ func file_akin_v1_catalog_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_catalog_service_proto_rawDescData
 }
 
-var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_akin_v1_catalog_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_akin_v1_catalog_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_akin_v1_catalog_service_proto_goTypes = []any{
 	(VectorStorage)(0),                  // 0: akin.v1.VectorStorage
 	(TextFormat)(0),                     // 1: akin.v1.TextFormat
-	(ReembeddingState)(0),               // 2: akin.v1.ReembeddingState
-	(*EmbeddingModel)(nil),              // 3: akin.v1.EmbeddingModel
-	(*CreateCatalogRequest)(nil),        // 4: akin.v1.CreateCatalogRequest
-	(*CreateCatalogResponse)(nil),       // 5: akin.v1.CreateCatalogResponse
-	(*GetCatalogRequest)(nil),           // 6: akin.v1.GetCatalogRequest
-	(*GetCatalogResponse)(nil),          // 7: akin.v1.GetCatalogResponse
-	(*ListCatalogsRequest)(nil),         // 8: akin.v1.ListCatalogsRequest
-	(*ListCatalogsResponse)(nil),        // 9: akin.v1.ListCatalogsResponse
-	(*DeleteCatalogRequest)(nil),        // 10: akin.v1.DeleteCatalogRequest
-	(*DeleteCatalogResponse)(nil),       // 11: akin.v1.DeleteCatalogResponse
-	(*EstimateReembeddingRequest)(nil),  // 12: akin.v1.EstimateReembeddingRequest
-	(*EstimateReembeddingResponse)(nil), // 13: akin.v1.EstimateReembeddingResponse
-	(*StartReembeddingRequest)(nil),     // 14: akin.v1.StartReembeddingRequest
-	(*StartReembeddingResponse)(nil),    // 15: akin.v1.StartReembeddingResponse
-	(*GetReembeddingRequest)(nil),       // 16: akin.v1.GetReembeddingRequest
-	(*GetReembeddingResponse)(nil),      // 17: akin.v1.GetReembeddingResponse
-	(*CancelReembeddingRequest)(nil),    // 18: akin.v1.CancelReembeddingRequest
-	(*CancelReembeddingResponse)(nil),   // 19: akin.v1.CancelReembeddingResponse
-	(*RollbackReembeddingRequest)(nil),  // 20: akin.v1.RollbackReembeddingRequest
-	(*RollbackReembeddingResponse)(nil), // 21: akin.v1.RollbackReembeddingResponse
-	(*CommitReembeddingRequest)(nil),    // 22: akin.v1.CommitReembeddingRequest
-	(*CommitReembeddingResponse)(nil),   // 23: akin.v1.CommitReembeddingResponse
-	(*Reembedding)(nil),                 // 24: akin.v1.Reembedding
-	(*Catalog)(nil),                     // 25: akin.v1.Catalog
-	(*IndexStats)(nil),                  // 26: akin.v1.IndexStats
-	(*EmbeddingSpace)(nil),              // 27: akin.v1.EmbeddingSpace
-	(*PendingItems)(nil),                // 28: akin.v1.PendingItems
-	(*DailyUsage)(nil),                  // 29: akin.v1.DailyUsage
-	(*durationpb.Duration)(nil),         // 30: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),       // 31: google.protobuf.Timestamp
+	(SignalMode)(0),                     // 2: akin.v1.SignalMode
+	(ReembeddingState)(0),               // 3: akin.v1.ReembeddingState
+	(*EmbeddingModel)(nil),              // 4: akin.v1.EmbeddingModel
+	(*CreateCatalogRequest)(nil),        // 5: akin.v1.CreateCatalogRequest
+	(*CatalogSettings)(nil),             // 6: akin.v1.CatalogSettings
+	(*CreateCatalogResponse)(nil),       // 7: akin.v1.CreateCatalogResponse
+	(*GetCatalogRequest)(nil),           // 8: akin.v1.GetCatalogRequest
+	(*GetCatalogResponse)(nil),          // 9: akin.v1.GetCatalogResponse
+	(*UpdateCatalogRequest)(nil),        // 10: akin.v1.UpdateCatalogRequest
+	(*UpdateCatalogResponse)(nil),       // 11: akin.v1.UpdateCatalogResponse
+	(*ListCatalogsRequest)(nil),         // 12: akin.v1.ListCatalogsRequest
+	(*ListCatalogsResponse)(nil),        // 13: akin.v1.ListCatalogsResponse
+	(*DeleteCatalogRequest)(nil),        // 14: akin.v1.DeleteCatalogRequest
+	(*DeleteCatalogResponse)(nil),       // 15: akin.v1.DeleteCatalogResponse
+	(*EstimateReembeddingRequest)(nil),  // 16: akin.v1.EstimateReembeddingRequest
+	(*EstimateReembeddingResponse)(nil), // 17: akin.v1.EstimateReembeddingResponse
+	(*StartReembeddingRequest)(nil),     // 18: akin.v1.StartReembeddingRequest
+	(*StartReembeddingResponse)(nil),    // 19: akin.v1.StartReembeddingResponse
+	(*GetReembeddingRequest)(nil),       // 20: akin.v1.GetReembeddingRequest
+	(*GetReembeddingResponse)(nil),      // 21: akin.v1.GetReembeddingResponse
+	(*CancelReembeddingRequest)(nil),    // 22: akin.v1.CancelReembeddingRequest
+	(*CancelReembeddingResponse)(nil),   // 23: akin.v1.CancelReembeddingResponse
+	(*RollbackReembeddingRequest)(nil),  // 24: akin.v1.RollbackReembeddingRequest
+	(*RollbackReembeddingResponse)(nil), // 25: akin.v1.RollbackReembeddingResponse
+	(*CommitReembeddingRequest)(nil),    // 26: akin.v1.CommitReembeddingRequest
+	(*CommitReembeddingResponse)(nil),   // 27: akin.v1.CommitReembeddingResponse
+	(*Reembedding)(nil),                 // 28: akin.v1.Reembedding
+	(*Catalog)(nil),                     // 29: akin.v1.Catalog
+	(*BehaviorModel)(nil),               // 30: akin.v1.BehaviorModel
+	(*ClickThrough)(nil),                // 31: akin.v1.ClickThrough
+	(*IndexStats)(nil),                  // 32: akin.v1.IndexStats
+	(*EmbeddingSpace)(nil),              // 33: akin.v1.EmbeddingSpace
+	(*PendingItems)(nil),                // 34: akin.v1.PendingItems
+	(*DailyUsage)(nil),                  // 35: akin.v1.DailyUsage
+	nil,                                 // 36: akin.v1.CatalogSettings.InteractionWeightsEntry
+	(*fieldmaskpb.FieldMask)(nil),       // 37: google.protobuf.FieldMask
+	(*durationpb.Duration)(nil),         // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),       // 39: google.protobuf.Timestamp
 }
 var file_akin_v1_catalog_service_proto_depIdxs = []int32{
-	3,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	4,  // 0: akin.v1.CreateCatalogRequest.embedding:type_name -> akin.v1.EmbeddingModel
 	0,  // 1: akin.v1.CreateCatalogRequest.vector_storage:type_name -> akin.v1.VectorStorage
 	1,  // 2: akin.v1.CreateCatalogRequest.text_format:type_name -> akin.v1.TextFormat
-	25, // 3: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	25, // 4: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
-	25, // 5: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
-	3,  // 6: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	27, // 7: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
-	30, // 8: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
-	3,  // 9: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
-	24, // 10: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	24, // 11: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
-	2,  // 12: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
-	27, // 13: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
-	27, // 14: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
-	31, // 15: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
-	27, // 16: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
-	0,  // 17: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
-	28, // 18: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
-	29, // 19: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
-	26, // 20: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
-	1,  // 21: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
-	4,  // 22: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
-	6,  // 23: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
-	8,  // 24: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
-	10, // 25: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
-	12, // 26: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
-	14, // 27: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
-	16, // 28: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
-	18, // 29: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
-	20, // 30: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
-	22, // 31: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
-	5,  // 32: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
-	7,  // 33: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
-	9,  // 34: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
-	11, // 35: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
-	13, // 36: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
-	15, // 37: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
-	17, // 38: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
-	19, // 39: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
-	21, // 40: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
-	23, // 41: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
-	32, // [32:42] is the sub-list for method output_type
-	22, // [22:32] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	6,  // 3: akin.v1.CreateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	2,  // 4: akin.v1.CatalogSettings.signals:type_name -> akin.v1.SignalMode
+	36, // 5: akin.v1.CatalogSettings.interaction_weights:type_name -> akin.v1.CatalogSettings.InteractionWeightsEntry
+	29, // 6: akin.v1.CreateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	29, // 7: akin.v1.GetCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	6,  // 8: akin.v1.UpdateCatalogRequest.settings:type_name -> akin.v1.CatalogSettings
+	37, // 9: akin.v1.UpdateCatalogRequest.update_mask:type_name -> google.protobuf.FieldMask
+	29, // 10: akin.v1.UpdateCatalogResponse.catalog:type_name -> akin.v1.Catalog
+	29, // 11: akin.v1.ListCatalogsResponse.catalogs:type_name -> akin.v1.Catalog
+	4,  // 12: akin.v1.EstimateReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	33, // 13: akin.v1.EstimateReembeddingResponse.space:type_name -> akin.v1.EmbeddingSpace
+	38, // 14: akin.v1.EstimateReembeddingResponse.duration:type_name -> google.protobuf.Duration
+	4,  // 15: akin.v1.StartReembeddingRequest.embedding:type_name -> akin.v1.EmbeddingModel
+	28, // 16: akin.v1.StartReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	28, // 17: akin.v1.GetReembeddingResponse.reembedding:type_name -> akin.v1.Reembedding
+	3,  // 18: akin.v1.Reembedding.state:type_name -> akin.v1.ReembeddingState
+	33, // 19: akin.v1.Reembedding.from_space:type_name -> akin.v1.EmbeddingSpace
+	33, // 20: akin.v1.Reembedding.to_space:type_name -> akin.v1.EmbeddingSpace
+	39, // 21: akin.v1.Reembedding.start_time:type_name -> google.protobuf.Timestamp
+	33, // 22: akin.v1.Catalog.space:type_name -> akin.v1.EmbeddingSpace
+	0,  // 23: akin.v1.Catalog.vector_storage:type_name -> akin.v1.VectorStorage
+	34, // 24: akin.v1.Catalog.pending_items:type_name -> akin.v1.PendingItems
+	35, // 25: akin.v1.Catalog.daily_usage:type_name -> akin.v1.DailyUsage
+	32, // 26: akin.v1.Catalog.index:type_name -> akin.v1.IndexStats
+	1,  // 27: akin.v1.Catalog.text_format:type_name -> akin.v1.TextFormat
+	6,  // 28: akin.v1.Catalog.settings:type_name -> akin.v1.CatalogSettings
+	30, // 29: akin.v1.Catalog.behavior_model:type_name -> akin.v1.BehaviorModel
+	31, // 30: akin.v1.Catalog.click_through:type_name -> akin.v1.ClickThrough
+	39, // 31: akin.v1.BehaviorModel.train_time:type_name -> google.protobuf.Timestamp
+	5,  // 32: akin.v1.CatalogService.CreateCatalog:input_type -> akin.v1.CreateCatalogRequest
+	8,  // 33: akin.v1.CatalogService.GetCatalog:input_type -> akin.v1.GetCatalogRequest
+	10, // 34: akin.v1.CatalogService.UpdateCatalog:input_type -> akin.v1.UpdateCatalogRequest
+	12, // 35: akin.v1.CatalogService.ListCatalogs:input_type -> akin.v1.ListCatalogsRequest
+	14, // 36: akin.v1.CatalogService.DeleteCatalog:input_type -> akin.v1.DeleteCatalogRequest
+	16, // 37: akin.v1.CatalogService.EstimateReembedding:input_type -> akin.v1.EstimateReembeddingRequest
+	18, // 38: akin.v1.CatalogService.StartReembedding:input_type -> akin.v1.StartReembeddingRequest
+	20, // 39: akin.v1.CatalogService.GetReembedding:input_type -> akin.v1.GetReembeddingRequest
+	22, // 40: akin.v1.CatalogService.CancelReembedding:input_type -> akin.v1.CancelReembeddingRequest
+	24, // 41: akin.v1.CatalogService.RollbackReembedding:input_type -> akin.v1.RollbackReembeddingRequest
+	26, // 42: akin.v1.CatalogService.CommitReembedding:input_type -> akin.v1.CommitReembeddingRequest
+	7,  // 43: akin.v1.CatalogService.CreateCatalog:output_type -> akin.v1.CreateCatalogResponse
+	9,  // 44: akin.v1.CatalogService.GetCatalog:output_type -> akin.v1.GetCatalogResponse
+	11, // 45: akin.v1.CatalogService.UpdateCatalog:output_type -> akin.v1.UpdateCatalogResponse
+	13, // 46: akin.v1.CatalogService.ListCatalogs:output_type -> akin.v1.ListCatalogsResponse
+	15, // 47: akin.v1.CatalogService.DeleteCatalog:output_type -> akin.v1.DeleteCatalogResponse
+	17, // 48: akin.v1.CatalogService.EstimateReembedding:output_type -> akin.v1.EstimateReembeddingResponse
+	19, // 49: akin.v1.CatalogService.StartReembedding:output_type -> akin.v1.StartReembeddingResponse
+	21, // 50: akin.v1.CatalogService.GetReembedding:output_type -> akin.v1.GetReembeddingResponse
+	23, // 51: akin.v1.CatalogService.CancelReembedding:output_type -> akin.v1.CancelReembeddingResponse
+	25, // 52: akin.v1.CatalogService.RollbackReembedding:output_type -> akin.v1.RollbackReembeddingResponse
+	27, // 53: akin.v1.CatalogService.CommitReembedding:output_type -> akin.v1.CommitReembeddingResponse
+	43, // [43:54] is the sub-list for method output_type
+	32, // [32:43] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_catalog_service_proto_init() }
@@ -2190,8 +2739,8 @@ func file_akin_v1_catalog_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_catalog_service_proto_rawDesc), len(file_akin_v1_catalog_service_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   27,
+			NumEnums:      4,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	CatalogService_CreateCatalog_FullMethodName       = "/akin.v1.CatalogService/CreateCatalog"
 	CatalogService_GetCatalog_FullMethodName          = "/akin.v1.CatalogService/GetCatalog"
+	CatalogService_UpdateCatalog_FullMethodName       = "/akin.v1.CatalogService/UpdateCatalog"
 	CatalogService_ListCatalogs_FullMethodName        = "/akin.v1.CatalogService/ListCatalogs"
 	CatalogService_DeleteCatalog_FullMethodName       = "/akin.v1.CatalogService/DeleteCatalog"
 	CatalogService_EstimateReembedding_FullMethodName = "/akin.v1.CatalogService/EstimateReembedding"
@@ -67,6 +68,8 @@ type CatalogServiceClient interface {
 	CreateCatalog(ctx context.Context, in *CreateCatalogRequest, opts ...grpc.CallOption) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(ctx context.Context, in *GetCatalogRequest, opts ...grpc.CallOption) (*GetCatalogResponse, error)
+	// Changes some settings of a catalog. Settings outside of the update mask keep their values.
+	UpdateCatalog(ctx context.Context, in *UpdateCatalogRequest, opts ...grpc.CallOption) (*UpdateCatalogResponse, error)
 	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(ctx context.Context, in *ListCatalogsRequest, opts ...grpc.CallOption) (*ListCatalogsResponse, error)
 	// Deletes a catalog with all its items and users. Its name can be used again at once. The call
@@ -134,6 +137,16 @@ func (c *catalogServiceClient) GetCatalog(ctx context.Context, in *GetCatalogReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetCatalogResponse)
 	err := c.cc.Invoke(ctx, CatalogService_GetCatalog_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *catalogServiceClient) UpdateCatalog(ctx context.Context, in *UpdateCatalogRequest, opts ...grpc.CallOption) (*UpdateCatalogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(UpdateCatalogResponse)
+	err := c.cc.Invoke(ctx, CatalogService_UpdateCatalog_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -256,6 +269,8 @@ type CatalogServiceServer interface {
 	CreateCatalog(context.Context, *CreateCatalogRequest) (*CreateCatalogResponse, error)
 	// Gets a catalog with its statistics.
 	GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error)
+	// Changes some settings of a catalog. Settings outside of the update mask keep their values.
+	UpdateCatalog(context.Context, *UpdateCatalogRequest) (*UpdateCatalogResponse, error)
 	// Lists all catalogs with their statistics, by ascending name.
 	ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error)
 	// Deletes a catalog with all its items and users. Its name can be used again at once. The call
@@ -314,6 +329,9 @@ func (UnimplementedCatalogServiceServer) CreateCatalog(context.Context, *CreateC
 }
 func (UnimplementedCatalogServiceServer) GetCatalog(context.Context, *GetCatalogRequest) (*GetCatalogResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCatalog not implemented")
+}
+func (UnimplementedCatalogServiceServer) UpdateCatalog(context.Context, *UpdateCatalogRequest) (*UpdateCatalogResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateCatalog not implemented")
 }
 func (UnimplementedCatalogServiceServer) ListCatalogs(context.Context, *ListCatalogsRequest) (*ListCatalogsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCatalogs not implemented")
@@ -392,6 +410,24 @@ func _CatalogService_GetCatalog_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(CatalogServiceServer).GetCatalog(ctx, req.(*GetCatalogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CatalogService_UpdateCatalog_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateCatalogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CatalogServiceServer).UpdateCatalog(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CatalogService_UpdateCatalog_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CatalogServiceServer).UpdateCatalog(ctx, req.(*UpdateCatalogRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -554,6 +590,10 @@ var CatalogService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetCatalog",
 			Handler:    _CatalogService_GetCatalog_Handler,
+		},
+		{
+			MethodName: "UpdateCatalog",
+			Handler:    _CatalogService_UpdateCatalog_Handler,
 		},
 		{
 			MethodName: "ListCatalogs",

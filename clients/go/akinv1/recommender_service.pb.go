@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -21,6 +22,170 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// How recommended items relate to the source item.
+type Relation int32
+
+const (
+	// The default: RELATION_SIMILAR.
+	Relation_RELATION_UNSPECIFIED Relation = 0
+	// Items whose texts are similar.
+	Relation_RELATION_SIMILAR Relation = 1
+	// Items that people like who like the source item. There are none if the catalog has not learned
+	// anything about the source item.
+	Relation_RELATION_ALSO_LIKED Relation = 2
+	// Both together, as for a user who likes only the source item.
+	Relation_RELATION_BOTH Relation = 3
+)
+
+// Enum value maps for Relation.
+var (
+	Relation_name = map[int32]string{
+		0: "RELATION_UNSPECIFIED",
+		1: "RELATION_SIMILAR",
+		2: "RELATION_ALSO_LIKED",
+		3: "RELATION_BOTH",
+	}
+	Relation_value = map[string]int32{
+		"RELATION_UNSPECIFIED": 0,
+		"RELATION_SIMILAR":     1,
+		"RELATION_ALSO_LIKED":  2,
+		"RELATION_BOTH":        3,
+	}
+)
+
+func (x Relation) Enum() *Relation {
+	p := new(Relation)
+	*p = x
+	return p
+}
+
+func (x Relation) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Relation) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_recommender_service_proto_enumTypes[0].Descriptor()
+}
+
+func (Relation) Type() protoreflect.EnumType {
+	return &file_akin_v1_recommender_service_proto_enumTypes[0]
+}
+
+func (x Relation) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Relation.Descriptor instead.
+func (Relation) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{0}
+}
+
+// What to recommend to a user who does not exist.
+type Fallback int32
+
+const (
+	// The default: FALLBACK_NONE.
+	Fallback_FALLBACK_UNSPECIFIED Fallback = 0
+	// The call fails with NOT_FOUND (USER_NOT_FOUND).
+	Fallback_FALLBACK_NONE Fallback = 1
+	// The items with the most interactions, as for the source `popular`.
+	Fallback_FALLBACK_POPULAR Fallback = 2
+)
+
+// Enum value maps for Fallback.
+var (
+	Fallback_name = map[int32]string{
+		0: "FALLBACK_UNSPECIFIED",
+		1: "FALLBACK_NONE",
+		2: "FALLBACK_POPULAR",
+	}
+	Fallback_value = map[string]int32{
+		"FALLBACK_UNSPECIFIED": 0,
+		"FALLBACK_NONE":        1,
+		"FALLBACK_POPULAR":     2,
+	}
+)
+
+func (x Fallback) Enum() *Fallback {
+	p := new(Fallback)
+	*p = x
+	return p
+}
+
+func (x Fallback) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Fallback) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_recommender_service_proto_enumTypes[1].Descriptor()
+}
+
+func (Fallback) Type() protoreflect.EnumType {
+	return &file_akin_v1_recommender_service_proto_enumTypes[1]
+}
+
+func (x Fallback) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Fallback.Descriptor instead.
+func (Fallback) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{1}
+}
+
+// Why a part of the source led to a recommendation.
+type Signal int32
+
+const (
+	// Responses never have this value.
+	Signal_SIGNAL_UNSPECIFIED Signal = 0
+	// The texts are similar.
+	Signal_SIGNAL_TEXT Signal = 1
+	// People who like this part of the source, which is an item, also like the recommended item.
+	Signal_SIGNAL_BEHAVIOR Signal = 2
+)
+
+// Enum value maps for Signal.
+var (
+	Signal_name = map[int32]string{
+		0: "SIGNAL_UNSPECIFIED",
+		1: "SIGNAL_TEXT",
+		2: "SIGNAL_BEHAVIOR",
+	}
+	Signal_value = map[string]int32{
+		"SIGNAL_UNSPECIFIED": 0,
+		"SIGNAL_TEXT":        1,
+		"SIGNAL_BEHAVIOR":    2,
+	}
+)
+
+func (x Signal) Enum() *Signal {
+	p := new(Signal)
+	*p = x
+	return p
+}
+
+func (x Signal) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Signal) Descriptor() protoreflect.EnumDescriptor {
+	return file_akin_v1_recommender_service_proto_enumTypes[2].Descriptor()
+}
+
+func (Signal) Type() protoreflect.EnumType {
+	return &file_akin_v1_recommender_service_proto_enumTypes[2]
+}
+
+func (x Signal) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Signal.Descriptor instead.
+func (Signal) EnumDescriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{2}
+}
 
 // Request of UpsertItem.
 type UpsertItemRequest struct {
@@ -1934,6 +2099,7 @@ type RecommendSimilarRequest struct {
 	//	*RecommendSimilarRequest_UserId
 	//	*RecommendSimilarRequest_Text
 	//	*RecommendSimilarRequest_Examples
+	//	*RecommendSimilarRequest_Popular
 	Source isRecommendSimilarRequest_Source `protobuf_oneof:"source"`
 	// The maximum number of recommendations to return. It can be at most 1,000 and must not be
 	// negative. Otherwise the call fails with INVALID_ARGUMENT. Default: 10.
@@ -1976,7 +2142,20 @@ type RecommendSimilarRequest struct {
 	// The sequence number of a write that the response must reflect. The call waits until it does, or
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
-	MinSequence   int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	MinSequence int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
+	// How recommended items relate to the source item. For a value that is not listed in Relation, or
+	// if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+	Relation Relation `protobuf:"varint,17,opt,name=relation,proto3,enum=akin.v1.Relation" json:"relation,omitempty"`
+	// The interactions of the user whose items must not be recommended. Ignored if the source is not a
+	// user. Default: those of the types `LIKE` and `PURCHASE`.
+	ExcludeInteractions *InteractionTypes `protobuf:"bytes,18,opt,name=exclude_interactions,json=excludeInteractions,proto3" json:"exclude_interactions,omitempty"`
+	// How much new items, which nothing is learned about yet, benefit from what is learned about the
+	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
+	NewItemBoost *float32 `protobuf:"fixed32,19,opt,name=new_item_boost,json=newItemBoost,proto3,oneof" json:"new_item_boost,omitempty"`
+	// What to recommend to a user who does not exist. For a value that is not listed in Fallback the
+	// call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+	Fallback      Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2061,6 +2240,15 @@ func (x *RecommendSimilarRequest) GetExamples() *Examples {
 	return nil
 }
 
+func (x *RecommendSimilarRequest) GetPopular() *Popular {
+	if x != nil {
+		if x, ok := x.Source.(*RecommendSimilarRequest_Popular); ok {
+			return x.Popular
+		}
+	}
+	return nil
+}
+
 func (x *RecommendSimilarRequest) GetLimit() int32 {
 	if x != nil {
 		return x.Limit
@@ -2131,6 +2319,34 @@ func (x *RecommendSimilarRequest) GetMinSequence() int64 {
 	return 0
 }
 
+func (x *RecommendSimilarRequest) GetRelation() Relation {
+	if x != nil {
+		return x.Relation
+	}
+	return Relation_RELATION_UNSPECIFIED
+}
+
+func (x *RecommendSimilarRequest) GetExcludeInteractions() *InteractionTypes {
+	if x != nil {
+		return x.ExcludeInteractions
+	}
+	return nil
+}
+
+func (x *RecommendSimilarRequest) GetNewItemBoost() float32 {
+	if x != nil && x.NewItemBoost != nil {
+		return *x.NewItemBoost
+	}
+	return 0
+}
+
+func (x *RecommendSimilarRequest) GetFallback() Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return Fallback_FALLBACK_UNSPECIFIED
+}
+
 type isRecommendSimilarRequest_Source interface {
 	isRecommendSimilarRequest_Source()
 }
@@ -2142,8 +2358,10 @@ type RecommendSimilarRequest_ItemId struct {
 }
 
 type RecommendSimilarRequest_UserId struct {
-	// The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
-	// bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+	// The id of a user, who is stored or has interactions. Otherwise the call fails with NOT_FOUND
+	// (USER_NOT_FOUND), unless `fallback` says otherwise. The liked_items of the user are never
+	// recommended. The id must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the
+	// call fails with INVALID_ARGUMENT.
 	UserId string `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3,oneof"`
 }
 
@@ -2160,6 +2378,11 @@ type RecommendSimilarRequest_Examples struct {
 	Examples *Examples `protobuf:"bytes,5,opt,name=examples,proto3,oneof"`
 }
 
+type RecommendSimilarRequest_Popular struct {
+	// The items with the most interactions.
+	Popular *Popular `protobuf:"bytes,16,opt,name=popular,proto3,oneof"`
+}
+
 func (*RecommendSimilarRequest_ItemId) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_UserId) isRecommendSimilarRequest_Source() {}
@@ -2167,6 +2390,102 @@ func (*RecommendSimilarRequest_UserId) isRecommendSimilarRequest_Source() {}
 func (*RecommendSimilarRequest_Text) isRecommendSimilarRequest_Source() {}
 
 func (*RecommendSimilarRequest_Examples) isRecommendSimilarRequest_Source() {}
+
+func (*RecommendSimilarRequest_Popular) isRecommendSimilarRequest_Source() {}
+
+// Types of interactions.
+type InteractionTypes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The types. There can be at most 32, and each must be a type that Interaction.type accepts for
+	// the catalog. Otherwise the call fails with INVALID_ARGUMENT.
+	Types         []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InteractionTypes) Reset() {
+	*x = InteractionTypes{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InteractionTypes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InteractionTypes) ProtoMessage() {}
+
+func (x *InteractionTypes) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InteractionTypes.ProtoReflect.Descriptor instead.
+func (*InteractionTypes) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *InteractionTypes) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// The items with the most interactions, each counted with the weight of its type.
+type Popular struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
+	// Otherwise the call fails with INVALID_ARGUMENT. Default: 30.
+	HalfLifeDays  *float32 `protobuf:"fixed32,1,opt,name=half_life_days,json=halfLifeDays,proto3,oneof" json:"half_life_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Popular) Reset() {
+	*x = Popular{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Popular) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Popular) ProtoMessage() {}
+
+func (x *Popular) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Popular.ProtoReflect.Descriptor instead.
+func (*Popular) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Popular) GetHalfLifeDays() float32 {
+	if x != nil && x.HalfLifeDays != nil {
+		return *x.HalfLifeDays
+	}
+	return 0
+}
 
 // Items and texts that recommendations should be like or unlike. There must be 1 to 100 examples in
 // total, with at most 8 MiB of text. Otherwise the call fails with INVALID_ARGUMENT.
@@ -2182,7 +2501,7 @@ type Examples struct {
 
 func (x *Examples) Reset() {
 	*x = Examples{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2194,7 +2513,7 @@ func (x *Examples) String() string {
 func (*Examples) ProtoMessage() {}
 
 func (x *Examples) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[30]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2207,7 +2526,7 @@ func (x *Examples) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Examples.ProtoReflect.Descriptor instead.
 func (*Examples) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{30}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Examples) GetPositive() []*Example {
@@ -2243,7 +2562,7 @@ type Example struct {
 
 func (x *Example) Reset() {
 	*x = Example{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2574,7 @@ func (x *Example) String() string {
 func (*Example) ProtoMessage() {}
 
 func (x *Example) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[31]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2587,7 @@ func (x *Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Example.ProtoReflect.Descriptor instead.
 func (*Example) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{31}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Example) GetExample() isExample_Example {
@@ -2337,14 +2656,18 @@ type RecommendSimilarResponse struct {
 	Sequence int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The embedding usage of the call. Unset if the source has no text. The preferences of a user are
 	// texts of the source; their vectors are usually known.
-	Usage         *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	Usage *EmbeddingUsage `protobuf:"bytes,4,opt,name=usage,proto3" json:"usage,omitempty"`
+	// The id of this response. Interactions that it leads to can name it.
+	RecommendationId string `protobuf:"bytes,5,opt,name=recommendation_id,json=recommendationId,proto3" json:"recommendation_id,omitempty"`
+	// What the recommendations are based on.
+	Signals       *Signals `protobuf:"bytes,6,opt,name=signals,proto3" json:"signals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecommendSimilarResponse) Reset() {
 	*x = RecommendSimilarResponse{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2356,7 +2679,7 @@ func (x *RecommendSimilarResponse) String() string {
 func (*RecommendSimilarResponse) ProtoMessage() {}
 
 func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[32]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2369,7 +2692,7 @@ func (x *RecommendSimilarResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecommendSimilarResponse.ProtoReflect.Descriptor instead.
 func (*RecommendSimilarResponse) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{32}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *RecommendSimilarResponse) GetRecommendations() []*Recommendation {
@@ -2400,6 +2723,84 @@ func (x *RecommendSimilarResponse) GetUsage() *EmbeddingUsage {
 	return nil
 }
 
+func (x *RecommendSimilarResponse) GetRecommendationId() string {
+	if x != nil {
+		return x.RecommendationId
+	}
+	return ""
+}
+
+func (x *RecommendSimilarResponse) GetSignals() *Signals {
+	if x != nil {
+		return x.Signals
+	}
+	return nil
+}
+
+// What recommendations are based on. Weights are shares of the score, and their sum is 1.
+type Signals struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The weight of text.
+	TextWeight float32 `protobuf:"fixed32,1,opt,name=text_weight,json=textWeight,proto3" json:"text_weight,omitempty"`
+	// The weight of behavior: of what people like together, or of how popular items are.
+	BehaviorWeight float32 `protobuf:"fixed32,2,opt,name=behavior_weight,json=behaviorWeight,proto3" json:"behavior_weight,omitempty"`
+	// The time at which the training began that behavior was learned in. Unset if no model was used.
+	ModelTime     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=model_time,json=modelTime,proto3" json:"model_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Signals) Reset() {
+	*x = Signals{}
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Signals) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Signals) ProtoMessage() {}
+
+func (x *Signals) ProtoReflect() protoreflect.Message {
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Signals.ProtoReflect.Descriptor instead.
+func (*Signals) Descriptor() ([]byte, []int) {
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Signals) GetTextWeight() float32 {
+	if x != nil {
+		return x.TextWeight
+	}
+	return 0
+}
+
+func (x *Signals) GetBehaviorWeight() float32 {
+	if x != nil {
+		return x.BehaviorWeight
+	}
+	return 0
+}
+
+func (x *Signals) GetModelTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ModelTime
+	}
+	return nil
+}
+
 // One recommended item.
 type Recommendation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2412,6 +2813,10 @@ type Recommendation struct {
 	// The score is then a soft maximum of the cosine similarities to the liked parts of the source,
 	// minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
 	// AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+	//
+	// If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
+	// standard deviations from the mean of the catalog. It is also only comparable within one
+	// response.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
 	// Dislikes are never among them. Empty if `explain` is false.
@@ -2424,7 +2829,7 @@ type Recommendation struct {
 
 func (x *Recommendation) Reset() {
 	*x = Recommendation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2841,7 @@ func (x *Recommendation) String() string {
 func (*Recommendation) ProtoMessage() {}
 
 func (x *Recommendation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[33]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2854,7 @@ func (x *Recommendation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recommendation.ProtoReflect.Descriptor instead.
 func (*Recommendation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{33}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Recommendation) GetItemId() string {
@@ -2492,15 +2897,17 @@ type Explanation struct {
 	Source isExplanation_Source `protobuf_oneof:"source"`
 	// The cosine similarity between the recommended item and this part of the source, between -1 and
 	// 1. For a user or examples, the mean vector of the catalog is first subtracted from both
-	// vectors.
-	Similarity    float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
+	// vectors. 0 with SIGNAL_BEHAVIOR.
+	Similarity float32 `protobuf:"fixed32,3,opt,name=similarity,proto3" json:"similarity,omitempty"`
+	// Why this part of the source led to the item.
+	Signal        Signal `protobuf:"varint,4,opt,name=signal,proto3,enum=akin.v1.Signal" json:"signal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2919,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_akin_v1_recommender_service_proto_msgTypes[34]
+	mi := &file_akin_v1_recommender_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2932,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{34}
+	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Explanation) GetSource() isExplanation_Source {
@@ -2560,6 +2967,13 @@ func (x *Explanation) GetSimilarity() float32 {
 	return 0
 }
 
+func (x *Explanation) GetSignal() Signal {
+	if x != nil {
+		return x.Signal
+	}
+	return Signal_SIGNAL_UNSPECIFIED
+}
+
 type isExplanation_Source interface {
 	isExplanation_Source()
 }
@@ -2582,7 +2996,7 @@ var File_akin_v1_recommender_service_proto protoreflect.FileDescriptor
 
 const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\n" +
-	"!akin/v1/recommender_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a\x12akin/v1/user.proto\x1a google/protobuf/field_mask.proto\"\xc1\x01\n" +
+	"!akin/v1/recommender_service.proto\x12\aakin.v1\x1a\x1dakin/v1/embedding_usage.proto\x1a\x14akin/v1/filter.proto\x1a\x12akin/v1/item.proto\x1a\x12akin/v1/user.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc1\x01\n" +
 	"\x11UpsertItemRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12!\n" +
 	"\x04item\x18\x02 \x01(\v2\r.akin.v1.ItemR\x04item\x12'\n" +
@@ -2703,13 +3117,14 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12#\n" +
 	"\rallow_missing\x18\x03 \x01(\bR\fallowMissing\"0\n" +
 	"\x12DeleteUserResponse\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xaa\x04\n" +
+	"\bsequence\x18\x01 \x01(\x03R\bsequence\"\xc2\x06\n" +
 	"\x17RecommendSimilarRequest\x12\x18\n" +
 	"\acatalog\x18\x01 \x01(\tR\acatalog\x12\x19\n" +
 	"\aitem_id\x18\x02 \x01(\tH\x00R\x06itemId\x12\x19\n" +
 	"\auser_id\x18\x03 \x01(\tH\x00R\x06userId\x12\x14\n" +
 	"\x04text\x18\x04 \x01(\tH\x00R\x04text\x12/\n" +
-	"\bexamples\x18\x05 \x01(\v2\x11.akin.v1.ExamplesH\x00R\bexamples\x12\x14\n" +
+	"\bexamples\x18\x05 \x01(\v2\x11.akin.v1.ExamplesH\x00R\bexamples\x12,\n" +
+	"\apopular\x18\x10 \x01(\v2\x10.akin.v1.PopularH\x00R\apopular\x12\x14\n" +
 	"\x05limit\x18\x06 \x01(\x05R\x05limit\x12'\n" +
 	"\x06filter\x18\a \x01(\v2\x0f.akin.v1.FilterR\x06filter\x12(\n" +
 	"\x10exclude_item_ids\x18\b \x03(\tR\x0eexcludeItemIds\x12 \n" +
@@ -2720,11 +3135,21 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\aexplain\x18\f \x01(\bR\aexplain\x12%\n" +
 	"\x04view\x18\r \x01(\x0e2\x11.akin.v1.ItemViewR\x04view\x12\x14\n" +
 	"\x05exact\x18\x0e \x01(\bR\x05exact\x12!\n" +
-	"\fmin_sequence\x18\x0f \x01(\x03R\vminSequenceB\b\n" +
+	"\fmin_sequence\x18\x0f \x01(\x03R\vminSequence\x12-\n" +
+	"\brelation\x18\x11 \x01(\x0e2\x11.akin.v1.RelationR\brelation\x12L\n" +
+	"\x14exclude_interactions\x18\x12 \x01(\v2\x19.akin.v1.InteractionTypesR\x13excludeInteractions\x12)\n" +
+	"\x0enew_item_boost\x18\x13 \x01(\x02H\x03R\fnewItemBoost\x88\x01\x01\x12-\n" +
+	"\bfallback\x18\x14 \x01(\x0e2\x11.akin.v1.FallbackR\bfallbackB\b\n" +
 	"\x06sourceB\f\n" +
 	"\n" +
 	"_min_scoreB\x11\n" +
-	"\x0f_max_similarity\"f\n" +
+	"\x0f_max_similarityB\x11\n" +
+	"\x0f_new_item_boost\"(\n" +
+	"\x10InteractionTypes\x12\x14\n" +
+	"\x05types\x18\x01 \x03(\tR\x05types\"G\n" +
+	"\aPopular\x12)\n" +
+	"\x0ehalf_life_days\x18\x01 \x01(\x02H\x00R\fhalfLifeDays\x88\x01\x01B\x11\n" +
+	"\x0f_half_life_days\"f\n" +
 	"\bExamples\x12,\n" +
 	"\bpositive\x18\x01 \x03(\v2\x10.akin.v1.ExampleR\bpositive\x12,\n" +
 	"\bnegative\x18\x02 \x03(\v2\x10.akin.v1.ExampleR\bnegative\"]\n" +
@@ -2732,24 +3157,46 @@ const file_akin_v1_recommender_service_proto_rawDesc = "" +
 	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x16\n" +
 	"\x06weight\x18\x03 \x01(\x02R\x06weightB\t\n" +
-	"\aexample\"\xd2\x01\n" +
+	"\aexample\"\xab\x02\n" +
 	"\x18RecommendSimilarResponse\x12A\n" +
 	"\x0frecommendations\x18\x01 \x03(\v2\x17.akin.v1.RecommendationR\x0frecommendations\x12(\n" +
 	"\x10missing_item_ids\x18\x02 \x03(\tR\x0emissingItemIds\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12-\n" +
-	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\"\x9c\x01\n" +
+	"\x05usage\x18\x04 \x01(\v2\x17.akin.v1.EmbeddingUsageR\x05usage\x12+\n" +
+	"\x11recommendation_id\x18\x05 \x01(\tR\x10recommendationId\x12*\n" +
+	"\asignals\x18\x06 \x01(\v2\x10.akin.v1.SignalsR\asignals\"\x8e\x01\n" +
+	"\aSignals\x12\x1f\n" +
+	"\vtext_weight\x18\x01 \x01(\x02R\n" +
+	"textWeight\x12'\n" +
+	"\x0fbehavior_weight\x18\x02 \x01(\x02R\x0ebehaviorWeight\x129\n" +
+	"\n" +
+	"model_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tmodelTime\"\x9c\x01\n" +
 	"\x0eRecommendation\x12\x17\n" +
 	"\aitem_id\x18\x01 \x01(\tR\x06itemId\x12\x14\n" +
 	"\x05score\x18\x02 \x01(\x02R\x05score\x128\n" +
 	"\fexplanations\x18\x03 \x03(\v2\x14.akin.v1.ExplanationR\fexplanations\x12!\n" +
-	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"h\n" +
+	"\x04item\x18\x04 \x01(\v2\r.akin.v1.ItemR\x04item\"\x91\x01\n" +
 	"\vExplanation\x12\x19\n" +
 	"\aitem_id\x18\x01 \x01(\tH\x00R\x06itemId\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x12\x1e\n" +
 	"\n" +
 	"similarity\x18\x03 \x01(\x02R\n" +
-	"similarityB\b\n" +
-	"\x06source2\xe0\b\n" +
+	"similarity\x12'\n" +
+	"\x06signal\x18\x04 \x01(\x0e2\x0f.akin.v1.SignalR\x06signalB\b\n" +
+	"\x06source*f\n" +
+	"\bRelation\x12\x18\n" +
+	"\x14RELATION_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10RELATION_SIMILAR\x10\x01\x12\x17\n" +
+	"\x13RELATION_ALSO_LIKED\x10\x02\x12\x11\n" +
+	"\rRELATION_BOTH\x10\x03*M\n" +
+	"\bFallback\x12\x18\n" +
+	"\x14FALLBACK_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rFALLBACK_NONE\x10\x01\x12\x14\n" +
+	"\x10FALLBACK_POPULAR\x10\x02*F\n" +
+	"\x06Signal\x12\x16\n" +
+	"\x12SIGNAL_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vSIGNAL_TEXT\x10\x01\x12\x13\n" +
+	"\x0fSIGNAL_BEHAVIOR\x10\x022\xe0\b\n" +
 	"\x12RecommenderService\x12E\n" +
 	"\n" +
 	"UpsertItem\x12\x1a.akin.v1.UpsertItemRequest\x1a\x1b.akin.v1.UpsertItemResponse\x12E\n" +
@@ -2787,125 +3234,140 @@ func file_akin_v1_recommender_service_proto_rawDescGZIP() []byte {
 	return file_akin_v1_recommender_service_proto_rawDescData
 }
 
-var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_akin_v1_recommender_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_akin_v1_recommender_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_akin_v1_recommender_service_proto_goTypes = []any{
-	(*UpsertItemRequest)(nil),        // 0: akin.v1.UpsertItemRequest
-	(*UpsertItemResponse)(nil),       // 1: akin.v1.UpsertItemResponse
-	(*UpdateItemRequest)(nil),        // 2: akin.v1.UpdateItemRequest
-	(*UpdateItemResponse)(nil),       // 3: akin.v1.UpdateItemResponse
-	(*ImportItemsRequest)(nil),       // 4: akin.v1.ImportItemsRequest
-	(*ImportItemsResponse)(nil),      // 5: akin.v1.ImportItemsResponse
-	(*GetItemRequest)(nil),           // 6: akin.v1.GetItemRequest
-	(*GetItemResponse)(nil),          // 7: akin.v1.GetItemResponse
-	(*BatchGetItemsRequest)(nil),     // 8: akin.v1.BatchGetItemsRequest
-	(*BatchGetItemsResponse)(nil),    // 9: akin.v1.BatchGetItemsResponse
-	(*ListItemsRequest)(nil),         // 10: akin.v1.ListItemsRequest
-	(*ListItemsResponse)(nil),        // 11: akin.v1.ListItemsResponse
-	(*DeleteItemRequest)(nil),        // 12: akin.v1.DeleteItemRequest
-	(*DeleteItemResponse)(nil),       // 13: akin.v1.DeleteItemResponse
-	(*BatchDeleteItemsRequest)(nil),  // 14: akin.v1.BatchDeleteItemsRequest
-	(*ItemIds)(nil),                  // 15: akin.v1.ItemIds
-	(*BatchDeleteItemsResponse)(nil), // 16: akin.v1.BatchDeleteItemsResponse
-	(*UpsertUserRequest)(nil),        // 17: akin.v1.UpsertUserRequest
-	(*UpsertUserResponse)(nil),       // 18: akin.v1.UpsertUserResponse
-	(*UpdateUserRequest)(nil),        // 19: akin.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),       // 20: akin.v1.UpdateUserResponse
-	(*ImportUsersRequest)(nil),       // 21: akin.v1.ImportUsersRequest
-	(*ImportUsersResponse)(nil),      // 22: akin.v1.ImportUsersResponse
-	(*GetUserRequest)(nil),           // 23: akin.v1.GetUserRequest
-	(*GetUserResponse)(nil),          // 24: akin.v1.GetUserResponse
-	(*ListUsersRequest)(nil),         // 25: akin.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),        // 26: akin.v1.ListUsersResponse
-	(*DeleteUserRequest)(nil),        // 27: akin.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),       // 28: akin.v1.DeleteUserResponse
-	(*RecommendSimilarRequest)(nil),  // 29: akin.v1.RecommendSimilarRequest
-	(*Examples)(nil),                 // 30: akin.v1.Examples
-	(*Example)(nil),                  // 31: akin.v1.Example
-	(*RecommendSimilarResponse)(nil), // 32: akin.v1.RecommendSimilarResponse
-	(*Recommendation)(nil),           // 33: akin.v1.Recommendation
-	(*Explanation)(nil),              // 34: akin.v1.Explanation
-	(*Item)(nil),                     // 35: akin.v1.Item
-	(*EmbeddingUsage)(nil),           // 36: akin.v1.EmbeddingUsage
-	(*fieldmaskpb.FieldMask)(nil),    // 37: google.protobuf.FieldMask
-	(*ItemResult)(nil),               // 38: akin.v1.ItemResult
-	(*Filter)(nil),                   // 39: akin.v1.Filter
-	(*User)(nil),                     // 40: akin.v1.User
-	(*UserResult)(nil),               // 41: akin.v1.UserResult
-	(ItemView)(0),                    // 42: akin.v1.ItemView
+	(Relation)(0),                    // 0: akin.v1.Relation
+	(Fallback)(0),                    // 1: akin.v1.Fallback
+	(Signal)(0),                      // 2: akin.v1.Signal
+	(*UpsertItemRequest)(nil),        // 3: akin.v1.UpsertItemRequest
+	(*UpsertItemResponse)(nil),       // 4: akin.v1.UpsertItemResponse
+	(*UpdateItemRequest)(nil),        // 5: akin.v1.UpdateItemRequest
+	(*UpdateItemResponse)(nil),       // 6: akin.v1.UpdateItemResponse
+	(*ImportItemsRequest)(nil),       // 7: akin.v1.ImportItemsRequest
+	(*ImportItemsResponse)(nil),      // 8: akin.v1.ImportItemsResponse
+	(*GetItemRequest)(nil),           // 9: akin.v1.GetItemRequest
+	(*GetItemResponse)(nil),          // 10: akin.v1.GetItemResponse
+	(*BatchGetItemsRequest)(nil),     // 11: akin.v1.BatchGetItemsRequest
+	(*BatchGetItemsResponse)(nil),    // 12: akin.v1.BatchGetItemsResponse
+	(*ListItemsRequest)(nil),         // 13: akin.v1.ListItemsRequest
+	(*ListItemsResponse)(nil),        // 14: akin.v1.ListItemsResponse
+	(*DeleteItemRequest)(nil),        // 15: akin.v1.DeleteItemRequest
+	(*DeleteItemResponse)(nil),       // 16: akin.v1.DeleteItemResponse
+	(*BatchDeleteItemsRequest)(nil),  // 17: akin.v1.BatchDeleteItemsRequest
+	(*ItemIds)(nil),                  // 18: akin.v1.ItemIds
+	(*BatchDeleteItemsResponse)(nil), // 19: akin.v1.BatchDeleteItemsResponse
+	(*UpsertUserRequest)(nil),        // 20: akin.v1.UpsertUserRequest
+	(*UpsertUserResponse)(nil),       // 21: akin.v1.UpsertUserResponse
+	(*UpdateUserRequest)(nil),        // 22: akin.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),       // 23: akin.v1.UpdateUserResponse
+	(*ImportUsersRequest)(nil),       // 24: akin.v1.ImportUsersRequest
+	(*ImportUsersResponse)(nil),      // 25: akin.v1.ImportUsersResponse
+	(*GetUserRequest)(nil),           // 26: akin.v1.GetUserRequest
+	(*GetUserResponse)(nil),          // 27: akin.v1.GetUserResponse
+	(*ListUsersRequest)(nil),         // 28: akin.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),        // 29: akin.v1.ListUsersResponse
+	(*DeleteUserRequest)(nil),        // 30: akin.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),       // 31: akin.v1.DeleteUserResponse
+	(*RecommendSimilarRequest)(nil),  // 32: akin.v1.RecommendSimilarRequest
+	(*InteractionTypes)(nil),         // 33: akin.v1.InteractionTypes
+	(*Popular)(nil),                  // 34: akin.v1.Popular
+	(*Examples)(nil),                 // 35: akin.v1.Examples
+	(*Example)(nil),                  // 36: akin.v1.Example
+	(*RecommendSimilarResponse)(nil), // 37: akin.v1.RecommendSimilarResponse
+	(*Signals)(nil),                  // 38: akin.v1.Signals
+	(*Recommendation)(nil),           // 39: akin.v1.Recommendation
+	(*Explanation)(nil),              // 40: akin.v1.Explanation
+	(*Item)(nil),                     // 41: akin.v1.Item
+	(*EmbeddingUsage)(nil),           // 42: akin.v1.EmbeddingUsage
+	(*fieldmaskpb.FieldMask)(nil),    // 43: google.protobuf.FieldMask
+	(*ItemResult)(nil),               // 44: akin.v1.ItemResult
+	(*Filter)(nil),                   // 45: akin.v1.Filter
+	(*User)(nil),                     // 46: akin.v1.User
+	(*UserResult)(nil),               // 47: akin.v1.UserResult
+	(ItemView)(0),                    // 48: akin.v1.ItemView
+	(*timestamppb.Timestamp)(nil),    // 49: google.protobuf.Timestamp
 }
 var file_akin_v1_recommender_service_proto_depIdxs = []int32{
-	35, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
-	35, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
-	36, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	35, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
-	37, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
-	35, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
-	36, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	35, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
-	38, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
-	36, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	35, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
-	35, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
-	39, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
-	35, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
-	15, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
-	39, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
-	40, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
-	40, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
-	36, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	40, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
-	37, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
-	40, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
-	36, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	40, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
-	41, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
-	36, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	40, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
-	40, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
-	30, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
-	39, // 29: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
-	42, // 30: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
-	31, // 31: akin.v1.Examples.positive:type_name -> akin.v1.Example
-	31, // 32: akin.v1.Examples.negative:type_name -> akin.v1.Example
-	33, // 33: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
-	36, // 34: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
-	34, // 35: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
-	35, // 36: akin.v1.Recommendation.item:type_name -> akin.v1.Item
-	0,  // 37: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
-	2,  // 38: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
-	4,  // 39: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
-	6,  // 40: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
-	8,  // 41: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
-	10, // 42: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
-	12, // 43: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
-	14, // 44: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
-	17, // 45: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
-	19, // 46: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
-	21, // 47: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
-	23, // 48: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
-	25, // 49: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
-	27, // 50: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
-	29, // 51: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
-	1,  // 52: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
-	3,  // 53: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
-	5,  // 54: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
-	7,  // 55: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
-	9,  // 56: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
-	11, // 57: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
-	13, // 58: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
-	16, // 59: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
-	18, // 60: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
-	20, // 61: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
-	22, // 62: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
-	24, // 63: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
-	26, // 64: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
-	28, // 65: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
-	32, // 66: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
-	52, // [52:67] is the sub-list for method output_type
-	37, // [37:52] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	41, // 0: akin.v1.UpsertItemRequest.item:type_name -> akin.v1.Item
+	41, // 1: akin.v1.UpsertItemResponse.item:type_name -> akin.v1.Item
+	42, // 2: akin.v1.UpsertItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	41, // 3: akin.v1.UpdateItemRequest.item:type_name -> akin.v1.Item
+	43, // 4: akin.v1.UpdateItemRequest.update_mask:type_name -> google.protobuf.FieldMask
+	41, // 5: akin.v1.UpdateItemResponse.item:type_name -> akin.v1.Item
+	42, // 6: akin.v1.UpdateItemResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	41, // 7: akin.v1.ImportItemsRequest.items:type_name -> akin.v1.Item
+	44, // 8: akin.v1.ImportItemsResponse.results:type_name -> akin.v1.ItemResult
+	42, // 9: akin.v1.ImportItemsResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	41, // 10: akin.v1.GetItemResponse.item:type_name -> akin.v1.Item
+	41, // 11: akin.v1.BatchGetItemsResponse.items:type_name -> akin.v1.Item
+	45, // 12: akin.v1.ListItemsRequest.filter:type_name -> akin.v1.Filter
+	41, // 13: akin.v1.ListItemsResponse.items:type_name -> akin.v1.Item
+	18, // 14: akin.v1.BatchDeleteItemsRequest.ids:type_name -> akin.v1.ItemIds
+	45, // 15: akin.v1.BatchDeleteItemsRequest.filter:type_name -> akin.v1.Filter
+	46, // 16: akin.v1.UpsertUserRequest.user:type_name -> akin.v1.User
+	46, // 17: akin.v1.UpsertUserResponse.user:type_name -> akin.v1.User
+	42, // 18: akin.v1.UpsertUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	46, // 19: akin.v1.UpdateUserRequest.user:type_name -> akin.v1.User
+	43, // 20: akin.v1.UpdateUserRequest.update_mask:type_name -> google.protobuf.FieldMask
+	46, // 21: akin.v1.UpdateUserResponse.user:type_name -> akin.v1.User
+	42, // 22: akin.v1.UpdateUserResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	46, // 23: akin.v1.ImportUsersRequest.users:type_name -> akin.v1.User
+	47, // 24: akin.v1.ImportUsersResponse.results:type_name -> akin.v1.UserResult
+	42, // 25: akin.v1.ImportUsersResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	46, // 26: akin.v1.GetUserResponse.user:type_name -> akin.v1.User
+	46, // 27: akin.v1.ListUsersResponse.users:type_name -> akin.v1.User
+	35, // 28: akin.v1.RecommendSimilarRequest.examples:type_name -> akin.v1.Examples
+	34, // 29: akin.v1.RecommendSimilarRequest.popular:type_name -> akin.v1.Popular
+	45, // 30: akin.v1.RecommendSimilarRequest.filter:type_name -> akin.v1.Filter
+	48, // 31: akin.v1.RecommendSimilarRequest.view:type_name -> akin.v1.ItemView
+	0,  // 32: akin.v1.RecommendSimilarRequest.relation:type_name -> akin.v1.Relation
+	33, // 33: akin.v1.RecommendSimilarRequest.exclude_interactions:type_name -> akin.v1.InteractionTypes
+	1,  // 34: akin.v1.RecommendSimilarRequest.fallback:type_name -> akin.v1.Fallback
+	36, // 35: akin.v1.Examples.positive:type_name -> akin.v1.Example
+	36, // 36: akin.v1.Examples.negative:type_name -> akin.v1.Example
+	39, // 37: akin.v1.RecommendSimilarResponse.recommendations:type_name -> akin.v1.Recommendation
+	42, // 38: akin.v1.RecommendSimilarResponse.usage:type_name -> akin.v1.EmbeddingUsage
+	38, // 39: akin.v1.RecommendSimilarResponse.signals:type_name -> akin.v1.Signals
+	49, // 40: akin.v1.Signals.model_time:type_name -> google.protobuf.Timestamp
+	40, // 41: akin.v1.Recommendation.explanations:type_name -> akin.v1.Explanation
+	41, // 42: akin.v1.Recommendation.item:type_name -> akin.v1.Item
+	2,  // 43: akin.v1.Explanation.signal:type_name -> akin.v1.Signal
+	3,  // 44: akin.v1.RecommenderService.UpsertItem:input_type -> akin.v1.UpsertItemRequest
+	5,  // 45: akin.v1.RecommenderService.UpdateItem:input_type -> akin.v1.UpdateItemRequest
+	7,  // 46: akin.v1.RecommenderService.ImportItems:input_type -> akin.v1.ImportItemsRequest
+	9,  // 47: akin.v1.RecommenderService.GetItem:input_type -> akin.v1.GetItemRequest
+	11, // 48: akin.v1.RecommenderService.BatchGetItems:input_type -> akin.v1.BatchGetItemsRequest
+	13, // 49: akin.v1.RecommenderService.ListItems:input_type -> akin.v1.ListItemsRequest
+	15, // 50: akin.v1.RecommenderService.DeleteItem:input_type -> akin.v1.DeleteItemRequest
+	17, // 51: akin.v1.RecommenderService.BatchDeleteItems:input_type -> akin.v1.BatchDeleteItemsRequest
+	20, // 52: akin.v1.RecommenderService.UpsertUser:input_type -> akin.v1.UpsertUserRequest
+	22, // 53: akin.v1.RecommenderService.UpdateUser:input_type -> akin.v1.UpdateUserRequest
+	24, // 54: akin.v1.RecommenderService.ImportUsers:input_type -> akin.v1.ImportUsersRequest
+	26, // 55: akin.v1.RecommenderService.GetUser:input_type -> akin.v1.GetUserRequest
+	28, // 56: akin.v1.RecommenderService.ListUsers:input_type -> akin.v1.ListUsersRequest
+	30, // 57: akin.v1.RecommenderService.DeleteUser:input_type -> akin.v1.DeleteUserRequest
+	32, // 58: akin.v1.RecommenderService.RecommendSimilar:input_type -> akin.v1.RecommendSimilarRequest
+	4,  // 59: akin.v1.RecommenderService.UpsertItem:output_type -> akin.v1.UpsertItemResponse
+	6,  // 60: akin.v1.RecommenderService.UpdateItem:output_type -> akin.v1.UpdateItemResponse
+	8,  // 61: akin.v1.RecommenderService.ImportItems:output_type -> akin.v1.ImportItemsResponse
+	10, // 62: akin.v1.RecommenderService.GetItem:output_type -> akin.v1.GetItemResponse
+	12, // 63: akin.v1.RecommenderService.BatchGetItems:output_type -> akin.v1.BatchGetItemsResponse
+	14, // 64: akin.v1.RecommenderService.ListItems:output_type -> akin.v1.ListItemsResponse
+	16, // 65: akin.v1.RecommenderService.DeleteItem:output_type -> akin.v1.DeleteItemResponse
+	19, // 66: akin.v1.RecommenderService.BatchDeleteItems:output_type -> akin.v1.BatchDeleteItemsResponse
+	21, // 67: akin.v1.RecommenderService.UpsertUser:output_type -> akin.v1.UpsertUserResponse
+	23, // 68: akin.v1.RecommenderService.UpdateUser:output_type -> akin.v1.UpdateUserResponse
+	25, // 69: akin.v1.RecommenderService.ImportUsers:output_type -> akin.v1.ImportUsersResponse
+	27, // 70: akin.v1.RecommenderService.GetUser:output_type -> akin.v1.GetUserResponse
+	29, // 71: akin.v1.RecommenderService.ListUsers:output_type -> akin.v1.ListUsersResponse
+	31, // 72: akin.v1.RecommenderService.DeleteUser:output_type -> akin.v1.DeleteUserResponse
+	37, // 73: akin.v1.RecommenderService.RecommendSimilar:output_type -> akin.v1.RecommendSimilarResponse
+	59, // [59:74] is the sub-list for method output_type
+	44, // [44:59] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_akin_v1_recommender_service_proto_init() }
@@ -2930,12 +3392,14 @@ func file_akin_v1_recommender_service_proto_init() {
 		(*RecommendSimilarRequest_UserId)(nil),
 		(*RecommendSimilarRequest_Text)(nil),
 		(*RecommendSimilarRequest_Examples)(nil),
+		(*RecommendSimilarRequest_Popular)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[31].OneofWrappers = []any{}
+	file_akin_v1_recommender_service_proto_msgTypes[33].OneofWrappers = []any{
 		(*Example_ItemId)(nil),
 		(*Example_Text)(nil),
 	}
-	file_akin_v1_recommender_service_proto_msgTypes[34].OneofWrappers = []any{
+	file_akin_v1_recommender_service_proto_msgTypes[37].OneofWrappers = []any{
 		(*Explanation_ItemId)(nil),
 		(*Explanation_Text)(nil),
 	}
@@ -2944,13 +3408,14 @@ func file_akin_v1_recommender_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_akin_v1_recommender_service_proto_rawDesc), len(file_akin_v1_recommender_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   35,
+			NumEnums:      3,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_akin_v1_recommender_service_proto_goTypes,
 		DependencyIndexes: file_akin_v1_recommender_service_proto_depIdxs,
+		EnumInfos:         file_akin_v1_recommender_service_proto_enumTypes,
 		MessageInfos:      file_akin_v1_recommender_service_proto_msgTypes,
 	}.Build()
 	File_akin_v1_recommender_service_proto = out.File

@@ -15,7 +15,11 @@ from akin.options import (
     BatchDeleteItemsOptions,
     CreateCatalogOptions,
     EstimateReembeddingOptions,
+    InteractionOptions,
     ModelOptions,
+    RecommendSimilarOptions,
+    SettingsOptions,
+    UpdateCatalogOptions,
     UpdateItemOptions,
     UpdateUserOptions,
     UpsertItemOptions,
@@ -24,7 +28,9 @@ from akin.options import (
 from akin.v1 import catalog_service_pb2, filter_pb2, interaction_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
-SOURCES = ("item_id", "user_id", "text", "examples")
+SOURCES = ("item_id", "user_id", "text", "examples", "popular")
+
+SETTINGS = ("signals", "interaction_weights", "new_item_boost")
 
 Request = TypeVar("Request", bound=Message)
 
@@ -73,25 +79,24 @@ def interaction(
     item_id: str,
     type: str,  # noqa: A002  (the name of the field)
     time: datetime | None = None,
-    interaction_id: str = "",
-    value: float | None = None,
+    **options: Unpack[InteractionOptions],
 ) -> interaction_pb2.Interaction:
     """Return an interaction to record.
 
     Args:
         user_id: your id of the user.
         item_id: your id of the item.
-        type: what the user did: VIEW, CLICK, LIKE, PURCHASE, SHARE, DISLIKE or SKIP.
+        type: what the user did: VIEW, CLICK, LIKE, PURCHASE, SHARE, DISLIKE or SKIP, or a type that
+            the catalog has a weight for.
         time: when the user did it, with a time zone; by default, when it is sent.
-        interaction_id: your id of the interaction, so that it is recorded once.
-        value: a number to store with the interaction, such as a rating.
+        **options: see `akin.options.InteractionOptions`.
 
     Raises:
+        TypeError: a keyword is not an option.
         ValueError: the time has no time zone.
     """
-    message = interaction_pb2.Interaction(
-        interaction_id=interaction_id, user_id=user_id, item_id=item_id, type=type, value=value
-    )
+    check_options(InteractionOptions, options)
+    message = interaction_pb2.Interaction(user_id=user_id, item_id=item_id, type=type, **options)
     if time is not None:
         if time.tzinfo is None:
             raise ValueError("time needs a time zone")
@@ -213,7 +218,33 @@ def check_source(options: Mapping[str, object]) -> None:
         ValueError: the options do not have exactly one source.
     """
     if sum(options.get(source) is not None for source in SOURCES) != 1:
-        raise ValueError("give exactly one of item_id, user_id, text and examples")
+        raise ValueError("give exactly one of item_id, user_id, text, examples and popular")
+
+
+def recommend_similar(
+    catalog: str, **options: Unpack[RecommendSimilarOptions]
+) -> pb.RecommendSimilarRequest:
+    """Build a request for recommendations.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: the options do not have exactly one source, or the types of interactions are a
+            single string.
+    """
+    check_options(RecommendSimilarOptions, options)
+    check_source(options)
+    types = options.pop("exclude_interactions", None)
+    excluded = None
+    if types is not None:
+        check_list("exclude_interactions", types)
+        excluded = pb.InteractionTypes(types=types)
+    return build(
+        pb.RecommendSimilarRequest,
+        RecommendSimilarOptions,
+        options,
+        catalog=catalog,
+        exclude_interactions=excluded,
+    )
 
 
 def upsert_item(
@@ -323,12 +354,40 @@ def create_catalog(
     check_options(CreateCatalogOptions, options)
     vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
     text_format = options.pop("text_format", catalog_service_pb2.TEXT_FORMAT_UNSPECIFIED)
+    settings = _pop_settings(options)
     return catalog_service_pb2.CreateCatalogRequest(
         catalog=catalog,
         embedding=embedding_model(options),
         vector_storage=vector_storage,
         text_format=text_format,
+        settings=settings,
     )
+
+
+def update_catalog(
+    catalog: str, **options: Unpack[UpdateCatalogOptions]
+) -> catalog_service_pb2.UpdateCatalogRequest:
+    """Build a request to change the settings of a catalog that are given, or those of the mask.
+
+    Raises:
+        TypeError: a keyword is not an option of the method.
+        ValueError: the mask is a single string.
+    """
+    check_options(UpdateCatalogOptions, options)
+    mask = _mask(options.pop("update_mask", None), options, SETTINGS)
+    return catalog_service_pb2.UpdateCatalogRequest(
+        catalog=catalog, settings=_pop_settings(options), update_mask=mask
+    )
+
+
+def _pop_settings(options: SettingsOptions) -> catalog_service_pb2.CatalogSettings | None:
+    """Return the settings that are among the options, and remove them there; None without any."""
+    settings = catalog_service_pb2.CatalogSettings(
+        signals=options.pop("signals", None) or catalog_service_pb2.SIGNAL_MODE_UNSPECIFIED,
+        interaction_weights=options.pop("interaction_weights", None),
+        new_item_boost=options.pop("new_item_boost", None) or 0.0,
+    )
+    return settings if settings.ByteSize() else None
 
 
 def estimate_reembedding(

@@ -91,6 +91,20 @@ class ImportItemsOptions(TypedDict, total=False):
     validate_only: bool
 
 
+class InteractionOptions(TypedDict, total=False):
+    """Options of `akin.interaction`.
+
+    Attributes:
+        interaction_id: your id of the interaction, so that it is recorded once.
+        value: a number to store with the interaction, such as a rating.
+        recommendation_id: the `recommendation_id` of the response that led to the interaction.
+    """
+
+    interaction_id: str
+    value: float | None
+    recommendation_id: str
+
+
 class ImportInteractionsOptions(TypedDict, total=False):
     """Options of `import_interactions`.
 
@@ -180,9 +194,18 @@ class RecommendSimilarOptions(TypedDict, total=False):
 
     Attributes:
         item_id: source: an item of the catalog.
-        user_id: source: the preferences and liked items of a user.
+        user_id: source: the preferences, liked items and interactions of a user.
         text: source: any text.
         examples: source: positive and negative examples (see `akin.examples`).
+        popular: source: the items with the most interactions; `akin.Popular()` for the default
+            half-life.
+        relation: how recommended items relate to the source item: by similar texts, by what people
+            also like, or both.
+        exclude_interactions: exclude the items of the user's interactions of these types; an empty
+            list excludes none. By default, LIKE and PURCHASE.
+        new_item_boost: how much new items benefit from what is learned about items with similar
+            texts, from 0 to 10; by default, the value of the catalog.
+        fallback: what to recommend to a user who does not exist.
         limit: maximum number of recommendations, up to 1,000; 0 means 10.
         where: consider only items that match (see `akin.filters`).
         exclude_item_ids: items to exclude from the recommendations.
@@ -200,6 +223,11 @@ class RecommendSimilarOptions(TypedDict, total=False):
     user_id: str | None
     text: str | None
     examples: pb.Examples | None
+    popular: pb.Popular | None
+    relation: pb.Relation.ValueType
+    exclude_interactions: Sequence[str] | None
+    new_item_boost: float | None
+    fallback: pb.Fallback.ValueType
     limit: int
     where: Where
     exclude_item_ids: Sequence[str]
@@ -352,8 +380,42 @@ class EstimateReembeddingOptions(ModelOptions, total=False):
     min_sequence: int
 
 
-class CreateCatalogOptions(ModelOptions, total=False):
-    """Options of `create_catalog`: the model, the storage of vectors, and the format of texts.
+class SettingsOptions(TypedDict, total=False):
+    """How a catalog learns from interactions.
+
+    Attributes:
+        signals: what recommendations are based on: text, behavior, or what predicts best.
+        interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
+            dislike. Other types keep their defaults.
+        new_item_boost: how much new items benefit from what is learned about items with similar
+            texts, from 0 to 10.
+    """
+
+    signals: catalog_service_pb2.SignalMode.ValueType | None
+    interaction_weights: Mapping[str, float] | None
+    new_item_boost: float | None
+
+
+class UpdateCatalogOptions(SettingsOptions, total=False):
+    """Options of `update_catalog`: the new settings.
+
+    None resets a setting to its default.
+
+    Attributes:
+        signals: what recommendations are based on: text, behavior, or what predicts best.
+        interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
+            dislike. They replace all weights of the catalog, and other types get their defaults.
+        new_item_boost: how much new items benefit from what is learned about items with similar
+            texts, from 0 to 10.
+        update_mask: settings to change. One in the mask that has no new value is reset. By default,
+            the settings that are given.
+    """
+
+    update_mask: Sequence[str] | None
+
+
+class CreateCatalogOptions(ModelOptions, SettingsOptions, total=False):
+    """Options of `create_catalog`: the model, how to store vectors and texts, and the settings.
 
     The server's settings supply the options that are left out.
 
@@ -365,6 +427,11 @@ class CreateCatalogOptions(ModelOptions, total=False):
         query_template: text to embed for a query or a preference; `{text}` stands for its text.
         vector_storage: precision of the vectors in memory.
         text_format: format of the texts of items; of HTML, the text without markup is embedded.
+        signals: what recommendations are based on: text, behavior, or what predicts best.
+        interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
+            dislike. Other types have their defaults.
+        new_item_boost: how much new items benefit from what is learned about items with similar
+            texts, from 0 to 10.
     """
 
     vector_storage: catalog_service_pb2.VectorStorage.ValueType

@@ -12,12 +12,13 @@ from akin.options import (
     EstimateReembeddingOptions,
     ModelOptions,
     ReadOptions,
+    UpdateCatalogOptions,
 )
 from akin.v1 import catalog_service_pb2 as pb
 
 
 class CatalogCalls(Connection):
-    """Calls that create, list, delete and re-embed catalogs.
+    """Calls that create, change, list, delete and re-embed catalogs.
 
     A method without a `catalog` argument uses the client's catalog.
     """
@@ -48,6 +49,24 @@ class CatalogCalls(Connection):
             pb.GetCatalogRequest, ReadOptions, options, catalog=self._resolve(catalog)
         )
         response = await self._channel.call(self._catalogs.GetCatalog, request)
+        return response.catalog
+
+    async def update_catalog(
+        self, catalog: str | None = None, **options: Unpack[UpdateCatalogOptions]
+    ) -> pb.Catalog:
+        """Change some settings of a catalog, and keep the others.
+
+            client.update_catalog(interaction_weights={"VIEW": 0.1, "ADD_TO_CART": 0.7})
+
+        Args:
+            catalog: name of the catalog.
+            **options: the new settings; see `akin.options.UpdateCatalogOptions`.
+
+        Raises:
+            ValueError: `update_mask` is a single string.
+        """
+        request = _requests.update_catalog(self._resolve(catalog), **options)
+        response = await self._channel.call(self._catalogs.UpdateCatalog, request)
         return response.catalog
 
     async def list_catalogs(self, **options: Unpack[ReadOptions]) -> list[pb.Catalog]:

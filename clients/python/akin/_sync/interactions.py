@@ -64,11 +64,11 @@ class InteractionCalls(Connection):
     def list_interactions(
         self, page_size: int = 0, page_token: str = "", **options: Unpack[ListInteractionsOptions]
     ) -> pb.ListInteractionsResponse:
-        """Return a page of interactions by user and time.
+        """Return one page of interactions, by ascending user id, and of each user by time.
 
         Args:
-            page_size: maximum number of interactions; 0 means 100.
-            page_token: `next_page_token` of the previous page.
+            page_size: maximum number of interactions, up to 1,000; 0 means 100.
+            page_token: `next_page_token` of the previous page; empty for the first page.
             **options: see `akin.options.ListInteractionsOptions`.
         """
         request = _requests.build(
@@ -82,7 +82,10 @@ class InteractionCalls(Connection):
         return self._channel.call(self._interactions.ListInteractions, request)
 
     def delete_interactions(self, user_id: str) -> pb.DeleteInteractionsResponse:
-        """Delete all interactions of a user.
+        """Delete all interactions of a user. Use it with `delete_user` to forget someone.
+
+        If the call fails, some of the interactions can be deleted; call it again to delete the
+        rest.
 
         Args:
             user_id: your id of the user.

@@ -18,17 +18,15 @@ class RecommendationCalls(Connection):
     def recommend_similar(
         self, **options: Unpack[RecommendSimilarOptions]
     ) -> pb.RecommendSimilarResponse:
-        """Return the items that are most similar to one source, best first.
+        """Return the items that suit one source best, best first.
 
         Args:
-            **options: the source (one of `item_id`, `user_id`, `text` and `examples`), and how to
-                choose the items; see `akin.options.RecommendSimilarOptions`.
+            **options: the source (one of `item_id`, `user_id`, `text`, `examples` and `popular`),
+                and how to choose the items; see `akin.options.RecommendSimilarOptions`.
 
         Raises:
-            ValueError: the options do not have exactly one source.
+            ValueError: the options do not have exactly one source, or `exclude_interactions` is a
+                single string.
         """
-        request = _requests.build(
-            pb.RecommendSimilarRequest, RecommendSimilarOptions, options, catalog=self._catalog
-        )
-        _requests.check_source(options)
+        request = _requests.recommend_similar(self._catalog, **options)
         return self._channel.call(self._recommender.RecommendSimilar, request)

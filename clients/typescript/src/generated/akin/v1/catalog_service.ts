@@ -4,6 +4,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Duration } from "../../google/protobuf/duration.js";
+import { FieldMask } from "../../google/protobuf/field_mask.js";
 import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 /** How an index keeps vectors in memory. */
@@ -94,6 +95,59 @@ export function textFormatToJSON(object: TextFormat): string {
     case TextFormat.HTML:
       return "TEXT_FORMAT_HTML";
     case TextFormat.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** What recommendations for users and examples are based on. */
+export enum SignalMode {
+  /**
+   * UNSPECIFIED - The default: the value of the server's setting AKIN_SIGNALS, also when the setting changes
+   * later.
+   */
+  UNSPECIFIED = 0,
+  /** AUTO - Text, and behavior if it predicts what people like better than text alone. */
+  AUTO = 1,
+  /** TEXT - Text alone. The catalog learns nothing. */
+  TEXT = 2,
+  /** BEHAVIOR - Behavior, as soon as anything is learned, and text for what it does not cover. */
+  BEHAVIOR = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function signalModeFromJSON(object: any): SignalMode {
+  switch (object) {
+    case 0:
+    case "SIGNAL_MODE_UNSPECIFIED":
+      return SignalMode.UNSPECIFIED;
+    case 1:
+    case "SIGNAL_MODE_AUTO":
+      return SignalMode.AUTO;
+    case 2:
+    case "SIGNAL_MODE_TEXT":
+      return SignalMode.TEXT;
+    case 3:
+    case "SIGNAL_MODE_BEHAVIOR":
+      return SignalMode.BEHAVIOR;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return SignalMode.UNRECOGNIZED;
+  }
+}
+
+export function signalModeToJSON(object: SignalMode): string {
+  switch (object) {
+    case SignalMode.UNSPECIFIED:
+      return "SIGNAL_MODE_UNSPECIFIED";
+    case SignalMode.AUTO:
+      return "SIGNAL_MODE_AUTO";
+    case SignalMode.TEXT:
+      return "SIGNAL_MODE_TEXT";
+    case SignalMode.BEHAVIOR:
+      return "SIGNAL_MODE_BEHAVIOR";
+    case SignalMode.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
   }
@@ -206,6 +260,37 @@ export interface CreateCatalogRequest {
    * is not listed in TextFormat the call fails with INVALID_ARGUMENT. Default: TEXT_FORMAT_PLAIN.
    */
   textFormat: TextFormat;
+  /** How the catalog learns from interactions. */
+  settings?: CatalogSettings | undefined;
+}
+
+/** How a catalog learns from interactions. UpdateCatalog can change it at any time. */
+export interface CatalogSettings {
+  /**
+   * What recommendations are based on. For a value that is not listed in SignalMode the call fails
+   * with INVALID_ARGUMENT. Default: the value of the server's setting AKIN_SIGNALS.
+   */
+  signals: SignalMode;
+  /**
+   * The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
+   * dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
+   * own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
+   * 32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
+   * `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
+   * that are not in the map.
+   */
+  interactionWeights: { [key: string]: number };
+  /**
+   * How much new items, which nothing is learned about yet, benefit from what is learned about the
+   * items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
+   */
+  newItemBoost: number;
+}
+
+export interface CatalogSettings_InteractionWeightsEntry {
+  key: string;
+  value: number;
 }
 
 /** Response of CreateCatalog. */
@@ -229,6 +314,28 @@ export interface GetCatalogRequest {
 /** Response of GetCatalog. */
 export interface GetCatalogResponse {
   /** The catalog. */
+  catalog?: Catalog | undefined;
+}
+
+/** Request of UpdateCatalog. */
+export interface UpdateCatalogRequest {
+  /** The name of the catalog. Default: `default`. */
+  catalog: string;
+  /** The new values of the settings in the update mask. */
+  settings?:
+    | CatalogSettings
+    | undefined;
+  /**
+   * Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
+   * setting in the mask without a value gets its default. An empty mask, or one with another path,
+   * fails with INVALID_ARGUMENT.
+   */
+  updateMask?: string[] | undefined;
+}
+
+/** Response of UpdateCatalog. */
+export interface UpdateCatalogResponse {
+  /** The changed catalog. */
   catalog?: Catalog | undefined;
 }
 
@@ -464,6 +571,63 @@ export interface Catalog {
    * provider than `local`.
    */
   unknownTextRatio: number;
+  /** How the catalog learns from interactions. It has the weights of all types. */
+  settings?:
+    | CatalogSettings
+    | undefined;
+  /** The number of interactions in the catalog, without the liked_items of users. */
+  interactionCount: string;
+  /** What the catalog has learned from interactions and liked_items. Unset before the first training. */
+  behaviorModel?:
+    | BehaviorModel
+    | undefined;
+  /** How often recommendations led to interactions in the last 30 days, by source and signals. */
+  clickThrough: ClickThrough[];
+}
+
+/**
+ * What a catalog has learned from interactions and liked_items.
+ *
+ * Akin learns from all but the latest fifth of the likes of up to 400 people, and predicts these. It
+ * chooses the weights of text and behavior that predict best, and uses behavior only if it is better
+ * than text alone beyond chance. Then it learns from all likes.
+ */
+export interface BehaviorModel {
+  /** The time at which the training began. */
+  trainTime?:
+    | Date
+    | undefined;
+  /** The number of likes that it learned from. */
+  likeCount: string;
+  /** The number of items that it learned something about. */
+  itemCount: string;
+  /** The number of people whose latest likes were predicted. Behavior is not used for fewer than 20. */
+  testUserCount: number;
+  /** The mean nDCG@20 of the prediction by text alone, between 0 and 1. */
+  textNdcg: number;
+  /** The mean gain in nDCG@20 of text and behavior together over text alone. */
+  ndcgGain: number;
+  /** The lower end of the 95% confidence interval of ndcg_gain. Behavior is used if it is above 0. */
+  ndcgGainLowerBound: number;
+  /** The weights that recommendations use with SIGNAL_MODE_AUTO. */
+  textWeight: number;
+  /** The weight of behavior. The sum of both weights is 1. */
+  behaviorWeight: number;
+}
+
+/** How often recommendations of one kind led to interactions in the last 30 days. */
+export interface ClickThrough {
+  /** The source: `item`, `user`, `text`, `examples` or `popular`. */
+  source: string;
+  /** What the recommendations were based on: `text`, `behavior` or `both`. */
+  signals: string;
+  /**
+   * The number of responses with recommendations. Server processes add to it once a minute, and a
+   * process that is killed loses the responses since then.
+   */
+  responseCount: string;
+  /** The number of these responses that an interaction with a weight above 0 names. */
+  clickedResponseCount: string;
 }
 
 /**
@@ -666,7 +830,7 @@ export const EmbeddingModel: MessageFns<EmbeddingModel> = {
 };
 
 function createBaseCreateCatalogRequest(): CreateCatalogRequest {
-  return { catalog: "", embedding: undefined, vectorStorage: 0, textFormat: 0 };
+  return { catalog: "", embedding: undefined, vectorStorage: 0, textFormat: 0, settings: undefined };
 }
 
 export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
@@ -682,6 +846,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     }
     if (message.textFormat !== 0) {
       writer.uint32(32).int32(message.textFormat);
+    }
+    if (message.settings !== undefined) {
+      CatalogSettings.encode(message.settings, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -731,6 +898,14 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
             message.textFormat = reader.int32() as any;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.settings = CatalogSettings.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -757,6 +932,7 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
         : isSet(object.text_format)
         ? textFormatFromJSON(object.text_format)
         : 0,
+      settings: isSet(object.settings) ? CatalogSettings.fromJSON(object.settings) : undefined,
     };
   },
 
@@ -774,6 +950,9 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
     if (message.textFormat !== 0) {
       obj.textFormat = textFormatToJSON(message.textFormat);
     }
+    if (message.settings !== undefined) {
+      obj.settings = CatalogSettings.toJSON(message.settings);
+    }
     return obj;
   },
 
@@ -788,6 +967,240 @@ export const CreateCatalogRequest: MessageFns<CreateCatalogRequest> = {
       : undefined;
     message.vectorStorage = object.vectorStorage ?? 0;
     message.textFormat = object.textFormat ?? 0;
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? CatalogSettings.fromPartial(object.settings)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCatalogSettings(): CatalogSettings {
+  return { signals: 0, interactionWeights: {}, newItemBoost: 0 };
+}
+
+export const CatalogSettings: MessageFns<CatalogSettings> = {
+  encode(message: CatalogSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.signals !== 0) {
+      writer.uint32(8).int32(message.signals);
+    }
+    globalThis.Object.entries(message.interactionWeights).forEach(([key, value]: [string, number]) => {
+      CatalogSettings_InteractionWeightsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    if (message.newItemBoost !== 0) {
+      writer.uint32(29).float(message.newItemBoost);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CatalogSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCatalogSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.signals = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = CatalogSettings_InteractionWeightsEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.interactionWeights[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 29) {
+              break;
+            }
+
+            message.newItemBoost = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CatalogSettings {
+    return {
+      signals: isSet(object.signals) ? signalModeFromJSON(object.signals) : 0,
+      interactionWeights: isObject(object.interactionWeights)
+        ? (globalThis.Object.entries(object.interactionWeights) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.interaction_weights)
+        ? (globalThis.Object.entries(object.interaction_weights) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      newItemBoost: isSet(object.newItemBoost)
+        ? globalThis.Number(object.newItemBoost)
+        : isSet(object.new_item_boost)
+        ? globalThis.Number(object.new_item_boost)
+        : 0,
+    };
+  },
+
+  toJSON(message: CatalogSettings): unknown {
+    const obj: any = {};
+    if (message.signals !== 0) {
+      obj.signals = signalModeToJSON(message.signals);
+    }
+    if (message.interactionWeights) {
+      const entries = globalThis.Object.entries(message.interactionWeights) as [string, number][];
+      if (entries.length > 0) {
+        obj.interactionWeights = {};
+        entries.forEach(([k, v]) => {
+          obj.interactionWeights[k] = floatToJson(v);
+        });
+      }
+    }
+    if (message.newItemBoost !== 0) {
+      obj.newItemBoost = floatToJson(message.newItemBoost);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CatalogSettings>): CatalogSettings {
+    return CatalogSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CatalogSettings>): CatalogSettings {
+    const message = createBaseCatalogSettings();
+    message.signals = object.signals ?? 0;
+    message.interactionWeights = (globalThis.Object.entries(object.interactionWeights ?? {}) as [string, number][])
+      .reduce((acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      }, {});
+    message.newItemBoost = object.newItemBoost ?? 0;
+    return message;
+  },
+};
+
+function createBaseCatalogSettings_InteractionWeightsEntry(): CatalogSettings_InteractionWeightsEntry {
+  return { key: "", value: 0 };
+}
+
+export const CatalogSettings_InteractionWeightsEntry: MessageFns<CatalogSettings_InteractionWeightsEntry> = {
+  encode(message: CatalogSettings_InteractionWeightsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(21).float(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CatalogSettings_InteractionWeightsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCatalogSettings_InteractionWeightsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 21) {
+              break;
+            }
+
+            message.value = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CatalogSettings_InteractionWeightsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: CatalogSettings_InteractionWeightsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CatalogSettings_InteractionWeightsEntry>): CatalogSettings_InteractionWeightsEntry {
+    return CatalogSettings_InteractionWeightsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CatalogSettings_InteractionWeightsEntry>): CatalogSettings_InteractionWeightsEntry {
+    const message = createBaseCatalogSettings_InteractionWeightsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -1012,6 +1425,182 @@ export const GetCatalogResponse: MessageFns<GetCatalogResponse> = {
   },
   fromPartial(object: DeepPartial<GetCatalogResponse>): GetCatalogResponse {
     const message = createBaseGetCatalogResponse();
+    message.catalog = (object.catalog !== undefined && object.catalog !== null)
+      ? Catalog.fromPartial(object.catalog)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateCatalogRequest(): UpdateCatalogRequest {
+  return { catalog: "", settings: undefined, updateMask: undefined };
+}
+
+export const UpdateCatalogRequest: MessageFns<UpdateCatalogRequest> = {
+  encode(message: UpdateCatalogRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== "") {
+      writer.uint32(10).string(message.catalog);
+    }
+    if (message.settings !== undefined) {
+      CatalogSettings.encode(message.settings, writer.uint32(18).fork()).join();
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCatalogRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCatalogRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.settings = CatalogSettings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateCatalogRequest {
+    return {
+      catalog: isSet(object.catalog) ? globalThis.String(object.catalog) : "",
+      settings: isSet(object.settings) ? CatalogSettings.fromJSON(object.settings) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateCatalogRequest): unknown {
+    const obj: any = {};
+    if (message.catalog !== "") {
+      obj.catalog = message.catalog;
+    }
+    if (message.settings !== undefined) {
+      obj.settings = CatalogSettings.toJSON(message.settings);
+    }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateCatalogRequest>): UpdateCatalogRequest {
+    return UpdateCatalogRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateCatalogRequest>): UpdateCatalogRequest {
+    const message = createBaseUpdateCatalogRequest();
+    message.catalog = object.catalog ?? "";
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? CatalogSettings.fromPartial(object.settings)
+      : undefined;
+    message.updateMask = object.updateMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateCatalogResponse(): UpdateCatalogResponse {
+  return { catalog: undefined };
+}
+
+export const UpdateCatalogResponse: MessageFns<UpdateCatalogResponse> = {
+  encode(message: UpdateCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.catalog !== undefined) {
+      Catalog.encode(message.catalog, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateCatalogResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateCatalogResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.catalog = Catalog.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateCatalogResponse {
+    return { catalog: isSet(object.catalog) ? Catalog.fromJSON(object.catalog) : undefined };
+  },
+
+  toJSON(message: UpdateCatalogResponse): unknown {
+    const obj: any = {};
+    if (message.catalog !== undefined) {
+      obj.catalog = Catalog.toJSON(message.catalog);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UpdateCatalogResponse>): UpdateCatalogResponse {
+    return UpdateCatalogResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UpdateCatalogResponse>): UpdateCatalogResponse {
+    const message = createBaseUpdateCatalogResponse();
     message.catalog = (object.catalog !== undefined && object.catalog !== null)
       ? Catalog.fromPartial(object.catalog)
       : undefined;
@@ -2573,6 +3162,10 @@ function createBaseCatalog(): Catalog {
     index: undefined,
     textFormat: 0,
     unknownTextRatio: 0,
+    settings: undefined,
+    interactionCount: "0",
+    behaviorModel: undefined,
+    clickThrough: [],
   };
 }
 
@@ -2616,6 +3209,18 @@ export const Catalog: MessageFns<Catalog> = {
     }
     if (message.unknownTextRatio !== 0) {
       writer.uint32(105).double(message.unknownTextRatio);
+    }
+    if (message.settings !== undefined) {
+      CatalogSettings.encode(message.settings, writer.uint32(114).fork()).join();
+    }
+    if (message.interactionCount !== "0") {
+      writer.uint32(120).int64(message.interactionCount);
+    }
+    if (message.behaviorModel !== undefined) {
+      BehaviorModel.encode(message.behaviorModel, writer.uint32(130).fork()).join();
+    }
+    for (const v of message.clickThrough) {
+      ClickThrough.encode(v!, writer.uint32(138).fork()).join();
     }
     return writer;
   },
@@ -2737,6 +3342,38 @@ export const Catalog: MessageFns<Catalog> = {
             message.unknownTextRatio = reader.double();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.settings = CatalogSettings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.interactionCount = reader.int64().toString();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.behaviorModel = BehaviorModel.decode(reader, reader.uint32());
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.clickThrough.push(ClickThrough.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2800,6 +3437,22 @@ export const Catalog: MessageFns<Catalog> = {
         : isSet(object.unknown_text_ratio)
         ? globalThis.Number(object.unknown_text_ratio)
         : 0,
+      settings: isSet(object.settings) ? CatalogSettings.fromJSON(object.settings) : undefined,
+      interactionCount: isSet(object.interactionCount)
+        ? globalThis.String(object.interactionCount)
+        : isSet(object.interaction_count)
+        ? globalThis.String(object.interaction_count)
+        : "0",
+      behaviorModel: isSet(object.behaviorModel)
+        ? BehaviorModel.fromJSON(object.behaviorModel)
+        : isSet(object.behavior_model)
+        ? BehaviorModel.fromJSON(object.behavior_model)
+        : undefined,
+      clickThrough: globalThis.Array.isArray(object?.clickThrough)
+        ? object.clickThrough.map((e: any) => ClickThrough.fromJSON(e))
+        : globalThis.Array.isArray(object?.click_through)
+        ? object.click_through.map((e: any) => ClickThrough.fromJSON(e))
+        : [],
     };
   },
 
@@ -2844,6 +3497,18 @@ export const Catalog: MessageFns<Catalog> = {
     if (message.unknownTextRatio !== 0) {
       obj.unknownTextRatio = floatToJson(message.unknownTextRatio);
     }
+    if (message.settings !== undefined) {
+      obj.settings = CatalogSettings.toJSON(message.settings);
+    }
+    if (message.interactionCount !== "0") {
+      obj.interactionCount = message.interactionCount;
+    }
+    if (message.behaviorModel !== undefined) {
+      obj.behaviorModel = BehaviorModel.toJSON(message.behaviorModel);
+    }
+    if (message.clickThrough?.length) {
+      obj.clickThrough = message.clickThrough.map((e) => ClickThrough.toJSON(e));
+    }
     return obj;
   },
 
@@ -2869,6 +3534,382 @@ export const Catalog: MessageFns<Catalog> = {
       : undefined;
     message.textFormat = object.textFormat ?? 0;
     message.unknownTextRatio = object.unknownTextRatio ?? 0;
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? CatalogSettings.fromPartial(object.settings)
+      : undefined;
+    message.interactionCount = object.interactionCount ?? "0";
+    message.behaviorModel = (object.behaviorModel !== undefined && object.behaviorModel !== null)
+      ? BehaviorModel.fromPartial(object.behaviorModel)
+      : undefined;
+    message.clickThrough = object.clickThrough?.map((e) => ClickThrough.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBehaviorModel(): BehaviorModel {
+  return {
+    trainTime: undefined,
+    likeCount: "0",
+    itemCount: "0",
+    testUserCount: 0,
+    textNdcg: 0,
+    ndcgGain: 0,
+    ndcgGainLowerBound: 0,
+    textWeight: 0,
+    behaviorWeight: 0,
+  };
+}
+
+export const BehaviorModel: MessageFns<BehaviorModel> = {
+  encode(message: BehaviorModel, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trainTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.trainTime), writer.uint32(10).fork()).join();
+    }
+    if (message.likeCount !== "0") {
+      writer.uint32(16).int64(message.likeCount);
+    }
+    if (message.itemCount !== "0") {
+      writer.uint32(24).int64(message.itemCount);
+    }
+    if (message.testUserCount !== 0) {
+      writer.uint32(32).int32(message.testUserCount);
+    }
+    if (message.textNdcg !== 0) {
+      writer.uint32(45).float(message.textNdcg);
+    }
+    if (message.ndcgGain !== 0) {
+      writer.uint32(53).float(message.ndcgGain);
+    }
+    if (message.ndcgGainLowerBound !== 0) {
+      writer.uint32(61).float(message.ndcgGainLowerBound);
+    }
+    if (message.textWeight !== 0) {
+      writer.uint32(69).float(message.textWeight);
+    }
+    if (message.behaviorWeight !== 0) {
+      writer.uint32(77).float(message.behaviorWeight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BehaviorModel {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBehaviorModel();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trainTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.likeCount = reader.int64().toString();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.itemCount = reader.int64().toString();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.testUserCount = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 45) {
+              break;
+            }
+
+            message.textNdcg = reader.float();
+            continue;
+          }
+          case 6: {
+            if (tag !== 53) {
+              break;
+            }
+
+            message.ndcgGain = reader.float();
+            continue;
+          }
+          case 7: {
+            if (tag !== 61) {
+              break;
+            }
+
+            message.ndcgGainLowerBound = reader.float();
+            continue;
+          }
+          case 8: {
+            if (tag !== 69) {
+              break;
+            }
+
+            message.textWeight = reader.float();
+            continue;
+          }
+          case 9: {
+            if (tag !== 77) {
+              break;
+            }
+
+            message.behaviorWeight = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BehaviorModel {
+    return {
+      trainTime: isSet(object.trainTime)
+        ? fromJsonTimestamp(object.trainTime)
+        : isSet(object.train_time)
+        ? fromJsonTimestamp(object.train_time)
+        : undefined,
+      likeCount: isSet(object.likeCount)
+        ? globalThis.String(object.likeCount)
+        : isSet(object.like_count)
+        ? globalThis.String(object.like_count)
+        : "0",
+      itemCount: isSet(object.itemCount)
+        ? globalThis.String(object.itemCount)
+        : isSet(object.item_count)
+        ? globalThis.String(object.item_count)
+        : "0",
+      testUserCount: isSet(object.testUserCount)
+        ? globalThis.Number(object.testUserCount)
+        : isSet(object.test_user_count)
+        ? globalThis.Number(object.test_user_count)
+        : 0,
+      textNdcg: isSet(object.textNdcg)
+        ? globalThis.Number(object.textNdcg)
+        : isSet(object.text_ndcg)
+        ? globalThis.Number(object.text_ndcg)
+        : 0,
+      ndcgGain: isSet(object.ndcgGain)
+        ? globalThis.Number(object.ndcgGain)
+        : isSet(object.ndcg_gain)
+        ? globalThis.Number(object.ndcg_gain)
+        : 0,
+      ndcgGainLowerBound: isSet(object.ndcgGainLowerBound)
+        ? globalThis.Number(object.ndcgGainLowerBound)
+        : isSet(object.ndcg_gain_lower_bound)
+        ? globalThis.Number(object.ndcg_gain_lower_bound)
+        : 0,
+      textWeight: isSet(object.textWeight)
+        ? globalThis.Number(object.textWeight)
+        : isSet(object.text_weight)
+        ? globalThis.Number(object.text_weight)
+        : 0,
+      behaviorWeight: isSet(object.behaviorWeight)
+        ? globalThis.Number(object.behaviorWeight)
+        : isSet(object.behavior_weight)
+        ? globalThis.Number(object.behavior_weight)
+        : 0,
+    };
+  },
+
+  toJSON(message: BehaviorModel): unknown {
+    const obj: any = {};
+    if (message.trainTime !== undefined) {
+      obj.trainTime = message.trainTime.toISOString();
+    }
+    if (message.likeCount !== "0") {
+      obj.likeCount = message.likeCount;
+    }
+    if (message.itemCount !== "0") {
+      obj.itemCount = message.itemCount;
+    }
+    if (message.testUserCount !== 0) {
+      obj.testUserCount = Math.round(message.testUserCount);
+    }
+    if (message.textNdcg !== 0) {
+      obj.textNdcg = floatToJson(message.textNdcg);
+    }
+    if (message.ndcgGain !== 0) {
+      obj.ndcgGain = floatToJson(message.ndcgGain);
+    }
+    if (message.ndcgGainLowerBound !== 0) {
+      obj.ndcgGainLowerBound = floatToJson(message.ndcgGainLowerBound);
+    }
+    if (message.textWeight !== 0) {
+      obj.textWeight = floatToJson(message.textWeight);
+    }
+    if (message.behaviorWeight !== 0) {
+      obj.behaviorWeight = floatToJson(message.behaviorWeight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BehaviorModel>): BehaviorModel {
+    return BehaviorModel.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BehaviorModel>): BehaviorModel {
+    const message = createBaseBehaviorModel();
+    message.trainTime = object.trainTime ?? undefined;
+    message.likeCount = object.likeCount ?? "0";
+    message.itemCount = object.itemCount ?? "0";
+    message.testUserCount = object.testUserCount ?? 0;
+    message.textNdcg = object.textNdcg ?? 0;
+    message.ndcgGain = object.ndcgGain ?? 0;
+    message.ndcgGainLowerBound = object.ndcgGainLowerBound ?? 0;
+    message.textWeight = object.textWeight ?? 0;
+    message.behaviorWeight = object.behaviorWeight ?? 0;
+    return message;
+  },
+};
+
+function createBaseClickThrough(): ClickThrough {
+  return { source: "", signals: "", responseCount: "0", clickedResponseCount: "0" };
+}
+
+export const ClickThrough: MessageFns<ClickThrough> = {
+  encode(message: ClickThrough, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== "") {
+      writer.uint32(10).string(message.source);
+    }
+    if (message.signals !== "") {
+      writer.uint32(18).string(message.signals);
+    }
+    if (message.responseCount !== "0") {
+      writer.uint32(24).int64(message.responseCount);
+    }
+    if (message.clickedResponseCount !== "0") {
+      writer.uint32(32).int64(message.clickedResponseCount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ClickThrough {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClickThrough();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.source = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.signals = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.responseCount = reader.int64().toString();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.clickedResponseCount = reader.int64().toString();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ClickThrough {
+    return {
+      source: isSet(object.source) ? globalThis.String(object.source) : "",
+      signals: isSet(object.signals) ? globalThis.String(object.signals) : "",
+      responseCount: isSet(object.responseCount)
+        ? globalThis.String(object.responseCount)
+        : isSet(object.response_count)
+        ? globalThis.String(object.response_count)
+        : "0",
+      clickedResponseCount: isSet(object.clickedResponseCount)
+        ? globalThis.String(object.clickedResponseCount)
+        : isSet(object.clicked_response_count)
+        ? globalThis.String(object.clicked_response_count)
+        : "0",
+    };
+  },
+
+  toJSON(message: ClickThrough): unknown {
+    const obj: any = {};
+    if (message.source !== "") {
+      obj.source = message.source;
+    }
+    if (message.signals !== "") {
+      obj.signals = message.signals;
+    }
+    if (message.responseCount !== "0") {
+      obj.responseCount = message.responseCount;
+    }
+    if (message.clickedResponseCount !== "0") {
+      obj.clickedResponseCount = message.clickedResponseCount;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ClickThrough>): ClickThrough {
+    return ClickThrough.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ClickThrough>): ClickThrough {
+    const message = createBaseClickThrough();
+    message.source = object.source ?? "";
+    message.signals = object.signals ?? "";
+    message.responseCount = object.responseCount ?? "0";
+    message.clickedResponseCount = object.clickedResponseCount ?? "0";
     return message;
   },
 };
@@ -3454,6 +4495,15 @@ export const CatalogServiceDefinition = {
       responseStream: false,
       options: {},
     },
+    /** Changes some settings of a catalog. Settings outside of the update mask keep their values. */
+    updateCatalog: {
+      name: "UpdateCatalog",
+      requestType: UpdateCatalogRequest as typeof UpdateCatalogRequest,
+      requestStream: false,
+      responseType: UpdateCatalogResponse as typeof UpdateCatalogResponse,
+      responseStream: false,
+      options: {},
+    },
     /** Lists all catalogs with their statistics, by ascending name. */
     listCatalogs: {
       name: "ListCatalogs",
@@ -3602,6 +4652,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -4,10 +4,150 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { FieldMask } from "../../google/protobuf/field_mask.js";
+import { Timestamp } from "../../google/protobuf/timestamp.js";
 import { EmbeddingUsage } from "./embedding_usage.js";
 import { Filter } from "./filter.js";
 import { Item, ItemResult, ItemView, itemViewFromJSON, itemViewToJSON } from "./item.js";
 import { User, UserResult } from "./user.js";
+
+/** How recommended items relate to the source item. */
+export enum Relation {
+  /** UNSPECIFIED - The default: RELATION_SIMILAR. */
+  UNSPECIFIED = 0,
+  /** SIMILAR - Items whose texts are similar. */
+  SIMILAR = 1,
+  /**
+   * ALSO_LIKED - Items that people like who like the source item. There are none if the catalog has not learned
+   * anything about the source item.
+   */
+  ALSO_LIKED = 2,
+  /** BOTH - Both together, as for a user who likes only the source item. */
+  BOTH = 3,
+  UNRECOGNIZED = -1,
+}
+
+export function relationFromJSON(object: any): Relation {
+  switch (object) {
+    case 0:
+    case "RELATION_UNSPECIFIED":
+      return Relation.UNSPECIFIED;
+    case 1:
+    case "RELATION_SIMILAR":
+      return Relation.SIMILAR;
+    case 2:
+    case "RELATION_ALSO_LIKED":
+      return Relation.ALSO_LIKED;
+    case 3:
+    case "RELATION_BOTH":
+      return Relation.BOTH;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Relation.UNRECOGNIZED;
+  }
+}
+
+export function relationToJSON(object: Relation): string {
+  switch (object) {
+    case Relation.UNSPECIFIED:
+      return "RELATION_UNSPECIFIED";
+    case Relation.SIMILAR:
+      return "RELATION_SIMILAR";
+    case Relation.ALSO_LIKED:
+      return "RELATION_ALSO_LIKED";
+    case Relation.BOTH:
+      return "RELATION_BOTH";
+    case Relation.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** What to recommend to a user who does not exist. */
+export enum Fallback {
+  /** UNSPECIFIED - The default: FALLBACK_NONE. */
+  UNSPECIFIED = 0,
+  /** NONE - The call fails with NOT_FOUND (USER_NOT_FOUND). */
+  NONE = 1,
+  /** POPULAR - The items with the most interactions, as for the source `popular`. */
+  POPULAR = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function fallbackFromJSON(object: any): Fallback {
+  switch (object) {
+    case 0:
+    case "FALLBACK_UNSPECIFIED":
+      return Fallback.UNSPECIFIED;
+    case 1:
+    case "FALLBACK_NONE":
+      return Fallback.NONE;
+    case 2:
+    case "FALLBACK_POPULAR":
+      return Fallback.POPULAR;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Fallback.UNRECOGNIZED;
+  }
+}
+
+export function fallbackToJSON(object: Fallback): string {
+  switch (object) {
+    case Fallback.UNSPECIFIED:
+      return "FALLBACK_UNSPECIFIED";
+    case Fallback.NONE:
+      return "FALLBACK_NONE";
+    case Fallback.POPULAR:
+      return "FALLBACK_POPULAR";
+    case Fallback.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+/** Why a part of the source led to a recommendation. */
+export enum Signal {
+  /** UNSPECIFIED - Responses never have this value. */
+  UNSPECIFIED = 0,
+  /** TEXT - The texts are similar. */
+  TEXT = 1,
+  /** BEHAVIOR - People who like this part of the source, which is an item, also like the recommended item. */
+  BEHAVIOR = 2,
+  UNRECOGNIZED = -1,
+}
+
+export function signalFromJSON(object: any): Signal {
+  switch (object) {
+    case 0:
+    case "SIGNAL_UNSPECIFIED":
+      return Signal.UNSPECIFIED;
+    case 1:
+    case "SIGNAL_TEXT":
+      return Signal.TEXT;
+    case 2:
+    case "SIGNAL_BEHAVIOR":
+      return Signal.BEHAVIOR;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Signal.UNRECOGNIZED;
+  }
+}
+
+export function signalToJSON(object: Signal): string {
+  switch (object) {
+    case Signal.UNSPECIFIED:
+      return "SIGNAL_UNSPECIFIED";
+    case Signal.TEXT:
+      return "SIGNAL_TEXT";
+    case Signal.BEHAVIOR:
+      return "SIGNAL_BEHAVIOR";
+    case Signal.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
 
 /** Request of UpsertItem. */
 export interface UpsertItemRequest {
@@ -471,8 +611,10 @@ export interface RecommendSimilarRequest {
     | string
     | undefined;
   /**
-   * The id of a user. The liked_items of the user are never recommended. The id must be 1 to 256
-   * bytes of UTF-8 without control characters. Otherwise the call fails with INVALID_ARGUMENT.
+   * The id of a user, who is stored or has interactions. Otherwise the call fails with NOT_FOUND
+   * (USER_NOT_FOUND), unless `fallback` says otherwise. The liked_items of the user are never
+   * recommended. The id must be 1 to 256 bytes of UTF-8 without control characters. Otherwise the
+   * call fails with INVALID_ARGUMENT.
    */
   userId?:
     | string
@@ -491,6 +633,10 @@ export interface RecommendSimilarRequest {
    */
   examples?:
     | Examples
+    | undefined;
+  /** The items with the most interactions. */
+  popular?:
+    | Popular
     | undefined;
   /**
    * The maximum number of recommendations to return. It can be at most 1,000 and must not be
@@ -558,6 +704,49 @@ export interface RecommendSimilarRequest {
    * last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
    */
   minSequence: string;
+  /**
+   * How recommended items relate to the source item. For a value that is not listed in Relation, or
+   * if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+   */
+  relation: Relation;
+  /**
+   * The interactions of the user whose items must not be recommended. Ignored if the source is not a
+   * user. Default: those of the types `LIKE` and `PURCHASE`.
+   */
+  excludeInteractions?:
+    | InteractionTypes
+    | undefined;
+  /**
+   * How much new items, which nothing is learned about yet, benefit from what is learned about the
+   * items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
+   */
+  newItemBoost?:
+    | number
+    | undefined;
+  /**
+   * What to recommend to a user who does not exist. For a value that is not listed in Fallback the
+   * call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+   */
+  fallback: Fallback;
+}
+
+/** Types of interactions. */
+export interface InteractionTypes {
+  /**
+   * The types. There can be at most 32, and each must be a type that Interaction.type accepts for
+   * the catalog. Otherwise the call fails with INVALID_ARGUMENT.
+   */
+  types: string[];
+}
+
+/** The items with the most interactions, each counted with the weight of its type. */
+export interface Popular {
+  /**
+   * The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
+   * Otherwise the call fails with INVALID_ARGUMENT. Default: 30.
+   */
+  halfLifeDays?: number | undefined;
 }
 
 /**
@@ -613,7 +802,23 @@ export interface RecommendSimilarResponse {
    * The embedding usage of the call. Unset if the source has no text. The preferences of a user are
    * texts of the source; their vectors are usually known.
    */
-  usage?: EmbeddingUsage | undefined;
+  usage?:
+    | EmbeddingUsage
+    | undefined;
+  /** The id of this response. Interactions that it leads to can name it. */
+  recommendationId: string;
+  /** What the recommendations are based on. */
+  signals?: Signals | undefined;
+}
+
+/** What recommendations are based on. Weights are shares of the score, and their sum is 1. */
+export interface Signals {
+  /** The weight of text. */
+  textWeight: number;
+  /** The weight of behavior: of what people like together, or of how popular items are. */
+  behaviorWeight: number;
+  /** The time at which the training began that behavior was learned in. Unset if no model was used. */
+  modelTime?: Date | undefined;
 }
 
 /** One recommended item. */
@@ -628,6 +833,10 @@ export interface Recommendation {
    * The score is then a soft maximum of the cosine similarities to the liked parts of the source,
    * minus a soft maximum of those to the disliked parts. The server's settings AKIN_RANKING and
    * AKIN_PRIOR_ATTRIBUTE can change this score. It is only comparable within one response.
+   *
+   * If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
+   * standard deviations from the mean of the catalog. It is also only comparable within one
+   * response.
    */
   score: number;
   /**
@@ -652,9 +861,11 @@ export interface Explanation {
   /**
    * The cosine similarity between the recommended item and this part of the source, between -1 and
    * 1. For a user or examples, the mean vector of the catalog is first subtracted from both
-   * vectors.
+   * vectors. 0 with SIGNAL_BEHAVIOR.
    */
   similarity: number;
+  /** Why this part of the source led to the item. */
+  signal: Signal;
 }
 
 function createBaseUpsertItemRequest(): UpsertItemRequest {
@@ -3629,6 +3840,7 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     userId: undefined,
     text: undefined,
     examples: undefined,
+    popular: undefined,
     limit: 0,
     filter: undefined,
     excludeItemIds: [],
@@ -3639,6 +3851,10 @@ function createBaseRecommendSimilarRequest(): RecommendSimilarRequest {
     view: 0,
     exact: false,
     minSequence: "0",
+    relation: 0,
+    excludeInteractions: undefined,
+    newItemBoost: undefined,
+    fallback: 0,
   };
 }
 
@@ -3658,6 +3874,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.examples !== undefined) {
       Examples.encode(message.examples, writer.uint32(42).fork()).join();
+    }
+    if (message.popular !== undefined) {
+      Popular.encode(message.popular, writer.uint32(130).fork()).join();
     }
     if (message.limit !== 0) {
       writer.uint32(48).int32(message.limit);
@@ -3688,6 +3907,18 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.minSequence !== "0") {
       writer.uint32(120).int64(message.minSequence);
+    }
+    if (message.relation !== 0) {
+      writer.uint32(136).int32(message.relation);
+    }
+    if (message.excludeInteractions !== undefined) {
+      InteractionTypes.encode(message.excludeInteractions, writer.uint32(146).fork()).join();
+    }
+    if (message.newItemBoost !== undefined) {
+      writer.uint32(157).float(message.newItemBoost);
+    }
+    if (message.fallback !== 0) {
+      writer.uint32(160).int32(message.fallback);
     }
     return writer;
   },
@@ -3743,6 +3974,14 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             }
 
             message.examples = Examples.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.popular = Popular.decode(reader, reader.uint32());
             continue;
           }
           case 6: {
@@ -3825,6 +4064,38 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
             message.minSequence = reader.int64().toString();
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.relation = reader.int32() as any;
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.excludeInteractions = InteractionTypes.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 157) {
+              break;
+            }
+
+            message.newItemBoost = reader.float();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.fallback = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3852,6 +4123,7 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         : undefined,
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       examples: isSet(object.examples) ? Examples.fromJSON(object.examples) : undefined,
+      popular: isSet(object.popular) ? Popular.fromJSON(object.popular) : undefined,
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
       filter: isSet(object.filter) ? Filter.fromJSON(object.filter) : undefined,
       excludeItemIds: globalThis.Array.isArray(object?.excludeItemIds)
@@ -3878,6 +4150,18 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
         : isSet(object.min_sequence)
         ? globalThis.String(object.min_sequence)
         : "0",
+      relation: isSet(object.relation) ? relationFromJSON(object.relation) : 0,
+      excludeInteractions: isSet(object.excludeInteractions)
+        ? InteractionTypes.fromJSON(object.excludeInteractions)
+        : isSet(object.exclude_interactions)
+        ? InteractionTypes.fromJSON(object.exclude_interactions)
+        : undefined,
+      newItemBoost: isSet(object.newItemBoost)
+        ? globalThis.Number(object.newItemBoost)
+        : isSet(object.new_item_boost)
+        ? globalThis.Number(object.new_item_boost)
+        : undefined,
+      fallback: isSet(object.fallback) ? fallbackFromJSON(object.fallback) : 0,
     };
   },
 
@@ -3897,6 +4181,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     }
     if (message.examples !== undefined) {
       obj.examples = Examples.toJSON(message.examples);
+    }
+    if (message.popular !== undefined) {
+      obj.popular = Popular.toJSON(message.popular);
     }
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
@@ -3928,6 +4215,18 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     if (message.minSequence !== "0") {
       obj.minSequence = message.minSequence;
     }
+    if (message.relation !== 0) {
+      obj.relation = relationToJSON(message.relation);
+    }
+    if (message.excludeInteractions !== undefined) {
+      obj.excludeInteractions = InteractionTypes.toJSON(message.excludeInteractions);
+    }
+    if (message.newItemBoost !== undefined) {
+      obj.newItemBoost = floatToJson(message.newItemBoost);
+    }
+    if (message.fallback !== 0) {
+      obj.fallback = fallbackToJSON(message.fallback);
+    }
     return obj;
   },
 
@@ -3943,6 +4242,9 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     message.examples = (object.examples !== undefined && object.examples !== null)
       ? Examples.fromPartial(object.examples)
       : undefined;
+    message.popular = (object.popular !== undefined && object.popular !== null)
+      ? Popular.fromPartial(object.popular)
+      : undefined;
     message.limit = object.limit ?? 0;
     message.filter = (object.filter !== undefined && object.filter !== null)
       ? Filter.fromPartial(object.filter)
@@ -3955,6 +4257,152 @@ export const RecommendSimilarRequest: MessageFns<RecommendSimilarRequest> = {
     message.view = object.view ?? 0;
     message.exact = object.exact ?? false;
     message.minSequence = object.minSequence ?? "0";
+    message.relation = object.relation ?? 0;
+    message.excludeInteractions = (object.excludeInteractions !== undefined && object.excludeInteractions !== null)
+      ? InteractionTypes.fromPartial(object.excludeInteractions)
+      : undefined;
+    message.newItemBoost = object.newItemBoost ?? undefined;
+    message.fallback = object.fallback ?? 0;
+    return message;
+  },
+};
+
+function createBaseInteractionTypes(): InteractionTypes {
+  return { types: [] };
+}
+
+export const InteractionTypes: MessageFns<InteractionTypes> = {
+  encode(message: InteractionTypes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.types) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InteractionTypes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInteractionTypes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.types.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InteractionTypes {
+    return { types: globalThis.Array.isArray(object?.types) ? object.types.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: InteractionTypes): unknown {
+    const obj: any = {};
+    if (message.types?.length) {
+      obj.types = message.types;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InteractionTypes>): InteractionTypes {
+    return InteractionTypes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InteractionTypes>): InteractionTypes {
+    const message = createBaseInteractionTypes();
+    message.types = object.types?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePopular(): Popular {
+  return { halfLifeDays: undefined };
+}
+
+export const Popular: MessageFns<Popular> = {
+  encode(message: Popular, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.halfLifeDays !== undefined) {
+      writer.uint32(13).float(message.halfLifeDays);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Popular {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePopular();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 13) {
+              break;
+            }
+
+            message.halfLifeDays = reader.float();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Popular {
+    return {
+      halfLifeDays: isSet(object.halfLifeDays)
+        ? globalThis.Number(object.halfLifeDays)
+        : isSet(object.half_life_days)
+        ? globalThis.Number(object.half_life_days)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Popular): unknown {
+    const obj: any = {};
+    if (message.halfLifeDays !== undefined) {
+      obj.halfLifeDays = floatToJson(message.halfLifeDays);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Popular>): Popular {
+    return Popular.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Popular>): Popular {
+    const message = createBasePopular();
+    message.halfLifeDays = object.halfLifeDays ?? undefined;
     return message;
   },
 };
@@ -4150,7 +4598,14 @@ export const Example: MessageFns<Example> = {
 };
 
 function createBaseRecommendSimilarResponse(): RecommendSimilarResponse {
-  return { recommendations: [], missingItemIds: [], sequence: "0", usage: undefined };
+  return {
+    recommendations: [],
+    missingItemIds: [],
+    sequence: "0",
+    usage: undefined,
+    recommendationId: "",
+    signals: undefined,
+  };
 }
 
 export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
@@ -4166,6 +4621,12 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
     }
     if (message.usage !== undefined) {
       EmbeddingUsage.encode(message.usage, writer.uint32(34).fork()).join();
+    }
+    if (message.recommendationId !== "") {
+      writer.uint32(42).string(message.recommendationId);
+    }
+    if (message.signals !== undefined) {
+      Signals.encode(message.signals, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -4215,6 +4676,22 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
             message.usage = EmbeddingUsage.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.recommendationId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.signals = Signals.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4239,6 +4716,12 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
         : [],
       sequence: isSet(object.sequence) ? globalThis.String(object.sequence) : "0",
       usage: isSet(object.usage) ? EmbeddingUsage.fromJSON(object.usage) : undefined,
+      recommendationId: isSet(object.recommendationId)
+        ? globalThis.String(object.recommendationId)
+        : isSet(object.recommendation_id)
+        ? globalThis.String(object.recommendation_id)
+        : "",
+      signals: isSet(object.signals) ? Signals.fromJSON(object.signals) : undefined,
     };
   },
 
@@ -4256,6 +4739,12 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
     if (message.usage !== undefined) {
       obj.usage = EmbeddingUsage.toJSON(message.usage);
     }
+    if (message.recommendationId !== "") {
+      obj.recommendationId = message.recommendationId;
+    }
+    if (message.signals !== undefined) {
+      obj.signals = Signals.toJSON(message.signals);
+    }
     return obj;
   },
 
@@ -4270,6 +4759,123 @@ export const RecommendSimilarResponse: MessageFns<RecommendSimilarResponse> = {
     message.usage = (object.usage !== undefined && object.usage !== null)
       ? EmbeddingUsage.fromPartial(object.usage)
       : undefined;
+    message.recommendationId = object.recommendationId ?? "";
+    message.signals = (object.signals !== undefined && object.signals !== null)
+      ? Signals.fromPartial(object.signals)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSignals(): Signals {
+  return { textWeight: 0, behaviorWeight: 0, modelTime: undefined };
+}
+
+export const Signals: MessageFns<Signals> = {
+  encode(message: Signals, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.textWeight !== 0) {
+      writer.uint32(13).float(message.textWeight);
+    }
+    if (message.behaviorWeight !== 0) {
+      writer.uint32(21).float(message.behaviorWeight);
+    }
+    if (message.modelTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.modelTime), writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Signals {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSignals();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 13) {
+              break;
+            }
+
+            message.textWeight = reader.float();
+            continue;
+          }
+          case 2: {
+            if (tag !== 21) {
+              break;
+            }
+
+            message.behaviorWeight = reader.float();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modelTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Signals {
+    return {
+      textWeight: isSet(object.textWeight)
+        ? globalThis.Number(object.textWeight)
+        : isSet(object.text_weight)
+        ? globalThis.Number(object.text_weight)
+        : 0,
+      behaviorWeight: isSet(object.behaviorWeight)
+        ? globalThis.Number(object.behaviorWeight)
+        : isSet(object.behavior_weight)
+        ? globalThis.Number(object.behavior_weight)
+        : 0,
+      modelTime: isSet(object.modelTime)
+        ? fromJsonTimestamp(object.modelTime)
+        : isSet(object.model_time)
+        ? fromJsonTimestamp(object.model_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Signals): unknown {
+    const obj: any = {};
+    if (message.textWeight !== 0) {
+      obj.textWeight = floatToJson(message.textWeight);
+    }
+    if (message.behaviorWeight !== 0) {
+      obj.behaviorWeight = floatToJson(message.behaviorWeight);
+    }
+    if (message.modelTime !== undefined) {
+      obj.modelTime = message.modelTime.toISOString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Signals>): Signals {
+    return Signals.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Signals>): Signals {
+    const message = createBaseSignals();
+    message.textWeight = object.textWeight ?? 0;
+    message.behaviorWeight = object.behaviorWeight ?? 0;
+    message.modelTime = object.modelTime ?? undefined;
     return message;
   },
 };
@@ -4398,7 +5004,7 @@ export const Recommendation: MessageFns<Recommendation> = {
 };
 
 function createBaseExplanation(): Explanation {
-  return { itemId: undefined, text: undefined, similarity: 0 };
+  return { itemId: undefined, text: undefined, similarity: 0, signal: 0 };
 }
 
 export const Explanation: MessageFns<Explanation> = {
@@ -4411,6 +5017,9 @@ export const Explanation: MessageFns<Explanation> = {
     }
     if (message.similarity !== 0) {
       writer.uint32(29).float(message.similarity);
+    }
+    if (message.signal !== 0) {
+      writer.uint32(32).int32(message.signal);
     }
     return writer;
   },
@@ -4452,6 +5061,14 @@ export const Explanation: MessageFns<Explanation> = {
             message.similarity = reader.float();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.signal = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4473,6 +5090,7 @@ export const Explanation: MessageFns<Explanation> = {
         : undefined,
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
       similarity: isSet(object.similarity) ? globalThis.Number(object.similarity) : 0,
+      signal: isSet(object.signal) ? signalFromJSON(object.signal) : 0,
     };
   },
 
@@ -4487,6 +5105,9 @@ export const Explanation: MessageFns<Explanation> = {
     if (message.similarity !== 0) {
       obj.similarity = floatToJson(message.similarity);
     }
+    if (message.signal !== 0) {
+      obj.signal = signalToJSON(message.signal);
+    }
     return obj;
   },
 
@@ -4498,6 +5119,7 @@ export const Explanation: MessageFns<Explanation> = {
     message.itemId = object.itemId ?? undefined;
     message.text = object.text ?? undefined;
     message.similarity = object.similarity ?? 0;
+    message.signal = object.signal ?? 0;
     return message;
   },
 };
@@ -4791,6 +5413,28 @@ type DeepPartial<T> = T extends Builtin ? T
   : T extends ReadonlyArray<infer U> ? ReadonlyArray<DeepPartial<U>>
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = Math.trunc(date.getTime() / 1_000).toString();
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;
