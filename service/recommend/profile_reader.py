@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from service import errors
@@ -17,6 +17,7 @@ from service.domain.recommendations import (
 )
 from service.domain.usage import EmbeddingUsage
 from service.domain.users import LikedItem, User
+from service.domain.violations import Violation
 from service.embedding.text_embedder import TextEmbedder, to_field_error
 from service.recommend.profile import Profile, ProfileSource, ProfileText
 from service.storage.profiles import ProfileStore
@@ -49,7 +50,7 @@ class ProfileReader:
         self._weights = weights
 
     async def read(
-        self, source: TextSource | ExamplesSource | UserSource, seen_types: Collection[str]
+        self, source: TextSource | ExamplesSource | UserSource, seen_types: Sequence[str]
     ) -> Profile:
         """Return the profile of a valid source.
 
@@ -59,7 +60,7 @@ class ProfileReader:
 
         Raises:
             UserNotFound: the user does not exist.
-            InvalidRequest: the model rejects a text.
+            InvalidRequest: the model rejects a text, or the catalog has no such type.
             EmbeddingUnavailable: a text cannot be embedded now.
         """
         match source:
@@ -91,7 +92,8 @@ class ProfileReader:
         seen_item_ids = {item.item_id for item in items}
         return Profile(items, texts, seen_item_ids=seen_item_ids, usage=usage)
 
-    async def _read_user(self, user_id: str, seen_types: Collection[str]) -> Profile:
+    async def _read_user(self, user_id: str, seen_types: Sequence[str]) -> Profile:
+        self._check_types(seen_types)
         stored, interactions = await self._profiles.read(
             self._generation, user_id, MAX_INTERACTIONS
         )
@@ -112,6 +114,23 @@ class ProfileReader:
         }
         likes = merge_likes(user.liked_items, interactions, self._weights)
         return Profile(likes, texts, oldest_first=True, seen_item_ids=seen_item_ids, usage=usage)
+
+    def _check_types(self, seen_types: Sequence[str]) -> None:
+        """Check that the catalog has these types of interactions.
+
+        Raises:
+            InvalidRequest: it has not.
+        """
+        errors.raise_if_invalid(
+            [
+                Violation(
+                    f"exclude_interactions.types[{position}]",
+                    f"must be one of {', '.join(sorted(self._weights))}",
+                )
+                for position, type_ in enumerate(seen_types)
+                if type_ not in self._weights
+            ]
+        )
 
     async def _embed(
         self, texts: Sequence[_WeightedText]
