@@ -37,11 +37,11 @@ TRAINING_CHECK_SECONDS = 2.0
 MAX_CHANGED_SHARE = 0.05
 
 # A model is out of date after any change once it is this old.
-MAX_AGE_SECONDS = 3_600.0
+MAX_MODEL_AGE_SECONDS = 3_600.0
 
 # Pause after a training of a catalog, as a multiple of its duration, so that a catalog whose likes
 # change all the time does not keep a processor busy.
-REST_FACTOR = 3.0
+TRAINING_REST_FACTOR = 3.0
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -50,7 +50,7 @@ class TrainingFailed(Exception):
     """The process of a training has ended without a result."""
 
 
-class Training:
+class Trainer:
     """Trains one model after the other, while `run` runs.
 
     Args:
@@ -112,7 +112,7 @@ class Training:
             await self._train(name, catalog_id, summary, present)
         finally:
             ended = time.monotonic()
-            self._rest_until[catalog_id] = ended + REST_FACTOR * (ended - started)
+            self._rest_until[catalog_id] = ended + TRAINING_REST_FACTOR * (ended - started)
 
     async def _train(
         self,
@@ -199,7 +199,7 @@ def is_due(summary: TrainingSummary | None, present: TrainingInput, now_us: int)
     if present.weights != former.weights:
         return True
     changed = present.like_change_count - former.like_change_count
-    is_old = now_us - summary.train_time_us > MAX_AGE_SECONDS * 1e6
+    is_old = now_us - summary.train_time_us > MAX_MODEL_AGE_SECONDS * 1e6
     return changed > 0 and (is_old or changed >= MAX_CHANGED_SHARE * summary.like_count)
 
 

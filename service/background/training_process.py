@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from service import files
-from service.domain.behavior import Blend
+from service.domain.behavior import Arrays, Blend
+from service.domain.recommendation_ids import US_PER_DAY
 from service.recommend.collaborative.histories import Floats, Items, collect_histories
 from service.recommend.collaborative.item_ids import ItemIds, to_arrays
 from service.recommend.collaborative.learning import learn
@@ -33,15 +34,11 @@ from service.storage.training_likes import TrainingLikes, read_training_likes
 NICENESS = 19
 
 # Exit status after the server has ended.
-ORPHANED = 3
-
-US_PER_DAY = 86_400e6
+SERVER_ENDED = 3
 
 # The folders of a training's results, in which each array has a file.
 MODEL_FOLDER = "model"
 STATE_FOLDER = "state"
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,4 +167,4 @@ def _end_after_server() -> None:
     server = parent_process()
     if server is not None:
         server.join()
-        os._exit(ORPHANED)
+        os._exit(SERVER_ENDED)

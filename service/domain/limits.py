@@ -54,11 +54,6 @@ DIMENSIONS = 65_536
 # message, so the page with its last item stays below gRPC's default limit of 4 MiB.
 PAGE_BYTES = 1024 * 1024
 
-# The types of interactions of a catalog, and those that a query excludes.
-INTERACTION_TYPES = 32
-
 # The half-life of interactions for popular items, in days.
 MIN_HALF_LIFE_DAYS = 0.01
 MAX_HALF_LIFE_DAYS = 36_500.0
-
-NEW_ITEM_BOOST = 10.0

@@ -15,7 +15,7 @@ from service.domain.vectors import Keys, Mask
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
 from service.recommend.collaborative.histories import Floats, Items
-from service.recommend.collaborative.item_ids import ABSENT, ItemIds
+from service.recommend.collaborative.item_ids import NO_ITEM, ItemIds
 from service.recommend.collaborative.model_arrays import model_from_arrays
 from service.recommend.collaborative.popularity import Popularity
 from service.recommend.collaborative.profile_scores import (
@@ -26,7 +26,8 @@ from service.recommend.collaborative.profile_scores import (
 )
 from service.recommend.collaborative.sparse_rows import Numbers
 
-# Marks an item whose key has not been looked up yet. ABSENT marks one without a key.
+# Marks an item without a key, and one whose key has not been looked up yet.
+NO_KEY = -1
 UNKNOWN = -2
 
 # The popular items that are looked up first.
@@ -125,7 +126,7 @@ class BehaviorModel:
         """
         liked = [item for item in likes if item.weight > 0]
         numbers = self._ids.find(item.item_id for item in liked)
-        is_known = numbers != ABSENT
+        is_known = numbers != NO_ITEM
         strengths = np.array([item.weight for item in liked], np.float32)
         profile = build_profile(numbers[is_known], strengths[is_known], fades=oldest_first)
         scores = score_profile(self._model, profile)
@@ -176,7 +177,7 @@ class BehaviorModel:
     def explain(self, behavior: ProfileBehavior, item_id: str) -> list[tuple[str, float]]:
         """Return the likes that lead to an item, strongest first, with what each adds."""
         (number,) = self._ids.find([item_id]).tolist()
-        if number == ABSENT:
+        if number == NO_ITEM:
             return []
         parts = explain_score(self._model, behavior.profile, number)
         liked = parts.list_items()
@@ -186,7 +187,7 @@ class BehaviorModel:
         return [(self._ids.get(int(liked[place])), float(values[place])) for place in order]
 
     def find_keys(self, numbers: Items | Numbers, item_index: ItemIndex) -> Keys:
-        """Return the keys of items in an item index, ABSENT for those that it does not have.
+        """Return the keys of items in an item index, NO_KEY for those that it does not have.
 
         Keys are looked up once, as long as the item index gives no key away and takes none back.
         """
@@ -195,5 +196,5 @@ class BehaviorModel:
             self._keys = np.full(len(self._ids), UNKNOWN, np.int64)
         for number in numbers[self._keys[numbers] == UNKNOWN].tolist():
             key = item_index.find_key(self._ids.get(number))
-            self._keys[number] = ABSENT if key is None else key
+            self._keys[number] = NO_KEY if key is None else key
         return self._keys[numbers]

@@ -19,7 +19,7 @@ BEHAVIOR_CANDIDATES_PER_RESULT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class QueryBlend:
     """What blends scores by text of one query with its scores by behavior.
 
     Attributes:
@@ -56,7 +56,7 @@ class ScoredBehavior:
 
     def blend(
         self, item_index: ItemIndex, allowed: Mask, limit: int, sample_scores: Vectors
-    ) -> Blend:
+    ) -> QueryBlend:
         """Return the blend with scores by text.
 
         Args:
@@ -69,7 +69,7 @@ class ScoredBehavior:
         count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
         deviation = float(sample_scores.std())
         text_weight = self.profile.weights.text
-        return Blend(
+        return QueryBlend(
             hits.spread(len(allowed)),
             hits.select_best(allowed, count).keys,
             np.float32(sample_scores.mean()),

@@ -121,7 +121,7 @@ async def _start(
     tasks.spawn(wiring.behavior_models.run())
     if worker.leads:
         tasks.spawn(wiring.make_purge().run())
-        tasks.spawn(wiring.make_training().run())
+        tasks.spawn(wiring.make_trainer().run())
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database

@@ -35,7 +35,7 @@ from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
-from service.background.training import Training
+from service.background.training import Trainer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
@@ -189,9 +189,9 @@ class Wiring:
             shared=not self._worker.is_alone,
         )
 
-    def make_training(self) -> Training:
+    def make_trainer(self) -> Trainer:
         """Return what trains the models of catalogs, for the leading worker."""
-        return Training(
+        return Trainer(
             self._stores.behavior_models,
             self.catalogs,
             self._stores.database.path,

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import errors
-from service.domain.behavior import Blend, BlendWeights, TrainingInput, TrainingSummary
+from service.domain.behavior import Arrays, Blend, BlendWeights, TrainingInput, TrainingSummary
 from service.storage.database import Database, ReadKind
 from service.storage.writer import Transaction
-
-Arrays = Mapping[str, NDArray[Any]]
 
 # The size of a piece of an array; to write it delays other writes by about 5 ms.
 PIECE_BYTES = 1 << 20

@@ -9,7 +9,7 @@ from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.users import StoredUser
 from service.storage.database import Database
-from service.storage.users import read_user
+from service.storage.users import select_user
 
 
 class ProfileStore:
@@ -42,6 +42,6 @@ class ProfileStore:
                 (generation.catalog_id, user_id, limit),
             ).fetchall()
             interactions = [Interaction(InteractionKey(*row[:5]), row[5]) for row in reversed(rows)]
-            return read_user(connection, generation, user_id), interactions
+            return select_user(connection, generation, user_id), interactions
 
         return await self._database.read(query)

@@ -20,7 +20,7 @@ EVENTS_PER_BLOCK = 1 << 18
 # The user, the item, the weight and the time of an event, in microseconds since 1970 UTC.
 Event = tuple[str, str, float, int]
 
-Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]
+EventBlock = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _collect(
 ) -> TrainingLikes:
     """Return events as arrays."""
     numbers = {item_id: number for number, item_id in enumerate(known_ids)}
-    blocks: list[Block] = []
+    blocks: list[EventBlock] = []
     block: list[tuple[int, int, float, int]] = []
     person, last_user_id = -1, None
     for user_id, item_id, weight, time_us in events:
@@ -147,7 +147,7 @@ def _collect(
     return TrainingLikes(people, items, weights, times_us, list(numbers), catalog_item_count)
 
 
-def _to_arrays(block: Sequence[tuple[int, int, float, int]]) -> Block:
+def _to_arrays(block: Sequence[tuple[int, int, float, int]]) -> EventBlock:
     people, items, weights, times_us = zip(*block, strict=True) if block else ((), (), (), ())
     return (
         np.array(people, np.int64),

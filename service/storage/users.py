@@ -56,7 +56,7 @@ class UserStore:
             stored_users = []
             for write in writes:
                 if expected_sequence is not None:
-                    stored = read_user(connection, generation, write.user.user_id)
+                    stored = select_user(connection, generation, write.user.user_id)
                     require_sequence("user", stored, expected_sequence)
                 stored_users.append(
                     _write(transaction, generation, write.user, live_generations, write.chunks)
@@ -95,7 +95,7 @@ class UserStore:
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredUser:
             connection = transaction.connection
-            stored = read_user(connection, generation, user_id)
+            stored = select_user(connection, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
             require_sequence("user", stored, expected_sequence)
@@ -124,7 +124,7 @@ class UserStore:
     async def get(self, generation: Generation, user_id: str) -> StoredUser | None:
         """Return a user; None if it does not exist."""
         return await self._database.read(
-            lambda connection: read_user(connection, generation, user_id)
+            lambda connection: select_user(connection, generation, user_id)
         )
 
     async def list_page(
@@ -161,7 +161,7 @@ class UserStore:
         )
 
 
-def read_user(
+def select_user(
     connection: sqlite3.Connection, generation: Generation, user_id: str
 ) -> StoredUser | None:
     """Return a user, or None if it is not stored."""

@@ -13,7 +13,7 @@ from service.recommend.collaborative.histories import Items
 
 HASH_BYTES = 8
 
-ABSENT = -1
+NO_ITEM = -1
 
 
 class ItemIds:
@@ -44,7 +44,7 @@ class ItemIds:
         return self._text[self._offsets[number] : self._offsets[number + 1]].decode()
 
     def find(self, item_ids: Iterable[str]) -> Items:
-        """Return the numbers of items, ABSENT for an unknown id: int32 [ids]."""
+        """Return the numbers of items, NO_ITEM for an unknown id: int32 [ids]."""
         encoded = [item_id.encode() for item_id in item_ids]
         hashes = np.array([_hash(item_id) for item_id in encoded], np.uint64)
         starts = np.searchsorted(self._hashes, hashes).tolist()
@@ -66,7 +66,7 @@ class ItemIds:
             if self._text[self._offsets[number] : self._offsets[number + 1]] == item_id:
                 return number
             place += 1
-        return ABSENT
+        return NO_ITEM
 
 
 def to_arrays(item_ids: Sequence[str]) -> dict[str, NDArray[Any]]:

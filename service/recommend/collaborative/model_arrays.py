@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
+from service.domain.behavior import Arrays
 from service.recommend.collaborative.model_training import CollaborativeModel, TrainingState
 from service.recommend.collaborative.sparse_rows import SparseRows
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def model_to_arrays(model: CollaborativeModel) -> dict[str, NDArray[Any]]:
