@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,12 @@ class BehaviorModel:
         self._keys: Keys = np.empty(0, np.int64)
         self._index: ItemIndex | None = None
         self._key_version = -1
+
+    @cached_property
+    def learned_numbers(self) -> Numbers:
+        """The numbers of the items that anything is learned about: int64."""
+        counts = np.diff(self._model.ridge.offsets[: len(self._ids) + 1])
+        return np.flatnonzero(counts)
 
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool

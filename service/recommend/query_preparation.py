@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from service import errors
 from service.domain.behavior import BlendWeights
-from service.domain.catalog_settings import SignalMode
+from service.domain.catalog_settings import CatalogSettings, SignalMode
 from service.domain.recommendations import (
     DEFAULT_HALF_LIFE_DAYS,
     TEXT_SIGNALS,
@@ -22,6 +22,7 @@ from service.domain.users import LikedItem
 from service.recommend.behavior_model import BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
+from service.recommend.new_items import NewItems
 from service.recommend.profile import Profile
 from service.recommend.profile_reader import ProfileReader
 
@@ -63,13 +64,22 @@ class QueryPreparation:
     Args:
         profiles: reads the profiles of sources.
         find_model: returns the present model of the catalog.
-        mode: what recommendations are based on.
+        new_items: the new items of the catalog.
+        settings: those of the catalog, whose signals are resolved.
     """
 
-    def __init__(self, profiles: ProfileReader, find_model: FindModel, mode: SignalMode) -> None:
+    def __init__(
+        self,
+        profiles: ProfileReader,
+        find_model: FindModel,
+        new_items: NewItems,
+        settings: CatalogSettings,
+    ) -> None:
         self._profiles = profiles
         self._find_model = find_model
-        self._mode = mode
+        self._new_items = new_items
+        self._mode = settings.signals
+        self._new_item_boost = settings.new_item_boost
 
     async def prepare(self, query: Query) -> PreparedQuery:
         """Prepare a valid query.
@@ -118,7 +128,11 @@ class QueryPreparation:
             return prepared
         behavior_weight = weights.ridge + weights.following
         signals = Signals(weights.text, behavior_weight, model.summary.train_time_us)
-        return replace(prepared, behavior=ScoredBehavior(model, scored), signals=signals)
+        boost = prepared.query.new_item_boost
+        behavior = ScoredBehavior(
+            model, scored, self._new_items, self._new_item_boost if boost is None else boost
+        )
+        return replace(prepared, behavior=behavior, signals=signals)
 
     def _choose_weights(self, model: BehaviorModel, relation: Relation) -> BlendWeights | None:
         """Return the weights of text and behavior, None for text alone."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from service.api.server import (
 )
 from service.api.tls import TlsFiles
 from service.background.model_loading import BehaviorModels
+from service.background.new_items import follow_new_items
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
@@ -65,6 +66,7 @@ from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
+from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
@@ -143,6 +145,7 @@ class Wiring:
         self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
+        self._new_items: dict[int, NewItems] = {}
         self._models: dict[int, Model] = {}
         self._index_threads = IndexThreads()
         stack.callback(self._index_threads.close)
@@ -257,7 +260,13 @@ class Wiring:
             follower,
             storage,
         )
-        return opened, [follower.run(), maintenance.run()]
+        new_items = self._new_items[generation.generation_id] = NewItems()
+        find_model = partial(self.behavior_models.find, generation.catalog_id)
+        return opened, [
+            follower.run(),
+            maintenance.run(),
+            follow_new_items(follower, new_items, find_model),
+        ]
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
@@ -268,7 +277,8 @@ class Wiring:
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self.behavior_models.find, record.catalog_id),
-            signals,
+            self._new_items[generation.generation_id],
+            replace(record.settings, signals=signals),
         )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
@@ -342,6 +352,7 @@ class Wiring:
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
+        self._new_items.pop(generation.generation_id, None)
         model = self._models.pop(generation.generation_id, None)
         if model is not None:
             await self.embedder_pool.release(generation, model)

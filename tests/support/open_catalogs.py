@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -38,6 +39,7 @@ from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
@@ -147,7 +149,8 @@ class WordCatalogs:
                 record.settings.all_weights,
             ),
             partial(self.behavior_models.find, record.catalog_id),
-            signals,
+            NewItems(),
+            replace(record.settings, signals=signals),
         )
         return CatalogHandle(
             record=record,
