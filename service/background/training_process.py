@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -84,8 +85,9 @@ def run_training(task: TrainingTask, connection: Connection) -> None:
     """
     os.nice(NICENESS)
     threading.Thread(target=_end_after_server, daemon=True).start()
-    # More threads make the small systems of equations slower.
-    with threadpool_limits(1, user_api="blas"):
+    # More threads make the small systems of equations slower. The server closes the connection if
+    # it ends or gives the training up.
+    with threadpool_limits(1, user_api="blas"), suppress(EOFError, BrokenPipeError):
         connection.send(_train(task, connection))
 
 

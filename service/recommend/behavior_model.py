@@ -121,6 +121,13 @@ class BehaviorModel:
         counts = np.diff(self._model.ridge.offsets[: len(self._ids) + 1])
         return np.flatnonzero(counts)
 
+    def list_unlearned(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """Return those items that nothing is learned about."""
+        numbers = self._ids.find(item_ids)
+        offsets = self._model.ridge.offsets
+        is_learned = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
+        return [item_ids[place] for place in np.flatnonzero(~is_learned).tolist()]
+
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool
     ) -> ProfileBehavior | None:
@@ -167,19 +174,18 @@ class BehaviorModel:
             limit: the number of hits.
         """
         numbers, scores = self.popularity.rank(half_life_days)
-        keys, end = np.empty(0, np.int64), 0
-        is_allowed = np.zeros(0, np.bool_)
-        # Few of many items are needed: the best ones are looked up first.
-        while end < len(numbers):
-            end = min(max(2 * end, POPULAR_BLOCK), len(numbers))
-            keys = self.find_keys(numbers[:end], item_index)
-            is_allowed = (keys >= 0) & allowed[keys]
-            last = np.flatnonzero(is_allowed)[limit - 1 : limit]
-            if len(last) and scores[end - 1] < scores[last[0]]:
+        keys, places = np.empty(0, np.int64), np.empty(0, np.int64)
+        count = 0
+        # Few of many items are needed, so that the best ones are looked up first.
+        while count < len(numbers):
+            count = min(max(2 * count, POPULAR_BLOCK), len(numbers))
+            keys = self.find_keys(numbers[:count], item_index)
+            places = np.flatnonzero((keys >= 0) & allowed[keys])
+            if len(places) >= limit and scores[places[limit - 1]] > scores[count - 1]:
                 break
-        hits = BehaviorHits(keys[is_allowed], scores[: len(keys)][is_allowed], 0.0)
-        best = hits.select_best(allowed, limit)
-        return Hits(best.keys, best.scores)
+        if len(places) > limit:
+            places = places[scores[places] >= scores[places[limit - 1]]]
+        return Hits(keys[places], scores[places])
 
     def explain(self, behavior: ProfileBehavior, item_id: str) -> list[tuple[str, float]]:
         """Return the likes that lead to an item, strongest first, with what each adds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from service.storage.writer import Transaction
 
 # The size of a piece of an array; to write it delays other writes by about 5 ms.
 PIECE_BYTES = 1 << 20
+
+# The share of a catalog's likes that must be later than an item for it not to be new any more.
+MIN_LIKE_SHARE = 0.1
 
 # What a piece counts among the rows of other writes, which take turns with it.
 ROWS_PER_PIECE = 1_000
@@ -73,6 +76,36 @@ class BehaviorModelStore:
             return LikeChanges(*row)
 
         return await self._database.read(query)
+
+    async def list_new_ids(self, catalog_id: int, limit: int) -> Sequence[str]:
+        """Return the ids of new items, the latest first.
+
+        An item is new until people have liked as many items since it was created as there are items
+        in the catalog, and a share of MIN_LIKE_SHARE of all likes. Until then, that nobody likes it
+        says little.
+
+        Args:
+            catalog_id: the catalog.
+            limit: the number of ids.
+        """
+
+        def query(connection: sqlite3.Connection) -> Sequence[str]:
+            (like_count,) = connection.execute(
+                "SELECT like_change_count FROM catalogs WHERE catalog_id = ?", (catalog_id,)
+            ).fetchone() or (0,)
+            (item_count,) = connection.execute(
+                "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (catalog_id,)
+            ).fetchone()
+            least = like_count - max(int(MIN_LIKE_SHARE * like_count), item_count)
+            rows = connection.execute(
+                """SELECT item_id FROM items INDEXED BY items_by_likes_before
+                   WHERE catalog_id = ? AND likes_before > 0 AND likes_before > ? AND NOT deleted
+                   ORDER BY likes_before DESC LIMIT ?""",
+                (catalog_id, least, limit),
+            )
+            return [item_id for (item_id,) in rows]
+
+        return await self._database.read(query, ReadKind.SCAN)
 
     async def load(self, catalog_id: int) -> tuple[TrainingSummary, Arrays] | None:
         """Return the model of a catalog, or None if it has none."""

@@ -238,14 +238,16 @@ def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[i
     sequence = transaction.next_sequence()
     (item_key,) = transaction.connection.execute(
         """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
-               change_sequence, update_time_us, deleted)
+               change_sequence, update_time_us, deleted, likes_before)
            VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :sequence,
-               :sequence, :now_us, 0)
+               :sequence, :now_us, 0,
+               (SELECT like_change_count FROM catalogs WHERE catalog_id = :catalog_id))
            ON CONFLICT (catalog_id, item_id) DO UPDATE SET
                text = excluded.text, attributes = excluded.attributes,
                expire_time_us = excluded.expire_time_us,
                sequence = excluded.sequence, change_sequence = excluded.change_sequence,
-               update_time_us = excluded.update_time_us, deleted = 0
+               update_time_us = excluded.update_time_us, deleted = 0,
+               likes_before = iif(deleted, excluded.likes_before, likes_before)
            RETURNING item_key""",
         {
             "catalog_id": catalog_id,

@@ -39,7 +39,8 @@ class Popularity:
         """Return the items with interactions, the most popular first, and their popularity.
 
         It is the sum of the weights of an item's interactions, which each count half after the
-        half-life, at the time of the training: int32 [items] and float32 [items].
+        half-life, relative to that of the most popular item: int32 [items] and float32 [items],
+        from 1 downwards.
         """
         ranking = self._rankings.get(half_life_days)
         if ranking is None:
@@ -50,12 +51,16 @@ class Popularity:
         return ranking
 
     def _compute(self, half_life_days: float) -> tuple[Items, Floats]:
-        values = self._sums * np.exp2(-self._ages / half_life_days)
-        totals = np.bincount(self._items, weights=values)
-        numbers = np.unique(self._items)
-        scores = totals[numbers].astype(np.float32)
-        order = np.argsort(-scores, kind="stable")
-        return numbers[order], scores[order]
+        if not len(self._items):
+            return self._items, self._sums
+        # As logarithms, because interactions of long ago count less than any number can tell.
+        halvings = self._ages.astype(np.float64) / half_life_days
+        logs = np.log2(self._sums, dtype=np.float64) - halvings
+        starts = np.flatnonzero(np.diff(self._items, prepend=-1))
+        popularities = np.logaddexp2.reduceat(logs, starts)
+        order = np.argsort(-popularities, kind="stable")
+        scores = np.exp2(popularities[order] - popularities.max())
+        return self._items[starts][order], scores.astype(np.float32)
 
 
 def sum_up_interactions(

@@ -21,3 +21,7 @@ UPDATE catalogs SET like_change_count = (
     SELECT coalesce(sum(json_array_length(liked_items)), 0) FROM users
     WHERE users.catalog_id = catalogs.catalog_id
 ) + interaction_count;
+
+-- The like_change_count of the catalog when the item was created.
+ALTER TABLE items ADD COLUMN likes_before INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX items_by_likes_before ON items (catalog_id, likes_before) WHERE likes_before > 0;
