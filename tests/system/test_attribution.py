@@ -4,7 +4,6 @@ from pathlib import Path
 
 import akin
 import pytest
-from akin.v1 import catalog_service_pb2 as pb
 from support.observing import scraped
 from support.server import RunningServer, free_address
 
@@ -87,17 +86,21 @@ def test_click_through_is_counted_by_source(tmp_path: Path) -> None:
 
 
 def test_an_id_of_another_catalog_is_refused(tmp_path: Path) -> None:
-    """An interaction can name only a response for its own catalog."""
+    """An interaction can name only a response for its own catalog, not for a deleted one."""
     with RunningServer(tmp_path) as server, server.client() as client:
         fill(client)
         recommendation_id = client.recommend_similar(text="tea").recommendation_id
-        client.create_catalog("other", text_format=pb.TEXT_FORMAT_PLAIN)
+        client.create_catalog("other")
         named = [
             akin.interaction("u", "a", "LIKE"),
             akin.interaction("u", "a", "LIKE", recommendation_id=recommendation_id),
         ]
         with server.client(catalog="other") as other:
-            for name in (recommendation_id, "made-up", recommendation_id[:-1] + "!"):
+            other.upsert_item("a", "tea")
+            former = other.recommend_similar(text="tea").recommendation_id
+            client.delete_catalog("other")
+            client.create_catalog("other")
+            for name in (recommendation_id, former, "made-up", recommendation_id[:-1] + "!"):
                 named[1].recommendation_id = name
                 with pytest.raises(akin.AkinError) as caught:
                     other.record_interactions(named)
