@@ -11,7 +11,7 @@ from service import errors
 from service.background import housekeeping
 from service.catalog.attribution import ResponseCounts
 from service.domain.recommendation_ids import US_PER_DAY, ResponseKind, SignalKind, SourceKind
-from service.storage.click_through import KEPT_DAYS, ClickThroughStore
+from service.storage.click_through import RETENTION_DAYS, ClickThroughStore
 from service.storage.database import Database
 
 
@@ -57,11 +57,11 @@ async def test_old_counts_are_removed(tmp_path: Path) -> None:
     """Housekeeping removes the counts of old days, and leaves the others."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         today = stores.database.now_us() // US_PER_DAY
-        for day in (today, today - KEPT_DAYS, today - KEPT_DAYS - 1):
+        for day in (today, today - RETENTION_DAYS, today - RETENTION_DAYS - 1):
             kind = ResponseKind(catalog.catalog_id, day, SourceKind.TEXT, SignalKind.TEXT)
             await stores.click_through.add_responses({kind: 1})
         store = WatchedStore(stores.database)
         cleaning = await started(housekeeping.clean(replace(stores, click_through=store)))
         await store.is_clean.wait()
         await left(cleaning)
-    assert [(today - KEPT_DAYS,), (today,)] == rows(tmp_path, "SELECT day FROM click_through")
+    assert [(today - RETENTION_DAYS,), (today,)] == rows(tmp_path, "SELECT day FROM click_through")
