@@ -62,7 +62,8 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     if row is None:
         return False
     (catalog_id,) = row
-    tables = ("items", "users")
+    connection.execute("DELETE FROM behavior_models WHERE catalog_id = ?", (catalog_id,))
+    tables = ("items", "users", "behavior_model_pieces")
     if not (
         any(_delete_of_catalog(connection, table, catalog_id) for table in tables)
         or any(delete_first_rows(connection, table, catalog_id) for table in CATALOG_KEYS)
