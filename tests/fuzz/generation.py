@@ -28,7 +28,13 @@ LARGE_COUNT, LARGE_SHARE = 10_001, 0.02
 MAX_REPEATED_BYTES = 1024 * 1024
 
 # How often fields of messages are set that requests seldom have.
-OPTIONAL_SHARES = {"filter": 0.5, "update_mask": 0.4, "attributes": 0.7, "expire_time": 0.3}
+OPTIONAL_SHARES = {
+    "filter": 0.5,
+    "update_mask": 0.4,
+    "attributes": 0.7,
+    "expire_time": 0.3,
+    "time": 0.3,
+}
 
 VALID_INTEGERS = (0, 0, 1, 2, 5, 20)
 VALID_NUMBERS = (0.0, 0.1, 0.5, 0.9, 1.0)
