@@ -134,16 +134,14 @@ class Settings(BaseSettings):
     )
     signals: Literal["auto", "text", "behavior"] = Field(
         "auto",
-        description="What recommendations for users and examples are based on, for catalogs "
-        "without a setting of their own: text, and behavior where it predicts better (`auto`), "
-        "text alone (`text`), or behavior as soon as anything is learned (`behavior`).",
+        description="Basis of recommendations for users and examples: text, and behavior where it "
+        "predicts better (`auto`), `text` alone, or `behavior`. Catalogs can have their own.",
     )
     ranking: RankingName = Field(
         "pooled",
         description="How the similarities to several sources become one score: a soft maximum "
-        "(`pooled`), the similarity to the nearest source (`nearest`), or the "
-        "similarity to their mean vector (`mean`). `akin evaluate` compares the "
-        "three.",
+        "(`pooled`), the similarity to the nearest source (`nearest`), or the similarity to their "
+        "mean vector (`mean`). `akin evaluate` compares the three.",
     )
     index_vectors: Literal["float32", "float16"] = Field(
         "float32",

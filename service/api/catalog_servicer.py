@@ -45,8 +45,8 @@ class CatalogServicer:
     async def UpdateCatalog(self, request: pb.UpdateCatalogRequest) -> pb.UpdateCatalogResponse:
         """Change some settings of a catalog."""
         update = parse_update_catalog(request)
-        await self._admin.update_settings(update.name, update.settings, update.fields)
         async with self._catalogs.use(update.name) as catalog:
+            await self._admin.update_settings(update.name, update.settings, update.fields)
             stats = await catalog.stats.read()
         return pb.UpdateCatalogResponse(catalog=catalogs.catalog_message(stats))
 

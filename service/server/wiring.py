@@ -38,7 +38,7 @@ from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.background.training import Trainer
 from service.catalog.admin import CatalogAdmin
-from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
+from service.catalog.attribution import Attribution, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
@@ -55,10 +55,8 @@ from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.paid_requests import PaidRequests
-from service.embedding.pool import EmbedderPool, EmbeddingObserver, Spawn
+from service.embedding.pool import EmbedderPool, Spawn
 from service.embedding.providers import ProbedModel, probe_model
-from service.embedding.request_sender import RequestObserver
-from service.embedding.text_embedder import TextObserver
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
@@ -72,6 +70,7 @@ from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
+from service.server.observers import observe_attribution, observe_embedding
 from service.settings import Settings
 from service.storage.data_folder import (
     INDEX_FOLDER,
@@ -81,7 +80,6 @@ from service.storage.data_folder import (
 )
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
-from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +135,11 @@ class Wiring:
         stack.push_async_callback(self._paid_requests.close)
         spawn(self._paid_requests.run())
         self.embedder_pool = EmbedderPool(
-            settings, self._paid_requests, _observe(telemetry.metrics), spawn, stack
+            settings, self._paid_requests, observe_embedding(telemetry.metrics), spawn, stack
         )
         self.response_counts = ResponseCounts(stores.click_through)
         stack.push_async_callback(self._flush_responses)
-        self._attribution_observer = _observe_attribution(telemetry.metrics)
+        self._attribution_observer = observe_attribution(telemetry.metrics)
         self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
@@ -372,24 +370,6 @@ class Wiring:
 
     def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)
-
-
-def _observe(metrics: Metrics) -> EmbeddingObserver:
-    """Return the metrics that observe embedding."""
-    requests, texts = metrics.request_seconds, metrics.texts
-    return EmbeddingObserver(
-        RequestObserver(requests.labels("ok").observe, requests.labels("failed").observe),
-        TextObserver(texts.labels("embedder").inc, texts.labels("cache").inc),
-    )
-
-
-def _observe_attribution(metrics: Metrics) -> AttributionObserver:
-    """Return the metrics that count responses with recommendations and clicks on them."""
-    responses, clicks = metrics.recommendations, metrics.clicked_recommendations
-    return AttributionObserver(
-        lambda source, signals: responses.labels(source.value, signals.value).inc(),
-        lambda source, signals: clicks.labels(source.value, signals.value).inc(),
-    )
 
 
 def _tls_files(settings: Settings) -> TlsFiles | None:

@@ -2,16 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from akin.v1.catalog_service_pb2 import CatalogSettings as CatalogSettingsMessage
+from akin.v1.catalog_service_pb2 import UpdateCatalogRequest
 from support.clock import FakeClock
 from support.open_catalogs import MODEL, WordCatalogs, word_stores
+from support.reembeddings import reembeddings
 from support.tasks import left, started
 
 from service import errors
+from service.api.catalog_servicer import CatalogServicer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
 from service.domain.catalog_settings import (
@@ -168,3 +172,24 @@ async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
         async with factory.catalogs.use("new") as catalog:
             assert BOOSTED == catalog.record.settings
         factory.end()
+
+
+async def test_a_catalog_that_cannot_open_keeps_its_settings(tmp_path: Path) -> None:
+    """UpdateCatalog that fails because the catalog cannot be opened has changed nothing."""
+
+    async def find_model(_choice: ModelChoice) -> ProbedModel:
+        return ProbedModel(MODEL, 1.0)
+
+    failure = errors.StoreUnavailable("no disk")
+    async with with_sick_catalog(tmp_path, failure) as factory, AsyncExitStack() as stack:
+        stores, show_change = factory.stores, factory.catalogs.show_change
+        admin = CatalogAdmin(stores.generations, stores.catalog_settings, show_change, find_model)
+        servicer = CatalogServicer(factory.catalogs, admin, reembeddings(factory, stack, MODEL))
+        request = UpdateCatalogRequest(settings=CatalogSettingsMessage(new_item_boost=2.0))
+        request.update_mask.paths.append("new_item_boost")
+        shown = (await servicer.UpdateCatalog(request)).catalog
+        assert 2.0 == shown.settings.new_item_boost
+        request.catalog = "sick"
+        with pytest.raises(errors.NotReady):
+            await servicer.UpdateCatalog(request)
+        assert DEFAULT_SETTINGS == (await stores.generations.list_catalogs())["sick"].settings

@@ -50,6 +50,7 @@ OPERATIONS = (
     Operation("DeleteUser", 5, user_operations.delete_user),
     Operation("CreateCatalog", 4, catalog_operations.create_catalog),
     Operation("DeleteCatalog", 1, catalog_operations.delete_catalog),
+    Operation("UpdateCatalog", 3, catalog_operations.update_catalog),
     Operation("StartReembedding", 3, catalog_operations.start_reembedding),
     Operation("CancelReembedding", 1, catalog_operations.cancel_reembedding),
     Operation("CommitReembedding", 2, catalog_operations.commit_reembedding),

@@ -28,7 +28,13 @@ LARGE_COUNT, LARGE_SHARE = 10_001, 0.02
 MAX_REPEATED_BYTES = 1024 * 1024
 
 # How often fields of messages are set that requests seldom have.
-OPTIONAL_SHARES = {"filter": 0.5, "update_mask": 0.4, "attributes": 0.7, "expire_time": 0.3}
+OPTIONAL_SHARES = {
+    "filter": 0.5,
+    "update_mask": 0.4,
+    "attributes": 0.7,
+    "expire_time": 0.3,
+    "time": 0.3,
+}
 
 VALID_INTEGERS = (0, 0, 1, 2, 5, 20)
 VALID_NUMBERS = (0.0, 0.1, 0.5, 0.9, 1.0)
@@ -77,6 +83,7 @@ class MessageGenerator:
             "google.protobuf.ListValue": self._fill_list,
             "akin.v1.Condition": self._fill_condition,
             "akin.v1.Range": self._fill_range,
+            "akin.v1.UpdateCatalogRequest": self._fill_settings_update,
         }
 
     def make(self, descriptor: Descriptor) -> Message:
@@ -213,3 +220,10 @@ class MessageGenerator:
         names = self._rng.choice((("gt",), ("gte",), ("lt",), ("lte",), ("gt", "lte")))
         for name in names:
             setattr(message, name, float(self._rng.choice(VALID_INTEGERS)))
+
+    def _fill_settings_update(self, message: Any, depth: int) -> None:
+        """Fill an update of settings, whose mask has other paths than those of other updates."""
+        message.catalog = self._words.draw(self._rng, "catalog", odd=False)
+        self._fill(message.settings, depth + 1)
+        count = self._rng.randrange(1, 1 + len(vocabulary.SETTINGS_PATHS))
+        message.update_mask.paths.extend(self._rng.sample(vocabulary.SETTINGS_PATHS, count))

@@ -70,6 +70,9 @@ MASK_PATHS = (
     *("text", "attributes", "attributes.price", "attributes.size", "expire_time", "*"),
     *("preferences", "liked_items"),
 )
+SETTINGS_PATHS = ("signals", "interaction_weights", "new_item_boost")
+TYPES = ("VIEW", "CLICK", "LIKE", "PURCHASE", "SHARE", "DISLIKE", "SKIP")
+ODD_TYPES = ("like", "SAVE", "_A", "9A", "A" * 32, "A" * 33, "LIKE\n", "LIKE ", "\u00c9")
 ODD_MASK_PATHS = ("attributes.", "attributes.a.b", "item_id", "state", "*.text", *ODD_PATHS)
 MODELS = ("scripted", "other", "third")
 ODD_MODELS = ("", " ", "none", "local", "a" * 10_000, "../x", "model\n", "openai/", MARKER)
@@ -125,6 +128,11 @@ class Vocabulary:
                 ("",) * 10 + tuple(page_tokens), (*ODD_TEXTS, "====", "AAAA", "A" * 10_000)
             ),
             "paths": Choice(MASK_PATHS, ODD_MASK_PATHS),
+            "type": Choice(TYPES, (*ODD_TYPES, *ODD_TEXTS)),
+            "types": Choice(TYPES, (*ODD_TYPES, *ODD_TEXTS)),
+            "key": Choice((*TYPES, MARKER), (*ODD_TYPES, *ODD_NAMES)),
+            "interaction_id": Choice(("", *ITEM_IDS), ids),
+            "recommendation_id": Choice(("",), ("A" * 32, "A" * 31 + "=", *ODD_TEXTS)),
             "model": Choice(MODELS, ODD_MODELS),
             "provider": Choice(PROVIDERS, ODD_PROVIDERS),
             "template": Choice(TEMPLATES, ODD_TEMPLATES),
