@@ -32,7 +32,7 @@ def infer_type(cells: Iterable[str]) -> CellType:
     values = {cell for cell in cells if cell}
     if not values:
         return CellType.TEXT
-    if all(_is_exact_number(value) for value in values):
+    if all(is_exact_number(value) for value in values):
         return CellType.NUMBER
     if all(value.lower() in _BOOLEANS for value in values):
         return CellType.BOOLEAN
@@ -48,7 +48,7 @@ def convert_cell(cell: str, cell_type: CellType, column: str) -> str | float | b
     match cell_type:
         case CellType.TEXT:
             return cell
-        case CellType.NUMBER if _is_exact_number(cell):
+        case CellType.NUMBER if is_exact_number(cell):
             return float(cell) if {".", "e", "E"} & set(cell) else int(cell)
         case CellType.BOOLEAN if cell.lower() in _BOOLEANS:
             return _BOOLEANS[cell.lower()]
@@ -61,7 +61,7 @@ def convert_cell(cell: str, cell_type: CellType, column: str) -> str | float | b
             assert_never(cell_type)
 
 
-def _is_exact_number(cell: str) -> bool:
+def is_exact_number(cell: str) -> bool:
     """Is a cell a JSON number that a double holds: an exact integer, or the same decimals?"""
     if len(cell) > _MAX_NUMBER_CHARACTERS or not _NUMBER.fullmatch(cell):
         return False

@@ -181,12 +181,12 @@ def is_progress_visible() -> bool:
 
 @contextmanager
 def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
-    """Show a progress bar over bytes with one task, whose field `done` counts items."""
+    """Show a progress bar over bytes with one task, whose field `done` counts what is stored."""
     bar = Progress(
         TextColumn(title, markup=False),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[done]} items", markup=False),
+        TextColumn("{task.fields[done]} stored", markup=False),
         TimeRemainingColumn(),
         console=err,
         disable=not is_progress_visible(),

@@ -13,7 +13,7 @@ import typer
 from service.cli import console
 from service.cli.connection import open_client
 from service.cli.formats.detection import open_records
-from service.cli.import_ import print_summary
+from service.cli.import_output import print_summary
 from service.cli.importer import Importer
 from service.cli.recommendation_output import build_recommendation_table
 from service.cli.temporary_server import run_temporary_server

@@ -8,7 +8,9 @@ from difflib import get_close_matches
 ITEM_FIELDS = ("id", "text", "attributes", "expire_time")
 USER_FIELDS = ("user_id", "preferences", "liked", "liked_items")
 
-# Other words for a field, without case, `_` and `-`.
+_SEPARATORS = str.maketrans("", "", "_- ")
+
+# Other words for a field, without case, `_`, `-` and spaces.
 _SYNONYMS = {
     "attributes": ("metadata", "meta", "properties", "props", "facts", "payload", "fields"),
     "expire_time": ("expires", "expiresat", "expiry", "expiration", "expireat", "validuntil"),
@@ -19,19 +21,11 @@ _SYNONYMS = {
     "user_id": ("user", "uid", "customerid", "visitorid", "member", "memberid"),
 }
 
-_USER_IDS = {"userid", *_SYNONYMS["user_id"]}
-_ITEM_IDS = {"itemid", "item", "productid", "product", "sku", "movieid", "bookid", "articleid"}
-
-EVENT_LOG = (
-    "an event (user and item), which this version cannot import; "
-    "write one line per user with all the items they liked"
-)
-
 
 def suggest(name: str, candidates: Collection[str]) -> str | None:
     """Return the candidate that a wrong name probably means; None if no candidate is likely."""
-    short = _shorten(name)
-    by_short = {_shorten(candidate): candidate for candidate in candidates}
+    short = normalize_name(name)
+    by_short = {normalize_name(candidate): candidate for candidate in candidates}
     if short in by_short:
         return by_short[short]
     for field, words in _SYNONYMS.items():
@@ -41,11 +35,11 @@ def suggest(name: str, candidates: Collection[str]) -> str | None:
     return by_short[close[0]] if close else None
 
 
-def is_event(names: Collection[str]) -> bool:
-    """Are these the fields of something that a user did with an item?"""
-    short = {_shorten(name) for name in names}
-    return bool(short & _USER_IDS and short & _ITEM_IDS and not short & {"id", "liked"})
+def is_text(name: str) -> bool:
+    """Is this probably the name of the text of an item?"""
+    return normalize_name(name) in {"text", *_SYNONYMS["text"]}
 
 
-def _shorten(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+def normalize_name(name: str) -> str:
+    """Return a name without what spellings differ in: case, `_`, `-` and spaces."""
+    return name.lower().translate(_SEPARATORS)

@@ -1,9 +1,10 @@
-"""`akin import`: imports items and users from a file."""
+"""`akin import`: imports items, users and interactions from a file."""
 
 from __future__ import annotations
 
+import math
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,15 @@ import akin
 import typer
 
 from service.cli import console, options
-from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
 from service.cli.formats.detection import open_records
-from service.cli.formats.rows import FileError, Records, Row
+from service.cli.formats.rows import FileError
+from service.cli.import_output import print_summary
+from service.cli.import_rows import map_rows
 from service.cli.importer import Importer, ImportSummary
-from service.cli.table_mapping import TableMapping, TableOptions
+from service.cli.interaction_builder import InteractionOptions
+from service.cli.interaction_types import parse_type
+from service.cli.table_mapping import TableOptions
 
 
 def _split_pair(words: Sequence[str] | None, option: str) -> dict[str, str]:
@@ -34,6 +38,36 @@ def _split_pair(words: Sequence[str] | None, option: str) -> dict[str, str]:
     return pairs
 
 
+def _split_columns(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")] if text else []
+    if not all(names):
+        raise typer.BadParameter("must be names separated by commas", param_hint="--columns")
+    return names
+
+
+def _parse_type(text: str, option: str) -> str:
+    try:
+        return parse_type(text)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint=option) from None
+
+
+def _parse_type_map(words: Sequence[str] | None) -> dict[str, str]:
+    pairs = _split_pair(words, "--type-map")
+    return {name: _parse_type(text, "--type-map") for name, text in pairs.items()}
+
+
+def _check_rating_options(options: InteractionOptions) -> None:
+    like_from, dislike_below = options.like_from, options.dislike_below
+    for option, value in (("--like-from", like_from), ("--dislike-below", dislike_below)):
+        if value is not None and options.default_type:
+            raise typer.BadParameter("excludes --type", param_hint=option)
+        if value is not None and not math.isfinite(value):
+            raise typer.BadParameter("must be a finite number", param_hint=option)
+    if like_from is not None and dislike_below is not None and dislike_below > like_from:
+        raise typer.BadParameter("must not be above --like-from", param_hint="--dislike-below")
+
+
 def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     file: Annotated[
         str, typer.Argument(help="File or named pipe, or - for standard input.", metavar="FILE")
@@ -43,8 +77,10 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         typer.Option(
             "--map",
             metavar="FIELD=COLUMN",
-            help="Column of the id, the text, the expire_time or an attribute. Repeatable. "
-            "Default: the column with the name of the field.",
+            help="Column of a field or of an attribute: id, text and expire_time of an item; "
+            "user_id, item_id, type, value, time, interaction_id and recommendation_id of an "
+            "interaction. Repeatable. Default: the column with the name of the field, or with "
+            "another usual name of it.",
         ),
     ] = None,
     template: Annotated[
@@ -66,6 +102,54 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Column whose numbers are stored as text. Repeatable."),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME,...",
+            help="Names of the columns of a CSV or TSV without a header. Default: the first line "
+            "is the header.",
+        ),
+    ] = "",
+    interactions: Annotated[
+        bool,
+        typer.Option(
+            "--interactions",
+            help="Import every line as an interaction. Default: lines with a user and an item "
+            "are interactions.",
+        ),
+    ] = False,
+    type_: Annotated[
+        str,
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Type of interactions without one, such as LIKE. Default: ratings determine it.",
+        ),
+    ] = "",
+    type_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=TYPE",
+            help="Type of the interactions whose event has this name, such as wishlist=LIKE. "
+            "Repeatable. Default: the usual names of the types.",
+        ),
+    ] = None,
+    like_from: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Lowest rating of a like. Default: 3.5 for ratings up to 5; other scales need "
+            "this option.",
+        ),
+    ] = None,
+    dislike_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Ratings below this are dislikes. Default: 2.5 for ratings up to 5, and no "
+            "dislikes with --like-from.",
+        ),
+    ] = None,
     ignore_unknown: Annotated[
         bool,
         typer.Option("--ignore-unknown", help="Ignore unknown fields, and columns without a name."),
@@ -85,7 +169,7 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     address: options.AddressOption = options.DEFAULT_ADDRESS,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Import items and users from a file of JSON lines, a JSON array, CSV, TSV or Parquet.
+    """Import items, users and interactions from JSON lines, a JSON array, CSV, TSV or Parquet.
 
     Item: {"id": "sku-1", "text": "trail shoes", "attributes": {"price": 89}, "expire_time":
     "2030-01-31T00:00:00Z"}. Only the id and the text are required.
@@ -93,25 +177,39 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     User: {"user_id": "ann", "preferences": [{"text": "jogging", "weight": 1}], "liked": ["sku-1"]}.
     The preferences or the liked items are required.
 
-    Table: columns id, text and expire_time; every other column becomes an attribute.
-    With --map, --template, --split or --as-text, JSON objects are read like rows of a table.
+    Interaction: {"user_id": "ann", "item_id": "sku-1", "type": "LIKE", "time":
+    "2026-01-02T00:00:00Z"}. The user, the item, and a type or a rating are required.
+
+    Table of items: columns id, text and expire_time; every other column becomes an attribute.
+    Table of interactions: columns with a user, an item, and a type or a rating, such as
+    userId,movieId,rating,timestamp. Other columns are ignored.
+    With --map, --template, --split, --as-text or --interactions, JSON objects are read like rows
+    of a table.
 
     Files can be compressed with gzip, bzip2 or xz. If several lines have one id, the last counts.
+    Interactions that are recorded already are duplicates and change nothing.
 
     Exit status: 0 if everything is stored, 1 if lines were refused, 2 if the file was refused.
     """
-    table = TableOptions(
-        _split_pair(map_, "--map"),
-        template,
-        _split_pair(split, "--split"),
-        frozenset(as_text or ()),
-        ignore_unknown,
+    fields = _split_pair(map_, "--map")
+    separators = _split_pair(split, "--split")
+    table = TableOptions(fields, template, separators, frozenset(as_text or ()), ignore_unknown)
+    interaction_options = InteractionOptions(
+        is_forced=interactions,
+        columns=fields,
+        default_type=_parse_type(type_, "--type") if type_ else "",
+        event_types=_parse_type_map(type_map),
+        like_from=like_from,
+        dislike_below=dislike_below,
+        ignore_unknown=ignore_unknown,
     )
+    _check_rating_options(interaction_options)
+    names = _split_columns(columns)
     with console.show_bytes("import", measure_file(file)) as bar:
         task = bar.task_ids[0]
         try:
-            records = open_records(file, lambda count: bar.advance(task, count))
-            rows = map_rows(records, table)
+            records = open_records(file, lambda count: bar.advance(task, count), names)
+            rows = map_rows(records, table, interaction_options, _report)
         except FileError as exc:
             console.exit_with_error(f"{file}: {exc}", status=2)
         with open_client(address) as client:
@@ -124,12 +222,20 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
                 raise
             pending = list_pending(client, summary) if require_indexed else []
     print_summary(summary, as_json=as_json, dry_run=dry_run)
+    _exit_unless_complete(file, summary, pending)
+
+
+def _exit_unless_complete(file: str, summary: ImportSummary, pending: Sequence[str]) -> None:
     if summary.file_error:
         console.exit_with_error(f"{file}: {summary.file_error}", status=2)
     if pending:
         console.exit_with_error(f"items are pending: {'; '.join(pending)}")
     if summary.failures:
         raise typer.Exit(1)
+
+
+def _report(lines: str) -> None:
+    console.err.print(lines, soft_wrap=True)
 
 
 def measure_file(file: str) -> int | None:
@@ -147,19 +253,6 @@ def measure_file(file: str) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def map_rows(records: Records, table: TableOptions) -> Iterator[Row]:
-    """Return the rows as JSON objects of items and users.
-
-    Raises:
-        FileError: the options do not suit the columns.
-    """
-    if records.columns is None and not table.is_set():
-        return records.rows
-    mapping = TableMapping(records, table)
-    console.err.print(mapping.describe())
-    return mapping.rows()
-
-
 def list_pending(client: akin.Client, summary: ImportSummary) -> list[str]:
     """Return the reasons why items of an import are still pending, with their numbers."""
     if not summary.pending:
@@ -168,34 +261,3 @@ def list_pending(client: akin.Client, summary: ImportSummary) -> list[str]:
         f"{min(pending.item_count, summary.pending)} {pending.reason}: {pending.message}"
         for pending in client.get_catalog().pending_items
     ]
-
-
-def count_stored(summary: ImportSummary) -> str:
-    """Return the numbers of items and of users, with their nouns."""
-    return f"{format_count(summary.items, 'item')} and {format_count(summary.users, 'user')}"
-
-
-def print_summary(summary: ImportSummary, *, as_json: bool, dry_run: bool = False) -> None:
-    """Print the result of an import; failures go to standard error unless `as_json`."""
-    if as_json:
-        console.print_json(summary.to_dict())
-        return
-    for failure in (*summary.failures, *summary.failures.further()):
-        console.print_line(str(failure), to_stderr=True)
-    failed = f"{format_count(len(summary.failures), 'line')} failed"
-    usage = f"{summary.prompt_tokens} tokens, {console.format_usd(summary.cost_usd)}"
-    if dry_run:
-        typer.echo(f"{count_stored(summary)} are valid; {failed}")
-        typer.echo(
-            f"{summary.embedded_texts} texts to embed: about {usage} "
-            "(0 if free or if the price is unknown)"
-        )
-        return
-    typer.echo(f"{count_stored(summary)} stored in {summary.seconds:.1f} s; {failed}")
-    if summary.pending:
-        pending = format_count(summary.pending, "pending item")
-        typer.echo(f"{pending}; akin status prints the reasons")
-    if summary.prompt_tokens:
-        typer.echo(
-            f"{summary.embedded_texts} texts embedded, {summary.reused_texts} reused: {usage}"
-        )

@@ -18,8 +18,9 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from service.cli.field_names import EVENT_LOG, ITEM_FIELDS, USER_FIELDS, is_event, suggest
+from service.cli.field_names import ITEM_FIELDS, USER_FIELDS, suggest
 from service.cli.formats.rows import LineError
+from service.cli.interaction_fields import is_interaction
 
 REQUIRED_FIELDS = {"id", "text", "user_id", "item_id"}
 
@@ -126,8 +127,8 @@ def parse_line(value: object, *, ignore_unknown: bool = False) -> ItemLine | Use
     """
     if not isinstance(value, dict):
         raise LineError("not a JSON object")
-    if is_event(value):
-        raise LineError(EVENT_LOG)
+    if is_interaction(value):
+        raise LineError("an interaction (user and item), not an item or a user")
     _check_wrapping(value)
     # Optional fields that are null are unset.
     fields = {

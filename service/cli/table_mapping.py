@@ -10,12 +10,8 @@ from itertools import chain
 from typing import Any
 
 from service.cli.cell_types import CellType, convert_cell, infer_type
-from service.cli.field_names import EVENT_LOG, is_event, suggest
 from service.cli.formats.rows import FileError, LineError, Records, Row
-
-# Rows that determine the types of columns, and the most characters of these rows.
-SAMPLE_ROWS = 1_000
-SAMPLE_CHARACTERS = 16 * 1024 * 1024
+from service.cli.table_columns import describe_columns, list_columns, require_column, take_sample
 
 _ITEM_FIELDS = ("id", "text", "expire_time")
 
@@ -42,6 +38,17 @@ class TableOptions:
         """Is there an option that only makes sense for a table?"""
         return bool(self.columns or self.template or self.separators or self.text_columns)
 
+    def get_item_options(self) -> list[str]:
+        """Return the options that only make sense for items."""
+        given = {
+            "--map id": "id" in self.columns,
+            "--map text": "text" in self.columns,
+            "--template": self.template,
+            "--split": self.separators,
+            "--as-text": self.text_columns,
+        }
+        return [option for option, value in given.items() if value]
+
 
 class TableMapping:
     """Maps rows of a table to the JSON objects of items.
@@ -57,9 +64,9 @@ class TableMapping:
     def __init__(self, records: Records, options: TableOptions) -> None:
         self._options = options
         self._records = records
-        self._sample = _take_sample(records.rows)
+        self._sample = take_sample(records.rows)
         sample = [row.value for row in self._sample if isinstance(row.value, dict)]
-        self._columns = _list_columns(records.columns, sample)
+        self._columns = list_columns(records.columns, sample)
         self._parts = re.split(r"\{([^{}]*)\}", options.template)
         self._fields = self._assign_columns()
         self._types = {
@@ -116,10 +123,7 @@ class TableMapping:
         return fields
 
     def _require_item_columns(self, fields: Mapping[str, str]) -> None:
-        has_text = "text" in self._options.columns or self._options.template
-        if is_event(self._columns) and not ("id" in self._options.columns and has_text):
-            raise FileError(f"each row is {EVENT_LOG}")
-        listed = ", ".join(self._columns)
+        listed = describe_columns(self._columns)
         if "id" not in fields and "user_id" in self._columns:
             raise FileError("a table contains items; import users as JSON lines")
         if "id" not in fields:
@@ -143,11 +147,7 @@ class TableMapping:
             ("--as-text", options.text_columns),
         ):
             for column in columns:
-                if column not in self._columns:
-                    likely = suggest(column, self._columns)
-                    hint = f"; did you mean {likely}?" if likely else ""
-                    listed = ", ".join(self._columns)
-                    raise FileError(f"{option}: there is no column {column}{hint} ({listed})")
+                require_column(option, column, self._columns)
 
     def _split_cells(self, column: str, sample: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         """Yield the values of a column of text, of which a cell can contain several."""
@@ -210,26 +210,6 @@ def _merge(attributes: dict[str, object], more: Mapping[str, object]) -> None:
         if name in attributes:
             raise LineError(f"attributes.{name}: there is a column {name} too")
         attributes[name] = value
-
-
-def _take_sample(rows: Iterator[Row]) -> list[Row]:
-    sample: list[Row] = []
-    characters = 0
-    while len(sample) < SAMPLE_ROWS and characters < SAMPLE_CHARACTERS:
-        row = next(rows, None)
-        if row is None:
-            break
-        sample.append(row)
-        if isinstance(row.value, dict):
-            characters += sum(len(cell) for cell in row.value.values() if isinstance(cell, str))
-    return sample
-
-
-def _list_columns(
-    columns: Sequence[str] | None, sample: Sequence[Mapping[str, object]]
-) -> Sequence[str]:
-    """Return the columns of a table, or the fields of the first JSON objects."""
-    return list(dict.fromkeys(chain.from_iterable(sample))) if columns is None else columns
 
 
 def _split(cell: str, separator: str) -> list[str]:

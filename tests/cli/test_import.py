@@ -1,4 +1,5 @@
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import akin
 import grpc
 import pytest
 from akin.v1 import catalog_service_pb2 as catalog_pb
+from akin.v1 import interaction_service_pb2 as interaction_pb
 from akin.v1 import recommender_service_pb2 as pb
 from google.protobuf.message import Message
 from support.recording import RecordingServer
@@ -48,7 +50,25 @@ USERS_STORED: list[Message] = [
         ),
     )
 ]
-RESPONSES = {"ImportItems": ITEMS_STORED, "ImportUsers": USERS_STORED}
+INTERACTIONS_RECORDED: list[Message] = [
+    interaction_pb.ImportInteractionsResponse(
+        recorded_count=1,
+        duplicate_count=1,
+        failures=[
+            akin.InteractionFailure(
+                position=1,
+                code=INVALID_ARGUMENT,
+                reason="INVALID_REQUEST",
+                message="interaction.item_id is too long",
+            )
+        ],
+    )
+]
+RESPONSES = {
+    "ImportItems": ITEMS_STORED,
+    "ImportUsers": USERS_STORED,
+    "ImportInteractions": INTERACTIONS_RECORDED,
+}
 LINES = [
     {"user_id": "ann", "preferences": [{"text": "sea"}, {"text": "ghosts", "weight": -1}]},
     {"id": "a", "text": "green tea"},
@@ -141,7 +161,12 @@ def test_nothing_is_sent_without_valid_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [{"id": "a", "text": "green tea"}, {"user_id": "ann", "liked": ["a"]}]
+    "line",
+    [
+        {"id": "a", "text": "green tea"},
+        {"user_id": "ann", "liked": ["a"]},
+        {"user_id": "ann", "item_id": "a", "type": "LIKE"},
+    ],
 )
 def test_a_failed_stream_ends_the_command(line: Any) -> None:
     """If a stream fails, the command ends with its error, however many lines are left."""
@@ -212,8 +237,95 @@ def test_alike_failures_are_printed_once() -> None:
         result = run(server, [{"user_id": "ann", "item_id": f"i{n}"} for n in range(350)])
     lines = result.stderr.splitlines()
     assert (1, 101) == (result.exit_code, len(lines))
-    assert lines[-1].startswith("and 250 more: INVALID_LINE: an event (user and item)")
+    assert lines[-1].startswith("and 250 more: INVALID_LINE: type: is required")
+    assert result.stdout.startswith("no items, users or interactions stored in ")
     assert "350 lines failed" in result.stdout
+
+
+TIME = datetime(2026, 1, 2, tzinfo=UTC)
+INTERACTION_LINES = [
+    {"user_id": "ann", "item_id": "a", "type": "LIKE", "time": "2026-01-02T00:00:00Z"},
+    {"id": 7},
+    {"user_id": "ann", "item_id": "b" * 300, "type": "VIEW", "time": 1767312000},
+    {"user_id": "bob", "item_id": "a", "rating": 5, "interaction_id": "r1", "time": 1767312000},
+]
+INTERACTIONS = [
+    akin.interaction("ann", "a", "LIKE", TIME),
+    akin.interaction("ann", "b" * 300, "VIEW", TIME),
+    akin.interaction("bob", "a", "LIKE", TIME, interaction_id="r1", value=5),
+]
+
+
+def test_interactions_have_a_stream() -> None:
+    """Interactions are sent in the order of their lines, and failures have line numbers."""
+    with RecordingServer(RESPONSES) as server:
+        result = run(server, INTERACTION_LINES)
+        assert [interaction_pb.ImportInteractionsRequest(interactions=INTERACTIONS)] == (
+            server.requests
+        )
+    assert 1 == result.exit_code
+    assert "1 interaction recorded, 1 duplicate in " in result.stdout
+    assert "; 2 lines failed\n" in result.stdout
+    rule, wrong, refused = result.stderr.splitlines()
+    assert "type of ratings: LIKE from 3.5, DISLIKE below 2.5, VIEW otherwise" == rule
+    assert wrong.startswith("line 2: INVALID_LINE: id: ")
+    assert "line 3: INVALID_REQUEST: interaction.item_id is too long" == refused
+
+
+def test_the_summary_counts_every_kind() -> None:
+    """A file can have items, users and interactions, and the summary counts each kind."""
+    with RecordingServer(RESPONSES) as server:
+        lines = [*LINES, *INTERACTION_LINES]
+        text = run(server, lines).stdout
+        summary = json.loads(run(server, lines, "--json").stdout)
+    assert "1 item and 1 user stored, 1 interaction recorded, 1 duplicate in " in text
+    names = ("items", "users", "interactions", "duplicate_interactions")
+    assert [1, 1, 1, 1] == [summary[name] for name in names]
+
+
+def test_a_dry_run_counts_valid_interactions() -> None:
+    """In a dry run, interactions without a failure are valid, and there is nothing to embed."""
+    failures = interaction_pb.ImportInteractionsResponse(
+        failures=[akin.InteractionFailure(position=1, code=INVALID_ARGUMENT, reason="R")]
+    )
+    with RecordingServer({"ImportInteractions": [failures]}) as server:
+        result = run(server, INTERACTION_LINES, "--dry-run")
+        (request,) = get_requests(server, interaction_pb.ImportInteractionsRequest)
+    assert isinstance(request, interaction_pb.ImportInteractionsRequest)
+    assert request.validate_only
+    assert "2 interactions are valid; 2 lines failed\n" == result.stdout
+
+
+def test_a_table_says_how_it_is_read() -> None:
+    """The first line of the output has the columns of the fields, as they are."""
+    table = "userId,movieId,rating,timestamp\n1,31,4.5,1260759144\n"
+    with RecordingServer() as server:
+        words = ["import", "-", "--address", server.address]
+        result = CliRunner().invoke(app, words, input=table)
+    assert (
+        "interactions: user_id from userId, item_id from movieId, value from rating, time from "
+        "timestamp\ntype: LIKE from 3.5, DISLIKE below 2.5, VIEW otherwise\n"
+    ) == result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--type", "fancy"], "must be VIEW, CLICK"),
+        (["--type-map", "buy=fancy"], "must be VIEW, CLICK"),
+        (["--type-map", "buy"], "must have the form LEFT=RIGHT"),
+        (["--like-from", "3", "--dislike-below", "4"], "must not be above --like-from"),
+        (["--like-from", "3", "--type", "LIKE"], "excludes --type"),
+        (["--dislike-below", "3", "--type", "LIKE"], "excludes --type"),
+        (["--like-from", "nan"], "must be a finite number"),
+        (["--columns", "user,,item"], "must be names separated by commas"),
+    ],
+)
+def test_options_of_interactions_are_checked(words: list[str], problem: str) -> None:
+    """A wrong option of interactions ends the command with status 2 before the file is read."""
+    result = CliRunner().invoke(app, ["import", "none.csv", *words])
+    assert 2 == result.exit_code
+    assert problem in " ".join(result.stderr.replace("│", " ").split())
 
 
 PENDING = pb.ImportItemsResponse(

@@ -65,9 +65,9 @@ def test_a_user_without_content_is_refused(line: Any, ignore_unknown: bool) -> N
         {"visitor-id": "v", "product_id": "a", "time": 1},
     ],
 )
-def test_events_are_recognized(line: Any) -> None:
-    """A line of an event log is named as such, whatever its fields are called."""
-    assert problem(line, ignore_unknown=True).startswith("an event (user and item)")
+def test_an_interaction_is_no_item(line: Any) -> None:
+    """A file that may contain only items and users names an interaction as such."""
+    assert problem(line, ignore_unknown=True).startswith("an interaction (user and item)")
 
 
 def test_liked_items_keep_their_weights() -> None:

@@ -108,12 +108,12 @@ def test_an_error_ends_an_import_whose_pipe_stays_open(server: RunningServer) ->
 
 
 def test_nothing_is_erased_by_a_wrong_line(server: RunningServer) -> None:
-    """Event logs, misspelt fields and users without content leave stored users and items alone."""
+    """Reviews, misspelt fields and users without content leave stored users and items alone."""
     with server.client() as client:
         client.upsert_user("ann", ["sailing"], ["book-1", "book-2"])
         client.upsert_item("kept", "A good book", {"price": 9})
         lines: list[dict[str, Any]] = [
-            {"user_id": "ann", "item_id": "book-3", "rating": 5},
+            {"user_id": "ann", "item_id": "book-3", "text": "a review"},
             {"user_id": "ann", "likes": ["book-3"]},
             {"user_id": "ann"},
             {"id": "kept", "text": "A book", "metadata": {}},

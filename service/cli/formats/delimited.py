@@ -1,10 +1,10 @@
-"""CSV and TSV: a header with the names of the columns, and one row a line."""
+"""CSV and TSV: a header with the names of the columns unless they are given, and one row a line."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from service.cli.formats.rows import (
@@ -31,20 +31,34 @@ def find_delimiter(line: str) -> str:
     return delimiter if delimiter in line else ""
 
 
-def read_delimited(stream: BinaryIO, delimiter: str) -> Records:
+def read_delimited(stream: BinaryIO, delimiter: str, columns: Sequence[str] = ()) -> Records:
     """Return the rows after the header; all cells are strings.
+
+    Args:
+        stream: the text.
+        delimiter: what separates the cells.
+        columns: names of the columns of a table without a header; by default, it has one.
 
     Raises:
         FileError: the header is invalid.
     """
     csv.field_size_limit(MAX_LINE_BYTES)
     reader = csv.reader(_read_lines(stream), delimiter=delimiter, strict=True)
+    names = list(columns) or _read_header(reader)
+    return Records(_read_rows(reader, names), names, is_text=True)
+
+
+def _read_header(reader: Reader) -> list[str]:
     try:
         columns = [name.strip() for name in next(cells for cells in reader if cells)]
     except csv.Error as exc:
         raise FileError(f"the header is invalid: {exc}") from None
-    check_columns(columns)
-    return Records(_read_rows(reader, columns), columns, is_text=True)
+    try:
+        check_columns(columns)
+    except FileError as exc:
+        hint = "if the first line is no header, name the columns with --columns"
+        raise FileError(f"{exc}; {hint}") from None
+    return columns
 
 
 def _read_rows(reader: Reader, columns: list[str]) -> Iterator[Row]:
@@ -66,7 +80,7 @@ def _read_rows(reader: Reader, columns: list[str]) -> Iterator[Row]:
 
 def _build_row(columns: list[str], cells: list[str]) -> dict[str, str] | LineError:
     if len(cells) != len(columns):
-        return LineError(f"{len(cells)} cells, but the header has {len(columns)} columns")
+        return LineError(f"{len(cells)} cells, but the table has {len(columns)} columns")
     line = "".join(cells)
     if exceeds_line_limit(line):
         return LineError(f"longer than {MAX_LINE_BYTES} bytes")

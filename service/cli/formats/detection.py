@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import codecs
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from service.cli.formats.byte_stream import CHUNK_BYTES, ByteStream, peek, read_chunks
 from service.cli.formats.delimited import find_delimiter, read_delimited
 from service.cli.formats.json_array import read_json_array, read_json_sequence
 from service.cli.formats.json_lines import read_json_lines
 from service.cli.formats.parquet import read_parquet
-from service.cli.formats.rows import FileError, Records
+from service.cli.formats.rows import FileError, Records, check_columns
 
 _PARQUET = b"PAR1"
 
 ACCEPTED_FORMATS = "JSON lines, a JSON array, CSV, TSV or Parquet"
+
+_NO_COLUMNS = "--columns is for CSV and TSV without a header, and the file is neither"
 
 # First bytes of formats that are refused by name.
 _REFUSED_FORMATS = {
@@ -35,21 +38,32 @@ _REFUSED_FORMATS = {
 }
 
 
-def open_records(path: str, on_bytes: Callable[[int], object] = lambda _: None) -> Records:
+def open_records(
+    path: str,
+    on_bytes: Callable[[int], object] = lambda _: None,
+    columns: Sequence[str] = (),
+) -> Records:
     """Open a file or pipe of JSON, CSV, TSV or Parquet, also compressed.
 
     Args:
         path: name of the file or pipe, which is read once; - for standard input.
         on_bytes: receives the number of bytes that were read.
+        columns: names of the columns of a CSV or TSV without a header.
 
     Raises:
         FileError: the file cannot be read, or its format is not accepted.
     """
     head, chunks = peek(read_chunks(path, on_bytes), CHUNK_BYTES)
     stream = io.BufferedReader(ByteStream(chunks), CHUNK_BYTES)
+    if columns:
+        return _read_headerless(head, stream, columns)
     if head.startswith(_PARQUET):
         return read_parquet(stream)
-    text = _decode(head)
+    return _open_text(_decode(head), stream)
+
+
+def _open_text(text: str, stream: BinaryIO) -> Records:
+    """Open a stream of text, which begins with `text`."""
     start = text.lstrip()
     first_line = start.splitlines()[0] if start else ""
     if not start or first_line.startswith("{"):
@@ -63,6 +77,19 @@ def open_records(path: str, on_bytes: Callable[[int], object] = lambda _: None) 
     if any(line.lstrip().startswith("{") for line in start.splitlines()):
         return read_json_lines(stream)
     raise FileError(f"the format is not recognized; it must be {ACCEPTED_FORMATS}")
+
+
+def _read_headerless(head: bytes, stream: BinaryIO, columns: Sequence[str]) -> Records:
+    check_columns(columns)
+    if head.startswith(_PARQUET):
+        raise FileError(_NO_COLUMNS)
+    start = _decode(head).lstrip()
+    if not start:
+        return read_json_lines(stream)
+    delimiter = find_delimiter(start.splitlines()[0])
+    if not delimiter or start.startswith(("{", "[")):
+        raise FileError(_NO_COLUMNS)
+    return read_delimited(stream, delimiter, columns)
 
 
 def _decode(head: bytes) -> str:

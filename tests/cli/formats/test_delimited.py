@@ -25,8 +25,8 @@ def test_rows_are_numbered_by_their_first_line() -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("1", "1 cells, but the header has 2 columns"),
-        ("1,2,3", "3 cells, but the header has 2 columns"),
+        ("1", "1 cells, but the table has 2 columns"),
+        ("1,2,3", "3 cells, but the table has 2 columns"),
         ('"1"x,2', "not a row"),
     ],
 )
@@ -49,6 +49,13 @@ def test_a_quote_that_ends_in_a_later_row_is_reported() -> None:
     first, second = read('id,text\n1,"a\n2,"b"\n3,c\n')
     assert "lines 2 to 3 are not imported" in str(first[1])
     assert (4, {"id": "3", "text": "c"}) == second
+
+
+def test_a_table_can_have_no_header() -> None:
+    """With names of columns, the first line is a row, and blank lines are none."""
+    records = read_delimited(io.BytesIO(b"\n1\t2\n3\t4\n"), "\t", ["user", "item"])
+    assert ["user", "item"] == records.columns
+    assert [(2, {"user": "1", "item": "2"}), (3, {"user": "3", "item": "4"})] == list(records.rows)
 
 
 def test_blank_lines_before_the_header_are_skipped() -> None:

@@ -78,6 +78,30 @@ def test_tables_are_recognized_by_their_header(tmp_path: Path, table: str, encod
 
 
 @pytest.mark.parametrize(
+    "content", [b"1,tea\n2,wine", b"1\ttea\n2\twine", compress(b"1;tea\n2;wine")]
+)
+def test_columns_can_be_named(tmp_path: Path, content: bytes) -> None:
+    """A table without a header is read with the names of its columns, with any delimiter."""
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    rows = open_records(str(file), columns=["id", "text"]).rows
+    assert [{"id": "1", "text": "tea"}, {"id": "2", "text": "wine"}] == [row.value for row in rows]
+
+
+@pytest.mark.parametrize("content", [LINES, "[]", "tea", "PAR1"])
+def test_columns_are_only_for_tables_of_text(tmp_path: Path, content: str) -> None:
+    """Names of columns are refused for a file that is not CSV or TSV, and an empty one has none."""
+    file = tmp_path / "file"
+    file.write_text(content)
+    with pytest.raises(FileError, match="--columns is for CSV and TSV"):
+        open_records(str(file), columns=["id"])
+    with pytest.raises(FileError, match="2 columns have the name id"):
+        open_records(str(file), columns=["id", "id"])
+    file.write_text("\n")
+    assert [] == list(open_records(str(file), columns=["id"]).rows)
+
+
+@pytest.mark.parametrize(
     ("content", "problem"),
     [
         (b"PK\x03\x04" + b"\0" * 50, "zip archive or an Excel workbook"),
