@@ -68,9 +68,14 @@ ODD_NAMES = (
 ODD_PATHS = ("", ".", "..", "a..b", ".a", "a.", "*", "**", "x" * 1_025, "item.text", "Text", "\x00")
 MASK_PATHS = (
     *("text", "attributes", "attributes.price", "attributes.size", "expire_time", "*"),
-    *("preferences", "liked_items"),
+    *("preferences", "liked_items", "signals", "interaction_weights", "new_item_boost"),
 )
-ODD_MASK_PATHS = ("attributes.", "attributes.a.b", "item_id", "state", "*.text", *ODD_PATHS)
+ODD_MASK_PATHS = (
+    *("attributes.", "attributes.a.b", "item_id", "state", "*.text", "interaction_weights.VIEW"),
+    *("settings.signals", "name", *ODD_PATHS),
+)
+INTERACTION_TYPES = ("VIEW", "CLICK", "LIKE", "PURCHASE", "SHARE", "DISLIKE", "SKIP")
+ODD_TYPES = ("like", "LIKE ", "ADD_TO_CART", "_A", "7UP", "A" * 32, "A" * 33, "É", "A\n", "\x00")
 MODELS = ("scripted", "other", "third")
 ODD_MODELS = ("", " ", "none", "local", "a" * 10_000, "../x", "model\n", "openai/", MARKER)
 PROVIDERS = ("", "openai", "local")
@@ -129,6 +134,12 @@ class Vocabulary:
             "provider": Choice(PROVIDERS, ODD_PROVIDERS),
             "template": Choice(TEMPLATES, ODD_TEMPLATES),
             "query_template": Choice(TEMPLATES, ODD_TEMPLATES),
+            "interaction_id": Choice(("", "", "act-1", "act-2", "act-3"), ids),
+            "type": Choice(INTERACTION_TYPES, (*ODD_TYPES, MARKER)),
+            "types": Choice(INTERACTION_TYPES, (*ODD_TYPES, MARKER)),
+            # The keys of maps, all of which are types of interactions.
+            "key": Choice((*INTERACTION_TYPES, "ADD_TO_CART"), ODD_TYPES),
+            "recommendation_id": Choice(("",), ids),
             "service": Choice(("", "akin.embedding"), ODD_TEXTS),
         }
 
