@@ -93,7 +93,7 @@ def main() -> None:
         "neighbours from the list": lambda n: item_index.vectors.search_by_key(keys[n], LIMIT),
         "ids, in order": lambda n: item_index.rank_hits(hits[n], LIMIT),
         "word and serialise the reply": lambda n: recommend_similar_response(
-            answers[n]
+            answers[n], ""
         ).SerializeToString(),
         "instead of the list: a walk": lambda n: item_index.vectors.search(
             own[n], LIMIT, {keys[n]}

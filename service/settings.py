@@ -132,12 +132,16 @@ class Settings(BaseSettings):
         description="Trace collector that accepts OTLP over HTTP. Unset: the server sends no "
         "traces.",
     )
+    signals: Literal["auto", "text", "behavior"] = Field(
+        "auto",
+        description="Basis of recommendations for users and examples: text, and behavior where it "
+        "predicts better (`auto`), `text` alone, or `behavior`. Catalogs can have their own.",
+    )
     ranking: RankingName = Field(
         "pooled",
         description="How the similarities to several sources become one score: a soft maximum "
-        "(`pooled`), the similarity to the nearest source (`nearest`), or the "
-        "similarity to their mean vector (`mean`). `akin evaluate` compares the "
-        "three.",
+        "(`pooled`), the similarity to the nearest source (`nearest`), or the similarity to their "
+        "mean vector (`mean`). `akin evaluate` compares the three.",
     )
     index_vectors: Literal["float32", "float16"] = Field(
         "float32",

@@ -72,8 +72,13 @@ def link(name: str) -> str:
     return f"[{short}](#{short.lower()})" if name.startswith(PACKAGE) else short
 
 
-def kind(field: FieldDescriptorProto) -> str:
-    """A field's type, for people."""
+def kind(field: FieldDescriptorProto, within: DescriptorProto) -> str:
+    """The type of a field of a message, for people."""
+    entries = {entry.name: entry for entry in within.nested_type if entry.options.map_entry}
+    entry = entries.get(field.type_name.rpartition(".")[2])
+    if entry is not None:
+        key, value = (kind(part, entry) for part in entry.field)
+        return f"map of {key} to {value}"
     named = field.type in {field.TYPE_MESSAGE, field.TYPE_ENUM}
     name = link(field.type_name) if named else field.Type.Name(field.type)[5:].lower()
     if field.label == field.LABEL_REPEATED:
@@ -109,7 +114,7 @@ def message(each: DescriptorProto, number: int, comments: Comments) -> Iterator[
         alone = field.proto3_optional or not field.HasField("oneof_index")
         group = "" if alone else f" (one of `{each.oneof_decl[field.oneof_index].name}`)"
         meaning = " ".join(comments.at(MESSAGES, number, PARTS, position)).replace("|", "\\|")
-        yield f"| `{field.name}` = {field.number} | {kind(field)}{group} | {meaning} |"
+        yield f"| `{field.name}` = {field.number} | {kind(field, each)}{group} | {meaning} |"
 
 
 def enum(each: EnumDescriptorProto, number: int, comments: Comments) -> Iterator[str]:

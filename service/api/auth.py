@@ -45,6 +45,7 @@ SCOPES = {
     "akin.v1.AnalysisService.SearchPassages": Scope.READ,
     "akin.v1.CatalogService.CreateCatalog": Scope.ADMIN,
     "akin.v1.CatalogService.GetCatalog": Scope.READ,
+    "akin.v1.CatalogService.UpdateCatalog": Scope.ADMIN,
     "akin.v1.CatalogService.ListCatalogs": Scope.READ,
     "akin.v1.CatalogService.DeleteCatalog": Scope.ADMIN,
     "akin.v1.CatalogService.EstimateReembedding": Scope.ADMIN,

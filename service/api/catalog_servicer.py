@@ -5,6 +5,7 @@ from __future__ import annotations
 from akin.v1 import catalog_service_pb2 as pb
 
 from service.api.messages import catalogs
+from service.api.messages.catalog_settings import parse_update_catalog
 from service.catalog.admin import CatalogAdmin
 from service.catalog.handle import CatalogSource
 from service.catalog.reembedding import Reembeddings
@@ -24,7 +25,11 @@ class CatalogServicer:
         """Create a catalog."""
         creation = catalogs.parse_create_catalog(request)
         await self._admin.create(
-            creation.name, creation.model, creation.vector_storage, creation.text_format
+            creation.name,
+            creation.model,
+            creation.vector_storage,
+            creation.text_format,
+            creation.settings,
         )
         async with self._catalogs.use(creation.name) as catalog:
             stats = await catalog.stats.read()
@@ -36,6 +41,14 @@ class CatalogServicer:
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
             stats = await catalog.stats.read()
         return pb.GetCatalogResponse(catalog=catalogs.catalog_message(stats))
+
+    async def UpdateCatalog(self, request: pb.UpdateCatalogRequest) -> pb.UpdateCatalogResponse:
+        """Change some settings of a catalog."""
+        update = parse_update_catalog(request)
+        async with self._catalogs.use(update.name) as catalog:
+            await self._admin.update_settings(update.name, update.settings, update.fields)
+            stats = await catalog.stats.read()
+        return pb.UpdateCatalogResponse(catalog=catalogs.catalog_message(stats))
 
     async def ListCatalogs(self, request: pb.ListCatalogsRequest) -> pb.ListCatalogsResponse:
         """Return all catalogs with their statistics."""

@@ -9,7 +9,7 @@ from akin.v1 import interaction_service_pb2 as pb
 from service import errors
 from service.api.import_stream import run_import
 from service.api.messages import interactions as messages
-from service.catalog.handle import CatalogSource
+from service.catalog.handle import CatalogHandle, CatalogSource
 from service.domain.interactions import Interaction
 
 Parsed = Sequence[Interaction | errors.InvalidRequest]
@@ -26,8 +26,10 @@ class InteractionServicer:
         self, request: pb.RecordInteractionsRequest
     ) -> pb.RecordInteractionsResponse:
         """Record interactions."""
-        interactions = messages.parse_record_interactions(request, self._clock_ns)
+        messages.check_record_interactions(request)
         async with self._catalogs.use(request.catalog) as catalog:
+            rules = self._make_rules(catalog)
+            interactions = messages.parse_record_interactions(request, rules)
             recording = await catalog.interactions.record(interactions)
         return pb.RecordInteractionsResponse(
             sequence=recording.sequence,
@@ -45,7 +47,10 @@ class InteractionServicer:
     async def _parse_import(
         self, request: pb.ImportInteractionsRequest
     ) -> tuple[pb.ImportInteractionsRequest, Parsed]:
-        return request, messages.parse_import_interactions(request, self._clock_ns)
+        messages.check_import_interactions(request)
+        async with self._catalogs.use(request.catalog) as catalog:
+            rules = self._make_rules(catalog)
+        return request, messages.parse_import_interactions(request, rules)
 
     async def _store_import(
         self, work: tuple[pb.ImportInteractionsRequest, Parsed]
@@ -63,6 +68,10 @@ class InteractionServicer:
             duplicate_count=len(interactions) - recording.recorded_count,
             failures=failures,
         )
+
+    def _make_rules(self, catalog: CatalogHandle) -> messages.InteractionRules:
+        types = catalog.record.settings.all_weights.keys()
+        return messages.InteractionRules(types, catalog.attribution.ids, self._clock_ns() // 1_000)
 
     async def ListInteractions(
         self, request: pb.ListInteractionsRequest

@@ -188,4 +188,5 @@ class RecommenderServicer:
         query = recommendations.parse_recommend_similar(request)
         async with self._catalogs.use(request.catalog, request.min_sequence) as catalog:
             answer = await catalog.recommender.recommend(query)
-        return recommendations.recommend_similar_response(answer)
+            recommendation_id = catalog.attribution.identify(query, answer)
+        return recommendations.recommend_similar_response(answer, recommendation_id)

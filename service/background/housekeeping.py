@@ -9,6 +9,7 @@ from typing import Protocol
 import structlog
 
 from service import errors
+from service.catalog.attribution import ResponseCounts
 from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.stats import CatalogStats
 from service.storage.database import Database
@@ -23,6 +24,9 @@ EXPIRED_ITEMS_AT_ONCE = 1_000
 # The interval of metrics and of the embedding health check.
 REPORT_SECONDS = 2.0
 
+# The interval at which numbers of responses are stored, as the contract says.
+FLUSH_SECONDS = 60.0
+
 # The longest delay before a process sees the writes of another one.
 REFRESH_SECONDS = 0.05
 
@@ -35,16 +39,28 @@ class EmbeddingHealth(Protocol):
 
 
 async def clean(stores: Stores) -> None:
-    """Delete expired items and the rows of dropped generations, until cancelled."""
+    """Delete expired items, old counts and the rows of dropped generations, until cancelled."""
     while True:
         try:
             while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).deleted_count:
                 pass
             while await stores.removal.remove_rows():
                 pass
+            while await stores.click_through.remove_old_days():
+                pass
         except errors.AkinError as exc:
             structlog.get_logger().warning("cleaning_failed", reason=exc.reason)
         await asyncio.sleep(CLEANING_SECONDS)
+
+
+async def flush_responses(counts: ResponseCounts) -> None:
+    """Store the numbers of responses of this process at an interval, until cancelled."""
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        try:
+            await counts.flush()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("response_counts_not_stored", reason=exc.reason)
 
 
 async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> None:

@@ -1,13 +1,15 @@
-"""Creates, lists and deletes catalogs."""
+"""Creates, changes and deletes catalogs."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from service import errors
+from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.spaces import ModelChoice, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.embedding.providers import ProbedModel
+from service.storage.catalog_settings import CatalogSettingsStore
 from service.storage.generations import GenerationStore
 
 
@@ -16,22 +18,30 @@ class CatalogAdmin:
 
     Args:
         store: where catalogs are.
-        update: opens or closes a catalog as the store says, by its name.
+        settings: the settings of catalogs.
+        update: opens, changes or closes a catalog as the store says, by its name.
         find_model: finds the model for a choice with one request to its provider.
     """
 
     def __init__(
         self,
         store: GenerationStore,
+        settings: CatalogSettingsStore,
         update: Callable[[str], Awaitable[None]],
         find_model: Callable[[ModelChoice], Awaitable[ProbedModel]],
     ) -> None:
         self._store = store
+        self._settings = settings
         self._update = update
         self._find_model = find_model
 
     async def create(
-        self, name: str, choice: ModelChoice, storage: VectorStorage, text_format: TextFormat
+        self,
+        name: str,
+        choice: ModelChoice,
+        storage: VectorStorage,
+        text_format: TextFormat,
+        settings: CatalogSettings,
     ) -> None:
         """Create a catalog.
 
@@ -43,7 +53,18 @@ class CatalogAdmin:
         if name in await self._store.list_catalogs():
             raise errors.CatalogExists("there is a catalog of that name")
         model = await self._find_model(choice)
-        await self._store.create_catalog(name, model.model, storage, text_format)
+        await self._store.create_catalog(name, model.model, storage, text_format, settings)
+        await self._update(name)
+
+    async def update_settings(
+        self, name: str, settings: CatalogSettings, fields: Collection[SettingsField]
+    ) -> None:
+        """Change some settings of a catalog; the others stay as they are.
+
+        Raises:
+            CatalogNotFound: the catalog does not exist.
+        """
+        await self._settings.update(name, settings, fields)
         await self._update(name)
 
     async def delete(self, name: str, *, allow_missing: bool) -> None:

@@ -11,11 +11,13 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.catalog.attribution import Attribution
 from service.catalog.generations import CatalogGenerations
 from service.catalog.interactions import CatalogInteractions
 from service.catalog.items import CatalogItems
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode
 from service.domain.generations import CatalogRecord
 from service.domain.stats import CatalogStats
 from service.recommend.recommender import Recommender
@@ -25,17 +27,20 @@ from service.recommend.recommender import Recommender
 class CatalogHandle:
     """The use cases of one catalog, bound to the generation that serves.
 
-    A switch of the generation replaces the whole handle. A call keeps the handle with which it
-    began, and so is answered from one generation.
+    A switch of the generation and a change of settings replace the whole handle. A call keeps the
+    handle with which it began, and so is answered from one generation. `signals` is what its
+    recommendations are based on, and never SERVER.
     """
 
     record: CatalogRecord
+    signals: SignalMode
     generations: CatalogGenerations
     items: CatalogItems
     users: CatalogUsers
     interactions: CatalogInteractions
     stats: StatsReader
     recommender: Recommender
+    attribution: Attribution
     duplicates: DuplicateSearch
     outliers: OutlierSearch
     clusters: Clusterer

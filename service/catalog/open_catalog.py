@@ -88,7 +88,7 @@ class CatalogChanges:
         if catalog.current is not None and serving is not catalog.current.generations[0]:
             await self._wait_until_current(catalog, _open(serving))
         tracked = (serving,) if other is None else (serving, other)
-        if catalog.current is None or not _uses(catalog.current, tracked):
+        if catalog.current is None or not _uses(catalog.current, record, tracked):
             self._replace_handle(catalog, record, tracked)
         for generation in record.generations:
             self._enter_state(catalog, generation)
@@ -172,8 +172,14 @@ def _open(tracked: TrackedGeneration) -> OpenGeneration:
     return tracked.writer
 
 
-def _uses(counted: CountedHandle[CatalogHandle], tracked: tuple[TrackedGeneration, ...]) -> bool:
-    """Return whether a handle was made for the present state of these generations."""
+def _uses(
+    counted: CountedHandle[CatalogHandle],
+    record: CatalogRecord,
+    tracked: tuple[TrackedGeneration, ...],
+) -> bool:
+    """Return whether a handle was made for these settings and the state of these generations."""
+    if counted.handle.record.settings != record.settings:
+        return False
     generations = counted.handle.generations
     writers: list[GenerationWriter] = [generations.serving]
     if generations.other is not None:

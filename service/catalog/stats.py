@@ -6,10 +6,7 @@ from service.catalog.generations import CatalogGenerations
 from service.catalog.unknown_texts import UnknownTexts
 from service.domain.stats import CatalogStats
 from service.domain.usage import DailyUsage
-from service.storage.items import ItemStore
-from service.storage.pending import PendingStore
-from service.storage.usage import UsageStore
-from service.storage.users import UserStore
+from service.storage.stores import Stores
 
 # Days of embedding usage in the statistics.
 USAGE_DAYS = 31
@@ -20,32 +17,34 @@ class StatsReader:
 
     def __init__(
         self,
-        items: ItemStore,
-        users: UserStore,
-        pending: PendingStore,
-        usage: UsageStore,
+        stores: Stores,
         generations: CatalogGenerations,
     ) -> None:
-        self._items = items
-        self._users = users
-        self._pending = pending
-        self._usage = usage
+        self._stores = stores
         self._serving = serving = generations.serving
-        self._unknown_texts = UnknownTexts(items, serving.generation, serving.text_embedder.space)
+        self._unknown_texts = UnknownTexts(
+            stores.items, serving.generation, serving.text_embedder.space
+        )
 
     async def read(self) -> CatalogStats:
-        """Return the present statistics."""
-        serving = self._serving
-        usage = await self._usage.list_days(USAGE_DAYS)
+        """Return the present statistics.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        stores, serving = self._stores, self._serving
+        generation = serving.generation
+        usage = await stores.usage.list_days(USAGE_DAYS)
         problem = serving.text_embedder.problem
         return CatalogStats(
-            name=serving.generation.name,
-            item_count=await self._items.count(serving.generation),
-            user_count=await self._users.count(serving.generation),
-            sequence=await self._items.refresh(),
+            name=generation.name,
+            item_count=await stores.items.count(generation),
+            user_count=await stores.users.count(generation),
+            interaction_count=await stores.interactions.count(generation),
+            sequence=await stores.items.refresh(),
             indexed_sequence=serving.follower.sequence,
             space=serving.text_embedder.space,
-            pending=await self._pending.list_groups(serving.generation),
+            pending=await stores.pending.list_groups(generation),
             usage=[
                 DailyUsage(day, tokens.prompt_tokens, tokens.cost_usd)
                 for day, tokens in usage.items()
@@ -54,6 +53,8 @@ class StatsReader:
             embedding_error_message=problem.message,
             index=serving.follower.collect_stats(),
             vector_storage=serving.storage,
-            text_format=serving.generation.text_format,
+            text_format=generation.text_format,
             unknown_text_ratio=await self._unknown_texts.measure(),
+            settings=await stores.catalog_settings.get(generation),
+            click_through=await stores.click_through.sum_days(generation),
         )

@@ -1,4 +1,4 @@
-"""`akin catalogs`: creates, lists and deletes catalogs."""
+"""`akin catalogs`: creates, changes, lists and deletes catalogs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 import akin
 import typer
+from akin.options import SettingsOptions
 from rich.table import Table
 
 from service.cli import console, options
 from service.cli.connection import open_client
 from service.domain.printable import to_line
 
-catalogs_app = typer.Typer(help="Create, list and delete catalogs.", no_args_is_help=True)
+catalogs_app = typer.Typer(help="Create, change, list and delete catalogs.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the catalog.")]
 
@@ -26,6 +27,38 @@ _TEXT_FORMATS = {
     "plain": akin.TextFormat.TEXT_FORMAT_UNSPECIFIED,
     "html": akin.TextFormat.TEXT_FORMAT_HTML,
 }
+_SIGNALS = {
+    "server": akin.SignalMode.SIGNAL_MODE_UNSPECIFIED,
+    "auto": akin.SignalMode.SIGNAL_MODE_AUTO,
+    "text": akin.SignalMode.SIGNAL_MODE_TEXT,
+    "behavior": akin.SignalMode.SIGNAL_MODE_BEHAVIOR,
+}
+
+SignalsOption = Annotated[
+    Literal["server", "auto", "text", "behavior"] | None,
+    typer.Option(
+        help="What recommendations are based on: text, and behavior where it predicts better "
+        "(auto), text alone, or behavior as soon as anything is learned. server: the server's "
+        "setting."
+    ),
+]
+WeightsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weight",
+        metavar="TYPE=NUMBER",
+        help="Weight of a type of interactions, such as ADD_TO_CART=0.7: above 0 for a like, below "
+        "0 for a dislike. Repeat it for more types; all others get their defaults.",
+    ),
+]
+BoostOption = Annotated[
+    float | None,
+    typer.Option(
+        "--new-item-boost",
+        help="How much new items benefit from what is learned about items with similar texts, from "
+        "0 to 10.",
+    ),
+]
 
 
 @catalogs_app.command("list")
@@ -82,10 +115,14 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
         Literal["plain", "html"],
         typer.Option(help="Format of the texts of items. html: Akin embeds them without markup."),
     ] = "plain",
+    signals: SignalsOption = None,
+    weights: WeightsOption = None,
+    new_item_boost: BoostOption = None,
     address: options.AddressOption = options.DEFAULT_ADDRESS,
     as_json: options.JsonOption = False,
 ) -> None:
     """Create a catalog, optionally with a model of its own."""
+    settings = _read_settings(signals, weights, new_item_boost)
     with open_client(address) as client:
         catalog = client.create_catalog(
             name,
@@ -96,11 +133,77 @@ def create_catalog(  # noqa: PLR0913, PLR0917  (each is an option of the command
             query_template=query_template,
             vector_storage=_VECTOR_STORAGES[vectors],
             text_format=_TEXT_FORMATS[text_format],
+            **settings,
         )
     if as_json:
         console.print_message(catalog)
     else:
         console.print_line(f"created {catalog.name}: {console.describe_space(catalog.space)}")
+
+
+@catalogs_app.command("update")
+def update_catalog(
+    name: NameArgument,
+    signals: SignalsOption = None,
+    weights: WeightsOption = None,
+    new_item_boost: BoostOption = None,
+    address: options.AddressOption = options.DEFAULT_ADDRESS,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Change how a catalog learns from interactions. Other settings keep their values."""
+    settings = _read_settings(signals, weights, new_item_boost)
+    if not settings:
+        raise typer.BadParameter("give --signals, --weight or --new-item-boost")
+    with open_client(address) as client:
+        catalog = client.update_catalog(name, **settings)
+    if as_json:
+        console.print_message(catalog)
+    else:
+        console.print_line(f"updated {catalog.name}: {_describe_settings(catalog.settings)}")
+
+
+def _read_settings(
+    signals: str | None, weights: list[str] | None, new_item_boost: float | None
+) -> SettingsOptions:
+    """Return the settings that were given.
+
+    Raises:
+        typer.BadParameter: a weight is no TYPE=NUMBER, or a type has two.
+    """
+    settings: SettingsOptions = {}
+    if signals is not None:
+        settings["signals"] = _SIGNALS[signals]
+    if weights:
+        settings["interaction_weights"] = _read_weights(weights)
+    if new_item_boost is not None:
+        settings["new_item_boost"] = new_item_boost
+    return settings
+
+
+def _read_weights(words: list[str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for word in words:
+        type_, _, number = word.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            message = f"must have the form TYPE=NUMBER, not {to_line(word)}"
+            raise typer.BadParameter(message, param_hint="--weight") from None
+        if type_ in weights:
+            raise typer.BadParameter(f"has {to_line(type_)} twice", param_hint="--weight")
+        weights[type_] = weight
+    return weights
+
+
+def _describe_settings(settings: akin.CatalogSettings) -> str:
+    names = {number: name for name, number in _SIGNALS.items()}
+    weights = ", ".join(
+        f"{type_} {weight:g}" for type_, weight in sorted(settings.interaction_weights.items())
+    )
+    return (
+        f"signals {names[settings.signals]}, new item boost {settings.new_item_boost:g}, "
+        f"weights {weights}"
+    )
 
 
 @catalogs_app.command("delete")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from service.domain import limits
 from service.domain.interactions import InteractionType
+from service.domain.violations import Violation
 
-DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
+DEFAULT_TYPE_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         InteractionType.VIEW: 0.2,
         InteractionType.CLICK: 0.4,
@@ -20,6 +24,11 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         InteractionType.SKIP: -0.2,
     }
 )
+
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,31}")
+
+# The most characters of a type in the path of a violation; a valid type has as many.
+_PATH_CHARACTERS = 32
 
 
 class SignalMode(StrEnum):
@@ -49,4 +58,52 @@ class CatalogSettings:
     @property
     def all_weights(self) -> Mapping[str, float]:
         """The weights of all types, by type."""
-        return {**DEFAULT_WEIGHTS, **self.interaction_weights}
+        return {**DEFAULT_TYPE_WEIGHTS, **self.interaction_weights}
+
+    @property
+    def liked_types(self) -> frozenset[str]:
+        """The types with a weight above 0."""
+        return frozenset(type_ for type_, weight in self.all_weights.items() if weight > 0)
+
+
+DEFAULT_SETTINGS = CatalogSettings()
+
+
+class SettingsField(StrEnum):
+    """A setting that an update can change."""
+
+    SIGNALS = "signals"
+    INTERACTION_WEIGHTS = "interaction_weights"
+    NEW_ITEM_BOOST = "new_item_boost"
+
+
+def resolve_signals(server: SignalMode, catalog: SignalMode) -> SignalMode:
+    """Return the mode of a catalog: its own one, or by default that of the server."""
+    return server if catalog is SignalMode.SERVER else catalog
+
+
+def settings_violations(
+    settings: CatalogSettings, fields: Collection[SettingsField] = tuple(SettingsField)
+) -> Iterator[Violation]:
+    """Validate the settings of a catalog, or only some of them."""
+    if SettingsField.INTERACTION_WEIGHTS in fields:
+        yield from _weights_violations(settings.interaction_weights)
+    if SettingsField.NEW_ITEM_BOOST in fields and not (
+        0 <= settings.new_item_boost <= limits.NEW_ITEM_BOOST  # also false of NaN
+    ):
+        rule = f"must be between 0 and {limits.NEW_ITEM_BOOST:g}"
+        yield Violation("settings.new_item_boost", rule)
+
+
+def _weights_violations(weights: Mapping[str, float]) -> Iterator[Violation]:
+    if len(weights) > limits.INTERACTION_TYPES:
+        rule = f"must have at most {limits.INTERACTION_TYPES} types"
+        yield Violation("settings.interaction_weights", rule)
+        return
+    for type_, weight in sorted(weights.items()):
+        path = f"settings.interaction_weights[{json.dumps(type_[:_PATH_CHARACTERS])}]"
+        if not _TYPE.fullmatch(type_):
+            rule = "must be a type of 1 to 32 characters of [A-Z0-9_] that starts with a letter"
+            yield Violation(path, rule)
+        if not abs(weight) <= limits.WEIGHT:  # also true of NaN
+            yield Violation(path, f"must be between {-limits.WEIGHT:g} and {limits.WEIGHT:g}")

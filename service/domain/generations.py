@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.spaces import Model, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
@@ -75,6 +76,7 @@ class CatalogRecord:
     vector_storage: VectorStorage
     own_model: bool
     generations: tuple[GenerationRecord, ...]
+    settings: CatalogSettings = DEFAULT_SETTINGS
 
     @property
     def serving(self) -> GenerationRecord:

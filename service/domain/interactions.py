@@ -18,10 +18,6 @@ class InteractionType(StrEnum):
     SKIP = "SKIP"
 
 
-# The names of the types. To look up a name in the class fails unless it is a member.
-INTERACTION_TYPES = frozenset(map(str, InteractionType))
-
-
 class InteractionKey(NamedTuple):
     """The order of interactions: by user, and of each user by time. No two have the same key.
 
@@ -36,7 +32,11 @@ class InteractionKey(NamedTuple):
 
 
 class Interaction(NamedTuple):
-    """An interaction; `value` is a number that only the caller understands."""
+    """An interaction; `value` is a number that only the caller understands.
+
+    `recommendation_id` is that of the response that led to the interaction, or empty.
+    """
 
     key: InteractionKey
     value: float | None = None
+    recommendation_id: str = ""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.index_stats import IndexStats
+from service.domain.recommendation_ids import SignalKind, SourceKind
 from service.domain.spaces import Space, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import DailyUsage, EmbeddingUsage
@@ -21,6 +23,15 @@ class PendingGroup(NamedTuple):
     item_count: int
 
 
+class ClickThrough(NamedTuple):
+    """The numbers of responses of one kind, and of those that led to an interaction."""
+
+    source: SourceKind
+    signals: SignalKind
+    response_count: int
+    clicked_response_count: int
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogStats:
     """What operators want to know of a catalog; the largest group of pending items comes first.
@@ -32,6 +43,7 @@ class CatalogStats:
     name: str
     item_count: int
     user_count: int
+    interaction_count: int
     sequence: int
     indexed_sequence: int
     space: Space
@@ -43,6 +55,8 @@ class CatalogStats:
     vector_storage: VectorStorage
     text_format: TextFormat = TextFormat.PLAIN
     unknown_text_ratio: float = 0.0
+    settings: CatalogSettings = DEFAULT_SETTINGS
+    click_through: Sequence[ClickThrough] = ()
 
 
 class ReembeddingState(Enum):

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from service.domain import limits
 from service.domain.filters import Filter, filter_violations
-from service.domain.interactions import INTERACTION_TYPES, Interaction, InteractionType
+from service.domain.interactions import Interaction, InteractionType
 from service.domain.items import Item, JsonValue
 from service.domain.recommendations import (
     ExamplesSource,
@@ -137,15 +137,26 @@ def user_violations(user: User, path: str) -> Iterator[Violation]:
         item_ids.add(liked.item_id)
 
 
-def interaction_violations(interaction: Interaction, path: str, now_us: int) -> Iterator[Violation]:
-    """Validate an interaction that is recorded at the time `now_us`."""
+def interaction_violations(
+    interaction: Interaction, path: str, types: Collection[str], now_us: int
+) -> Iterator[Violation]:
+    """Validate an interaction that is recorded at the time `now_us`.
+
+    Args:
+        interaction: the interaction.
+        path: the path of its field.
+        types: the types of the catalog.
+        now_us: the time.
+    """
     key = interaction.key
     yield from id_violations(key.user_id, f"{path}.user_id")
     yield from id_violations(key.item_id, f"{path}.item_id")
     if key.interaction_id:
         yield from id_violations(key.interaction_id, f"{path}.interaction_id")
-    if key.type not in INTERACTION_TYPES:
-        yield Violation(f"{path}.type", f"must be one of {', '.join(InteractionType)}")
+    if key.type not in types:
+        names = ", ".join(InteractionType)
+        rule = f"must be one of {names}, or a type in the interaction_weights of the catalog"
+        yield Violation(f"{path}.type", rule)
     if not 0 <= key.time_us <= now_us + limits.INTERACTION_FUTURE_US:
         yield Violation(f"{path}.time", "must be between 1970 and a day from now")
     if interaction.value is not None and not math.isfinite(interaction.value):

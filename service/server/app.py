@@ -126,6 +126,7 @@ async def _start(
         wiring.telemetry.metrics.update_catalogs(stats, format_utc_day(time.time_ns()), state)
 
     tasks.spawn(trim_heaps())
+    tasks.spawn(housekeeping.flush_responses(wiring.response_counts))
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
     if not worker.is_alone:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))

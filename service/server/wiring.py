@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from service import errors
 from service.analysis.classification import TextClassifier
 from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
@@ -34,6 +35,7 @@ from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
 from service.catalog.admin import CatalogAdmin
+from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
@@ -44,7 +46,9 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.reembedding import Reembeddings
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, ModelChoice, VectorStorage
 from service.embedding.budget import Budget
 from service.embedding.paid_requests import PaidRequests
@@ -125,6 +129,9 @@ class Wiring:
         self.embedder_pool = EmbedderPool(
             settings, self._paid_requests, _observe(telemetry.metrics), spawn, stack
         )
+        self.response_counts = ResponseCounts(stores.click_through)
+        stack.push_async_callback(self._flush_responses)
+        self._attribution_observer = _observe_attribution(telemetry.metrics)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
         self._models: dict[int, Model] = {}
@@ -138,7 +145,12 @@ class Wiring:
             KeysUnusable, TlsUnusable: a file of keys or certificates cannot be used.
         """
         settings, stores = self._settings, self._stores
-        admin = CatalogAdmin(stores.generations, self.catalogs.show_change, self._find_model)
+        admin = CatalogAdmin(
+            stores.generations,
+            stores.catalog_settings,
+            self.catalogs.show_change,
+            self._find_model,
+        )
         reembeddings = Reembeddings(
             stores, self.catalogs.show_change, self.embedder_pool, self._find_model
         )
@@ -236,20 +248,36 @@ class Wiring:
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
             record=record,
+            signals=resolve_signals(SignalMode(self._settings.signals), record.settings.signals),
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
-            interactions=CatalogInteractions(stores.interactions, generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
+            interactions=CatalogInteractions(
+                stores.interactions,
+                generation,
+                record.settings.liked_types,
+                self._attribution_observer.click,
             ),
+            stats=StatsReader(stores, generations),
             recommender=Recommender(stores.items, generation, follower, profiles, retriever),
+            attribution=Attribution(
+                record.catalog_id,
+                RecommendationIds(record.catalog_id, stores.database.store_id),
+                self.response_counts,
+                self._attribution_observer.response,
+                time.time_ns,
+            ),
             duplicates=DuplicateSearch(stores.items, generation, follower),
             outliers=OutlierSearch(stores.items, generation, follower),
             clusters=Clusterer(stores.items, generation, follower),
             classifier=TextClassifier(stores.items, generation, follower, text_embedder),
             passages=PassageSearch(stores.items, generation, follower, text_embedder),
         )
+
+    async def _flush_responses(self) -> None:
+        """Store the numbers of responses at the end of the worker, if the database can be used."""
+        with suppress(errors.AkinError):
+            await self.response_counts.flush()
 
     def _make_prior(self) -> AttributePrior | None:
         if not self._settings.prior_attribute:
@@ -316,6 +344,15 @@ def _observe(metrics: Metrics) -> EmbeddingObserver:
     return EmbeddingObserver(
         RequestObserver(requests.labels("ok").observe, requests.labels("failed").observe),
         TextObserver(texts.labels("embedder").inc, texts.labels("cache").inc),
+    )
+
+
+def _observe_attribution(metrics: Metrics) -> AttributionObserver:
+    """Return the metrics that count responses with recommendations and clicks on them."""
+    responses, clicks = metrics.recommendations, metrics.clicked_recommendations
+    return AttributionObserver(
+        lambda source, signals: responses.labels(source.value, signals.value).inc(),
+        lambda source, signals: clicks.labels(source.value, signals.value).inc(),
     )
 
 

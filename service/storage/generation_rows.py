@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from service import errors
+from service.domain.catalog_settings import CatalogSettings, SettingsField, SignalMode
 from service.domain.generations import (
     CatalogRecord,
     Generation,
@@ -19,23 +20,42 @@ from service.domain.usage import TokenUsage
 from service.storage.database import REMOVED_STATES
 from service.storage.writer import Transaction
 
+# The columns of the settings of a catalog, each named after its setting.
+SETTINGS_COLUMNS = tuple(SettingsField)
+
+
+def read_settings_columns(signals: str, weights: str, new_item_boost: float) -> CatalogSettings:
+    """Return the settings in their columns."""
+    return CatalogSettings(SignalMode(signals), json.loads(weights), new_item_boost)
+
+
+def write_settings_columns(settings: CatalogSettings) -> tuple[str, str, float]:
+    """Return the values of the columns of settings."""
+    weights = json.dumps(dict(settings.interaction_weights), sort_keys=True)
+    return settings.signals.value, weights, settings.new_item_boost
+
 
 def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
     """Return all catalogs with their generations, by name."""
     rows = connection.execute(
-        f"""SELECT catalog_id, name, vector_storage, own_model, text_format, generation_id,
-                   space_id, state, fingerprint, dimensions_asked, start_us, prompt_tokens,
-                   cost_usd, problem_reason, problem_message
+        f"""SELECT catalog_id, name, vector_storage, own_model, {", ".join(SETTINGS_COLUMNS)},
+                   text_format, generation_id, space_id, state, fingerprint, dimensions_asked,
+                   start_us, prompt_tokens, cost_usd, problem_reason, problem_message
             FROM catalogs JOIN generations USING (catalog_id) JOIN spaces USING (space_id)
             WHERE name IS NOT NULL AND state NOT IN {REMOVED_STATES}
             ORDER BY name, generation_id"""
     )
     catalogs: dict[str, CatalogRecord] = {}
-    for catalog_id, name, storage, own_model, *columns in rows.fetchall():
+    for catalog_id, name, storage, own_model, signals, weights, boost, *columns in rows.fetchall():
         generations = catalogs[name].generations if name in catalogs else ()
         generation = _generation_record(catalog_id, name, *columns)
         catalogs[name] = CatalogRecord(
-            catalog_id, name, VectorStorage(storage), bool(own_model), (*generations, generation)
+            catalog_id,
+            name,
+            VectorStorage(storage),
+            bool(own_model),
+            (*generations, generation),
+            read_settings_columns(signals, weights, boost),
         )
     return catalogs
 
@@ -67,20 +87,28 @@ def read_catalog_again(connection: sqlite3.Connection, catalog: CatalogRecord) -
     return record
 
 
-def insert_catalog(
+def insert_catalog(  # noqa: PLR0913  (each is a column)
     transaction: Transaction,
     name: str,
     model: Model,
     storage: VectorStorage,
     text_format: TextFormat,
+    settings: CatalogSettings,
     *,
     own_model: bool,
 ) -> CatalogRecord:
     """Insert a catalog with a serving generation."""
     (catalog_id,) = transaction.connection.execute(
-        "INSERT INTO catalogs (name, vector_storage, own_model, text_format) "
-        "VALUES (?, ?, ?, ?) RETURNING catalog_id",
-        (name, storage.value, int(own_model), text_format.value),
+        f"""INSERT INTO catalogs
+            (name, vector_storage, own_model, text_format, {", ".join(SETTINGS_COLUMNS)})
+            VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING catalog_id""",
+        (
+            name,
+            storage.value,
+            int(own_model),
+            text_format.value,
+            *write_settings_columns(settings),
+        ),
     ).fetchone()
     insert_generation(transaction, catalog_id, model, GenerationState.SERVING)
     return read_catalogs(transaction.connection)[name]

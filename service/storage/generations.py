@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from service import errors
 from service.domain import limits
+from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.generations import (
     DEFAULT_CATALOG,
     CatalogRecord,
@@ -77,6 +78,7 @@ class GenerationStore:
                     model,
                     VectorStorage.UNSPECIFIED,
                     TextFormat.PLAIN,
+                    DEFAULT_SETTINGS,
                     own_model=False,
                 )
             if catalog.own_model:
@@ -103,6 +105,7 @@ class GenerationStore:
         model: Model,
         storage: VectorStorage,
         text_format: TextFormat = TextFormat.PLAIN,
+        settings: CatalogSettings = DEFAULT_SETTINGS,
     ) -> CatalogRecord:
         """Create a catalog with a model of its own.
 
@@ -118,7 +121,9 @@ class GenerationStore:
             if len(catalogs) >= limits.CATALOGS:
                 raise errors.TooManyCatalogs(f"there are {limits.CATALOGS} catalogs already")
             note_change(transaction)
-            return insert_catalog(transaction, name, model, storage, text_format, own_model=True)
+            return insert_catalog(
+                transaction, name, model, storage, text_format, settings, own_model=True
+            )
 
         return await self._database.write(operation)
 

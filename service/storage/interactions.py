@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+from service import errors
 from service.domain.generations import Generation, LiveGeneration
 from service.domain.interactions import Interaction, InteractionKey
+from service.domain.recommendation_ids import RecommendationIds, ResponseKind
+from service.storage.click_through import count_click
 from service.storage.database import Database, ReadKind
 from service.storage.records import Deletion
 from service.storage.writer import Transaction
@@ -15,14 +19,18 @@ from service.storage.writer import Transaction
 # Interactions deleted in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_DELETION = 2_000
 
-_COLUMNS = "user_id, time_us, item_id, type, interaction_id, value"
+_COLUMNS = "user_id, time_us, item_id, type, interaction_id, value, recommendation_id"
 
 
 class Recording(NamedTuple):
-    """How many interactions were recorded, and the sequence number of the write or 0."""
+    """How many interactions were recorded, and the sequence number of the write or 0.
+
+    `clicked` has the kinds of the responses that these are the first to name.
+    """
 
     recorded_count: int
     sequence: int
+    clicked: Sequence[ResponseKind] = ()
 
 
 class InteractionPage(NamedTuple):
@@ -44,28 +52,41 @@ class InteractionStore:
         self._database = database
 
     async def record_many(
-        self, generation: Generation, interactions: Sequence[Interaction]
+        self,
+        generation: Generation,
+        interactions: Sequence[Interaction],
+        click_types: Collection[str] = (),
     ) -> Recording:
         """Store the interactions that are not stored yet, all or none.
+
+        Args:
+            generation: a generation of the catalog.
+            interactions: the interactions.
+            click_types: the types of those that count for the response that they name.
 
         Raises:
             CatalogNotFound: the catalog was deleted.
         """
+        ids = RecommendationIds(generation.catalog_id, self._database.store_id)
 
         def operation(transaction: Transaction, _: Sequence[LiveGeneration]) -> Recording:
-            connection = transaction.connection
-            recorded_count = connection.executemany(
-                f"""INSERT INTO interactions (catalog_id, {_COLUMNS})
-                    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
-                (
-                    (generation.catalog_id, *interaction.key, interaction.value)
-                    for interaction in interactions
-                ),
-            ).rowcount
+            recorded_count = 0
+            clicked: list[ResponseKind] = []
+            # Interactions that name no response are inserted together, in less than half the time.
+            for named_id, run in groupby(interactions, lambda entry: entry.recommendation_id):
+                if not named_id:
+                    recorded_count += _insert(transaction, generation, run)
+                    continue
+                recorded = [entry for entry in run if _insert(transaction, generation, (entry,))]
+                recorded_count += len(recorded)
+                response = ids.read(named_id)
+                is_clicked = any(entry.key.type in click_types for entry in recorded)
+                if response is not None and is_clicked and count_click(transaction, response):
+                    clicked.append(response.kind)
             if not recorded_count:
                 return Recording(0, 0)
-            _add_to_count(connection, generation, recorded_count)
-            return Recording(recorded_count, transaction.next_sequence())
+            _add_to_count(transaction.connection, generation, recorded_count)
+            return Recording(recorded_count, transaction.next_sequence(), clicked)
 
         return await self._database.write_to_catalog(
             generation.catalog_id, operation, len(interactions)
@@ -81,6 +102,9 @@ class InteractionStore:
             user_id: whose interactions; empty for those of all users.
             after: the last key of the page before; None for the first page.
             limit: the size of the page.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
         """
         condition = "catalog_id = :catalog_id"
         parameters: dict[str, object] = {"catalog_id": generation.catalog_id, "limit": limit + 1}
@@ -98,11 +122,19 @@ class InteractionStore:
                     ORDER BY user_id, time_us, item_id, type, interaction_id LIMIT :limit""",
                 parameters,
             ).fetchall()
-            interactions = [Interaction(InteractionKey(*row[:5]), row[5]) for row in rows[:limit]]
+            interactions = [Interaction(InteractionKey(*row[:5]), *row[5:]) for row in rows[:limit]]
             total = _count(connection, generation, user_id)
             return InteractionPage(interactions, total, len(rows) > limit)
 
         return await self._database.read(query, ReadKind.SCAN)
+
+    async def count(self, generation: Generation) -> int:
+        """Return the number of interactions of a catalog.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        return await self._database.read(lambda connection: _count(connection, generation, ""))
 
     async def delete_of_user(self, generation: Generation, user_id: str) -> Deletion:
         """Delete the interactions of a user, a few in each transaction."""
@@ -136,6 +168,20 @@ class InteractionStore:
                 return total
 
 
+def _insert(
+    transaction: Transaction, generation: Generation, interactions: Iterable[Interaction]
+) -> int:
+    """Insert the interactions that are not stored yet; return their number."""
+    return transaction.connection.executemany(
+        f"""INSERT INTO interactions (catalog_id, {_COLUMNS})
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING""",
+        (
+            (generation.catalog_id, *entry.key, entry.value, entry.recommendation_id)
+            for entry in interactions
+        ),
+    ).rowcount
+
+
 def _add_to_count(connection: sqlite3.Connection, generation: Generation, number: int) -> None:
     connection.execute(
         "UPDATE catalogs SET interaction_count = interaction_count + ? WHERE catalog_id = ?",
@@ -144,14 +190,19 @@ def _add_to_count(connection: sqlite3.Connection, generation: Generation, number
 
 
 def _count(connection: sqlite3.Connection, generation: Generation, user_id: str) -> int:
-    """Return the number of interactions of a user, or of all if `user_id` is empty."""
+    """Return the number of interactions of a user, or of all if `user_id` is empty.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    row = connection.execute(
+        "SELECT interaction_count FROM catalogs WHERE catalog_id = ?", (generation.catalog_id,)
+    ).fetchone()
+    if row is None:
+        raise errors.CatalogNotFound("there is no such catalog")
     if user_id:
-        (count,) = connection.execute(
+        row = connection.execute(
             "SELECT count(*) FROM interactions WHERE catalog_id = ? AND user_id = ?",
             (generation.catalog_id, user_id),
         ).fetchone()
-    else:
-        (count,) = connection.execute(
-            "SELECT interaction_count FROM catalogs WHERE catalog_id = ?", (generation.catalog_id,)
-        ).fetchone()
-    return int(count)
+    return int(row[0])

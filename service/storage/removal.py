@@ -12,6 +12,13 @@ from service.storage.writer import Transaction
 # Rows removed in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_ROUND = 2_000
 
+# The tables of catalogs that have no row ids, each with its primary key within a catalog.
+CATALOG_KEYS = {
+    "interactions": "user_id, time_us, item_id, type, interaction_id",
+    "click_through": "day, source, signals",
+    "clicked_responses": "day, number",
+}
+
 
 class RemovalStore:
     """The rows of dropped generations and deleted catalogs."""
@@ -67,7 +74,10 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     tables = ("items", "users")
     if not (
         any(_delete_of_catalog(connection, table, catalog_id) for table in tables)
-        or _delete_interactions(connection, catalog_id)
+        or any(
+            _delete_by_key(connection, table, key, catalog_id)
+            for table, key in CATALOG_KEYS.items()
+        )
     ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
     return True
@@ -110,12 +120,11 @@ def _delete_of_catalog(connection: sqlite3.Connection, table: str, catalog_id: i
     ).rowcount
 
 
-def _delete_interactions(connection: sqlite3.Connection, catalog_id: int) -> int:
-    """Delete interactions of a catalog; return their number."""
-    key = "user_id, time_us, item_id, type, interaction_id"
+def _delete_by_key(connection: sqlite3.Connection, table: str, key: str, catalog_id: int) -> int:
+    """Delete rows of a catalog with the lowest keys; return their number."""
     return connection.execute(
-        f"""DELETE FROM interactions WHERE catalog_id = :catalog_id AND ({key}) IN
-            (SELECT {key} FROM interactions WHERE catalog_id = :catalog_id
+        f"""DELETE FROM {table} WHERE catalog_id = :catalog_id AND ({key}) IN
+            (SELECT {key} FROM {table} WHERE catalog_id = :catalog_id
              ORDER BY {key} LIMIT :rows)""",
         {"catalog_id": catalog_id, "rows": ROWS_PER_ROUND},
     ).rowcount

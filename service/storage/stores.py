@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.catalog_settings import CatalogSettingsStore
+from service.storage.click_through import ClickThroughStore
 from service.storage.compaction import CompactionStore
 from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
@@ -32,8 +34,10 @@ class Stores:
     items: ItemStore
     users: UserStore
     interactions: InteractionStore
+    click_through: ClickThroughStore
     vectors: VectorStore
     generations: GenerationStore
+    catalog_settings: CatalogSettingsStore
     reembedding: ReembeddingStore
     pending: PendingStore
     usage: UsageStore
@@ -66,8 +70,10 @@ class Stores:
             ItemStore(database),
             UserStore(database),
             InteractionStore(database),
+            ClickThroughStore(database),
             VectorStore(database),
             GenerationStore(database),
+            CatalogSettingsStore(database),
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),

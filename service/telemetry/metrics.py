@@ -59,6 +59,18 @@ class Metrics:
             ["source"],
             registry=self.registry,
         )
+        self.recommendations = Counter(
+            "akin_recommendations",
+            "Responses with recommendations, by their source and by what they are based on.",
+            ["source", "signals"],
+            registry=self.registry,
+        )
+        self.clicked_recommendations = Counter(
+            "akin_clicked_recommendations",
+            "Responses with recommendations that an interaction was the first to name.",
+            ["source", "signals"],
+            registry=self.registry,
+        )
         self._names: set[str] = set()
         self._reasons: dict[str, set[str]] = {}
         self._gauges = {

@@ -11,6 +11,12 @@ from support.tasks import started
 
 from service import errors
 from service.domain.analyses import OutliersQuery
+from service.domain.catalog_settings import (
+    DEFAULT_SETTINGS,
+    CatalogSettings,
+    SettingsField,
+    SignalMode,
+)
 from service.domain.items import Item
 from service.domain.recommendations import Query, TextSource
 from service.domain.spaces import Model, VectorStorage
@@ -19,6 +25,7 @@ from service.domain.writes import ItemUpsert
 
 NO_TOKENS = TokenUsage()
 OTHER = Model(replace(SPACE, model="other words"))
+TEA = Query(TextSource("tea"), 5)
 
 
 async def put(factory: WordCatalogs, item_id: str, text: str) -> int:
@@ -204,3 +211,39 @@ async def test_a_write_that_is_on_disk_succeeds_while_the_service_ends(tmp_path:
         assert await catalog.items.delete("a", allow_missing=False)
         with pytest.raises(errors.ItemNotFound):
             await catalog.items.get("a")
+
+
+async def test_new_settings_replace_the_handle_and_keep_the_generations(tmp_path: Path) -> None:
+    """Later calls have the new settings on the same index, and earlier ones keep their own."""
+    async with word_catalogs(tmp_path) as factory:
+        await put(factory, "a", "green tea")
+        settings = CatalogSettings(SignalMode.TEXT, {"SAVE": 1.0})
+        async with factory.catalogs.use("shop") as before:
+            await factory.stores.catalog_settings.update("shop", settings, tuple(SettingsField))
+            await factory.catalogs.update()
+            assert DEFAULT_SETTINGS == before.record.settings
+            async with factory.catalogs.use("shop") as after:
+                assert settings == after.record.settings
+                assert SignalMode.TEXT is after.signals
+                assert before.generations.serving is after.generations.serving
+                assert ["a"] == ids(await after.recommender.recommend(TEA))
+            assert ["a"] == ids(await before.recommender.recommend(TEA))
+        async with factory.catalogs.use("default") as other:
+            assert DEFAULT_SETTINGS == other.record.settings
+        await factory.finish_tasks()
+        assert [] == factory.removed
+
+
+async def test_new_settings_keep_a_re_embedding(tmp_path: Path) -> None:
+    """After a change during a re-embedding, writes go to both generations, and it can switch."""
+    async with word_catalogs(tmp_path) as factory:
+        await put(factory, "a", "green tea")
+        await start_reembedding(factory)
+        settings = CatalogSettings(new_item_boost=2.0)
+        await factory.stores.catalog_settings.update("shop", settings, tuple(SettingsField))
+        await factory.catalogs.update()
+        await put(factory, "b", "black tea")
+        await switch(factory)
+        async with factory.catalogs.use("shop") as catalog:
+            assert settings == catalog.record.settings
+            assert ["a", "b"] == sorted(ids(await catalog.recommender.recommend(TEA)))

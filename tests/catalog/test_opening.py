@@ -2,18 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from akin.v1.catalog_service_pb2 import CatalogSettings as CatalogSettingsMessage
+from akin.v1.catalog_service_pb2 import UpdateCatalogRequest
 from support.clock import FakeClock
 from support.open_catalogs import MODEL, WordCatalogs, word_stores
+from support.reembeddings import reembeddings
 from support.tasks import left, started
 
 from service import errors
+from service.api.catalog_servicer import CatalogServicer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.generation_writer import GenerationWriter
+from service.domain.catalog_settings import (
+    DEFAULT_SETTINGS,
+    CatalogSettings,
+    SettingsField,
+)
 from service.domain.generations import GenerationRecord
 from service.domain.items import Item
 from service.domain.spaces import ModelChoice, VectorStorage
@@ -122,6 +131,9 @@ async def test_a_deleted_catalog_is_not_opened_any_more(tmp_path: Path) -> None:
         assert ["default", "shop"] == [stats.name for stats in await factory.catalogs.read_stats()]
 
 
+BOOSTED = CatalogSettings(new_item_boost=2.0)
+
+
 class UnreadableGenerations(GenerationStore):
     """Catalogs that cannot be read as long as `is_failing`, but written."""
 
@@ -135,7 +147,7 @@ class UnreadableGenerations(GenerationStore):
 
 
 async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
-    """CreateCatalog and DeleteCatalog succeed although the store cannot be read after them."""
+    """A catalog is created, changed and deleted although the store cannot be read afterwards."""
 
     async def find_model(_choice: ModelChoice) -> ProbedModel:
         return ProbedModel(MODEL, 1.0)
@@ -145,11 +157,39 @@ async def test_a_change_that_is_on_disk_succeeds(tmp_path: Path) -> None:
         stores = replace(opened, generations=generations)
         factory = WordCatalogs(stores, clock, group, {})
         await factory.catalogs.update()
-        admin = CatalogAdmin(generations, factory.catalogs.show_change, find_model)
+        admin = CatalogAdmin(
+            generations, stores.catalog_settings, factory.catalogs.show_change, find_model
+        )
         generations.is_failing = True
-        await admin.create("new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN)
+        await admin.create(
+            "new", ModelChoice(), VectorStorage.FLOAT32, TextFormat.PLAIN, DEFAULT_SETTINGS
+        )
+        await admin.update_settings("new", BOOSTED, [SettingsField.NEW_ITEM_BOOST])
         await admin.delete("shop", allow_missing=False)
         generations.is_failing = False
         await factory.catalogs.update()
         assert ["default", "new"] == factory.catalogs.names()
+        async with factory.catalogs.use("new") as catalog:
+            assert BOOSTED == catalog.record.settings
         factory.end()
+
+
+async def test_a_catalog_that_cannot_open_keeps_its_settings(tmp_path: Path) -> None:
+    """UpdateCatalog that fails because the catalog cannot be opened has changed nothing."""
+
+    async def find_model(_choice: ModelChoice) -> ProbedModel:
+        return ProbedModel(MODEL, 1.0)
+
+    failure = errors.StoreUnavailable("no disk")
+    async with with_sick_catalog(tmp_path, failure) as factory, AsyncExitStack() as stack:
+        stores, show_change = factory.stores, factory.catalogs.show_change
+        admin = CatalogAdmin(stores.generations, stores.catalog_settings, show_change, find_model)
+        servicer = CatalogServicer(factory.catalogs, admin, reembeddings(factory, stack, MODEL))
+        request = UpdateCatalogRequest(settings=CatalogSettingsMessage(new_item_boost=2.0))
+        request.update_mask.paths.append("new_item_boost")
+        shown = (await servicer.UpdateCatalog(request)).catalog
+        assert 2.0 == shown.settings.new_item_boost
+        request.catalog = "sick"
+        with pytest.raises(errors.NotReady):
+            await servicer.UpdateCatalog(request)
+        assert DEFAULT_SETTINGS == (await stores.generations.list_catalogs())["sick"].settings

@@ -3,44 +3,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.embedders import COST_USD_PER_TOKEN, SPACE, WordEmbedder
-from support.open_catalogs import MODEL, WordCatalogs, word_catalogs
-from support.paid import make_requests
+from support.embedders import COST_USD_PER_TOKEN, SPACE
+from support.open_catalogs import MODEL, word_catalogs
+from support.reembeddings import reembeddings
 from support.stores import indexed
 
-from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE, Reembeddings
+from service.catalog.reembedding import ESTIMATED_ITEMS_AT_ONCE
 from service.domain.spaces import Model, ModelChoice
-from service.embedding.pool import EmbedderPool, EmbeddingObserver
-from service.embedding.providers import PricedEmbedder, ProbedModel
-from service.embedding.request_sender import RequestObserver
-from service.embedding.text_embedder import TextObserver
 from service.embedding.token_estimates import estimate_tokens
-from service.settings import Settings
 
 OTHER = Model(replace(SPACE, model="other words"))
 TEXTS = [f"the text of number {number}" for number in range(7)]
-
-
-def ignore(_value: float) -> None:
-    """Observe nothing."""
-
-
-async def fetch_usd_per_token() -> float:
-    return COST_USD_PER_TOKEN
-
-
-def reembeddings(factory: WordCatalogs, stack: AsyncExitStack, model: Model) -> Reembeddings:
-    """Return the re-embeddings of catalogs, for whose every choice `model` is found."""
-    paid_requests = make_requests(factory.stores)
-    requests, texts = RequestObserver(ignore, ignore), TextObserver(ignore, ignore)
-    observer = EmbeddingObserver(requests, texts)
-    pool = EmbedderPool(Settings(), paid_requests, observer, factory.spawn, stack)
-    pool.add(model, PricedEmbedder(WordEmbedder(), fetch_usd_per_token))
-
-    async def find_model(_choice: ModelChoice) -> ProbedModel:
-        return ProbedModel(model, 1.0)
-
-    return Reembeddings(factory.stores, factory.catalogs.update, pool, find_model)
 
 
 @pytest.mark.parametrize(("model", "cached_count"), [(OTHER, 0), (MODEL, len(TEXTS))])

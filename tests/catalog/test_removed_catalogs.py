@@ -20,6 +20,7 @@ from service.domain.analyses import (
     PassagesQuery,
 )
 from service.domain.filters import Condition, Exists, Filter
+from service.domain.interactions import Interaction, InteractionKey
 from service.domain.items import Item, ItemState
 from service.domain.recommendations import ItemSource, Query, TextSource, UserSource
 from service.domain.spaces import Model
@@ -37,6 +38,7 @@ from service.domain.writes import (
 OTHER = Model(replace(SPACE, model="other words"))
 USER = User("u", (Preference("tea"), Preference("new words")))
 NOT_FOUND = (errors.CatalogNotFound, errors.ItemNotFound, errors.UserNotFound)
+LIKE = Interaction(InteractionKey("u", 1, "a", "LIKE"))
 HAS_COLOR = Filter((Condition("color", Exists(True)),))
 
 Call = Callable[[CatalogHandle], Awaitable[object]]
@@ -70,12 +72,14 @@ WRITES: dict[str, Call] = {
         UserUpdate(USER, frozenset({UserField.PREFERENCES}))
     ),
     "import users": import_user,
+    "record interactions": lambda catalog: catalog.interactions.record([LIKE]),
 }
 DELETIONS: dict[str, Call] = {
     "delete item": lambda catalog: catalog.items.delete("a", allow_missing=False),
     "delete items": lambda catalog: catalog.items.delete_many(ItemsDeletion(("a",))),
     "delete by filter": lambda catalog: catalog.items.delete_many(ItemsDeletion(filter=HAS_COLOR)),
     "delete user": lambda catalog: catalog.users.delete("u", allow_missing=False),
+    "delete interactions": lambda catalog: catalog.interactions.delete_of_user("u"),
 }
 READS: dict[str, Call] = {
     "get item": lambda catalog: catalog.items.get("a"),
@@ -83,6 +87,8 @@ READS: dict[str, Call] = {
     "list matching items": lambda catalog: catalog.items.list_page("", 10, HAS_COLOR),
     "get user": lambda catalog: catalog.users.get("u"),
     "list users": lambda catalog: catalog.users.list_page("", 10),
+    "list interactions": lambda catalog: catalog.interactions.list_page("", None, 10),
+    "list interactions of user": lambda catalog: catalog.interactions.list_page("u", None, 10),
     "stats": lambda catalog: catalog.stats.read(),
     "similar to item": lambda catalog: catalog.recommender.recommend(Query(ItemSource("a"), 5)),
     "similar to text": lambda catalog: catalog.recommender.recommend(Query(TextSource("tea"), 5)),

@@ -1,4 +1,7 @@
+import json
+
 import akin
+import pytest
 from akin.v1 import catalog_service_pb2 as pb
 from google.protobuf.message import Message
 from support.recording import RecordingServer
@@ -61,6 +64,83 @@ def test_catalog_options_reach_the_server() -> None:
     )
     assert [request] == server.requests
     assert "created shoes: large (openrouter), 1024 dimensions\n" == result.stdout
+
+
+@pytest.mark.parametrize("command", ["create", "update"])
+@pytest.mark.parametrize(
+    ("words", "settings", "paths"),
+    [
+        (["--signals", "text"], pb.CatalogSettings(signals=pb.SIGNAL_MODE_TEXT), ["signals"]),
+        (["--signals", "server"], pb.CatalogSettings(), ["signals"]),
+        (["--new-item-boost", "0"], pb.CatalogSettings(), ["new_item_boost"]),
+        (
+            ["--weight", "ADD=0.5", "--weight", "LIKE=-1e2", "--new-item-boost", "2.5"],
+            pb.CatalogSettings(
+                interaction_weights={"ADD": 0.5, "LIKE": -100.0}, new_item_boost=2.5
+            ),
+            ["interaction_weights", "new_item_boost"],
+        ),
+    ],
+)
+def test_settings_reach_the_server(
+    command: str, words: list[str], settings: pb.CatalogSettings, paths: list[str]
+) -> None:
+    """Given settings are sent, also those with a default value if a catalog is changed."""
+    responses: dict[str, list[Message]] = {
+        "CreateCatalog": [pb.CreateCatalogResponse(catalog=CATALOG)],
+        "UpdateCatalog": [pb.UpdateCatalogResponse(catalog=CATALOG)],
+    }
+    with RecordingServer(responses) as server:
+        arguments = ["catalogs", command, "shoes", *words, "--address", server.address]
+        assert 0 == CliRunner().invoke(app, arguments).exit_code
+        (request,) = server.requests
+    if isinstance(request, pb.UpdateCatalogRequest):
+        assert paths == sorted(request.update_mask.paths)
+    assert isinstance(request, pb.UpdateCatalogRequest | pb.CreateCatalogRequest)
+    assert ("shoes", settings) == (request.catalog, request.settings)
+
+
+def test_changed_settings_are_printed() -> None:
+    """The new settings of a catalog are printed with the weights by type."""
+    settings = pb.CatalogSettings(
+        signals=pb.SIGNAL_MODE_AUTO,
+        interaction_weights={"VIEW": 0.2, "LIKE": 1.0, "ADD": -0.5},
+        new_item_boost=1.5,
+    )
+    catalog = akin.Catalog(name="shoes", settings=settings)
+    with RecordingServer({"UpdateCatalog": [pb.UpdateCatalogResponse(catalog=catalog)]}) as server:
+        words = ["catalogs", "update", "shoes", "--new-item-boost", "1.5"]
+        result = CliRunner().invoke(app, [*words, "--address", server.address])
+        as_json = CliRunner().invoke(app, [*words, "--json", "--address", server.address])
+    expected = "signals auto, new item boost 1.5, weights ADD -0.5, LIKE 1, VIEW 0.2"
+    assert f"updated shoes: {expected}\n" == result.stdout
+    assert "SIGNAL_MODE_AUTO" == json.loads(as_json.stdout)["settings"]["signals"]
+
+
+@pytest.mark.parametrize("command", ["create", "update"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--weight", "LIKE"], "must have the form TYPE=NUMBER, not LIKE"),
+        (["--weight", "LIKE="], "must have the form TYPE=NUMBER, not LIKE="),
+        (["--weight", "LIKE=high"], "must have the form TYPE=NUMBER, not LIKE=high"),
+        (["--weight", "LIKE=1=2"], "must have the form TYPE=NUMBER, not LIKE=1=2"),
+        (["--weight", "LIKE=1", "--weight", "LIKE=2"], "has LIKE twice"),
+        (["--signals", "both"], "'both' is not one of"),
+    ],
+)
+def test_invalid_settings_are_reported(command: str, words: list[str], message: str) -> None:
+    """A weight that is no number, and a type with two weights, are refused without a call."""
+    result = CliRunner().invoke(app, ["catalogs", command, "shoes", *words])
+    assert 2 == result.exit_code
+    assert message in " ".join(result.stderr.replace("\u2502", "").split())
+
+
+def test_an_update_without_settings_is_refused() -> None:
+    """A command that changes nothing is an error, and no call is sent."""
+    result = CliRunner().invoke(app, ["catalogs", "update", "shoes"])
+    assert 2 == result.exit_code
+    assert "give --signals, --weight or --new-item-boost" in result.stderr
 
 
 def test_deleting_asks_for_confirmation() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from akin.v1 import catalog_service_pb2 as pb
+from google.protobuf import field_mask_pb2
 
 from faults.model import Attempt, CatalogContent, Key
 from faults.writer import CALL_SECONDS, Writer
@@ -44,6 +45,20 @@ def delete_catalog(writer: Writer) -> None:
     request = pb.DeleteCatalogRequest(catalog=key.catalog)
     stub = writer.stubs.catalogs.DeleteCatalog
     writer.call(stub, request, [Attempt(key, None)], _read_nothing)
+
+
+def update_catalog(writer: Writer) -> None:
+    """Change a setting of a catalog."""
+    name = _choose_catalog(writer)
+    catalog = writer.get_catalog(name)
+    if catalog is None:
+        return
+    boost = float(writer.rng.randrange(11))
+    settings = pb.CatalogSettings(new_item_boost=boost, signals=pb.SIGNAL_MODE_TEXT)
+    mask = field_mask_pb2.FieldMask(paths=["new_item_boost"])
+    request = pb.UpdateCatalogRequest(catalog=name, settings=settings, update_mask=mask)
+    attempt = Attempt(Key(name, "", ""), replace(catalog, boost=boost))
+    writer.call(writer.stubs.catalogs.UpdateCatalog, request, [attempt], _read_nothing)
 
 
 def start_reembedding(writer: Writer) -> None:
@@ -89,7 +104,9 @@ def roll_back_reembedding(writer: Writer) -> None:
     name, catalog = _find_switched(writer)
     if catalog is not None:
         request = pb.RollbackReembeddingRequest(catalog=name)
-        attempt = Attempt(Key(name, "", ""), CatalogContent(catalog.previous))
+        attempt = Attempt(
+            Key(name, "", ""), replace(catalog, serving=catalog.previous, previous="")
+        )
         writer.call(writer.stubs.catalogs.RollbackReembedding, request, [attempt], _read_nothing)
 
 

@@ -42,15 +42,21 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class CatalogContent:
-    """The templates of a catalog's generations; an empty one stands for no generation."""
+    """The templates of a catalog's generations, and its boost of new items.
+
+    An empty template stands for no generation.
+    """
 
     serving: str
     next: str = ""
     previous: str = ""
+    boost: float = 0.0
 
     def switch(self) -> CatalogContent:
         """Return the catalog after the switch, which the server does when it is ready."""
-        return CatalogContent(self.next, "", self.serving) if self.next else self
+        if not self.next:
+            return self
+        return replace(self, serving=self.next, next="", previous=self.serving)
 
 
 @dataclass(frozen=True, slots=True)

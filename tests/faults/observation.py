@@ -99,18 +99,19 @@ def _read_clock() -> int:
 
 
 def _read_catalog(stubs: Stubs, catalog: catalog_pb.Catalog, min_sequence: int) -> CatalogContent:
+    boost = catalog.settings.new_item_boost
     request = catalog_pb.GetReembeddingRequest(catalog=catalog.name, min_sequence=min_sequence)
     try:
         response = stubs.catalogs.GetReembedding(request, timeout=CALL_SECONDS)
     except grpc.RpcError as exc:
         if decode(exc).reason != "REEMBEDDING_NOT_FOUND":
             raise
-        return CatalogContent(catalog.space.template)
+        return CatalogContent(catalog.space.template, boost=boost)
     reembedding = response.reembedding
     source, target = reembedding.from_space.template, reembedding.to_space.template
     if reembedding.state == catalog_pb.REEMBEDDING_STATE_SERVING:
-        return CatalogContent(target, "", source)
-    return CatalogContent(source, target)
+        return CatalogContent(target, "", source, boost)
+    return CatalogContent(source, target, boost=boost)
 
 
 def _add_items(observed: Observation, stubs: Stubs, name: str, min_sequence: int) -> None:
@@ -227,10 +228,11 @@ def _read_text(version: Version) -> str:
 
 
 def _describe(catalog: CatalogRecord) -> CatalogContent:
-    records = (catalog.serving, catalog.next, catalog.previous)
-    return CatalogContent(
-        *("" if record is None else record.model.space.template for record in records)
+    serving, next_, previous = (
+        "" if record is None else record.model.space.template
+        for record in (catalog.serving, catalog.next, catalog.previous)
     )
+    return CatalogContent(serving, next_, previous, catalog.settings.new_item_boost)
 
 
 async def _add_stored_items(

@@ -68,6 +68,7 @@ OPERATIONS = (
     Operation("DeleteInteractions", 4, interaction_operations.delete_interactions),
     Operation("CreateCatalog", 4, catalog_operations.create_catalog),
     Operation("DeleteCatalog", 1, catalog_operations.delete_catalog),
+    Operation("UpdateCatalog", 3, catalog_operations.update_catalog),
     Operation("StartReembedding", 3, catalog_operations.start_reembedding),
     Operation("CancelReembedding", 1, catalog_operations.cancel_reembedding),
     Operation("CommitReembedding", 2, catalog_operations.commit_reembedding),

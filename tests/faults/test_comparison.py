@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -219,6 +220,24 @@ def test_a_deleted_catalog_takes_its_items_along() -> None:
     model.store(100, [0])
     assert set() == kinds(model, gone)
     assert "doubled" in kinds(model, observe({KEY: Version(CURRENT, 2)}))
+
+
+def test_a_lost_setting_is_wrong() -> None:
+    """An acknowledged setting stays, also after a switch, and another one is wrong."""
+    model = make_model()
+    versions = {KEY: Version(CURRENT, 2)}
+    key = Key("default", "", "")
+    boosted = CatalogContent("{text}", next="new {text}", boost=2.0)
+    model.begin(Group(100, "UpdateCatalog", (Attempt(key, boosted),), 0))
+    model.store(100, [0])
+    switched = CatalogContent("new {text}", previous="{text}", boost=2.0)
+    for state, expected in (
+        (boosted, set()),
+        (switched, set()),
+        (replace(boosted, boost=0.0), {"wrong"}),
+        (replace(switched, boost=0.0), {"wrong"}),
+    ):
+        assert expected == kinds(model, observe(versions, {"default": state}))
 
 
 def test_a_catalog_switches_by_itself_and_only_forward() -> None:

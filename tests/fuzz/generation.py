@@ -91,6 +91,7 @@ class MessageGenerator:
             "akin.v1.Condition": self._fill_condition,
             "akin.v1.Range": self._fill_range,
             "akin.v1.Interaction": self._fill_interaction,
+            "akin.v1.UpdateCatalogRequest": self._fill_settings_update,
         }
 
     def make(self, descriptor: Descriptor) -> Message:
@@ -236,3 +237,10 @@ class MessageGenerator:
         names = self._rng.choice((("gt",), ("gte",), ("lt",), ("lte",), ("gt", "lte")))
         for name in names:
             setattr(message, name, float(self._rng.choice(VALID_INTEGERS)))
+
+    def _fill_settings_update(self, message: Any, depth: int) -> None:
+        """Fill an update of settings, whose mask has other paths than those of other updates."""
+        message.catalog = self._words.draw(self._rng, "catalog", odd=False)
+        self._fill(message.settings, depth + 1)
+        count = self._rng.randrange(1, 1 + len(vocabulary.SETTINGS_PATHS))
+        message.update_mask.paths.extend(self._rng.sample(vocabulary.SETTINGS_PATHS, count))

@@ -68,8 +68,9 @@ ODD_NAMES = (
 ODD_PATHS = ("", ".", "..", "a..b", ".a", "a.", "*", "**", "x" * 1_025, "item.text", "Text", "\x00")
 MASK_PATHS = (
     *("text", "attributes", "attributes.price", "attributes.size", "expire_time", "*"),
-    *("preferences", "liked_items", "signals", "interaction_weights", "new_item_boost"),
+    *("preferences", "liked_items"),
 )
+SETTINGS_PATHS = ("signals", "interaction_weights", "new_item_boost")
 ODD_MASK_PATHS = (
     *("attributes.", "attributes.a.b", "item_id", "state", "*.text", "interaction_weights.VIEW"),
     *("settings.signals", "name", *ODD_PATHS),
@@ -130,16 +131,16 @@ class Vocabulary:
                 ("",) * 10 + tuple(page_tokens), (*ODD_TEXTS, "====", "AAAA", "A" * 10_000)
             ),
             "paths": Choice(MASK_PATHS, ODD_MASK_PATHS),
+            "type": Choice(INTERACTION_TYPES, (*ODD_TYPES, *ids)),
+            "types": Choice(INTERACTION_TYPES, (*ODD_TYPES, *ids)),
+            # The keys of maps, which have types of interactions.
+            "key": Choice((*INTERACTION_TYPES, "ADD_TO_CART"), (*ODD_TYPES, *ODD_NAMES, MARKER)),
+            "interaction_id": Choice(("", "", "act-1", "act-2", "act-3"), ids),
+            "recommendation_id": Choice(("",), ("A" * 32, "A" * 31 + "=", *ODD_TEXTS)),
             "model": Choice(MODELS, ODD_MODELS),
             "provider": Choice(PROVIDERS, ODD_PROVIDERS),
             "template": Choice(TEMPLATES, ODD_TEMPLATES),
             "query_template": Choice(TEMPLATES, ODD_TEMPLATES),
-            "interaction_id": Choice(("", "", "act-1", "act-2", "act-3"), ids),
-            "type": Choice(INTERACTION_TYPES, (*ODD_TYPES, MARKER)),
-            "types": Choice(INTERACTION_TYPES, (*ODD_TYPES, MARKER)),
-            # The keys of maps, all of which are types of interactions.
-            "key": Choice((*INTERACTION_TYPES, "ADD_TO_CART"), ODD_TYPES),
-            "recommendation_id": Choice(("",), ids),
             "service": Choice(("", "akin.embedding"), ODD_TEXTS),
         }
 

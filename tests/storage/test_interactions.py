@@ -9,7 +9,7 @@ from service import errors
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.spaces import VectorStorage
-from service.storage.interactions import ROWS_PER_DELETION
+from service.storage.interactions import ROWS_PER_DELETION, Recording
 from service.storage.stores import Stores
 
 
@@ -30,9 +30,9 @@ async def test_an_interaction_is_recorded_once(tmp_path: Path) -> None:
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
         twice = [interaction(), interaction()]
         recording = await stores.interactions.record_many(catalog, twice)
-        assert (1, stores.database.commits.last_sequence) == recording
+        assert Recording(1, stores.database.commits.last_sequence, []) == recording
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        assert (0, 0) == await stores.interactions.record_many(catalog, twice)
+        assert Recording(0, 0) == await stores.interactions.record_many(catalog, twice)
         assert [interaction()] == await list_all(stores, catalog)
 
 
@@ -57,7 +57,7 @@ async def test_an_id_identifies_an_interaction(tmp_path: Path) -> None:
         first = interaction(interaction_id="x")._replace(value=1.5)
         other = interaction(user_id="v", time_us=2, item_id="b", interaction_id="x")
         await stores.interactions.record_many(catalog, [first])
-        assert (0, 0) == await stores.interactions.record_many(catalog, [other])
+        assert Recording(0, 0) == await stores.interactions.record_many(catalog, [other])
         assert [first] == await list_all(stores, catalog)
         same_moment = interaction(interaction_id="y")
         assert 1 == (await stores.interactions.record_many(catalog, [same_moment])).recorded_count
@@ -129,7 +129,8 @@ async def test_a_deleted_catalog_records_nothing_and_is_emptied(tmp_path: Path) 
             await stores.interactions.record_many(other, [interaction("v")])
         while await stores.removal.remove_rows():
             pass
-        assert [] == (await stores.interactions.list_page(other, "w", None, 1)).interactions
+        with pytest.raises(errors.CatalogNotFound):
+            await stores.interactions.list_page(other, "w", None, 1)
         left = await stores.database.read(
             lambda connection: connection.execute("SELECT catalog_id FROM interactions").fetchall()
         )

@@ -19,8 +19,10 @@ from support.stores import (
     rows,
 )
 
+from service.domain.catalog_settings import DEFAULT_SETTINGS
 from service.domain.claims import Settlement
 from service.domain.generations import GenerationState
+from service.domain.interactions import Interaction, InteractionKey
 from service.domain.spaces import Model, Space
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage, format_utc_day
@@ -258,3 +260,23 @@ async def test_usage_before_the_record_of_requests_is_kept(tmp_path: Path) -> No
         await stores.embedding_requests.settle(Settlement(None, usage=TokenUsage(1, 0.25)))
         assert TokenUsage(6, 0.75) == (await stores.usage.list_days(1))[format_utc_day(clock())]
     assert [] == rows(tmp_path, "SELECT * FROM embedding_requests")
+
+
+async def test_interactions_and_catalogs_before_settings_are_kept(tmp_path: Path) -> None:
+    """Catalogs get the default settings, and their interactions name no response."""
+    with database_of_version(tmp_path, 10) as connection:
+        connection.execute("INSERT INTO spaces VALUES (1, ?)", (SPACE.fingerprint,))
+        connection.execute(
+            """INSERT INTO catalogs (catalog_id, name, vector_storage, own_model, interaction_count)
+               VALUES (1, 'default', '', 0, 1)"""
+        )
+        connection.execute(
+            """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+               VALUES (1, 1, 0, 'serving', 5)"""
+        )
+        connection.execute("INSERT INTO interactions VALUES (1, 'u', 7, 'a', 'LIKE', 'x', 4.5)")
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        assert DEFAULT_SETTINGS == (await stores.generations.list_catalogs())["default"].settings
+        page = await stores.interactions.list_page(generation, "", None, 10)
+        assert [Interaction(InteractionKey("u", 7, "a", "LIKE", "x"), 4.5)] == page.interactions
+        assert [] == await stores.click_through.sum_days(generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.handle import CatalogHandle
@@ -24,7 +26,9 @@ from service.catalog.open_catalog import Work
 from service.catalog.open_catalogs import OpenCatalogs
 from service.catalog.stats import StatsReader
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import SignalMode, resolve_signals
 from service.domain.generations import CatalogRecord, Generation, GenerationRecord, GenerationState
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.spaces import Model, VectorStorage
 from service.embedding.batcher import Batcher
 from service.embedding.embedder import Embedder
@@ -49,6 +53,7 @@ MODEL = Model(SPACE)
 class WordCatalogs:
     """Makes catalogs over real stores and indexes; a CatalogFactory without background tasks.
 
+    `responses` and `clicks` count the observed responses and clicks by source and signals.
     `removed` has the generations whose files were removed, which ends their closing. `batchers` has
     the batch queues of models with an embedder of their own, by model.
     """
@@ -66,6 +71,12 @@ class WordCatalogs:
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher = Batcher(WordEmbedder())
+        self.response_counts = ResponseCounts(stores.click_through)
+        self.responses: Counter[tuple[str, str]] = Counter()
+        self.clicks: Counter[tuple[str, str]] = Counter()
+        self.observer = AttributionObserver(
+            lambda *kind: self.responses.update([kind]), lambda *kind: self.clicks.update([kind])
+        )
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, self.spawn)
         self.batchers = {model: Batcher(embedder) for model, embedder in embedders.items()}
         for batcher in (self._batcher, *self.batchers.values()):
@@ -127,14 +138,25 @@ class WordCatalogs:
         profiles = ProfileReader(stores.users, serving.generation, serving.text_embedder)
         return CatalogHandle(
             record=record,
+            signals=resolve_signals(SignalMode.AUTO, record.settings.signals),
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
-            interactions=CatalogInteractions(stores.interactions, serving.generation),
-            stats=StatsReader(
-                stores.items, stores.users, stores.pending, stores.usage, generations
+            interactions=CatalogInteractions(
+                stores.interactions,
+                serving.generation,
+                record.settings.liked_types,
+                self.observer.click,
             ),
+            stats=StatsReader(stores, generations),
             recommender=Recommender(*parts, profiles, Retriever(SoftMaximum, None)),
+            attribution=Attribution(
+                record.catalog_id,
+                RecommendationIds(record.catalog_id, stores.database.store_id),
+                self.response_counts,
+                self.observer.response,
+                self.clock,
+            ),
             duplicates=DuplicateSearch(*parts),
             outliers=OutlierSearch(*parts),
             clusters=Clusterer(*parts),

@@ -55,6 +55,20 @@ def test_catalogs_from_the_command_line(server: RunningServer) -> None:
     )
 
 
+def test_settings_from_the_command_line(server: RunningServer) -> None:
+    """A catalog is created with settings and changed, and the server explains invalid ones."""
+    words = ("--signals", "text", "--weight", "SAVE=0.5", "--new-item-boost", "2")
+    created = run_json(server, "catalogs", "create", "learning", *words)["settings"]
+    assert ("SIGNAL_MODE_TEXT", 2.0) == (created["signals"], created["new_item_boost"])
+    assert 0.5 == created["interaction_weights"]["SAVE"]
+    updated = run_json(server, "catalogs", "update", "learning", "--signals", "server")["settings"]
+    assert {**created, "signals": None} == {"signals": None, **updated}
+    invalid = run(server, "catalogs", "update", "learning", "--weight", "save=1")
+    assert 1 == invalid.exit_code
+    assert 'settings.interaction_weights["save"]' in invalid.stderr
+    assert "deleted" in run(server, "catalogs", "delete", "learning", "--yes").stdout
+
+
 def test_items_and_users_from_the_command_line(server: RunningServer, tmp_path: Path) -> None:
     """Users are imported beside items, and a rejected line of either does not affect the others."""
     file = tmp_path / "mixed.jsonl"

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
-from urllib.request import urlopen
 
 import akin
 import grpc
@@ -15,8 +14,9 @@ import pytest
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1 import recommender_service_pb2_grpc as pb_grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.observing import scraped
 from support.provider import ScriptedProvider, failure
-from support.server import WAIT_SECONDS, RunningServer, free_address
+from support.server import RunningServer, free_address
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana/akin.json"
 ALERTS = Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml"
@@ -61,11 +61,6 @@ class Collector:
     def __exit__(self, *_exc: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-def scraped(address: str) -> str:
-    with urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as response:
-        return str(response.read().decode())
 
 
 @pytest.fixture(scope="module")

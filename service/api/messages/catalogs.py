@@ -9,7 +9,9 @@ from akin.v1 import catalog_service_pb2 as pb
 from google.protobuf import duration_pb2
 
 from service import errors
+from service.api.messages.catalog_settings import read_settings, settings_message
 from service.api.messages.items import timestamp
+from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
 from service.domain.stats import CatalogStats, Reembedding, ReembeddingEstimate, ReembeddingState
@@ -46,6 +48,7 @@ class CatalogCreation:
     model: ModelChoice
     vector_storage: VectorStorage
     text_format: TextFormat
+    settings: CatalogSettings
 
 
 def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
@@ -63,6 +66,7 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
     text_format = _read_text_format(request.text_format)
     if text_format is None:
         violations.append(Violation("text_format", "must be a value of TextFormat"))
+    settings = read_settings(request.settings, tuple(SettingsField), violations)
     if violations:
         raise errors.InvalidRequest(violations)
     return CatalogCreation(
@@ -70,6 +74,7 @@ def parse_create_catalog(request: pb.CreateCatalogRequest) -> CatalogCreation:
         model,
         storage or VectorStorage.UNSPECIFIED,
         text_format or TextFormat.PLAIN,
+        settings,
     )
 
 
@@ -185,6 +190,17 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
         ),
         text_format=_TEXT_FORMATS[stats.text_format],
         unknown_text_ratio=stats.unknown_text_ratio,
+        settings=settings_message(stats.settings),
+        interaction_count=stats.interaction_count,
+        click_through=(
+            pb.ClickThrough(
+                source=counts.source,
+                signals=counts.signals,
+                response_count=counts.response_count,
+                clicked_response_count=counts.clicked_response_count,
+            )
+            for counts in stats.click_through
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,12 @@ from akin.v1 import interaction_pb2
 from akin.v1 import interaction_service_pb2 as pb
 
 from service import errors
-from service.api.messages.items import Clock, read_time, timestamp
+from service.api.messages.items import read_time, timestamp
 from service.api.messages.pages import read_page_token, write_page_token
 from service.api.status import status
 from service.domain import limits
 from service.domain.interactions import Interaction, InteractionKey
+from service.domain.recommendation_ids import RecommendationIds
 from service.domain.validation import (
     id_violations,
     interaction_violations,
@@ -31,6 +32,15 @@ INTERACTION_LIST = b"interactions "
 
 
 @dataclass(frozen=True, slots=True)
+class InteractionRules:
+    """The types of a catalog, the ids of its recommendations, and the time in microseconds."""
+
+    types: Collection[str]
+    recommendation_ids: RecommendationIds
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class InteractionListQuery:
     """A page of interactions: those after a key, of one user or with an empty id of all users."""
 
@@ -39,45 +49,60 @@ class InteractionListQuery:
     page_size: int
 
 
-def parse_record_interactions(
-    request: pb.RecordInteractionsRequest, clock_ns: Clock
-) -> list[Interaction]:
-    """Return the interactions to record.
+def check_record_interactions(request: pb.RecordInteractionsRequest) -> None:
+    """Check what does not depend on the catalog.
 
     Raises:
         InvalidRequest: with every violation.
     """
     violations = [*write_violations(request.catalog)]
-    count = len(request.interactions)
-    if not 1 <= count <= limits.INTERACTIONS:
+    if not 1 <= len(request.interactions) <= limits.INTERACTIONS:
         rule = f"must have 1 to {limits.INTERACTIONS} entries"
-        raise errors.InvalidRequest([*violations, Violation("interactions", rule)])
-    now_us = clock_ns() // 1_000
-    interactions = []
-    for position, message in enumerate(request.interactions):
-        path = f"interactions[{position}]"
-        interactions.append(_read_interaction(message, path, now_us, violations))
-    if violations:
-        raise errors.InvalidRequest(violations)
-    return interactions
+        violations.append(Violation("interactions", rule))
+    errors.raise_if_invalid(violations)
 
 
-def parse_import_interactions(
-    request: pb.ImportInteractionsRequest, clock_ns: Clock
-) -> list[Interaction | errors.InvalidRequest]:
-    """Return the interactions of an import, or the violations of each invalid one.
+def check_import_interactions(request: pb.ImportInteractionsRequest) -> None:
+    """Check what does not depend on the catalog.
 
     Raises:
-        InvalidRequest: the whole message is invalid.
+        InvalidRequest: with every violation; the whole message is invalid.
     """
     violations = [*write_violations(request.catalog)]
     if len(request.interactions) > limits.INTERACTIONS:
         rule = f"must have at most {limits.INTERACTIONS} entries"
         violations.append(Violation("interactions", rule))
-    if violations:
-        raise errors.InvalidRequest(violations)
-    now_us = clock_ns() // 1_000
-    return [_parse_interaction(message, now_us) for message in request.interactions]
+    errors.raise_if_invalid(violations)
+
+
+def parse_record_interactions(
+    request: pb.RecordInteractionsRequest, rules: InteractionRules
+) -> list[Interaction]:
+    """Return the interactions of a request that was checked.
+
+    Raises:
+        InvalidRequest: with every violation of every interaction.
+    """
+    violations: list[Violation] = []
+    interactions = []
+    for position, message in enumerate(request.interactions):
+        path = f"interactions[{position}]"
+        interaction, faults = _read_interaction(message, path, rules)
+        interactions.append(interaction)
+        violations += faults
+    errors.raise_if_invalid(violations)
+    return interactions
+
+
+def parse_import_interactions(
+    request: pb.ImportInteractionsRequest, rules: InteractionRules
+) -> list[Interaction | errors.InvalidRequest]:
+    """Return the interactions of an import that was checked, or what makes each one invalid."""
+    parsed: list[Interaction | errors.InvalidRequest] = []
+    for message in request.interactions:
+        interaction, violations = _read_interaction(message, "interaction", rules)
+        parsed.append(errors.InvalidRequest(violations) if violations else interaction)
+    return parsed
 
 
 def parse_list_interactions(request: pb.ListInteractionsRequest) -> InteractionListQuery:
@@ -140,31 +165,31 @@ def list_failures(
     return failures
 
 
-def _parse_interaction(
-    message: interaction_pb2.Interaction, now_us: int
-) -> Interaction | errors.InvalidRequest:
-    violations: list[Violation] = []
-    interaction = _read_interaction(message, "interaction", now_us, violations)
-    return errors.InvalidRequest(violations) if violations else interaction
-
-
 def _read_interaction(
-    message: interaction_pb2.Interaction, path: str, now_us: int, violations: list[Violation]
-) -> Interaction:
-    """Return the interaction of a message; its time is `now_us` by default."""
-    time_us: int | None = now_us
+    message: interaction_pb2.Interaction, path: str, rules: InteractionRules
+) -> tuple[Interaction, list[Violation]]:
+    """Return the interaction of a message, and its violations."""
+    violations: list[Violation] = []
+    time_us: int | None = rules.now_us
     if message.HasField("time"):
         time_us = read_time(message.time, f"{path}.time", violations)
     key = InteractionKey(
         message.user_id,
-        now_us if time_us is None else time_us,
+        rules.now_us if time_us is None else time_us,
         message.item_id,
         message.type,
         message.interaction_id,
     )
-    interaction = Interaction(key, message.value if message.HasField("value") else None)
-    violations += interaction_violations(interaction, path, now_us)
-    return interaction
+    interaction = Interaction(
+        key,
+        message.value if message.HasField("value") else None,
+        message.recommendation_id,
+    )
+    violations += interaction_violations(interaction, path, rules.types, rules.now_us)
+    if message.recommendation_id and not rules.recommendation_ids.read(message.recommendation_id):
+        rule = "must be the recommendation_id of a response for this catalog"
+        violations.append(Violation(f"{path}.recommendation_id", rule))
+    return interaction, violations
 
 
 def _read_key(token: str, violations: list[Violation]) -> InteractionKey | None:
@@ -191,5 +216,6 @@ def _interaction_message(interaction: Interaction) -> interaction_pb2.Interactio
         item_id=key.item_id,
         type=key.type,
         time=timestamp(key.time_us),
+        recommendation_id=interaction.recommendation_id,
         **value,
     )

@@ -7,7 +7,7 @@ from akin.v1 import recommender_service_pb2 as pb
 
 from service import errors
 from service.api.messages.filters import read_filter
-from service.api.messages.items import item_message, usage_message
+from service.api.messages.items import item_message, timestamp, usage_message
 from service.domain import limits
 from service.domain.recommendations import (
     Example,
@@ -16,6 +16,7 @@ from service.domain.recommendations import (
     ItemSource,
     Query,
     Recommendations,
+    Signals,
     Source,
     TextSource,
     UserSource,
@@ -51,11 +52,15 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
     return query
 
 
-def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarResponse:
+def recommend_similar_response(
+    answer: Recommendations, recommendation_id: str
+) -> pb.RecommendSimilarResponse:
     """Return the response to a query."""
     message = pb.RecommendSimilarResponse(
         missing_item_ids=answer.missing_item_ids,
         sequence=answer.sequence,
+        recommendation_id=recommendation_id,
+        signals=_signals_message(answer.signals),
     )
     if answer.usage.text_count:
         message.usage.CopyFrom(usage_message(answer.usage))
@@ -66,6 +71,13 @@ def recommend_similar_response(answer: Recommendations) -> pb.RecommendSimilarRe
             added.item.CopyFrom(item_message(recommendation.item))
         if recommendation.explanations:
             added.explanations.extend(map(_explanation_message, recommendation.explanations))
+    return message
+
+
+def _signals_message(signals: Signals) -> pb.Signals:
+    message = pb.Signals(text_weight=signals.text_weight, behavior_weight=signals.behavior_weight)
+    if signals.model_time_us is not None:
+        message.model_time.CopyFrom(timestamp(signals.model_time_us))
     return message
 
 

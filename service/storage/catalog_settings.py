@@ -1,0 +1,66 @@
+"""The settings of catalogs: how they learn from interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from service import errors
+from service.domain.catalog_settings import CatalogSettings, SettingsField
+from service.domain.generations import Generation
+from service.storage.database import Database
+from service.storage.generation_rows import (
+    SETTINGS_COLUMNS,
+    note_change,
+    read_settings_columns,
+    write_settings_columns,
+)
+from service.storage.writer import Transaction
+
+
+class CatalogSettingsStore:
+    """The settings of catalogs on disk.
+
+    Both methods can raise StoreUnavailable and StoreCorrupted, and `update` also Overloaded and
+    StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, generation: Generation) -> CatalogSettings:
+        """Return the settings of a catalog, of any generation of it.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        row = await self._database.read(
+            lambda connection: connection.execute(
+                f"SELECT {', '.join(SETTINGS_COLUMNS)} FROM catalogs WHERE catalog_id = ?",
+                (generation.catalog_id,),
+            ).fetchone()
+        )
+        if row is None:
+            raise errors.CatalogNotFound("there is no such catalog")
+        return read_settings_columns(*row)
+
+    async def update(
+        self, name: str, settings: CatalogSettings, fields: Collection[SettingsField]
+    ) -> None:
+        """Change some settings of a catalog; the others stay as they are.
+
+        Raises:
+            CatalogNotFound: the catalog does not exist.
+        """
+        values = dict(zip(SETTINGS_COLUMNS, write_settings_columns(settings), strict=True))
+        assignments = ", ".join(f"{column} = ?" for column in fields)
+
+        def operation(transaction: Transaction) -> None:
+            changed_count = transaction.connection.execute(
+                f"UPDATE catalogs SET {assignments} WHERE name = ?",
+                (*(values[column] for column in fields), name),
+            ).rowcount
+            if not changed_count:
+                raise errors.CatalogNotFound("there is no such catalog")
+            note_change(transaction)
+
+        await self._database.write(operation)

@@ -1,0 +1,122 @@
+"""How often recommendations led to interactions."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from service.domain.generations import Generation
+from service.domain.recommendation_ids import (
+    US_PER_DAY,
+    IdentifiedResponse,
+    ResponseKind,
+    SignalKind,
+    SourceKind,
+)
+from service.domain.stats import ClickThrough
+from service.storage.database import Database
+from service.storage.writer import Transaction
+
+# Days in the sums, the present one included, as the contract says.
+SUMMED_DAYS = 30
+
+# Days that stay on disk before the present one. Interactions that name older responses count no
+# more.
+KEPT_DAYS = 31
+
+# Rows removed in one transaction; they delay other writes by about 10 ms.
+ROWS_PER_REMOVAL = 2_000
+
+
+class ClickThroughStore:
+    """The counts of responses with recommendations on disk, by kind and day.
+
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_responses(self, counts: Mapping[ResponseKind, int]) -> None:
+        """Add numbers of responses; those of deleted catalogs are ignored."""
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.executemany(
+                """INSERT INTO click_through (catalog_id, day, source, signals, response_count)
+                   SELECT catalog_id, ?, ?, ?, ? FROM catalogs
+                   WHERE catalog_id = ? AND name IS NOT NULL
+                   ON CONFLICT DO UPDATE SET
+                   response_count = response_count + excluded.response_count""",
+                (
+                    (kind.day, kind.source, kind.signals, count, kind.catalog_id)
+                    for kind, count in counts.items()
+                ),
+            )
+
+        await self._database.write(operation, len(counts))
+
+    async def sum_days(self, generation: Generation) -> Sequence[ClickThrough]:
+        """Return the sums of the last days of a catalog, by source and signals."""
+        first_day = self._database.now_us() // US_PER_DAY - SUMMED_DAYS + 1
+
+        def query(connection: sqlite3.Connection) -> Sequence[ClickThrough]:
+            rows = connection.execute(
+                """SELECT source, signals, sum(response_count), sum(clicked_response_count)
+                   FROM click_through WHERE catalog_id = ? AND day >= ?
+                   GROUP BY source, signals ORDER BY source, signals""",
+                (generation.catalog_id, first_day),
+            )
+            return [
+                ClickThrough(SourceKind(source), SignalKind(signals), responses, clicked_responses)
+                for source, signals, responses, clicked_responses in rows
+            ]
+
+        return await self._database.read(query)
+
+    async def remove_old_days(self) -> bool:
+        """Remove a round of rows of old days; return False if there are none."""
+
+        def operation(transaction: Transaction) -> bool:
+            first_day = _find_first_day(transaction)
+            removed_counts = [
+                transaction.connection.execute(
+                    f"""DELETE FROM {table} WHERE (catalog_id, day, {key}) IN
+                        (SELECT catalog_id, day, {key} FROM {table} WHERE day < ? AND
+                         catalog_id IN (SELECT catalog_id FROM catalogs) LIMIT ?)""",
+                    (first_day, ROWS_PER_REMOVAL),
+                ).rowcount
+                for table, key in (
+                    ("click_through", "source, signals"),
+                    ("clicked_responses", "number"),
+                )
+            ]
+            return any(removed_counts)
+
+        return await self._database.write(operation, ROWS_PER_REMOVAL)
+
+
+def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
+    """Count a response as clicked; return False if it is counted already or too old."""
+    kind = response.kind
+    if kind.day < _find_first_day(transaction):
+        return False
+    is_new = transaction.connection.execute(
+        """INSERT INTO clicked_responses (catalog_id, day, number) VALUES (?, ?, ?)
+           ON CONFLICT DO NOTHING""",
+        (kind.catalog_id, kind.day, response.number),
+    ).rowcount
+    if not is_new:
+        return False
+    transaction.connection.execute(
+        """INSERT INTO click_through (catalog_id, day, source, signals, clicked_response_count)
+           VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET
+           clicked_response_count = clicked_response_count + 1""",
+        kind,
+    )
+    return True
+
+
+def _find_first_day(transaction: Transaction) -> int:
+    """Return the first day that stays on disk."""
+    return transaction.now_us // US_PER_DAY - KEPT_DAYS
