@@ -165,8 +165,9 @@ async def _check_interactions(
 ) -> AsyncIterator[str]:
     interactions = await _list_interactions(client)
     total = (await client.list_interactions(1)).total_size
-    if len(interactions) != total:
-        yield f"{catalog.name}: {len(interactions)} interactions listed, total_size is {total}"
+    if not len(interactions) == total == catalog.interaction_count:
+        counts = f"{len(interactions)}, {total} and {catalog.interaction_count}"
+        yield f"{catalog.name}: interactions listed, total_size and interaction_count are {counts}"
     keys = [
         (
             interaction.user_id.encode(),
