@@ -7,7 +7,10 @@ from pathlib import Path
 import akin
 import grpc
 import pytest
+from akin.v1 import interaction_service_pb2 as pb
+from akin.v1.interaction_service_pb2_grpc import InteractionServiceStub
 from support.command import run
+from support.rejections import RawClient, translated
 from support.server import WAIT_SECONDS, RunningServer
 from support.stores import rows
 from support.waiting import until
@@ -214,6 +217,32 @@ def test_an_import_into_no_catalog_fails(client: akin.Client, server: RunningSer
                 list(lost.import_interactions([view("u")], validate_only=validate_only))
             assert "CATALOG_NOT_FOUND" == caught.value.reason
     assert [] == list_all(client, "u")
+
+
+def test_each_message_of_an_import_names_its_catalog(
+    store: akin.Client, client: akin.Client, raw: RawClient, prefix: str
+) -> None:
+    """The messages of one import can be for several catalogs; a deleted one ends the import."""
+    name, user_id = store.get_catalog().name, prefix
+    client.create_catalog("short-lived")
+    go_on = threading.Event()
+
+    def messages() -> Iterator[pb.ImportInteractionsRequest]:
+        for catalog in (name, "", "short-lived"):
+            yield pb.ImportInteractionsRequest(catalog=catalog, interactions=[view(user_id)])
+        go_on.wait(WAIT_SECONDS)
+        yield pb.ImportInteractionsRequest(catalog="short-lived", interactions=[view(user_id, 1)])
+        yield pb.ImportInteractionsRequest(catalog=name, interactions=[view(user_id, 1)])
+
+    responses = InteractionServiceStub(raw.channel).ImportInteractions(messages())
+    assert [1, 1, 1] == [next(responses).recorded_count for _ in range(3)]
+    client.delete_catalog("short-lived")
+    go_on.set()
+    with pytest.raises(akin.AkinError) as caught, translated():
+        next(responses)
+    assert "CATALOG_NOT_FOUND" == caught.value.reason
+    assert [view(user_id)] == list_all(store) == list_all(client, user_id)
+    client.delete_interactions(user_id)
 
 
 def test_a_deleted_catalog_leaves_no_interactions(tmp_path: Path) -> None:
