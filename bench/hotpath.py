@@ -26,6 +26,7 @@ from service.domain.vectors import Vectors
 from service.embedding.local import LocalEmbedder
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
+from service.recommend.query_preparation import PreparedQuery
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
 
@@ -79,7 +80,7 @@ def main() -> None:
     retriever = Retriever(SoftMaximum, None)
     answers = []
     for query in queries:
-        candidates = retriever.retrieve(item_index, query, None, LIMIT)
+        candidates = retriever.retrieve(item_index, PreparedQuery(query), LIMIT)
         assert candidates is not None
         ranked = [Recommendation(item_id, score) for item_id, score, _ in candidates.ranked]
         answers.append(Recommendations(ranked, item_index.sequence))

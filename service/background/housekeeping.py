@@ -53,10 +53,10 @@ async def clean(stores: Stores) -> None:
         await asyncio.sleep(CLEANING_SECONDS)
 
 
-async def flush_responses(counts: ResponseCounts) -> None:
+async def flush_responses(counts: ResponseCounts, interval_seconds: float = FLUSH_SECONDS) -> None:
     """Store the numbers of responses of this process at an interval, until cancelled."""
     while True:
-        await asyncio.sleep(FLUSH_SECONDS)
+        await asyncio.sleep(interval_seconds)
         try:
             await counts.flush()
         except errors.AkinError as exc:

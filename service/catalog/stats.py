@@ -56,5 +56,6 @@ class StatsReader:
             text_format=generation.text_format,
             unknown_text_ratio=await self._unknown_texts.measure(),
             settings=await stores.catalog_settings.get(generation),
+            training=await stores.behavior_models.read_summary(generation.catalog_id),
             click_through=await stores.click_through.sum_days(generation),
         )

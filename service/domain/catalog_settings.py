@@ -96,8 +96,9 @@ def settings_violations(
 
 
 def _weights_violations(weights: Mapping[str, float]) -> Iterator[Violation]:
-    if len(weights) > limits.INTERACTION_TYPES:
-        rule = f"must have at most {limits.INTERACTION_TYPES} types"
+    # All types count, so that the weights of a response are a valid request.
+    if len(DEFAULT_TYPE_WEIGHTS.keys() | weights.keys()) > limits.INTERACTION_TYPES:
+        rule = f"must have at most {limits.INTERACTION_TYPES} types with the built-in ones"
         yield Violation("settings.interaction_weights", rule)
         return
     for type_, weight in sorted(weights.items()):

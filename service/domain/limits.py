@@ -53,3 +53,7 @@ DIMENSIONS = 65_536
 # A page ends once it has this many bytes of JSON. A Struct takes up to 2.2 times as many bytes in a
 # message, so the page with its last item stays below gRPC's default limit of 4 MiB.
 PAGE_BYTES = 1024 * 1024
+
+# The half-life of interactions for popular items, in days.
+MIN_HALF_LIFE_DAYS = 0.01
+MAX_HALF_LIFE_DAYS = 36_500.0

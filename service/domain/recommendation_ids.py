@@ -18,6 +18,7 @@ from typing import NamedTuple, assert_never
 from service.domain.recommendations import (
     ExamplesSource,
     ItemSource,
+    PopularSource,
     Signals,
     Source,
     TextSource,
@@ -132,6 +133,8 @@ def find_source_kind(source: Source) -> SourceKind:
             return SourceKind.TEXT
         case ExamplesSource():
             return SourceKind.EXAMPLES
+        case PopularSource():
+            return SourceKind.POPULAR
     assert_never(source)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import NamedTuple
 
 from service.domain.filters import Filter
+from service.domain.interactions import InteractionType
 from service.domain.items import StoredItem
 from service.domain.usage import EmbeddingUsage
 
@@ -48,12 +50,41 @@ class ExamplesSource:
     negative: tuple[Example, ...] = ()
 
 
-Source = ItemSource | UserSource | TextSource | ExamplesSource
+@dataclass(frozen=True, slots=True)
+class PopularSource:
+    """The items with the most interactions, which count half after `half_life_days`."""
+
+    half_life_days: float
+
+
+# The half-life of interactions for popular items, in days.
+DEFAULT_HALF_LIFE_DAYS = 30.0
+
+Source = ItemSource | UserSource | TextSource | ExamplesSource | PopularSource
+
+
+class Relation(Enum):
+    """How recommended items relate to a source item."""
+
+    SIMILAR = auto()
+    ALSO_LIKED = auto()
+    BOTH = auto()
+
+
+# The types of interactions whose items are not recommended to their user again.
+SEEN_TYPES = (InteractionType.LIKE, InteractionType.PURCHASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query for recommendations."""
+    """A query for recommendations.
+
+    Attributes:
+        relation: how recommended items relate to the source, if that is an item.
+        seen_types: the types of the user's interactions whose items are not recommended.
+        new_item_boost: how much new items benefit from similar ones; None for the catalog's value.
+        falls_back: recommend popular items to a user who does not exist.
+    """
 
     source: Source | None
     limit: int
@@ -65,13 +96,28 @@ class Query:
     diversity: float = 0.0
     max_similarity: float | None = None
     explain: bool = False
+    relation: Relation = Relation.SIMILAR
+    seen_types: tuple[str, ...] = SEEN_TYPES
+    new_item_boost: float | None = None
+    falls_back: bool = False
+
+
+class Signal(Enum):
+    """Why a part of the source led to a recommendation."""
+
+    TEXT = auto()
+    BEHAVIOR = auto()
 
 
 class Explanation(NamedTuple):
-    """A part of the source that an item is recommended for, and their cosine similarity."""
+    """A part of the source that an item is recommended for, and their cosine similarity.
+
+    The similarity is 0 if people who like this part of the source also like the item.
+    """
 
     source: ItemSource | TextSource
     similarity: float
+    signal: Signal = Signal.TEXT
 
 
 class Recommendation(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import DEFAULT_SETTINGS, CatalogSettings
 from service.domain.index_stats import IndexStats
 from service.domain.recommendation_ids import SignalKind, SourceKind
@@ -56,6 +57,7 @@ class CatalogStats:
     text_format: TextFormat = TextFormat.PLAIN
     unknown_text_ratio: float = 0.0
     settings: CatalogSettings = DEFAULT_SETTINGS
+    training: TrainingSummary | None = None
     click_through: Sequence[ClickThrough] = ()
 
 

@@ -17,7 +17,9 @@ from service.domain.items import Item, JsonValue
 from service.domain.recommendations import (
     ExamplesSource,
     ItemSource,
+    PopularSource,
     Query,
+    Relation,
     Source,
     TextSource,
     UserSource,
@@ -174,6 +176,19 @@ def query_violations(query: Query) -> Iterator[Violation]:
         yield from filter_violations(query.filter)
     yield from ids_violations(query.exclude_item_ids, limits.EXCLUDED_ITEMS, "exclude_item_ids")
     yield from _reranking_violations(query)
+    yield from _behavior_violations(query)
+
+
+def _behavior_violations(query: Query) -> Iterator[Violation]:
+    if query.relation is not Relation.SIMILAR and not isinstance(query.source, ItemSource):
+        yield Violation("relation", "must not be set unless the source is an item")
+    if len(query.seen_types) > limits.INTERACTION_TYPES:
+        yield Violation(
+            "exclude_interactions.types", f"must have at most {limits.INTERACTION_TYPES}"
+        )
+    boost = query.new_item_boost
+    if boost is not None and not 0 <= boost <= limits.NEW_ITEM_BOOST:
+        yield Violation("new_item_boost", f"must be between 0 and {limits.NEW_ITEM_BOOST:g}")
 
 
 def _source_violations(source: Source | None) -> Iterator[Violation]:
@@ -186,8 +201,12 @@ def _source_violations(source: Source | None) -> Iterator[Violation]:
             yield from text_violations(text, "text")
         case ExamplesSource():
             yield from _examples_violations(source)
+        case PopularSource(half_life_days):
+            least, most = limits.MIN_HALF_LIFE_DAYS, limits.MAX_HALF_LIFE_DAYS
+            if not least <= half_life_days <= most:  # also true of NaN
+                yield Violation("popular.half_life_days", f"must be between {least:g} and {most:g}")
         case None:
-            yield Violation("source", "must be one of item_id, user_id, text, examples")
+            yield Violation("source", "must be one of item_id, user_id, text, examples, popular")
 
 
 def _reranking_violations(query: Query) -> Iterator[Violation]:

@@ -48,6 +48,7 @@ class ItemIndex:
     """The live items of one catalog, as of `sequence`.
 
     It gives each item a key of its own, a small number that is free again once the item is gone.
+    `key_version` changes whenever an item becomes searchable or no longer is.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
     describes that index, and `attributes` has the attributes of all live items by key.
 
@@ -59,6 +60,7 @@ class ItemIndex:
     def __init__(self, index: VectorIndex, clock_ns: Callable[[], int]) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
+        self.key_version = 0
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
@@ -242,6 +244,8 @@ class ItemIndex:
         keyed_vectors = [
             (key, vector) for key, change in keyed_changes for vector in change.vectors
         ]
+        if pending_keys or any(key not in self.vectors for key, _ in keyed_vectors):
+            self.key_version += 1
         if keyed_vectors:
             vectors = np.frombuffer(b"".join(vector for _, vector in keyed_vectors), "<f4")
             self.maintenance.upsert(
@@ -263,6 +267,7 @@ class ItemIndex:
     def _remove(self, keys: Iterable[int]) -> None:
         # A key whose time was moved away and back is in the expiry queue twice.
         distinct = set(keys)
+        self.key_version += 1
         self.maintenance.delete(distinct)
         self.attributes.delete(distinct)
         for key in distinct:

@@ -2,19 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from service.domain import limits
-from service.domain.recommendations import Explanation, ItemSource, TextSource
+from service.domain.recommendations import (
+    Explanation,
+    ItemSource,
+    Relation,
+    Signal,
+    TextSource,
+)
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
+from service.recommend.blending import ScoredBehavior
 from service.recommend.profile import ProfileSource, QueryVectors
+from service.recommend.query_preparation import PreparedQuery
+from service.recommend.retrieval import Candidates, compute_corpus_statistics
 from service.recommend.scoring import SHARPNESS, CenteredCosines, CorpusStatistics
 
 # A source that contributes less than this share of the strongest one is no explanation.
 MIN_CONTRIBUTION_SHARE = 0.1
+
+
+def explain_candidates(
+    item_index: ItemIndex, prepared: PreparedQuery, candidates: Candidates
+) -> Mapping[str, Sequence[Explanation]]:
+    """Return the explanations by item id; none for an item that was just deleted."""
+    source, query_vectors = prepared.query.source, candidates.query_vectors
+    if isinstance(source, TextSource) or (isinstance(source, ItemSource) and not query_vectors):
+        return {
+            item_id: (explain_by_source(source, score),) for item_id, score, _ in candidates.ranked
+        }
+    ranked = [
+        (item_id, score)
+        for item_id, score, _ in candidates.ranked
+        if item_index.find_key(item_id) is not None
+    ]
+    if query_vectors is None or not ranked:
+        return {}
+    by_text: Sequence[Sequence[Explanation]] = [()] * len(ranked)
+    if prepared.query.relation is not Relation.ALSO_LIKED:
+        keys = item_index.find_keys(item_id for item_id, _ in ranked)
+        statistics = compute_corpus_statistics(item_index)
+        by_text = explain_by_profile(item_index, statistics, keys, query_vectors)
+    behavior = prepared.behavior
+    if behavior is None:
+        return {item_id: parts for (item_id, _), parts in zip(ranked, by_text, strict=True)}
+    return {
+        item_id: _join_explanations(behavior, item_id, score, parts)
+        for (item_id, score), parts in zip(ranked, by_text, strict=True)
+    }
+
+
+def _join_explanations(
+    behavior: ScoredBehavior, item_id: str, score: float, by_text: Sequence[Explanation]
+) -> Sequence[Explanation]:
+    """Return the explanations of an item by text and by behavior, those that add more first."""
+    parts = [part for part in behavior.model.explain(behavior.profile, item_id) if part[1] > 0]
+    behavior_gain = sum(value for _, value in parts)
+    text_gain = score - behavior.profile.base - behavior_gain
+    by_behavior = [
+        Explanation(ItemSource(liked_id), 0.0, Signal.BEHAVIOR)
+        for liked_id, value in parts
+        if value >= MIN_CONTRIBUTION_SHARE * parts[0][1]
+    ]
+    if text_gain <= 0:
+        by_text = ()
+    joined = [*by_text, *by_behavior] if text_gain > behavior_gain else [*by_behavior, *by_text]
+    return tuple(joined[: limits.EXPLANATIONS])
 
 
 def explain_by_profile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,12 +38,13 @@ class ProfileText:
 class Profile:
     """The items and texts of a source; dislikes have negative weights.
 
-    With `oldest_first`, older items weigh less.
+    With `oldest_first`, older items weigh less. `seen_item_ids` are not recommended.
     """
 
     items: Sequence[LikedItem] = ()
     texts: Sequence[ProfileText] = ()
     oldest_first: bool = False
+    seen_item_ids: Collection[str] = ()
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
 
     @property
@@ -58,14 +59,12 @@ class QueryVectors:
     """The vectors of a profile in one item index: those of the texts, then those of the items.
 
     `sources` has an entry for each chunk, and `owners` the position of its text or item in
-    `origins`. `own_keys` are the profile's items, which are not recommended. `missing_item_ids` are
-    those that have no vector.
+    `origins`. `missing_item_ids` are the items that have no vector.
     """
 
     origins: Sequence[ProfileSource]
     sources: Sources
     owners: NDArray[np.int64]
-    own_keys: Sequence[int]
     missing_item_ids: tuple[str, ...]
 
 
@@ -90,7 +89,6 @@ def build_query_vectors(profile: Profile, item_index: ItemIndex) -> QueryVectors
         ],
         sources=_build_sources(profile, items, chunks),
         owners=np.repeat(np.arange(len(chunks)), [len(vectors) for vectors in chunks]),
-        own_keys=item_index.find_keys(item.item_id for item in indexed_items),
         missing_item_ids=tuple(dict.fromkeys(missing_item_ids)),
     )
 

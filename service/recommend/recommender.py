@@ -13,15 +13,15 @@ from service.domain.recommendations import (
     Query,
     Recommendation,
     Recommendations,
-    TextSource,
 )
+from service.domain.usage import EmbeddingUsage
+from service.domain.users import LikedItem
+from service.domain.vectors import Vectors
 from service.index.follower import Follower
-from service.index.item_index import ItemIndex
-from service.recommend.explanation import explain_by_profile, explain_by_source
-from service.recommend.profile import Profile
-from service.recommend.profile_reader import ProfileReader
+from service.recommend.explanation import explain_candidates
+from service.recommend.query_preparation import PreparedQuery, QueryPreparation
 from service.recommend.reranking import Reranker
-from service.recommend.retrieval import Candidates, Retriever, compute_corpus_statistics
+from service.recommend.retrieval import Candidates, Retriever
 from service.storage.items import ItemStore
 
 # Candidates to rerank, at least, and for each recommendation.
@@ -43,58 +43,59 @@ class Recommender:
         item_store: ItemStore,
         generation: Generation,
         follower: Follower,
-        profiles: ProfileReader,
+        preparation: QueryPreparation,
         retriever: Retriever,
     ) -> None:
         self._item_store = item_store
         self._generation = generation
         self._follower = follower
-        self._profiles = profiles
+        self._preparation = preparation
         self._retriever = retriever
         self._reranker = Reranker(item_store, generation)
 
     async def recommend(self, query: Query) -> Recommendations:
-        """Return the items most similar to the source of a valid query, best first.
+        """Return the best items for the source of a valid query, best first.
 
         Raises:
             InvalidRequest: the model rejects a text.
             ItemNotFound, UserNotFound: the source does not exist.
             EmbeddingUnavailable: the source has no vector now.
         """
-        source, profile = query.source, None
-        assert source is not None  # noqa: S101  (a valid query has a source)
-        if not isinstance(source, ItemSource):
-            profile = await self._profiles.read(source)
-        candidates = await self._select(query, profile)
+        prepared = await self._preparation.prepare(query)
+        candidates = await self._select(prepared)
         items: Mapping[str, StoredItem] = {}
         if query.full:
-            candidates, items = await self._select_with_items(query, profile, candidates)
+            candidates, items = await self._select_with_items(prepared, candidates)
         explanations: Mapping[str, Sequence[Explanation]] = {}
         if query.explain:
-            explanations = await self._explain(query, candidates)
+            explanations = await self._explain(prepared, candidates)
         recommendations = [
             Recommendation(item_id, score, items.get(item_id), explanations.get(item_id, ()))
             for item_id, score, _ in candidates.ranked
             if item_id in items or not query.full
         ]
-        if profile is None or candidates.query_vectors is None:
-            return Recommendations(recommendations, candidates.sequence)
-        missing_item_ids = candidates.query_vectors.missing_item_ids
+        profile, query_vectors = prepared.profile, candidates.query_vectors
         return Recommendations(
-            recommendations, candidates.sequence, missing_item_ids, profile.usage
+            recommendations,
+            candidates.sequence,
+            () if query_vectors is None else query_vectors.missing_item_ids,
+            EmbeddingUsage() if profile is None else profile.usage,
+            prepared.signals,
         )
 
-    async def _select(self, query: Query, profile: Profile | None) -> Candidates:
+    async def _select(self, prepared: PreparedQuery) -> Candidates:
         """Return the candidates to recommend, best first."""
+        query = prepared.query
         if query.diversity or query.max_similarity is not None:
-            return await self._rerank(query, profile)
-        return await self._retrieve(query, profile, query.limit, with_vectors=False)
+            return await self._rerank(prepared)
+        return await self._retrieve(prepared, query.limit, with_vectors=False)
 
-    async def _rerank(self, query: Query, profile: Profile | None) -> Candidates:
+    async def _rerank(self, prepared: PreparedQuery) -> Candidates:
         """Retrieve candidates until enough remain after reranking."""
+        query = prepared.query
         size = max(MIN_RERANKED_CANDIDATES, RERANKED_CANDIDATES_PER_RESULT * query.limit)
         while True:
-            retrieved = await self._retrieve(query, profile, size, with_vectors=True)
+            retrieved = await self._retrieve(prepared, size, with_vectors=True)
             candidates = retrieved
             if query.max_similarity is not None:
                 positions = await self._reranker.exclude_near_duplicates(
@@ -113,7 +114,7 @@ class Recommender:
         return candidates.take(range(min(query.limit, len(candidates.ranked))))
 
     async def _retrieve(
-        self, query: Query, profile: Profile | None, limit: int, *, with_vectors: bool
+        self, prepared: PreparedQuery, limit: int, *, with_vectors: bool
     ) -> Candidates:
         """Return the `limit` best items by score.
 
@@ -121,11 +122,12 @@ class Recommender:
             ItemNotFound: the source is an item that does not exist.
             EmbeddingUnavailable: the source is an item that has no vector.
         """
+        query = prepared.query
         candidates = await self._follower.read(
             lambda item_index: self._retriever.retrieve(
-                item_index, query, profile, limit, with_vectors=with_vectors
+                item_index, prepared, limit, with_vectors=with_vectors
             ),
-            queries=1 if profile is None else profile.max_source_count,
+            queries=prepared.max_query_count,
             conditions=self._follower.count_conditions(query.filter),
         )
         if candidates is None:
@@ -141,16 +143,16 @@ class Recommender:
         return errors.ItemNotFound("there is no such item")
 
     async def _select_with_items(
-        self, query: Query, profile: Profile | None, candidates: Candidates
+        self, prepared: PreparedQuery, candidates: Candidates
     ) -> tuple[Candidates, Mapping[str, StoredItem]]:
         """Read the items of candidates; while some were written since, select candidates again."""
-        items = await self._read_items(query, candidates)
+        items = await self._read_items(prepared.query, candidates)
         for _ in range(MAX_RECOMMEND_ATTEMPTS - 1):
             if len(items) == len(candidates.ranked):
                 break
             await self._follower.wait_for(await self._item_store.refresh())
-            candidates = await self._select(query, profile)
-            items = await self._read_items(query, candidates)
+            candidates = await self._select(prepared)
+            items = await self._read_items(prepared.query, candidates)
         return candidates, items
 
     async def _read_items(self, query: Query, candidates: Candidates) -> Mapping[str, StoredItem]:
@@ -165,27 +167,24 @@ class Recommender:
         }
 
     async def _explain(
-        self, query: Query, candidates: Candidates
+        self, prepared: PreparedQuery, candidates: Candidates
     ) -> Mapping[str, Sequence[Explanation]]:
         """Return the explanations by item id; none for an item that was just deleted."""
-        source, query_vectors = query.source, candidates.query_vectors
-        if isinstance(source, ItemSource | TextSource):
-            return {
-                item_id: (explain_by_source(source, score),)
-                for item_id, score, _ in candidates.ranked
-            }
+        return await self._follower.read(
+            lambda item_index: explain_candidates(item_index, prepared, candidates), queries=1
+        )
 
-        def explain(item_index: ItemIndex) -> Mapping[str, Sequence[Explanation]]:
-            ids = [
-                item_id
-                for item_id in candidates.item_ids
-                if item_index.find_key(item_id) is not None
-            ]
-            if query_vectors is None or not ids:
-                return {}
-            keys = item_index.find_keys(ids)
-            statistics = compute_corpus_statistics(item_index)
-            explanations = explain_by_profile(item_index, statistics, keys, query_vectors)
-            return dict(zip(ids, explanations, strict=True))
+    async def score_by_text(
+        self, liked_ids: Sequence[str], item_ids: Sequence[str]
+    ) -> tuple[list[str], Vectors]:
+        """Return the ids and the z-scores by text of items and of the best items by text.
 
-        return await self._follower.read(explain, queries=1)
+        Args:
+            liked_ids: what a person liked, oldest first.
+            item_ids: the items to score; those without a vector are left out.
+        """
+        likes = [LikedItem(item_id) for item_id in liked_ids]
+        return await self._follower.read(
+            lambda item_index: self._retriever.score_by_text(item_index, likes, item_ids),
+            queries=len(likes),
+        )

@@ -117,8 +117,11 @@ async def _start(
         await wiring.remove_unknown_files()
         tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
+    await wiring.behavior_models.update()
+    tasks.spawn(wiring.behavior_models.run())
     if worker.leads:
         tasks.spawn(wiring.make_purge().run())
+        tasks.spawn(wiring.make_trainer().run())
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database

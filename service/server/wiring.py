@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,10 +30,13 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
+from service.background.model_loading import BehaviorModels
+from service.background.new_items import follow_new_items
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
 from service.background.reembedding import GenerationFiller, GenerationSwitch
+from service.background.training import Trainer
 from service.catalog.admin import CatalogAdmin
 from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
@@ -63,12 +66,19 @@ from service.index.maintenance import IndexBuilder, SnapshotLoader
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
+from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import RANKINGS
 from service.settings import Settings
-from service.storage.data_folder import INDEX_FOLDER, list_snapshot_folders, remove_snapshot
+from service.storage.data_folder import (
+    INDEX_FOLDER,
+    TRAINING_FOLDER,
+    list_snapshot_folders,
+    remove_snapshot,
+)
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import Metrics
@@ -132,8 +142,10 @@ class Wiring:
         self.response_counts = ResponseCounts(stores.click_through)
         stack.push_async_callback(self._flush_responses)
         self._attribution_observer = _observe_attribution(telemetry.metrics)
+        self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
         self._index_builders: dict[int, IndexBuilder] = {}
+        self._new_items: dict[int, NewItems] = {}
         self._models: dict[int, Model] = {}
         self._index_threads = IndexThreads()
         stack.callback(self._index_threads.close)
@@ -178,6 +190,17 @@ class Wiring:
             lambda: [builder.position for builder in self._index_builders.values()],
             self._settings.vector_retention_days * SECONDS_PER_DAY,
             shared=not self._worker.is_alone,
+        )
+
+    def make_trainer(self) -> Trainer:
+        """Return what trains the models of catalogs, for the leading worker."""
+        return Trainer(
+            self._stores.behavior_models,
+            self.catalogs,
+            self._stores.database.path,
+            self._settings.data_dir / TRAINING_FOLDER,
+            time.time_ns,
+            self.behavior_models.wake,
         )
 
     async def _find_model(self, choice: ModelChoice) -> ProbedModel:
@@ -237,18 +260,30 @@ class Wiring:
             follower,
             storage,
         )
-        return opened, [follower.run(), maintenance.run()]
+        new_items = self._new_items[generation.generation_id] = NewItems()
+        find_model = partial(self.behavior_models.find, generation.catalog_id)
+        return opened, [
+            follower.run(),
+            maintenance.run(),
+            follow_new_items(follower, new_items, find_model),
+        ]
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
         stores, serving = self._stores, generations.serving
         generation, follower = serving.generation, serving.follower
         text_embedder = serving.text_embedder
-        profiles = ProfileReader(stores.users, generation, text_embedder)
+        signals = resolve_signals(SignalMode(self._settings.signals), record.settings.signals)
+        preparation = QueryPreparation(
+            ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
+            partial(self.behavior_models.find, record.catalog_id),
+            self._new_items[generation.generation_id],
+            replace(record.settings, signals=signals),
+        )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
         return CatalogHandle(
             record=record,
-            signals=resolve_signals(SignalMode(self._settings.signals), record.settings.signals),
+            signals=signals,
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
@@ -259,7 +294,7 @@ class Wiring:
                 self._attribution_observer.click,
             ),
             stats=StatsReader(stores, generations),
-            recommender=Recommender(stores.items, generation, follower, profiles, retriever),
+            recommender=Recommender(stores.items, generation, follower, preparation, retriever),
             attribution=Attribution(
                 record.catalog_id,
                 RecommendationIds(record.catalog_id, stores.database.store_id),
@@ -317,6 +352,7 @@ class Wiring:
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
         self._index_builders.pop(generation.generation_id, None)
+        self._new_items.pop(generation.generation_id, None)
         model = self._models.pop(generation.generation_id, None)
         if model is not None:
             await self.embedder_pool.release(generation, model)

@@ -15,6 +15,7 @@ from service.domain.recommendation_ids import (
 )
 from service.domain.stats import ClickThrough
 from service.storage.database import Database
+from service.storage.row_deletion import ROWS_PER_ROUND, delete_first_rows
 from service.storage.writer import Transaction
 
 # Days in the sums, the present one included, as the contract says.
@@ -22,10 +23,7 @@ SUMMED_DAYS = 30
 
 # Days that stay on disk before the present one. Interactions that name older responses count no
 # more.
-KEPT_DAYS = 31
-
-# Rows removed in one transaction; they delay other writes by about 10 ms.
-ROWS_PER_REMOVAL = 2_000
+RETENTION_DAYS = 31
 
 
 class ClickThroughStore:
@@ -78,22 +76,15 @@ class ClickThroughStore:
         """Remove a round of rows of old days; return False if there are none."""
 
         def operation(transaction: Transaction) -> bool:
-            first_day = _find_first_day(transaction)
-            removed_counts = [
-                transaction.connection.execute(
-                    f"""DELETE FROM {table} WHERE (catalog_id, day, {key}) IN
-                        (SELECT catalog_id, day, {key} FROM {table} WHERE day < ? AND
-                         catalog_id IN (SELECT catalog_id FROM catalogs) LIMIT ?)""",
-                    (first_day, ROWS_PER_REMOVAL),
-                ).rowcount
-                for table, key in (
-                    ("click_through", "source, signals"),
-                    ("clicked_responses", "number"),
-                )
-            ]
-            return any(removed_counts)
+            connection, first_day = transaction.connection, _find_first_day(transaction)
+            catalogs = connection.execute("SELECT catalog_id FROM catalogs").fetchall()
+            return any(
+                delete_first_rows(connection, table, catalog_id, first_day)
+                for (catalog_id,) in catalogs
+                for table in ("click_through", "clicked_responses")
+            )
 
-        return await self._database.write(operation, ROWS_PER_REMOVAL)
+        return await self._database.write(operation, ROWS_PER_ROUND)
 
 
 def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
@@ -119,4 +110,4 @@ def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
 
 def _find_first_day(transaction: Transaction) -> int:
     """Return the first day that stays on disk."""
-    return transaction.now_us // US_PER_DAY - KEPT_DAYS
+    return transaction.now_us // US_PER_DAY - RETENTION_DAYS

@@ -33,6 +33,9 @@ LOCK_FILE = "lock"
 # The folder of the snapshots, with one folder for each generation.
 INDEX_FOLDER = "index"
 
+# The folder of what trainings leave for the next ones, with one folder for each catalog.
+TRAINING_FOLDER = "training"
+
 # The permissions that a folder or file of Akin must not have.
 _OTHER_USERS = 0o077
 _STRANGERS = 0o007

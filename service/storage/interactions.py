@@ -13,6 +13,7 @@ from service.domain.interactions import Interaction, InteractionKey
 from service.domain.recommendation_ids import RecommendationIds, ResponseKind
 from service.storage.click_through import count_click
 from service.storage.database import Database, ReadKind
+from service.storage.like_changes import note_like_changes
 from service.storage.records import Deletion
 from service.storage.writer import Transaction
 
@@ -85,7 +86,9 @@ class InteractionStore:
                     clicked.append(response.kind)
             if not recorded_count:
                 return Recording(0, 0)
-            _add_to_count(transaction.connection, generation, recorded_count)
+            connection = transaction.connection
+            _add_to_count(connection, generation, recorded_count)
+            note_like_changes(connection, generation.catalog_id, recorded_count, 0)
             return Recording(recorded_count, transaction.next_sequence(), clicked)
 
         return await self._database.write_to_catalog(
@@ -156,6 +159,7 @@ class InteractionStore:
             if not deleted_count:
                 return Deletion(0, 0)
             _add_to_count(connection, generation, -deleted_count)
+            note_like_changes(connection, generation.catalog_id, 0, 1)
             return Deletion(deleted_count, transaction.next_sequence())
 
         total = Deletion(0, 0)

@@ -6,18 +6,9 @@ import sqlite3
 
 from service.domain.generations import Generation
 from service.storage.database import REMOVED_STATES, Database
+from service.storage.row_deletion import CATALOG_KEYS, ROWS_PER_ROUND, delete_first_rows
 from service.storage.vectors import PENDING_KEYS, REFERENCE_KEYS, Pending, remove_references
 from service.storage.writer import Transaction
-
-# Rows removed in one transaction; they delay other writes by about 10 ms.
-ROWS_PER_ROUND = 2_000
-
-# The tables of catalogs that have no row ids, each with its primary key within a catalog.
-CATALOG_KEYS = {
-    "interactions": "user_id, time_us, item_id, type, interaction_id",
-    "click_through": "day, source, signals",
-    "clicked_responses": "day, number",
-}
 
 
 class RemovalStore:
@@ -71,13 +62,11 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     if row is None:
         return False
     (catalog_id,) = row
-    tables = ("items", "users")
+    connection.execute("DELETE FROM behavior_models WHERE catalog_id = ?", (catalog_id,))
+    tables = ("items", "users", "behavior_model_pieces")
     if not (
         any(_delete_of_catalog(connection, table, catalog_id) for table in tables)
-        or any(
-            _delete_by_key(connection, table, key, catalog_id)
-            for table, key in CATALOG_KEYS.items()
-        )
+        or any(delete_first_rows(connection, table, catalog_id) for table in CATALOG_KEYS)
     ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
     return True
@@ -117,14 +106,4 @@ def _delete_of_catalog(connection: sqlite3.Connection, table: str, catalog_id: i
         f"""DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
             WHERE catalog_id = ? LIMIT ?)""",
         (catalog_id, ROWS_PER_ROUND),
-    ).rowcount
-
-
-def _delete_by_key(connection: sqlite3.Connection, table: str, key: str, catalog_id: int) -> int:
-    """Delete rows of a catalog with the lowest keys; return their number."""
-    return connection.execute(
-        f"""DELETE FROM {table} WHERE catalog_id = :catalog_id AND ({key}) IN
-            (SELECT {key} FROM {table} WHERE catalog_id = :catalog_id
-             ORDER BY {key} LIMIT :rows)""",
-        {"catalog_id": catalog_id, "rows": ROWS_PER_ROUND},
     ).rowcount

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from service.storage.behavior_models import BehaviorModelStore
 from service.storage.catalog_settings import CatalogSettingsStore
 from service.storage.click_through import ClickThroughStore
 from service.storage.compaction import CompactionStore
@@ -18,6 +19,7 @@ from service.storage.generations import GenerationStore
 from service.storage.interactions import InteractionStore
 from service.storage.items import ItemStore
 from service.storage.pending import PendingStore
+from service.storage.profiles import ProfileStore
 from service.storage.reembedding import ReembeddingStore
 from service.storage.removal import RemovalStore
 from service.storage.unused_rows import UnusedRowStore
@@ -34,6 +36,8 @@ class Stores:
     items: ItemStore
     users: UserStore
     interactions: InteractionStore
+    profiles: ProfileStore
+    behavior_models: BehaviorModelStore
     click_through: ClickThroughStore
     vectors: VectorStore
     generations: GenerationStore
@@ -70,6 +74,8 @@ class Stores:
             ItemStore(database),
             UserStore(database),
             InteractionStore(database),
+            ProfileStore(database),
+            BehaviorModelStore(database),
             ClickThroughStore(database),
             VectorStore(database),
             GenerationStore(database),

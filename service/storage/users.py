@@ -12,6 +12,7 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
+from service.storage.like_changes import NO_LIKED_ITEMS, note_changed_list
 from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.vectors import note_pending_user, remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
@@ -55,7 +56,7 @@ class UserStore:
             stored_users = []
             for write in writes:
                 if expected_sequence is not None:
-                    stored = _read_user(connection, generation, write.user.user_id)
+                    stored = select_user(connection, generation, write.user.user_id)
                     require_sequence("user", stored, expected_sequence)
                 stored_users.append(
                     _write(transaction, generation, write.user, live_generations, write.chunks)
@@ -94,7 +95,7 @@ class UserStore:
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> StoredUser:
             connection = transaction.connection
-            stored = _read_user(connection, generation, user_id)
+            stored = select_user(connection, generation, user_id)
             if stored is None:
                 raise errors.UserNotFound("there is no such user")
             require_sequence("user", stored, expected_sequence)
@@ -107,7 +108,9 @@ class UserStore:
         """Delete a user; return the sequence number of the deletion, 0 if the user is missing."""
 
         def operation(transaction: Transaction) -> int:
-            row = transaction.connection.execute(
+            connection = transaction.connection
+            note_changed_list(connection, generation.catalog_id, user_id, NO_LIKED_ITEMS)
+            row = connection.execute(
                 "DELETE FROM users WHERE catalog_id = ? AND user_id = ? RETURNING user_key",
                 (generation.catalog_id, user_id),
             ).fetchone()
@@ -121,7 +124,7 @@ class UserStore:
     async def get(self, generation: Generation, user_id: str) -> StoredUser | None:
         """Return a user; None if it does not exist."""
         return await self._database.read(
-            lambda connection: _read_user(connection, generation, user_id)
+            lambda connection: select_user(connection, generation, user_id)
         )
 
     async def list_page(
@@ -158,9 +161,10 @@ class UserStore:
         )
 
 
-def _read_user(
+def select_user(
     connection: sqlite3.Connection, generation: Generation, user_id: str
 ) -> StoredUser | None:
+    """Return a user, or None if it is not stored."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM users WHERE catalog_id = ? AND user_id = ?",
         (generation.catalog_id, user_id),
@@ -206,6 +210,8 @@ def _write_row(
 ) -> tuple[int, StoredUser]:
     """Insert or replace the row of a user; return its key and the stored user."""
     sequence = transaction.next_sequence()
+    liked_items = json.dumps([(liked.item_id, liked.weight) for liked in user.liked_items])
+    note_changed_list(transaction.connection, generation.catalog_id, user.user_id, liked_items)
     (user_key,) = transaction.connection.execute(
         """INSERT INTO users
                (catalog_id, user_id, preferences, liked_items, sequence, update_time_us)
@@ -218,7 +224,7 @@ def _write_row(
             generation.catalog_id,
             user.user_id,
             json.dumps([(preference.text, preference.weight) for preference in user.preferences]),
-            json.dumps([(liked.item_id, liked.weight) for liked in user.liked_items]),
+            liked_items,
             sequence,
             transaction.now_us,
         ),

@@ -25,11 +25,12 @@ def invalid_fields(settings: CatalogSettings) -> list[str]:
         {},
         {"LIKE": 0.0},
         {"A": 1000.0, "Z9_" + "X" * 29: -1000.0},
-        {f"T{number}": 1.0 for number in range(32)},
+        {f"T{number}": 1.0 for number in range(25)},
+        {**DEFAULT_SETTINGS.all_weights, **{f"T{number}": 1.0 for number in range(25)}},
     ],
 )
 def test_weights_up_to_the_limits_pass(weights: dict[str, float]) -> None:
-    """Up to 32 types of 1 to 32 characters can have weights between -1000 and 1000."""
+    """Up to 32 types, the 7 built-in ones included, can have weights between -1000 and 1000."""
     assert [] == invalid_fields(CatalogSettings(interaction_weights=weights))
 
 
@@ -48,7 +49,7 @@ def test_weights_up_to_the_limits_pass(weights: dict[str, float]) -> None:
         ({"VIEW": -1000.5, "LIKE": math.inf}, [f'{WEIGHTS}["LIKE"]', f'{WEIGHTS}["VIEW"]']),
         ({"VIEW": math.nan}, [f'{WEIGHTS}["VIEW"]']),
         ({"view": math.nan}, [f'{WEIGHTS}["view"]', f'{WEIGHTS}["view"]']),
-        ({f"T{number}": 1.0 for number in range(33)}, [WEIGHTS]),
+        ({f"T{number}": 1.0 for number in range(26)}, [WEIGHTS]),
     ],
 )
 def test_other_weights_are_refused(weights: dict[str, float], fields: list[str]) -> None:

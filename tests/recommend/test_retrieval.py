@@ -4,11 +4,11 @@ from support.clock import FakeClock
 from support.item_indexes import create_item_index
 
 from service.domain.items import Change
-from service.domain.vectors import Mask, Vectors
+from service.domain.vectors import Keys, Mask, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
-from service.recommend.retrieval import MAX_BLOCK_ROWS, search_by_sources
+from service.recommend.source_search import MAX_BLOCK_ROWS, Adjustment, search_by_sources
 
 DIMENSIONS = 16
 
@@ -93,10 +93,10 @@ def test_a_bonus_is_added_before_the_best_are_selected() -> None:
     item_index = catalog(vectors)
     worst = int(SCORER.score(vectors).argmin())
 
-    def compute_bonus(keys: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Vectors:
-        return np.where(keys == worst, np.float32(3.0), np.float32(0.0))
+    def add_bonus(keys: Keys, scores: Vectors) -> Vectors:
+        return scores + np.where(keys == worst, np.float32(3.0), np.float32(0.0))
 
-    hits = search_by_sources(item_index, SCORER, 5, allow_all(item_index), compute_bonus)
+    hits = search_by_sources(item_index, SCORER, 5, allow_all(item_index), Adjustment(add_bonus))
     assert worst == hits.keys[0]
     expected = float(SCORER.score(vectors)[worst]) + 3.0
     assert pytest.approx(expected, abs=1e-6) == float(hits.scores[0])

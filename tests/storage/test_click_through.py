@@ -15,8 +15,9 @@ from service.domain.recommendation_ids import (
     SourceKind,
 )
 from service.domain.spaces import VectorStorage
-from service.storage.click_through import KEPT_DAYS, ROWS_PER_REMOVAL, SUMMED_DAYS
+from service.storage.click_through import RETENTION_DAYS, SUMMED_DAYS
 from service.storage.interactions import Recording
+from service.storage.row_deletion import ROWS_PER_ROUND
 from service.storage.stores import Stores
 
 CLICKS = {"LIKE", "CLICK"}
@@ -173,9 +174,9 @@ async def test_old_days_are_removed_and_count_no_more(tmp_path: Path) -> None:
         for generation in (catalog, other):
             today = Responses(stores, generation)
             await stores.click_through.add_responses({today.kind(): 1})
-            names = [today.identify() for _ in range(ROWS_PER_REMOVAL + 1)]
+            names = [today.identify() for _ in range(ROWS_PER_ROUND + 1)]
             await record(stores, generation, *(interaction(name, 1, name) for name in names))
-        clock.advance(microseconds=KEPT_DAYS * US_PER_DAY)
+        clock.advance(microseconds=RETENTION_DAYS * US_PER_DAY)
         assert not await stores.click_through.remove_old_days()
         last = await record(stores, catalog, interaction(responses.identify(), 2))
         assert [responses.kind()] == last.clicked
@@ -185,7 +186,7 @@ async def test_old_days_are_removed_and_count_no_more(tmp_path: Path) -> None:
         rounds = 0
         while await stores.click_through.remove_old_days():
             rounds += 1
-        assert 3 == rounds
+        assert 6 == rounds
     assert [] == rows(tmp_path, "SELECT * FROM click_through")
     assert [] == rows(tmp_path, "SELECT * FROM clicked_responses")
 

@@ -13,6 +13,7 @@ from service.background.pending_items import PendingEmbedder
 from service.catalog.generations import CatalogGenerations, OpenGeneration
 from service.catalog.items import CatalogItems, WrittenItem
 from service.catalog.users import CatalogUsers
+from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS, CatalogSettings, SignalMode
 from service.domain.generations import Generation
 from service.domain.items import Item
 from service.domain.recommendations import Query, Recommendations, Source
@@ -26,7 +27,9 @@ from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower, WriteBarrier
 from service.index.item_index import ItemIndex
+from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
@@ -131,7 +134,12 @@ def _wire(
             stores.items,
             row,
             follower,
-            ProfileReader(stores.users, row, text_embedder),
+            QueryPreparation(
+                ProfileReader(stores.profiles, row, text_embedder, DEFAULT_TYPE_WEIGHTS),
+                lambda: None,
+                NewItems(),
+                CatalogSettings(SignalMode.AUTO),
+            ),
             Retriever(SoftMaximum, None),
         ),
         PendingEmbedder(stores.pending, row, text_embedder),

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from service.analysis.clusters import Clusterer
 from service.analysis.duplicates import DuplicateSearch
 from service.analysis.outliers import OutlierSearch
 from service.analysis.passage_search import PassageSearch
+from service.background.model_loading import BehaviorModels
 from service.catalog.attribution import Attribution, AttributionObserver, ResponseCounts
 from service.catalog.generation_writer import GenerationWriter
 from service.catalog.generations import CatalogGenerations, OpenGeneration
@@ -37,7 +39,9 @@ from service.embedding.vector_cache import CacheMemory, VectorCache
 from service.index.faiss_exact import ExactIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
+from service.recommend.new_items import NewItems
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.query_preparation import QueryPreparation
 from service.recommend.recommender import Recommender
 from service.recommend.retrieval import Retriever
 from service.recommend.scoring import SoftMaximum
@@ -71,6 +75,7 @@ class WordCatalogs:
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
         self._batcher = Batcher(WordEmbedder())
+        self.behavior_models = BehaviorModels(stores.behavior_models)
         self.response_counts = ResponseCounts(stores.click_through)
         self.responses: Counter[tuple[str, str]] = Counter()
         self.clicks: Counter[tuple[str, str]] = Counter()
@@ -135,10 +140,21 @@ class WordCatalogs:
         """Return the use cases of a catalog."""
         stores, serving = self.stores, generations.serving
         parts = stores.items, serving.generation, serving.follower
-        profiles = ProfileReader(stores.users, serving.generation, serving.text_embedder)
+        signals = resolve_signals(SignalMode.AUTO, record.settings.signals)
+        preparation = QueryPreparation(
+            ProfileReader(
+                stores.profiles,
+                serving.generation,
+                serving.text_embedder,
+                record.settings.all_weights,
+            ),
+            partial(self.behavior_models.find, record.catalog_id),
+            NewItems(),
+            replace(record.settings, signals=signals),
+        )
         return CatalogHandle(
             record=record,
-            signals=resolve_signals(SignalMode.AUTO, record.settings.signals),
+            signals=signals,
             generations=generations,
             items=CatalogItems(stores.items, generations),
             users=CatalogUsers(stores.users, generations),
@@ -149,7 +165,7 @@ class WordCatalogs:
                 self.observer.click,
             ),
             stats=StatsReader(stores, generations),
-            recommender=Recommender(*parts, profiles, Retriever(SoftMaximum, None)),
+            recommender=Recommender(*parts, preparation, Retriever(SoftMaximum, None)),
             attribution=Attribution(
                 record.catalog_id,
                 RecommendationIds(record.catalog_id, stores.database.store_id),

@@ -1,12 +1,17 @@
 """Recommendations and the interactions that they lead to, on a real server."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import akin
 import pytest
-from akin.v1 import catalog_service_pb2 as pb
+from akin.v1 import recommender_service_pb2 as pb
+from akin.v1 import recommender_service_pb2_grpc as pb_grpc
+from akin.v1.interaction_service_pb2 import RecordInteractionsRequest
+from akin.v1.interaction_service_pb2_grpc import InteractionServiceStub
 from support.observing import scraped
-from support.server import RunningServer, free_address
+from support.server import WAIT_SECONDS, RunningServer, free_address
+from support.workers import connect_to_workers
 
 
 def counts_of(client: akin.Client) -> dict[tuple[str, str], tuple[int, int]]:
@@ -87,17 +92,21 @@ def test_click_through_is_counted_by_source(tmp_path: Path) -> None:
 
 
 def test_an_id_of_another_catalog_is_refused(tmp_path: Path) -> None:
-    """An interaction can name only a response for its own catalog."""
+    """An interaction can name only a response for its own catalog, not for a deleted one."""
     with RunningServer(tmp_path) as server, server.client() as client:
         fill(client)
         recommendation_id = client.recommend_similar(text="tea").recommendation_id
-        client.create_catalog("other", text_format=pb.TEXT_FORMAT_PLAIN)
+        client.create_catalog("other")
         named = [
             akin.interaction("u", "a", "LIKE"),
             akin.interaction("u", "a", "LIKE", recommendation_id=recommendation_id),
         ]
         with server.client(catalog="other") as other:
-            for name in (recommendation_id, "made-up", recommendation_id[:-1] + "!"):
+            other.upsert_item("a", "tea")
+            former = other.recommend_similar(text="tea").recommendation_id
+            client.delete_catalog("other")
+            client.create_catalog("other")
+            for name in (recommendation_id, former, "made-up", recommendation_id[:-1] + "!"):
                 named[1].recommendation_id = name
                 with pytest.raises(akin.AkinError) as caught:
                     other.record_interactions(named)
@@ -109,3 +118,31 @@ def test_an_id_of_another_catalog_is_refused(tmp_path: Path) -> None:
         assert 1 == client.record_interactions(named[1:]).recorded_count
         (listed,) = client.list_interactions().interactions
         assert recommendation_id == listed.recommendation_id
+
+
+def test_workers_count_together(tmp_path: Path) -> None:
+    """Responses of all workers add up, and a response counts once whichever worker gets clicks."""
+    with RunningServer(tmp_path, WORKERS="2") as server, ExitStack() as stack:
+        client = stack.enter_context(server.client())
+        fill(client)
+        sequence = client.get_catalog().sequence
+        channels = connect_to_workers(server, stack, 2).values()
+        query = pb.RecommendSimilarRequest(text="tea", min_sequence=sequence)
+        ids = [
+            pb_grpc.RecommenderServiceStub(channel)
+            .RecommendSimilar(query, timeout=WAIT_SECONDS)
+            .recommendation_id
+            for channel in channels
+        ]
+        for user_id, channel in zip("uv", channels, strict=True):
+            interactions = [
+                akin.interaction(user_id, item_id, "CLICK", recommendation_id=name)
+                for item_id, name in zip("ab", ids, strict=True)
+            ]
+            InteractionServiceStub(channel).RecordInteractions(
+                RecordInteractionsRequest(interactions=interactions), timeout=WAIT_SECONDS
+            )
+        assert {("text", "text"): (0, 2)} == counts_of(client)
+        assert 0 == server.stop()
+    with RunningServer(tmp_path) as server, server.client() as client:
+        assert {("text", "text"): (2, 2)} == counts_of(client)

@@ -11,6 +11,7 @@ from google.protobuf import duration_pb2
 from service import errors
 from service.api.messages.catalog_settings import read_settings, settings_message
 from service.api.messages.items import timestamp
+from service.domain.behavior import TrainingSummary
 from service.domain.catalog_settings import CatalogSettings, SettingsField
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.spaces import ModelChoice, Space, VectorStorage
@@ -192,6 +193,7 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
         unknown_text_ratio=stats.unknown_text_ratio,
         settings=settings_message(stats.settings),
         interaction_count=stats.interaction_count,
+        behavior_model=None if stats.training is None else _model_message(stats.training),
         click_through=(
             pb.ClickThrough(
                 source=counts.source,
@@ -201,6 +203,22 @@ def catalog_message(stats: CatalogStats) -> pb.Catalog:
             )
             for counts in stats.click_through
         ),
+    )
+
+
+def _model_message(training: TrainingSummary) -> pb.BehaviorModel:
+    blend = training.blend
+    weights = blend.weights.normalize()
+    return pb.BehaviorModel(
+        train_time=timestamp(training.train_time_us),
+        like_count=training.like_count,
+        item_count=training.item_count,
+        test_user_count=blend.people_count,
+        text_ndcg=blend.text_quality,
+        ndcg_gain=blend.gain,
+        ndcg_gain_lower_bound=blend.lower_bound,
+        text_weight=weights.text,
+        behavior_weight=weights.ridge + weights.following,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from akin.v1 import item_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
@@ -10,12 +12,17 @@ from service.api.messages.filters import read_filter
 from service.api.messages.items import item_message, timestamp, usage_message
 from service.domain import limits
 from service.domain.recommendations import (
+    DEFAULT_HALF_LIFE_DAYS,
+    SEEN_TYPES,
     Example,
     ExamplesSource,
     Explanation,
     ItemSource,
+    PopularSource,
     Query,
     Recommendations,
+    Relation,
+    Signal,
     Signals,
     Source,
     TextSource,
@@ -23,6 +30,17 @@ from service.domain.recommendations import (
 )
 from service.domain.validation import query_violations, read_violations
 from service.domain.violations import Violation
+
+_RELATIONS: dict[int, Relation] = {
+    pb.RELATION_UNSPECIFIED: Relation.SIMILAR,
+    pb.RELATION_SIMILAR: Relation.SIMILAR,
+    pb.RELATION_ALSO_LIKED: Relation.ALSO_LIKED,
+    pb.RELATION_BOTH: Relation.BOTH,
+}
+_SIGNALS: dict[Signal, pb.Signal.ValueType] = {
+    Signal.TEXT: pb.SIGNAL_TEXT,
+    Signal.BEHAVIOR: pb.SIGNAL_BEHAVIOR,
+}
 
 
 def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
@@ -33,7 +51,10 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
     Raises:
         InvalidRequest: with every violation.
     """
-    violations = [*read_violations(request.catalog, request.min_sequence)]
+    violations = [
+        *read_violations(request.catalog, request.min_sequence),
+        *_enum_violations(request),
+    ]
     query = Query(
         source=_read_source(request),
         limit=request.limit or limits.RECOMMENDATIONS_DEFAULT,
@@ -45,11 +66,28 @@ def parse_recommend_similar(request: pb.RecommendSimilarRequest) -> Query:
         diversity=request.diversity,
         max_similarity=request.max_similarity if request.HasField("max_similarity") else None,
         explain=request.explain,
+        relation=_RELATIONS.get(request.relation, Relation.SIMILAR),
+        seen_types=_read_seen_types(request),
+        new_item_boost=request.new_item_boost if request.HasField("new_item_boost") else None,
+        falls_back=request.fallback == pb.FALLBACK_POPULAR,
     )
     violations += query_violations(query)
     if violations:
         raise errors.InvalidRequest(violations)
     return query
+
+
+def _enum_violations(request: pb.RecommendSimilarRequest) -> Iterator[Violation]:
+    if request.relation not in _RELATIONS:
+        yield Violation("relation", "must be a value of Relation")
+    if request.fallback not in pb.Fallback.values():
+        yield Violation("fallback", "must be a value of Fallback")
+
+
+def _read_seen_types(request: pb.RecommendSimilarRequest) -> tuple[str, ...]:
+    if not request.HasField("exclude_interactions"):
+        return SEEN_TYPES
+    return tuple(request.exclude_interactions.types[: limits.INTERACTION_TYPES + 1])
 
 
 def recommend_similar_response(
@@ -94,6 +132,11 @@ def _read_source(request: pb.RecommendSimilarRequest) -> Source | None:
                 tuple(map(_read_example, request.examples.positive[: limits.EXAMPLES + 1])),
                 tuple(map(_read_example, request.examples.negative[: limits.EXAMPLES + 1])),
             )
+        case "popular":
+            has_half_life = request.popular.HasField("half_life_days")
+            return PopularSource(
+                request.popular.half_life_days if has_half_life else DEFAULT_HALF_LIFE_DAYS
+            )
         case _:
             return None
 
@@ -109,7 +152,7 @@ def _read_example(message: pb.Example) -> Example:
 
 
 def _explanation_message(reason: Explanation) -> pb.Explanation:
-    message = pb.Explanation(similarity=reason.similarity)
+    message = pb.Explanation(similarity=reason.similarity, signal=_SIGNALS[reason.signal])
     if isinstance(reason.source, ItemSource):
         message.item_id = reason.source.item_id
     else:

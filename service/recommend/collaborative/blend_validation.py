@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.behavior import TEXT_ONLY, Blend, BlendWeights
 from service.recommend.collaborative.histories import Floats, Histories, Items, to_offsets
 from service.recommend.collaborative.model_training import CollaborativeModel
 from service.recommend.collaborative.profile_scores import build_profile, score_profile
@@ -37,49 +38,19 @@ Qualities = NDArray[np.float64]
 TextScores = Callable[[Items, Items], tuple[Items, Floats]]
 
 
-@dataclass(frozen=True, slots=True)
-class BlendWeights:
-    """What the z-scores of each model count."""
-
-    ridge: float
-    following: float
-    text: float
-
-
-TEXT_ONLY = BlendWeights(0.0, 0.0, 1.0)
-
 # The first choice. Another one must be better by more than its standard error: on the film likes
 # none is, and on the music likes, whose order says nothing, following = 0 and text = 2.6.
-DEFAULT_WEIGHTS = BlendWeights(1.0, 0.4, 1.3)
+DEFAULT_BLEND = BlendWeights(1.0, 0.4, 1.3)
 
 CHOICES = [
-    DEFAULT_WEIGHTS,
+    DEFAULT_BLEND,
     *(
         BlendWeights(1.0, following, text)
         for following in (0.0, 0.2, 0.4, 0.8)
         for text in (0.0, 0.65, 1.3, 2.6)
-        if (following, text) != (DEFAULT_WEIGHTS.following, DEFAULT_WEIGHTS.text)
+        if (following, text) != (DEFAULT_BLEND.following, DEFAULT_BLEND.text)
     ),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Blend:
-    """The weights that were chosen, and why.
-
-    Attributes:
-        weights: TEXT_ONLY unless behavior gains beyond chance.
-        people_count: the people whose likes were predicted.
-        text_quality: the mean nDCG@20 of text alone.
-        gain: the mean gain of behavior with text over text alone, in nDCG@20.
-        lower_bound: the gain is above it with 97.5% probability.
-    """
-
-    weights: BlendWeights
-    people_count: int
-    text_quality: float
-    gain: float
-    lower_bound: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.domain.behavior import Blend
 from service.recommend.collaborative.blend_validation import (
-    Blend,
     TextScores,
     choose_blend,
     hide_latest_likes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,16 @@ NEXT_HALF_LIFE = 10.0
 MAX_NEXT_LIKES = 64
 
 
+class Distribution(NamedTuple):
+    """The mean and the deviation of scores over the catalog.
+
+    The deviation is infinite if all scores are equal, so that their z-scores are 0.
+    """
+
+    mean: float
+    deviation: float
+
+
 @dataclass(frozen=True, slots=True)
 class ItemScores:
     """Scores of the items that anything speaks for. All other items of the catalog score 0.
@@ -35,23 +46,31 @@ class ItemScores:
     scores: Floats
     item_count: int
 
+    def get(self, items: Items) -> Floats:
+        """Return the scores of items: float32 [items]."""
+        values = np.zeros(len(items), np.float32)
+        if len(self.items):
+            places = np.minimum(np.searchsorted(self.items, items), len(self.items) - 1)
+            is_scored = self.items[places] == items
+            values[is_scored] = self.scores[places[is_scored]]
+        return values
+
+    def measure(self) -> Distribution:
+        """Return the mean and the deviation over the catalog."""
+        if not len(self.items):
+            return Distribution(0.0, np.inf)
+        mean = self.scores.sum(dtype=np.float64) / self.item_count
+        square = np.square(self.scores, dtype=np.float64).sum() / self.item_count
+        variance = square - mean * mean
+        return Distribution(float(mean), float(np.sqrt(variance)) if variance > 0 else np.inf)
+
     def standardize(self, items: Items) -> Floats:
         """Return the z-scores of items, with mean and deviation over the catalog: float32 [items].
 
         They are all 0 if all items of the catalog score the same.
         """
-        values = np.zeros(len(items), np.float32)
-        if not len(self.items):
-            return values
-        places = np.minimum(np.searchsorted(self.items, items), len(self.items) - 1)
-        is_scored = self.items[places] == items
-        values[is_scored] = self.scores[places[is_scored]]
-        mean = self.scores.sum(dtype=np.float64) / self.item_count
-        square = np.square(self.scores, dtype=np.float64).sum() / self.item_count
-        deviation = np.sqrt(max(square - mean * mean, 0.0))
-        if not deviation:
-            return np.zeros(len(items), np.float32)
-        return (values - np.float32(mean)) / np.float32(deviation)
+        mean, deviation = self.measure()
+        return (self.get(items) - np.float32(mean)) / np.float32(deviation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +100,18 @@ class LikeProfile:
     next_weights: Floats
 
 
-def build_profile(items: Items, weights: Floats) -> LikeProfile:
+def build_profile(items: Items, weights: Floats, *, fades: bool = True) -> LikeProfile:
     """Return the profile of a person.
 
     Args:
         items: int32 [likes], oldest first, each once.
         weights: float32 [likes], above 0; they count relative to the largest.
+        fades: whether older likes count less.
     """
     items, weights = items[-MAX_PROFILE_LIKES:], weights[-MAX_PROFILE_LIKES:]
     strengths = weights / weights.max(initial=np.float32(1e-9))
+    if not fades:
+        return LikeProfile(items, strengths, strengths)
     next_weights = strengths * weigh_by_recency(len(items))
     next_weights[:-MAX_NEXT_LIKES] = 0
     return LikeProfile(items, strengths * weigh_by_place(len(items)), next_weights)

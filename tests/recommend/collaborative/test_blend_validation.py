@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 from support.item_lists import build_histories, draw_lists
 
+from service.domain.behavior import TEXT_ONLY, Blend
 from service.recommend.collaborative.blend_validation import (
-    DEFAULT_WEIGHTS,
+    DEFAULT_BLEND,
     MIN_TEST_PEOPLE,
-    TEXT_ONLY,
-    Blend,
     TextScores,
     choose_blend,
     hide_latest_likes,
@@ -119,7 +118,7 @@ def test_default_weights_stand_without_a_clearly_better_choice() -> None:
     # the last two from the people whose last two are visible.
     hidden = hide_latest_likes(build_histories([list(range(10))] * 100, ITEM_COUNT), max_people=40)
     blend = choose_blend(hidden, train(hidden.visible).model, NoText())
-    assert DEFAULT_WEIGHTS == blend.weights
+    assert DEFAULT_BLEND == blend.weights
 
 
 def test_small_catalog_learns_from_hidden_likes_too() -> None:

@@ -1,0 +1,61 @@
+"""Loads the models that catalogs learned, whichever process trained them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from service import errors
+from service.recommend.behavior_model import BehaviorModel
+from service.storage.behavior_models import BehaviorModelStore
+
+# The longest delay before a process uses a model that another one has trained.
+LOADING_SECONDS = 2.0
+
+
+class BehaviorModels:
+    """The models of catalogs in this process, by catalog id, kept current while `run` runs."""
+
+    def __init__(self, store: BehaviorModelStore) -> None:
+        self._store = store
+        self._models: dict[int, BehaviorModel] = {}
+        self._news = asyncio.Event()
+
+    def find(self, catalog_id: int) -> BehaviorModel | None:
+        """Return the model of a catalog, None before its first training."""
+        return self._models.get(catalog_id)
+
+    def wake(self) -> None:
+        """Look for new models at once."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Load new models until cancelled."""
+        while True:
+            self._news.clear()
+            try:
+                await self.update()
+            except errors.AkinError as exc:
+                structlog.get_logger().warning("model_loading_failed", reason=exc.reason)
+            try:
+                async with asyncio.timeout(LOADING_SECONDS):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+
+    async def update(self) -> None:
+        """Load the models that are newer than those in memory.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+        train_times_us = await self._store.read_train_times()
+        for catalog_id in self._models.keys() - train_times_us.keys():
+            del self._models[catalog_id]
+        for catalog_id, train_time_us in train_times_us.items():
+            model = self._models.get(catalog_id)
+            if model is None or model.summary.train_time_us != train_time_us:
+                loaded = await self._store.load(catalog_id)
+                if loaded is not None:
+                    self._models[catalog_id] = BehaviorModel(*loaded)

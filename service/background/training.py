@@ -1,0 +1,247 @@
+"""Trains the models of catalogs when their likes have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from service import errors, files
+from service.background.training_process import (
+    MODEL_FOLDER,
+    STATE_FOLDER,
+    ScoreRequest,
+    TrainingResult,
+    TrainingTask,
+    read_arrays,
+    run_training,
+)
+from service.catalog.handle import CatalogHandle
+from service.catalog.open_catalogs import OpenCatalogs
+from service.domain.behavior import TrainingInput, TrainingSummary
+from service.domain.catalog_settings import SignalMode
+from service.storage.behavior_models import BehaviorModelStore
+
+# The interval at which catalogs are looked at.
+TRAINING_CHECK_SECONDS = 2.0
+
+# A model is out of date after changes of this share of the likes that it learned from.
+MAX_CHANGED_SHARE = 0.05
+
+# A model is out of date after any change once it is this old.
+MAX_MODEL_AGE_SECONDS = 3_600.0
+
+# Pause after a training of a catalog, as a multiple of its duration, so that a catalog whose likes
+# change all the time does not keep a processor busy.
+TRAINING_REST_FACTOR = 3.0
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+class TrainingFailed(Exception):
+    """The process of a training has ended without a result."""
+
+
+class Trainer:
+    """Trains one model after the other, while `run` runs.
+
+    Args:
+        store: where the models are.
+        catalogs: the open catalogs.
+        database: the database file.
+        folder: keeps the states of trainings; losing it costs time only.
+        clock_ns: returns the time in nanoseconds since 1970 UTC.
+        show_model: is called with the id of each catalog that has a new model.
+    """
+
+    def __init__(
+        self,
+        store: BehaviorModelStore,
+        catalogs: OpenCatalogs,
+        database: Path,
+        folder: Path,
+        clock_ns: Callable[[], int],
+        show_model: Callable[[], Any],
+    ) -> None:
+        self._store = store
+        self._catalogs = catalogs
+        self._database = database
+        self._folder = folder
+        self._clock_ns = clock_ns
+        self._show_model = show_model
+        self._rest_until: dict[int, float] = {}
+
+    async def run(self) -> None:
+        """Train whenever it is due, until cancelled."""
+        log = structlog.get_logger()
+        while True:
+            for name in self._catalogs.names():
+                try:
+                    await self._look_at(name)
+                except errors.CatalogNotFound:
+                    continue
+                except (errors.AkinError, OSError, TrainingFailed) as exc:
+                    log.warning("training_failed", catalog=name, error=type(exc).__name__)
+            await asyncio.sleep(TRAINING_CHECK_SECONDS)
+
+    async def _look_at(self, name: str) -> None:
+        """Train the model of a catalog if it is due."""
+        async with self._catalogs.use(name) as catalog:
+            catalog_id = catalog.record.catalog_id
+            if catalog.signals is SignalMode.TEXT:
+                return
+            if time.monotonic() < self._rest_until.get(catalog_id, 0.0):
+                return
+            changes = await self._store.read_changes(catalog_id)
+            summary = await self._store.read_summary(catalog_id)
+            weights = dict(catalog.record.settings.all_weights)
+        present = TrainingInput(*changes, weights)
+        now_us = self._clock_ns() // 1_000
+        if not is_due(summary, present, now_us):
+            return
+        started = time.monotonic()
+        try:
+            await self._train(name, catalog_id, summary, present)
+        finally:
+            ended = time.monotonic()
+            self._rest_until[catalog_id] = ended + TRAINING_REST_FACTOR * (ended - started)
+
+    async def _train(
+        self,
+        name: str,
+        catalog_id: int,
+        former: TrainingSummary | None,
+        present: TrainingInput,
+    ) -> None:
+        started = time.monotonic()
+        own_folder = self._folder / str(catalog_id)
+        former_time_us = 0 if former is None else former.train_time_us
+        train_time_us = max(self._clock_ns() // 1_000, former_time_us + 1)
+        state = own_folder / str(former_time_us) / STATE_FOLDER
+        folder = own_folder / str(train_time_us)
+        task = TrainingTask(
+            self._database,
+            catalog_id,
+            present.weights,
+            train_time_us,
+            state if former is not None and _can_continue(former, present, state) else None,
+            folder,
+        )
+        await asyncio.to_thread(files.create_folder, folder)
+        try:
+            result = await self._run_process(name, task)
+            summary = TrainingSummary(
+                train_time_us, present, result.like_count, result.item_count, result.blend
+            )
+            arrays = await asyncio.to_thread(read_arrays, folder / MODEL_FOLDER)
+            await self._store.save(catalog_id, summary, arrays)
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            raise
+        await asyncio.to_thread(_remove_outdated, own_folder, folder)
+        self._show_model()
+        structlog.get_logger().info(
+            "trained",
+            catalog=name,
+            likes=result.like_count,
+            items=result.item_count,
+            test_users=result.blend.people_count,
+            gain=round(result.blend.gain, 4),
+            uses_behavior=result.blend.weights.uses_behavior,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    async def _run_process(self, name: str, task: TrainingTask) -> TrainingResult:
+        """Train in another process, and score items by text for it.
+
+        Raises:
+            TrainingFailed: the process ended without a result.
+        """
+        ours, theirs = _SPAWN.Pipe()
+        process = _SPAWN.Process(target=run_training, args=(task, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        try:
+            while isinstance(message := await _receive(ours), ScoreRequest):
+                async with self._catalogs.use(name) as catalog:
+                    scores = await _score(catalog, message)
+                await asyncio.to_thread(ours.send, scores)
+            assert isinstance(message, TrainingResult)  # noqa: S101  (there are no other messages)
+            return message
+        finally:
+            ours.close()
+            process.kill()
+            await asyncio.to_thread(process.join)
+            process.close()
+
+
+def is_due(summary: TrainingSummary | None, present: TrainingInput, now_us: int) -> bool:
+    """Return whether a model is out of date.
+
+    Args:
+        summary: of the model, None if there is none.
+        present: what a training would begin with now.
+        now_us: the time in microseconds since 1970 UTC.
+    """
+    if summary is None:
+        return present.like_change_count > 0
+    former = summary.input
+    if present.like_deletion_count != former.like_deletion_count:
+        return True  # someone wants to be forgotten
+    if present.weights != former.weights:
+        return True
+    changed = present.like_change_count - former.like_change_count
+    is_old = now_us - summary.train_time_us > MAX_MODEL_AGE_SECONDS * 1e6
+    return changed > 0 and (is_old or changed >= MAX_CHANGED_SHARE * summary.like_count)
+
+
+def _can_continue(former: TrainingSummary, present: TrainingInput, state: Path) -> bool:
+    """Return whether only what changed since the training before needs to be solved.
+
+    What was learned from deleted likes must go, so that everything is solved again.
+    """
+    return (
+        former.input.like_deletion_count == present.like_deletion_count
+        and former.input.weights == present.weights
+        and state.is_dir()
+    )
+
+
+async def _score(catalog: CatalogHandle, request: ScoreRequest) -> tuple[list[str], Any]:
+    return await catalog.recommender.score_by_text(request.liked_ids, request.item_ids)
+
+
+async def _receive(connection: Connection) -> object:
+    """Wait for a message.
+
+    Raises:
+        TrainingFailed: the other process has ended.
+    """
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(connection.fileno())
+    try:
+        return await asyncio.to_thread(connection.recv)
+    except EOFError:
+        raise TrainingFailed from None
+
+
+def _remove_outdated(folder: Path, current: Path) -> None:
+    """Remove the folders of former trainings, and the model of the current one, which is stored."""
+    for other in folder.iterdir():
+        if other != current:
+            shutil.rmtree(other, ignore_errors=True)
+    with suppress(OSError):
+        shutil.rmtree(current / MODEL_FOLDER)

@@ -1,0 +1,207 @@
+"""The model that a catalog learned from likes, as recommendations use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.behavior import BlendWeights, TrainingSummary
+from service.domain.users import LikedItem
+from service.domain.vectors import Keys, Mask
+from service.index.item_index import ItemIndex
+from service.index.vector_index import Hits
+from service.recommend.collaborative.histories import Floats, Items
+from service.recommend.collaborative.item_ids import NO_ITEM, ItemIds
+from service.recommend.collaborative.model_arrays import model_from_arrays
+from service.recommend.collaborative.popularity import Popularity
+from service.recommend.collaborative.profile_scores import (
+    LikeProfile,
+    build_profile,
+    explain_score,
+    score_profile,
+)
+from service.recommend.collaborative.sparse_rows import Numbers
+
+# Marks an item without a key, and one whose key has not been looked up yet.
+NO_KEY = -1
+UNKNOWN = -2
+
+# The popular items that are looked up first.
+POPULAR_BLOCK = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileBehavior:
+    """Scores of items by behavior for one profile, each the weighted sum of z-scores.
+
+    Attributes:
+        numbers: int32 [scores], ascending: the items that anything speaks for.
+        scores: float32 [scores].
+        base: the score of all other items.
+        profile: the likes that the scores are for.
+        weights: of the z-scores.
+        factors: what a score of local ridge and of what comes next counts, one over the deviation
+            times the weight.
+    """
+
+    numbers: Items
+    scores: Floats
+    base: float
+    profile: LikeProfile
+    weights: BlendWeights
+    factors: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class BehaviorHits:
+    """The searchable items among the scored ones.
+
+    Attributes:
+        keys: int64 [hits]: their keys.
+        scores: float32 [hits].
+        base: the score of all other items.
+    """
+
+    keys: Keys
+    scores: Floats
+    base: float
+
+    def spread(self, key_count: int) -> Floats:
+        """Return the scores by key: float32 [keys]."""
+        scores = np.full(key_count, self.base, np.float32)
+        scores[self.keys] = self.scores
+        return scores
+
+    def select_best(self, allowed: Mask, count: int) -> BehaviorHits:
+        """Return the best allowed hits that score above the base, and all that tie with the last.
+
+        Args:
+            allowed: by key: which hits are allowed.
+            count: the number of hits.
+        """
+        is_candidate = allowed[self.keys] & (self.scores > self.base)
+        keys, scores = self.keys[is_candidate], self.scores[is_candidate]
+        if len(scores) > count:
+            is_best = scores >= np.partition(scores, len(scores) - count)[len(scores) - count]
+            keys, scores = keys[is_best], scores[is_best]
+        best = np.argsort(-scores, kind="stable")
+        return BehaviorHits(keys[best], scores[best], self.base)
+
+
+class BehaviorModel:
+    """A trained model with the ids of its items.
+
+    Only one thread at a time may use it, as the lock of the item index ensures.
+
+    Args:
+        summary: what its training found.
+        arrays: the model, its item ids and its popularity, as the training returns them.
+
+    Raises:
+        KeyError: an array is missing.
+    """
+
+    def __init__(self, summary: TrainingSummary, arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.summary = summary
+        self.popularity = Popularity(arrays)
+        self._model = model_from_arrays(arrays)
+        self._ids = ItemIds(arrays)
+        self._keys: Keys = np.empty(0, np.int64)
+        self._index: ItemIndex | None = None
+        self._key_version = -1
+
+    @cached_property
+    def learned_numbers(self) -> Numbers:
+        """The numbers of the items that anything is learned about: int64."""
+        counts = np.diff(self._model.ridge.offsets[: len(self._ids) + 1])
+        return np.flatnonzero(counts)
+
+    def score(
+        self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool
+    ) -> ProfileBehavior | None:
+        """Return the scores for what a person liked, or None if they say nothing.
+
+        Args:
+            likes: each item once; dislikes do not count.
+            weights: what each z-score counts.
+            oldest_first: whether older likes count less.
+        """
+        liked = [item for item in likes if item.weight > 0]
+        numbers = self._ids.find(item.item_id for item in liked)
+        is_known = numbers != NO_ITEM
+        strengths = np.array([item.weight for item in liked], np.float32)
+        profile = build_profile(numbers[is_known], strengths[is_known], fades=oldest_first)
+        scores = score_profile(self._model, profile)
+        items = scores.list_items()
+        if not len(items):
+            return None
+        ridge, following = scores.ridge.measure(), scores.following.measure()
+        factors = weights.ridge / ridge.deviation, weights.following / following.deviation
+        values = factors[0] * (scores.ridge.get(items) - ridge.mean)
+        values += factors[1] * (scores.following.get(items) - following.mean)
+        base = -factors[0] * ridge.mean - factors[1] * following.mean
+        return ProfileBehavior(
+            items, values.astype(np.float32), float(base), profile, weights, factors
+        )
+
+    def find_hits(self, behavior: ProfileBehavior, item_index: ItemIndex) -> BehaviorHits:
+        """Return the scores of the items that an item index has."""
+        keys = self.find_keys(behavior.numbers, item_index)
+        is_present = keys >= 0
+        return BehaviorHits(keys[is_present], behavior.scores[is_present], behavior.base)
+
+    def rank_popular(
+        self, item_index: ItemIndex, allowed: Mask, half_life_days: float, limit: int
+    ) -> Hits:
+        """Return the most popular allowed items, best first, and all that tie with the last.
+
+        Args:
+            item_index: the index of the items.
+            allowed: the keys that may be hits.
+            half_life_days: the time after which an interaction counts half.
+            limit: the number of hits.
+        """
+        numbers, scores = self.popularity.rank(half_life_days)
+        keys, end = np.empty(0, np.int64), 0
+        is_allowed = np.zeros(0, np.bool_)
+        # Few of many items are needed: the best ones are looked up first.
+        while end < len(numbers):
+            end = min(max(2 * end, POPULAR_BLOCK), len(numbers))
+            keys = self.find_keys(numbers[:end], item_index)
+            is_allowed = (keys >= 0) & allowed[keys]
+            last = np.flatnonzero(is_allowed)[limit - 1 : limit]
+            if len(last) and scores[end - 1] < scores[last[0]]:
+                break
+        hits = BehaviorHits(keys[is_allowed], scores[: len(keys)][is_allowed], 0.0)
+        best = hits.select_best(allowed, limit)
+        return Hits(best.keys, best.scores)
+
+    def explain(self, behavior: ProfileBehavior, item_id: str) -> list[tuple[str, float]]:
+        """Return the likes that lead to an item, strongest first, with what each adds."""
+        (number,) = self._ids.find([item_id]).tolist()
+        if number == NO_ITEM:
+            return []
+        parts = explain_score(self._model, behavior.profile, number)
+        liked = parts.list_items()
+        values = behavior.factors[0] * parts.ridge.get(liked)
+        values += behavior.factors[1] * parts.following.get(liked)
+        order = np.argsort(-values, kind="stable").tolist()
+        return [(self._ids.get(int(liked[place])), float(values[place])) for place in order]
+
+    def find_keys(self, numbers: Items | Numbers, item_index: ItemIndex) -> Keys:
+        """Return the keys of items in an item index, NO_KEY for those that it does not have.
+
+        Keys are looked up once, as long as the item index gives no key away and takes none back.
+        """
+        if self._index is not item_index or self._key_version != item_index.key_version:
+            self._index, self._key_version = item_index, item_index.key_version
+            self._keys = np.full(len(self._ids), UNKNOWN, np.int64)
+        for number in numbers[self._keys[numbers] == UNKNOWN].tolist():
+            key = item_index.find_key(self._ids.get(number))
+            self._keys[number] = NO_KEY if key is None else key
+        return self._keys[numbers]

@@ -1,0 +1,102 @@
+"""Blends the scores of items by text with those by behavior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.domain.vectors import Keys, Mask, Vectors
+from service.index.item_index import ItemIndex
+from service.index.vector_index import Hits
+from service.recommend.behavior_model import BehaviorHits, BehaviorModel, ProfileBehavior
+from service.recommend.new_items import NewItems
+from service.recommend.source_search import Adjustment
+
+# The best items by behavior that are scored by text as well, at least and for each recommendation,
+# where not all items are.
+MIN_BEHAVIOR_CANDIDATES = 200
+BEHAVIOR_CANDIDATES_PER_RESULT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBlend:
+    """What blends scores by text of one query with its scores by behavior.
+
+    Attributes:
+        behavior_scores: float32, by key.
+        best_keys: int64: the best allowed items by behavior.
+        text_mean: the mean score by text in the catalog.
+        text_factor: the weight of text over the deviation of scores by text in the catalog.
+    """
+
+    behavior_scores: Vectors
+    best_keys: Keys
+    text_mean: np.float32
+    text_factor: np.float32
+
+    def follow(self, other: Adjustment | None) -> Adjustment:
+        """Return the adjustment of scores by text that first makes another one."""
+
+        def blend(keys: Keys, scores: Vectors) -> Vectors:
+            if other is not None:
+                scores = other.adjust(keys, scores)
+            blended: Vectors = (scores - self.text_mean) * self.text_factor
+            blended += self.behavior_scores[keys]
+            return blended
+
+        return Adjustment(blend, self.best_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBehavior:
+    """What the model of a catalog says for one profile.
+
+    Attributes:
+        model: the model.
+        profile: the scores for the profile.
+        new_items: the new items of the catalog.
+        boost: how much they benefit from similar ones.
+    """
+
+    model: BehaviorModel
+    profile: ProfileBehavior
+    new_items: NewItems
+    boost: float
+
+    def blend(
+        self, item_index: ItemIndex, allowed: Mask, limit: int, sample_scores: Vectors
+    ) -> QueryBlend:
+        """Return the blend with scores by text.
+
+        Args:
+            item_index: the index of the items.
+            allowed: the keys that may be recommended.
+            limit: the number of items that are searched for.
+            sample_scores: the scores by text of a sample of the catalog, float32 [sample].
+        """
+        hits = self._find_hits(item_index, len(allowed))
+        count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
+        deviation = float(sample_scores.std())
+        text_weight = self.profile.weights.text
+        return QueryBlend(
+            hits.spread(len(allowed)),
+            hits.select_best(allowed, count).keys,
+            np.float32(sample_scores.mean()),
+            np.float32(text_weight / deviation if deviation > 0 else 0.0),
+        )
+
+    def rank(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:
+        """Return the best items by behavior alone."""
+        hits = self._find_hits(item_index, len(allowed)).select_best(allowed, limit)
+        return Hits(hits.keys, hits.scores)
+
+    def _find_hits(self, item_index: ItemIndex, key_count: int) -> BehaviorHits:
+        """Return the scores of the items that an item index has, with what new items are lent."""
+        hits = self.model.find_hits(self.profile, item_index)
+        if not self.boost:
+            return hits
+        scores = hits.spread(key_count)
+        new_keys = self.new_items.lend(item_index, scores, hits.base, self.boost)
+        keys = np.union1d(hits.keys, new_keys)
+        return BehaviorHits(keys, scores[keys], hits.base)

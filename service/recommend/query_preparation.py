@@ -1,0 +1,148 @@
+"""Prepares a query: reads the profile of its source, and what behavior says for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from service import errors
+from service.domain.behavior import BlendWeights
+from service.domain.catalog_settings import CatalogSettings, SignalMode
+from service.domain.recommendations import (
+    DEFAULT_HALF_LIFE_DAYS,
+    TEXT_SIGNALS,
+    ItemSource,
+    PopularSource,
+    Query,
+    Relation,
+    Signals,
+    UserSource,
+)
+from service.domain.users import LikedItem
+from service.recommend.behavior_model import BehaviorModel
+from service.recommend.blending import ScoredBehavior
+from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
+from service.recommend.new_items import NewItems
+from service.recommend.profile import Profile
+from service.recommend.profile_reader import ProfileReader
+
+# The weights if behavior comes first. Text decides among items that behavior says nothing about.
+BEHAVIOR_FIRST = BlendWeights(1.0, 0.4, 0.01)
+
+# The model of a catalog, None before its first training.
+FindModel = Callable[[], BehaviorModel | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedQuery:
+    """A query with what its candidates are retrieved by.
+
+    Attributes:
+        query: the query.
+        profile: of the source; None for an item that similar items are searched for, and for
+            popular items.
+        behavior: what behavior says for the profile, if it says anything.
+        model: the model whose popular items are requested, if there is one.
+        signals: what recommendations are based on.
+    """
+
+    query: Query
+    profile: Profile | None = None
+    behavior: ScoredBehavior | None = None
+    model: BehaviorModel | None = None
+    signals: Signals = TEXT_SIGNALS
+
+    @property
+    def max_query_count(self) -> int:
+        """The number of vectors that are searched for at most."""
+        return 1 if self.profile is None else self.profile.max_source_count
+
+
+class QueryPreparation:
+    """Prepares queries for one catalog.
+
+    Args:
+        profiles: reads the profiles of sources.
+        find_model: returns the present model of the catalog.
+        new_items: the new items of the catalog.
+        settings: those of the catalog, whose signals are resolved.
+    """
+
+    def __init__(
+        self,
+        profiles: ProfileReader,
+        find_model: FindModel,
+        new_items: NewItems,
+        settings: CatalogSettings,
+    ) -> None:
+        self._profiles = profiles
+        self._find_model = find_model
+        self._new_items = new_items
+        self._mode = settings.signals
+        self._new_item_boost = settings.new_item_boost
+
+    async def prepare(self, query: Query) -> PreparedQuery:
+        """Prepare a valid query.
+
+        Raises:
+            UserNotFound: the source is a user who does not exist.
+            InvalidRequest: the model rejects a text.
+            EmbeddingUnavailable: a text cannot be embedded now.
+        """
+        source = query.source
+        assert source is not None  # noqa: S101  (a valid query has a source)
+        if isinstance(source, PopularSource):
+            return self._prepare_popular(query)
+        if isinstance(source, ItemSource):
+            return self._prepare_item(query, source)
+        try:
+            profile = await self._profiles.read(source, query.seen_types)
+        except errors.UserNotFound:
+            if not query.falls_back or not isinstance(source, UserSource):
+                raise
+            source = PopularSource(DEFAULT_HALF_LIFE_DAYS)
+            return self._prepare_popular(replace(query, source=source))
+        return self._add_behavior(PreparedQuery(query, profile))
+
+    def _prepare_popular(self, query: Query) -> PreparedQuery:
+        model = self._find_model()
+        signals = Signals(0.0, 1.0, model.summary.train_time_us if model else None)
+        return PreparedQuery(query, model=model, signals=signals)
+
+    def _prepare_item(self, query: Query, source: ItemSource) -> PreparedQuery:
+        if query.relation is Relation.SIMILAR:
+            return PreparedQuery(query)
+        profile = Profile([LikedItem(source.item_id)], seen_item_ids={source.item_id})
+        return self._add_behavior(PreparedQuery(query, profile))
+
+    def _add_behavior(self, prepared: PreparedQuery) -> PreparedQuery:
+        """Add what behavior says for the profile, if it counts."""
+        profile, model = prepared.profile, self._find_model()
+        relation = prepared.query.relation
+        weights = None if model is None else self._choose_weights(model, relation)
+        if model is None or weights is None or profile is None:
+            return prepared
+        weights = weights.normalize()
+        scored = model.score(profile.items, weights, oldest_first=profile.oldest_first)
+        if scored is None:
+            return prepared
+        behavior_weight = weights.ridge + weights.following
+        signals = Signals(weights.text, behavior_weight, model.summary.train_time_us)
+        boost = prepared.query.new_item_boost
+        behavior = ScoredBehavior(
+            model, scored, self._new_items, self._new_item_boost if boost is None else boost
+        )
+        return replace(prepared, behavior=behavior, signals=signals)
+
+    def _choose_weights(self, model: BehaviorModel, relation: Relation) -> BlendWeights | None:
+        """Return the weights of text and behavior, None for text alone."""
+        if self._mode is SignalMode.TEXT:
+            return None
+        chosen = model.summary.blend.weights
+        if relation is Relation.ALSO_LIKED:
+            return replace(chosen if chosen.uses_behavior else BEHAVIOR_FIRST, text=0.0)
+        if relation is Relation.BOTH:
+            return chosen if chosen.uses_behavior else DEFAULT_BLEND
+        if self._mode is SignalMode.BEHAVIOR:
+            return chosen if chosen.uses_behavior else BEHAVIOR_FIRST
+        return chosen if chosen.uses_behavior else None

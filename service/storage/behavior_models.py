@@ -1,0 +1,193 @@
+"""The models that catalogs learned from likes: one-dimensional arrays by name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import errors
+from service.domain.behavior import Arrays, Blend, BlendWeights, TrainingInput, TrainingSummary
+from service.storage.database import Database, ReadKind
+from service.storage.writer import Transaction
+
+# The size of a piece of an array; to write it delays other writes by about 5 ms.
+PIECE_BYTES = 1 << 20
+
+# What a piece counts among the rows of other writes, which take turns with it.
+ROWS_PER_PIECE = 1_000
+
+# Pieces that are removed in one transaction.
+PIECES_PER_REMOVAL = 16
+
+
+class LikeChanges(NamedTuple):
+    """The likes that a catalog has ever recorded or changed, and how often likes were deleted."""
+
+    change_count: int
+    deletion_count: int
+
+
+class BehaviorModelStore:
+    """Models on disk.
+
+    Every method can raise StoreUnavailable and StoreCorrupted, and those that write also Overloaded
+    and StoreFull.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read_train_times(self) -> Mapping[int, int]:
+        """Return when the training of each catalog's model began, by catalog id."""
+        return await self._database.read(
+            lambda connection: dict(
+                connection.execute("SELECT catalog_id, train_time_us FROM behavior_models")
+            )
+        )
+
+    async def read_summary(self, catalog_id: int) -> TrainingSummary | None:
+        """Return the summary of a catalog's model, or None if it has none."""
+        return await self._database.read(lambda connection: _read_summary(connection, catalog_id))
+
+    async def read_changes(self, catalog_id: int) -> LikeChanges:
+        """Return how much the likes of a catalog have changed.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+
+        def query(connection: sqlite3.Connection) -> LikeChanges:
+            row = connection.execute(
+                """SELECT like_change_count, like_deletion_count FROM catalogs
+                   WHERE catalog_id = ? AND name IS NOT NULL""",
+                (catalog_id,),
+            ).fetchone()
+            if row is None:
+                raise errors.CatalogNotFound("there is no such catalog")
+            return LikeChanges(*row)
+
+        return await self._database.read(query)
+
+    async def load(self, catalog_id: int) -> tuple[TrainingSummary, Arrays] | None:
+        """Return the model of a catalog, or None if it has none."""
+
+        def query(connection: sqlite3.Connection) -> tuple[TrainingSummary, Arrays] | None:
+            # One transaction: the pieces of a model are removed once the next one replaces it.
+            connection.execute("BEGIN")
+            try:
+                summary = _read_summary(connection, catalog_id)
+                if summary is None:
+                    return None
+                return summary, _read_arrays(connection, catalog_id, summary.train_time_us)
+            finally:
+                connection.execute("COMMIT")
+
+        return await self._database.read(query, ReadKind.SCAN)
+
+    async def save(self, catalog_id: int, summary: TrainingSummary, arrays: Arrays) -> None:
+        """Replace the model of a catalog. The former one stays until the new one is whole.
+
+        Raises:
+            CatalogNotFound: the catalog was deleted.
+        """
+        await self.remove_outdated(catalog_id)
+        for name, array in arrays.items():
+            for number, piece in enumerate(_split(array)):
+                await self._write_piece(catalog_id, (summary.train_time_us, name, number, piece))
+
+        def operation(transaction: Transaction) -> None:
+            _require_catalog(transaction.connection, catalog_id)
+            transaction.connection.execute(
+                """INSERT INTO behavior_models (catalog_id, train_time_us, summary)
+                   VALUES (?, ?, ?) ON CONFLICT (catalog_id) DO UPDATE SET
+                   train_time_us = excluded.train_time_us, summary = excluded.summary""",
+                (catalog_id, summary.train_time_us, json.dumps(asdict(summary))),
+            )
+
+        await self._database.write(operation)
+        await self.remove_outdated(catalog_id)
+
+    async def remove_outdated(self, catalog_id: int) -> None:
+        """Remove the pieces of a catalog that do not belong to its model."""
+
+        def operation(transaction: Transaction) -> int:
+            return transaction.connection.execute(
+                """DELETE FROM behavior_model_pieces WHERE rowid IN
+                   (SELECT rowid FROM behavior_model_pieces
+                    WHERE catalog_id = :catalog_id AND train_time_us IS NOT
+                        (SELECT train_time_us FROM behavior_models
+                         WHERE catalog_id = :catalog_id) LIMIT :pieces)""",
+                {"catalog_id": catalog_id, "pieces": PIECES_PER_REMOVAL},
+            ).rowcount
+
+        while await self._database.write(operation, ROWS_PER_PIECE):
+            pass
+
+    async def _write_piece(self, catalog_id: int, piece: tuple[int, str, int, bytes]) -> None:
+        def operation(transaction: Transaction) -> None:
+            _require_catalog(transaction.connection, catalog_id)
+            transaction.connection.execute(
+                "INSERT INTO behavior_model_pieces VALUES (?, ?, ?, ?, ?)", (catalog_id, *piece)
+            )
+
+        await self._database.write(operation, ROWS_PER_PIECE)
+
+
+def _require_catalog(connection: sqlite3.Connection, catalog_id: int) -> None:
+    """Check that a catalog was not deleted.
+
+    Raises:
+        CatalogNotFound: it was deleted.
+    """
+    row = connection.execute(
+        "SELECT 1 FROM catalogs WHERE catalog_id = ? AND name IS NOT NULL", (catalog_id,)
+    ).fetchone()
+    if row is None:
+        raise errors.CatalogNotFound("there is no such catalog")
+
+
+def _read_summary(connection: sqlite3.Connection, catalog_id: int) -> TrainingSummary | None:
+    row = connection.execute(
+        "SELECT summary FROM behavior_models WHERE catalog_id = ?", (catalog_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    fields = json.loads(row[0])
+    blend = fields["blend"]
+    return TrainingSummary(
+        **{
+            **fields,
+            "input": TrainingInput(**fields["input"]),
+            "blend": Blend(**{**blend, "weights": BlendWeights(**blend["weights"])}),
+        }
+    )
+
+
+def _split(array: NDArray[Any]) -> Iterable[bytes]:
+    """Yield the bytes of an array in pieces, the type of its numbers first."""
+    yield array.dtype.str.encode()
+    count = PIECE_BYTES // array.dtype.itemsize
+    for start in range(0, len(array), count):
+        yield array[start : start + count].tobytes()
+
+
+def _read_arrays(connection: sqlite3.Connection, catalog_id: int, train_time_us: int) -> Arrays:
+    """Return the arrays of a model by name."""
+    rows = connection.execute(
+        """SELECT array, data FROM behavior_model_pieces
+           WHERE catalog_id = ? AND train_time_us = ? ORDER BY array, number""",
+        (catalog_id, train_time_us),
+    )
+    pieces: dict[str, list[bytes]] = {}
+    for name, data in rows:
+        pieces.setdefault(name, []).append(data)
+    return {
+        name: np.frombuffer(b"".join(data[1:]), np.dtype(data[0].decode()))
+        for name, data in pieces.items()
+    }

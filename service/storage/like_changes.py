@@ -1,0 +1,42 @@
+"""Counts how much the likes of catalogs change, so that training knows when it is due."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+NO_LIKED_ITEMS = "[]"
+
+
+def note_like_changes(
+    connection: sqlite3.Connection, catalog_id: int, changed: int, deletions: int
+) -> None:
+    """Add to the likes that a catalog has ever recorded or changed, and to the deletions."""
+    connection.execute(
+        """UPDATE catalogs SET like_change_count = like_change_count + ?,
+           like_deletion_count = like_deletion_count + ? WHERE catalog_id = ?""",
+        (changed, deletions, catalog_id),
+    )
+
+
+def note_changed_list(
+    connection: sqlite3.Connection, catalog_id: int, user_id: str, liked_items: str
+) -> None:
+    """Count what changes if a user gets another list of liked items.
+
+    Args:
+        connection: of the transaction that is about to write the list.
+        catalog_id: the catalog.
+        user_id: the user, who does not have to be stored yet.
+        liked_items: the list as it is stored, NO_LIKED_ITEMS for a user who is deleted.
+    """
+    row = connection.execute(
+        "SELECT liked_items FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
+    ).fetchone()
+    (former,) = row or (NO_LIKED_ITEMS,)
+    if former == liked_items:
+        return
+    before, after = (set(map(tuple, json.loads(items))) for items in (former, liked_items))
+    note_like_changes(
+        connection, catalog_id, max(len(after - before), 1), int(bool(before - after))
+    )
