@@ -64,8 +64,12 @@ type Client struct {
 	// Recommender has the calls for items, users and recommendations.
 	Recommender akinv1.RecommenderServiceClient
 
-	// Catalogs has the calls that manage catalogs and re-embed them.
+	// Catalogs has the calls that manage catalogs, change their settings and re-embed them.
 	Catalogs akinv1.CatalogServiceClient
+
+	// Interactions has the calls that record, list and delete what users do with items. Interactions
+	// to record without a time get the present one, so that a retry does not record them again.
+	Interactions akinv1.InteractionServiceClient
 
 	// Analysis has the calls for near-duplicates, outliers, clusters, labels and passages.
 	Analysis akinv1.AnalysisServiceClient
@@ -91,10 +95,11 @@ func Dial(address string, opts ...Option) (*Client, error) {
 		return nil, fmt.Errorf("akin: %w", err)
 	}
 	return &Client{
-		Recommender: akinv1.NewRecommenderServiceClient(conn),
-		Catalogs:    akinv1.NewCatalogServiceClient(conn),
-		Analysis:    akinv1.NewAnalysisServiceClient(conn),
-		conn:        conn,
+		Recommender:  akinv1.NewRecommenderServiceClient(conn),
+		Catalogs:     akinv1.NewCatalogServiceClient(conn),
+		Interactions: akinv1.NewInteractionServiceClient(conn),
+		Analysis:     akinv1.NewAnalysisServiceClient(conn),
+		conn:         conn,
 	}, nil
 }
 
@@ -123,7 +128,7 @@ func (s *settings) grpcOptions(address string) ([]grpc.DialOption, error) {
 		grpc.WithDefaultCallOptions(
 			grpc.MaxCallRecvMsgSize(maxMessageBytes), grpc.MaxCallSendMsgSize(maxMessageBytes),
 		),
-		grpc.WithChainUnaryInterceptor(s.interceptUnary),
+		grpc.WithChainUnaryInterceptor(s.interceptUnary, setTimes),
 		grpc.WithChainStreamInterceptor(s.watchStream, limitStream, decodeStream),
 	}
 	if isLoopback(address) {

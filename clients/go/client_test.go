@@ -161,7 +161,7 @@ func TestEveryUnaryMethodIsRetried(t *testing.T) {
 	unary := 0
 	for _, service := range []grpc.ServiceDesc{
 		akinv1.RecommenderService_ServiceDesc, akinv1.CatalogService_ServiceDesc,
-		akinv1.AnalysisService_ServiceDesc,
+		akinv1.AnalysisService_ServiceDesc, akinv1.InteractionService_ServiceDesc,
 	} {
 		unary += len(service.Methods)
 		for _, method := range service.Methods {

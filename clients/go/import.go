@@ -40,8 +40,10 @@ func (c *Client) Import(
 	request := func(batch []*akinv1.Item) *akinv1.ImportItemsRequest {
 		return adjusted(&akinv1.ImportItemsRequest{Items: batch}, adjust)
 	}
-	open, results := c.Recommender.ImportItems, (*akinv1.ImportItemsResponse).GetResults
-	return runImport(ctx, open, batches(items, request), results)
+	results := func(response *akinv1.ImportItemsResponse, _ int) []*akinv1.ItemResult {
+		return response.GetResults()
+	}
+	return runImport(ctx, c.Recommender.ImportItems, batches(items, request), results)
 }
 
 // ImportUsers stores many users. It works like Import.
@@ -51,8 +53,10 @@ func (c *Client) ImportUsers(
 	request := func(batch []*akinv1.User) *akinv1.ImportUsersRequest {
 		return adjusted(&akinv1.ImportUsersRequest{Users: batch}, adjust)
 	}
-	open, results := c.Recommender.ImportUsers, (*akinv1.ImportUsersResponse).GetResults
-	return runImport(ctx, open, batches(users, request), results)
+	results := func(response *akinv1.ImportUsersResponse, _ int) []*akinv1.UserResult {
+		return response.GetResults()
+	}
+	return runImport(ctx, c.Recommender.ImportUsers, batches(users, request), results)
 }
 
 func adjusted[Request any](request *Request, adjust []func(*Request)) *Request {
@@ -62,17 +66,23 @@ func adjusted[Request any](request *Request, adjust []func(*Request)) *Request {
 	return request
 }
 
-// batches returns an iterator over a request for each batch of up to maxBatchLength resources and
+// importMessage is a request of an import and the number of its resources.
+type importMessage[Request any] struct {
+	request *Request
+	length  int
+}
+
+// batches returns an iterator over a message for each batch of up to maxBatchLength resources and
 // maxBatchBytes bytes. A larger resource is a batch of its own. The iterator reads no further resource
 // when its context has ended.
 func batches[Resource proto.Message, Request any](
-	resources iter.Seq[Resource], request func([]Resource) Request,
-) func(context.Context) iter.Seq[Request] {
-	return func(ctx context.Context) iter.Seq[Request] {
-		return func(yield func(Request) bool) {
+	resources iter.Seq[Resource], request func([]Resource) *Request,
+) func(context.Context) iter.Seq[*importMessage[Request]] {
+	return func(ctx context.Context) iter.Seq[*importMessage[Request]] {
+		return func(yield func(*importMessage[Request]) bool) {
 			batch, size := []Resource(nil), 0
 			flush := func() bool {
-				message := request(batch)
+				message := &importMessage[Request]{request(batch), len(batch)}
 				batch, size = nil, 0
 				return yield(message)
 			}
@@ -101,10 +111,15 @@ type openStream[Request, Response any] func(
 	context.Context, ...grpc.CallOption,
 ) (grpc.BidiStreamingClient[Request, Response], error)
 
-// runImport sends the requests and yields the results of all responses.
+// importResults returns the results in a response. The position is the number of resources in all
+// earlier messages.
+type importResults[Response, Result any] func(response *Response, position int) []*Result
+
+// runImport sends the messages and yields the results of all responses.
 func runImport[Request, Response, Result any](
 	ctx context.Context, open openStream[Request, Response],
-	requests func(context.Context) iter.Seq[*Request], results func(*Response) []*Result,
+	messages func(context.Context) iter.Seq[*importMessage[Request]],
+	results importResults[Response, Result],
 ) iter.Seq2[*Result, error] {
 	return func(yield func(*Result, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -114,7 +129,7 @@ func runImport[Request, Response, Result any](
 			yield(nil, err)
 			return
 		}
-		reader := readRequests(ctx, requests)
+		reader := readMessages(ctx, messages)
 		defer reader.stop()
 		run := importRun[Request, Response, Result]{
 			stream: stream, results: results, yield: yield, reader: reader,
@@ -133,11 +148,13 @@ func runImport[Request, Response, Result any](
 // replies stops reading, and a send would then block forever.
 type importRun[Request, Response, Result any] struct {
 	stream  grpc.BidiStreamingClient[Request, Response]
-	results func(*Response) []*Result
+	results importResults[Response, Result]
 	yield   func(*Result, error) bool
-	reader  *requestReader[Request]
+	reader  *messageReader[importMessage[Request]]
 	replies chan importReply[Response]
-	pending int
+	// The lengths of the messages without a reply, and the number of resources in all earlier ones.
+	pending  []int
+	position int
 }
 
 type importReply[Response any] struct {
@@ -170,26 +187,26 @@ func (r *importRun[Request, Response, Result]) receive() {
 // continues.
 func (r *importRun[Request, Response, Result]) sendAll() bool {
 	for {
-		requests := r.reader.requests
-		if r.pending == maxPendingMessages {
-			requests = nil // receiving from it blocks
+		messages := r.reader.messages
+		if len(r.pending) == maxPendingMessages {
+			messages = nil // receiving from it blocks
 		}
 		select {
 		case reply := <-r.replies:
 			if !r.yieldReply(reply) {
 				return false
 			}
-		case request, ok := <-requests:
+		case message, ok := <-messages:
 			if !ok {
 				r.reader.check()
 				return true
 			}
-			if err := r.stream.Send(request); err != nil && !errors.Is(err, io.EOF) {
+			if err := r.stream.Send(message.request); err != nil && !errors.Is(err, io.EOF) {
 				r.yield(nil, err)
 				return false
 			}
 			// If the stream has ended, the last reply has the reason.
-			r.pending++
+			r.pending = append(r.pending, message.length)
 		}
 	}
 }
@@ -200,7 +217,7 @@ func (r *importRun[Request, Response, Result]) finish() {
 		r.yield(nil, decode(err))
 		return
 	}
-	for r.pending > 0 {
+	for len(r.pending) > 0 {
 		if !r.yieldReply(<-r.replies) {
 			return
 		}
@@ -221,8 +238,12 @@ func (r *importRun[Request, Response, Result]) yieldReply(reply importReply[Resp
 		r.yield(nil, reply.err)
 		return false
 	}
-	r.pending--
-	for _, result := range r.results(reply.response) {
+	results := r.results(reply.response, r.position)
+	if len(r.pending) > 0 { // a server can send more responses than it received messages
+		r.position += r.pending[0]
+		r.pending = r.pending[1:]
+	}
+	for _, result := range results {
 		if !r.yield(result, nil) {
 			return false
 		}

@@ -10,41 +10,41 @@ import (
 // The end of an import waits this long for an iterator that is reading.
 const readTimeout = 500 * time.Millisecond
 
-// requestReader reads the requests of an import in a goroutine of its own, because an iterator can
+// messageReader reads the messages of an import in a goroutine of its own, because an iterator can
 // block while the server ends the import.
-type requestReader[Request any] struct {
-	// requests is closed when there are no more.
-	requests chan *Request
+type messageReader[Message any] struct {
+	// messages is closed when there are no more.
+	messages chan *Message
 	cancel   context.CancelFunc
 	ended    chan struct{}
-	// The result of the iterator, valid when requests is closed.
+	// The result of the iterator, valid when messages is closed.
 	returned bool
 	panicked any
 }
 
-// readRequests starts to read. The iterator ends early when its context ends.
-func readRequests[Request any](
-	ctx context.Context, requests func(context.Context) iter.Seq[*Request],
-) *requestReader[Request] {
+// readMessages starts to read. The iterator ends early when its context ends.
+func readMessages[Message any](
+	ctx context.Context, messages func(context.Context) iter.Seq[*Message],
+) *messageReader[Message] {
 	ctx, cancel := context.WithCancel(ctx)
-	reader := &requestReader[Request]{
-		requests: make(chan *Request), cancel: cancel, ended: make(chan struct{}),
+	reader := &messageReader[Message]{
+		messages: make(chan *Message), cancel: cancel, ended: make(chan struct{}),
 	}
-	go reader.run(ctx, requests(ctx))
+	go reader.run(ctx, messages(ctx))
 	return reader
 }
 
-func (r *requestReader[Request]) run(ctx context.Context, requests iter.Seq[*Request]) {
+func (r *messageReader[Message]) run(ctx context.Context, messages iter.Seq[*Message]) {
 	defer close(r.ended)
-	defer close(r.requests)
+	defer close(r.messages)
 	defer func() {
 		if !r.returned {
 			r.panicked = recover()
 		}
 	}()
-	for request := range requests {
+	for message := range messages {
 		select {
-		case r.requests <- request:
+		case r.messages <- message:
 		case <-ctx.Done():
 			// The iterator stops here, so that its deferred functions run.
 		}
@@ -57,7 +57,7 @@ func (r *requestReader[Request]) run(ctx context.Context, requests iter.Seq[*Req
 
 // check continues the panic of an iterator, or its runtime.Goexit, in the goroutine of the caller.
 // The iterator must have ended.
-func (r *requestReader[Request]) check() {
+func (r *messageReader[Message]) check() {
 	if r.panicked != nil {
 		panic(r.panicked)
 	}
@@ -67,7 +67,7 @@ func (r *requestReader[Request]) check() {
 }
 
 // stop ends the iterator. One that blocks ends when it returns or yields.
-func (r *requestReader[Request]) stop() {
+func (r *messageReader[Message]) stop() {
 	r.cancel()
 	timer := time.NewTimer(readTimeout)
 	defer timer.Stop()

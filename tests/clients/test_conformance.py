@@ -12,7 +12,12 @@ import akin
 import grpc
 import pytest
 from akin import _errors
-from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    interaction_service_pb2,
+    recommender_service_pb2,
+)
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -22,11 +27,13 @@ CASES = Path(__file__).parents[2] / "clients/conformance/cases.json"
 SERVICES = {
     **recommender_service_pb2.DESCRIPTOR.services_by_name,
     **catalog_service_pb2.DESCRIPTOR.services_by_name,
+    **interaction_service_pb2.DESCRIPTOR.services_by_name,
     **analysis_service_pb2.DESCRIPTOR.services_by_name,
 }
 STUBS = {
     "RecommenderService": "_recommender",
     "CatalogService": "_catalogs",
+    "InteractionService": "_interactions",
     "AnalysisService": "_analyses",
 }
 TOLERANCE = 1e-3

@@ -42,6 +42,14 @@ async def test_failures_have_their_positions_in_the_import(call: Call) -> None:
     ]
 
 
+async def test_further_responses_are_no_error(call: Call) -> None:
+    """Responses beyond the number of messages are passed on."""
+    response = akin.ImportInteractionsResponse(failures=[akin.InteractionFailure(position=0)])
+    with RecordingServer({"ImportInteractions": [response] * 3}) as server:
+        responses = await call(server.address, "import_interactions", [TIMED, TIMED])
+    assert [0, 2, 2] == [response.failures[0].position for response in responses]
+
+
 async def test_an_error_ends_an_import_of_endless_interactions(call: Call) -> None:
     """An error of the server ends an import whose interactions never end."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from faults.model import (
     ABSENT,
+    INTERACTION,
     Attempt,
     CatalogContent,
     Content,
@@ -34,7 +35,10 @@ def compare(model: Model, observed: Observation) -> list[Violation]:
         seen = observed.versions.get(key)
         if key.catalog in uncertain and seen is None:
             continue
-        violations += _check_version(key, version, attempts.get(key, ()), seen, observed)
+        if key.kind == INTERACTION:
+            violations += _check_interaction(key, version, attempts.get(key, ()), seen)
+        else:
+            violations += _check_version(key, version, attempts.get(key, ()), seen, observed)
     for group in model.open_groups.values():
         violations += _check_group(group, attempts, model, observed)
     violations += _check_sequences(model, observed)
@@ -89,6 +93,17 @@ def _check_version(
         yield Violation("wrong", key, f"expected {version} or one of {contents}, found {seen}")
 
 
+def _check_interaction(
+    key: Key, version: Version, attempts: list[Attempt] | tuple[()], seen: Version | None
+) -> Iterator[Violation]:
+    """Check an interaction, whose sequence number is not known."""
+    possible = {version.content, *(attempt.content for attempt in attempts)}
+    content = None if seen is None else seen.content
+    if content not in possible:
+        kind = "lost" if content is None else "doubled" if possible == {None} else "wrong"
+        yield Violation(kind, key, f"expected {version} or one of {possible}, found {content}")
+
+
 def _check_group(
     group: Group, attempts: Mapping[Key, list[Attempt]], model: Model, observed: Observation
 ) -> Iterator[Violation]:
@@ -113,20 +128,22 @@ def _find_effect(attempt: Attempt, floor: int, model: Model, observed: Observati
         return None
     version = model.versions.get(attempt.key, ABSENT)
     seen = observed.versions.get(attempt.key)
-    expiring = (version.content, attempt.content)
-    if any(content is not None and content.expire_time_us is not None for content in expiring):
+    contents = (version.content, attempt.content)
+    if any(content is not None and content.expire_time_us is not None for content in contents):
         return None
-    if version.sequence > floor or attempt.key.catalog not in observed.catalogs:
-        return None  # a later request hides what this one did
+    is_hidden = version.sequence > floor or attempt.key.catalog not in observed.catalogs
+    if is_hidden or attempt.content == version.content:
+        return None  # a later request hides what this one did, or it changes nothing
     if attempt.content is None:
-        return None if version.content is None else seen is None
+        return seen is None
     if seen is None or seen == version:
         return False
     return True if seen.content == attempt.content else None
 
 
 def _check_sequences(model: Model, observed: Observation) -> Iterator[Violation]:
-    counts = Counter(version.sequence for version in observed.versions.values())
+    sequences = (version.sequence for version in observed.versions.values())
+    counts = Counter(sequence for sequence in sequences if sequence)
     for key, version in observed.versions.items():
         if counts[version.sequence] > 1:
             yield Violation("doubled", key, f"others have its sequence number {version.sequence}")

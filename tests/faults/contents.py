@@ -1,4 +1,4 @@
-"""What requests and responses say of items and users, in the form that the model compares."""
+"""What requests and responses say of resources, in the form that the model compares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from faults.model import Content
+from faults.model import INTERACTION, Content, Key
 
 
 def write_item(text: str, attributes: Mapping[str, Any], expire_time_us: int | None) -> Content:
@@ -40,4 +40,31 @@ def read_user(user: Any) -> Content:
     return write_user(
         [(preference.text, preference.weight) for preference in user.preferences],
         [(liked.item_id, liked.weight) for liked in user.liked_items],
+    )
+
+
+def write_interaction(value: float | None) -> Content:
+    """Return the content of an interaction."""
+    return Content(json.dumps({"value": value}))
+
+
+def read_interaction(interaction: Any) -> Content:
+    """Return the content of an interaction in a request or response."""
+    return write_interaction(interaction.value if interaction.HasField("value") else None)
+
+
+def write_interaction_key(catalog: str, *parts: object) -> Key:
+    """Return the key of an interaction: its user, time in microseconds, item, type and id."""
+    return Key(catalog, INTERACTION, " ".join(map(str, parts)))
+
+
+def make_interaction_key(catalog: str, interaction: Any) -> Key:
+    """Return the key of an interaction in a request or response."""
+    return write_interaction_key(
+        catalog,
+        interaction.user_id,
+        interaction.time.ToMicroseconds(),
+        interaction.item_id,
+        interaction.type,
+        interaction.interaction_id,
     )

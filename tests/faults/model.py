@@ -11,9 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+# The kind of keys of interactions, which have no sequence numbers of their own and never change.
+INTERACTION = "interaction"
+
+# Methods whose responses have one sequence number for all that they change.
+BATCH_METHODS = frozenset(
+    {"BatchDeleteItems", "RecordInteractions", "ImportInteractions", "DeleteInteractions"}
+)
+
 
 class Key(NamedTuple):
-    """An item or a user of a catalog, or with an empty kind the catalog itself."""
+    """An item, user or interaction of a catalog, or with an empty kind the catalog itself."""
 
     catalog: str
     kind: str
@@ -22,7 +30,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """An item or a user: everything that callers chose, as canonical JSON, and the expiry."""
+    """What callers chose of an item, a user or an interaction, as canonical JSON; the expiry."""
 
     body: str
     expire_time_us: int | None = None
@@ -53,7 +61,7 @@ class CatalogContent:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A state of an item or a user and the sequence number of its write; no content: absent."""
+    """A state and the sequence number of its write, 0 if it is not known; no content: absent."""
 
     content: Content | None
     sequence: int
@@ -85,8 +93,8 @@ class Group:
 
     @property
     def is_batch(self) -> bool:
-        """Whether the response has one sequence number for all deletions."""
-        return self.method == "BatchDeleteItems"
+        """Whether the response has one sequence number for all attempts."""
+        return self.method in BATCH_METHODS
 
 
 class Violation(NamedTuple):
@@ -132,6 +140,12 @@ class Model:
                 self._store_catalog(attempt)
             elif attempt in uncertain:
                 continue
+            elif attempt.key.kind == INTERACTION and attempt.content is not None:
+                # A duplicate is present too, whoever recorded it.
+                before = self.versions.get(attempt.key, ABSENT)
+                self.versions[attempt.key] = Version(
+                    attempt.content, max(sequence, before.sequence)
+                )
             elif sequence > self.versions.get(attempt.key, ABSENT).sequence:
                 self.versions[attempt.key] = Version(attempt.content, sequence)
         self.last_sequence = max(self.last_sequence, *sequences, 0)
@@ -217,15 +231,20 @@ class Observation:
     violations: list[Violation] = field(default_factory=list)
 
     def shows(self, attempt: Attempt) -> bool:
-        """Return whether an attempt has certainly taken effect; of deletions, nobody can tell."""
+        """Return whether an attempt has certainly taken effect.
+
+        Nobody can tell it of deletions, and of interactions, which may have been there before.
+        """
         if isinstance(attempt.content, CatalogContent):
             catalog = self.catalogs.get(attempt.key.catalog)
             return catalog in {attempt.content, attempt.content.switch()}
+        if attempt.key.kind == INTERACTION:
+            return False
         version = self.versions.get(attempt.key)
         return version is not None and version.content == attempt.content
 
     def add(self, key: Key, version: Version) -> None:
-        """Add an item or a user that a list has."""
+        """Add an item, a user or an interaction that a list has."""
         if key in self.versions:
             self.violations.append(Violation("doubled", key, "it is twice in a list"))
         self.versions[key] = version

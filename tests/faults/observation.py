@@ -10,10 +10,20 @@ from pathlib import Path
 import grpc
 from akin._errors import decode
 from akin.v1 import catalog_service_pb2 as catalog_pb
+from akin.v1 import interaction_service_pb2 as interaction_pb
 from akin.v1 import recommender_service_pb2 as pb
 from akin.v1.item_pb2 import ITEM_STATE_PENDING
 
-from faults.contents import read_item, read_user, write_item, write_user
+from faults.contents import (
+    make_interaction_key,
+    read_interaction,
+    read_item,
+    read_user,
+    write_interaction,
+    write_interaction_key,
+    write_item,
+    write_user,
+)
 from faults.model import CatalogContent, Key, Observation, Version, Violation
 from faults.reads import EQUAL_SCORE, RECOMMENDATIONS
 from faults.writer import CALL_SECONDS, Stubs
@@ -42,6 +52,7 @@ def observe_server(stubs: Stubs, min_sequence: int) -> Observation:
         observed.last_sequence = max(observed.last_sequence, catalog.sequence)
         _add_items(observed, stubs, catalog.name, min_sequence)
         _add_users(observed, stubs, catalog.name, min_sequence)
+        _add_interactions(observed, stubs, catalog.name, min_sequence)
     observed.latest_us = _read_clock()
     return observed
 
@@ -76,6 +87,7 @@ async def observe_folder(folder: Path) -> Observation:
             observed.catalogs[name] = _describe(catalog)
             await _add_stored_items(observed, stores, catalog.serving.generation, name)
             await _add_stored_users(observed, stores, catalog.serving.generation, name)
+            await _add_stored_interactions(observed, stores, catalog.serving.generation, name)
     finally:
         await stores.database.close()
     observed.latest_us = _read_clock()
@@ -131,6 +143,32 @@ def _add_users(observed: Observation, stubs: Stubs, name: str, min_sequence: int
         token = page.next_page_token
         if not token:
             return
+
+
+def _add_interactions(observed: Observation, stubs: Stubs, name: str, min_sequence: int) -> None:
+    token, count = "", 0
+    while True:
+        request = interaction_pb.ListInteractionsRequest(
+            catalog=name, page_size=PAGE_SIZE, page_token=token, min_sequence=min_sequence
+        )
+        page = stubs.interactions.ListInteractions(request, timeout=CALL_SECONDS)
+        for interaction in page.interactions:
+            key = make_interaction_key(name, interaction)
+            observed.add(key, Version(read_interaction(interaction), 0))
+        count += len(page.interactions)
+        token = page.next_page_token
+        if not token:
+            break
+    _check_interaction_count(observed, name, page.total_size, count)
+
+
+def _check_interaction_count(
+    observed: Observation, name: str, counted: int, listed_count: int
+) -> None:
+    """Check the stored count of interactions against those that are there."""
+    if counted != listed_count:
+        problem = f"{counted} interactions are counted, and {listed_count} are there"
+        observed.violations.append(Violation("wrong", Key(name, "", ""), problem))
 
 
 def _check_catalog_index(
@@ -229,3 +267,17 @@ async def _add_stored_users(
             observed.add(Key(name, "user", user.user_id), Version(content, stored.sequence))
             after = user.user_id
         more = page.more
+
+
+async def _add_stored_interactions(
+    observed: Observation, stores: Stores, generation: Generation, name: str
+) -> None:
+    after, more, count, total = None, True, 0, 0
+    while more:
+        page = await stores.interactions.list_page(generation, "", after, PAGE_SIZE)
+        for interaction in page.interactions:
+            key = write_interaction_key(name, *interaction.key)
+            observed.add(key, Version(write_interaction(interaction.value), 0))
+            after = interaction.key
+        more, count, total = page.more, count + len(page.interactions), page.total
+    _check_interaction_count(observed, name, total, count)

@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from akin.v1 import analysis_service_pb2, catalog_service_pb2, recommender_service_pb2
+from akin.v1 import (
+    analysis_service_pb2,
+    catalog_service_pb2,
+    interaction_service_pb2,
+    recommender_service_pb2,
+)
 
-from faults import catalog_operations, item_operations, user_operations
+from faults import (
+    catalog_operations,
+    interaction_operations,
+    item_operations,
+    user_operations,
+)
 from faults.reads import read_own_write, read_recommendations
 from faults.writer import Writer
 
-FILES = (recommender_service_pb2, catalog_service_pb2, analysis_service_pb2)
+FILES = (
+    recommender_service_pb2,
+    catalog_service_pb2,
+    analysis_service_pb2,
+    interaction_service_pb2,
+)
 
 # How the names of methods begin that write nothing.
 READING_VERBS = (
@@ -48,6 +63,9 @@ OPERATIONS = (
     Operation("UpdateUser", 8, user_operations.update_user),
     Operation("ImportUsers", 3, user_operations.import_users),
     Operation("DeleteUser", 5, user_operations.delete_user),
+    Operation("RecordInteractions", 8, interaction_operations.record_interactions),
+    Operation("ImportInteractions", 2, interaction_operations.import_interactions),
+    Operation("DeleteInteractions", 4, interaction_operations.delete_interactions),
     Operation("CreateCatalog", 4, catalog_operations.create_catalog),
     Operation("DeleteCatalog", 1, catalog_operations.delete_catalog),
     Operation("UpdateCatalog", 3, catalog_operations.update_catalog),
@@ -57,6 +75,7 @@ OPERATIONS = (
     Operation("RollbackReembedding", 1, catalog_operations.roll_back_reembedding),
     Operation("", 10, read_own_write),
     Operation("", 4, read_recommendations),
+    Operation("", 4, interaction_operations.read_own_interactions),
 )
 
 

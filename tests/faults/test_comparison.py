@@ -6,7 +6,17 @@ from dataclasses import replace
 import pytest
 
 from faults.comparison import compare
-from faults.model import Attempt, CatalogContent, Content, Group, Key, Model, Observation, Version
+from faults.model import (
+    INTERACTION,
+    Attempt,
+    CatalogContent,
+    Content,
+    Group,
+    Key,
+    Model,
+    Observation,
+    Version,
+)
 
 CATALOG = CatalogContent("{text}")
 NEW = CatalogContent("new {text}")
@@ -242,3 +252,65 @@ def test_a_catalog_switches_by_itself_and_only_forward() -> None:
     model.catalogs["default"] = switched
     assert {"wrong"} == kinds(model, observe(versions, {"default": embedding}))
     assert {"wrong"} == kinds(model, observe(versions, {"default": NEW}))
+
+
+LIKE, OTHER_LIKE = Key("default", INTERACTION, "u 1 a LIKE"), Key("default", INTERACTION, "u 2 b")
+VALUE = Content('{"value": null}')
+UNNUMBERED = Version(VALUE, 0)
+
+
+def make_interactions(*open_attempts: Attempt) -> Model:
+    """One interaction that was recorded and one that was deleted, and an open group."""
+    model = Model(catalogs={"default": CATALOG})
+    for number, content in ((1, VALUE), (2, None)):
+        attempts = (Attempt(OTHER_LIKE, content), *[Attempt(LIKE, VALUE)] * (number == 1))
+        model.begin(Group(number, "RecordInteractions", attempts, 0))
+        assert [] == model.store(number, [number] * len(attempts))
+    if open_attempts:
+        model.begin(Group(100, "RecordInteractions", open_attempts, 2))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ({LIKE: UNNUMBERED}, set()),
+        ({}, {"lost"}),
+        ({LIKE: UNNUMBERED, OTHER_LIKE: UNNUMBERED}, {"doubled"}),
+        ({LIKE: Version(Content("other"), 0)}, {"wrong"}),
+        ({LIKE: UNNUMBERED, Key("default", INTERACTION, "x"): UNNUMBERED}, {"doubled"}),
+    ],
+)
+def test_interactions_are_compared_without_sequence_numbers(
+    versions: dict[Key, Version], expected: set[str]
+) -> None:
+    """A missing interaction is lost, and one that is deleted or was never sent is doubled."""
+    assert expected == kinds(make_interactions(), observe(versions))
+
+
+def test_a_duplicate_acknowledges_an_interaction() -> None:
+    """An interaction that was acknowledged as a duplicate must be there."""
+    model = make_interactions()
+    model.begin(Group(100, "RecordInteractions", (Attempt(OTHER_LIKE, VALUE),), 2))
+    assert [] == model.store(100, [0])
+    assert {"lost"} == kinds(model, observe({LIKE: UNNUMBERED}))
+    assert set() == kinds(model, observe({LIKE: UNNUMBERED, OTHER_LIKE: UNNUMBERED}))
+
+
+def test_half_a_recording_is_reported() -> None:
+    """Of an open recording, either all new interactions are there or none."""
+    third = Key("default", INTERACTION, "u 3 c")
+    attempts = [Attempt(key, VALUE) for key in (LIKE, OTHER_LIKE, third)]
+    model = make_interactions(*attempts)
+    assert set() == kinds(model, observe({LIKE: UNNUMBERED}))
+    assert set() == kinds(model, observe(dict.fromkeys((LIKE, OTHER_LIKE, third), UNNUMBERED)))
+    assert {"wrong"} == kinds(model, observe({LIKE: UNNUMBERED, third: UNNUMBERED}))
+
+
+def test_an_open_recording_stays_open_while_the_server_runs() -> None:
+    """What an open recording may record is certain only after the end of its server."""
+    for has_restarted, expected in ((False, set()), (True, {"doubled"})):
+        model = make_interactions(Attempt(OTHER_LIKE, VALUE))
+        model.settle(observe({LIKE: UNNUMBERED}), has_restarted=has_restarted)
+        later = observe({LIKE: UNNUMBERED, OTHER_LIKE: UNNUMBERED})
+        assert expected == kinds(model, later)

@@ -14,6 +14,7 @@ import grpc
 from akin._errors import decode
 from akin._policy import MESSAGE_BYTES
 from akin.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from akin.v1.interaction_service_pb2_grpc import InteractionServiceStub
 from akin.v1.recommender_service_pb2_grpc import RecommenderServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from support.texts import COUNT, distinct
@@ -69,6 +70,11 @@ Stub = Callable[..., Any]
 Read = Callable[[Any], Sequence[int]]
 
 
+def read_results(response: Any) -> Sequence[int]:
+    """Return the sequence number of each result in the response of an import."""
+    return [result.sequence for result in response.results]
+
+
 class Stubs:
     """A connection to a server, a context manager."""
 
@@ -76,6 +82,7 @@ class Stubs:
         self.channel = grpc.insecure_channel(address, OPTIONS)
         self.recommender = RecommenderServiceStub(self.channel)
         self.catalogs = CatalogServiceStub(self.channel)
+        self.interactions = InteractionServiceStub(self.channel)
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +104,7 @@ class Conditions:
 
 
 class Writer:
-    """Writes items, users and catalogs with names of its own, and items that others write too.
+    """Writes with names of its own, and items and interactions that others write too.
 
     Args:
         number: its number, which its names have.
@@ -219,6 +226,7 @@ class Writer:
         stub: Stub,
         messages: Sequence[tuple[Any, Sequence[Attempt]]],
         timeout_seconds: float,
+        read_sequences: Read = read_results,
         *,
         is_atomic: bool = True,
     ) -> None:
@@ -228,6 +236,7 @@ class Writer:
             stub: the method.
             messages: the messages, each with what it changes.
             timeout_seconds: the deadline.
+            read_sequences: returns the sequence number of each attempt from a response.
             is_atomic: the server stores all of a message or nothing.
         """
         groups: list[Group] = []
@@ -241,8 +250,7 @@ class Writer:
         answered = 0
         try:
             for response in stub(send(), timeout=timeout_seconds):
-                sequences = [result.sequence for result in response.results]
-                self.recorder.store(groups[answered], sequences)
+                self.recorder.store(groups[answered], read_sequences(response))
                 answered += 1
         except grpc.RpcError as exc:
             # Of several messages, those after the one that failed may have been stored.

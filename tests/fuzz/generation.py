@@ -33,12 +33,17 @@ OPTIONAL_SHARES = {
     "update_mask": 0.4,
     "attributes": 0.7,
     "expire_time": 0.3,
-    "time": 0.3,
+    "exclude_interactions": 0.3,
 }
+
+# Only one kind of source may have a relation, so that most requests have none.
+VALID_RELATIONS = (0, 0, 0, 0, 0, 1, 2, 3)
 
 VALID_INTEGERS = (0, 0, 1, 2, 5, 20)
 VALID_NUMBERS = (0.0, 0.1, 0.5, 0.9, 1.0)
 VALID_SECONDS = (4_102_444_800, 253_402_300_799)
+# Interactions happened in the past. Few times make many duplicates.
+PAST_SECONDS = (0, 1_700_000_000, 1_700_000_001, 1_700_000_002)
 
 
 ODD_NUMBERS: dict[int, Sequence[Any]] = {
@@ -55,6 +60,8 @@ ODD_NUMBERS: dict[int, Sequence[Any]] = {
 
 def _list_valid(field: FieldDescriptor) -> Sequence[Any]:
     """Return the valid values of a field that is not a string."""
+    if field.name == "relation":
+        return VALID_RELATIONS
     if field.enum_type is not None:
         return tuple(field.enum_type.values_by_number)
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
@@ -83,6 +90,7 @@ class MessageGenerator:
             "google.protobuf.ListValue": self._fill_list,
             "akin.v1.Condition": self._fill_condition,
             "akin.v1.Range": self._fill_range,
+            "akin.v1.Interaction": self._fill_interaction,
             "akin.v1.UpdateCatalogRequest": self._fill_settings_update,
         }
 
@@ -99,7 +107,10 @@ class MessageGenerator:
         special = self._special.get(message.DESCRIPTOR.full_name)
         if special is not None and not self._is_odd():
             special(message, depth)
-            return
+        else:
+            self._fill_fields(message, depth)
+
+    def _fill_fields(self, message: Message, depth: int) -> None:
         descriptor: Any = message.DESCRIPTOR
         for field in self._choose_fields(descriptor):
             if field.is_repeated:
@@ -215,6 +226,12 @@ class MessageGenerator:
             self._fill(child, depth + 1)
         if test.name != "filter":
             message.attribute = self._words.draw(self._rng, "attribute", odd=False)
+
+    def _fill_interaction(self, message: Any, depth: int) -> None:
+        self._fill_fields(message, depth)
+        if message.HasField("time") and not self._is_odd():
+            message.time.seconds = self._rng.choice(PAST_SECONDS)
+            message.time.nanos = 0
 
     def _fill_range(self, message: Any, _depth: int) -> None:
         names = self._rng.choice((("gt",), ("gte",), ("lt",), ("lte",), ("gt", "lte")))

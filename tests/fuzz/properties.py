@@ -121,12 +121,13 @@ def _check_responses(call: Call, outcome: Outcome) -> Iterator[str]:
 
 
 def _find_results(response: Any) -> Sequence[Any]:
-    """Return the outcome of each entry, in the responses of imports."""
-    field = response.DESCRIPTOR.fields_by_name.get("results")
-    if field is None or "code" not in field.message_type.fields_by_name:
-        return ()
-    results: Sequence[Any] = response.results
-    return results
+    """Return the outcome of each entry, or of each that failed, in the responses of imports."""
+    for name in ("results", "failures"):
+        field = response.DESCRIPTOR.fields_by_name.get(name)
+        if field is not None and "code" in field.message_type.fields_by_name:
+            results: Sequence[Any] = getattr(response, name)
+            return results
+    return ()
 
 
 def _unpack(outcome: Outcome, kind: type[Any]) -> Any:

@@ -71,9 +71,12 @@ MASK_PATHS = (
     *("preferences", "liked_items"),
 )
 SETTINGS_PATHS = ("signals", "interaction_weights", "new_item_boost")
-TYPES = ("VIEW", "CLICK", "LIKE", "PURCHASE", "SHARE", "DISLIKE", "SKIP")
-ODD_TYPES = ("like", "SAVE", "_A", "9A", "A" * 32, "A" * 33, "LIKE\n", "LIKE ", "\u00c9")
-ODD_MASK_PATHS = ("attributes.", "attributes.a.b", "item_id", "state", "*.text", *ODD_PATHS)
+ODD_MASK_PATHS = (
+    *("attributes.", "attributes.a.b", "item_id", "state", "*.text", "interaction_weights.VIEW"),
+    *("settings.signals", "name", *ODD_PATHS),
+)
+INTERACTION_TYPES = ("VIEW", "CLICK", "LIKE", "PURCHASE", "SHARE", "DISLIKE", "SKIP")
+ODD_TYPES = ("like", "LIKE ", "ADD_TO_CART", "_A", "7UP", "A" * 32, "A" * 33, "É", "A\n", "\x00")
 MODELS = ("scripted", "other", "third")
 ODD_MODELS = ("", " ", "none", "local", "a" * 10_000, "../x", "model\n", "openai/", MARKER)
 PROVIDERS = ("", "openai", "local")
@@ -128,10 +131,11 @@ class Vocabulary:
                 ("",) * 10 + tuple(page_tokens), (*ODD_TEXTS, "====", "AAAA", "A" * 10_000)
             ),
             "paths": Choice(MASK_PATHS, ODD_MASK_PATHS),
-            "type": Choice(TYPES, (*ODD_TYPES, *ODD_TEXTS)),
-            "types": Choice(TYPES, (*ODD_TYPES, *ODD_TEXTS)),
-            "key": Choice((*TYPES, MARKER), (*ODD_TYPES, *ODD_NAMES)),
-            "interaction_id": Choice(("", *ITEM_IDS), ids),
+            "type": Choice(INTERACTION_TYPES, (*ODD_TYPES, *ids)),
+            "types": Choice(INTERACTION_TYPES, (*ODD_TYPES, *ids)),
+            # The keys of maps, which have types of interactions.
+            "key": Choice((*INTERACTION_TYPES, "ADD_TO_CART"), (*ODD_TYPES, *ODD_NAMES, MARKER)),
+            "interaction_id": Choice(("", "", "act-1", "act-2", "act-3"), ids),
             "recommendation_id": Choice(("",), ("A" * 32, "A" * 31 + "=", *ODD_TEXTS)),
             "model": Choice(MODELS, ODD_MODELS),
             "provider": Choice(PROVIDERS, ODD_PROVIDERS),

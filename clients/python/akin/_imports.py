@@ -66,7 +66,8 @@ class FailurePositions:
         """Change the positions of the failures in the next response."""
         for failure in failures:
             failure.position += self._offset
-        self._offset += self._sizes.popleft()
+        if self._sizes:  # a server can send more responses than it received requests
+            self._offset += self._sizes.popleft()
 
 
 class RequestStream(Iterator[Request], Generic[Resource, Request]):

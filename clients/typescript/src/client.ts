@@ -5,6 +5,11 @@ import { Connection } from "./connection.js";
 import { toAkinError } from "./errors.js";
 import { AnalysisServiceDefinition } from "./generated/akin/v1/analysis_service.js";
 import { CatalogServiceDefinition } from "./generated/akin/v1/catalog_service.js";
+import { Interaction } from "./generated/akin/v1/interaction.js";
+import {
+  InteractionServiceDefinition,
+  type ImportInteractionsResponse,
+} from "./generated/akin/v1/interaction_service.js";
 import { Item, type ItemResult } from "./generated/akin/v1/item.js";
 import {
   RecommenderServiceDefinition,
@@ -13,16 +18,20 @@ import {
 } from "./generated/akin/v1/recommender_service.js";
 import { User, type UserResult } from "./generated/akin/v1/user.js";
 import { IdleWatch } from "./idle.js";
-import { exchange, readUntil, split } from "./import.js";
+import { exchange, importAll, readUntil } from "./import.js";
+import { FailurePositions, withTimes } from "./interactions.js";
 import { encode } from "./methods.js";
 import type {
   AnyIterable,
   CallOptions,
   Calls,
+  ImportInteractionsInput,
+  ImportInteractionsOptions,
   ImportItemsInput,
   ImportItemsOptions,
   ImportUsersInput,
   ImportUsersOptions,
+  InteractionInput,
   ItemInput,
   Method,
   Service,
@@ -43,14 +52,19 @@ const WHOLE_CATALOG_METHODS = new Set(["FindDuplicates", "FindOutliers", "Cluste
 /** Their requests must name a catalog, so that no forgotten name deletes the catalog of the client. */
 const EXPLICIT_CATALOG_METHODS = new Set(["CreateCatalog", "DeleteCatalog"]);
 
+/** Their requests have interactions to record. */
+const RECORDING_METHODS = new Set(["RecordInteractions", "ImportInteractions"]);
+
 const SERVICES: readonly Service[] = [
   RecommenderServiceDefinition,
   CatalogServiceDefinition,
+  InteractionServiceDefinition,
   AnalysisServiceDefinition,
 ];
 
 type AllCalls = Calls<RecommenderServiceDefinition> &
   Calls<CatalogServiceDefinition> &
+  Calls<InteractionServiceDefinition> &
   Calls<AnalysisServiceDefinition>;
 
 /**
@@ -111,36 +125,42 @@ export class Client {
    */
   async *importItems(items: AnyIterable<ItemInput>, options: ImportItemsOptions = {}): AsyncGenerator<ItemResult> {
     const { catalog, requireIndexed, validateOnly } = options;
-    const end = new AbortController();
-    async function* requests(): AsyncGenerator<ImportItemsInput> {
-      for await (const batch of split(Item, readUntil(end.signal, items))) {
-        yield { catalog, items: batch, requireIndexed, validateOnly };
-      }
-    }
-    try {
-      for await (const response of this.importItemBatches(requests(), options)) {
-        yield* response.results;
-      }
-    } finally {
-      end.abort();
+    const request = (batch: ItemInput[]): ImportItemsInput => ({ catalog, items: batch, requireIndexed, validateOnly });
+    for await (const response of importAll(Item, items, request, (all) => this.importItemBatches(all, options))) {
+      yield* response.results;
     }
   }
 
   /** Stores many users. It works like `importItems`. */
   async *importUsers(users: AnyIterable<UserInput>, options: ImportUsersOptions = {}): AsyncGenerator<UserResult> {
     const { catalog, validateOnly } = options;
-    const end = new AbortController();
-    async function* requests(): AsyncGenerator<ImportUsersInput> {
-      for await (const batch of split(User, readUntil(end.signal, users))) {
-        yield { catalog, users: batch, validateOnly };
-      }
+    const request = (batch: UserInput[]): ImportUsersInput => ({ catalog, users: batch, validateOnly });
+    for await (const response of importAll(User, users, request, (all) => this.importUserBatches(all, options))) {
+      yield* response.results;
     }
-    try {
-      for await (const response of this.importUserBatches(requests(), options)) {
-        yield* response.results;
-      }
-    } finally {
-      end.abort();
+  }
+
+  /**
+   * Records many interactions, and yields the response to each message, in order. It works like `importItems`. The
+   * positions of failures count from the first interaction of the import.
+   *
+   * An interaction without a time gets the present one.
+   */
+  async *importInteractions(
+    interactions: AnyIterable<InteractionInput>,
+    options: ImportInteractionsOptions = {},
+  ): AsyncGenerator<ImportInteractionsResponse> {
+    const { catalog, validateOnly } = options;
+    const positions = new FailurePositions();
+    const request = (batch: InteractionInput[]): ImportInteractionsInput => {
+      positions.add(batch.length);
+      return { catalog, interactions: batch, validateOnly };
+    };
+    const send = (all: AsyncGenerator<ImportInteractionsInput>): AsyncGenerator<ImportInteractionsResponse> =>
+      this.importInteractionBatches(all, options);
+    for await (const response of importAll(Interaction, interactions, request, send)) {
+      positions.complete(response);
+      yield response;
     }
   }
 
@@ -149,7 +169,7 @@ export class Client {
     requests: AnyIterable<ImportItemsInput>,
     options?: CallOptions,
   ): AsyncGenerator<ImportItemsResponse> {
-    return this.#exchange(RecommenderServiceDefinition.methods.importItems, requests, options);
+    return this.#exchange(RecommenderServiceDefinition, "importItems", requests, options);
   }
 
   /** Stores users in batches of the caller's own, and yields the results and the usage of each. */
@@ -157,18 +177,28 @@ export class Client {
     requests: AnyIterable<ImportUsersInput>,
     options?: CallOptions,
   ): AsyncGenerator<ImportUsersResponse> {
-    return this.#exchange(RecommenderServiceDefinition.methods.importUsers, requests, options);
+    return this.#exchange(RecommenderServiceDefinition, "importUsers", requests, options);
+  }
+
+  /** Records interactions in batches of the caller's own, and yields the response to each. */
+  importInteractionBatches(
+    requests: AnyIterable<ImportInteractionsInput>,
+    options?: CallOptions,
+  ): AsyncGenerator<ImportInteractionsResponse> {
+    return this.#exchange(InteractionServiceDefinition, "importInteractions", requests, options);
   }
 
   async *#exchange<Response>(
-    method: Method<any, any, Response>,
+    service: Service,
+    name: string,
     requests: AnyIterable<object>,
     { signal, timeoutMs = Infinity }: CallOptions = {},
   ): AsyncGenerator<Response> {
     signal?.throwIfAborted();
+    const method: Method<any, any, Response> = service.methods[name]!;
     const grpc = this.#connection.open();
     const stream = grpc.makeBidiStreamRequest(
-      path(RecommenderServiceDefinition, method),
+      path(service, method),
       identity,
       (bytes: Buffer) => method.responseType.decode(bytes),
       this.#metadata,
@@ -199,9 +229,10 @@ export class Client {
     }
   }
 
-  #encode(method: Method, request: { catalog?: string }): Buffer {
+  #encode(method: Method, request: { catalog?: string; interactions?: InteractionInput[] }): Buffer {
+    const timed = RECORDING_METHODS.has(method.name) ? withTimes(request) : request;
     const explicit = EXPLICIT_CATALOG_METHODS.has(method.name);
-    return encode(method.requestType, explicit ? request : { ...request, catalog: request.catalog ?? this.#catalog });
+    return encode(method.requestType, explicit ? timed : { ...timed, catalog: request.catalog ?? this.#catalog });
   }
 
   #deadline(method: Method, timeoutMs?: number): GrpcOptions {

@@ -59,6 +59,31 @@ export async function* split<Message, Input>(
 }
 
 /**
+ * Imports resources in batches, and yields the responses. The end of the import ends the resources.
+ *
+ * @param request makes a request of a batch
+ * @param send sends the requests and yields the responses
+ */
+export async function* importAll<Message, Input, Request, Response>(
+  type: MessageType<Message, Input>,
+  resources: AnyIterable<Input>,
+  request: (batch: Input[]) => Request,
+  send: (requests: AsyncGenerator<Request>) => AsyncGenerator<Response>,
+): AsyncGenerator<Response> {
+  const end = new AbortController();
+  async function* requests(): AsyncGenerator<Request> {
+    for await (const batch of split(type, readUntil(end.signal, resources))) {
+      yield request(batch);
+    }
+  }
+  try {
+    yield* send(requests());
+  } finally {
+    end.abort();
+  }
+}
+
+/**
  * Sends requests and yields responses. It reads a request only while few responses are pending, and
  * yields responses while it waits for the next request.
  */

@@ -7,10 +7,13 @@ export * as filters from "./filters.js";
 export type {
   AnyIterable,
   CallOptions,
+  ImportInteractionsInput,
+  ImportInteractionsOptions,
   ImportItemsInput,
   ImportItemsOptions,
   ImportUsersInput,
   ImportUsersOptions,
+  InteractionInput,
   ItemInput,
   UserInput,
 } from "./methods.js";
@@ -19,6 +22,8 @@ export * from "./generated/akin/v1/analysis_service.js";
 export * from "./generated/akin/v1/catalog_service.js";
 export * from "./generated/akin/v1/embedding_usage.js";
 export * from "./generated/akin/v1/filter.js";
+export * from "./generated/akin/v1/interaction.js";
+export * from "./generated/akin/v1/interaction_service.js";
 export * from "./generated/akin/v1/item.js";
 export * from "./generated/akin/v1/recommender_service.js";
 export * from "./generated/akin/v1/user.js";

@@ -1,5 +1,7 @@
 import type { BinaryWriter } from "@bufbuild/protobuf/wire";
 
+import type { Interaction } from "./generated/akin/v1/interaction.js";
+import type { ImportInteractionsRequest } from "./generated/akin/v1/interaction_service.js";
 import type { Item } from "./generated/akin/v1/item.js";
 import type { ImportItemsRequest, ImportUsersRequest } from "./generated/akin/v1/recommender_service.js";
 import type { User } from "./generated/akin/v1/user.js";
@@ -30,17 +32,31 @@ export interface ImportItemsOptions extends ImportUsersOptions {
   requireIndexed?: boolean;
 }
 
+/** Options of an import of interactions. An import has no deadline by default. */
+export interface ImportInteractionsOptions extends CallOptions {
+  /** The name of the catalog. Default: that of the client. */
+  catalog?: string;
+  /** If true, the import only validates. It records nothing. Default: false. */
+  validateOnly?: boolean;
+}
+
 /** An item in a request, which may omit fields. */
 export type ItemInput = Parameters<typeof Item.fromPartial>[0];
 
 /** A user in a request, which may omit fields. */
 export type UserInput = Parameters<typeof User.fromPartial>[0];
 
+/** An interaction in a request, which may omit fields. */
+export type InteractionInput = Parameters<typeof Interaction.fromPartial>[0];
+
 /** A message of an import of items, which may omit fields. */
 export type ImportItemsInput = Parameters<typeof ImportItemsRequest.fromPartial>[0];
 
 /** A message of an import of users, which may omit fields. */
 export type ImportUsersInput = Parameters<typeof ImportUsersRequest.fromPartial>[0];
+
+/** A message of an import of interactions, which may omit fields. */
+export type ImportInteractionsInput = Parameters<typeof ImportInteractionsRequest.fromPartial>[0];
 
 /** A sequence of values, synchronous or asynchronous. */
 export type AnyIterable<T> = Iterable<T> | AsyncIterable<T>;

@@ -8,9 +8,8 @@ import {
   AnalysisServiceDefinition,
   CatalogServiceDefinition,
   Client,
+  InteractionServiceDefinition,
   RecommenderServiceDefinition,
-  type ImportItemsInput,
-  type ImportUsersInput,
 } from "@akin/client";
 
 import { fill, mismatch, type Json } from "./match.js";
@@ -53,6 +52,7 @@ const EVENTUAL_PAUSE_MS = 50;
 const SERVICES = {
   RecommenderService: RecommenderServiceDefinition,
   CatalogService: CatalogServiceDefinition,
+  InteractionService: InteractionServiceDefinition,
   AnalysisService: AnalysisServiceDefinition,
 };
 
@@ -147,11 +147,9 @@ async function callImport(client: Client, step: Step, saved: Map<string, string>
   const [name, { requestType, responseType }] = find(step.method);
   const requests = (step.requests ?? []).map((request) => requestType.fromJSON(fill(request, saved)));
   const options = { timeoutMs: step.timeoutMs ?? 10_000 };
-  const responses =
-    name === "importItems"
-      ? client.importItemBatches(requests as ImportItemsInput[], options)
-      : client.importUserBatches(requests as ImportUsersInput[], options);
-  return collect(responses, responseType);
+  // `importItems` is called as `importItemBatches`, which takes whole messages.
+  const batches = name.replace(/s$/, "Batches") as "importItemBatches";
+  return collect(client[batches](requests as never[], options), responseType);
 }
 
 async function collect(responses: AsyncIterable<unknown>, type: AnyType): Promise<Json[]> {

@@ -13,6 +13,7 @@ import {
   ImportItemsResponse,
   ImportUsersRequest,
   ImportUsersResponse,
+  InteractionServiceDefinition,
   RecommenderServiceDefinition,
   UpdateItemRequest,
 } from "@akin/client";
@@ -51,10 +52,17 @@ test("an update that is UNAVAILABLE is sent again with its mask", async (t) => {
   assert.deepEqual(masks, [updateMask, updateMask]);
 });
 
+const SERVICES = [
+  RecommenderServiceDefinition,
+  CatalogServiceDefinition,
+  InteractionServiceDefinition,
+  AnalysisServiceDefinition,
+];
+
 test("every unary method is a method of the client and is retried, and no stream is", () => {
   const retried = new Set(serviceConfig.methodConfig[0]!.name.map(({ service, method }) => `${service}/${method}`));
   const unary = new Set<string>();
-  for (const service of [RecommenderServiceDefinition, CatalogServiceDefinition, AnalysisServiceDefinition]) {
+  for (const service of SERVICES) {
     for (const [name, method] of Object.entries(service.methods)) {
       assert.equal(typeof Client.prototype[name as "getItem"], "function", name);
       if (!method.requestStream && !method.responseStream) {

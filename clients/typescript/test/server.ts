@@ -13,6 +13,7 @@ import {
   AnalysisServiceDefinition,
   CatalogServiceDefinition,
   Client,
+  InteractionServiceDefinition,
   RecommenderServiceDefinition,
   type ClientOptions,
 } from "@akin/client";
@@ -29,7 +30,12 @@ export type Handlers = Record<
   | ((stream: DuplexStream) => void)
 >;
 
-const SERVICES = [RecommenderServiceDefinition, CatalogServiceDefinition, AnalysisServiceDefinition];
+const SERVICES = [
+  RecommenderServiceDefinition,
+  CatalogServiceDefinition,
+  InteractionServiceDefinition,
+  AnalysisServiceDefinition,
+];
 
 /** The health check of gRPC, which has no stubs here. */
 const HEALTH = {

@@ -5,10 +5,16 @@ import io.akin.v1.AnalysisServiceGrpc.AnalysisServiceBlockingStub;
 import io.akin.v1.AnalysisServiceGrpc.AnalysisServiceStub;
 import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.CatalogServiceGrpc.CatalogServiceBlockingStub;
+import io.akin.v1.ImportInteractionsRequest;
+import io.akin.v1.ImportInteractionsResponse;
 import io.akin.v1.ImportItemsRequest;
 import io.akin.v1.ImportItemsResponse;
 import io.akin.v1.ImportUsersRequest;
 import io.akin.v1.ImportUsersResponse;
+import io.akin.v1.Interaction;
+import io.akin.v1.InteractionServiceGrpc;
+import io.akin.v1.InteractionServiceGrpc.InteractionServiceBlockingStub;
+import io.akin.v1.InteractionServiceGrpc.InteractionServiceFutureStub;
 import io.akin.v1.Item;
 import io.akin.v1.ItemResult;
 import io.akin.v1.RecommenderServiceGrpc;
@@ -81,7 +87,10 @@ public final class AkinClient implements AutoCloseable {
     IdleTimeout idleTimeout = new IdleTimeout(builder.address, builder.idleTimeout, timer);
     channel =
         ClientInterceptors.intercept(
-            connection, idleTimeout, new CallDefaults(builder.timeout, builder.apiKey));
+            connection,
+            idleTimeout,
+            new CallDefaults(builder.timeout, builder.apiKey),
+            new InteractionTimes());
   }
 
   private static ManagedChannel connect(Builder builder) {
@@ -142,7 +151,22 @@ public final class AkinClient implements AutoCloseable {
     return RecommenderServiceGrpc.newStub(channel);
   }
 
-  /** Returns a blocking stub that manages catalogs and re-embeds them. */
+  /**
+   * Returns a blocking stub that records, lists and deletes what users do with items.
+   *
+   * <p>Interactions to record without a time get the present one, so that a retry does not record
+   * them again.
+   */
+  public InteractionServiceBlockingStub interactions() {
+    return InteractionServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns a stub like that of {@link #interactions()} whose calls return futures. */
+  public InteractionServiceFutureStub interactionsFuture() {
+    return InteractionServiceGrpc.newFutureStub(channel);
+  }
+
+  /** Returns a blocking stub that manages catalogs, changes their settings and re-embeds them. */
   public CatalogServiceBlockingStub catalogs() {
     return CatalogServiceGrpc.newBlockingStub(channel);
   }
@@ -245,6 +269,51 @@ public final class AkinClient implements AutoCloseable {
             batch -> empty.toBuilder().addAllUsers(batch).build(),
             users)
         .run(responses);
+  }
+
+  /**
+   * Records many interactions in the catalog {@code default}. It works like {@link
+   * #importInteractions(ImportInteractionsRequest, Iterator, Consumer)}.
+   *
+   * @param interactions the interactions, which are read in a thread of their own, as fast as the
+   *     server records them; the end of the import interrupts this thread
+   * @param responses receives the response to each message, in order, in the calling thread
+   * @throws AkinException if the call failed; interactions without a response can be recorded
+   *     nevertheless
+   */
+  public void importInteractions(
+      Iterator<Interaction> interactions, Consumer<ImportInteractionsResponse> responses) {
+    importInteractions(ImportInteractionsRequest.getDefaultInstance(), interactions, responses);
+  }
+
+  /**
+   * Records or validates many interactions. The positions of failures count from the first
+   * interaction of the import. An interaction without a time gets the present one.
+   *
+   * <p>The only deadline is that of the {@link io.grpc.Context}.
+   *
+   * @param settings the catalog and the options of every message; its own interactions are ignored
+   * @param interactions the interactions, which are read in a thread of their own, as fast as the
+   *     server records them; the end of the import interrupts this thread
+   * @param responses receives the response to each message, in order, in the calling thread
+   * @throws AkinException if the call failed; interactions without a response can be recorded
+   *     nevertheless
+   */
+  public void importInteractions(
+      ImportInteractionsRequest settings,
+      Iterator<Interaction> interactions,
+      Consumer<ImportInteractionsResponse> responses) {
+    ImportInteractionsRequest empty = settings.toBuilder().clearInteractions().build();
+    FailurePositions positions = new FailurePositions();
+    new BulkImport<Interaction, ImportInteractionsRequest, ImportInteractionsResponse>(
+            channel,
+            InteractionServiceGrpc.getImportInteractionsMethod(),
+            batch -> {
+              positions.add(batch.size());
+              return empty.toBuilder().addAllInteractions(batch).build();
+            },
+            interactions)
+        .run(response -> responses.accept(positions.complete(response)));
   }
 
   /** Closes the connection and cancels all running calls. */

@@ -16,7 +16,7 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * An import of items or users. It runs in the thread of the caller, because the consumer of the
+ * An import of items, users or interactions. It runs in the thread of the caller, because the consumer of the
  * responses can block, and the threads of gRPC must not block.
  *
  * @param <E> the type of the resources

@@ -11,6 +11,7 @@ import io.akin.v1.CatalogServiceGrpc;
 import io.akin.v1.GetItemRequest;
 import io.akin.v1.ImportItemsRequest;
 import io.akin.v1.ImportUsersRequest;
+import io.akin.v1.InteractionServiceGrpc;
 import io.akin.v1.Item;
 import io.akin.v1.RecommenderServiceGrpc;
 import io.akin.v1.UpdateItemRequest;
@@ -91,6 +92,7 @@ class AkinClientTest {
         Stream.of(
                 RecommenderServiceGrpc.getServiceDescriptor(),
                 CatalogServiceGrpc.getServiceDescriptor(),
+                InteractionServiceGrpc.getServiceDescriptor(),
                 AnalysisServiceGrpc.getServiceDescriptor())
             .flatMap(service -> service.getMethods().stream())
             .filter(method -> method.getType() == MethodType.UNARY)

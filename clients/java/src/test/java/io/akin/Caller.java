@@ -8,6 +8,7 @@ import com.google.protobuf.Message;
 import com.google.protobuf.util.JsonFormat;
 import io.akin.v1.AnalysisServiceGrpc;
 import io.akin.v1.CatalogServiceGrpc;
+import io.akin.v1.InteractionServiceGrpc;
 import io.akin.v1.RecommenderServiceGrpc;
 import io.grpc.CallOptions;
 import io.grpc.Channel;
@@ -105,6 +106,7 @@ final class Caller {
     return Stream.of(
             RecommenderServiceGrpc.getServiceDescriptor(),
             CatalogServiceGrpc.getServiceDescriptor(),
+            InteractionServiceGrpc.getServiceDescriptor(),
             AnalysisServiceGrpc.getServiceDescriptor())
         .map(ServiceDescriptor::getMethods)
         .flatMap(Collection::stream)
