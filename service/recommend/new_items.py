@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.filters import Filter
 from service.domain.vectors import Keys, Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.behavior_model import BehaviorModel
@@ -64,11 +63,9 @@ class NewItems:
             lists = [neighbors for _, neighbors in self._lists.values()]
             self._neighbors = np.stack(lists) if lists else NO_LISTS
             return False
-        learned_keys = model.find_keys(model.learned_numbers, item_index)
-        mask = np.zeros_like(item_index.compute_mask(Filter(), ()))
-        mask[learned_keys[learned_keys >= 0]] = True
+        is_learned = model.mark_learned(item_index)
         for key in pending[:ITEMS_PER_ROUND]:
-            hits = item_index.vectors.search_by_key(key, NEIGHBOR_COUNT, allowed=mask)
+            hits = item_index.vectors.search_by_key(key, NEIGHBOR_COUNT, allowed=is_learned)
             # Of fewer neighbors, each counts several times; an item without any lends to itself.
             neighbors = hits.keys[:NEIGHBOR_COUNT] if len(hits.keys) else np.array([key])
             self._lists[key] = items[key], np.resize(neighbors, NEIGHBOR_COUNT)
