@@ -258,9 +258,15 @@ def _read_arrays(connection: sqlite3.Connection, catalog_id: int, train_time_us:
     for name, data in rows:
         pieces.setdefault(name, []).append(data)
     try:
-        return {
-            name: np.frombuffer(b"".join(data[1:]), np.dtype(data[0].decode()))
-            for name, data in pieces.items()
-        }
-    except TypeError as exc:  # the piece with the type of the numbers is missing
+        return {name: _join(data) for name, data in pieces.items()}
+    except (SyntaxError, TypeError, ValueError) as exc:  # the first two by a type of numbers
         raise ValueError("an array of a model is damaged") from exc
+
+
+def _join(pieces: Sequence[bytes]) -> NDArray[Any]:
+    """Return the array of these pieces, the reverse of `_split`."""
+    type_ = pieces[0].decode()
+    dtype = np.dtype(type_)
+    if dtype.str != type_:  # NumPy accepts a good deal
+        raise ValueError("an array has no type")
+    return np.frombuffer(b"".join(pieces[1:]), dtype)
