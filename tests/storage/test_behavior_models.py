@@ -67,7 +67,7 @@ class FailingArray(np.ndarray):  # type: ignore[type-arg]
     """An array whose bytes cannot be read."""
 
     def tobytes(self, order: str | None = "C") -> bytes:  # noqa: D102
-        raise OSError
+        raise OSError("the disk fails")
 
 
 async def test_a_saving_that_fails_leaves_the_former_model(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ async def test_a_saving_that_fails_leaves_the_former_model(tmp_path: Path) -> No
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         store, catalog_id = stores.behavior_models, generation.catalog_id
         await store.save(catalog_id, SUMMARY, arrays)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="the disk fails"):
             await store.save(catalog_id, LATER, bad)
         await assert_loads(store, arrays, catalog_id)
         assert [catalog_id] == await store.list_outdated()
@@ -148,8 +148,10 @@ async def test_a_damaged_array_is_an_error(tmp_path: Path, damage: str) -> None:
             await store.load(catalog_id)
 
 
-async def execute(stores: Stores, statement: str) -> None:
-    await stores.database.write(lambda transaction: transaction.connection.execute(statement))
+async def execute(stores: Stores, statement: str, *parameters: str) -> None:
+    await stores.database.write(
+        lambda transaction: transaction.connection.execute(statement, parameters)
+    )
 
 
 @pytest.mark.parametrize("summary", ["{}", "[]", "null", '{"blend": 1}', "{"])
@@ -158,7 +160,7 @@ async def test_a_summary_of_another_version_is_none(tmp_path: Path, summary: str
     async with opened(tmp_path, FakeClock()) as (stores, generation):
         store, catalog_id = stores.behavior_models, generation.catalog_id
         await store.save(catalog_id, SUMMARY, {})
-        await execute(stores, f"UPDATE behavior_models SET summary = '{summary}'")
+        await execute(stores, "UPDATE behavior_models SET summary = ?", summary)
         assert await store.read_summary(catalog_id) is None
         assert await store.load(catalog_id) is None
 

@@ -55,7 +55,7 @@ def state_from_arrays(arrays: Arrays) -> TrainingState:
     pair_weights, neighbor_totals = arrays["pair_weights"], arrays["neighbor_totals"]
     columns = _rows_from_arrays("columns", arrays, len(neighbor_totals))
     if len(pair_weights) != len(columns.weights):
-        raise ValueError("the arrays of a state do not belong together")
+        raise ValueError("a state must have a pair for each weight")
     return TrainingState(columns, pair_weights, neighbor_totals)
 
 

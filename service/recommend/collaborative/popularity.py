@@ -28,12 +28,18 @@ class Popularity:
 
     Args:
         arrays: as `sum_up_interactions` returns them.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: the arrays do not belong together.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._items = arrays["popular_items"]
         self._sums = arrays["popular_sums"]
         self._ages = arrays["popular_ages_days"]
+        if len({len(self._items), len(self._sums), len(self._ages)}) > 1:
+            raise ValueError("there must be a sum and an age for each item")
         self._rank = lru_cache(MAX_CACHED_RANKINGS)(self._compute)
 
     def rank(self, half_life_days: float) -> tuple[Items, Floats]:
