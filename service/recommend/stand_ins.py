@@ -17,7 +17,7 @@ from service.recommend.behavior_model import BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.new_items import NewItems
 from service.recommend.scoring import Scorer
-from service.recommend.source_search import search_by_sources
+from service.recommend.source_search import measure_deviation, search_by_sources
 
 # The items that stand in. With 20 or 100, fewer likes are found.
 STAND_IN_COUNT = 50
@@ -51,8 +51,8 @@ class StandIns:
         hits = search_by_sources(item_index, scorer, STAND_IN_COUNT, is_learned)
         if not len(hits.keys):
             return None
-        deviation = float(sample_scores.std()) or 1.0
-        nearness = (hits.scores - hits.scores.max()) / np.float32(deviation)
+        deviation = np.float32(measure_deviation(sample_scores))
+        nearness = (hits.scores - hits.scores.max()) / deviation
         behavior = self.model.score_stand_ins(
             item_index.get_ids(hits.keys[:STAND_IN_COUNT].tolist()),
             np.exp(nearness[:STAND_IN_COUNT]),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ async def test_a_new_model_leaves_nothing_of_the_former_one(tmp_path: Path) -> N
     assert [(2,)] == rows(tmp_path, "SELECT count(*) FROM behavior_model_pieces")
 
 
-class FailingArray(np.ndarray):  # type: ignore[type-arg]
+class FailingArray(np.ndarray[Any, Any]):
     """An array whose bytes cannot be read."""
 
     def tobytes(self, order: str | None = "C") -> bytes:  # noqa: D102
