@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import akin
 import pytest
@@ -46,7 +47,8 @@ def tasteful(server: RunningServer) -> Iterator[akin.Client]:
 
 @pytest.fixture
 def own_name(request: pytest.FixtureRequest) -> str:
-    return request.node.name.partition("[")[0].removeprefix("test_")[:50]
+    name: str = request.node.name.partition("[")[0].removeprefix("test_")[:50]
+    return name
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_people_get_what_people_with_their_taste_like(tasteful: akin.Client) -> 
 
 def test_the_mode_of_signals_changes_at_once(tasteful: akin.Client) -> None:
     """Text ranks as if there was no model, behavior puts it first; the next call follows."""
-    query = {"user_id": "u1", "limit": ITEM_COUNT}
+    query: dict[str, Any] = {"user_id": "u1", "limit": ITEM_COUNT}
     auto = tasteful.recommend_similar(**query)
     tasteful.update_catalog("tasteful", signals=catalog_service_pb2.SIGNAL_MODE_TEXT)
     text = tasteful.recommend_similar(**query)
@@ -153,7 +155,7 @@ def test_seen_items_do_not_come_again(tasteful: akin.Client) -> None:
     done = {type_: name_item(number) for number, type_ in enumerate(types)}
     tasteful.record_interactions([interact("seer", done[type_], type_) for type_ in types])
 
-    def find_seen(**options: list[str]) -> set[str]:
+    def find_seen(**options: Any) -> set[str]:
         answer = tasteful.recommend_similar(user_id="seer", limit=ITEM_COUNT, **options)
         left_out = set(done.values()) - set(list_ids(answer))
         assert ITEM_COUNT == len(list_ids(answer)) + len(left_out)
@@ -190,7 +192,9 @@ def test_an_item_leads_to_what_people_like_who_like_it(tasteful: akin.Client) ->
 
 
 @pytest.mark.parametrize("relation", [ALSO_LIKED, BOTH])
-def test_relations_need_an_item_that_exists(tasteful: akin.Client, relation: int) -> None:
+def test_relations_need_an_item_that_exists(
+    tasteful: akin.Client, relation: pb.Relation.ValueType
+) -> None:
     """A missing item is not found, also one that people like; other sources have no relation."""
     tasteful.record_interactions([interact(f"ghost {n}", "ghost", "LIKE") for n in range(4)])
     for item_id in ("missing", "ghost"):
@@ -205,13 +209,13 @@ def test_relations_need_an_item_that_exists(tasteful: akin.Client, relation: int
     tasteful.delete_item("lonely")
 
 
-SOURCES = [
+SOURCES: list[dict[str, Any]] = [
     {"user_id": "u1"},
     {"examples": akin.examples(["i01", "i30"], ["i50"])},
     {"item_id": "i05", "relation": BOTH},
     {"popular": POPULAR},
 ]
-OPTIONS = [
+OPTIONS: list[dict[str, Any]] = [
     {},
     {"exact": True},
     {"new_item_boost": 2.0},
@@ -224,7 +228,7 @@ OPTIONS = [
 @pytest.mark.parametrize("source", SOURCES, ids=["user", "examples", "item", "popular"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_filters_are_exact(
-    tasteful: akin.Client, source: dict[str, object], options: dict[str, object]
+    tasteful: akin.Client, source: dict[str, Any], options: dict[str, Any]
 ) -> None:
     """Only items that pass come, and all of them if so many are requested."""
     whole = set(list_ids(tasteful.recommend_similar(**source, limit=99)))
@@ -242,7 +246,7 @@ def test_filters_are_exact(
 
 @pytest.mark.parametrize("source", SOURCES, ids=["user", "examples", "item", "popular"])
 def test_a_minimum_score_holds_for_blended_scores(
-    tasteful: akin.Client, source: dict[str, object]
+    tasteful: akin.Client, source: dict[str, Any]
 ) -> None:
     """With a minimum score come exactly the items that have it without."""
     scores = list_scores(tasteful.recommend_similar(**source, limit=99))
@@ -299,7 +303,7 @@ def test_popular_items(own: akin.Client) -> None:
     count = len(events) - 9 + 1
     wait_for_model(own, count)
 
-    def list_popular(half_life_days: float, **options: object) -> list[tuple[str, float]]:
+    def list_popular(half_life_days: float, **options: Any) -> list[tuple[str, float]]:
         popular = akin.Popular(half_life_days=half_life_days)
         return list_scores(own.recommend_similar(popular=popular, **options))
 
