@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import akin
@@ -28,6 +28,7 @@ from support.command import run
 from support.provider import ScriptedProvider
 from support.server import WAIT_SECONDS, RunningServer
 from support.stores import execute, rows
+from support.trainings import find_trainings, is_running
 from support.waiting import until
 from support.workers import connect_to_workers
 
@@ -60,30 +61,16 @@ def ask(client: akin.Client) -> list[list[tuple[str, float]]]:
     ]
 
 
-def find_trainings(server: RunningServer) -> list[int]:
-    """Return the ids of the processes in which a server trains."""
-    parents = {server.process_id}
-    trainings = []
-    for folder in Path("/proc").iterdir():
-        with suppress(OSError, ValueError, IndexError):
-            number = int(folder.name)
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent in parents and "spawn_main" in (folder / "cmdline").read_text():
-                trainings.append(number)
-    return trainings
+def wait_for_trainings(server: RunningServer) -> list[int]:
+    """Wait until a server trains, and return the ids of the processes."""
+    until(lambda: bool(find_trainings([server.process_id])))
+    return find_trainings([server.process_id])
 
 
 def list_trainings(folder: Path) -> list[str]:
     """Return the folders that trainings left below a data folder."""
     training = folder / "data" / "training"
     return sorted(str(path.relative_to(training)) for path in training.glob("*/*"))
-
-
-def is_running(process_id: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +111,7 @@ def test_a_killed_server_loses_no_likes(learned: Path, tmp_path: Path) -> None:
     with RunningServer(folder) as server, server.client() as client:
         count, expected = client.get_catalog().behavior_model.like_count, ask(client)
         added = import_likes(client, GHOST_LIKES)
-        until(lambda: bool(find_trainings(server)))
-        trainings = find_trainings(server)
+        trainings = wait_for_trainings(server)
         server.kill()
         until(lambda: not any(map(is_running, trainings)))
         assert [] == [line for line in server.log if "Traceback" in line]
@@ -146,8 +132,7 @@ def test_a_stop_ends_a_training(learned: Path, tmp_path: Path, number: signal.Si
     folder = copy(learned, tmp_path / "stopped")
     with RunningServer(folder) as server, server.client() as client:
         import_likes(client, GHOST_LIKES)
-        until(lambda: bool(find_trainings(server)))
-        trainings = find_trainings(server)
+        trainings = wait_for_trainings(server)
         if number == signal.SIGINT:
             for process_id in trainings:
                 os.kill(process_id, number)
@@ -164,8 +149,7 @@ def test_a_training_that_dies_is_repeated(learned: Path, tmp_path: Path) -> None
     with RunningServer(folder) as server, server.client() as client:
         count, expected = client.get_catalog().behavior_model.like_count, ask(client)
         added = import_likes(client, GHOST_LIKES)
-        until(lambda: bool(find_trainings(server)))
-        os.kill(find_trainings(server)[0], signal.SIGKILL)
+        os.kill(wait_for_trainings(server)[0], signal.SIGKILL)
         assert "the process has ended" == server.wait_for("training_failed")["reason"]
         assert expected == ask(client)
         wait_for_model(client, count + added)
