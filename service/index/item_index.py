@@ -158,6 +158,7 @@ class ItemIndex:
         for key, time_us in times:
             self._schedule_expiry(key, time_us)
         self.sequence = state.sequence
+        self.key_version += 1
 
     def find_key(self, item_id: str) -> int | None:
         """Return the key of an item, None if it is not searchable."""

@@ -202,3 +202,15 @@ def test_popular_items_are_found_among_many() -> None:
     hits = model.rank_popular(item_index, allowed, 30.0, 20)
     ranked = [item_id for item_id, _, _ in item_index.rank_hits(hits, 20)]
     assert names[3_490:3_510] == ranked
+
+
+def test_a_restored_index_has_its_keys() -> None:
+    """After a snapshot was loaded into an index, a model has the keys of its items."""
+    model, item_index = build_model(LISTS), index(NAMES)
+    restored = ItemIndex(ExactIndex(DIMENSIONS), FakeClock())
+    assert_same(model, restored)
+    with item_index.lock:
+        state = item_index.capture()
+    restored.restore(state, {})
+    assert_same(model, restored)
+    assert set(NAMES) == set(find(model, restored))

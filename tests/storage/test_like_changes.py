@@ -31,7 +31,7 @@ async def read(stores: Stores, generation: Generation) -> tuple[int, int]:
         ((A, B), (B,), 1, 1),
         ((A, B), (), 1, 1),
         ((A, B), (B, C), 1, 1),
-        ((A,), (LESS,), 1, 1),
+        ((A,), (LESS,), 1, 0),
     ],
 )
 async def test_a_list_of_liked_items_counts_its_changes(

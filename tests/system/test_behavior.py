@@ -43,6 +43,7 @@ def tasteful(server: RunningServer) -> Iterator[akin.Client]:
         client.create_catalog("tasteful")
         import_items(client)
         wait_for_model(client, import_likes(client, LIKES))
+        client.upsert_user("reader", [client.get_item("i05").text])
         yield client
 
 
@@ -150,6 +151,14 @@ def test_interactions_make_a_user(tasteful: akin.Client) -> None:
         tasteful.recommend_similar(user_id="stranger", fallback=pb.FALLBACK_NONE)
 
 
+def test_a_text_leads_to_what_fans_of_similar_items_like(tasteful: akin.Client) -> None:
+    """For someone with a text alone, behavior counts as well, and every item can come."""
+    answer = tasteful.recommend_similar(user_id="reader", limit=99)
+    assert 0 < answer.signals.behavior_weight < 1
+    assert ITEM_COUNT == len(list_ids(answer))
+    assert "i05" in list_ids(answer)[:5]
+
+
 def test_seen_items_do_not_come_again(tasteful: akin.Client) -> None:
     """By default what was liked or bought is left out, else what the request says."""
     types = ["VIEW", "CLICK", "LIKE", "PURCHASE", "SHARE", "DISLIKE", "SKIP"]
@@ -212,6 +221,7 @@ def test_relations_need_an_item_that_exists(
 
 SOURCES: list[dict[str, Any]] = [
     {"user_id": "u1"},
+    {"user_id": "reader"},
     {"examples": akin.examples(["i01", "i30"], ["i50"])},
     {"item_id": "i05", "relation": BOTH},
     {"popular": POPULAR},
@@ -226,7 +236,7 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=["user", "examples", "item", "popular"])
+@pytest.mark.parametrize("source", SOURCES, ids=["user", "reader", "examples", "item", "popular"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_filters_are_exact(
     tasteful: akin.Client, source: dict[str, Any], options: dict[str, Any]
@@ -245,7 +255,7 @@ def test_filters_are_exact(
         assert set(ids) <= expected
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=["user", "examples", "item", "popular"])
+@pytest.mark.parametrize("source", SOURCES, ids=["user", "reader", "examples", "item", "popular"])
 def test_a_minimum_score_holds_for_blended_scores(
     tasteful: akin.Client, source: dict[str, Any]
 ) -> None:

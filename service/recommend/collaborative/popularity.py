@@ -17,6 +17,10 @@ from service.recommend.collaborative.sparse_rows import Numbers
 MIN_AGE_DAYS = 1 / 24
 AGE_CLASSES = 20
 
+# The least number with all digits, and the difference of numbers below it.
+LEAST_SCORE = np.finfo(np.float32).tiny
+SCORE_STEP = np.finfo(np.float32).smallest_subnormal
+
 # Half-lives whose ranking is kept.
 MAX_CACHED_RANKINGS = 8
 
@@ -60,8 +64,17 @@ class Popularity:
         starts = np.flatnonzero(np.diff(self._items, prepend=-1))
         popularities = np.logaddexp2.reduceat(logs, starts)
         order = np.argsort(-popularities, kind="stable")
-        scores = np.exp2(popularities[order] - popularities.max())
-        return self._items[starts][order], scores.astype(np.float32)
+        return self._items[starts][order], _to_scores(popularities[order])
+
+
+def _to_scores(logs: NDArray[np.float64]) -> Floats:
+    """Return the scores of popularities that fall and are given as logarithms, from 1 downwards."""
+    scores: Floats = np.exp2(logs - logs[0]).astype(np.float32)
+    # Numbers so small would all be 0. They get ones that fall as well, equal ones for ties.
+    tail = np.flatnonzero(scores < LEAST_SCORE)
+    places = np.cumsum(np.diff(logs[tail], prepend=np.inf) != 0)
+    scores[tail] = (len(tail) + 1 - places) * SCORE_STEP
+    return scores
 
 
 def sum_up_interactions(

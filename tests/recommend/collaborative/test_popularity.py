@@ -73,6 +73,18 @@ def test_interactions_of_any_age_are_ranked() -> None:
         assert [1.0, 0.75, 0.5, 0.25] == pytest.approx(list(ranking.values()), rel=1e-4)
 
 
+def test_old_items_keep_their_order_beside_new_ones() -> None:
+    """However little old interactions count beside new ones, they order their items."""
+    events = [(0, 9, 1.0, 0.0), (0, 8, 1.0, 1.0)]
+    events += [(person, item, 1.0, 5_000.0) for item in range(4) for person in range(item // 2 + 1)]
+    events += [(0, 7, 1.0, FIFTY_YEARS)]
+    ranking = rank(events, 0.01)
+    assert [9, 8, 2, 3, 0, 1, 7] == list(ranking)
+    scores = list(ranking.values())
+    assert sorted(scores, reverse=True) == scores
+    assert scores[2] == scores[3] > scores[4] == scores[5] > scores[6] > 0
+
+
 def test_interactions_of_the_future_count_as_new() -> None:
     """A time that has not come yet makes nothing more popular than now does."""
     events = [(0, 1, 1.0, -1.0), (1, 2, 1.0, 0.0), (2, 2, 1.0, 0.0)]
