@@ -280,3 +280,35 @@ async def test_interactions_and_catalogs_before_settings_are_kept(tmp_path: Path
         page = await stores.interactions.list_page(generation, "", None, 10)
         assert [Interaction(InteractionKey("u", 7, "a", "LIKE", "x"), 4.5)] == page.interactions
         assert [] == await stores.click_through.sum_days(generation)
+
+
+async def test_likes_before_models_count_as_changes(tmp_path: Path) -> None:
+    """Each catalog is trained on the likes that it already has, and none of its items is new."""
+    with database_of_version(tmp_path, 11) as connection:
+        connection.execute("INSERT INTO spaces VALUES (1, ?)", (SPACE.fingerprint,))
+        connection.executemany(
+            """INSERT INTO catalogs (catalog_id, name, vector_storage, own_model, interaction_count)
+               VALUES (?, ?, '', 0, ?)""",
+            [(1, "default", 5), (2, "empty", 0)],
+        )
+        connection.execute(
+            """INSERT INTO generations (catalog_id, space_id, dimensions_asked, state, start_us)
+               VALUES (1, 1, 0, 'serving', 5)"""
+        )
+        connection.executemany(
+            """INSERT INTO users
+                   (catalog_id, user_id, preferences, liked_items, sequence, update_time_us)
+               VALUES (1, ?, '[]', ?, 1, 7)""",
+            [("u", '[["a", 1.0], ["b", -1.0]]'), ("v", "[]")],
+        )
+        connection.execute(
+            """INSERT INTO items (catalog_id, item_id, text, attributes, sequence, change_sequence,
+                   update_time_us, deleted) VALUES (1, 'a', 'tea', '{}', 1, 1, 7, 0)"""
+        )
+    async with opened(tmp_path, FakeClock()) as (stores, generation):
+        store = stores.behavior_models
+        assert (2 + 5, 0) == await store.read_changes(generation.catalog_id)
+        assert (0, 0) == await store.read_changes(2)
+        assert [] == await store.list_new_ids(generation.catalog_id, 10)
+        await stores.items.upsert_many(generation, [indexed("a", "gin"), indexed("b", "tea")])
+        assert ["b"] == await store.list_new_ids(generation.catalog_id, 10)
