@@ -49,7 +49,7 @@ MAX_MODEL_AGE_SECONDS = 3_600.0
 TRAINING_REST_FACTOR = 3.0
 
 # The shortest pause after a training that failed.
-FAILURE_REST_SECONDS = 10.0
+FAILURE_REST_SECONDS = 5.0
 
 _SPAWN = multiprocessing.get_context("spawn")
 

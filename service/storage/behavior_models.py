@@ -50,7 +50,11 @@ class BehaviorModelStore:
         """Return when the training of each catalog's model began, by catalog id."""
         return await self._database.read(
             lambda connection: dict(
-                connection.execute("SELECT catalog_id, train_time_us FROM behavior_models")
+                connection.execute(
+                    """SELECT catalog_id, train_time_us
+                       FROM behavior_models JOIN catalogs USING (catalog_id)
+                       WHERE name IS NOT NULL"""
+                )
             )
         )
 

@@ -113,6 +113,7 @@ async def test_a_deleted_catalog_loses_its_model(tmp_path: Path) -> None:
         await stores.generations.delete_catalog("shop")
         with pytest.raises(errors.CatalogNotFound):
             await store.save(shop.catalog_id, LATER, arrays)
+        assert {other: SUMMARY.train_time_us} == await store.read_train_times()
         with pytest.raises(errors.CatalogNotFound):
             await store.read_changes(shop.catalog_id)
         left = [count_pieces(tmp_path, shop.catalog_id)]
