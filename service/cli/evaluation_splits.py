@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.domain.interactions import InteractionType
 from service.recommend.collaborative.blend_validation import HIDDEN_SHARE, MIN_LIKES
 
 
@@ -19,6 +20,7 @@ class TimedLike(NamedTuple):
 
     item_id: str
     time_us: int
+    type: str = InteractionType.LIKE.value
 
 
 # The likes of each person by user id, oldest first, each item at most once.
@@ -92,7 +94,7 @@ def shuffle_order(likes: LikeLists, seed: int = 0) -> LikeLists:
     rng = random.Random(seed)  # noqa: S311  (not for security)
     return {
         user_id: [
-            TimedLike(item_id, like.time_us)
+            like._replace(item_id=item_id)
             for like, item_id in zip(
                 person_likes,
                 rng.sample([like.item_id for like in person_likes], len(person_likes)),
