@@ -9,10 +9,12 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from service.domain.interactions import InteractionType
 from service.recommend.collaborative.blend_validation import HIDDEN_SHARE, MIN_LIKES
+
+Element = TypeVar("Element")
 
 
 class TimedLike(NamedTuple):
@@ -119,3 +121,9 @@ def remove_items(likes: LikeLists, item_ids: frozenset[str]) -> LikeLists:
         for user_id, person_likes in likes.items()
     }
     return {user_id: person_likes for user_id, person_likes in rest.items() if person_likes}
+
+
+def choose_evenly(values: Sequence[Element], number: int) -> list[Element]:
+    """Return `number` values at even distances, or all values if there are fewer."""
+    number = min(number, len(values))
+    return [values[position * len(values) // number] for position in range(number)]

@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 from service.cli.evaluation_metrics import (
-    Latency,
-    PersonResult,
-    StrategyMetrics,
     compute_coverage,
     compute_interval,
     compute_ndcg,
@@ -19,7 +16,8 @@ from service.cli.evaluation_metrics import (
     has_hit,
     list_popular_items,
 )
-from service.cli.evaluation_run import choose_evenly
+from service.cli.evaluation_results import Latency, PersonResult, StrategyMetrics
+from service.cli.evaluation_splits import choose_evenly
 
 TWENTY = [f"item {number}" for number in range(20)]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.cli.evaluation_metrics import Evaluation
+from service.cli.evaluation_results import Evaluation
 from service.cli.plotting import report_missing_glyphs, save_figure
 from service.domain.printable import to_line
 

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 from support.disks import largest_file
 
-from service.cli.evaluation_metrics import Evaluation, Latency, StrategyMetrics
+from service.cli.evaluation_results import Evaluation, Latency, StrategyMetrics
 from service.cli.plotting import PlotError, charts, save_figure
 
 
