@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 import akin
 from akin.options import RecommendSimilarOptions
@@ -18,6 +19,7 @@ from service.cli.evaluation_calls import (
     recommend_to_all,
 )
 from service.cli.evaluation_input import EvaluationInput, Person
+from service.cli.evaluation_metrics import compute_recall
 from service.cli.evaluation_results import (
     ColdItems,
     ColdPeople,
@@ -35,8 +37,9 @@ from service.cli.evaluation_store import (
 
 KNOWN_LIKES = (1, 2, 3, 5)
 
-# The share of the liked items that are treated as new, and the boosts that are tried on them.
+# The share of the liked items that are new, how often they are drawn, and the boosts to try.
 NEW_ITEMS_SHARE = 0.15
+NEW_ITEMS_DRAWS = 5
 NEW_ITEM_BOOSTS = (0.0, 1.0, 2.0)
 NEW_ITEMS_CATALOG = "new-items"
 
@@ -54,6 +57,31 @@ READ_ITEMS = 1_000
 
 TEXT, AUTO = akin.SignalMode.SIGNAL_MODE_TEXT, akin.SignalMode.SIGNAL_MODE_AUTO
 MODES = {"text": TEXT, "auto": AUTO}
+
+
+class ColdRecalls:
+    """The recall of each person in all draws of new items."""
+
+    def __init__(self) -> None:
+        self._of_all: dict[str, list[float]] = defaultdict(list)
+        self._of_new: dict[str, list[float]] = defaultdict(list)
+
+    def add(
+        self, people: Sequence[Person], results: Sequence[PersonResult], new_ids: frozenset[str]
+    ) -> None:
+        """Add the results of one draw."""
+        for person, result in zip(people, results, strict=True):
+            self._of_all[person.user_id].append(compute_recall(result.recommended, person.held_out))
+            if held_out := person.held_out & new_ids:
+                self._of_new[person.user_id].append(compute_recall(result.recommended, held_out))
+
+    def summarize(self, strategy: str) -> ColdItems:
+        """Return the means over people of their means over draws."""
+        of_new, of_all = (
+            Quality.from_values([fmean(values) for values in by_person.values()])
+            for by_person in (self._of_new, self._of_all)
+        )
+        return ColdItems(strategy, of_new, of_all)
 
 
 def measure_cold_people(client: akin.Client, people: Sequence[Person]) -> list[ColdPeople]:
@@ -91,42 +119,52 @@ def measure_cold_people(client: akin.Client, people: Sequence[Person]) -> list[C
 
 
 def measure_cold_items(client: akin.Client, address: str, data: EvaluationInput) -> list[ColdItems]:
-    """Measure recall in a catalog in which some of the liked items are new.
+    """Measure recall in catalogs in which some of the liked items are new.
 
-    Their likes are hidden, and they are stored after all likes.
+    Their likes are hidden, and they are stored after all likes. Which items are new is drawn
+    several times, because the result depends much on it.
     """
-    likes = {
-        **data.likes,
-        **{
-            person.user_id: [
-                *data.likes[person.user_id],
-                *(TimedLike(item_id, 0) for item_id in sorted(person.held_out)),
-            ]
-            for person in data.people
-        },
-    }
-    new_ids = choose_new_items(likes, NEW_ITEMS_SHARE)
-    old_likes = remove_items(data.likes, new_ids)
-    people = [person for person in data.people if person.user_id in old_likes and person.held_out]
-    if not any(person.held_out & new_ids for person in people):
-        return []
-    client.create_catalog(NEW_ITEMS_CATALOG, signals=TEXT)
-    with open_client(address, ConnectionOptions(NEW_ITEMS_CATALOG)) as own_client:
-        store_items(own_client, data, "items that are not new", lambda id_: id_ not in new_ids)
-        store_interactions(own_client, data, old_likes, "likes of items that are not new")
-        store_items(own_client, data, "new items", lambda id_: id_ in new_ids)
-        queries = list_user_queries(people)
-        results = {"text": recommend_to_all(own_client, "new items, text", queries)}
-        train(own_client, "learning from likes of items that are not new")
-        _wait_for_neighbors(own_client, old_likes, new_ids)
-        for boost in NEW_ITEM_BOOSTS:
-            name = f"boost {boost:g}"
-            boosted = [
-                replace(query, options={**query.options, "new_item_boost": boost})
-                for query in queries
-            ]
-            results[name] = recommend_to_all(own_client, f"new items, {name}", boosted)
-    return [_summarize_items(name, result, new_ids) for name, result in results.items()]
+    liked = {user_id: list(likes) for user_id, likes in data.likes.items()}
+    for person in data.people:
+        liked[person.user_id] += [TimedLike(item_id, 0) for item_id in sorted(person.held_out)]
+    recalls: dict[str, ColdRecalls] = defaultdict(ColdRecalls)
+    for draw in range(NEW_ITEMS_DRAWS):
+        new_ids = choose_new_items(liked, NEW_ITEMS_SHARE, draw)
+        likes = remove_items(data.likes, new_ids)
+        people = [person for person in data.people if person.user_id in likes and person.held_out]
+        if not any(person.held_out & new_ids for person in people):
+            continue
+        client.create_catalog(NEW_ITEMS_CATALOG, signals=TEXT)
+        with open_client(address, ConnectionOptions(NEW_ITEMS_CATALOG)) as new_client:
+            _store_new_items_last(new_client, data, likes, new_ids)
+            for name, results in _recommend_new_items(new_client, people, likes, new_ids):
+                recalls[name].add(people, results, new_ids)
+        client.delete_catalog(NEW_ITEMS_CATALOG)
+    return [recall.summarize(name) for name, recall in recalls.items()]
+
+
+def _store_new_items_last(
+    client: akin.Client, data: EvaluationInput, likes: LikeLists, new_ids: frozenset[str]
+) -> None:
+    store_items(client, data, "items that are not new", lambda item_id: item_id not in new_ids)
+    store_interactions(client, data, likes, "likes of items that are not new")
+    store_items(client, data, "new items", lambda item_id: item_id in new_ids)
+
+
+def _recommend_new_items(
+    client: akin.Client, people: Sequence[Person], likes: LikeLists, new_ids: frozenset[str]
+) -> Iterator[tuple[str, Sequence[PersonResult]]]:
+    """Yield the results of each strategy."""
+    queries = list_user_queries(people)
+    yield "text", recommend_to_all(client, "text, new items", queries)
+    train(client, "learning from likes of items that are not new")
+    _wait_for_neighbors(client, likes, new_ids)
+    for boost in NEW_ITEM_BOOSTS:
+        name = f"auto, boost {boost:g}"
+        boosted = [
+            replace(query, options={**query.options, "new_item_boost": boost}) for query in queries
+        ]
+        yield name, recommend_to_all(client, f"{name}, new items", boosted)
 
 
 def _read_texts(client: akin.Client, people: Sequence[Person]) -> list[str]:
@@ -178,14 +216,3 @@ def _wait_for_neighbors(client: akin.Client, likes: LikeLists, new_ids: frozense
 
     seconds = PREPARING_SECONDS + PREPARING_SECONDS_PER_ITEM * len(new_ids)
     wait_until(is_lent, "preparing new items", seconds)
-
-
-def _summarize_items(
-    name: str, results: Sequence[PersonResult], new_ids: frozenset[str]
-) -> ColdItems:
-    of_new = [replace(result, held_out=result.held_out & new_ids) for result in results]
-    return ColdItems(
-        name,
-        Quality.from_values(compute_recalls(of_new)),
-        Quality.from_values(compute_recalls(results)),
-    )

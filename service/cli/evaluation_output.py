@@ -40,9 +40,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
     )
 
 
-def format_interval(interval: Interval | Quality) -> str:
-    """Return the ends of an interval."""
-    return f"{interval.low:.3f} to {interval.high:.3f}"
+def format_quality(mean: float, interval: Interval | Quality) -> str:
+    """Return a mean and the ends of its interval in brackets."""
+    return f"{mean:.4f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def _build_table(title: str, first: str, *others: str) -> Table:
@@ -54,27 +54,25 @@ def _build_table(title: str, first: str, *others: str) -> Table:
 
 
 def _build_quality_table(evaluation: Evaluation) -> Table:
-    title = f"Quality for {evaluation.people} people, {evaluation.items} items (higher is better)"
-    names = (f"recall@{TOP}", "95% interval", f"nDCG@{TOP}", "95% interval", f"hit rate@{TOP}")
-    table = _build_table(title, "strategy", *names, "nDCG gain over text", "95% interval")
+    title = f"Quality: {evaluation.people} people, {evaluation.items} items; 95% intervals"
+    names = [f"{name}@{TOP}" for name in ("recall", "nDCG", "hit rate")]
+    table = _build_table(title, "strategy", *names, f"gain in nDCG@{TOP} over text")
     for metrics in evaluation.strategies:
         gain = metrics.ndcg_gain
         table.add_row(
             metrics.strategy,
-            f"{metrics.recall_at_20:.4f}",
-            format_interval(metrics.recall_at_20_interval),
-            f"{metrics.ndcg_at_20:.4f}",
-            format_interval(metrics.ndcg_at_20_interval),
+            format_quality(metrics.recall_at_20, metrics.recall_at_20_interval),
+            format_quality(metrics.ndcg_at_20, metrics.ndcg_at_20_interval),
             f"{metrics.hit_rate_at_20:.4f}",
-            NOTHING if gain is None else f"{gain.mean:+.4f}",
-            NOTHING if gain is None else f"{gain.low:+.3f} to {gain.high:+.3f}",
+            NOTHING if gain is None else format_quality(gain.mean, gain),
         )
     return table
 
 
 def _build_results_table(strategies: Sequence[StrategyMetrics]) -> Table:
-    names = [f"{name}@{COVERAGE_TOP}" for name in ("coverage", "novelty, bits", "popular")]
-    table = _build_table("What is recommended, and latency", "strategy", *names, "p50 ms", "p95 ms")
+    names = [f"{name}@{COVERAGE_TOP}" for name in ("coverage", "novelty", "popular")]
+    title = "What is recommended (novelty in bits), and how long it takes"
+    table = _build_table(title, "strategy", *names, "p50 ms", "p95 ms")
     for metrics in strategies:
         table.add_row(
             metrics.strategy,
@@ -88,33 +86,29 @@ def _build_results_table(strategies: Sequence[StrategyMetrics]) -> Table:
 
 
 def _build_people_table(rows: Sequence[ColdPeople]) -> Table:
-    names = ("strategy", "people", f"recall@{TOP}", "95% interval")
-    table = _build_table("People of whom little is known", "known of a person", *names)
+    title = "People of whom only little is known; 95% intervals"
+    table = _build_table(title, "known", "strategy", "people", f"recall@{TOP}")
     for row in sorted(rows, key=lambda row: row.likes):
-        likes = f"{row.likes} like{'s' * (row.likes > 1)}" if row.likes else "one text"
-        recall = row.recall_at_20
-        table.add_row(
-            "nothing" if row.strategy == "popular" else likes,
-            row.strategy,
-            str(row.people),
-            f"{recall.mean:.4f}",
-            format_interval(recall),
-        )
+        recall = format_quality(row.recall_at_20.mean, row.recall_at_20)
+        table.add_row(_describe_known(row), row.strategy, str(row.people), recall)
     return table
 
 
+def _describe_known(row: ColdPeople) -> str:
+    if row.strategy == "popular":
+        return "nothing"
+    return f"{row.likes} like{'s' * (row.likes > 1)}" if row.likes else "one text"
+
+
 def _build_items_table(rows: Sequence[ColdItems]) -> Table:
-    names = [f"{name}@{TOP}" for name in ("recall of new items", "recall of all items")]
-    table = _build_table(
-        "Some of the liked items are new", "strategy", names[0], "95% interval", names[1], "95%"
-    )
+    title = "If some of the liked items are new; 95% intervals"
+    names = [f"recall@{TOP} of {items} items" for items in ("new", "all")]
+    table = _build_table(title, "strategy", *names)
     for row in rows:
         table.add_row(
             row.strategy,
-            f"{row.recall_of_new.mean:.4f}",
-            format_interval(row.recall_of_new),
-            f"{row.recall_at_20.mean:.4f}",
-            format_interval(row.recall_at_20),
+            format_quality(row.recall_of_new.mean, row.recall_of_new),
+            format_quality(row.recall_at_20.mean, row.recall_at_20),
         )
     return table
 
