@@ -28,7 +28,10 @@ GREEN_COLORS = ("#6a9a78", "#c2a35d")
 LATENCY_COLOR, ERROR_COLOR = "#9a9a9a", "#444444"
 BAND_ALPHA = 0.2
 
-INTERVAL_NOTE = "lines on bars and shaded areas: 95% intervals"
+NOTES = (
+    "pooled, nearest and mean rank by text alone; behavior ranks by likes first; auto is the "
+    "default of a server\nlines on bars and shaded areas are 95% intervals"
+)
 
 
 def draw_chart(path: Path, evaluation: Evaluation) -> None:
@@ -44,8 +47,7 @@ def draw_chart(path: Path, evaluation: Evaluation) -> None:
     figure = Figure(figsize=inches, dpi=CHART_DOTS_PER_INCH, layout="constrained")
     people, items = evaluation.people, evaluation.items
     figure.suptitle(
-        f"Recommendations for {people:,} people from {items:,} items\n({INTERVAL_NOTE})",
-        fontsize="medium",
+        f"Recommendations for {people:,} people from {items:,} items\n{NOTES}", fontsize="medium"
     )
     ratios = (5, 4) if has_cold else (1,)
     parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
@@ -71,29 +73,29 @@ def _draw_strategies(figure: SubFigure, strategies: Sequence[StrategyMetrics]) -
             [metrics.ndcg_at_20_interval for metrics in strategies],
         ],
     )
-    quality.set_title("quality (longer is better)", fontsize="medium", loc="left")
+    quality.set_title("quality\n(longer is better)", fontsize="medium", loc="left")
     _name_rows(quality, [metrics.strategy for metrics in strategies])
     _draw_bars(
         variety,
         {
-            f"of all items, in anybody's top {COVERAGE_TOP}": [
+            f"share of all items in anybody's top {COVERAGE_TOP}": [
                 100 * metrics.coverage_at_10 for metrics in strategies
             ],
-            f"of a top {COVERAGE_TOP}, popular items": [
+            f"share of popular items in a top {COVERAGE_TOP}": [
                 100 * metrics.popular_at_10 for metrics in strategies
             ],
         },
         GREEN_COLORS,
         "{:.0f}%",
     )
-    variety.set_title("variety, and popular items", fontsize="medium", loc="left")
+    variety.set_title("variety and popularity\n", fontsize="medium", loc="left")
     _draw_bars(
         latency,
         {"": [metrics.p95_ms for metrics in strategies]},
         [LATENCY_COLOR],
         "{:.1f} ms",
     )
-    latency.set_title("latency, p95 (shorter is better)", fontsize="medium", loc="left")
+    latency.set_title("latency, p95\n(shorter is better)", fontsize="medium", loc="left")
 
 
 def _draw_cold(figure: SubFigure, people: Sequence[ColdPeople], items: Sequence[ColdItems]) -> None:
@@ -115,7 +117,7 @@ def _draw_cold(figure: SubFigure, people: Sequence[ColdPeople], items: Sequence[
     likes_axes.set_xlabel("known likes of a person")
     likes_axes.set_ylabel(f"recall@{TOP}")
     likes_axes.set_title("people with few likes (higher is better)", fontsize="medium", loc="left")
-    likes_axes.legend(frameon=False)
+    likes_axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=3, frameon=False)
     likes_axes.spines[["top", "right"]].set_visible(False)
     of_new, of_all = [row.recall_of_new for row in items], [row.recall_at_20 for row in items]
     _draw_bars(
