@@ -31,6 +31,12 @@ from service.recommend.collaborative.sparse_rows import Numbers
 NO_KEY = -1
 UNKNOWN = -2
 
+# What the z-scores by stand-ins, by popularity and by text count.
+STAND_IN_WEIGHTS = BlendWeights(1.0, 1.0, 1.3).normalize()
+
+# The items that popularity adds to those that stand-ins speak for.
+MAX_POPULAR_ITEMS = 1_000
+
 # The popular items that are looked up first.
 POPULAR_BLOCK = 1_024
 
@@ -115,18 +121,12 @@ class BehaviorModel:
         self._index: ItemIndex | None = None
         self._key_version = -1
 
-    @cached_property
-    def learned_numbers(self) -> Numbers:
-        """The numbers of the items that anything is learned about: int64."""
-        counts = np.diff(self._model.ridge.offsets[: len(self._ids) + 1])
-        return np.flatnonzero(counts)
-
-    def list_unlearned(self, item_ids: Sequence[str]) -> Sequence[str]:
-        """Return those items that nothing is learned about."""
+    def are_learned(self, item_ids: Sequence[str]) -> Mask:
+        """Return whether anything is learned about items: bool [items]."""
         numbers = self._ids.find(item_ids)
         offsets = self._model.ridge.offsets
-        is_learned = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
-        return [item_ids[place] for place in np.flatnonzero(~is_learned).tolist()]
+        is_learned: Mask = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
+        return is_learned
 
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool
@@ -155,6 +155,35 @@ class BehaviorModel:
         return ProfileBehavior(
             items, values.astype(np.float32), float(base), profile, weights, factors
         )
+
+    def score_stand_ins(self, item_ids: Sequence[str], strengths: Floats) -> ProfileBehavior:
+        """Return the scores for items that stand in for likes, with popularity.
+
+        Args:
+            item_ids: items that something is learned about.
+            strengths: float32 [items], above 0: what each counts.
+        """
+        weights = STAND_IN_WEIGHTS
+        profile = build_profile(self._ids.find(item_ids), strengths, fades=False)
+        ridge = score_profile(self._model, profile).ridge
+        numbers = np.union1d(ridge.items, self._most_popular)
+        totals = self._model.totals
+        ridge_mean, ridge_deviation = ridge.measure()
+        total_mean, total_deviation = float(totals.mean()), float(totals.std()) or np.inf
+        factors = weights.ridge / ridge_deviation, weights.following / total_deviation
+        scores = factors[0] * ridge.get(numbers) + factors[1] * totals[numbers]
+        base = -factors[0] * ridge_mean - factors[1] * total_mean
+        return ProfileBehavior(
+            numbers, (scores + base).astype(np.float32), base, profile, weights, (factors[0], 0.0)
+        )
+
+    @cached_property
+    def _most_popular(self) -> Items:
+        """The items with the most likes: int32, ascending."""
+        totals = self._model.totals[: len(self._ids)]
+        count = min(MAX_POPULAR_ITEMS, len(totals))
+        best = np.argpartition(-totals, count - 1)[:count] if count else np.empty(0)
+        return np.sort(best).astype(np.int32)
 
     def find_hits(self, behavior: ProfileBehavior, item_index: ItemIndex) -> BehaviorHits:
         """Return the scores of the items that an item index has."""

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.filters import Filter
 from service.domain.vectors import Keys, Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.behavior_model import BehaviorModel
 
-# The nearest learned items that lend their scores.
+# The learned items among the nearest ones lend their scores, at most so many.
+NEAREST_ITEMS = 200
 NEIGHBOR_COUNT = 40
 
-# What a boost of 1 lends of the mean score of the neighbors. On the film likes, with a random 15%
-# of the liked items new, a boost of 2 finds as many new items as text alone does, for 0.01 of the
-# recall of all items.
+# What a boost of 1 lends of the mean score of the neighbors. With a random 15% of the liked items
+# new, a boost of 2 finds 84% of the new films and 89% of the new artists that text alone finds, for
+# 0.011 and 0.008 of the recall@20 of all items.
 LENT_SHARE = 0.7
 
 # The most new items that get neighbors: 32 MB. In larger catalogs they are the latest ones.
@@ -52,27 +52,22 @@ class NewItems:
         """
         if self._index is not item_index:
             self._index, self._lists = item_index, {}
-        keys_by_id = item_index.find_matching_keys(model.list_unlearned(new_ids), None)
+        unlearned = np.flatnonzero(~model.are_learned(new_ids)).tolist()
+        keys_by_id = item_index.find_matching_keys((new_ids[place] for place in unlearned), None)
         items = {key: item_id for item_id, key in keys_by_id.items()}
         # A key of the lists can belong to another item by now.
         self._lists = {
             key: entry for key, entry in self._lists.items() if items.get(key) == entry[0]
         }
         pending = [key for key in items if key not in self._lists]
-        if not pending:
-            self._keys = np.fromiter(self._lists, np.int64, len(self._lists))
-            lists = [neighbors for _, neighbors in self._lists.values()]
-            self._neighbors = np.stack(lists) if lists else NO_LISTS
-            return False
-        learned_keys = model.find_keys(model.learned_numbers, item_index)
-        mask = np.zeros_like(item_index.compute_mask(Filter(), ()))
-        mask[learned_keys[learned_keys >= 0]] = True
         for key in pending[:ITEMS_PER_ROUND]:
-            hits = item_index.vectors.search_by_key(key, NEIGHBOR_COUNT, allowed=mask)
-            # Of fewer neighbors, each counts several times; an item without any lends to itself.
-            neighbors = hits.keys[:NEIGHBOR_COUNT] if len(hits.keys) else np.array([key])
-            self._lists[key] = items[key], np.resize(neighbors, NEIGHBOR_COUNT)
-        return True
+            self._lists[key] = items[key], _find_neighbors(item_index, model, key)
+        if pending:
+            return True
+        self._keys = np.fromiter(self._lists, np.int64, len(self._lists))
+        lists = [neighbors for _, neighbors in self._lists.values()]
+        self._neighbors = np.stack(lists) if lists else NO_LISTS
+        return False
 
     def lend(self, item_index: ItemIndex, scores: Vectors, base: float, boost: float) -> Keys:
         """Raise the scores of new items, and return their keys.
@@ -92,3 +87,14 @@ class NewItems:
         means = scores[np.minimum(neighbors, len(scores) - 1)].mean(axis=1) - np.float32(base)
         scores[keys] = np.float32(base) + np.float32(LENT_SHARE * boost) * means
         return keys
+
+
+def _find_neighbors(item_index: ItemIndex, model: BehaviorModel, key: int) -> Keys:
+    """Return the keys of the nearest learned items of an item: int64 [NEIGHBOR_COUNT].
+
+    If there are fewer, each occurs several times; without any, the item is its own neighbor.
+    """
+    hits = item_index.vectors.search_by_key(key, NEAREST_ITEMS)
+    is_learned = model.are_learned(item_index.get_ids(hits.keys.tolist()))
+    keys = hits.keys[is_learned][:NEIGHBOR_COUNT]
+    return np.resize(keys if len(keys) else np.array([key]), NEIGHBOR_COUNT)

@@ -48,6 +48,13 @@ class Profile:
     usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
 
     @property
+    def has_likes(self) -> bool:
+        """Whether anything is liked."""
+        return any(item.weight > 0 for item in self.items) or any(
+            text.weight > 0 for text in self.texts
+        )
+
+    @property
     def max_source_count(self) -> int:
         """The number of vectors that a query for the profile has at most."""
         text_vectors = sum(len(text.vectors) for text in self.texts)

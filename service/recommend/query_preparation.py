@@ -11,6 +11,7 @@ from service.domain.catalog_settings import CatalogSettings, SignalMode
 from service.domain.recommendations import (
     DEFAULT_HALF_LIFE_DAYS,
     TEXT_SIGNALS,
+    ExamplesSource,
     ItemSource,
     PopularSource,
     Query,
@@ -19,12 +20,13 @@ from service.domain.recommendations import (
     UserSource,
 )
 from service.domain.users import LikedItem
-from service.recommend.behavior_model import BehaviorModel
+from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
 from service.recommend.new_items import NewItems
 from service.recommend.profile import Profile
 from service.recommend.profile_reader import ProfileReader
+from service.recommend.stand_ins import StandIns
 
 # The weights if behavior comes first. Text decides among items that behavior says nothing about.
 BEHAVIOR_FIRST = BlendWeights(1.0, 0.4, 0.01)
@@ -43,12 +45,14 @@ class PreparedQuery:
             popular items.
         behavior: what behavior says for the profile, if it says anything.
         model: the model whose popular items are requested, if there is one.
+        stand_ins: what behavior says otherwise, if anything.
         signals: what recommendations are based on.
     """
 
     query: Query
     profile: Profile | None = None
     behavior: ScoredBehavior | None = None
+    stand_ins: StandIns | None = None
     model: BehaviorModel | None = None
     signals: Signals = TEXT_SIGNALS
 
@@ -123,16 +127,17 @@ class QueryPreparation:
         if model is None or weights is None or profile is None:
             return prepared
         weights = weights.normalize()
-        scored = model.score(profile.items, weights, oldest_first=profile.oldest_first)
-        if scored is None:
-            return prepared
-        behavior_weight = weights.ridge + weights.following
-        signals = Signals(weights.text, behavior_weight, model.summary.train_time_us)
         boost = prepared.query.new_item_boost
-        behavior = ScoredBehavior(
-            model, scored, self._new_items, self._new_item_boost if boost is None else boost
-        )
-        return replace(prepared, behavior=behavior, signals=signals)
+        parts = self._new_items, self._new_item_boost if boost is None else boost
+        scored = model.score(profile.items, weights, oldest_first=profile.oldest_first)
+        if scored is not None:
+            signals = _describe(weights, model)
+            behavior = ScoredBehavior(model, scored, *parts)
+            return replace(prepared, behavior=behavior, signals=signals)
+        if isinstance(prepared.query.source, UserSource | ExamplesSource) and profile.has_likes:
+            signals = _describe(STAND_IN_WEIGHTS, model)
+            return replace(prepared, stand_ins=StandIns(model, *parts), signals=signals)
+        return prepared
 
     def _choose_weights(self, model: BehaviorModel, relation: Relation) -> BlendWeights | None:
         """Return the weights of text and behavior, None for text alone."""
@@ -146,3 +151,9 @@ class QueryPreparation:
         if self._mode is SignalMode.BEHAVIOR:
             return chosen if chosen.uses_behavior else BEHAVIOR_FIRST
         return chosen if chosen.uses_behavior else None
+
+
+def _describe(weights: BlendWeights, model: BehaviorModel) -> Signals:
+    """Return what recommendations by these weights are based on."""
+    behavior_weight = weights.ridge + weights.following
+    return Signals(weights.text, behavior_weight, model.summary.train_time_us)

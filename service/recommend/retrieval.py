@@ -138,9 +138,13 @@ class Retriever:
         statistics = compute_corpus_statistics(item_index)
         scorer = self._ranking(query_vectors.sources, statistics)
         adjustment = self._make_prior_adjustment(item_index)
-        if behavior is not None:
-            blend = behavior.blend(item_index, allowed, limit, scorer.score(statistics.sample))
-            adjustment = blend.follow(adjustment)
+        if behavior is not None or prepared.stand_ins is not None:
+            sample_scores = scorer.score(statistics.sample)
+            if prepared.stand_ins is not None:
+                behavior = prepared.stand_ins.score(item_index, scorer, sample_scores)
+            if behavior is not None:
+                blend = behavior.blend(item_index, allowed, limit, sample_scores)
+                adjustment = blend.follow(adjustment)
         return search_by_sources(item_index, scorer, limit, allowed, adjustment, exact=query.exact)
 
     def score_by_text(

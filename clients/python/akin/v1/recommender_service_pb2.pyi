@@ -1332,7 +1332,9 @@ Global___InteractionTypes: _TypeAlias = InteractionTypes  # noqa: Y015
 
 @_typing.final
 class Popular(_message.Message):
-    """The items with the most interactions, each counted with the weight of its type."""
+    """The items with the most interactions, each counted with the weight of its type. Akin counts them
+    when it trains, which is within an hour of any change. Items that nobody likes are not among them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1539,6 +1541,9 @@ class Recommendation(_message.Message):
     If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
     standard deviations from the mean of the catalog. It is also only comparable within one
     response.
+
+    For `popular`, the score is the popularity relative to that of the most popular item of the
+    catalog, between 0 and 1.
     """
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
