@@ -31,7 +31,7 @@ from service.cli.evaluation_splits import LikeLists, TimedLike, choose_new_items
 from service.cli.evaluation_store import (
     store_interactions,
     store_items,
-    train,
+    wait_for_model,
     wait_until,
 )
 
@@ -157,7 +157,7 @@ def _recommend_new_items(
     """Yield the results of each strategy."""
     queries = list_user_queries(people)
     yield "text", recommend_to_all(client, "text, new items", queries)
-    train(client, "learning from likes of items that are not new")
+    wait_for_model(client, "learning from likes of items that are not new")
     _wait_for_neighbors(client, likes, new_ids)
     for boost in NEW_ITEM_BOOSTS:
         name = f"auto, boost {boost:g}"

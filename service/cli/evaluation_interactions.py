@@ -40,7 +40,7 @@ HideName = Literal["newest", "cut"]
 MIN_LIKE_WEIGHT = 1.0
 
 # The people that are recommended to; with more, intervals hardly get narrower than 0.01.
-MAX_PEOPLE = 2_000
+MAX_TESTED_PEOPLE = 2_000
 
 _US_PER_SECOND = 1_000_000
 
@@ -103,7 +103,7 @@ def read_interaction_input(
         unknown_items=len(rows) - len(usable),
     )
     others = _select_visible_others(usable, likes, split)
-    people = choose_evenly(people, MAX_PEOPLE)
+    people = choose_evenly(people, MAX_TESTED_PEOPLE)
     return EvaluationInput(items, item_ids, people, split.visible, others, summary)
 
 

@@ -25,7 +25,7 @@ from service.cli.evaluation_results import (
     StrategyMetrics,
 )
 from service.cli.evaluation_splits import shuffle_order
-from service.cli.evaluation_store import store_interactions, store_items, train
+from service.cli.evaluation_store import store_interactions, store_items, wait_for_model
 from service.cli.temporary_server import run_temporary_server
 
 # The ranking by text that behavior is blended with.
@@ -119,7 +119,7 @@ def _measure_learned(
     """Measure what needs the likes of all people, with the server of the default ranking."""
     strategies = [name for name in plan.strategies if name in LEARNED_STRATEGIES]
     if strategies or plan.with_cold:
-        measured.learned = LearnedSummary.from_model(train(client, "learning from likes"))
+        measured.learned = LearnedSummary.from_model(wait_for_model(client, "learning from likes"))
     for name in strategies:
         client.update_catalog(signals=LEARNED_STRATEGIES[name])
         queries = list_user_queries(data.people, popular=name == "popular")
@@ -141,7 +141,7 @@ def _measure_shuffled(
     with open_client(address, ConnectionOptions(SHUFFLED_CATALOG)) as shuffled:
         store_items(shuffled, data, "items, to shuffle the lists")
         store_interactions(shuffled, data, shuffle_order(data.likes), "likes, shuffled")
-        train(shuffled, "learning from shuffled likes")
+        wait_for_model(shuffled, "learning from shuffled likes")
         return recommend_to_all(shuffled, SHUFFLED, list_user_queries(data.people))
 
 

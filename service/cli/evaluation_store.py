@@ -24,7 +24,7 @@ _SECONDS_PER_HOUR = 3_600.0
 TRAINING_SECONDS = 2 * _SECONDS_PER_HOUR
 
 # The interval at which the server is asked whether it is done.
-POLL_SECONDS = 0.2
+TRAINING_POLL_SECONDS = 0.2
 
 
 def store_items(
@@ -65,8 +65,8 @@ def store_interactions(
                 raise EvaluationError(f"an interaction was rejected: {failure.message}")
 
 
-def train(client: akin.Client, title: str) -> akin.BehaviorModel:
-    """Wait until the server has learned from all interactions, and return what it learned.
+def wait_for_model(client: akin.Client, title: str) -> akin.BehaviorModel:
+    """Let the server learn from all interactions, and return what it learned.
 
     Nothing is learned before, because a model that begins while interactions arrive misses some.
     """
@@ -89,7 +89,7 @@ def wait_until(is_done: Callable[[], bool], title: str, seconds: float) -> bool:
         while not is_done():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(POLL_SECONDS)
+            time.sleep(TRAINING_POLL_SECONDS)
     return True
 
 
