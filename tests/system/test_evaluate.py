@@ -228,10 +228,10 @@ def test_nobody_with_held_out_items(tmp_path: Path) -> None:
 
 def test_an_unknown_strategy(tmp_path: Path) -> None:
     """For an unknown strategy the command ends with the names of all strategies."""
-    words = ["evaluate", *add_files(tmp_path, "--strategy", "best")]
-    result = CliRunner().invoke(app, words)
-    assert (2, "") == (result.exit_code, result.stdout)
-    assert "pooled, nearest, mean, popular, behavior or auto" in result.stderr
+    result = evaluate(tmp_path, "--strategy", "best")
+    assert (2, b"") == (result.status, result.stdout)
+    names = "pooled, nearest, mean, popular, behavior or auto, not best"
+    assert names in result.error_lines[-1]
 
 
 def test_an_unknown_attribute(tmp_path: Path) -> None:
