@@ -75,7 +75,7 @@ class Trainer:
         database: the database file.
         folder: keeps the states of trainings; losing it costs time only.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
-        show_model: is called with the id of each catalog that has a new model.
+        show_model: is called after each training.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Trainer:
         database: Path,
         folder: Path,
         clock_ns: Callable[[], int],
-        show_model: Callable[[], Any],
+        show_model: Callable[[], None],
     ) -> None:
         self._store = store
         self._catalogs = catalogs

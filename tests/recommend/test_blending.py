@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support.behavior_models import build_model
-from support.item_indexes import create_item_index
+from support.clock import FakeClock
+from support.item_indexes import create_item_index, run_builds
 from support.item_lists import draw_lists
 
 from service.domain.behavior import BlendWeights
 from service.domain.filters import Filter
+from service.domain.items import Change
 from service.domain.users import LikedItem
 from service.domain.vectors import Mask, Vectors
+from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.recommend.blending import ScoredBehavior
 from service.recommend.new_items import NewItems
@@ -124,3 +127,54 @@ def test_behavior_alone_ranks_what_it_speaks_for() -> None:
     assert float(hits.scores.min()) > behavior.profile.base
     few = behavior.rank(item_index, allowed, 5)
     assert hits.keys[:5].tolist() == few.keys[:5].tolist()
+
+
+class EagerIndex(SegmentedIndex):
+    """An index whose graphs seem to cost nothing, as in a large catalog."""
+
+    def estimate_cost(self, queries: int) -> int:
+        """Return that a search costs nothing."""
+        del queries
+        return 0
+
+
+@pytest.fixture(scope="module")
+def large_index() -> ItemIndex:
+    """An index with graphs; its first items are those of the other tests."""
+    names = NAMES + [f"more{number:04}" for number in range(1_700)]
+    index = EagerIndex(DIMENSIONS, first_graph_vectors=500, next_graph_vectors=500)
+    item_index = ItemIndex(index, FakeClock())
+    rows = zip(names, units(1, len(names)), strict=True)
+    changes = [Change(name, "{}", (vector.tobytes(),), None) for name, vector in rows]
+    item_index.apply(changes[:1_500], 1)
+    run_builds(index)
+    item_index.apply(changes[1_500:], 2)  # these are in no graph
+    return item_index
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1, 0.01])
+@pytest.mark.parametrize("text_weight", [0.1, 1.3, 5.0])
+def test_graphs_miss_little(large_index: ItemIndex, share: float, text_weight: float) -> None:
+    """With graphs, answers are as long, of allowed items, with the same scores, and nearly equal.
+
+    The best items by behavior are near no liked item by text.
+    """
+    scorer = InnerProduct(units(2, 1)[0])
+    behavior = prepare(BlendWeights(1.0, 0.4, text_weight))
+    allowed = large_index.compute_mask(Filter(), large_index.find_keys(LIKES))
+    allowed &= np.random.default_rng(3).random(len(allowed)) < share
+    blend = behavior.blend(
+        large_index, allowed, 20, scorer.score(large_index.vectors.sample(4_096))
+    )
+    ranked = []
+    for exact in (True, False):
+        hits = search_by_sources(large_index, scorer, 20, allowed, blend.follow(None), exact=exact)
+        assert allowed[hits.keys].all()
+        ranked.append({key: score for _, score, key in large_index.rank_hits(hits, 20)})
+    expected, approximate = ranked
+    assert min(20, np.count_nonzero(allowed)) == len(approximate) == len(expected)
+    shared = expected.keys() & approximate.keys()
+    assert len(shared) >= 0.9 * len(expected)
+    assert {key: expected[key] for key in shared} == pytest.approx(
+        {key: approximate[key] for key in shared}, abs=1e-4
+    )

@@ -21,6 +21,7 @@ from support.behavior_calls import (
     wait_for_model,
 )
 from support.server import RunningServer
+from support.waiting import until
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -356,3 +357,31 @@ def test_fake_likes_move_nothing_to_strangers(own: akin.Client, fakes: int) -> N
         assert set() == set(list_ids(answer)) & set(names)
     answer = own.recommend_similar(user_id="fake0", limit=20)
     assert 20 == len(list_ids(answer))
+
+
+def test_new_items_benefit_from_similar_texts(own: akin.Client, own_name: str) -> None:
+    """With a boost, a new item comes where items with similar texts are liked, without it not."""
+    import_items(own)
+    wait_for_model(own, import_likes(own, LIKES))
+    fan = "u0"
+    liked = list_ids(own.recommend_similar(user_id=fan, limit=3))
+    text = own.get_item(liked[0]).text
+    own.upsert_item("new", f"{text}, and again")
+
+    def find_place(user_id: str, **options: Any) -> int:
+        answer = own.recommend_similar(user_id=user_id, limit=99, **options)
+        assert ITEM_COUNT + 1 - len(LIKES[user_id]) == len(list_ids(answer))
+        return list_ids(answer).index("new")
+
+    place = find_place(fan)
+    until(lambda: find_place(fan, new_item_boost=10.0) < place)
+    assert 0 == find_place(fan, new_item_boost=10.0)
+    assert place == find_place(fan, new_item_boost=0.0) == find_place(fan)
+    own.update_catalog(own_name, new_item_boost=10.0)
+    assert 0 == find_place(fan)
+    assert place == find_place(fan, new_item_boost=0.0)
+    own.delete_item("new")
+    own.upsert_item("other", "Something quite different")
+    ids = list_ids(own.recommend_similar(user_id=fan, limit=99))
+    assert "new" not in ids
+    assert "other" != ids[0]
