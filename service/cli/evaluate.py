@@ -53,8 +53,8 @@ def evaluate(  # noqa: PLR0913, PLR0917  (each parameter is an option)
     hide: Annotated[
         HideName | None,
         typer.Option(
-            help="Likes of --interactions to hold out: the newest fifth of each person's, or all "
-            "from the time on after which a fifth of all likes is. Default: newest."
+            help="Likes of --interactions to hold out: the newest fifth of each person's (newest), "
+            "or the newest fifth of all, from one time on (cut). Default: newest."
         ),
     ] = None,
     map_: Annotated[

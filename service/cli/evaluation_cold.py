@@ -187,7 +187,7 @@ def _exclude_likes(options: RecommendSimilarOptions, person: Person) -> PersonQu
 def _measure_people(
     client: akin.Client, count: int, name: str, queries: Sequence[PersonQuery]
 ) -> ColdPeople:
-    results = recommend_to_all(client, f"{name}, {count} likes", queries)
+    results = recommend_to_all(client, f"{name}, known likes {count}", queries)
     recall = Quality.from_values(compute_recalls(results))
     return ColdPeople(count, name, len(queries), recall)
 

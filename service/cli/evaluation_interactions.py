@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import akin
 
+from service.cli import console
 from service.cli.evaluation_input import (
     EvaluationError,
     EvaluationInput,
@@ -88,11 +89,7 @@ def read_interaction_input(
         split = _SPLITS[hide](likes)
     except ValueError as exc:
         raise EvaluationError(f"{interactions}: {exc}") from None
-    people = [
-        Person(user_id, [like.item_id for like in split.visible[user_id]], held_out)
-        for user_id, held_out in split.hidden.items()
-        if user_id in split.visible
-    ]
+    people = _list_people(split)
     if not people:
         raise EvaluationError(f"{interactions} has nobody with likes before and after the split")
     summary = SplitSummary(
@@ -116,7 +113,7 @@ def _read_interactions(path: Path, options: RowOptions) -> Iterator[TimedInterac
     try:
         records = open_records(str(path), columns=options.columns)
         table = TableOptions(options.interactions.columns)
-        for number, value in map_rows(records, table, options.interactions, lambda _: None):
+        for number, value in map_rows(records, table, options.interactions, _report):
             if isinstance(value, LineError):
                 raise EvaluationError(f"{path}, line {number}: {value}")
             if not isinstance(value, akin.Interaction):
@@ -132,6 +129,10 @@ def _read_interactions(path: Path, options: RowOptions) -> Iterator[TimedInterac
         raise EvaluationError(f"{path}: {exc}") from None
 
 
+def _report(lines: str) -> None:
+    console.err.print(lines, soft_wrap=True)
+
+
 def _collect_likes(interactions: Collection[TimedInteraction]) -> LikeLists:
     """Return the first like of each person and item; a later one would be no prediction."""
     likes: dict[str, dict[str, TimedLike]] = defaultdict(dict)
@@ -139,6 +140,15 @@ def _collect_likes(interactions: Collection[TimedInteraction]) -> LikeLists:
         if _is_like(type_):
             likes[user_id].setdefault(item_id, TimedLike(item_id, time_us, type_))
     return {user_id: list(person_likes.values()) for user_id, person_likes in likes.items()}
+
+
+def _list_people(split: LikeSplit) -> list[Person]:
+    """Return the people with both visible and hidden likes."""
+    return [
+        Person(user_id, [like.item_id for like in split.visible[user_id]], held_out)
+        for user_id, held_out in split.hidden.items()
+        if user_id in split.visible
+    ]
 
 
 def _select_visible_others(

@@ -16,6 +16,7 @@ from service.cli.evaluation_results import (
     Quality,
     StrategyMetrics,
 )
+from service.recommend.collaborative.blend_validation import MIN_TEST_PEOPLE
 
 NOTHING = "-"
 
@@ -126,9 +127,13 @@ def _describe_split(evaluation: Evaluation) -> list[str]:
 
 
 def _describe_learned(learned: LearnedSummary) -> str:
+    start = f"learned from {learned.like_count} likes about {learned.item_count} items"
+    if learned.test_people < MIN_TEST_PEOPLE:
+        people = f"fewer than {MIN_TEST_PEOPLE} people have enough likes"
+        return f"{start}; auto uses text alone, because {people}"
     used = "text and behavior" if learned.uses_behavior else "text alone"
     return (
-        f"learned from {learned.like_count} likes about {learned.item_count} items; auto uses "
-        f"{used}: for {learned.test_people} people, the gain in nDCG@{TOP} is "
-        f"{learned.ndcg_gain:.4f}, at least {learned.ndcg_gain_lower_bound:.4f}"
+        f"{start}; auto uses {used}: on visible likes of {learned.test_people} people, the server "
+        f"measured a gain in nDCG@{TOP} of {learned.ndcg_gain:.4f}, at least "
+        f"{learned.ndcg_gain_lower_bound:.4f}"
     )
