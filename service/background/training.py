@@ -8,8 +8,9 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Trainer:
         database: the database file.
         folder: keeps the states of trainings; losing it costs time only.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
-        show_model: is called with the id of each catalog that has a new model.
+        show_model: is called after each training.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Trainer:
         database: Path,
         folder: Path,
         clock_ns: Callable[[], int],
-        show_model: Callable[[], Any],
+        show_model: Callable[[], None],
     ) -> None:
         self._store = store
         self._catalogs = catalogs
@@ -204,17 +205,18 @@ class Trainer:
             TrainingFailed: the process ended without a result.
         """
         ours, theirs = _SPAWN.Pipe()
-        with ours:
+        # A thread of its own waits for messages: the event loop would make the pipe non-blocking.
+        with ours, ThreadPoolExecutor(1, "akin-training") as thread:
             with theirs:
                 process = _SPAWN.Process(target=run_training, args=(task, theirs), daemon=True)
                 _start(process)
             try:
-                while isinstance(message := await _receive(ours), ScoreRequest):
+                while isinstance(message := await _run(thread, ours.recv), ScoreRequest):
                     async with self._catalogs.use(name) as catalog:
                         scores = await _score(catalog, message)
-                    await asyncio.to_thread(ours.send, scores)
+                    await _run(thread, partial(ours.send, scores))
             finally:
-                # Before the connection closes, which a thread may be reading from or writing to.
+                # Ends the thread, which may be reading or writing, before the connection closes.
                 process.kill()
                 await asyncio.to_thread(process.join)
                 process.close()
@@ -271,20 +273,13 @@ def _start(process: SpawnProcess) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-async def _receive(connection: Connection) -> object:
-    """Wait for a message.
+async def _run(thread: ThreadPoolExecutor, work: Callable[[], object]) -> object:
+    """Send or receive a message in a thread.
 
     Raises:
         TrainingFailed: the other process has ended.
     """
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(connection.fileno(), readable.set)
     try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(connection.fileno())
-    try:
-        return await asyncio.to_thread(connection.recv)
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
     except (EOFError, ConnectionError):
         raise TrainingFailed("the process has ended") from None

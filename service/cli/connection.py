@@ -103,10 +103,15 @@ def _read_key(file: Path) -> str:
 
 
 @contextmanager
-def open_client(address: str) -> Iterator[akin.Client]:
-    """Yield a client; print the error and exit with status 1 if a call fails."""
+def open_client(address: str, options: ConnectionOptions | None = None) -> Iterator[akin.Client]:
+    """Yield a client; print the error and exit with status 1 if a call fails.
+
+    Args:
+        address: of the server.
+        options: the parameters of the connection; None for those of the running command.
+    """
     try:
-        with akin.Client(address, **_options.get()._asdict()) as client:
+        with akin.Client(address, **(options or _options.get())._asdict()) as client:
             yield client
     except akin.AkinError as exc:
         console.exit_with_error(str(exc))

@@ -1,14 +1,15 @@
-"""Input files of an evaluation: items, and people with held-out items."""
+"""Input of an evaluation: items, and people with visible and held-out likes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.cli.evaluation_splits import LikeLists, TimedLike
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import FileError, LineError
 from service.cli.import_lines import ItemLine, parse_line
@@ -35,12 +36,67 @@ class PersonLine(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Person:
+    """A person to recommend to.
+
+    Attributes:
+        user_id: the id of the user.
+        liked: the visible likes, oldest first.
+        held_out: the items that recommendations hit.
+    """
+
+    user_id: str
+    liked: Sequence[str]
+    held_out: frozenset[str]
+
+
+class TimedInteraction(NamedTuple):
+    """An interaction; `time_us` is in microseconds since 1970."""
+
+    user_id: str
+    item_id: str
+    time_us: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSummary:
+    """How likes were divided into visible and held-out ones, with the field names of --json.
+
+    Attributes:
+        kind: `held_out` by the file of people, `newest` or `cut`.
+        like_count: the number of visible likes, of all people.
+        cut_time: all held-out likes are from this time on, in ISO 8601; None without a common time.
+        unmeasured_people: the number of people with held-out, but without visible likes.
+        unknown_items: the number of interactions with items that are not in the file of items.
+    """
+
+    kind: str
+    like_count: int
+    cut_time: str | None = None
+    unmeasured_people: int = 0
+    unknown_items: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluationInput:
-    """Input of an evaluation: a file of items, their ids, and people."""
+    """Input of an evaluation.
+
+    Attributes:
+        items: the file of items.
+        item_ids: their ids.
+        people: those to recommend to.
+        likes: the visible likes of all people, also of those that nothing is recommended to.
+        others: the visible interactions that are no likes.
+        split: how the likes were divided.
+    """
 
     items: Path
     item_ids: Sequence[str]
-    people: Sequence[PersonLine]
+    people: Sequence[Person]
+    likes: LikeLists
+    others: Sequence[TimedInteraction]
+    split: SplitSummary
 
 
 def read_input(items: Path, users: Path) -> EvaluationInput:
@@ -49,10 +105,23 @@ def read_input(items: Path, users: Path) -> EvaluationInput:
     Raises:
         EvaluationError: a line is invalid, there are no items, or nobody has held-out items.
     """
-    return EvaluationInput(items, _read_item_ids(items), _read_people(users))
+    item_ids, lines = read_item_ids(items), _read_people(users)
+    # The lists have no times; their order is that of the places.
+    likes = {
+        line.user_id: [TimedLike(item_id, place) for place, item_id in enumerate(line.liked, 1)]
+        for line in lines
+    }
+    people = [Person(line.user_id, line.liked, line.held_out) for line in lines]
+    split = SplitSummary("held_out", sum(map(len, likes.values())))
+    return EvaluationInput(items, item_ids, people, likes, (), split)
 
 
-def _read_item_ids(path: Path) -> Sequence[str]:
+def read_item_ids(path: Path) -> Sequence[str]:
+    """Return the ids of a file of items.
+
+    Raises:
+        EvaluationError: a line is no item, or there are none.
+    """
     ids: dict[str, None] = {}
     for number, value in _read_values(path):
         try:

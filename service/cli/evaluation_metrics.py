@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Self
 
 import numpy as np
 
@@ -29,76 +28,11 @@ _INTERVAL_PERCENTILES = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
-class PersonResult:
-    """Result for one person: recommended ids, best first, held-out ids, and the call's duration."""
-
-    recommended: Sequence[str]
-    held_out: frozenset[str]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """Percentiles of the durations of calls, in milliseconds."""
-
-    p50: float
-    p95: float
-
-    @classmethod
-    def from_seconds(cls, seconds: Sequence[float]) -> Self:
-        """Return the percentiles of durations in seconds; there must be at least one."""
-        return cls(*(round(1000 * compute_percentile(seconds, percent), 3) for percent in (50, 95)))
-
-
-@dataclass(frozen=True, slots=True)
 class Interval:
     """A 95% confidence interval."""
 
     low: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class StrategyMetrics:
-    """Metrics of one strategy, from 0 to 1: means over the people with held-out items.
-
-    Coverage and latency are of the results for all people.
-    """
-
-    strategy: str
-    recall_at_20: float
-    ndcg_at_20: float
-    hit_rate_at_20: float
-    coverage_at_10: float
-    p50_ms: float
-    p95_ms: float
-
-    @classmethod
-    def from_results(cls, strategy: str, results: Sequence[PersonResult], items: int) -> Self:
-        """Return the metrics of a strategy's results in a catalog of `items` items."""
-        judged = [(result.recommended, result.held_out) for result in results if result.held_out]
-        latency = Latency.from_seconds([result.seconds for result in results])
-        return cls(
-            strategy=strategy,
-            recall_at_20=fmean(compute_recall(*pair) for pair in judged),
-            ndcg_at_20=fmean(compute_ndcg(*pair) for pair in judged),
-            hit_rate_at_20=fmean(has_hit(*pair) for pair in judged),
-            coverage_at_10=compute_coverage((result.recommended for result in results), items),
-            p50_ms=latency.p50,
-            p95_ms=latency.p95,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Result of an evaluation, with the field names of `akin evaluate --json`."""
-
-    people: int
-    items: int
-    strategies: Sequence[StrategyMetrics]
-    item_query_ms: Latency
-    user_with_50_likes_ms: Latency
-    p95_ratio: float
 
 
 def compute_recall(recommended: Sequence[str], held_out: Collection[str]) -> float:
@@ -133,11 +67,11 @@ def compute_novelty(
     more person, who likes everything, is added, so that items without likes count too.
 
     Args:
-        results: the recommended ids of each person, at least one in all.
+        results: the recommended ids of each person; the mean of none is 0.
         like_counts: the number of people who are known to like each item.
         people: the number of people.
     """
-    return fmean(
+    return _compute_mean(
         math.log2((people + 1) / (like_counts.get(item_id, 0) + 1))
         for recommended in results
         for item_id in recommended[:COVERAGE_TOP]
@@ -157,8 +91,8 @@ def list_popular_items(like_counts: Mapping[str, int]) -> frozenset[str]:
 
 
 def compute_popular_share(results: Iterable[Sequence[str]], popular: Collection[str]) -> float:
-    """Return the share of popular items in the first COVERAGE_TOP of all results."""
-    return fmean(
+    """Return the share of popular items in the first COVERAGE_TOP of all results, 0 of none."""
+    return _compute_mean(
         item_id in popular for recommended in results for item_id in recommended[:COVERAGE_TOP]
     )
 
@@ -195,6 +129,11 @@ def compute_percentile(values: Sequence[float], percent: float) -> float:
 
 def _count_hits(recommended: Sequence[str], held_out: Collection[str]) -> int:
     return sum(item_id in held_out for item_id in recommended[:TOP])
+
+
+def _compute_mean(values: Iterable[float]) -> float:
+    present = list(values)
+    return fmean(present) if present else 0.0
 
 
 def _gain(rank: int) -> float:

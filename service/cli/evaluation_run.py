@@ -1,120 +1,148 @@
-"""Runs an evaluation: one temporary server for each strategy, over the same data."""
+"""Runs an evaluation: one temporary server for each ranking by text, over the same data."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import cycle, islice
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import akin
 from akin.filters import exists
-from rich.markup import escape
-from rich.progress import Progress
 
-from service.cli import console
-from service.cli.connection import open_client
-from service.cli.evaluation_input import EvaluationError, EvaluationInput, PersonLine
-from service.cli.evaluation_metrics import TOP, Evaluation, Latency, PersonResult, StrategyMetrics
-from service.cli.formats.detection import open_records
-from service.cli.importer import Importer
+from service.cli.connection import ConnectionOptions, open_client
+from service.cli.evaluation_calls import compare_latencies, list_user_queries, recommend_to_all
+from service.cli.evaluation_cold import measure_cold_items, measure_cold_people
+from service.cli.evaluation_input import EvaluationError, EvaluationInput
+from service.cli.evaluation_results import (
+    ColdItems,
+    ColdPeople,
+    Evaluation,
+    Latency,
+    LearnedSummary,
+    LikeStatistics,
+    PersonResult,
+    StrategyMetrics,
+)
+from service.cli.evaluation_splits import shuffle_order
+from service.cli.evaluation_store import store_interactions, store_items, wait_for_model
 from service.cli.temporary_server import run_temporary_server
-from service.domain.printable import to_line
 
-Element = TypeVar("Element")
+# The ranking by text that behavior is blended with.
+DEFAULT_RANKING = "pooled"
 
-# Calls of each kind whose latencies are compared: 10 of them are above p95.
-COMPARED_CALLS = 200
-
-# Likes of the users whose latency is compared with that of an item; the JSON field names it.
-COMPARED_LIKES = 50
-
-# Calls of each kind before any is measured: the first ones load pages and caches.
-WARM_UP_CALLS = 5
+# Strategies that need what is learned from likes, and how the server is to use it.
+LEARNED_STRATEGIES = {
+    "popular": akin.SignalMode.SIGNAL_MODE_AUTO,
+    "behavior": akin.SignalMode.SIGNAL_MODE_BEHAVIOR,
+    "auto": akin.SignalMode.SIGNAL_MODE_AUTO,
+}
+SHUFFLED = "auto, order shuffled"
+SHUFFLED_CATALOG = "shuffled"
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """A row of the result, and the settings of its server."""
+class EvaluationPlan:
+    """What to measure.
 
-    name: str
-    settings: Mapping[str, str]
+    Attributes:
+        strategies: rankings by text, and names of LEARNED_STRATEGIES.
+        prior_attribute: attribute of one more ranking by text; None for none.
+        shuffles: measure `auto` also with the lists in a random order.
+        with_cold: measure people and items of which little is known.
+    """
+
+    strategies: Sequence[str]
+    prior_attribute: str | None = None
+    shuffles: bool = False
+    with_cold: bool = False
+
+    def list_text_rankings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the settings of the servers by name, that of the default ranking first."""
+        names = [name for name in self.strategies if name not in LEARNED_STRATEGIES]
+        if len(names) < len(self.strategies) or self.shuffles or self.with_cold:
+            names.append(DEFAULT_RANKING)
+        names.sort(key=lambda name: name != DEFAULT_RANKING)
+        servers = {name: {"ranking": name, "prior_attribute": ""} for name in names}
+        if self.prior_attribute is not None:
+            servers[f"{DEFAULT_RANKING}+{self.prior_attribute}"] = {
+                "ranking": DEFAULT_RANKING,
+                "prior_attribute": self.prior_attribute,
+            }
+        return servers
 
 
-def list_variants(strategies: Iterable[str], prior_attribute: str | None) -> list[Variant]:
-    """Return a variant for each strategy, and one for `pooled` with a prior if there is one."""
-    variants = [
-        Variant(name, {"ranking": name, "prior_attribute": ""})
-        for name in dict.fromkeys(strategies)
-    ]
-    if prior_attribute is not None:
-        settings = {"ranking": "pooled", "prior_attribute": prior_attribute}
-        variants.append(Variant(f"pooled+{prior_attribute}", settings))
-    return variants
+@dataclass
+class _Measurements:
+    """What is measured so far; results are by strategy, in the order of the people."""
+
+    results: dict[str, Sequence[PersonResult]] = field(default_factory=dict)
+    latencies: tuple[Latency, Latency] | None = None
+    learned: LearnedSummary | None = None
+    cold_people: Sequence[ColdPeople] = ()
+    cold_items: Sequence[ColdItems] = ()
 
 
-def run_evaluation(
-    data: EvaluationInput, variants: Sequence[Variant], required_attribute: str | None
-) -> Evaluation:
-    """Measure the variants, one after another, because a data folder has one server at a time.
-
-    Args:
-        data: items and people.
-        variants: the servers to measure; the latency of `pooled`, or of the first one, is compared.
-        required_attribute: attribute that at least one item must have.
+def run_evaluation(data: EvaluationInput, plan: EvaluationPlan) -> Evaluation:
+    """Measure strategies, one after another, because a data folder has one server at a time.
 
     Raises:
-        EvaluationError: the server rejects an item, or no item has the attribute.
+        EvaluationError: the server rejects an item or an interaction, or no item has the attribute.
     """
-    compared = next((variant for variant in variants if variant.name == "pooled"), variants[0])
-    strategies: list[StrategyMetrics] = []
+    measured = _Measurements()
     with tempfile.TemporaryDirectory(prefix="akin-evaluate-") as folder:
-        for variant in variants:
+        for name, settings in plan.list_text_rankings().items():
             with (
-                run_temporary_server(folder, **variant.settings) as address,
-                open_client(address) as client,
+                run_temporary_server(folder, signals="text", **settings) as address,
+                open_client(address, ConnectionOptions()) as client,
             ):
-                if not strategies:
-                    _store(client, data)
-                    _require_attribute(client, required_attribute)
-                results = _recommend_to_all(client, variant.name, data.people)
-                strategies.append(
-                    StrategyMetrics.from_results(variant.name, results, len(data.item_ids))
-                )
-                if variant is compared:
-                    item_latency, user_latency = _compare_latencies(client, data)
-    return Evaluation(
-        people=len(data.people),
-        items=len(data.item_ids),
-        strategies=strategies,
-        item_query_ms=item_latency,
-        user_with_50_likes_ms=user_latency,
-        p95_ratio=round(user_latency.p95 / item_latency.p95, 3),
-    )
+                if measured.latencies is None:
+                    store_items(client, data, "items")
+                    _require_attribute(client, plan.prior_attribute)
+                    store_interactions(client, data, data.likes, "likes")
+                queries = list_user_queries(data.people)
+                measured.results[name] = recommend_to_all(client, name, queries)
+                if name == DEFAULT_RANKING:
+                    _measure_learned(client, address, data, plan, measured)
+                if measured.latencies is None:
+                    measured.latencies = compare_latencies(client, data)
+    return _summarize(data, plan, measured)
 
 
-def choose_evenly(values: Sequence[Element], number: int) -> list[Element]:
-    """Return `number` values at even distances, or all values if there are fewer."""
-    number = min(number, len(values))
-    return [values[position * len(values) // number] for position in range(number)]
+def _measure_learned(
+    client: akin.Client,
+    address: str,
+    data: EvaluationInput,
+    plan: EvaluationPlan,
+    measured: _Measurements,
+) -> None:
+    """Measure what needs the likes of all people, with the server of the default ranking."""
+    strategies = [name for name in plan.strategies if name in LEARNED_STRATEGIES]
+    if strategies or plan.with_cold:
+        measured.learned = LearnedSummary.from_model(wait_for_model(client, "learning from likes"))
+    for name in strategies:
+        client.update_catalog(signals=LEARNED_STRATEGIES[name])
+        queries = list_user_queries(data.people, popular=name == "popular")
+        measured.results[name] = recommend_to_all(client, name, queries)
+    if plan.with_cold:
+        measured.cold_people = measure_cold_people(client, data.people)
+    client.update_catalog(signals=akin.SignalMode.SIGNAL_MODE_TEXT)
+    if plan.shuffles:
+        measured.results[SHUFFLED] = _measure_shuffled(client, address, data)
+    if plan.with_cold:
+        measured.cold_items = measure_cold_items(client, address, data)
 
 
-def _store(client: akin.Client, data: EvaluationInput) -> None:
-    with console.show_bytes("items", data.items.stat().st_size) as bar:
-        records = open_records(str(data.items), lambda count: bar.advance(bar.task_ids[0], count))
-        summary = Importer(client, bar).run(records.rows)
-    for failure in summary.failures:
-        raise EvaluationError(f"{data.items}, {failure}")
-    if summary.pending:
-        reasons = "; ".join(
-            f"{pending.item_count} items: {pending.reason}: {pending.message}"
-            for pending in client.get_catalog().pending_items
-        )
-        console.exit_with_error(f"items are pending: {reasons}", command="akin evaluate")
-    for person in _show_progress(data.people, "people"):
-        client.upsert_user(person.user_id, liked_items=person.liked)
+def _measure_shuffled(
+    client: akin.Client, address: str, data: EvaluationInput
+) -> Sequence[PersonResult]:
+    """Recommend from lists in a random order, which the server also learned from."""
+    client.create_catalog(SHUFFLED_CATALOG, signals=akin.SignalMode.SIGNAL_MODE_TEXT)
+    with open_client(address, ConnectionOptions(SHUFFLED_CATALOG)) as shuffled:
+        store_items(shuffled, data, "items, to shuffle the lists")
+        store_interactions(shuffled, data, shuffle_order(data.likes), "likes, shuffled")
+        wait_for_model(shuffled, "learning from shuffled likes")
+        return recommend_to_all(shuffled, SHUFFLED, list_user_queries(data.people))
 
 
 def _require_attribute(client: akin.Client, name: str | None) -> None:
@@ -122,57 +150,39 @@ def _require_attribute(client: akin.Client, name: str | None) -> None:
         raise EvaluationError(f"no item has the attribute {name}")
 
 
-def _recommend_to_all(
-    client: akin.Client, strategy: str, people: Sequence[PersonLine]
-) -> Sequence[PersonResult]:
-    for person in people[:WARM_UP_CALLS]:
-        _measure(client, user_id=person.user_id)
-    results = []
-    for person in _show_progress(people, strategy):
-        seconds, item_ids = _measure(client, user_id=person.user_id)
-        results.append(PersonResult(item_ids, person.held_out, seconds))
-    return results
+def _summarize(data: EvaluationInput, plan: EvaluationPlan, measured: _Measurements) -> Evaluation:
+    assert measured.latencies is not None  # noqa: S101  (there is at least one server)
+    item, user = measured.latencies
+    counts = Counter(like.item_id for likes in data.likes.values() for like in likes)
+    statistics = LikeStatistics(len(data.item_ids), counts, len(data.likes))
+    text_results = measured.results.get(DEFAULT_RANKING)
+    return Evaluation(
+        people=len(data.people),
+        items=len(data.item_ids),
+        split=data.split,
+        strategies=[
+            StrategyMetrics.from_results(
+                name,
+                measured.results[name],
+                statistics,
+                None if name == DEFAULT_RANKING else text_results,
+            )
+            for name in _order_names(plan.strategies, measured.results)
+        ],
+        item_query_ms=item,
+        user_with_50_likes_ms=user,
+        p95_ratio=round(user.p95 / item.p95, 3),
+        learned=measured.learned,
+        cold_people=measured.cold_people,
+        cold_items=measured.cold_items,
+    )
 
 
-def _compare_latencies(client: akin.Client, data: EvaluationInput) -> tuple[Latency, Latency]:
-    """Return the latency for an item and for a user with 50 likes.
-
-    Both kinds of calls take turns, so that noise affects both.
-    """
-    likes = [
-        person.liked[-COMPARED_LIKES:]
-        for person in data.people
-        if len(person.liked) >= COMPARED_LIKES
-    ] or [choose_evenly(data.item_ids, COMPARED_LIKES)]
-    user_ids = [f"akin-evaluate/{number}" for number in range(len(likes))]
-    for user_id, liked in zip(user_ids, likes, strict=True):
-        client.upsert_user(user_id, liked_items=liked)
-    item_ids = choose_evenly(data.item_ids, COMPARED_CALLS)
-    pairs = list(islice(zip(cycle(item_ids), cycle(user_ids), strict=False), COMPARED_CALLS))
-    for item_id, user_id in pairs[:WARM_UP_CALLS]:
-        _measure(client, item_id=item_id)
-        _measure(client, user_id=user_id)
-    item_seconds, user_seconds = [], []
-    for item_id, user_id in _show_progress(pairs, "latency"):
-        item_seconds.append(_measure(client, item_id=item_id)[0])
-        user_seconds.append(_measure(client, user_id=user_id)[0])
-    return Latency.from_seconds(item_seconds), Latency.from_seconds(user_seconds)
-
-
-def _measure(
-    client: akin.Client, *, item_id: str | None = None, user_id: str | None = None
-) -> tuple[float, Sequence[str]]:
-    """Return the duration of a call in seconds, and the recommended ids."""
-    start = time.perf_counter()
-    response = client.recommend_similar(item_id=item_id, user_id=user_id, limit=TOP)
-    seconds = time.perf_counter() - start
-    return seconds, [recommendation.item_id for recommendation in response.recommendations]
-
-
-def _show_progress(values: Sequence[Element], title: str) -> Iterator[Element]:
-    """Yield the values, with a bar on a terminal that is drawn between calls, or with one line."""
-    visible = console.is_progress_visible()
-    if not visible:
-        console.err.print(f"{title}: {len(values)}")
-    with Progress(console=console.err, auto_refresh=False, disable=not visible) as bar:
-        yield from bar.track(values, description=escape(to_line(title)))
+def _order_names(strategies: Sequence[str], measured: Iterable[str]) -> list[str]:
+    """Return the measured strategies as they were requested; others follow or come first."""
+    order = {name: place for place, name in enumerate(strategies)}
+    first = -1
+    return sorted(
+        measured,
+        key=lambda name: order.get(name, first if name == DEFAULT_RANKING else len(order)),
+    )

@@ -9,9 +9,12 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from service.domain.interactions import InteractionType
 from service.recommend.collaborative.blend_validation import HIDDEN_SHARE, MIN_LIKES
+
+Element = TypeVar("Element")
 
 
 class TimedLike(NamedTuple):
@@ -19,6 +22,7 @@ class TimedLike(NamedTuple):
 
     item_id: str
     time_us: int
+    type: str = InteractionType.LIKE.value
 
 
 # The likes of each person by user id, oldest first, each item at most once.
@@ -92,7 +96,7 @@ def shuffle_order(likes: LikeLists, seed: int = 0) -> LikeLists:
     rng = random.Random(seed)  # noqa: S311  (not for security)
     return {
         user_id: [
-            TimedLike(item_id, like.time_us)
+            like._replace(item_id=item_id)
             for like, item_id in zip(
                 person_likes,
                 rng.sample([like.item_id for like in person_likes], len(person_likes)),
@@ -117,3 +121,9 @@ def remove_items(likes: LikeLists, item_ids: frozenset[str]) -> LikeLists:
         for user_id, person_likes in likes.items()
     }
     return {user_id: person_likes for user_id, person_likes in rest.items() if person_likes}
+
+
+def choose_evenly(values: Sequence[Element], number: int) -> list[Element]:
+    """Return `number` values at even distances, or all values if there are fewer."""
+    number = min(number, len(values))
+    return [values[position * len(values) // number] for position in range(number)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated
 import akin
 import typer
 
-from service.cli import console, options
+from service.cli import console, interaction_options, options
 from service.cli.connection import open_client
 from service.cli.formats.detection import open_records
 from service.cli.formats.rows import FileError
@@ -19,53 +18,7 @@ from service.cli.import_output import print_summary
 from service.cli.import_rows import map_rows
 from service.cli.importer import Importer, ImportSummary
 from service.cli.interaction_builder import InteractionOptions
-from service.cli.interaction_types import parse_type
 from service.cli.table_mapping import TableOptions
-
-
-def _split_pair(words: Sequence[str] | None, option: str) -> dict[str, str]:
-    """Return the two sides of the equals signs of a repeatable option."""
-    pairs: dict[str, str] = {}
-    for word in words or ():
-        left, _, right = word.partition("=")
-        if not left or not right:
-            raise typer.BadParameter(
-                f"must have the form LEFT=RIGHT, not {word}", param_hint=option
-            )
-        if left in pairs:
-            raise typer.BadParameter(f"has {left} twice", param_hint=option)
-        pairs[left] = right
-    return pairs
-
-
-def _split_columns(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")] if text else []
-    if not all(names):
-        raise typer.BadParameter("must be names separated by commas", param_hint="--columns")
-    return names
-
-
-def _parse_type(text: str, option: str) -> str:
-    try:
-        return parse_type(text)
-    except ValueError as exc:
-        raise typer.BadParameter(str(exc), param_hint=option) from None
-
-
-def _parse_type_map(words: Sequence[str] | None) -> dict[str, str]:
-    pairs = _split_pair(words, "--type-map")
-    return {name: _parse_type(text, "--type-map") for name, text in pairs.items()}
-
-
-def _check_rating_options(options: InteractionOptions) -> None:
-    like_from, dislike_below = options.like_from, options.dislike_below
-    for option, value in (("--like-from", like_from), ("--dislike-below", dislike_below)):
-        if value is not None and options.default_type:
-            raise typer.BadParameter("excludes --type", param_hint=option)
-        if value is not None and not math.isfinite(value):
-            raise typer.BadParameter("must be a finite number", param_hint=option)
-    if like_from is not None and dislike_below is not None and dislike_below > like_from:
-        raise typer.BadParameter("must not be above --like-from", param_hint="--dislike-below")
 
 
 def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
@@ -102,14 +55,7 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Column whose numbers are stored as text. Repeatable."),
     ] = None,
-    columns: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,NAME,...",
-            help="Names of the columns of a CSV or TSV without a header. Default: the first line "
-            "is the header.",
-        ),
-    ] = "",
+    columns: interaction_options.ColumnsOption = "",
     interactions: Annotated[
         bool,
         typer.Option(
@@ -118,38 +64,10 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
             "are interactions.",
         ),
     ] = False,
-    type_: Annotated[
-        str,
-        typer.Option(
-            "--type",
-            metavar="TYPE",
-            help="Type of interactions without one, such as LIKE. Default: ratings determine it.",
-        ),
-    ] = "",
-    type_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=TYPE",
-            help="Type of the interactions whose event has this name, such as wishlist=LIKE. "
-            "Repeatable. Default: the usual names of the types.",
-        ),
-    ] = None,
-    like_from: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Lowest rating of a like. Default: 3.5 for ratings up to 5; other scales need "
-            "this option.",
-        ),
-    ] = None,
-    dislike_below: Annotated[
-        float | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Ratings below this are dislikes. Default: 2.5 for ratings up to 5, and no "
-            "dislikes with --like-from.",
-        ),
-    ] = None,
+    type_: interaction_options.TypeOption = "",
+    type_map: interaction_options.TypeMapOption = None,
+    like_from: interaction_options.LikeFromOption = None,
+    dislike_below: interaction_options.DislikeBelowOption = None,
     ignore_unknown: Annotated[
         bool,
         typer.Option("--ignore-unknown", help="Ignore unknown fields, and columns without a name."),
@@ -191,25 +109,25 @@ def import_file(  # noqa: PLR0913, PLR0917  (each parameter is an option)
 
     Exit status: 0 if everything is stored, 1 if lines were refused, 2 if the file was refused.
     """
-    fields = _split_pair(map_, "--map")
-    separators = _split_pair(split, "--split")
+    fields = interaction_options.split_pairs(map_, "--map")
+    separators = interaction_options.split_pairs(split, "--split")
     table = TableOptions(fields, template, separators, frozenset(as_text or ()), ignore_unknown)
-    interaction_options = InteractionOptions(
+    for_interactions = InteractionOptions(
         is_forced=interactions,
         columns=fields,
-        default_type=_parse_type(type_, "--type") if type_ else "",
-        event_types=_parse_type_map(type_map),
+        default_type=interaction_options.parse_type_option(type_),
+        event_types=interaction_options.parse_type_map(type_map),
         like_from=like_from,
         dislike_below=dislike_below,
         ignore_unknown=ignore_unknown,
     )
-    _check_rating_options(interaction_options)
-    names = _split_columns(columns)
+    interaction_options.check_rating_options(for_interactions)
+    names = interaction_options.split_columns(columns)
     with console.show_bytes("import", measure_file(file)) as bar:
         task = bar.task_ids[0]
         try:
             records = open_records(file, lambda count: bar.advance(task, count), names)
-            rows = map_rows(records, table, interaction_options, _report)
+            rows = map_rows(records, table, for_interactions, _report)
         except FileError as exc:
             console.exit_with_error(f"{file}: {exc}", status=2)
         with open_client(address) as client:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.behavior import BlendWeights, TrainingSummary
-from service.domain.filters import Filter
 from service.domain.users import LikedItem
 from service.domain.vectors import Keys, Mask
 from service.index.item_index import ItemIndex
@@ -139,18 +138,17 @@ class BehaviorModel:
         # During a re-embedding a catalog has two item indexes.
         self._keys: WeakKeyDictionary[ItemIndex, IndexKeys] = WeakKeyDictionary()
 
-    @cached_property
-    def learned_numbers(self) -> Numbers:
-        """The numbers of the items that anything is learned about: int64."""
-        counts = np.diff(self._model.ridge.offsets[: len(self._ids) + 1])
-        return np.flatnonzero(counts)
+    def are_learned(self, item_ids: Sequence[str]) -> Mask:
+        """Return whether anything is learned about items: bool [items]."""
+        numbers = self._ids.find(item_ids)
+        offsets = self._model.ridge.offsets
+        is_learned: Mask = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
+        return is_learned
 
     def list_unlearned(self, item_ids: Sequence[str]) -> Sequence[str]:
         """Return those items that nothing is learned about."""
-        numbers = self._ids.find(item_ids)
-        offsets = self._model.ridge.offsets
-        is_learned = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
-        return [item_ids[place] for place in np.flatnonzero(~is_learned).tolist()]
+        places = np.flatnonzero(~self.are_learned(item_ids)).tolist()
+        return [item_ids[place] for place in places]
 
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool
@@ -208,13 +206,6 @@ class BehaviorModel:
         count = min(MAX_POPULAR_ITEMS, len(totals))
         best = np.argpartition(-totals, count - 1)[:count] if count else np.empty(0)
         return np.sort(best).astype(np.int32)
-
-    def mark_learned(self, item_index: ItemIndex) -> Mask:
-        """Return by key which items anything is learned about."""
-        keys = self.find_keys(self.learned_numbers, item_index)
-        is_learned = np.zeros_like(item_index.compute_mask(Filter(), ()))
-        is_learned[keys[keys >= 0]] = True
-        return is_learned
 
     def find_hits(self, behavior: ProfileBehavior, item_index: ItemIndex) -> BehaviorHits:
         """Return the scores of the items that an item index has."""

@@ -11,12 +11,13 @@ from service.domain.vectors import Keys, Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.behavior_model import BehaviorModel
 
-# The nearest learned items that lend their scores.
+# The learned items among the nearest ones lend their scores, at most so many.
+NEAREST_ITEMS = 200
 NEIGHBOR_COUNT = 40
 
-# What a boost of 1 lends of the mean score of the neighbors. On the film likes, with a random 15%
-# of the liked items new, a boost of 2 finds as many new items as text alone does, for 0.01 of the
-# recall of all items.
+# What a boost of 1 lends of the mean score of the neighbors. With a random 15% of the liked items
+# new, a boost of 2 finds 84% of the new films and 89% of the new artists that text alone finds, for
+# 0.011 and 0.008 of the recall@20 of all items.
 LENT_SHARE = 0.7
 
 # The most new items that get neighbors: 32 MB. In larger catalogs they are the latest ones.
@@ -61,15 +62,10 @@ class NewItems:
         if not self._pending_ids:
             self._list_keys(item_index)
             return False
-        is_learned = model.mark_learned(item_index)
         for item_id in self._pending_ids[-ITEMS_PER_ROUND:]:
             key = item_index.find_key(item_id)
-            if key is None:
-                continue
-            hits = item_index.vectors.search_by_key(key, NEIGHBOR_COUNT, allowed=is_learned)
-            # Of fewer neighbors, each counts several times; an item without any lends to itself.
-            neighbors = hits.keys[:NEIGHBOR_COUNT] if len(hits.keys) else np.array([key])
-            self._lists[item_id] = key, np.resize(neighbors, NEIGHBOR_COUNT)
+            if key is not None:
+                self._lists[item_id] = key, _find_neighbors(item_index, model, key)
         del self._pending_ids[-ITEMS_PER_ROUND:]
         return True
 
@@ -126,3 +122,14 @@ class NewItems:
         keys = self._keys[places]
         scores[keys] = np.float32(base) + np.float32(LENT_SHARE * boost) * means[places]
         return keys
+
+
+def _find_neighbors(item_index: ItemIndex, model: BehaviorModel, key: int) -> Keys:
+    """Return the keys of the nearest learned items of an item: int64 [NEIGHBOR_COUNT].
+
+    If there are fewer, each occurs several times; without any, the item is its own neighbor.
+    """
+    hits = item_index.vectors.search_by_key(key, NEAREST_ITEMS)
+    is_learned = model.are_learned(item_index.get_ids(hits.keys.tolist()))
+    keys = hits.keys[is_learned][:NEIGHBOR_COUNT]
+    return np.resize(keys if len(keys) else np.array([key]), NEIGHBOR_COUNT)

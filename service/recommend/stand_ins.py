@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.domain.filters import Filter
 from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.behavior_model import BehaviorModel
@@ -19,7 +20,9 @@ from service.recommend.new_items import NewItems
 from service.recommend.scoring import Scorer
 from service.recommend.source_search import measure_deviation, search_by_sources
 
-# The items that stand in. With 20 or 100, fewer likes are found.
+# The nearest items, of which those stand in that something is learned about, at most so many. With
+# 20 or 100 stand-ins, fewer likes are found.
+NEAREST_COUNT = 200
 STAND_IN_COUNT = 50
 
 
@@ -40,21 +43,22 @@ class StandIns:
     def score(
         self, item_index: ItemIndex, scorer: Scorer, sample_scores: Vectors
     ) -> ScoredBehavior | None:
-        """Return what the model says, or None if it has learned nothing about any item.
+        """Return what the model says, or None if it has learned nothing about near items.
 
         Args:
             item_index: the index of the items.
             scorer: scores items by text.
             sample_scores: its scores of a sample of the catalog, float32 [sample].
         """
-        is_learned = self.model.mark_learned(item_index)
-        hits = search_by_sources(item_index, scorer, STAND_IN_COUNT, is_learned)
-        if not len(hits.keys):
+        everything = item_index.compute_mask(Filter(), ())
+        hits = search_by_sources(item_index, scorer, NEAREST_COUNT, everything)
+        ids = item_index.get_ids(hits.keys.tolist())
+        places = np.flatnonzero(self.model.are_learned(ids))[:STAND_IN_COUNT]
+        if not len(places):
             return None
         deviation = np.float32(measure_deviation(sample_scores))
-        nearness = (hits.scores - hits.scores.max()) / deviation
+        nearness = (hits.scores[places] - hits.scores[places[0]]) / deviation
         behavior = self.model.score_stand_ins(
-            item_index.get_ids(hits.keys[:STAND_IN_COUNT].tolist()),
-            np.exp(nearness[:STAND_IN_COUNT]),
+            [ids[place] for place in places.tolist()], np.exp(nearness)
         )
         return ScoredBehavior(self.model, behavior, self.new_items, self.boost)

@@ -1,14 +1,10 @@
 import math
-from itertools import count
 from statistics import fmean, stdev
 
 import numpy as np
 import pytest
 
 from service.cli.evaluation_metrics import (
-    Latency,
-    PersonResult,
-    StrategyMetrics,
     compute_coverage,
     compute_interval,
     compute_ndcg,
@@ -19,7 +15,6 @@ from service.cli.evaluation_metrics import (
     has_hit,
     list_popular_items,
 )
-from service.cli.evaluation_run import choose_evenly
 
 TWENTY = [f"item {number}" for number in range(20)]
 
@@ -140,30 +135,7 @@ def test_percentiles_are_interpolated() -> None:
     assert 7.0 == compute_percentile([7.0], 95)
 
 
-def test_latency_is_in_milliseconds() -> None:
-    """Latency is computed from seconds and is in milliseconds."""
-    assert Latency(p50=2.0, p95=2.9) == Latency.from_seconds([0.001, 0.002, 0.003])
-
-
-def test_values_are_chosen_evenly() -> None:
-    """Chosen values have even distances; all are chosen if there are too few."""
-    assert [0, 2, 5, 7] == choose_evenly(range(10), 4)
-    assert [0, 1, 2] == choose_evenly(range(3), 50)
-
-
-def test_metrics_of_a_strategy() -> None:
-    """People without held-out items count for coverage and latency only."""
-    seconds = (number / 1000 for number in count(1))
-    results = [
-        PersonResult(["a", "b"], frozenset({"a"}), next(seconds)),
-        PersonResult(["c", "d"], frozenset({"x", "d"}), next(seconds)),
-        PersonResult(["e"], frozenset(), next(seconds)),
-    ]
-    metrics = StrategyMetrics.from_results("mine", results, 10)
-    assert "mine" == metrics.strategy
-    assert 0.75 == metrics.recall_at_20
-    second = (1 / math.log2(3)) / (1 + 1 / math.log2(3))
-    assert pytest.approx((1 + second) / 2) == metrics.ndcg_at_20
-    assert 1.0 == metrics.hit_rate_at_20
-    assert 0.5 == metrics.coverage_at_10
-    assert (2.0, 2.9) == (metrics.p50_ms, metrics.p95_ms)
+def test_nothing_is_recommended() -> None:
+    """Without any recommendation, novelty and the share of popular items are 0."""
+    assert 0 == compute_novelty([[], []], {"a": 1}, 2)
+    assert 0 == compute_popular_share([[], []], {"a"})

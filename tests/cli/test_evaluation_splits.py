@@ -7,6 +7,7 @@ from service.cli.evaluation_splits import (
     LikeLists,
     LikeSplit,
     TimedLike,
+    choose_evenly,
     choose_new_items,
     cut_in_time,
     hide_newest,
@@ -119,3 +120,9 @@ def test_new_items_have_no_likes() -> None:
     remaining = {like.item_id for person_likes in rest.values() for like in person_likes}
     assert set("abcdefghijklmnopqrstuvwxyz") - chosen == remaining
     assert {} == remove_items({"ann": make_likes("ab")}, frozenset("abc"))
+
+
+def test_values_are_chosen_evenly() -> None:
+    """Chosen values have even distances; all are chosen if there are too few."""
+    assert [0, 2, 5, 7] == choose_evenly(range(10), 4)
+    assert [0, 1, 2] == choose_evenly(range(3), 50)

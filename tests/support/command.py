@@ -35,6 +35,7 @@ def run(
     variables: Mapping[str, str] = MappingProxyType({}),
     script: str = "",
     prefix: tuple[str, ...] = (),
+    seconds: float = WAIT_SECONDS,
 ) -> Ended:
     """Run a command without a terminal and wait for its end.
 
@@ -44,12 +45,13 @@ def run(
         variables: environment variables.
         script: a shell script that runs the command, "$@", with redirections such as `>&-`.
         prefix: a program that runs the command, with its arguments.
+        seconds: how long the command may take.
     """
     variables = {**environment(folder), **variables}
     if not script and not prefix:
         return Ended(
             *processes.run(
-                [*map(str, words)], folder=folder, environment=variables, seconds=WAIT_SECONDS
+                [*map(str, words)], folder=folder, environment=variables, seconds=seconds
             )
         )
     command = [*prefix, *AKIN, *map(str, words)]
@@ -61,7 +63,7 @@ def run(
         env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=WAIT_SECONDS,
+        timeout=seconds,
         check=False,
     )
     return Ended(done.returncode, done.stdout, done.stderr)

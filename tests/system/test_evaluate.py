@@ -1,10 +1,13 @@
 import json
+import random
 import struct
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.command import Ended, run
+from support.server import WAIT_SECONDS
 from support.texts import COUNT, distinct
 from typer.testing import CliRunner
 
@@ -16,7 +19,15 @@ PEOPLE = (
     {"user_id": "bob", "liked": ["20", "21"], "held_out": ["22"]},
     {"user_id": "eve", "liked": ["39"], "held_out": []},
 )
-METRICS = {"recall_at_20", "ndcg_at_20", "hit_rate_at_20", "coverage_at_10", "p50_ms", "p95_ms"}
+MEANS = {"recall_at_20", "ndcg_at_20", "hit_rate_at_20", "coverage_at_10", "popular_at_10"}
+OTHERS = {"recall_at_20_interval", "ndcg_at_20_interval", "ndcg_gain", "novelty_at_10"}
+METRICS = MEANS | OTHERS | {"p50_ms", "p95_ms"}
+
+# Items of three groups, and people who like items of one group each.
+GROUPS = 3
+GROUP_ITEMS = 30
+FANS = 60
+FAN_LIKES = 12
 
 
 def build_item(number: int) -> dict[str, Any]:
@@ -62,7 +73,7 @@ def test_strategies_are_measured(tmp_path: Path) -> None:
     assert ["mean", "pooled+rating"] == names
     for metrics in document["strategies"]:
         assert METRICS == metrics.keys()
-        assert all(0 <= value <= 1 for name, value in metrics.items() if "_at_" in name)
+        assert all(0 <= metrics[name] <= 1 for name in MEANS)
         assert 0 < metrics["p50_ms"] <= metrics["p95_ms"]
     item, user = document["item_query_ms"], document["user_with_50_likes_ms"]
     assert pytest.approx(user["p95"] / item["p95"], abs=1e-3) == document["p95_ratio"]
@@ -71,14 +82,104 @@ def test_strategies_are_measured(tmp_path: Path) -> None:
     assert (1500, 750) == struct.unpack(">II", header[16:])
 
 
+def write_fans(folder: Path, *, has_taste: bool = True) -> list[str]:
+    """Write items and likes; return the options for them. Texts say nothing about groups."""
+    rng = random.Random(5)
+    count = GROUPS * GROUP_ITEMS
+    texts = [distinct(number) for number in rng.sample(range(COUNT), count)]
+    items = write_lines(
+        folder / "fans-items.jsonl",
+        *({"id": str(number), "text": text} for number, text in enumerate(texts)),
+    )
+    rows = ["user,item,type,time"]
+    for person in range(FANS):
+        group = range(person % GROUPS, count, GROUPS) if has_taste else range(count)
+        liked = rng.sample(group, FAN_LIKES)
+        rows += [f"fan {person},{item},LIKE,{time}" for time, item in enumerate(liked)]
+    likes = folder / "likes.csv"
+    likes.write_text("\n".join(rows))
+    return ["--items", items, "--interactions", str(likes)]
+
+
+def run_fans(folder: Path, *words: str) -> Any:
+    """Return the JSON result of an evaluation of interactions."""
+    result = run("evaluate", *words, "--json", folder=folder, seconds=5 * WAIT_SECONDS)
+    assert 0 == result.status, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_likes_are_learned_from(tmp_path: Path) -> None:
+    """Where people of a group like the same items, behavior finds them and text does not."""
+    plot = tmp_path / "plot.png"
+    words = ["--strategy", "behavior", "--strategy", "auto", "--shuffle-order", "--cold"]
+    document = run_fans(tmp_path, *write_fans(tmp_path), *words, "--plot", str(plot))
+    assert "newest" == document["split"]["kind"]
+    assert FANS * (FAN_LIKES - 2) == document["split"]["like_count"]
+    assert FANS == document["learned"]["test_people"]
+    assert document["learned"]["uses_behavior"]
+    rows = {row["strategy"]: row for row in document["strategies"]}
+    assert ["pooled", "behavior", "auto", "auto, order shuffled"] == list(rows)
+    assert rows["pooled"]["ndcg_gain"] is None
+    for name in ("behavior", "auto", "auto, order shuffled"):
+        assert rows[name]["ndcg_gain"]["low"] > 0
+    people = {(row["likes"], row["strategy"]): row for row in document["cold_people"]}
+    counts = (0, 1, 2, 3, 5)
+    names = ("text", "auto")
+    assert {(0, "popular"), *product(counts, names)} == people.keys()
+    for count in (3, 5):
+        text, auto = (people[count, name]["recall_at_20"] for name in names)
+        assert text["high"] < auto["low"]
+    new_items = {row["strategy"]: row["recall_of_new"]["mean"] for row in document["cold_items"]}
+    boosts = [f"auto, boost {boost}" for boost in (0, 1, 2)]
+    assert ["text", *boosts] == list(new_items)
+    assert new_items[boosts[0]] < new_items[boosts[2]]
+    assert (1500, 1350) == struct.unpack(">II", plot.read_bytes()[16:24])
+
+
+def test_random_likes_change_nothing(tmp_path: Path) -> None:
+    """From random likes nothing can be learned, so that `auto` recommends what text does."""
+    words = [*write_fans(tmp_path, has_taste=False), "--strategy", "auto", "--hide", "newest"]
+    document = run_fans(tmp_path, *words)
+    text, auto = document["strategies"]
+    assert {"mean": 0.0, "low": 0.0, "high": 0.0} == auto["ndcg_gain"]
+    for name in MEANS | {"novelty_at_10"}:
+        assert text[name] == auto[name]
+    assert not document["learned"]["uses_behavior"]
+
+
+def test_a_split_in_time(tmp_path: Path) -> None:
+    """With --hide cut, all held-out likes are from one time on, which the table reports."""
+    words = [*write_fans(tmp_path), "--hide", "cut", "--strategy", "popular"]
+    result = run("evaluate", *words, folder=tmp_path, seconds=5 * WAIT_SECONDS)
+    assert 0 == result.status, result.stderr
+    lines = result.stdout.decode().splitlines()
+    assert ["pooled", "popular"] * 2 == [line.split()[1] for line in lines if "│" in line]
+    assert "held-out likes are from 1970-01-01T00:00:10+00:00 on" in lines
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--interactions", "{likes}"], "either --users or --interactions is required"),
+        (["--hide", "cut"], "--hide, --map, --columns, --type, --type-map, --like-from and"),
+        (["--like-from", "4"], "--hide, --map, --columns, --type, --type-map, --like-from and"),
+    ],
+)
+def test_people_or_interactions(tmp_path: Path, words: list[str], problem: str) -> None:
+    """The people come from one file, and options for interactions need a file of interactions."""
+    likes = write_fans(tmp_path)[-1]
+    error = get_usage_error(tmp_path, *(word.format(likes=likes) for word in words))
+    assert error.startswith(problem)
+
+
 def test_results_as_a_table(tmp_path: Path) -> None:
     """Without --json there is a table with one row for each strategy, and latencies below it."""
     result = evaluate(tmp_path, "--strategy", "pooled", "--strategy", "pooled")
     assert 0 == result.status, result.stderr
-    assert b"3 people, 40 items" in result.stdout
+    assert b"Quality: 3 people, 40 items" in result.stdout
     lines = result.stdout.decode().splitlines()
-    assert ["pooled"] == [line.split()[1] for line in lines if "│" in line]
-    assert b"for a user with 50 likes: p50" in result.stdout
+    assert ["pooled"] * 2 == [line.split()[1] for line in lines if "│" in line]
+    assert b"for a user with 50 likes by text: p50" in result.stdout
     assert "pooled: 3" in result.error_lines
 
 
@@ -127,10 +228,10 @@ def test_nobody_with_held_out_items(tmp_path: Path) -> None:
 
 def test_an_unknown_strategy(tmp_path: Path) -> None:
     """For an unknown strategy the command ends with the names of all strategies."""
-    words = ["evaluate", *add_files(tmp_path, "--strategy", "best")]
-    result = CliRunner().invoke(app, words)
-    assert (2, "") == (result.exit_code, result.stdout)
-    assert "pooled, nearest or mean" in result.stderr
+    result = evaluate(tmp_path, "--strategy", "best")
+    assert (2, b"") == (result.status, result.stdout)
+    names = "pooled, nearest, mean, popular, behavior or auto, not best"
+    assert names in result.error_lines[-1]
 
 
 def test_an_unknown_attribute(tmp_path: Path) -> None:

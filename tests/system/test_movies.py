@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.server import RunningServer
 
-from service.cli.evaluation_metrics import PersonResult, StrategyMetrics
+from service.cli.evaluation_results import LikeStatistics, PersonResult, StrategyMetrics
 from service.embedding.embedder import Vector
 from service.embedding.local import LocalEmbedder
 
@@ -154,6 +154,6 @@ def test_people_find_what_was_held_out(films: akin.Client) -> None:
         films.upsert_user(person["user_id"], liked_items=person["liked"])
         found = ids(films.recommend_similar(user_id=person["user_id"], limit=20))
         results.append(PersonResult(found, frozenset(person["held_out"]), 1.0))
-    metrics = StrategyMetrics.from_results("pooled", results, 3_000)
+    metrics = StrategyMetrics.from_results("pooled", results, LikeStatistics(3_000, {}, 0))
     assert 0.037 <= metrics.recall_at_20
     assert 0.033 <= metrics.ndcg_at_20

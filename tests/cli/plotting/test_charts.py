@@ -4,17 +4,34 @@ import pytest
 from matplotlib.figure import Figure
 from support.disks import largest_file
 
-from service.cli.evaluation_metrics import Evaluation, Latency, StrategyMetrics
+from service.cli.evaluation_input import SplitSummary
+from service.cli.evaluation_metrics import Interval
+from service.cli.evaluation_results import Evaluation, Latency, StrategyMetrics
 from service.cli.plotting import PlotError, charts, save_figure
 
 
 def test_names_of_strategies_are_literal(tmp_path: Path) -> None:
     """The name of an attribute is no formula, and its control characters have placeholders."""
-    metrics = StrategyMetrics("pooled+$a\\frac$\x1b[31m", 0.1, 0.2, 0.3, 0.4, 1.0, 2.0)
+    interval = Interval(0.0, 0.3)
+    metrics = StrategyMetrics(
+        strategy="pooled+$a\\frac$\x1b[31m",
+        recall_at_20=0.1,
+        recall_at_20_interval=interval,
+        ndcg_at_20=0.2,
+        ndcg_at_20_interval=interval,
+        ndcg_gain=None,
+        hit_rate_at_20=0.3,
+        coverage_at_10=0.4,
+        novelty_at_10=2.0,
+        popular_at_10=0.1,
+        p50_ms=1.0,
+        p95_ms=2.0,
+    )
     latency = Latency(1.0, 2.0)
     evaluation = Evaluation(
         people=1,
         items=2,
+        split=SplitSummary("held_out", 1),
         strategies=[metrics],
         item_query_ms=latency,
         user_with_50_likes_ms=latency,
