@@ -9,7 +9,9 @@ from __future__ import annotations
 import heapq
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +38,10 @@ MAX_SEPARATE_EXCLUSIONS = 64
 MAX_OUTDATED_EXPIRIES = 1_000
 
 
+# The latest items that became searchable or no longer are, whose ids are kept.
+MAX_REKEYED_IDS = 10_000
+
+
 class ItemIndexState(NamedTuple):
     """The content of an item index as of `sequence`: arrays and files by name."""
 
@@ -48,7 +54,7 @@ class ItemIndex:
     """The live items of one catalog, as of `sequence`.
 
     It gives each item a key of its own, a small number that is free again once the item is gone.
-    `key_version` changes whenever an item becomes searchable or no longer is.
+    `key_version` rises whenever an item becomes searchable or no longer is.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
     describes that index, and `attributes` has the attributes of all live items by key.
 
@@ -61,6 +67,7 @@ class ItemIndex:
         self.lock = threading.Lock()
         self.sequence = 0
         self.key_version = 0
+        self._rekeyed_ids: deque[str] = deque(maxlen=MAX_REKEYED_IDS)
         self.vectors: VectorSearch = index
         self.maintenance: VectorMaintenance = index
         self.attributes = Attributes()
@@ -158,6 +165,7 @@ class ItemIndex:
         for key, time_us in times:
             self._schedule_expiry(key, time_us)
         self.sequence = state.sequence
+        self._rekeyed_ids.clear()
         self.key_version += 1
 
     def find_key(self, item_id: str) -> int | None:
@@ -168,6 +176,17 @@ class ItemIndex:
     def find_keys(self, item_ids: Iterable[str]) -> list[int]:
         """Return the keys of those items that are searchable."""
         return [key for item_id in item_ids if (key := self.find_key(item_id)) is not None]
+
+    def list_rekeyed_ids(self, key_version: int) -> list[str] | None:
+        """Return the items that became searchable or no longer are, since a former `key_version`.
+
+        Returns:
+            Their ids, or None if there are too many.
+        """
+        count = self.key_version - key_version
+        if count > len(self._rekeyed_ids):
+            return None
+        return list(islice(reversed(self._rekeyed_ids), count))
 
     def find_matching_keys(self, item_ids: Iterable[str], filter_: Filter | None) -> dict[str, int]:
         """Return the keys, by id, of those items that are searchable and pass a filter."""
@@ -245,13 +264,18 @@ class ItemIndex:
         keyed_vectors = [
             (key, vector) for key, change in keyed_changes for vector in change.vectors
         ]
-        if pending_keys or any(key not in self.vectors for key, _ in keyed_vectors):
-            self.key_version += 1
+        self._note_rekeyed(pending_keys)
+        self._note_rekeyed([key for key, _ in keyed_vectors if key not in self.vectors])
         if keyed_vectors:
             vectors = np.frombuffer(b"".join(vector for _, vector in keyed_vectors), "<f4")
             self.maintenance.upsert(
                 [key for key, _ in keyed_vectors], vectors.reshape(-1, self.vectors.dimensions)
             )
+
+    def _note_rekeyed(self, keys: Collection[int]) -> None:
+        """Note that the items with these keys become searchable or no longer are."""
+        self.key_version += len(keys)
+        self._rekeyed_ids.extend(self._ids[key] for key in keys)
 
     def _schedule_expiry(self, key: int, expire_time_us: int | None) -> None:
         times_us = self._expire_times_us
@@ -268,7 +292,7 @@ class ItemIndex:
     def _remove(self, keys: Iterable[int]) -> None:
         # A key whose time was moved away and back is in the expiry queue twice.
         distinct = set(keys)
-        self.key_version += 1
+        self._note_rekeyed(distinct)
         self.maintenance.delete(distinct)
         self.attributes.delete(distinct)
         for key in distinct:

@@ -255,13 +255,24 @@ class BehaviorModel:
     def find_keys(self, numbers: Items | Numbers, item_index: ItemIndex) -> Keys:
         """Return the keys of items in an item index, NO_KEY for those that it does not have.
 
-        Keys are looked up once, as long as the item index gives no key away and takes none back.
+        Keys are looked up once, and again after the item index gave them away or took them back.
         """
-        known = self._keys.get(item_index)
-        if known is None or known.version != item_index.key_version:
-            keys = np.full(len(self._ids), UNKNOWN, np.int64)
-            known = self._keys[item_index] = IndexKeys(item_index.key_version, keys)
+        known = self._refresh_keys(item_index)
         for number in numbers[known.keys[numbers] == UNKNOWN].tolist():
             key = item_index.find_key(self._ids.get(number))
             known.keys[number] = NO_KEY if key is None else key
         return known.keys[numbers]
+
+    def _refresh_keys(self, item_index: ItemIndex) -> IndexKeys:
+        """Return the keys of an item index that are still valid."""
+        known = self._keys.get(item_index)
+        version = item_index.key_version
+        rekeyed_ids = None if known is None else item_index.list_rekeyed_ids(known.version)
+        if known is None or rekeyed_ids is None:
+            keys = np.full(len(self._ids), UNKNOWN, np.int64)
+            known = self._keys[item_index] = IndexKeys(version, keys)
+        elif rekeyed_ids:
+            numbers = self._ids.find(rekeyed_ids)
+            known.keys[numbers[numbers != NO_ITEM]] = UNKNOWN
+            known.version = version
+        return known

@@ -16,7 +16,7 @@ from service.domain.items import Change
 from service.domain.users import LikedItem
 from service.domain.vectors import Vectors
 from service.index.faiss_exact import ExactIndex
-from service.index.item_index import ItemIndex
+from service.index.item_index import MAX_REKEYED_IDS, ItemIndex
 from service.recommend.behavior_model import NO_KEY, BehaviorModel
 
 NAMES = "abcdefgh"
@@ -214,3 +214,36 @@ def test_a_restored_index_has_its_keys() -> None:
     restored.restore(state, {})
     assert_same(model, restored)
     assert set(NAMES) == set(find(model, restored))
+
+
+class CountingIndex(ItemIndex):
+    """An item index that counts how many keys are looked up."""
+
+    lookup_count = 0
+
+    def find_key(self, item_id: str) -> int | None:
+        """Return the key of an item, and count it."""
+        self.lookup_count += 1
+        return super().find_key(item_id)
+
+
+def test_a_write_costs_one_lookup() -> None:
+    """After a write, only the keys of its items are looked up again, also if nothing is known."""
+    model = build_model(LISTS)
+    item_index = CountingIndex(ExactIndex(DIMENSIONS), FakeClock())
+    item_index.apply([change(name, unit(number)) for number, name in enumerate("abcd")], 1)
+    steps = [
+        ([], len(NAMES)),
+        ([], 0),
+        ([change("a", unit(9))], 0),  # another vector, the same key
+        ([change("e", unit(9)), change("other", unit(10))], 1),
+        ([Change("a", None, (), None), change("more", unit(11))], 1),
+        ([change(f"other {number}", unit(9)) for number in range(MAX_REKEYED_IDS)], 0),
+        ([change(f"last {number}", unit(9)) for number in range(MAX_REKEYED_IDS + 1)], len(NAMES)),
+    ]
+    for sequence, (changes, lookups) in enumerate(steps, 2):
+        item_index.apply(changes, sequence)
+        item_index.lookup_count = 0
+        find(model, item_index)
+        assert lookups == item_index.lookup_count
+        assert_same(model, item_index)
