@@ -34,10 +34,7 @@ class BehaviorModels:
         """Load new models until cancelled."""
         while True:
             self._news.clear()
-            try:
-                await self.update()
-            except errors.AkinError as exc:
-                structlog.get_logger().warning("model_loading_failed", reason=exc.reason)
+            await self.update()
             try:
                 async with asyncio.timeout(LOADING_SECONDS):
                     await self._news.wait()
@@ -47,15 +44,30 @@ class BehaviorModels:
     async def update(self) -> None:
         """Load the models that are newer than those in memory.
 
-        Raises:
-            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        A damaged model is removed, so that another one is trained. If the database cannot be used,
+        the former models stay.
         """
+        try:
+            await self._update()
+        except errors.AkinError as exc:
+            structlog.get_logger().warning("model_loading_failed", reason=exc.reason)
+
+    async def _update(self) -> None:
         train_times_us = await self._store.read_train_times()
         for catalog_id in self._models.keys() - train_times_us.keys():
             del self._models[catalog_id]
         for catalog_id, train_time_us in train_times_us.items():
             model = self._models.get(catalog_id)
             if model is None or model.summary.train_time_us != train_time_us:
-                loaded = await self._store.load(catalog_id)
-                if loaded is not None:
-                    self._models[catalog_id] = BehaviorModel(*loaded)
+                await self._load(catalog_id, train_time_us)
+
+    async def _load(self, catalog_id: int, train_time_us: int) -> None:
+        try:
+            loaded = await self._store.load(catalog_id)
+            if loaded is not None:
+                self._models[catalog_id] = await asyncio.to_thread(BehaviorModel, *loaded)
+        except (KeyError, ValueError) as exc:
+            structlog.get_logger().error(
+                "behavior_model_damaged", catalog_id=catalog_id, error=type(exc).__name__
+            )
+            await self._store.remove(catalog_id, train_time_us)

@@ -42,10 +42,11 @@ async def follow_new_items(
         state = model, follower.sequence
         try:
             new_ids = await store.list_new_ids(follower.catalog_id, MAX_NEW_ITEMS)
+            unlearned_ids = await asyncio.to_thread(model.list_unlearned, new_ids)
         except errors.AkinError as exc:
             structlog.get_logger().warning("new_items_failed", reason=exc.reason)
             continue
-        update = partial(new_items.update, model=model, new_ids=new_ids)
+        update = partial(new_items.update, model=model, new_ids=unlearned_ids)
         has_more = True
         while has_more:
             has_more = await follower.read_in_worker(update)

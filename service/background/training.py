@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import shutil
+import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from service import errors, files
+from service.background.training_folders import remove_former, remove_unused
 from service.background.training_process import (
     MODEL_FOLDER,
     STATE_FOLDER,
     ScoreRequest,
+    TrainingError,
     TrainingResult,
     TrainingTask,
     read_arrays,
@@ -43,11 +48,22 @@ MAX_MODEL_AGE_SECONDS = 3_600.0
 # change all the time does not keep a processor busy.
 TRAINING_REST_FACTOR = 3.0
 
+# The shortest pause after a training that failed.
+FAILURE_REST_SECONDS = 5.0
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 class TrainingFailed(Exception):
-    """The process of a training has ended without a result."""
+    """The process of a training has ended without a result.
+
+    Args:
+        reason: the name of an exception, or why there is none.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Trainer:
@@ -59,7 +75,7 @@ class Trainer:
         database: the database file.
         folder: keeps the states of trainings; losing it costs time only.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
-        show_model: is called with the id of each catalog that has a new model.
+        show_model: is called after each training.
     """
 
     def __init__(
@@ -69,7 +85,7 @@ class Trainer:
         database: Path,
         folder: Path,
         clock_ns: Callable[[], int],
-        show_model: Callable[[], Any],
+        show_model: Callable[[], None],
     ) -> None:
         self._store = store
         self._catalogs = catalogs
@@ -78,19 +94,40 @@ class Trainer:
         self._clock_ns = clock_ns
         self._show_model = show_model
         self._rest_until: dict[int, float] = {}
+        self._train_times_us: Mapping[int, int] | None = None
 
     async def run(self) -> None:
         """Train whenever it is due, until cancelled."""
-        log = structlog.get_logger()
         while True:
+            await self._remove_unused()
             for name in self._catalogs.names():
-                try:
-                    await self._look_at(name)
-                except errors.CatalogNotFound:
-                    continue
-                except (errors.AkinError, OSError, TrainingFailed) as exc:
-                    log.warning("training_failed", catalog=name, error=type(exc).__name__)
+                await self._try_training(name)
             await asyncio.sleep(TRAINING_CHECK_SECONDS)
+
+    async def _remove_unused(self) -> None:
+        """Remove what trainings left that were killed, or whose catalogs were deleted."""
+        log = structlog.get_logger()
+        try:
+            train_times_us = await self._store.read_train_times()
+            await asyncio.to_thread(remove_unused, self._folder, train_times_us)
+            if train_times_us != self._train_times_us:
+                for catalog_id in await self._store.list_outdated():
+                    await self._store.remove_outdated(catalog_id)
+                self._train_times_us = train_times_us
+        except errors.AkinError as exc:
+            log.warning("training_cleanup_failed", reason=exc.reason)
+
+    async def _try_training(self, name: str) -> None:
+        """Train the model of a catalog if it is due, and log failures."""
+        log = structlog.get_logger()
+        try:
+            await self._look_at(name)
+        except errors.CatalogNotFound:
+            pass
+        except (errors.AkinError, TrainingFailed) as exc:
+            log.warning("training_failed", catalog=name, reason=exc.reason)
+        except (OSError, EOFError, ValueError) as exc:
+            log.warning("training_failed", catalog=name, reason=type(exc).__name__)
 
     async def _look_at(self, name: str) -> None:
         """Train the model of a catalog if it is due."""
@@ -107,12 +144,14 @@ class Trainer:
         now_us = self._clock_ns() // 1_000
         if not is_due(summary, present, now_us):
             return
-        started = time.monotonic()
+        started, least_rest = time.monotonic(), FAILURE_REST_SECONDS
         try:
             await self._train(name, catalog_id, summary, present)
+            least_rest = 0.0
         finally:
             ended = time.monotonic()
-            self._rest_until[catalog_id] = ended + TRAINING_REST_FACTOR * (ended - started)
+            rest = max(TRAINING_REST_FACTOR * (ended - started), least_rest)
+            self._rest_until[catalog_id] = ended + rest
 
     async def _train(
         self,
@@ -146,7 +185,7 @@ class Trainer:
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
-        await asyncio.to_thread(_remove_outdated, own_folder, folder)
+        await asyncio.to_thread(remove_former, own_folder, folder)
         self._show_model()
         structlog.get_logger().info(
             "trained",
@@ -166,21 +205,25 @@ class Trainer:
             TrainingFailed: the process ended without a result.
         """
         ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=run_training, args=(task, theirs), daemon=True)
-        process.start()
-        theirs.close()
-        try:
-            while isinstance(message := await _receive(ours), ScoreRequest):
-                async with self._catalogs.use(name) as catalog:
-                    scores = await _score(catalog, message)
-                await asyncio.to_thread(ours.send, scores)
-            assert isinstance(message, TrainingResult)  # noqa: S101  (there are no other messages)
-            return message
-        finally:
-            ours.close()
-            process.kill()
-            await asyncio.to_thread(process.join)
-            process.close()
+        # A thread of its own waits for messages: the event loop would make the pipe non-blocking.
+        with ours, ThreadPoolExecutor(1, "akin-training") as thread:
+            with theirs:
+                process = _SPAWN.Process(target=run_training, args=(task, theirs), daemon=True)
+                _start(process)
+            try:
+                while isinstance(message := await _run(thread, ours.recv), ScoreRequest):
+                    async with self._catalogs.use(name) as catalog:
+                        scores = await _score(catalog, message)
+                    await _run(thread, partial(ours.send, scores))
+            finally:
+                # Ends the thread, which may be reading or writing, before the connection closes.
+                process.kill()
+                await asyncio.to_thread(process.join)
+                process.close()
+        if isinstance(message, TrainingError):
+            raise TrainingFailed(message.name)
+        assert isinstance(message, TrainingResult)  # noqa: S101  (there are no other messages)
+        return message
 
 
 def is_due(summary: TrainingSummary | None, present: TrainingInput, now_us: int) -> bool:
@@ -219,29 +262,24 @@ async def _score(catalog: CatalogHandle, request: ScoreRequest) -> tuple[list[st
     return await catalog.recommender.score_by_text(request.liked_ids, request.item_ids)
 
 
-async def _receive(connection: Connection) -> object:
-    """Wait for a message.
+def _start(process: SpawnProcess) -> None:
+    """Start a process that does not get the interrupts of a terminal: the server ends it."""
+    # The tracker starts with the first process, and unblocks interrupts after that.
+    resource_tracker.ensure_running()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+async def _run(thread: ThreadPoolExecutor, work: Callable[[], object]) -> object:
+    """Send or receive a message in a thread.
 
     Raises:
         TrainingFailed: the other process has ended.
     """
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(connection.fileno(), readable.set)
     try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(connection.fileno())
-    try:
-        return await asyncio.to_thread(connection.recv)
-    except EOFError:
-        raise TrainingFailed from None
-
-
-def _remove_outdated(folder: Path, current: Path) -> None:
-    """Remove the folders of former trainings, and the model of the current one, which is stored."""
-    for other in folder.iterdir():
-        if other != current:
-            shutil.rmtree(other, ignore_errors=True)
-    with suppress(OSError):
-        shutil.rmtree(current / MODEL_FOLDER)
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    except (EOFError, ConnectionError):
+        raise TrainingFailed("the process has ended") from None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from service import files
+from service import errors, files
 from service.domain.behavior import Arrays, Blend
 from service.domain.recommendation_ids import US_PER_DAY
 from service.recommend.collaborative.histories import Floats, Items, collect_histories
@@ -78,6 +78,12 @@ class TrainingResult(NamedTuple):
     blend: Blend
 
 
+class TrainingError(NamedTuple):
+    """Why a training failed: the name of an exception."""
+
+    name: str
+
+
 def run_training(task: TrainingTask, connection: Connection) -> None:
     """Train, and send the result.
 
@@ -87,14 +93,18 @@ def run_training(task: TrainingTask, connection: Connection) -> None:
     threading.Thread(target=_end_after_server, daemon=True).start()
     # More threads make the small systems of equations slower. The server closes the connection if
     # it ends or gives the training up.
-    with threadpool_limits(1, user_api="blas"), suppress(EOFError, BrokenPipeError):
-        connection.send(_train(task, connection))
+    with threadpool_limits(1, user_api="blas"), suppress(EOFError, ConnectionError):
+        try:
+            result: TrainingResult | TrainingError = _train(task, connection)
+        except (errors.AkinError, OSError, MemoryError, ValueError) as exc:
+            if isinstance(exc, ConnectionError):
+                raise
+            result = TrainingError(type(exc).__name__)
+        connection.send(result)
 
 
 def _train(task: TrainingTask, connection: Connection) -> TrainingResult:
-    state_arrays = {} if task.state is None else read_arrays(task.state)
-    state = state_from_arrays(state_arrays) if state_arrays else None
-    known_ids = ItemIds(state_arrays).list_all() if state_arrays else []
+    state, known_ids = _read_state(task.state)
     likes = read_training_likes(task.database, task.catalog_id, task.weights, known_ids)
     histories = collect_histories(
         likes.people,
@@ -107,11 +117,25 @@ def _train(task: TrainingTask, connection: Connection) -> TrainingResult:
     ids = to_arrays(likes.item_ids)
     model, state = learned.training.model, learned.training.state
     ages_days = (task.train_time_us - likes.times_us) / US_PER_DAY
-    popularity = sum_up_interactions(likes.items, likes.weights, ages_days)
+    popularity = sum_up_interactions(likes.people, likes.items, likes.weights, ages_days)
     write_arrays(task.folder / MODEL_FOLDER, {**ids, **model_to_arrays(model), **popularity})
     write_arrays(task.folder / STATE_FOLDER, {**ids, **state_to_arrays(state)})
     item_count = int(np.count_nonzero(np.diff(model.ridge.offsets)))
     return TrainingResult(int(np.count_nonzero(histories.weights > 0)), item_count, learned.blend)
+
+
+def _read_state(folder: Path | None) -> tuple[TrainingState | None, Sequence[str]]:
+    """Return the state of the training before and its item ids, if they can be read.
+
+    A power loss can damage the state, without which everything is solved again.
+    """
+    if folder is None:
+        return None, ()
+    try:
+        arrays = read_arrays(folder)
+        return state_from_arrays(arrays), ItemIds(arrays).list_all()
+    except (OSError, EOFError, ValueError, KeyError):
+        return None, ()
 
 
 def _count_rows(likes: TrainingLikes, state: TrainingState | None) -> int:
@@ -160,7 +184,7 @@ def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of a folder; what is not used is not read.
 
     Raises:
-        OSError, ValueError: a file cannot be read.
+        OSError, EOFError, ValueError: a file cannot be read.
     """
     return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
 

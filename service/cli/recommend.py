@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import akin
 import typer
@@ -10,6 +10,14 @@ import typer
 from service.cli import console, options
 from service.cli.connection import open_client
 from service.cli.recommendation_output import build_recommendation_table
+
+RelationName = Literal["similar", "also-liked", "both"]
+
+_RELATIONS: dict[RelationName, akin.Relation.ValueType] = {
+    "similar": akin.Relation.RELATION_SIMILAR,
+    "also-liked": akin.Relation.RELATION_ALSO_LIKED,
+    "both": akin.Relation.RELATION_BOTH,
+}
 
 
 def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the command)
@@ -21,6 +29,16 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     ] = None,
     dislike: Annotated[
         list[str] | None, typer.Option(help="Id of an example item to avoid. Repeatable.")
+    ] = None,
+    popular: Annotated[
+        bool, typer.Option("--popular", help="Print the items with the most interactions.")
+    ] = False,
+    relation: Annotated[
+        RelationName | None,
+        typer.Option(
+            help="What to recommend for --item: items with similar texts, items that people like "
+            "who like the item, or both. Default: similar."
+        ),
     ] = None,
     limit: options.LimitOption = 10,
     filter_json: options.FilterOption = None,
@@ -45,16 +63,20 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     address: options.AddressOption = options.DEFAULT_ADDRESS,
     as_json: options.JsonOption = False,
 ) -> None:
-    """Print recommendations for an item, a user, a text or example items.
+    """Print recommendations for an item, a user, a text or example items, or popular items.
 
-    Requires exactly one source: --item, --user, --text, or --like and --dislike.
+    Requires exactly one source: --item, --user, --text, --popular, or --like and --dislike.
     """
     examples = akin.examples(like or (), dislike or ()) if like or dislike else None
-    if sum(source is not None for source in (item, user, text, examples)) != 1:
+    sources = item, user, text, examples, popular or None
+    if sum(source is not None for source in sources) != 1:
         console.exit_with_error(
-            "exactly one source is required: --item, --user, --text, or --like and --dislike",
+            "exactly one source is required: --item, --user, --text, --popular, or --like and "
+            "--dislike",
             status=2,
         )
+    if relation is not None and item is None:
+        console.exit_with_error("--relation requires --item", status=2)
     filter_ = options.parse_filter(filter_json)
     with open_client(address) as client:
         response = client.recommend_similar(
@@ -62,6 +84,8 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
             user_id=user,
             text=text,
             examples=examples,
+            popular=akin.Popular() if popular else None,
+            relation=_RELATIONS[relation] if relation else akin.Relation.RELATION_UNSPECIFIED,
             limit=limit,
             where=filter_,
             exclude_item_ids=exclude or (),
@@ -74,12 +98,18 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     if as_json:
         console.print_message(response)
     else:
-        title = f"For {user}" if user is not None else _describe(item or text, like, dislike)
-        _print(title, response)
+        title = "Popular" if popular else _describe(item or text, like, dislike)
+        _print(title if user is None else f"For {user}", response)
 
 
 def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
     console.out.print(build_recommendation_table(title, response.recommendations))
+    if response.signals.behavior_weight:
+        console.print_line(
+            f"text counts {response.signals.text_weight:.0%}, and behavior "
+            f"{response.signals.behavior_weight:.0%}",
+            to_stderr=True,
+        )
     if response.missing_item_ids:
         ids = ", ".join(response.missing_item_ids)
         console.print_line(

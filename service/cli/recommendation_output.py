@@ -37,9 +37,15 @@ def build_recommendation_table(title: str, recommendations: Sequence[akin.Recomm
 
 def _describe(explanations: Iterable[akin.Explanation]) -> str:
     return "; ".join(
-        f"{_describe_source(explanation)} {explanation.similarity:.2f}"
+        _describe_explanation(explanation)
         for explanation in islice(explanations, TABLE_EXPLANATIONS)
     )
+
+
+def _describe_explanation(explanation: akin.Explanation) -> str:
+    if explanation.signal == akin.Signal.SIGNAL_BEHAVIOR:
+        return f"liked by people who like {_describe_source(explanation)}"
+    return f"{_describe_source(explanation)} {explanation.similarity:.2f}"
 
 
 def _describe_source(explanation: akin.Explanation) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
 from service.recommend.collaborative.histories import Floats, Items
 from service.recommend.collaborative.item_ids import NO_ITEM, ItemIds
-from service.recommend.collaborative.model_arrays import model_from_arrays
+from service.recommend.collaborative.model_arrays import check_range, model_from_arrays
 from service.recommend.collaborative.popularity import Popularity
 from service.recommend.collaborative.profile_scores import (
     LikeProfile,
@@ -99,10 +100,23 @@ class BehaviorHits:
         return BehaviorHits(keys[best], scores[best], self.base)
 
 
+@dataclass(slots=True)
+class IndexKeys:
+    """The keys of a model's items in one item index, as far as they were looked up.
+
+    Attributes:
+        version: the `key_version` of the item index that they belong to.
+        keys: int64, by number: NO_KEY or UNKNOWN if there is none.
+    """
+
+    version: int
+    keys: Keys
+
+
 class BehaviorModel:
     """A trained model with the ids of its items.
 
-    Only one thread at a time may use it, as the lock of the item index ensures.
+    Several threads may use it, each for another item index, as the locks of the indexes ensure.
 
     Args:
         summary: what its training found.
@@ -110,6 +124,7 @@ class BehaviorModel:
 
     Raises:
         KeyError: an array is missing.
+        ValueError: the arrays do not belong together.
     """
 
     def __init__(self, summary: TrainingSummary, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -117,9 +132,11 @@ class BehaviorModel:
         self.popularity = Popularity(arrays)
         self._model = model_from_arrays(arrays)
         self._ids = ItemIds(arrays)
-        self._keys: Keys = np.empty(0, np.int64)
-        self._index: ItemIndex | None = None
-        self._key_version = -1
+        check_range(arrays["popular_items"], len(self._ids))
+        for name in ("ridge_columns", "following_columns"):
+            check_range(arrays[name], len(self._ids))
+        # During a re-embedding a catalog has two item indexes.
+        self._keys: WeakKeyDictionary[ItemIndex, IndexKeys] = WeakKeyDictionary()
 
     def are_learned(self, item_ids: Sequence[str]) -> Mask:
         """Return whether anything is learned about items: bool [items]."""
@@ -127,6 +144,11 @@ class BehaviorModel:
         offsets = self._model.ridge.offsets
         is_learned: Mask = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
         return is_learned
+
+    def list_unlearned(self, item_ids: Sequence[str]) -> Sequence[str]:
+        """Return those items that nothing is learned about."""
+        places = np.flatnonzero(~self.are_learned(item_ids)).tolist()
+        return [item_ids[place] for place in places]
 
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool
@@ -209,7 +231,9 @@ class BehaviorModel:
         while count < len(numbers):
             count = min(max(2 * count, POPULAR_BLOCK), len(numbers))
             keys = self.find_keys(numbers[:count], item_index)
-            places = np.flatnonzero((keys >= 0) & allowed[keys])
+            is_present = keys >= 0
+            places = np.flatnonzero(is_present)
+            places = places[allowed[keys[is_present]]]
             if len(places) >= limit and scores[places[limit - 1]] > scores[count - 1]:
                 break
         if len(places) > limit:
@@ -233,10 +257,11 @@ class BehaviorModel:
 
         Keys are looked up once, as long as the item index gives no key away and takes none back.
         """
-        if self._index is not item_index or self._key_version != item_index.key_version:
-            self._index, self._key_version = item_index, item_index.key_version
-            self._keys = np.full(len(self._ids), UNKNOWN, np.int64)
-        for number in numbers[self._keys[numbers] == UNKNOWN].tolist():
+        known = self._keys.get(item_index)
+        if known is None or known.version != item_index.key_version:
+            keys = np.full(len(self._ids), UNKNOWN, np.int64)
+            known = self._keys[item_index] = IndexKeys(item_index.key_version, keys)
+        for number in numbers[known.keys[numbers] == UNKNOWN].tolist():
             key = item_index.find_key(self._ids.get(number))
-            self._keys[number] = NO_KEY if key is None else key
-        return self._keys[numbers]
+            known.keys[number] = NO_KEY if key is None else key
+        return known.keys[numbers]

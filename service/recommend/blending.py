@@ -11,7 +11,7 @@ from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
 from service.recommend.behavior_model import BehaviorHits, BehaviorModel, ProfileBehavior
 from service.recommend.new_items import NewItems
-from service.recommend.source_search import Adjustment
+from service.recommend.source_search import Adjustment, measure_deviation
 
 # The best items by behavior that are scored by text as well, at least and for each recommendation,
 # where not all items are.
@@ -77,13 +77,11 @@ class ScoredBehavior:
         """
         hits = self._find_hits(item_index, len(allowed))
         count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
-        deviation = float(sample_scores.std())
-        text_weight = self.profile.weights.text
         return QueryBlend(
             hits.spread(len(allowed)),
             hits.select_best(allowed, count).keys,
             np.float32(sample_scores.mean()),
-            np.float32(text_weight / deviation if deviation > 0 else 0.0),
+            np.float32(self.profile.weights.text / measure_deviation(sample_scores)),
         )
 
     def rank(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:

@@ -37,8 +37,12 @@ class NewItems:
 
     def __init__(self) -> None:
         self._index: ItemIndex | None = None
-        self._new_items: dict[int, str] = {}
-        self._lists: dict[int, tuple[str, Keys]] = {}
+        self._key_version = -1
+        self._model: BehaviorModel | None = None
+        self._new_ids: Sequence[str] = ()
+        self._pending_ids: list[str] = []
+        self._lists: dict[str, tuple[int, Keys]] = {}
+        self._ids: Sequence[str] = ()
         self._keys: Keys = np.empty(0, np.int64)
         self._neighbors = NO_LISTS
 
@@ -48,26 +52,49 @@ class NewItems:
         Args:
             item_index: the index of the items.
             model: what is learned.
-            new_ids: the ids of items that few people could like yet.
+            new_ids: the ids of new items that nothing is learned about, the same list until all
+                have their neighbors.
         """
         if self._index is not item_index:
-            self._index, self._lists = item_index, {}
-        unlearned = np.flatnonzero(~model.are_learned(new_ids)).tolist()
-        keys_by_id = item_index.find_matching_keys((new_ids[place] for place in unlearned), None)
-        items = {key: item_id for item_id, key in keys_by_id.items()}
-        # A key of the lists can belong to another item by now.
+            self._index, self._lists, self._keys = item_index, {}, np.empty(0, np.int64)
+        if self._new_ids is not new_ids:
+            self._begin(item_index, model, new_ids)
+        if not self._pending_ids:
+            self._list_keys(item_index)
+            return False
+        for item_id in self._pending_ids[-ITEMS_PER_ROUND:]:
+            key = item_index.find_key(item_id)
+            if key is not None:
+                self._lists[item_id] = key, _find_neighbors(item_index, model, key)
+        del self._pending_ids[-ITEMS_PER_ROUND:]
+        return True
+
+    def _begin(self, item_index: ItemIndex, model: BehaviorModel, new_ids: Sequence[str]) -> None:
+        """Note which items need neighbors: those without any, and after a training all."""
+        distinct = set(new_ids)
         self._lists = {
-            key: entry for key, entry in self._lists.items() if items.get(key) == entry[0]
+            item_id: entry for item_id, entry in self._lists.items() if item_id in distinct
         }
-        pending = [key for key in items if key not in self._lists]
-        for key in pending[:ITEMS_PER_ROUND]:
-            self._lists[key] = items[key], _find_neighbors(item_index, model, key)
-        if pending:
-            return True
-        self._keys = np.fromiter(self._lists, np.int64, len(self._lists))
+        lists = self._lists if self._model is model else {}
+        self._new_ids, self._model = new_ids, model
+        self._pending_ids = [
+            item_id
+            for item_id in reversed(new_ids)
+            if item_id not in lists or lists[item_id][0] != item_index.find_key(item_id)
+        ]
+
+    def _list_keys(self, item_index: ItemIndex) -> None:
+        """List the items that still have the key that their neighbors were searched for by."""
+        self._lists = {
+            item_id: entry
+            for item_id, entry in self._lists.items()
+            if item_index.find_key(item_id) == entry[0]
+        }
+        self._ids = list(self._lists)
+        self._keys = np.array([key for key, _ in self._lists.values()], np.int64)
         lists = [neighbors for _, neighbors in self._lists.values()]
         self._neighbors = np.stack(lists) if lists else NO_LISTS
-        return False
+        self._key_version = item_index.key_version
 
     def lend(self, item_index: ItemIndex, scores: Vectors, base: float, boost: float) -> Keys:
         """Raise the scores of new items, and return their keys.
@@ -82,10 +109,18 @@ class NewItems:
         """
         if self._index is not item_index or not len(self._keys):
             return np.empty(0, np.int64)
-        is_present = self._keys < len(scores)
-        keys, neighbors = self._keys[is_present], self._neighbors[is_present]
-        means = scores[np.minimum(neighbors, len(scores) - 1)].mean(axis=1) - np.float32(base)
-        scores[keys] = np.float32(base) + np.float32(LENT_SHARE * boost) * means
+        gains = scores[np.minimum(self._neighbors, len(scores) - 1)] - np.float32(base)
+        means = gains.mean(axis=1)
+        places = np.flatnonzero(means)
+        if self._key_version != item_index.key_version:
+            # By now a key can belong to no item, or to another one.
+            is_same = [
+                item_index.find_key(self._ids[place]) == self._keys[place]
+                for place in places.tolist()
+            ]
+            places = places[np.array(is_same, bool)]
+        keys = self._keys[places]
+        scores[keys] = np.float32(base) + np.float32(LENT_SHARE * boost) * means[places]
         return keys
 
 

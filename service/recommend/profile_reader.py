@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from service import errors
 from service.domain.generations import Generation
-from service.domain.interactions import Interaction
+from service.domain.interactions import Interaction, InteractionType
 from service.domain.recommendations import (
     Example,
     ExamplesSource,
@@ -169,15 +169,20 @@ def merge_likes(
     `collect_histories`.
 
     Args:
-        liked_items: oldest first; they are older than all interactions.
+        liked_items: oldest first; they are older than all interactions, and count as interactions
+            of the types LIKE and DISLIKE.
         interactions: oldest first.
         weights: of the types of interactions.
     """
-    if not interactions:
+    like, dislike = weights[InteractionType.LIKE], weights[InteractionType.DISLIKE]
+    if not interactions and like == 1 and dislike == -1:
         return liked_items
     likes: dict[str, float] = {}
     events = [
-        *liked_items,
+        *(
+            LikedItem(item.item_id, item.weight * (like if item.weight > 0 else -dislike))
+            for item in liked_items
+        ),
         *(LikedItem(it.key.item_id, weights.get(it.key.type, 0.0)) for it in interactions),
     ]
     for event in events:

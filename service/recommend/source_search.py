@@ -40,6 +40,15 @@ MAX_BLOCK_ROWS = 4_096
 SCORE_TOLERANCE = 1e-5
 
 
+def measure_deviation(scores: Vectors) -> float:
+    """Return the deviation of scores, infinite if they differ by rounding alone.
+
+    Then z-scores, which are differences over it, are 0.
+    """
+    deviation = float(scores.std())
+    return deviation if deviation > SCORE_TOLERANCE else np.inf
+
+
 def search_by_sources(
     item_index: ItemIndex,
     scorer: Scorer,

@@ -18,7 +18,7 @@ from service.recommend.behavior_model import BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.new_items import NewItems
 from service.recommend.scoring import Scorer
-from service.recommend.source_search import search_by_sources
+from service.recommend.source_search import measure_deviation, search_by_sources
 
 # The nearest items, of which those stand in that something is learned about, at most so many. With
 # 20 or 100 stand-ins, fewer likes are found.
@@ -56,8 +56,8 @@ class StandIns:
         places = np.flatnonzero(self.model.are_learned(ids))[:STAND_IN_COUNT]
         if not len(places):
             return None
-        deviation = float(sample_scores.std()) or 1.0
-        nearness = (hits.scores[places] - hits.scores[places[0]]) / np.float32(deviation)
+        deviation = np.float32(measure_deviation(sample_scores))
+        nearness = (hits.scores[places] - hits.scores[places[0]]) / deviation
         behavior = self.model.score_stand_ins(
             [ids[place] for place in places.tolist()], np.exp(nearness)
         )

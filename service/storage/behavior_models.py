@@ -50,7 +50,11 @@ class BehaviorModelStore:
         """Return when the training of each catalog's model began, by catalog id."""
         return await self._database.read(
             lambda connection: dict(
-                connection.execute("SELECT catalog_id, train_time_us FROM behavior_models")
+                connection.execute(
+                    """SELECT catalog_id, train_time_us
+                       FROM behavior_models JOIN catalogs USING (catalog_id)
+                       WHERE name IS NOT NULL"""
+                )
             )
         )
 
@@ -108,7 +112,11 @@ class BehaviorModelStore:
         return await self._database.read(query, ReadKind.SCAN)
 
     async def load(self, catalog_id: int) -> tuple[TrainingSummary, Arrays] | None:
-        """Return the model of a catalog, or None if it has none."""
+        """Return the model of a catalog, or None if it has none.
+
+        Raises:
+            ValueError: an array is damaged.
+        """
 
         def query(connection: sqlite3.Connection) -> tuple[TrainingSummary, Arrays] | None:
             # One transaction: the pieces of a model are removed once the next one replaces it.
@@ -145,6 +153,32 @@ class BehaviorModelStore:
 
         await self._database.write(operation)
         await self.remove_outdated(catalog_id)
+
+    async def remove(self, catalog_id: int, train_time_us: int) -> None:
+        """Remove the model of a catalog, if it still is the one of this training."""
+
+        def operation(transaction: Transaction) -> None:
+            transaction.connection.execute(
+                "DELETE FROM behavior_models WHERE catalog_id = ? AND train_time_us = ?",
+                (catalog_id, train_time_us),
+            )
+
+        await self._database.write(operation)
+        await self.remove_outdated(catalog_id)
+
+    async def list_outdated(self) -> Sequence[int]:
+        """Return the ids of catalogs with pieces that do not belong to their model."""
+        return await self._database.read(
+            lambda connection: [
+                catalog_id
+                for (catalog_id,) in connection.execute(
+                    """SELECT DISTINCT catalog_id FROM behavior_model_pieces AS pieces
+                       WHERE train_time_us IS NOT
+                           (SELECT train_time_us FROM behavior_models AS models
+                            WHERE models.catalog_id = pieces.catalog_id)"""
+                )
+            ]
+        )
 
     async def remove_outdated(self, catalog_id: int) -> None:
         """Remove the pieces of a catalog that do not belong to its model."""
@@ -191,15 +225,18 @@ def _read_summary(connection: sqlite3.Connection, catalog_id: int) -> TrainingSu
     ).fetchone()
     if row is None:
         return None
-    fields = json.loads(row[0])
-    blend = fields["blend"]
-    return TrainingSummary(
-        **{
-            **fields,
-            "input": TrainingInput(**fields["input"]),
-            "blend": Blend(**{**blend, "weights": BlendWeights(**blend["weights"])}),
-        }
-    )
+    try:
+        fields = json.loads(row[0])
+        blend = fields["blend"]
+        return TrainingSummary(
+            **{
+                **fields,
+                "input": TrainingInput(**fields["input"]),
+                "blend": Blend(**{**blend, "weights": BlendWeights(**blend["weights"])}),
+            }
+        )
+    except (KeyError, TypeError, ValueError):
+        return None  # of another version; the next training replaces the model
 
 
 def _split(array: NDArray[Any]) -> Iterable[bytes]:
@@ -211,7 +248,11 @@ def _split(array: NDArray[Any]) -> Iterable[bytes]:
 
 
 def _read_arrays(connection: sqlite3.Connection, catalog_id: int, train_time_us: int) -> Arrays:
-    """Return the arrays of a model by name."""
+    """Return the arrays of a model by name.
+
+    Raises:
+        ValueError: an array is damaged.
+    """
     rows = connection.execute(
         """SELECT array, data FROM behavior_model_pieces
            WHERE catalog_id = ? AND train_time_us = ? ORDER BY array, number""",
@@ -220,7 +261,16 @@ def _read_arrays(connection: sqlite3.Connection, catalog_id: int, train_time_us:
     pieces: dict[str, list[bytes]] = {}
     for name, data in rows:
         pieces.setdefault(name, []).append(data)
-    return {
-        name: np.frombuffer(b"".join(data[1:]), np.dtype(data[0].decode()))
-        for name, data in pieces.items()
-    }
+    try:
+        return {name: _join(data) for name, data in pieces.items()}
+    except (SyntaxError, TypeError, ValueError) as exc:  # the first two by a type of numbers
+        raise ValueError("an array of a model is damaged") from exc
+
+
+def _join(pieces: Sequence[bytes]) -> NDArray[Any]:
+    """Return the array of these pieces, the reverse of `_split`."""
+    type_ = pieces[0].decode()
+    dtype = np.dtype(type_)
+    if dtype.str != type_:  # NumPy accepts a good deal
+        raise ValueError("an array has no type")
+    return np.frombuffer(b"".join(pieces[1:]), dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Collection
 
 NO_LIKED_ITEMS = "[]"
 
@@ -20,7 +21,11 @@ def note_like_changes(
 
 
 def note_changed_list(
-    connection: sqlite3.Connection, catalog_id: int, user_id: str, liked_items: str
+    connection: sqlite3.Connection,
+    catalog_id: int,
+    user_id: str,
+    liked_items: str = NO_LIKED_ITEMS,
+    weighted_ids: Collection[tuple[str, float]] = (),
 ) -> None:
     """Count what changes if a user gets another list of liked items.
 
@@ -28,7 +33,8 @@ def note_changed_list(
         connection: of the transaction that is about to write the list.
         catalog_id: the catalog.
         user_id: the user, who does not have to be stored yet.
-        liked_items: the list as it is stored, NO_LIKED_ITEMS for a user who is deleted.
+        liked_items: the list as it is stored; by default nothing is left of it.
+        weighted_ids: the same list.
     """
     row = connection.execute(
         "SELECT liked_items FROM users WHERE catalog_id = ? AND user_id = ?", (catalog_id, user_id)
@@ -36,7 +42,10 @@ def note_changed_list(
     (former,) = row or (NO_LIKED_ITEMS,)
     if former == liked_items:
         return
-    before, after = (set(map(tuple, json.loads(items))) for items in (former, liked_items))
+    if former == NO_LIKED_ITEMS:
+        note_like_changes(connection, catalog_id, len(weighted_ids), 0)
+        return
+    before, after = set(map(tuple, json.loads(former))), set(weighted_ids)
     note_like_changes(
         connection, catalog_id, max(len(after - before), 1), int(bool(before - after))
     )

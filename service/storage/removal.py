@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from service.domain.generations import Generation
+from service.storage.behavior_models import PIECES_PER_REMOVAL
 from service.storage.database import REMOVED_STATES, Database
 from service.storage.row_deletion import CATALOG_KEYS, ROWS_PER_ROUND, delete_first_rows
 from service.storage.vectors import PENDING_KEYS, REFERENCE_KEYS, Pending, remove_references
@@ -63,9 +64,13 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
         return False
     (catalog_id,) = row
     connection.execute("DELETE FROM behavior_models WHERE catalog_id = ?", (catalog_id,))
-    tables = ("items", "users", "behavior_model_pieces")
+    tables = {
+        "items": ROWS_PER_ROUND,
+        "users": ROWS_PER_ROUND,
+        "behavior_model_pieces": PIECES_PER_REMOVAL,
+    }
     if not (
-        any(_delete_of_catalog(connection, table, catalog_id) for table in tables)
+        any(_delete_of_catalog(connection, *table, catalog_id) for table in tables.items())
         or any(delete_first_rows(connection, table, catalog_id) for table in CATALOG_KEYS)
     ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
@@ -100,10 +105,12 @@ def _delete_pending(connection: sqlite3.Connection, table: Pending, generation_i
     ).rowcount
 
 
-def _delete_of_catalog(connection: sqlite3.Connection, table: str, catalog_id: int) -> int:
-    """Delete rows of a catalog; return their number."""
+def _delete_of_catalog(
+    connection: sqlite3.Connection, table: str, limit: int, catalog_id: int
+) -> int:
+    """Delete at most `limit` rows of a catalog; return their number."""
     return connection.execute(
         f"""DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
             WHERE catalog_id = ? LIMIT ?)""",
-        (catalog_id, ROWS_PER_ROUND),
+        (catalog_id, limit),
     ).rowcount

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service import errors
 from service.domain.interactions import InteractionType
 from service.storage.connections import connect
 
@@ -64,8 +65,17 @@ def read_training_likes(
         item_ids: ids that keep their positions; those of further items follow.
 
     Raises:
-        sqlite3.Error: the database cannot be read.
+        StoreUnavailable: the database cannot be read.
     """
+    try:
+        return _read(path, catalog_id, weights, item_ids)
+    except sqlite3.Error as exc:
+        raise errors.StoreUnavailable("the database cannot be read") from exc
+
+
+def _read(
+    path: Path, catalog_id: int, weights: Mapping[str, float], item_ids: Sequence[str]
+) -> TrainingLikes:
     connection = connect(path, read_only=True)
     try:
         connection.execute("BEGIN")

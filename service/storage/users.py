@@ -12,7 +12,7 @@ from service.domain.generations import Generation, LiveGeneration
 from service.domain.users import LikedItem, Preference, StoredUser, User
 from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
-from service.storage.like_changes import NO_LIKED_ITEMS, note_changed_list
+from service.storage.like_changes import note_changed_list
 from service.storage.records import UserPage, UserWrite, require_sequence
 from service.storage.vectors import note_pending_user, remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
@@ -109,7 +109,7 @@ class UserStore:
 
         def operation(transaction: Transaction) -> int:
             connection = transaction.connection
-            note_changed_list(connection, generation.catalog_id, user_id, NO_LIKED_ITEMS)
+            note_changed_list(connection, generation.catalog_id, user_id)
             row = connection.execute(
                 "DELETE FROM users WHERE catalog_id = ? AND user_id = ? RETURNING user_key",
                 (generation.catalog_id, user_id),
@@ -210,8 +210,11 @@ def _write_row(
 ) -> tuple[int, StoredUser]:
     """Insert or replace the row of a user; return its key and the stored user."""
     sequence = transaction.next_sequence()
-    liked_items = json.dumps([(liked.item_id, liked.weight) for liked in user.liked_items])
-    note_changed_list(transaction.connection, generation.catalog_id, user.user_id, liked_items)
+    weighted_ids = [(liked.item_id, liked.weight) for liked in user.liked_items]
+    liked_items = json.dumps(weighted_ids)
+    note_changed_list(
+        transaction.connection, generation.catalog_id, user.user_id, liked_items, weighted_ids
+    )
     (user_key,) = transaction.connection.execute(
         """INSERT INTO users
                (catalog_id, user_id, preferences, liked_items, sequence, update_time_us)

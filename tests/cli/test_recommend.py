@@ -64,10 +64,17 @@ def test_an_invalid_filter_is_a_usage_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sources", [[], ["--item", "1", "--like", "2"], ["--text", "x", "--dislike", "2"]]
+    "sources",
+    [
+        [],
+        ["--item", "1", "--like", "2"],
+        ["--text", "x", "--dislike", "2"],
+        ["--popular", "--user", "u"],
+        ["--user", "u", "--relation", "both"],
+    ],
 )
 def test_one_source_is_required(sources: list[str]) -> None:
-    """No source, and likes besides another source, are usage errors."""
+    """No source, two sources, and a relation without an item are usage errors."""
     result = run(*sources, "--address", "127.0.0.1:1")
     assert (2, "") == (result.exit_code, result.stdout)
     assert 1 == len(result.stderr.splitlines())
@@ -101,6 +108,7 @@ def test_options_reach_the_server() -> None:
         (["--dislike", "b"], "Unlike b"),
         (["--text", "The Sea [/x]"], "Similar to The Sea [/x]"),
         (["--user", "Ann"], "For Ann"),
+        (["--popular"], "Popular"),
     ],
 )
 def test_title_names_the_source(arguments: list[str], title: str) -> None:
@@ -116,6 +124,35 @@ def test_explanations_have_a_column() -> None:
     assert ["score", "item", "text", "explanation"] == header
     assert 'book:the-martian 0.61; "sailing ships" 0.40' == dune[-1]
     assert ["0.500", "book:emma", "A matchmaker", ""] == emma
+
+
+def test_behavior_is_an_explanation() -> None:
+    """An item that other people like is explained by the item that these people also like."""
+    behavior = akin.Explanation(item_id="book:dune", signal=akin.Signal.SIGNAL_BEHAVIOR)
+    _, row = build_rows(akin.Recommendation(item_id="1", explanations=[behavior]))
+    assert "liked by people who like book:dune" == row[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "relation"),
+    [
+        ("similar", akin.Relation.RELATION_SIMILAR),
+        ("also-liked", akin.Relation.RELATION_ALSO_LIKED),
+        ("both", akin.Relation.RELATION_BOTH),
+    ],
+)
+def test_relations_have_names(name: str, relation: akin.Relation.ValueType) -> None:
+    """Each name of a relation is sent as its value."""
+    assert relation == send("--item", "a", "--relation", name).relation
+
+
+def test_popular_items_are_a_source() -> None:
+    """The source is popular items, with the default half-life."""
+    request = send("--popular")
+    assert ("popular", False) == (
+        request.WhichOneof("source"),
+        request.popular.HasField("half_life_days"),
+    )
 
 
 def test_without_explanations_there_is_no_column() -> None:

@@ -34,6 +34,7 @@ KINDS = (
     "vacuum",
     "power cuts",
     "snapshots",
+    "training",
 )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
 from collections.abc import Callable
 
+from support.trainings import find_trainings, is_running
 from support.waiting import until
 
 from faults.server import FaultyServer, ServerEnded
@@ -17,6 +19,9 @@ from faults.tally import Tally
 STATES_BETWEEN = 60
 
 FREEZE_SECONDS = (0.5, 3.0)
+
+# A training of the few likes that writers write takes about half a second.
+TRAINING_SECONDS = (0.0, 0.5)
 
 Disturb = Callable[[Session, random.Random, Tally], None]
 
@@ -79,6 +84,20 @@ def freeze_worker(session: Session, rng: random.Random, tally: Tally) -> None:
     session.write_more(STATES_BETWEEN)
 
 
+def kill_training(session: Session, rng: random.Random, tally: Tally) -> None:
+    """Kill the process of a training; the server goes on, and trains again."""
+    tally.killed_trainings += 1
+    os.kill(_wait_for_training(session, rng), signal.SIGKILL)
+    session.write_more(STATES_BETWEEN)
+
+
+def kill_during_training(session: Session, rng: random.Random, tally: Tally) -> None:
+    """Kill all processes of the server while it trains, and start it again."""
+    tally.killed_trainings += 1
+    _wait_for_training(session, rng)
+    kill_group(session, rng, tally)
+
+
 def start_when_possible(session: Session) -> FaultyServer:
     """Start a server, again and again while another process still holds the data folder."""
 
@@ -93,6 +112,19 @@ def start_when_possible(session: Session) -> FaultyServer:
 
     until(has_started)
     return session.server
+
+
+def _wait_for_training(session: Session, rng: random.Random) -> int:
+    """Wait until a worker trains, for a while more or not, and return the id of the process."""
+    trainings: list[int] = []
+
+    def trains() -> bool:
+        trainings[:] = find_trainings(session.server.list_worker_ids())
+        return bool(trainings)
+
+    until(trains)
+    _wait(rng.uniform(*TRAINING_SECONDS))
+    return trainings[0] if is_running(trainings[0]) else _wait_for_training(session, rng)
 
 
 def _wait(seconds: float) -> None:

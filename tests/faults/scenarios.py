@@ -99,6 +99,14 @@ def kill_workers(seed: str, folder: Path, tally: Tally) -> None:
     run_faults(Session(_make(folder), seed, ServerOptions(3)), faults, rng, tally)
 
 
+def kill_trainings(seed: str, folder: Path, tally: Tally) -> None:
+    """Trainings that are killed, alone or with their server, with one worker or three."""
+    rng = random.Random(seed)
+    faults = [disturbances.kill_training, disturbances.kill_during_training] * 2
+    rng.shuffle(faults)
+    run_faults(Session(_make(folder), seed, ServerOptions(rng.choice([1, 3]))), faults, rng, tally)
+
+
 def fill_disk(seed: str, folder: Path, tally: Tally) -> None:
     """A full disk, with one worker or three."""
     rng = random.Random(seed)
@@ -212,6 +220,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "clock": move_clock,
     "vacuum": vacuum_database,
     "snapshots": cut_power_during_snapshot,
+    "training": kill_trainings,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from support import processes
 from support.server import SERVE, environment
+from support.trainings import is_running
 from support.waiting import until
 
 NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
@@ -138,13 +139,4 @@ class FaultyServer:
         """Wait until no process of the server runs any more."""
         process_ids = self.list_worker_ids()
         self._process.wait(END_SECONDS)
-        until(lambda: not any(map(_is_running, process_ids)))
-
-
-def _is_running(process_id: int) -> bool:
-    """Return whether a process runs; one that has ended can wait for its parent, as a zombie."""
-    try:
-        status = Path(f"/proc/{process_id}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+        until(lambda: not any(map(is_running, process_ids)))

@@ -26,6 +26,7 @@ class Tally:
     clock_jumps: int = 0
     backups: int = 0
     vacuums: int = 0
+    killed_trainings: int = 0
     acknowledged: int = 0
     refused: int = 0
     compared: int = 0

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.behavior import Blend, BlendWeights, TrainingInput, TrainingSummary
 from service.recommend.collaborative.histories import Histories, to_offsets
 from service.recommend.collaborative.sparse_rows import SparseRows
 
 Dense = NDArray[np.float64]
+
+SUMMARY = TrainingSummary(
+    1_700_000_000_000_000,
+    TrainingInput(30, 0, {"LIKE": 1.0}),
+    30,
+    3,
+    Blend(BlendWeights(1.0, 0.4, 1.3), 25, 0.1, 0.05, 0.02),
+)
 
 
 def build_histories(

@@ -122,3 +122,10 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
     """What a query of the test's own finds in the database."""
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
         return connection.execute(query).fetchall()
+
+
+def execute(folder: Path, statement: str) -> None:
+    """Change the database of a server that does not run."""
+    with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
+        connection.execute(statement)
+        connection.commit()

@@ -56,9 +56,10 @@ type InteractionServiceClient interface {
 	// Returns a page of the interactions of one user, or of all users.
 	ListInteractions(ctx context.Context, in *ListInteractionsRequest, opts ...grpc.CallOption) (*ListInteractionsResponse, error)
 	// Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-	// forgotten. What the catalog learned from them is gone after its next training, which begins
-	// within a minute. If the call fails, some of the interactions can be deleted already, and it is
-	// safe to repeat the call.
+	// forgotten. What the catalog learned from them is gone after its next training. The training
+	// begins within a minute, or once three times the duration of the training before has passed. If
+	// the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+	// call.
 	DeleteInteractions(ctx context.Context, in *DeleteInteractionsRequest, opts ...grpc.CallOption) (*DeleteInteractionsResponse, error)
 }
 
@@ -144,9 +145,10 @@ type InteractionServiceServer interface {
 	// Returns a page of the interactions of one user, or of all users.
 	ListInteractions(context.Context, *ListInteractionsRequest) (*ListInteractionsResponse, error)
 	// Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-	// forgotten. What the catalog learned from them is gone after its next training, which begins
-	// within a minute. If the call fails, some of the interactions can be deleted already, and it is
-	// safe to repeat the call.
+	// forgotten. What the catalog learned from them is gone after its next training. The training
+	// begins within a minute, or once three times the duration of the training before has passed. If
+	// the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+	// call.
 	DeleteInteractions(context.Context, *DeleteInteractionsRequest) (*DeleteInteractionsResponse, error)
 	mustEmbedUnimplementedInteractionServiceServer()
 }

@@ -2147,7 +2147,8 @@ type RecommendSimilarRequest struct {
 	// if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
 	Relation Relation `protobuf:"varint,17,opt,name=relation,proto3,enum=akin.v1.Relation" json:"relation,omitempty"`
 	// The interactions of the user whose items must not be recommended. Ignored if the source is not a
-	// user. Default: those of the types `LIKE` and `PURCHASE`.
+	// user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
+	// types `LIKE` and `PURCHASE`.
 	ExcludeInteractions *InteractionTypes `protobuf:"bytes,18,opt,name=exclude_interactions,json=excludeInteractions,proto3" json:"exclude_interactions,omitempty"`
 	// How much new items, which nothing is learned about yet, benefit from what is learned about the
 	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
@@ -2440,7 +2441,9 @@ func (x *InteractionTypes) GetTypes() []string {
 	return nil
 }
 
-// The items with the most interactions, each counted with the weight of its type.
+// The items with the most interactions, each counted with the weight of its type. Of several
+// interactions of a user with an item, only the one with the largest weight counts. Akin counts them
+// when it trains, which is within an hour of any change. Items that nobody likes are not among them.
 type Popular struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
@@ -2817,6 +2820,9 @@ type Recommendation struct {
 	// If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
 	// standard deviations from the mean of the catalog. It is also only comparable within one
 	// response.
+	//
+	// For `popular`, the score is the popularity relative to that of the most popular item of the
+	// catalog, between 0 and 1.
 	Score float32 `protobuf:"fixed32,2,opt,name=score,proto3" json:"score,omitempty"`
 	// The parts of the source that the item is recommended for, strongest first. There are at most 5.
 	// Dislikes are never among them. Empty if `explain` is false.

@@ -31,6 +31,9 @@ from service.domain.recommendations import (
 from service.domain.validation import query_violations, read_violations
 from service.domain.violations import Violation
 
+# The digits of a half-life in days after the point.
+HALF_LIFE_DIGITS = 6
+
 _RELATIONS: dict[int, Relation] = {
     pb.RELATION_UNSPECIFIED: Relation.SIMILAR,
     pb.RELATION_SIMILAR: Relation.SIMILAR,
@@ -134,9 +137,9 @@ def _read_source(request: pb.RecommendSimilarRequest) -> Source | None:
             )
         case "popular":
             has_half_life = request.popular.HasField("half_life_days")
-            return PopularSource(
-                request.popular.half_life_days if has_half_life else DEFAULT_HALF_LIFE_DAYS
-            )
+            # In 32 bits, 0.01 is a little less.
+            half_life_days = round(request.popular.half_life_days, HALF_LIFE_DIGITS)
+            return PopularSource(half_life_days if has_half_life else DEFAULT_HALF_LIFE_DAYS)
         case _:
             return None
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.recommend.collaborative.histories import Items
+from service.recommend.collaborative.model_arrays import check_offsets, check_range
 
 HASH_BYTES = 8
 
@@ -23,6 +24,10 @@ class ItemIds:
 
     Args:
         arrays: as `to_arrays` returns them.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: the arrays do not belong together.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -30,6 +35,10 @@ class ItemIds:
         self._offsets = arrays["id_offsets"]
         self._hashes = arrays["id_hashes"]
         self._numbers = arrays["id_numbers"]
+        check_offsets(self._offsets, len(self._numbers), len(self._text))
+        check_range(self._numbers, len(self._numbers))
+        if len(self._hashes) != len(self._numbers):
+            raise ValueError("there must be a hash for each item id")
 
     def __len__(self) -> int:
         """Return the number of ids."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,19 @@ class Popularity:
 
     Args:
         arrays: as `sum_up_interactions` returns them.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: the arrays do not belong together.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._items = arrays["popular_items"]
         self._sums = arrays["popular_sums"]
         self._ages = arrays["popular_ages_days"]
-        self._rankings: dict[float, tuple[Items, Floats]] = {}
+        if len({len(self._items), len(self._sums), len(self._ages)}) > 1:
+            raise ValueError("there must be a sum and an age for each item")
+        self._rank = lru_cache(MAX_CACHED_RANKINGS)(self._compute)
 
     def rank(self, half_life_days: float) -> tuple[Items, Floats]:
         """Return the items with interactions, the most popular first, and their popularity.
@@ -42,13 +49,7 @@ class Popularity:
         half-life, relative to that of the most popular item: int32 [items] and float32 [items],
         from 1 downwards.
         """
-        ranking = self._rankings.get(half_life_days)
-        if ranking is None:
-            ranking = self._compute(half_life_days)
-            if len(self._rankings) >= MAX_CACHED_RANKINGS:
-                self._rankings.pop(next(iter(self._rankings)))
-            self._rankings[half_life_days] = ranking
-        return ranking
+        return self._rank(half_life_days)
 
     def _compute(self, half_life_days: float) -> tuple[Items, Floats]:
         if not len(self._items):
@@ -64,18 +65,22 @@ class Popularity:
 
 
 def sum_up_interactions(
-    items: Items, weights: Floats, ages_days: NDArray[np.float64]
+    people: Numbers, items: Items, weights: Floats, ages_days: NDArray[np.float64]
 ) -> dict[str, NDArray[Any]]:
     """Return the sums of the weights above 0 and the mean ages, by item and age class.
 
+    Of several events of a person with one item, the one with the largest weight counts, and of
+    equal ones the latest, so that nobody makes an item popular alone.
+
     Args:
+        people: int64 [events], from 0.
         items: int32 [events].
         weights: float32 [events].
         ages_days: float64 [events]: the age of each event at the time of the training, in days.
     """
-    is_liked = weights > 0
-    items, weights = items[is_liked], weights[is_liked]
-    ages = np.maximum(ages_days[is_liked], 0.0)
+    counted = _pick_strongest(people, items, weights, ages_days)
+    items, weights = items[counted], weights[counted]
+    ages = np.maximum(ages_days[counted], 0.0)
     classes = np.ceil(np.log2(np.maximum(ages / MIN_AGE_DAYS, 1.0))).astype(np.int64)
     cells: Numbers = items.astype(np.int64) * AGE_CLASSES + np.minimum(classes, AGE_CLASSES - 1)
     distinct, places = np.unique(cells, return_inverse=True)
@@ -86,3 +91,14 @@ def sum_up_interactions(
         "popular_sums": sums.astype(np.float32),
         "popular_ages_days": (age_sums / sums).astype(np.float32),
     }
+
+
+def _pick_strongest(
+    people: Numbers, items: Items, weights: Floats, ages_days: NDArray[np.float64]
+) -> Numbers:
+    """Return the events that count: one for each person and item, with a weight above 0."""
+    pairs = people * (int(items.max(initial=0)) + 1) + items
+    order = np.lexsort((-ages_days, weights, pairs))
+    is_last = np.diff(pairs[order], append=-1) != 0
+    strongest: Numbers = order[is_last]
+    return strongest[weights[strongest] > 0]

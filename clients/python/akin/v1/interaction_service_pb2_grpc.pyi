@@ -62,9 +62,10 @@ class InteractionServiceStub:
     """Returns a page of the interactions of one user, or of all users."""
     DeleteInteractions: _grpc.UnaryUnaryMultiCallable[_interaction_service_pb2.DeleteInteractionsRequest, _interaction_service_pb2.DeleteInteractionsResponse]
     """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-    forgotten. What the catalog learned from them is gone after its next training, which begins
-    within a minute. If the call fails, some of the interactions can be deleted already, and it is
-    safe to repeat the call.
+    forgotten. What the catalog learned from them is gone after its next training. The training
+    begins within a minute, or once three times the duration of the training before has passed. If
+    the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+    call.
     """
 
 @_typing.type_check_only
@@ -101,9 +102,10 @@ class InteractionServiceAsyncStub(InteractionServiceStub):
     """Returns a page of the interactions of one user, or of all users."""
     DeleteInteractions: _aio.UnaryUnaryMultiCallable[_interaction_service_pb2.DeleteInteractionsRequest, _interaction_service_pb2.DeleteInteractionsResponse]  # type: ignore[assignment]
     """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-    forgotten. What the catalog learned from them is gone after its next training, which begins
-    within a minute. If the call fails, some of the interactions can be deleted already, and it is
-    safe to repeat the call.
+    forgotten. What the catalog learned from them is gone after its next training. The training
+    begins within a minute, or once three times the duration of the training before has passed. If
+    the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+    call.
     """
 
 class InteractionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -161,9 +163,10 @@ class InteractionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_interaction_service_pb2.DeleteInteractionsResponse, _abc.Awaitable[_interaction_service_pb2.DeleteInteractionsResponse]]:
         """Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-        forgotten. What the catalog learned from them is gone after its next training, which begins
-        within a minute. If the call fails, some of the interactions can be deleted already, and it is
-        safe to repeat the call.
+        forgotten. What the catalog learned from them is gone after its next training. The training
+        begins within a minute, or once three times the duration of the training before has passed. If
+        the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+        call.
         """
 
 def add_InteractionServiceServicer_to_server(servicer: InteractionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1254,7 +1254,8 @@ class RecommendSimilarRequest(_message.Message):
     @_builtins.property
     def exclude_interactions(self) -> Global___InteractionTypes:
         """The interactions of the user whose items must not be recommended. Ignored if the source is not a
-        user. Default: those of the types `LIKE` and `PURCHASE`.
+        user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
+        types `LIKE` and `PURCHASE`.
         """
 
     def __init__(
@@ -1332,7 +1333,8 @@ Global___InteractionTypes: _TypeAlias = InteractionTypes  # noqa: Y015
 
 @_typing.final
 class Popular(_message.Message):
-    """The items with the most interactions, each counted with the weight of its type. Akin counts them
+    """The items with the most interactions, each counted with the weight of its type. Of several
+    interactions of a user with an item, only the one with the largest weight counts. Akin counts them
     when it trains, which is within an hour of any change. Items that nobody likes are not among them.
     """
 

@@ -1164,9 +1164,10 @@ export const InteractionServiceDefinition = {
     },
     /**
      * Deletes all interactions of a user. Use it together with DeleteUser when someone wants to be
-     * forgotten. What the catalog learned from them is gone after its next training, which begins
-     * within a minute. If the call fails, some of the interactions can be deleted already, and it is
-     * safe to repeat the call.
+     * forgotten. What the catalog learned from them is gone after its next training. The training
+     * begins within a minute, or once three times the duration of the training before has passed. If
+     * the call fails, some of the interactions can be deleted already, and it is safe to repeat the
+     * call.
      */
     deleteInteractions: {
       name: "DeleteInteractions",

@@ -711,7 +711,8 @@ export interface RecommendSimilarRequest {
   relation: Relation;
   /**
    * The interactions of the user whose items must not be recommended. Ignored if the source is not a
-   * user. Default: those of the types `LIKE` and `PURCHASE`.
+   * user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
+   * types `LIKE` and `PURCHASE`.
    */
   excludeInteractions?:
     | InteractionTypes
@@ -740,7 +741,11 @@ export interface InteractionTypes {
   types: string[];
 }
 
-/** The items with the most interactions, each counted with the weight of its type. */
+/**
+ * The items with the most interactions, each counted with the weight of its type. Of several
+ * interactions of a user with an item, only the one with the largest weight counts. Akin counts them
+ * when it trains, which is within an hour of any change. Items that nobody likes are not among them.
+ */
 export interface Popular {
   /**
    * The time after which an interaction counts half, in days. It must be between 0.01 and 36500.
@@ -837,6 +842,9 @@ export interface Recommendation {
    * If behavior counts, the score is the weighted sum of the scores by text and by behavior, each in
    * standard deviations from the mean of the catalog. It is also only comparable within one
    * response.
+   *
+   * For `popular`, the score is the popularity relative to that of the most popular item of the
+   * catalog, between 0 and 1.
    */
   score: number;
   /**
