@@ -41,7 +41,9 @@ async def follow_new_items(
             continue
         state = model, follower.sequence
         try:
-            new_ids = await store.list_new_ids(follower.catalog_id, MAX_NEW_ITEMS)
+            new_ids = await store.list_new_ids(
+                follower.catalog_id, follower.item_count, MAX_NEW_ITEMS
+            )
             unlearned_ids = await asyncio.to_thread(model.list_unlearned, new_ids)
         except errors.AkinError as exc:
             structlog.get_logger().warning("new_items_failed", reason=exc.reason)

@@ -16,8 +16,8 @@ NEAREST_ITEMS = 200
 NEIGHBOR_COUNT = 40
 
 # What a boost of 1 lends of the mean score of the neighbors. With a random 15% of the liked items
-# new, a boost of 2 finds 84% of the new films and 89% of the new artists that text alone finds, for
-# 0.011 and 0.008 of the recall@20 of all items.
+# new, a boost of 2 costs 0.005 of the recall@20 on the film likes and 0.012 on the music likes, and
+# finds two fifths of the new films and all of the new artists that text alone finds.
 LENT_SHARE = 0.7
 
 # The most new items that get neighbors: 32 MB. In larger catalogs they are the latest ones.

@@ -31,6 +31,10 @@ from service.recommend.stand_ins import StandIns
 # The weights if behavior comes first. Text decides among items that behavior says nothing about.
 BEHAVIOR_FIRST = BlendWeights(1.0, 0.4, 0.01)
 
+# Items stand in for the likes of people with at most so many likes that the model does not know.
+# With more, text alone finds more of the music likes than stand-ins do.
+MAX_STAND_IN_LIKES = 1
+
 # The model of a catalog, None before its first training.
 FindModel = Callable[[], BehaviorModel | None]
 
@@ -99,19 +103,22 @@ class QueryPreparation:
             return self._prepare_popular(query)
         if isinstance(source, ItemSource):
             return self._prepare_item(query, source)
+        falls_back = query.falls_back and isinstance(source, UserSource)
         try:
             profile = await self._profiles.read(source, query.seen_types)
         except errors.UserNotFound:
-            if not query.falls_back or not isinstance(source, UserSource):
+            if not falls_back:
                 raise
-            source = PopularSource(DEFAULT_HALF_LIFE_DAYS)
-            return self._prepare_popular(replace(query, source=source))
+            profile = Profile()
+        if falls_back and not profile.has_likes:
+            popular = replace(query, source=PopularSource(DEFAULT_HALF_LIFE_DAYS))
+            return self._prepare_popular(popular, profile)
         return self._add_behavior(PreparedQuery(query, profile))
 
-    def _prepare_popular(self, query: Query) -> PreparedQuery:
+    def _prepare_popular(self, query: Query, profile: Profile | None = None) -> PreparedQuery:
         model = self._find_model()
         signals = Signals(0.0, 1.0, model.summary.train_time_us if model else None)
-        return PreparedQuery(query, model=model, signals=signals)
+        return PreparedQuery(query, profile, model=model, signals=signals)
 
     def _prepare_item(self, query: Query, source: ItemSource) -> PreparedQuery:
         if query.relation is Relation.SIMILAR:
@@ -134,7 +141,8 @@ class QueryPreparation:
             signals = _describe(weights, model)
             behavior = ScoredBehavior(model, scored, *parts)
             return replace(prepared, behavior=behavior, signals=signals)
-        if isinstance(prepared.query.source, UserSource | ExamplesSource) and profile.has_likes:
+        is_person = isinstance(prepared.query.source, UserSource | ExamplesSource)
+        if is_person and profile.has_likes and len(profile.items) <= MAX_STAND_IN_LIKES:
             signals = _describe(STAND_IN_WEIGHTS, model)
             return replace(prepared, stand_ins=StandIns(model, *parts), signals=signals)
         return prepared

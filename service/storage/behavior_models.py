@@ -81,7 +81,7 @@ class BehaviorModelStore:
 
         return await self._database.read(query)
 
-    async def list_new_ids(self, catalog_id: int, limit: int) -> Sequence[str]:
+    async def list_new_ids(self, catalog_id: int, item_count: int, limit: int) -> Sequence[str]:
         """Return the ids of new items, the latest first.
 
         An item is new until people have liked as many items since it was created as there are items
@@ -90,6 +90,7 @@ class BehaviorModelStore:
 
         Args:
             catalog_id: the catalog.
+            item_count: the number of items in the catalog.
             limit: the number of ids.
         """
 
@@ -97,9 +98,6 @@ class BehaviorModelStore:
             (like_count,) = connection.execute(
                 "SELECT like_change_count FROM catalogs WHERE catalog_id = ?", (catalog_id,)
             ).fetchone() or (0,)
-            (item_count,) = connection.execute(
-                "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (catalog_id,)
-            ).fetchone()
             least = like_count - max(int(MIN_LIKE_SHARE * like_count), item_count)
             rows = connection.execute(
                 """SELECT item_id FROM items INDEXED BY items_by_likes_before

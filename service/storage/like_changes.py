@@ -46,5 +46,5 @@ def note_changed_list(
         note_like_changes(connection, catalog_id, len(weighted_ids), 0)
         return
     before, after = set(map(tuple, json.loads(former))), set(weighted_ids)
-    lost_ids = {item_id for item_id, _ in before} - {item_id for item_id, _ in after}
-    note_like_changes(connection, catalog_id, max(len(after - before), 1), int(bool(lost_ids)))
+    # A list that moves on with the user's taste loses likes as well: only an empty one forgets.
+    note_like_changes(connection, catalog_id, max(len(after - before), 1), int(not after))

@@ -1,5 +1,6 @@
 """Models on disk: whole or absent, and nothing left of what is not used."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,7 +178,10 @@ async def like(stores: Stores, count: int) -> None:
 async def test_items_are_new_until_people_could_like_them(tmp_path: Path) -> None:
     """Items that came after the likes are new, the latest first, until there are likes enough."""
     async with opened(tmp_path, FakeClock()) as (stores, generation):
-        store, catalog_id = stores.behavior_models, generation.catalog_id
+
+        async def list_new(item_count: int, limit: int = 9) -> Sequence[str]:
+            store = stores.behavior_models
+            return await store.list_new_ids(generation.catalog_id, item_count, limit)
 
         async def upsert(*item_ids: str) -> None:
             await stores.items.upsert_many(generation, [indexed(name, name) for name in item_ids])
@@ -185,15 +189,15 @@ async def test_items_are_new_until_people_could_like_them(tmp_path: Path) -> Non
         await upsert("old")
         await like(stores, 10)
         await upsert("a", "b")
-        assert {"a", "b"} == set(await store.list_new_ids(catalog_id, 9))
+        assert {"a", "b"} == set(await list_new(3))
         await like(stores, 1)
         await upsert("c", "old")  # a change of the text does not make an item new
-        assert "c" == (await store.list_new_ids(catalog_id, 9))[0]
-        assert ["c"] == await store.list_new_ids(catalog_id, 1)
+        assert "c" == (await list_new(4))[0]
+        assert ["c"] == await list_new(4, 1)
         await like(stores, 3)
-        assert ["c"] == await store.list_new_ids(catalog_id, 9)
+        assert ["c"] == await list_new(4)
         await stores.items.delete_many(generation, ["old"])
         await upsert("old")  # a deleted item that comes back is new
-        assert ["old", "c"] == await store.list_new_ids(catalog_id, 9)
+        assert ["old", "c"] == await list_new(4)
         await stores.items.delete_many(generation, ["old", "c"])
-        assert [] == await store.list_new_ids(catalog_id, 9)
+        assert [] == await list_new(2)

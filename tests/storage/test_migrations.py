@@ -309,6 +309,6 @@ async def test_likes_before_models_count_as_changes(tmp_path: Path) -> None:
         store = stores.behavior_models
         assert (2 + 5, 0) == await store.read_changes(generation.catalog_id)
         assert (0, 0) == await store.read_changes(2)
-        assert [] == await store.list_new_ids(generation.catalog_id, 10)
+        assert [] == await store.list_new_ids(generation.catalog_id, 1, 10)
         await stores.items.upsert_many(generation, [indexed("a", "gin"), indexed("b", "tea")])
-        assert ["b"] == await store.list_new_ids(generation.catalog_id, 10)
+        assert ["b"] == await store.list_new_ids(generation.catalog_id, 2, 10)

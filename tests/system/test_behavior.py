@@ -395,3 +395,38 @@ def test_new_items_benefit_from_similar_texts(own: akin.Client, own_name: str) -
     ids = list_ids(own.recommend_similar(user_id=fan, limit=99))
     assert "new" not in ids
     assert "other" != ids[0]
+
+
+def test_items_stand_in_for_the_likes_of_people_with_texts_only(tasteful: akin.Client) -> None:
+    """Someone with one preference gets popular items and those liked with what the text is near."""
+    answer = tasteful.recommend_similar(user_id="reader", limit=ITEM_COUNT)
+    text = tasteful.recommend_similar(text=tasteful.get_item("i05").text, limit=ITEM_COUNT)
+    assert set(list_ids(text)) == set(list_ids(answer))
+    assert list_ids(text) != list_ids(answer)
+    assert 0 < answer.signals.behavior_weight < 1
+    examples = akin.examples([akin.Example(text=tasteful.get_item("i05").text)])
+    assert list_ids(answer) == list_ids(
+        tasteful.recommend_similar(examples=examples, limit=ITEM_COUNT)
+    )
+
+
+def test_text_ranks_for_people_with_several_likes_of_new_items(tasteful: akin.Client) -> None:
+    """With two likes that the model does not know, the ranking is that of text."""
+    for name in ("x1", "x2"):
+        tasteful.upsert_item(name, f"A text of its own: {name}")
+    one = tasteful.recommend_similar(examples=akin.examples(["x1"]))
+    assert 0 < one.signals.behavior_weight
+    two = tasteful.recommend_similar(examples=akin.examples(["x1", "x2"]))
+    assert (1.0, 0.0) == (two.signals.text_weight, two.signals.behavior_weight)
+    tasteful.batch_delete_items(["x1", "x2"])
+
+
+def test_popular_items_are_for_people_of_whom_nothing_is_known(tasteful: akin.Client) -> None:
+    """The fallback is for users who do not exist or have no likes, without what they have seen."""
+    popular = list_ids(tasteful.recommend_similar(popular=POPULAR, limit=3))
+    query: dict[str, Any] = {"fallback": pb.FALLBACK_POPULAR, "limit": 3}
+    assert popular == list_ids(tasteful.recommend_similar(user_id="stranger", **query))
+    tasteful.upsert_user("empty", liked_items=[akin.LikedItem(item_id=popular[0], weight=-1)])
+    assert popular[1:] == list_ids(tasteful.recommend_similar(user_id="empty", **query))[:2]
+    liker = tasteful.recommend_similar(user_id="u1", **query)
+    assert list_ids(tasteful.recommend_similar(user_id="u1", limit=3)) == list_ids(liker)

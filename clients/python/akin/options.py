@@ -205,7 +205,7 @@ class RecommendSimilarOptions(TypedDict, total=False):
             list excludes none. By default, LIKE and PURCHASE.
         new_item_boost: how much new items benefit from what is learned about items with similar
             texts, from 0 to 10; by default, the value of the catalog.
-        fallback: what to recommend to a user who does not exist.
+        fallback: what to recommend to a user who does not exist or of whom nothing is known.
         limit: maximum number of recommendations, up to 1,000; 0 means 10.
         where: consider only items that match (see `akin.filters`).
         exclude_item_ids: items to exclude from the recommendations.

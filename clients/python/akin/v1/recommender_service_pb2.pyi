@@ -66,17 +66,17 @@ class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.Val
     FALLBACK_UNSPECIFIED: _Fallback.ValueType  # 0
     """The default: FALLBACK_NONE."""
     FALLBACK_NONE: _Fallback.ValueType  # 1
-    """The call fails with NOT_FOUND (USER_NOT_FOUND)."""
+    """Nothing: the call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
     FALLBACK_POPULAR: _Fallback.ValueType  # 2
     """The items with the most interactions, as for the source `popular`."""
 
 class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
-    """What to recommend to a user who does not exist."""
+    """What to recommend to a user who does not exist, or of whom no like and no preference is known."""
 
 FALLBACK_UNSPECIFIED: Fallback.ValueType  # 0
 """The default: FALLBACK_NONE."""
 FALLBACK_NONE: Fallback.ValueType  # 1
-"""The call fails with NOT_FOUND (USER_NOT_FOUND)."""
+"""Nothing: the call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist."""
 FALLBACK_POPULAR: Fallback.ValueType  # 2
 """The items with the most interactions, as for the source `popular`."""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
@@ -1227,8 +1227,9 @@ class RecommendSimilarRequest(_message.Message):
     Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
     """
     fallback: Global___Fallback.ValueType
-    """What to recommend to a user who does not exist. For a value that is not listed in Fallback the
-    call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+    """What to recommend to a user who does not exist, or of whom no like and no preference is known.
+    For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
+    FALLBACK_NONE.
     """
     @_builtins.property
     def examples(self) -> Global___Examples:
