@@ -81,13 +81,13 @@ func (Relation) EnumDescriptor() ([]byte, []int) {
 	return file_akin_v1_recommender_service_proto_rawDescGZIP(), []int{0}
 }
 
-// What to recommend to a user who does not exist.
+// What to recommend to a user who does not exist, or of whom no like and no preference is known.
 type Fallback int32
 
 const (
 	// The default: FALLBACK_NONE.
 	Fallback_FALLBACK_UNSPECIFIED Fallback = 0
-	// The call fails with NOT_FOUND (USER_NOT_FOUND).
+	// Nothing: the call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist.
 	Fallback_FALLBACK_NONE Fallback = 1
 	// The items with the most interactions, as for the source `popular`.
 	Fallback_FALLBACK_POPULAR Fallback = 2
@@ -2154,8 +2154,9 @@ type RecommendSimilarRequest struct {
 	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
 	// Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
 	NewItemBoost *float32 `protobuf:"fixed32,19,opt,name=new_item_boost,json=newItemBoost,proto3,oneof" json:"new_item_boost,omitempty"`
-	// What to recommend to a user who does not exist. For a value that is not listed in Fallback the
-	// call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+	// What to recommend to a user who does not exist, or of whom no like and no preference is known.
+	// For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
+	// FALLBACK_NONE.
 	Fallback      Fallback `protobuf:"varint,20,opt,name=fallback,proto3,enum=akin.v1.Fallback" json:"fallback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

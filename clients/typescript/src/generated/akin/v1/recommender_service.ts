@@ -63,11 +63,11 @@ export function relationToJSON(object: Relation): string {
   }
 }
 
-/** What to recommend to a user who does not exist. */
+/** What to recommend to a user who does not exist, or of whom no like and no preference is known. */
 export enum Fallback {
   /** UNSPECIFIED - The default: FALLBACK_NONE. */
   UNSPECIFIED = 0,
-  /** NONE - The call fails with NOT_FOUND (USER_NOT_FOUND). */
+  /** NONE - Nothing: the call fails with NOT_FOUND (USER_NOT_FOUND) if the user does not exist. */
   NONE = 1,
   /** POPULAR - The items with the most interactions, as for the source `popular`. */
   POPULAR = 2,
@@ -726,8 +726,9 @@ export interface RecommendSimilarRequest {
     | number
     | undefined;
   /**
-   * What to recommend to a user who does not exist. For a value that is not listed in Fallback the
-   * call fails with INVALID_ARGUMENT. Default: FALLBACK_NONE.
+   * What to recommend to a user who does not exist, or of whom no like and no preference is known.
+   * For a value that is not listed in Fallback the call fails with INVALID_ARGUMENT. Default:
+   * FALLBACK_NONE.
    */
   fallback: Fallback;
 }
