@@ -53,8 +53,8 @@ class QueuedCalls:
 
     `measured_at` and `measured_accepted` are the time of the last measurement and how many calls
     were accepted until then. `is_probed` tells whether a probe from before the last measurement is
-    still queued, so that not all of the queue can be lost calls. All times are of one clock, in
-    seconds.
+    still queued, so that not all of the queue can be lost calls; without probes it is always true.
+    All times are of one clock, in seconds.
     """
 
     def __init__(self, counts: CallCounts, now: float) -> None:
