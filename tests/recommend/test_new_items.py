@@ -12,7 +12,13 @@ from service.domain.items import Change
 from service.domain.vectors import Keys, Vectors
 from service.index.faiss_exact import ExactIndex
 from service.index.item_index import ItemIndex
-from service.recommend.new_items import ITEMS_PER_ROUND, LENT_SHARE, NEIGHBOR_COUNT, NewItems
+from service.recommend.new_items import (
+    LENT_SHARE,
+    MAX_SEARCHES_PER_ITEM,
+    NEIGHBOR_COUNT,
+    SEARCHES_PER_ROUND,
+    NewItems,
+)
 
 DIMENSIONS = 4
 NAMES = [f"i{number:03}" for number in range(2 * NEIGHBOR_COUNT)]
@@ -76,7 +82,7 @@ def test_an_item_gets_what_similar_items_have(boost: float) -> None:
 def test_rounds_end_with_all_neighbors() -> None:
     """Many new items take several rounds, and until the last one the former lists are used."""
     item_index, new_items = build_index(), NewItems()
-    names = [f"new {number}" for number in range(2 * ITEMS_PER_ROUND + 2)]
+    names = [f"new {number}" for number in range(2 * SEARCHES_PER_ROUND + 2)]
     for number, name in enumerate(names):
         add(item_index, name, near(1, 900 + number))
     update(new_items, item_index, names[:1])
@@ -88,6 +94,18 @@ def test_rounds_end_with_all_neighbors() -> None:
     assert 2 == update(new_items, item_index, [*names, NAMES[0]])
     assert 1 == update(new_items, item_index, names[:3])
     assert 3 == len(lend(new_items, item_index)[0])
+
+
+def test_a_round_has_a_bounded_number_of_searches() -> None:
+    """Items of many passages are searched for with some of them, and fewer share a round."""
+    item_index, new_items = build_index(), NewItems()
+    items_per_round = -(-SEARCHES_PER_ROUND // MAX_SEARCHES_PER_ITEM)
+    names = [f"long {number}" for number in range(2 * items_per_round)]
+    for number, name in enumerate(names):
+        add(item_index, name, *(near(number % 2, 900 + passage) for passage in range(50)))
+    assert 3 == update(new_items, item_index, names)
+    keys = {item_index.find_key(name) for name in names[1::2]}
+    assert keys == set(lend(new_items, item_index)[0].tolist())
 
 
 def test_a_key_of_another_item_gets_nothing() -> None:
