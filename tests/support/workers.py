@@ -24,6 +24,7 @@ def connect_to_workers(
     server: RunningServer, stack: ExitStack, workers: int
 ) -> Mapping[int, grpc.Channel]:
     """Return a connection to each worker, by its number."""
+    server.wait_for("serving", workers)  # the kernel deals connections to those that listen
     opened: dict[int, grpc.Channel] = {}
     for _ in range(CONNECTIONS):
         if len(opened) == workers:
