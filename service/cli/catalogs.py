@@ -55,8 +55,8 @@ BoostOption = Annotated[
     float | None,
     typer.Option(
         "--new-item-boost",
-        help="How much new items benefit from what is learned about items with similar texts, from "
-        "0 to 10.",
+        help="How early new items come, from 0 to 10. With 2, they come no later than text alone "
+        "would recommend them.",
     ),
 ]
 

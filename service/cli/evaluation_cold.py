@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -43,14 +43,13 @@ NEW_ITEMS_DRAWS = 5
 NEW_ITEM_BOOSTS = (0.0, 1.0, 2.0)
 NEW_ITEMS_CATALOG = "new-items"
 
-# Much liked items that are tried to find out whether new items are lent scores yet.
-PROBE_ITEMS = 5
+# People whose recommendations show whether the server knows the new items yet, and how.
+PROBE_PEOPLE = 5
 PROBE_BOOST = 10.0
-PROBE_LIMIT = 1_000
+PROBE_LIMIT = 100
 
-# The longest time that preparing new items takes, at least and for each of them.
-PREPARING_SECONDS = 20.0
-PREPARING_SECONDS_PER_ITEM = 0.02
+# The longest time that the server takes to list the new items.
+LISTING_SECONDS = 20.0
 
 # Items that one call reads; more than 1,000 are an error.
 READ_ITEMS = 1_000
@@ -137,7 +136,7 @@ def measure_cold_items(client: akin.Client, address: str, data: EvaluationInput)
         client.create_catalog(NEW_ITEMS_CATALOG, signals=TEXT)
         with open_client(address, ConnectionOptions(NEW_ITEMS_CATALOG)) as new_client:
             _store_new_items_last(new_client, data, likes, new_ids)
-            for name, results in _recommend_new_items(new_client, people, likes, new_ids):
+            for name, results in _recommend_new_items(new_client, people):
                 recalls[name].add(people, results, new_ids)
         client.delete_catalog(NEW_ITEMS_CATALOG)
     return [recall.summarize(name) for name, recall in recalls.items()]
@@ -152,13 +151,13 @@ def _store_new_items_last(
 
 
 def _recommend_new_items(
-    client: akin.Client, people: Sequence[Person], likes: LikeLists, new_ids: frozenset[str]
+    client: akin.Client, people: Sequence[Person]
 ) -> Iterator[tuple[str, Sequence[PersonResult]]]:
     """Yield the results of each strategy."""
     queries = list_user_queries(people)
     yield "text", recommend_to_all(client, "text, new items", queries)
     wait_for_model(client, "learning from likes of items that are not new")
-    _wait_for_neighbors(client, likes, new_ids)
+    _wait_for_new_items(client, people)
     for boost in NEW_ITEM_BOOSTS:
         name = f"auto, boost {boost:g}"
         boosted = [
@@ -192,27 +191,25 @@ def _measure_people(
     return ColdPeople(count, name, len(queries), recall)
 
 
-def _wait_for_neighbors(client: akin.Client, likes: LikeLists, new_ids: frozenset[str]) -> None:
-    """Wait until new items are lent scores, which the server prepares after the training.
+def _wait_for_new_items(client: akin.Client, people: Sequence[Person]) -> None:
+    """Wait until a boost moves new items, which the server lists soon after the training.
 
-    It may be that nothing can be lent to any of them.
+    It may be that it can move none of them.
     """
-    counts = Counter(like.item_id for person_likes in likes.values() for like in person_likes)
-    probes = [item_id for item_id, _ in counts.most_common(PROBE_ITEMS)]
     if not client.get_catalog().behavior_model.item_count:
-        return  # nothing is learned that could be lent
+        return  # text alone ranks
 
-    def is_lent() -> bool:
+    def are_moved() -> bool:
         return any(
-            recommendation.item_id in new_ids
-            for item_id in probes
-            for recommendation in client.recommend_similar(
-                item_id=item_id,
-                relation=akin.Relation.RELATION_ALSO_LIKED,
-                new_item_boost=PROBE_BOOST,
-                limit=PROBE_LIMIT,
-            ).recommendations
+            _list_recommended(client, person, 0.0) != _list_recommended(client, person, PROBE_BOOST)
+            for person in people[:PROBE_PEOPLE]
         )
 
-    seconds = PREPARING_SECONDS + PREPARING_SECONDS_PER_ITEM * len(new_ids)
-    wait_until(is_lent, "preparing new items", seconds)
+    wait_until(are_moved, "listing new items", LISTING_SECONDS)
+
+
+def _list_recommended(client: akin.Client, person: Person, boost: float) -> list[str]:
+    response = client.recommend_similar(
+        user_id=person.user_id, new_item_boost=boost, limit=PROBE_LIMIT
+    )
+    return [recommendation.item_id for recommendation in response.recommendations]

@@ -48,7 +48,7 @@ class CatalogSettings:
         signals: SERVER for the mode of the server's settings.
         interaction_weights: by type, only those that the catalog sets: above 0 for a like, below 0
             for a dislike.
-        new_item_boost: how much new items benefit from items with similar texts.
+        new_item_boost: how early new items come: 0 for no place of their own, 2 for that by text.
     """
 
     signals: SignalMode = SignalMode.SERVER

@@ -82,7 +82,7 @@ class Query:
     Attributes:
         relation: how recommended items relate to the source, if that is an item.
         seen_types: the types of the user's interactions whose items are not recommended.
-        new_item_boost: how much new items benefit from similar ones; None for the catalog's value.
+        new_item_boost: how early new items come; None for the catalog's value.
         falls_back: recommend popular items to a user who does not exist.
     """
 

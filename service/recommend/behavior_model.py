@@ -145,10 +145,10 @@ class BehaviorModel:
         is_learned: Mask = (numbers != NO_ITEM) & (offsets[numbers + 1] > offsets[numbers])
         return is_learned
 
-    def list_unlearned(self, item_ids: Sequence[str]) -> Sequence[str]:
+    def select_unlearned(self, item_ids: Sequence[str]) -> frozenset[str]:
         """Return those items that nothing is learned about."""
         places = np.flatnonzero(~self.are_learned(item_ids)).tolist()
-        return [item_ids[place] for place in places]
+        return frozenset(item_ids[place] for place in places)
 
     def score(
         self, likes: Sequence[LikedItem], weights: BlendWeights, *, oldest_first: bool

@@ -9,8 +9,8 @@ import numpy as np
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
-from service.recommend.behavior_model import BehaviorHits, BehaviorModel, ProfileBehavior
-from service.recommend.new_items import NewItems
+from service.recommend.behavior_model import BehaviorModel, ProfileBehavior
+from service.recommend.new_items import NewItemBoost
 from service.recommend.source_search import Adjustment, measure_deviation
 
 # The best items by behavior that are scored by text as well, at least and for each recommendation,
@@ -55,14 +55,12 @@ class ScoredBehavior:
     Attributes:
         model: the model.
         profile: the scores for the profile.
-        new_items: the new items of the catalog.
-        boost: how much they benefit from similar ones.
+        boost: how early new items come.
     """
 
     model: BehaviorModel
     profile: ProfileBehavior
-    new_items: NewItems
-    boost: float
+    boost: NewItemBoost
 
     def blend(
         self, item_index: ItemIndex, allowed: Mask, limit: int, sample_scores: Vectors
@@ -75,7 +73,7 @@ class ScoredBehavior:
             limit: the number of items that are searched for.
             sample_scores: the scores by text of a sample of the catalog, float32 [sample].
         """
-        hits = self._find_hits(item_index, len(allowed))
+        hits = self.model.find_hits(self.profile, item_index)
         count = max(MIN_BEHAVIOR_CANDIDATES, BEHAVIOR_CANDIDATES_PER_RESULT * limit)
         return QueryBlend(
             hits.spread(len(allowed)),
@@ -86,15 +84,5 @@ class ScoredBehavior:
 
     def rank(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:
         """Return the best items by behavior alone."""
-        hits = self._find_hits(item_index, len(allowed)).select_best(allowed, limit)
+        hits = self.model.find_hits(self.profile, item_index).select_best(allowed, limit)
         return Hits(hits.keys, hits.scores)
-
-    def _find_hits(self, item_index: ItemIndex, key_count: int) -> BehaviorHits:
-        """Return the scores of the items that an item index has, with what new items are lent."""
-        hits = self.model.find_hits(self.profile, item_index)
-        if not self.boost:
-            return hits
-        scores = hits.spread(key_count)
-        new_keys = self.new_items.lend(item_index, scores, hits.base, self.boost)
-        keys = np.union1d(hits.keys, new_keys)
-        return BehaviorHits(keys, scores[keys], hits.base)

@@ -23,7 +23,7 @@ from service.domain.users import LikedItem
 from service.recommend.behavior_model import STAND_IN_WEIGHTS, BehaviorModel
 from service.recommend.blending import ScoredBehavior
 from service.recommend.collaborative.blend_validation import DEFAULT_BLEND
-from service.recommend.new_items import NewItems
+from service.recommend.new_items import NewItemBoost, NewItems
 from service.recommend.profile import Profile
 from service.recommend.profile_reader import ProfileReader
 from service.recommend.stand_ins import StandIns
@@ -134,17 +134,19 @@ class QueryPreparation:
         if model is None or weights is None or profile is None:
             return prepared
         weights = weights.normalize()
-        boost = prepared.query.new_item_boost
-        parts = self._new_items, self._new_item_boost if boost is None else boost
+        factor = prepared.query.new_item_boost
+        boost = NewItemBoost(
+            self._new_items.ids, self._new_item_boost if factor is None else factor
+        )
         scored = model.score(profile.items, weights, oldest_first=profile.oldest_first)
         if scored is not None:
             signals = _describe(weights, model)
-            behavior = ScoredBehavior(model, scored, *parts)
+            behavior = ScoredBehavior(model, scored, boost)
             return replace(prepared, behavior=behavior, signals=signals)
         is_person = isinstance(prepared.query.source, UserSource | ExamplesSource)
         if is_person and profile.has_likes and len(profile.items) <= MAX_STAND_IN_LIKES:
             signals = _describe(STAND_IN_WEIGHTS, model)
-            return replace(prepared, stand_ins=StandIns(model, *parts), signals=signals)
+            return replace(prepared, stand_ins=StandIns(model, boost), signals=signals)
         return prepared
 
     def _choose_weights(self, model: BehaviorModel, relation: Relation) -> BlendWeights | None:

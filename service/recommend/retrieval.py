@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -140,17 +141,36 @@ class Retriever:
         allowed = _compute_allowed(item_index, prepared)
         if not len(query_vectors.origins) or query.relation is Relation.ALSO_LIKED:
             return Hits.empty() if behavior is None else behavior.rank(item_index, allowed, limit)
+        return self._search_by_sources(item_index, prepared, query_vectors.sources, allowed, limit)
+
+    def _search_by_sources(
+        self,
+        item_index: ItemIndex,
+        prepared: PreparedQuery,
+        sources: Sources,
+        allowed: Mask,
+        limit: int,
+    ) -> Hits:
+        """Return the best allowed items for several sources, by text and by what behavior says."""
         statistics = compute_corpus_statistics(item_index)
-        scorer = self._ranking(query_vectors.sources, statistics)
-        adjustment = self._make_prior_adjustment(item_index)
-        if behavior is not None or prepared.stand_ins is not None:
-            sample_scores = scorer.score(statistics.sample)
-            if prepared.stand_ins is not None:
-                behavior = prepared.stand_ins.score(item_index, scorer, sample_scores)
-            if behavior is not None:
-                blend = behavior.blend(item_index, allowed, limit, sample_scores)
-                adjustment = blend.follow(adjustment)
-        return search_by_sources(item_index, scorer, limit, allowed, adjustment, exact=query.exact)
+        scorer = self._ranking(sources, statistics)
+        exact = prepared.query.exact
+        search = partial(search_by_sources, item_index, scorer, allowed=allowed, exact=exact)
+        prior = self._make_prior_adjustment(item_index)
+        behavior = prepared.behavior
+        if behavior is None and prepared.stand_ins is None:
+            return search(limit, adjustment=prior)
+        sample_scores = scorer.score(statistics.sample)
+        if prepared.stand_ins is not None:
+            behavior = prepared.stand_ins.score(item_index, scorer, sample_scores)
+        if behavior is None:
+            return search(limit, adjustment=prior)
+        blend = behavior.blend(item_index, allowed, limit, sample_scores)
+        hits = search(limit, adjustment=blend.follow(prior))
+        if text_places := behavior.boost.count_text_places(limit):
+            by_text = search(text_places, adjustment=prior)
+            hits = behavior.boost.move_up(hits, item_index.rank_hits(by_text, text_places))
+        return hits
 
     def score_by_text(
         self, item_index: ItemIndex, likes: Sequence[LikedItem], item_ids: Sequence[str]

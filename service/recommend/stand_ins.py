@@ -16,7 +16,7 @@ from service.domain.vectors import Vectors
 from service.index.item_index import ItemIndex
 from service.recommend.behavior_model import BehaviorModel
 from service.recommend.blending import ScoredBehavior
-from service.recommend.new_items import NewItems
+from service.recommend.new_items import NewItemBoost
 from service.recommend.scoring import Scorer
 from service.recommend.source_search import measure_deviation, search_by_sources
 
@@ -32,13 +32,11 @@ class StandIns:
 
     Attributes:
         model: the model.
-        new_items: the new items of the catalog.
-        boost: how much they benefit from similar ones.
+        boost: how early new items come.
     """
 
     model: BehaviorModel
-    new_items: NewItems
-    boost: float
+    boost: NewItemBoost
 
     def score(
         self, item_index: ItemIndex, scorer: Scorer, sample_scores: Vectors
@@ -61,4 +59,4 @@ class StandIns:
         behavior = self.model.score_stand_ins(
             [ids[place] for place in places.tolist()], np.exp(nearness)
         )
-        return ScoredBehavior(self.model, behavior, self.new_items, self.boost)
+        return ScoredBehavior(self.model, behavior, self.boost)

@@ -31,7 +31,7 @@ from service.api.server import (
 )
 from service.api.tls import TlsFiles
 from service.background.model_loading import BehaviorModels
-from service.background.new_item_neighbors import follow_new_items
+from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PendingEmbedder
 from service.background.pending_preferences import PreferenceEmbedder
 from service.background.purge import SECONDS_PER_DAY, Purge
@@ -263,7 +263,7 @@ class Wiring:
         return opened, [
             follower.run(),
             maintenance.run(),
-            follow_new_items(self._stores.behavior_models, follower, new_items, find_model),
+            list_new_items(self._stores.behavior_models, follower, new_items, find_model),
         ]
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:

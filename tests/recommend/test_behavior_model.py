@@ -154,7 +154,7 @@ def test_an_empty_model_says_nothing() -> None:
     """A model without likes scores nothing, and knows no popular item."""
     model, item_index = build_model([]), index(NAMES)
     assert model.score([LikedItem("a")], WEIGHTS, oldest_first=True) is None
-    assert ["a"] == list(model.list_unlearned(["a"]))
+    assert {"a"} == model.select_unlearned(["a"])
     hits = model.rank_popular(item_index, item_index.compute_mask(Filter(), ()), 30.0, 5)
     assert [] == hits.keys.tolist()
 

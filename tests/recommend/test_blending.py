@@ -16,7 +16,7 @@ from service.domain.vectors import Mask, Vectors
 from service.index.faiss_segmented import SegmentedIndex
 from service.index.item_index import ItemIndex
 from service.recommend.blending import ScoredBehavior
-from service.recommend.new_items import NewItems
+from service.recommend.new_items import NewItemBoost
 from service.recommend.source_search import search_by_sources
 
 COUNT, DIMENSIONS = 300, 8
@@ -48,7 +48,7 @@ def prepare(weights: BlendWeights = WEIGHTS) -> ScoredBehavior:
     model = build_model(LISTS)
     profile = model.score([LikedItem(name) for name in LIKES], weights, oldest_first=True)
     assert profile is not None
-    return ScoredBehavior(model, profile, NewItems(), 0.0)
+    return ScoredBehavior(model, profile, NewItemBoost(frozenset(), 0.0))
 
 
 def standardize(scores: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -369,8 +369,8 @@ def test_fake_likes_move_nothing_to_strangers(own: akin.Client, fakes: int) -> N
     assert 20 == len(list_ids(answer))
 
 
-def test_new_items_benefit_from_similar_texts(own: akin.Client, own_name: str) -> None:
-    """With a boost, a new item comes where items with similar texts are liked, without it not."""
+def test_new_items_come_no_later_than_by_text(own: akin.Client, own_name: str) -> None:
+    """With a boost of 2, in the request or the catalog, a new item has its place by text."""
     import_items(own)
     wait_for_model(own, import_likes(own, LIKES))
     fan = "u0"
@@ -385,11 +385,14 @@ def test_new_items_benefit_from_similar_texts(own: akin.Client, own_name: str) -
 
     place = find_place(fan)
     until(lambda: find_place(fan, new_item_boost=10.0) < place)
-    assert 0 == find_place(fan, new_item_boost=10.0)
-    assert place == find_place(fan, new_item_boost=0.0) == find_place(fan)
-    own.update_catalog(own_name, new_item_boost=10.0)
-    assert 0 == find_place(fan)
     assert place == find_place(fan, new_item_boost=0.0)
+    boosted = find_place(fan, new_item_boost=2.0)
+    own.update_catalog(own_name, new_item_boost=2.0)
+    assert boosted == find_place(fan)
+    assert place == find_place(fan, new_item_boost=0.0)
+    own.update_catalog(own_name, signals=catalog_service_pb2.SIGNAL_MODE_TEXT)
+    assert boosted == min(place, find_place(fan)) < place
+    own.update_catalog(own_name, signals=catalog_service_pb2.SIGNAL_MODE_AUTO)
     own.delete_item("new")
     own.upsert_item("other", "Something quite different")
     ids = list_ids(own.recommend_similar(user_id=fan, limit=99))

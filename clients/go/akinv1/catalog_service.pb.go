@@ -440,8 +440,10 @@ type CatalogSettings struct {
 	// `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
 	// that are not in the map.
 	InteractionWeights map[string]float32 `protobuf:"bytes,2,rep,name=interaction_weights,json=interactionWeights,proto3" json:"interaction_weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
-	// How much new items, which nothing is learned about yet, benefit from what is learned about the
-	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+	// How early new items come, which nothing is learned about yet. With 2, a new item comes no later
+	// than text alone would recommend it, and with 1 no later than at twice that place. Larger values
+	// bring new items earlier still. With 0, text and behavior together decide. Ignored if text alone
+	// ranks, and for RELATION_ALSO_LIKED. The value must be between 0 and 10.
 	// Otherwise the call fails with INVALID_ARGUMENT. Default: 0.
 	NewItemBoost  float32 `protobuf:"fixed32,3,opt,name=new_item_boost,json=newItemBoost,proto3" json:"new_item_boost,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -2150,8 +2150,10 @@ type RecommendSimilarRequest struct {
 	// user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
 	// types `LIKE` and `PURCHASE`.
 	ExcludeInteractions *InteractionTypes `protobuf:"bytes,18,opt,name=exclude_interactions,json=excludeInteractions,proto3" json:"exclude_interactions,omitempty"`
-	// How much new items, which nothing is learned about yet, benefit from what is learned about the
-	// items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+	// How early new items come, which nothing is learned about yet. With 2, a new item comes no later
+	// than text alone would recommend it, and with 1 no later than at twice that place. Larger values
+	// bring new items earlier still. With 0, text and behavior together decide. Ignored if text alone
+	// ranks, and for RELATION_ALSO_LIKED. The value must be between 0 and 10.
 	// Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
 	NewItemBoost *float32 `protobuf:"fixed32,19,opt,name=new_item_boost,json=newItemBoost,proto3,oneof" json:"new_item_boost,omitempty"`
 	// What to recommend to a user who does not exist, or of whom no like and no preference is known.

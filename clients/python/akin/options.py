@@ -203,8 +203,8 @@ class RecommendSimilarOptions(TypedDict, total=False):
             also like, or both.
         exclude_interactions: exclude the items of the user's interactions of these types; an empty
             list excludes none. By default, LIKE and PURCHASE.
-        new_item_boost: how much new items benefit from what is learned about items with similar
-            texts, from 0 to 10; by default, the value of the catalog.
+        new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
+            alone would recommend them. By default, the value of the catalog.
         fallback: what to recommend to a user who does not exist or of whom nothing is known.
         limit: maximum number of recommendations, up to 1,000; 0 means 10.
         where: consider only items that match (see `akin.filters`).
@@ -387,8 +387,8 @@ class SettingsOptions(TypedDict, total=False):
         signals: what recommendations are based on: text, behavior, or what predicts best.
         interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
             dislike. Other types keep their defaults.
-        new_item_boost: how much new items benefit from what is learned about items with similar
-            texts, from 0 to 10.
+        new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
+            alone would recommend them.
     """
 
     signals: catalog_service_pb2.SignalMode.ValueType | None
@@ -405,8 +405,8 @@ class UpdateCatalogOptions(SettingsOptions, total=False):
         signals: what recommendations are based on: text, behavior, or what predicts best.
         interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
             dislike. They replace all weights of the catalog, and other types get their defaults.
-        new_item_boost: how much new items benefit from what is learned about items with similar
-            texts, from 0 to 10.
+        new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
+            alone would recommend them.
         update_mask: settings to change. One in the mask that has no new value is reset. By default,
             the settings that are given.
     """
@@ -430,8 +430,8 @@ class CreateCatalogOptions(ModelOptions, SettingsOptions, total=False):
         signals: what recommendations are based on: text, behavior, or what predicts best.
         interaction_weights: weights by type of interaction, above 0 for a like and below 0 for a
             dislike. Other types have their defaults.
-        new_item_boost: how much new items benefit from what is learned about items with similar
-            texts, from 0 to 10.
+        new_item_boost: how early new items come, from 0 to 10. With 2, they come no later than text
+            alone would recommend them.
     """
 
     vector_storage: catalog_service_pb2.VectorStorage.ValueType

@@ -718,8 +718,10 @@ export interface RecommendSimilarRequest {
     | InteractionTypes
     | undefined;
   /**
-   * How much new items, which nothing is learned about yet, benefit from what is learned about the
-   * items with the most similar texts. 0 means not at all. The value must be between 0 and 10.
+   * How early new items come, which nothing is learned about yet. With 2, a new item comes no later
+   * than text alone would recommend it, and with 1 no later than at twice that place. Larger values
+   * bring new items earlier still. With 0, text and behavior together decide. Ignored if text alone
+   * ranks, and for RELATION_ALSO_LIKED. The value must be between 0 and 10.
    * Otherwise the call fails with INVALID_ARGUMENT. Default: the new_item_boost of the catalog.
    */
   newItemBoost?:

@@ -1,10 +1,10 @@
-"""Finds the items from which new items borrow scores, when nobody calls."""
+"""Lists the new items of a catalog again after its items or its model have changed."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -14,42 +14,39 @@ from service.recommend.behavior_model import BehaviorModel
 from service.recommend.new_items import MAX_NEW_ITEMS, NewItems
 from service.storage.behavior_models import BehaviorModelStore
 
-# Pause after all new items have their neighbors, and after each round, for calls to come first.
-NEW_ITEMS_IDLE_SECONDS = 2.0
-NEW_ITEMS_REST_SECONDS = 0.02
+# The pause between two listings, at least and in multiples of the time that a listing takes.
+NEW_ITEMS_PAUSE_SECONDS = 2.0
+NEW_ITEMS_PAUSE_FACTOR = 20
 
 
-async def follow_new_items(
+async def list_new_items(
     store: BehaviorModelStore,
     follower: Follower,
     new_items: NewItems,
     find_model: Callable[[], BehaviorModel | None],
 ) -> None:
-    """Keep the neighbors of new items current until cancelled.
+    """Keep the new items of a catalog current until cancelled.
 
     Args:
         store: knows which items are new.
-        follower: has the item index.
-        new_items: the neighbors.
+        follower: of the index of the items.
+        new_items: where they are listed.
         find_model: returns the present model of the catalog.
     """
     state: tuple[BehaviorModel, int] | None = None
+    pause = NEW_ITEMS_PAUSE_SECONDS
     while True:
-        await asyncio.sleep(NEW_ITEMS_IDLE_SECONDS)
+        await asyncio.sleep(pause)
         model = find_model()
         if model is None or state == (model, follower.sequence):
             continue
         state = model, follower.sequence
+        started = time.monotonic()
         try:
-            new_ids = await store.list_new_ids(
-                follower.catalog_id, follower.item_count, MAX_NEW_ITEMS
-            )
-            unlearned_ids = await asyncio.to_thread(model.list_unlearned, new_ids)
+            ids = await store.list_new_ids(follower.catalog_id, follower.item_count, MAX_NEW_ITEMS)
         except errors.AkinError as exc:
             structlog.get_logger().warning("new_items_failed", reason=exc.reason)
             continue
-        update = partial(new_items.update, model=model, new_ids=unlearned_ids)
-        has_more = True
-        while has_more:
-            has_more = await follower.read_in_worker(update)
-            await asyncio.sleep(NEW_ITEMS_REST_SECONDS)
+        new_items.ids = await asyncio.to_thread(model.select_unlearned, ids)
+        seconds = time.monotonic() - started
+        pause = max(NEW_ITEMS_PAUSE_SECONDS, NEW_ITEMS_PAUSE_FACTOR * seconds)
