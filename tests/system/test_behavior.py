@@ -374,8 +374,7 @@ def test_new_items_come_no_later_than_by_text(own: akin.Client, own_name: str) -
     import_items(own)
     wait_for_model(own, import_likes(own, LIKES))
     fan = "u0"
-    liked = list_ids(own.recommend_similar(user_id=fan, limit=3))
-    text = own.get_item(liked[0]).text
+    text = own.get_item(LIKES[fan][-1]).text
     own.upsert_item("new", f"{text}, and again")
 
     def find_place(user_id: str, **options: Any) -> int:
