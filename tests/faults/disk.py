@@ -199,9 +199,11 @@ class Disk:
         unsynced = [change for change in self._name_changes if not change.is_synced]
         for change in pick(unsynced, name_survival, rng):
             change.apply(names)
+        present = {self._root}
         for path in sorted(names):
-            if path.parent != self._root and path.parent not in names:
-                continue  # its folder did not survive
+            if path.parent not in present:
+                continue  # its folder, or one of that folder's, did not survive
+            present.add(path)
             copy = target / path.relative_to(self._root)
             file = names[path]
             if file is None:

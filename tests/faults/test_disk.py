@@ -189,15 +189,18 @@ def test_a_new_name_needs_a_sync_of_its_folder_only_if_strict(tmp_path: Path) ->
 
 
 def test_a_file_is_lost_with_its_folder(tmp_path: Path) -> None:
-    """A synced file in a new folder is lost if the folder's own name is not synced."""
+    """A synced file is lost if the name of its folder, or of a folder above, is not synced."""
     steps = Steps(tmp_path / "root")
-    steps.make_folder("data")
-    steps.open("data/a")
-    steps.sync("data/a")
-    steps.sync_folder("data")
+    for folder in ("data", "data/models"):
+        steps.make_folder(folder)
+    steps.open("data/models/a")
+    steps.sync("data/models/a")
+    steps.sync_folder("data/models")
     assert {} == steps.survivors(tmp_path, Survival.NOTHING)
+    steps.sync_folder("data")
+    assert {} == steps.survivors(tmp_path / "between", Survival.NOTHING)
     steps.sync_folder()
-    assert {"data/a": b""} == steps.survivors(tmp_path / "after", Survival.NOTHING)
+    assert {"data/models/a": b""} == steps.survivors(tmp_path / "after", Survival.NOTHING)
 
 
 def test_a_removed_name_can_be_back(tmp_path: Path) -> None:
