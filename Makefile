@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients faults fuzz lint format protos docs locks bench-chroma bench-collaborative bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -84,9 +84,6 @@ bench-hotpath: .venv/ready
 
 bench-chroma: .venv/ready
 	$(BIN)/python bench/chroma.py
-
-bench-collaborative: .venv/ready
-	$(BIN)/python bench/collaborative.py
 
 bench-learning: .venv/ready
 	$(BIN)/python bench/learning.py
