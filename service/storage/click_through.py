@@ -79,7 +79,7 @@ class ClickThroughStore:
             connection, first_day = transaction.connection, _find_first_day(transaction)
             catalogs = connection.execute("SELECT catalog_id FROM catalogs").fetchall()
             return any(
-                delete_first_rows(connection, table, catalog_id, first_day)
+                delete_first_rows(connection, table, {"catalog_id": catalog_id}, first_day)
                 for (catalog_id,) in catalogs
                 for table in ("click_through", "clicked_responses")
             )
