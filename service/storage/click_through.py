@@ -88,9 +88,13 @@ class ClickThroughStore:
 
 
 def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
-    """Count a response as clicked; return False if it is counted already or too old."""
+    """Count a response as clicked.
+
+    Returns:
+        False if the response is counted already, is too old or had no recommendations.
+    """
     kind = response.kind
-    if kind.day < _find_first_day(transaction):
+    if not response.has_recommendations or kind.day < _find_first_day(transaction):
         return False
     is_new = transaction.connection.execute(
         """INSERT INTO clicked_responses (catalog_id, day, number) VALUES (?, ?, ?)
