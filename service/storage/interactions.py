@@ -111,8 +111,8 @@ class InteractionStore:
         parameters: list[int | str] = [generation.catalog_id]
         columns: Sequence[str] = InteractionKey._fields
         if user_id:
-            # Only then does SQLite begin at the key: with the id of the user in the comparison, it
-            # reads and sorts the interactions of all further users.
+            # With the id of the user in the comparison, SQLite would read and sort the interactions
+            # of all users after this one.
             condition += " AND user_id = ?"
             parameters.append(user_id)
             columns = columns[1:]

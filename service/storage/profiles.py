@@ -27,8 +27,8 @@ class ProfileStore:
     ) -> tuple[StoredUser | None, Sequence[Interaction]]:
         """Return a user, None if it is not stored, and the latest interactions, oldest first.
 
-        Of several interactions of one type with an item, only the latest is returned: the others
-        say nothing more, and people who do most do it again and again.
+        Of several interactions of one type with an item, only the latest is returned. The others do
+        not change a profile, and active users have many of them.
 
         Args:
             generation: a generation of the catalog.
