@@ -86,7 +86,8 @@ class Attribution:
         day = self._clock_ns() // 1_000 // US_PER_DAY
         signals = find_signal_kind(answer.signals)
         kind = ResponseKind(self._catalog_id, day, find_source_kind(source), signals)
-        if answer.recommendations:
+        has_recommendations = bool(answer.recommendations)
+        if has_recommendations:
             self._counts.add(kind)
             self._observe(kind.source, kind.signals)
-        return self.ids.write(kind)
+        return self.ids.write(kind, has_recommendations=has_recommendations)

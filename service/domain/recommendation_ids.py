@@ -3,6 +3,7 @@
 An id is a signed token, so that no row on disk is needed for each response: 24 bytes in 32
 characters. They are, each unsigned and the highest byte first: the version (1 byte), the id of the
 catalog (5), the day (3), the source (1), the signals (1), random bits (9) and the signature (4).
+The highest bit of the source is set for a response without recommendations.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _VERSION = 1
 _RANDOM_BYTES = 9
 _SIGNATURE_BYTES = 4
 _ID_CHARACTERS = 32
+_EMPTY_BIT = 0x80
 
 
 class SourceKind(StrEnum):
@@ -66,10 +68,14 @@ class ResponseKind(NamedTuple):
 
 
 class IdentifiedResponse(NamedTuple):
-    """A response with recommendations; `number` differs from those of all others of its kind."""
+    """A response; `number` differs from those of all others of its kind.
+
+    Nothing that follows a response without recommendations counts as a click on it.
+    """
 
     kind: ResponseKind
     number: bytes
+    has_recommendations: bool
 
 
 class RecommendationIds:
@@ -84,14 +90,15 @@ class RecommendationIds:
         self._catalog_id = catalog_id
         self._key = blake2s(key.encode()).digest()
 
-    def write(self, kind: ResponseKind) -> str:
+    def write(self, kind: ResponseKind, *, has_recommendations: bool = True) -> str:
         """Return the id of a new response."""
+        source = _SOURCES.index(kind.source) | (0 if has_recommendations else _EMPTY_BIT)
         content = b"".join(
             (
                 _VERSION.to_bytes(),
                 kind.catalog_id.to_bytes(5),
                 kind.day.to_bytes(3),
-                _SOURCES.index(kind.source).to_bytes(),
+                source.to_bytes(),
                 _SIGNALS.index(kind.signals).to_bytes(),
                 token_bytes(_RANDOM_BYTES),
             )
@@ -112,11 +119,11 @@ class RecommendationIds:
         catalog_id = int.from_bytes(content[1:6])
         if catalog_id != self._catalog_id:
             return None
-        day, source, signals = int.from_bytes(content[6:9]), content[9], content[10]
+        day, source, signals = int.from_bytes(content[6:9]), content[9] & ~_EMPTY_BIT, content[10]
         if source >= len(_SOURCES) or signals >= len(_SIGNALS):
             return None  # a newer version wrote it
         kind = ResponseKind(catalog_id, day, _SOURCES[source], _SIGNALS[signals])
-        return IdentifiedResponse(kind, content[11:])
+        return IdentifiedResponse(kind, content[11:], not content[9] & _EMPTY_BIT)
 
     def _sign(self, content: bytes) -> bytes:
         return blake2s(content, digest_size=_SIGNATURE_BYTES, key=self._key).digest()

@@ -35,7 +35,8 @@ class CatalogSettingsStore:
         """
         row = await self._database.read(
             lambda connection: connection.execute(
-                f"SELECT {', '.join(SETTINGS_COLUMNS)} FROM catalogs WHERE catalog_id = ?",
+                f"""SELECT {", ".join(SETTINGS_COLUMNS)} FROM catalogs
+                    WHERE catalog_id = ? AND name IS NOT NULL""",
                 (generation.catalog_id,),
             ).fetchone()
         )

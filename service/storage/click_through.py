@@ -79,7 +79,7 @@ class ClickThroughStore:
             connection, first_day = transaction.connection, _find_first_day(transaction)
             catalogs = connection.execute("SELECT catalog_id FROM catalogs").fetchall()
             return any(
-                delete_first_rows(connection, table, catalog_id, first_day)
+                delete_first_rows(connection, table, {"catalog_id": catalog_id}, first_day)
                 for (catalog_id,) in catalogs
                 for table in ("click_through", "clicked_responses")
             )
@@ -88,9 +88,13 @@ class ClickThroughStore:
 
 
 def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
-    """Count a response as clicked; return False if it is counted already or too old."""
+    """Count a response as clicked.
+
+    Returns:
+        False if the response is counted already, is too old or had no recommendations.
+    """
     kind = response.kind
-    if kind.day < _find_first_day(transaction):
+    if not response.has_recommendations or kind.day < _find_first_day(transaction):
         return False
     is_new = transaction.connection.execute(
         """INSERT INTO clicked_responses (catalog_id, day, number) VALUES (?, ?, ?)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,10 +15,8 @@ from service.storage.click_through import count_click
 from service.storage.database import Database, ReadKind
 from service.storage.like_changes import note_like_changes
 from service.storage.records import Deletion
+from service.storage.row_deletion import ROWS_PER_ROUND, delete_first_rows
 from service.storage.writer import Transaction
-
-# Interactions deleted in one transaction; they delay other writes by about 10 ms.
-ROWS_PER_DELETION = 2_000
 
 _COLUMNS = "user_id, time_us, item_id, type, interaction_id, value, recommendation_id"
 
@@ -109,21 +107,25 @@ class InteractionStore:
         Raises:
             CatalogNotFound: the catalog was deleted.
         """
-        condition = "catalog_id = :catalog_id"
-        parameters: dict[str, object] = {"catalog_id": generation.catalog_id, "limit": limit + 1}
+        condition = "catalog_id = ?"
+        parameters: list[int | str] = [generation.catalog_id]
+        columns: Sequence[str] = InteractionKey._fields
         if user_id:
-            condition += " AND user_id = :user_id"
-            parameters["user_id"] = user_id
+            # With the id of the user in the comparison, SQLite would read and sort the interactions
+            # of all users after this one.
+            condition += " AND user_id = ?"
+            parameters.append(user_id)
+            columns = columns[1:]
+        order = ", ".join(columns)
         if after is not None:
-            names = ", ".join(f":after_{name}" for name in after._fields)
-            condition += f" AND ({', '.join(after._fields)}) > ({names})"
-            parameters |= {f"after_{name}": value for name, value in after._asdict().items()}
+            condition += f" AND ({order}) > ({', '.join('?' * len(columns))})"
+            parameters += after[-len(columns) :]
 
         def query(connection: sqlite3.Connection) -> InteractionPage:
             rows = connection.execute(
                 f"""SELECT {_COLUMNS} FROM interactions WHERE {condition}
-                    ORDER BY user_id, time_us, item_id, type, interaction_id LIMIT :limit""",
-                parameters,
+                    ORDER BY {order} LIMIT ?""",
+                (*parameters, limit + 1),
             ).fetchall()
             interactions = [Interaction(InteractionKey(*row[:5]), *row[5:]) for row in rows[:limit]]
             total = _count(connection, generation, user_id)
@@ -141,21 +143,14 @@ class InteractionStore:
 
     async def delete_of_user(self, generation: Generation, user_id: str) -> Deletion:
         """Delete the interactions of a user, a few in each transaction."""
+        owner: Mapping[str, int | str] = {
+            "catalog_id": generation.catalog_id,
+            "user_id": user_id,
+        }
 
         def operation(transaction: Transaction) -> Deletion:
             connection = transaction.connection
-            deleted_count = connection.execute(
-                """DELETE FROM interactions WHERE catalog_id = :catalog_id AND user_id = :user_id
-                   AND (time_us, item_id, type, interaction_id) IN
-                   (SELECT time_us, item_id, type, interaction_id FROM interactions
-                    WHERE catalog_id = :catalog_id AND user_id = :user_id
-                    ORDER BY time_us, item_id, type, interaction_id LIMIT :rows)""",
-                {
-                    "catalog_id": generation.catalog_id,
-                    "user_id": user_id,
-                    "rows": ROWS_PER_DELETION,
-                },
-            ).rowcount
+            deleted_count = delete_first_rows(connection, "interactions", owner)
             if not deleted_count:
                 return Deletion(0, 0)
             _add_to_count(connection, generation, -deleted_count)
@@ -164,11 +159,11 @@ class InteractionStore:
 
         total = Deletion(0, 0)
         while True:
-            deletion = await self._database.write(operation, ROWS_PER_DELETION)
+            deletion = await self._database.write(operation, ROWS_PER_ROUND)
             if not deletion.deleted_count:
                 return total
             total = Deletion(total.deleted_count + deletion.deleted_count, deletion.sequence)
-            if deletion.deleted_count < ROWS_PER_DELETION:
+            if deletion.deleted_count < ROWS_PER_ROUND:
                 return total
 
 
@@ -200,7 +195,8 @@ def _count(connection: sqlite3.Connection, generation: Generation, user_id: str)
         CatalogNotFound: the catalog was deleted.
     """
     row = connection.execute(
-        "SELECT interaction_count FROM catalogs WHERE catalog_id = ?", (generation.catalog_id,)
+        "SELECT interaction_count FROM catalogs WHERE catalog_id = ? AND name IS NOT NULL",
+        (generation.catalog_id,),
     ).fetchone()
     if row is None:
         raise errors.CatalogNotFound("there is no such catalog")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
@@ -26,22 +27,31 @@ class ProfileStore:
     ) -> tuple[StoredUser | None, Sequence[Interaction]]:
         """Return a user, None if it is not stored, and the latest interactions, oldest first.
 
+        Of several interactions of one type with an item, only the latest is returned. The others do
+        not change a profile, and active users have many of them.
+
         Args:
             generation: a generation of the catalog.
             user_id: the id of the user.
-            limit: the number of interactions.
+            limit: the number of interactions that are considered.
         """
 
         def query(
             connection: sqlite3.Connection,
         ) -> tuple[StoredUser | None, Sequence[Interaction]]:
             rows = connection.execute(
-                """SELECT user_id, time_us, item_id, type, interaction_id, value
+                """SELECT time_us, item_id, type, interaction_id, value
                    FROM interactions WHERE catalog_id = ? AND user_id = ?
                    ORDER BY time_us DESC, item_id DESC, type DESC, interaction_id DESC LIMIT ?""",
                 (generation.catalog_id, user_id, limit),
             ).fetchall()
-            interactions = [Interaction(InteractionKey(*row[:5]), row[5]) for row in reversed(rows)]
+            latest: dict[tuple[str, str], tuple[Any, ...]] = {}
+            for row in rows:
+                latest.setdefault(row[1:3], row)
+            interactions = [
+                Interaction(InteractionKey(user_id, *row[:4]), row[4])
+                for row in reversed(latest.values())
+            ]
             return select_user(connection, generation, user_id), interactions
 
         return await self._database.read(query)

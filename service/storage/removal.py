@@ -63,6 +63,7 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     if row is None:
         return False
     (catalog_id,) = row
+    owner = {"catalog_id": catalog_id}
     connection.execute("DELETE FROM behavior_models WHERE catalog_id = ?", (catalog_id,))
     tables = {
         "items": ROWS_PER_ROUND,
@@ -71,7 +72,7 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     }
     if not (
         any(_delete_of_catalog(connection, *table, catalog_id) for table in tables.items())
-        or any(delete_first_rows(connection, table, catalog_id) for table in CATALOG_KEYS)
+        or any(delete_first_rows(connection, table, owner) for table in CATALOG_KEYS)
     ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
     return True

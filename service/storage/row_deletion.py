@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 # Rows deleted in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_ROUND = 2_000
 
-# The tables of catalogs that have no row ids, each with its primary key within a catalog.
+# The tables of catalogs that have no row ids, each with its primary key.
 CATALOG_KEYS = {
-    "interactions": ("user_id", "time_us", "item_id", "type", "interaction_id"),
-    "click_through": ("day", "source", "signals"),
-    "clicked_responses": ("day", "number"),
+    "interactions": ("catalog_id", "user_id", "time_us", "item_id", "type", "interaction_id"),
+    "click_through": ("catalog_id", "day", "source", "signals"),
+    "clicked_responses": ("catalog_id", "day", "number"),
 }
 
 
 def delete_first_rows(
-    connection: sqlite3.Connection, table: str, catalog_id: int, end: int | None = None
+    connection: sqlite3.Connection,
+    table: str,
+    owner: Mapping[str, int | str],
+    end: int | None = None,
 ) -> int:
-    """Delete a round of rows of a catalog, those with the lowest keys.
+    """Delete a round of rows of an owner, those with the lowest keys.
 
-    A range of keys is deleted, because with a list of keys SQLite can read all rows of a day.
+    A range of keys is deleted, because with a list of keys SQLite can read all rows of a day, or
+    all that a user did at the same time.
 
     Args:
         connection: the connection of the writer.
         table: a table of `CATALOG_KEYS`.
-        catalog_id: the catalog.
-        end: delete only rows whose first column of the key is below it; None for all rows.
+        owner: the values of the first columns of the key, such as that of `catalog_id`.
+        end: delete only rows whose next column of the key is below it; None for all rows.
 
     Returns:
         The number of deleted rows.
     """
-    columns = CATALOG_KEYS[table]
+    columns = CATALOG_KEYS[table][len(owner) :]
     key = ", ".join(columns)
-    condition, parameters = "catalog_id = ?", [catalog_id]
+    is_owned = " AND ".join(f"{column} = ?" for column in owner)
+    condition, parameters = is_owned, [*owner.values()]
     if end is not None:
         condition += f" AND {columns[0]} < ?"
         parameters.append(end)
@@ -42,6 +48,6 @@ def delete_first_rows(
         (*parameters, ROWS_PER_ROUND - 1),
     ).fetchone()
     if last_key is not None:
-        condition = f"catalog_id = ? AND ({key}) <= ({', '.join('?' * len(columns))})"
-        parameters = [catalog_id, *last_key]
+        condition = f"{is_owned} AND ({key}) <= ({', '.join('?' * len(columns))})"
+        parameters = [*owner.values(), *last_key]
     return connection.execute(f"DELETE FROM {table} WHERE {condition}", parameters).rowcount

@@ -68,14 +68,15 @@ async def test_responses_and_clicks_are_observed_and_stored(tmp_path: Path) -> N
 
 
 async def test_a_response_without_recommendations_does_not_count(tmp_path: Path) -> None:
-    """An empty response has an id as well, and only other responses are counted."""
+    """An empty response has an id as well, and neither it nor what names it is counted."""
     async with word_catalogs(tmp_path) as factory:
         empty = await recommend(factory)
         async with factory.catalogs.use("shop") as catalog:
             assert None is not catalog.attribution.ids.read(empty)
+            assert 1 == (await catalog.interactions.record([like(1, empty)])).recorded_count
             await factory.response_counts.flush()
             assert [] == (await catalog.stats.read()).click_through
-        assert {} == factory.responses
+        assert {} == factory.responses == factory.clicks
 
 
 async def test_responses_count_by_the_signals_of_the_answer(tmp_path: Path) -> None:

@@ -42,6 +42,16 @@ def test_an_id_carries_what_its_response_counts_as(source: SourceKind, signals: 
         assert kind == response.kind
 
 
+@pytest.mark.parametrize("has_recommendations", [True, False])
+def test_an_id_says_whether_there_are_recommendations(*, has_recommendations: bool) -> None:
+    """It does so for each source and signals, which come back as well."""
+    for source, signals in itertools.product(SourceKind, SignalKind):
+        kind = ResponseKind(7, 20_000, source, signals)
+        response = IDS.read(IDS.write(kind, has_recommendations=has_recommendations))
+        assert response is not None
+        assert (kind, has_recommendations) == (response.kind, response.has_recommendations)
+
+
 def test_responses_of_one_kind_have_different_ids() -> None:
     """The ids differ, and so do the numbers in them, which have at least 64 bits."""
     written = {IDS.write(KIND) for _ in range(1_000)}

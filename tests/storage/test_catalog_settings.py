@@ -85,7 +85,7 @@ async def test_processes_notice_an_update(tmp_path: Path) -> None:
 
 
 async def test_a_missing_catalog_has_no_settings(tmp_path: Path) -> None:
-    """An update fails for a name that is unknown or deleted, and so does a read of removed rows."""
+    """An update fails for an unknown or deleted name, and a read for a deleted catalog."""
     async with opened(tmp_path, FakeClock()) as (stores, _):
         await create_other(stores)
         other = (await stores.generations.list_catalogs())["other"].serving.generation
@@ -95,6 +95,8 @@ async def test_a_missing_catalog_has_no_settings(tmp_path: Path) -> None:
             with pytest.raises(errors.CatalogNotFound):
                 await stores.catalog_settings.update(name, SETTINGS, [SettingsField.SIGNALS])
         assert version == await stores.generations.get_version()
+        with pytest.raises(errors.CatalogNotFound):
+            await stores.catalog_settings.get(other)
         await remove_dropped(stores)
         with pytest.raises(errors.CatalogNotFound):
             await stores.catalog_settings.get(other)

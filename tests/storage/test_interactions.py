@@ -3,13 +3,14 @@ from pathlib import Path
 
 import pytest
 from support.clock import FakeClock
-from support.stores import opened
+from support.stores import count_steps, opened
 
 from service import errors
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.spaces import VectorStorage
-from service.storage.interactions import ROWS_PER_DELETION, Recording
+from service.storage.interactions import Recording
+from service.storage.row_deletion import ROWS_PER_ROUND
 from service.storage.stores import Stores
 
 
@@ -86,10 +87,29 @@ async def test_pages_continue_after_a_key(tmp_path: Path) -> None:
             assert expected == listed
 
 
+async def test_a_page_of_a_user_does_not_read_other_users(tmp_path: Path) -> None:
+    """A page of a user takes as much work beside many interactions of others as beside none."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.interactions.record_many(
+            catalog, [interaction(time_us=time_us) for time_us in range(100)]
+        )
+        steps = await count_steps(stores)
+        works = []
+        for _ in range(2):
+            page = await stores.interactions.list_page(catalog, "u", interaction().key, 10)
+            assert (100, 10, True) == (page.total, len(page.interactions), page.more)
+            works.append(steps.take())
+            others = [interaction(user, time_us) for user in "tv" for time_us in range(2_000)]
+            await stores.interactions.record_many(catalog, others)
+            steps.take()
+        alone, beside_others = works
+        assert 0 < beside_others <= 2 * alone
+
+
 async def test_all_interactions_of_a_user_are_deleted(tmp_path: Path) -> None:
     """The deletion takes as many transactions as it needs, and leaves other users alone."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        count = 2 * ROWS_PER_DELETION + 1
+        count = 2 * ROWS_PER_ROUND + 1
         await stores.interactions.record_many(
             catalog, [interaction(time_us=time_us) for time_us in range(count)]
         )
@@ -98,6 +118,23 @@ async def test_all_interactions_of_a_user_are_deleted(tmp_path: Path) -> None:
         assert (count, stores.database.commits.last_sequence) == deletion
         assert [interaction("v")] == await list_all(stores, catalog)
         assert (0, 0) == await stores.interactions.delete_of_user(catalog, "u")
+
+
+async def test_interactions_of_one_time_are_deleted_as_fast_as_others(tmp_path: Path) -> None:
+    """A round of a deletion does not read the rows of later rounds, whose time can be the same."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        works = []
+        steps = await count_steps(stores)
+        for times in (range(8 * ROWS_PER_ROUND), [1] * (8 * ROWS_PER_ROUND)):
+            await stores.interactions.record_many(
+                catalog, [interaction("u", time, str(n)) for n, time in enumerate(times)]
+            )
+            steps.take()
+            deletion = await stores.interactions.delete_of_user(catalog, "u")
+            assert 8 * ROWS_PER_ROUND == deletion.deleted_count
+            works.append(steps.take())
+        different_times, one_time = works
+        assert 0 < one_time <= 1.5 * different_times
 
 
 async def test_catalogs_do_not_share_interactions(tmp_path: Path) -> None:
@@ -125,8 +162,13 @@ async def test_a_deleted_catalog_records_nothing_and_is_emptied(tmp_path: Path) 
         await stores.interactions.record_many(other, [interaction()])
         await stores.interactions.record_many(catalog, [interaction()])
         await stores.generations.delete_catalog("other")
-        with pytest.raises(errors.CatalogNotFound):
-            await stores.interactions.record_many(other, [interaction("v")])
+        for use in (
+            stores.interactions.record_many(other, [interaction("v")]),
+            stores.interactions.list_page(other, "", None, 1),
+            stores.interactions.count(other),
+        ):
+            with pytest.raises(errors.CatalogNotFound):
+                await use
         while await stores.removal.remove_rows():
             pass
         with pytest.raises(errors.CatalogNotFound):

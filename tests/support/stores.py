@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from service.domain.spaces import Model, Space
 from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
+from service.storage.database import READER_THREADS, ReadKind
 from service.storage.records import ItemVectors, ItemWrite, UserWrite
 from service.storage.stores import Stores
 from support.clock import FakeClock
@@ -25,6 +27,9 @@ GIVE_UP_SECONDS = 60.0
 """After so long a test that waits for what never comes fails; nothing takes a tenth of it."""
 
 PAGE_BYTES = 1_000_000
+
+# Instructions of SQLite between two calls of a progress handler.
+INSTRUCTIONS_PER_STEP = 10
 
 UNAVAILABLE = "EMBEDDING_UNAVAILABLE"
 
@@ -129,3 +134,41 @@ def execute(folder: Path, statement: str) -> None:
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
         connection.execute(statement)
         connection.commit()
+
+
+class SqliteSteps:
+    """Counts the work of SQLite, which does not depend on how busy the machine is."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self) -> int:
+        """Count a step; SQLite goes on."""
+        self._count += 1
+        return 0
+
+    def take(self) -> int:
+        """Return the number of steps since the last call."""
+        count, self._count = self._count, 0
+        return count
+
+
+async def count_steps(stores: Stores) -> SqliteSteps:
+    """Return a counter of the steps of all writes and long reads from now on."""
+    steps = SqliteSteps()
+    thread_count = READER_THREADS[ReadKind.SCAN]
+    arrival = threading.Barrier(thread_count)
+
+    def observe(connection: sqlite3.Connection) -> None:
+        connection.set_progress_handler(steps.add, INSTRUCTIONS_PER_STEP)
+
+    def observe_once(connection: sqlite3.Connection) -> None:
+        arrival.wait(GIVE_UP_SECONDS)  # one read in each thread
+        observe(connection)
+
+    await asyncio.gather(
+        *(stores.database.read(observe_once, ReadKind.SCAN) for _ in range(thread_count))
+    )
+    await stores.database.write(lambda transaction: observe(transaction.connection))
+    steps.take()
+    return steps

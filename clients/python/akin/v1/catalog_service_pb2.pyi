@@ -93,7 +93,7 @@ class _SignalModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignalMode
     SIGNAL_MODE_AUTO: _SignalMode.ValueType  # 1
     """Text, and behavior if it predicts what people like better than text alone."""
     SIGNAL_MODE_TEXT: _SignalMode.ValueType  # 2
-    """Text alone. The catalog learns nothing."""
+    """Text alone. The catalog is not trained, so that it also learns no popular items."""
     SIGNAL_MODE_BEHAVIOR: _SignalMode.ValueType  # 3
     """Behavior, as soon as anything is learned, and text for what it does not cover."""
 
@@ -107,7 +107,7 @@ later.
 SIGNAL_MODE_AUTO: SignalMode.ValueType  # 1
 """Text, and behavior if it predicts what people like better than text alone."""
 SIGNAL_MODE_TEXT: SignalMode.ValueType  # 2
-"""Text alone. The catalog learns nothing."""
+"""Text alone. The catalog is not trained, so that it also learns no popular items."""
 SIGNAL_MODE_BEHAVIOR: SignalMode.ValueType  # 3
 """Behavior, as soon as anything is learned, and text for what it does not cover."""
 Global___SignalMode: _TypeAlias = SignalMode  # noqa: Y015
@@ -287,12 +287,12 @@ class CatalogSettings(_message.Message):
     """
     @_builtins.property
     def interaction_weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
-        dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
-        own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
-        32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
-        `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
-        that are not in the map.
+        """The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
+        a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
+        between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
+        with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
+        with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
+        `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
         """
 
     def __init__(
@@ -405,8 +405,8 @@ class UpdateCatalogRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-        setting in the mask without a value gets its default. An empty mask, or one with another path,
-        fails with INVALID_ARGUMENT.
+        setting in the mask without a value gets its default. New interaction_weights replace all former
+        ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
         """
 
     def __init__(

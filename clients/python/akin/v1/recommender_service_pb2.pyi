@@ -1218,8 +1218,9 @@ class RecommendSimilarRequest(_message.Message):
     last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
     """
     relation: Global___Relation.ValueType
-    """How recommended items relate to the source item. For a value that is not listed in Relation, or
-    if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+    """How recommended items relate to the source item. For a value that is not listed in Relation, the
+    call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+    RELATION_SIMILAR. Default: RELATION_SIMILAR.
     """
     new_item_boost: _builtins.float
     """How early new items come, which nothing is learned about yet. With 2, a new item comes no later
@@ -1338,7 +1339,8 @@ Global___InteractionTypes: _TypeAlias = InteractionTypes  # noqa: Y015
 class Popular(_message.Message):
     """The items with the most interactions, each counted with the weight of its type. Of several
     interactions of a user with an item, only the one with the largest weight counts. Akin counts them
-    when it trains, which is within an hour of any change. Items that nobody likes are not among them.
+    when it trains, which is within an hour of any change. There are none before the first training,
+    and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -16,8 +16,8 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 
 /**
- * An import of items, users or interactions. It runs in the thread of the caller, because the consumer of the
- * responses can block, and the threads of gRPC must not block.
+ * An import of items, users or interactions. It runs in the thread of the caller, because the
+ * consumer of the responses can block, and the threads of gRPC must not block.
  *
  * @param <E> the type of the resources
  * @param <Q> the type of the requests
