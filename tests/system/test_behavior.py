@@ -346,6 +346,19 @@ def test_one_user_makes_nothing_popular(own: akin.Client) -> None:
     assert 0.5 == pytest.approx(ranked[1][1], rel=0.05)
 
 
+def test_no_weight_of_a_liked_item_makes_it_popular(own: akin.Client) -> None:
+    """An item that one user likes with the largest weight ranks below one that two users like."""
+    import_items(own, 5)
+    own.upsert_user("loud", liked_items=[akin.LikedItem(item_id="i04", weight=1_000)])
+    own.upsert_user("quiet", liked_items=[akin.LikedItem(item_id="i02", weight=0.5)])
+    for number in range(2):
+        own.upsert_user(f"u{number}", liked_items=["i01"])
+    wait_for_model(own, 4)
+    ranked = list_scores(own.recommend_similar(popular=POPULAR))
+    assert ["i01", "i04", "i02"] == [item_id for item_id, _ in ranked]
+    assert [1, 0.5, 0.25] == pytest.approx([score for _, score in ranked], rel=0.05)
+
+
 @pytest.mark.parametrize("fakes", [1, 3])
 def test_fake_likes_move_nothing_to_strangers(own: akin.Client, fakes: int) -> None:
     """Fake users who like the items of a taste and 80 of their own bring none of these to anybody.
