@@ -128,18 +128,24 @@ class Trainer:
             log.warning("training_failed", catalog=name, reason=exc.reason)
         except (OSError, EOFError, ValueError) as exc:
             log.warning("training_failed", catalog=name, reason=type(exc).__name__)
+        except Exception as exc:  # a failed training must not end the server
+            log.exception("training_failed", catalog=name, reason=type(exc).__name__)
 
     async def _look_at(self, name: str) -> None:
         """Train the model of a catalog if it is due."""
         async with self._catalogs.use(name) as catalog:
             catalog_id = catalog.record.catalog_id
-            if catalog.signals is SignalMode.TEXT:
-                return
-            if time.monotonic() < self._rest_until.get(catalog_id, 0.0):
+            learns = catalog.signals is not SignalMode.TEXT
+            if learns and time.monotonic() < self._rest_until.get(catalog_id, 0.0):
                 return
             changes = await self._store.read_changes(catalog_id)
             summary = await self._store.read_summary(catalog_id)
             weights = dict(catalog.record.settings.all_weights)
+        if not learns:
+            if summary and changes.deletion_count != summary.input.like_deletion_count:
+                # Someone wants to be forgotten, and no training will replace the model.
+                await self._store.remove(catalog_id, summary.train_time_us)
+            return
         present = TrainingInput(*changes, weights)
         now_us = self._clock_ns() // 1_000
         if not is_due(summary, present, now_us):
@@ -183,6 +189,7 @@ class Trainer:
             arrays = await asyncio.to_thread(read_arrays, folder / MODEL_FOLDER)
             await self._store.save(catalog_id, summary, arrays)
         except BaseException:
+            self._train_times_us = None  # pieces of the model may be stored
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             raise
         await asyncio.to_thread(remove_former, own_folder, folder)

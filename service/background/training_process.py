@@ -117,7 +117,9 @@ def _train(task: TrainingTask, connection: Connection) -> TrainingResult:
     ids = to_arrays(likes.item_ids)
     model, state = learned.training.model, learned.training.state
     ages_days = (task.train_time_us - likes.times_us) / US_PER_DAY
-    popularity = sum_up_interactions(likes.people, likes.items, likes.weights, ages_days)
+    # Liked items have weights of their own, by which one user could make an item popular alone.
+    weights = np.minimum(likes.weights, np.float32(max(task.weights.values())))
+    popularity = sum_up_interactions(likes.people, likes.items, weights, ages_days)
     write_arrays(task.folder / MODEL_FOLDER, {**ids, **model_to_arrays(model), **popularity})
     write_arrays(task.folder / STATE_FOLDER, {**ids, **state_to_arrays(state)})
     item_count = int(np.count_nonzero(np.diff(model.ridge.offsets)))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from service.domain.recommendations import DEFAULT_HALF_LIFE_DAYS
 from service.domain.vectors import Keys, Mask, Vectors
 from service.index.item_index import ItemIndex
 from service.index.vector_index import Hits
@@ -86,3 +87,23 @@ class ScoredBehavior:
         """Return the best items by behavior alone."""
         hits = self.model.find_hits(self.profile, item_index).select_best(allowed, limit)
         return Hits(hits.keys, hits.scores)
+
+    def rank_with_popular(self, item_index: ItemIndex, allowed: Mask, limit: int) -> Hits:
+        """Return the best items by behavior alone, and popular ones if it speaks for too few.
+
+        The popular ones score hardly less than items that nothing speaks for, in their order.
+        """
+        hits = self.rank(item_index, allowed, limit)
+        missing_count = limit - len(hits.keys)
+        if missing_count <= 0:
+            return hits
+        remaining = allowed.copy()
+        remaining[hits.keys] = False
+        popular = self.model.rank_popular(
+            item_index, remaining, DEFAULT_HALF_LIFE_DAYS, missing_count
+        )
+        ranked = item_index.rank_hits(popular, missing_count)
+        keys = np.array([key for _, _, key in ranked], np.int64)
+        base = np.float32(self.profile.base)
+        steps = 2 * np.spacing(np.abs(base)) * np.arange(1, len(keys) + 1, dtype=np.float32)
+        return Hits(np.concatenate([hits.keys, keys]), np.concatenate([hits.scores, base - steps]))

@@ -13,6 +13,7 @@ weights of the blend.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,17 +68,66 @@ class NewItemBoost:
             The hits, best first. A new item that moved has hardly more than the score of the item
             that had its place.
         """
-        keys, scores = hits.keys.tolist(), list(hits.scores)
+        order = _PlacedHits(hits)
         free_place = 0
         for text_place, (item_id, _, key) in enumerate(by_text, start=1):
-            own_place = math.ceil(text_place * FULL_BOOST / self.factor) - 1
-            place = max(own_place, free_place)
-            if item_id not in self.ids or place >= len(keys) or key in keys[: place + 1]:
+            if item_id not in self.ids:
                 continue
-            if key in keys:
-                former_place = keys.index(key)
-                del keys[former_place], scores[former_place]
-            keys.insert(place, key)
-            scores.insert(place, np.nextafter(scores[place], np.float32(np.inf)))
-            free_place = place + 1
-        return Hits(np.array(keys, np.int64), np.array(scores, np.float32))
+            place = max(math.ceil(text_place * FULL_BOOST / self.factor) - 1, free_place)
+            if place >= order.count:
+                break
+            if order.move(key, place):
+                free_place = place + 1
+        return order.join()
+
+
+class _PlacedHits:
+    """Hits of which some move up, or are added, to places that only rise.
+
+    Attributes:
+        count: the number of hits.
+    """
+
+    def __init__(self, hits: Hits) -> None:
+        self.count = len(hits.keys)
+        self._remaining = deque(zip(hits.keys.tolist(), hits.scores, strict=True))
+        self._remaining_keys = set(hits.keys.tolist())
+        self._first_keys: dict[int, np.float32] = {}
+
+    def move(self, key: int, place: int) -> bool:
+        """Move a hit to a place below `count`, or return False if it comes no later already.
+
+        Its score becomes hardly more than that of the hit that had the place.
+        """
+        while len(self._first_keys) < place:
+            self._keep_first()
+        self._drop_moved()
+        first_key, score = self._remaining[0]
+        if key in self._first_keys or key == first_key:
+            return False
+        self.count += key not in self._remaining_keys
+        self._remaining_keys.discard(key)
+        self._first_keys[key] = np.nextafter(score, np.float32(np.inf))
+        return True
+
+    def join(self) -> Hits:
+        """Return the hits in their new order."""
+        while self._remaining:
+            self._keep_first()
+        return Hits(
+            np.array(list(self._first_keys), np.int64),
+            np.array(list(self._first_keys.values()), np.float32),
+        )
+
+    def _keep_first(self) -> None:
+        """Let the first of the remaining hits keep its place behind the others."""
+        self._drop_moved()
+        if self._remaining:
+            key, score = self._remaining.popleft()
+            self._remaining_keys.discard(key)
+            self._first_keys[key] = score
+
+    def _drop_moved(self) -> None:
+        """Drop the first hits that have moved up."""
+        while self._remaining and self._remaining[0][0] in self._first_keys:
+            self._remaining.popleft()

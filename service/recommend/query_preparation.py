@@ -50,7 +50,7 @@ class PreparedQuery:
         behavior: what behavior says for the profile, if it says anything.
         model: the model whose popular items are requested, if there is one.
         stand_ins: what behavior says otherwise, if anything.
-        signals: what recommendations are based on.
+        signals: what recommendations are based on, unless the item index lacks what they need.
     """
 
     query: Query
@@ -124,7 +124,10 @@ class QueryPreparation:
         if query.relation is Relation.SIMILAR:
             return PreparedQuery(query)
         profile = Profile([LikedItem(source.item_id)], seen_item_ids={source.item_id})
-        return self._add_behavior(PreparedQuery(query, profile))
+        prepared = self._add_behavior(PreparedQuery(query, profile))
+        if query.relation is Relation.ALSO_LIKED and prepared.behavior is None:
+            return replace(prepared, signals=Signals(0.0, 1.0))  # nothing is learned about the item
+        return prepared
 
     def _add_behavior(self, prepared: PreparedQuery) -> PreparedQuery:
         """Add what behavior says for the profile, if it counts."""

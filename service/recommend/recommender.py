@@ -80,7 +80,7 @@ class Recommender:
             candidates.sequence,
             () if query_vectors is None else query_vectors.missing_item_ids,
             EmbeddingUsage() if profile is None else profile.usage,
-            prepared.signals,
+            candidates.signals,
         )
 
     async def _select(self, prepared: PreparedQuery) -> Candidates:

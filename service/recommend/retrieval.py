@@ -10,10 +10,12 @@ import numpy as np
 
 from service.domain.filters import Filter
 from service.domain.recommendations import (
+    TEXT_SIGNALS,
     ItemSource,
     PopularSource,
     Query,
     Relation,
+    Signals,
     TextSource,
 )
 from service.domain.users import LikedItem
@@ -46,13 +48,15 @@ class Candidates:
     """The ids, scores and keys of the best items, best first, as of the write `sequence`.
 
     `vectors` are those of each candidate's first chunk, float32 [candidates, dimensions], if they
-    were requested. `query_vectors` are unset if the source is an item.
+    were requested. `query_vectors` are unset if the source is an item. `signals` say what the
+    scores are based on.
     """
 
     ranked: Sequence[tuple[str, float, int]]
     sequence: int
     vectors: Vectors = field(default_factory=lambda: NO_VECTORS)
     query_vectors: QueryVectors | None = None
+    signals: Signals = TEXT_SIGNALS
 
     @property
     def item_ids(self) -> list[str]:
@@ -103,14 +107,14 @@ class Retriever:
             limit: the number of candidates.
             with_vectors: whether the candidates need their vectors.
         """
-        query, query_vectors = prepared.query, None
+        query, query_vectors, signals = prepared.query, None, prepared.signals
         if isinstance(query.source, PopularSource):
             hits: Hits | None = _search_popular(item_index, prepared, query.source, limit)
         elif prepared.profile is None:
             hits = _search_by_item(item_index, query, limit)
         else:
             query_vectors = build_query_vectors(prepared.profile, item_index)
-            hits = self._search_by_profile(item_index, prepared, query_vectors, limit)
+            hits, signals = self._search_by_profile(item_index, prepared, query_vectors, limit)
         if hits is None:
             return None
         ranked = item_index.rank_hits(hits, limit)
@@ -120,7 +124,7 @@ class Retriever:
         if with_vectors and ranked:
             owned = item_index.vectors.get([key for _, _, key in ranked])
             vectors = owned.vectors[np.searchsorted(owned.owners, np.arange(len(ranked)))]
-        return Candidates(ranked, item_index.sequence, vectors, query_vectors)
+        return Candidates(ranked, item_index.sequence, vectors, query_vectors, signals)
 
     def _search_by_profile(
         self,
@@ -128,19 +132,23 @@ class Retriever:
         prepared: PreparedQuery,
         query_vectors: QueryVectors,
         limit: int,
-    ) -> Hits | None:
-        """Return the best items for a profile; None if its only item has no vector."""
-        query, behavior = prepared.query, prepared.behavior
+    ) -> tuple[Hits | None, Signals]:
+        """Return the best items for a profile, and what they are based on.
+
+        There are no hits, but None, if the only item of the profile has no vector.
+        """
+        query, signals = prepared.query, prepared.signals
         if isinstance(query.source, ItemSource) and query_vectors.missing_item_ids:
-            return None
+            return None, signals
         if not len(item_index):
-            return Hits.empty()
+            return Hits.empty(), signals
         if isinstance(query.source, TextSource):
             exclude = _find_excluded_keys(item_index, prepared)
-            return _search_by_text(item_index, query, query_vectors.sources.vectors, limit, exclude)
+            chunks = query_vectors.sources.vectors
+            return _search_by_text(item_index, query, chunks, limit, exclude), signals
         allowed = _compute_allowed(item_index, prepared)
-        if not len(query_vectors.origins) or query.relation is Relation.ALSO_LIKED:
-            return Hits.empty() if behavior is None else behavior.rank(item_index, allowed, limit)
+        if query.relation is Relation.ALSO_LIKED or not len(query_vectors.origins):
+            return _rank_by_behavior(item_index, prepared, allowed, limit)
         return self._search_by_sources(item_index, prepared, query_vectors.sources, allowed, limit)
 
     def _search_by_sources(
@@ -150,7 +158,7 @@ class Retriever:
         sources: Sources,
         allowed: Mask,
         limit: int,
-    ) -> Hits:
+    ) -> tuple[Hits, Signals]:
         """Return the best allowed items for several sources, by text and by what behavior says."""
         statistics = compute_corpus_statistics(item_index)
         scorer = self._ranking(sources, statistics)
@@ -159,18 +167,18 @@ class Retriever:
         prior = self._make_prior_adjustment(item_index)
         behavior = prepared.behavior
         if behavior is None and prepared.stand_ins is None:
-            return search(limit, adjustment=prior)
+            return search(limit, adjustment=prior), TEXT_SIGNALS
         sample_scores = scorer.score(statistics.sample)
         if prepared.stand_ins is not None:
             behavior = prepared.stand_ins.score(item_index, scorer, sample_scores)
         if behavior is None:
-            return search(limit, adjustment=prior)
+            return search(limit, adjustment=prior), TEXT_SIGNALS
         blend = behavior.blend(item_index, allowed, limit, sample_scores)
         hits = search(limit, adjustment=blend.follow(prior))
         if text_places := behavior.boost.count_text_places(limit):
             by_text = search(text_places, adjustment=prior)
             hits = behavior.boost.move_up(hits, item_index.rank_hits(by_text, text_places))
-        return hits
+        return hits, prepared.signals
 
     def score_by_text(
         self, item_index: ItemIndex, likes: Sequence[LikedItem], item_ids: Sequence[str]
@@ -221,6 +229,20 @@ def _compute_allowed(item_index: ItemIndex, prepared: PreparedQuery) -> Mask:
     """Return by key which items may be recommended."""
     exclude = _find_excluded_keys(item_index, prepared)
     return item_index.compute_mask(prepared.query.filter or Filter(), exclude)
+
+
+def _rank_by_behavior(
+    item_index: ItemIndex, prepared: PreparedQuery, allowed: Mask, limit: int
+) -> tuple[Hits, Signals]:
+    """Return the best allowed items by behavior alone, and what they are based on."""
+    behavior = prepared.behavior
+    if prepared.query.relation is Relation.ALSO_LIKED:
+        hits = Hits.empty() if behavior is None else behavior.rank(item_index, allowed, limit)
+        return hits, prepared.signals
+    if behavior is None:
+        return Hits.empty(), TEXT_SIGNALS
+    hits = behavior.rank_with_popular(item_index, allowed, limit)
+    return hits, replace(prepared.signals, text_weight=0.0, behavior_weight=1.0)
 
 
 def _search_popular(

@@ -269,6 +269,6 @@ def _join(pieces: Sequence[bytes]) -> NDArray[Any]:
     """Return the array of these pieces, the reverse of `_split`."""
     type_ = pieces[0].decode()
     dtype = np.dtype(type_)
-    if dtype.str != type_:  # NumPy accepts a good deal
-        raise ValueError("an array has no type")
+    if dtype.str != type_ or dtype.kind not in "iuf":  # NumPy accepts a good deal
+        raise ValueError("an array has no type of numbers")
     return np.frombuffer(b"".join(pieces[1:]), dtype)

@@ -17,6 +17,7 @@ from support.item_lists import SUMMARY, draw_lists
 from support.open_catalogs import WordCatalogs, word_catalogs
 from support.stores import default_catalog, indexed, upsert_user
 
+from service import errors
 from service.background.training import MAX_MODEL_AGE_SECONDS, Trainer, is_due
 from service.background.training_process import STATE_FOLDER
 from service.domain.behavior import BlendWeights, TrainingInput, TrainingSummary
@@ -25,6 +26,7 @@ from service.domain.generations import Generation
 from service.domain.users import LikedItem, User
 from service.recommend.behavior_model import BehaviorModel
 from service.recommend.collaborative.item_ids import ItemIds
+from service.storage.behavior_models import BehaviorModelStore
 
 ITEM_COUNT = 40
 CLUSTERS = 2
@@ -80,14 +82,14 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def run_trainer(
-    factory: WordCatalogs, database: Path | None = None
+    factory: WordCatalogs, database: Path | None = None, store: BehaviorModelStore | None = None
 ) -> AsyncIterator[Running]:
     """Run a trainer, and end it."""
     stores = factory.stores
     folder = stores.database.path.parent / "training"
     models: asyncio.Queue[None] = asyncio.Queue()
     trainer = Trainer(
-        stores.behavior_models,
+        store or stores.behavior_models,
         factory.catalogs,
         database or stores.database.path,
         folder,
@@ -285,6 +287,79 @@ async def test_a_full_disk_leaves_the_former_model(tmp_path: Path) -> None:
         async with run_trainer(factory) as running:
             assert former.like_count < (await running.wait_for_model()).like_count
             assert [] == await factory.stores.behavior_models.list_outdated()
+
+
+class FullStore(BehaviorModelStore):
+    """Models in a database that has no room for the third piece of a model."""
+
+    piece_count = 0
+
+    async def read_summary(self, catalog_id: int) -> TrainingSummary | None:
+        """Return the summary, unless a model did not fit: then no other training begins."""
+        if self.piece_count > 2:
+            raise errors.StoreUnavailable("it fails")
+        return await super().read_summary(catalog_id)
+
+    async def _write_piece(self, catalog_id: int, piece: tuple[int, str, int, bytes]) -> None:
+        self.piece_count += 1
+        if self.piece_count > 2:
+            raise errors.StoreFull("the disk is full")
+        await super()._write_piece(catalog_id, piece)
+
+
+async def test_a_model_that_does_not_fit_leaves_no_pieces(tmp_path: Path) -> None:
+    """The pieces of a model that could not be saved do not stay on the disk."""
+    async with word_catalogs(tmp_path) as factory:
+        await fill(factory)
+        store = FullStore(factory.stores.database)
+        async with run_trainer(factory, store=store) as running:
+            await until(lambda: bool(running.list_events("training_failed")))
+            assert "STORE_FULL" == running.list_events("training_failed")[0]["reason"]
+            while await store.list_outdated():
+                await until(lambda: True)
+
+
+class BrokenStore(BehaviorModelStore):
+    """Models of which the first summary cannot be read, for a reason that nobody expects."""
+
+    is_broken = True
+
+    async def read_summary(self, catalog_id: int) -> TrainingSummary | None:
+        """Return the summary, but not at first."""
+        if self.is_broken:
+            self.is_broken = False
+            raise RuntimeError("can't start new thread")
+        return await super().read_summary(catalog_id)
+
+
+async def test_a_failure_that_nobody_expects_does_not_end_the_trainer(tmp_path: Path) -> None:
+    """Any failure of a training is logged with its traceback, and the trainer goes on."""
+    async with word_catalogs(tmp_path) as factory:
+        await fill(factory)
+        async with run_trainer(factory, store=BrokenStore(factory.stores.database)) as running:
+            await running.wait_for_model()
+            (line,) = running.list_events("training_failed")
+            assert ("RuntimeError", True) == (line["reason"], line["exc_info"])
+
+
+async def test_a_deleted_user_is_forgotten_where_nothing_is_learned(tmp_path: Path) -> None:
+    """With signals of text alone, a deletion removes the model, for no training replaces it."""
+    async with word_catalogs(tmp_path) as factory:
+        await fill(factory)
+        async with run_trainer(factory) as running:
+            await running.wait_for_model()
+        await set_signals(factory, "shop", SignalMode.TEXT)
+        store = factory.stores.behavior_models
+        async with run_trainer(factory) as running:
+            await like(factory, "u0", ["i1", "more"])
+            await running.load()
+            await factory.stores.users.delete(running.generation, "u0")
+            while await store.load(running.generation.catalog_id) is not None:
+                await until(lambda: True)
+            await until(lambda: [] == running.list_folders())
+            await set_signals(factory, "shop", SignalMode.AUTO)
+            summary = await running.wait_for_model()
+            assert sum(map(len, LISTS[1:])) == summary.like_count
 
 
 async def test_a_catalog_without_behavior_is_not_trained(tmp_path: Path) -> None:

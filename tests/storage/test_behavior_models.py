@@ -138,6 +138,8 @@ def count_pieces(folder: Path, catalog_id: int) -> int:
     [
         "UPDATE behavior_model_pieces SET data = x'00' WHERE number = 0 AND array = 'long'",
         "UPDATE behavior_model_pieces SET data = x'000102' WHERE number = 1 AND array = 'long'",
+        "UPDATE behavior_model_pieces SET data = x'7C5634' WHERE number = 0",  # '|V4'
+        "UPDATE behavior_model_pieces SET data = x'3C4D385B735D' WHERE number = 0",  # '<M8[s]'
         "DELETE FROM behavior_model_pieces WHERE number = 0 AND array = 'long'",
     ],
 )

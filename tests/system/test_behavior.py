@@ -346,6 +346,19 @@ def test_one_user_makes_nothing_popular(own: akin.Client) -> None:
     assert 0.5 == pytest.approx(ranked[1][1], rel=0.05)
 
 
+def test_no_weight_of_a_liked_item_makes_it_popular(own: akin.Client) -> None:
+    """An item that one user likes with the largest weight ranks below one that two users like."""
+    import_items(own, 5)
+    own.upsert_user("loud", liked_items=[akin.LikedItem(item_id="i04", weight=1_000)])
+    own.upsert_user("quiet", liked_items=[akin.LikedItem(item_id="i02", weight=0.5)])
+    for number in range(2):
+        own.upsert_user(f"u{number}", liked_items=["i01"])
+    wait_for_model(own, 4)
+    ranked = list_scores(own.recommend_similar(popular=POPULAR))
+    assert ["i01", "i04", "i02"] == [item_id for item_id, _ in ranked]
+    assert [1, 0.5, 0.25] == pytest.approx([score for _, score in ranked], rel=0.05)
+
+
 @pytest.mark.parametrize("fakes", [1, 3])
 def test_fake_likes_move_nothing_to_strangers(own: akin.Client, fakes: int) -> None:
     """Fake users who like the items of a taste and 80 of their own bring none of these to anybody.
@@ -432,3 +445,62 @@ def test_popular_items_are_for_people_of_whom_nothing_is_known(tasteful: akin.Cl
     assert popular[1:] == list_ids(tasteful.recommend_similar(user_id="empty", **query))[:2]
     liker = tasteful.recommend_similar(user_id="u1", **query)
     assert list_ids(tasteful.recommend_similar(user_id="u1", limit=3)) == list_ids(liker)
+
+
+def get_weights(answer: akin.RecommendSimilarResponse) -> tuple[float, float]:
+    return answer.signals.text_weight, answer.signals.behavior_weight
+
+
+def test_likes_without_vectors_lead_to_a_full_answer(own: akin.Client) -> None:
+    """By behavior alone come items of the taste, and then the most popular ones, as signals say."""
+    import_items(own)
+    fans = list(LIKES)[:: len(LIKES) // 16]  # all of one taste
+    likes = LIKES | {user_id: [*LIKES[user_id], "ghost"] for user_id in fans}
+    wait_for_model(own, import_likes(own, likes | {"follower": ["ghost"]}))
+    liked = {item_id for items in LIKES.values() for item_id in items}
+    answer = own.recommend_similar(user_id="follower", limit=ITEM_COUNT, explain=True)
+    assert (0.0, 1.0) == get_weights(answer)
+    assert liked == set(list_ids(answer))
+    assert {0} == {find_taste(item_id) for item_id in list_ids(answer)[:5]}
+    others = [item_id for item_id in list_ids(answer) if find_taste(item_id)]
+    popular = list_ids(own.recommend_similar(popular=POPULAR, limit=ITEM_COUNT))
+    assert [item_id for item_id in popular if find_taste(item_id)] == others
+    scores = [score for _, score in list_scores(answer)]
+    assert sorted(scores, reverse=True) == scores
+    assert list_ids(answer)[:7] == list_ids(own.recommend_similar(user_id="follower", limit=7))
+    even = own.recommend_similar(user_id="follower", where=EVEN, diversity=0.3, limit=ITEM_COUNT)
+    assert {item_id for item_id in liked if int(item_id[1:]) % 2 == 0} == set(list_ids(even))
+    own.upsert_user("stranger", liked_items=["unknown"])
+    stranger = own.recommend_similar(user_id="stranger")
+    assert [] == list_ids(stranger)
+    assert (1.0, 0.0) == get_weights(stranger)
+    assert not stranger.signals.HasField("model_time")
+
+
+def test_signals_are_of_text_if_behavior_knows_nothing_near(
+    own: akin.Client, own_name: str
+) -> None:
+    """A model of items that do not exist says nothing about a text."""
+    import_items(own, 5)
+    own.update_catalog(own_name, signals=catalog_service_pb2.SIGNAL_MODE_BEHAVIOR)
+    ghosts = {f"u{number}": ["ghost 1", "ghost 2", "ghost 3"] for number in range(4)}
+    wait_for_model(own, import_likes(own, ghosts))
+    own.upsert_user("reader", [own.get_item("i01").text])
+    answer = own.recommend_similar(user_id="reader")
+    assert 5 == len(list_ids(answer))
+    assert (1.0, 0.0) == get_weights(answer)
+    assert not answer.signals.HasField("model_time")
+
+
+@pytest.mark.parametrize("mode", ["TEXT", "BEHAVIOR"])
+def test_what_is_liked_with_an_item_is_never_by_text(
+    own: akin.Client, own_name: str, mode: str
+) -> None:
+    """ALSO_LIKED names behavior also where there is nothing to return."""
+    import_items(own, 2)
+    signals = catalog_service_pb2.SignalMode.Value(f"SIGNAL_MODE_{mode}")
+    own.update_catalog(own_name, signals=signals)
+    answer = own.recommend_similar(item_id="i01", relation=ALSO_LIKED)
+    assert [] == list_ids(answer)
+    assert (0.0, 1.0) == get_weights(answer)
+    assert not answer.signals.HasField("model_time")

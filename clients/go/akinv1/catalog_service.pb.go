@@ -142,7 +142,7 @@ const (
 	SignalMode_SIGNAL_MODE_UNSPECIFIED SignalMode = 0
 	// Text, and behavior if it predicts what people like better than text alone.
 	SignalMode_SIGNAL_MODE_AUTO SignalMode = 1
-	// Text alone. The catalog learns nothing.
+	// Text alone. The catalog is not trained, so that it also learns no popular items.
 	SignalMode_SIGNAL_MODE_TEXT SignalMode = 2
 	// Behavior, as soon as anything is learned, and text for what it does not cover.
 	SignalMode_SIGNAL_MODE_BEHAVIOR SignalMode = 3
@@ -433,12 +433,12 @@ type CatalogSettings struct {
 	// What recommendations are based on. For a value that is not listed in SignalMode the call fails
 	// with INVALID_ARGUMENT. Default: the value of the server's setting AKIN_SIGNALS.
 	Signals SignalMode `protobuf:"varint,1,opt,name=signals,proto3,enum=akin.v1.SignalMode" json:"signals,omitempty"`
-	// The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
-	// dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
-	// own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
-	// 32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
-	// `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
-	// that are not in the map.
+	// The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
+	// a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
+	// between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
+	// with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
+	// with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
+	// `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
 	InteractionWeights map[string]float32 `protobuf:"bytes,2,rep,name=interaction_weights,json=interactionWeights,proto3" json:"interaction_weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed32,2,opt,name=value"`
 	// How early new items come, which nothing is learned about yet. With 2, a new item comes no later
 	// than text alone would recommend it, and with 1 no later than at twice that place. Larger values
@@ -658,8 +658,8 @@ type UpdateCatalogRequest struct {
 	// The new values of the settings in the update mask.
 	Settings *CatalogSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-	// setting in the mask without a value gets its default. An empty mask, or one with another path,
-	// fails with INVALID_ARGUMENT.
+	// setting in the mask without a value gets its default. New interaction_weights replace all former
+	// ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
 	UpdateMask    *fieldmaskpb.FieldMask `protobuf:"bytes,3,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -2143,8 +2143,9 @@ type RecommendSimilarRequest struct {
 	// until its deadline. The number must not be negative or greater than the sequence number of the
 	// last write. Otherwise the call fails with INVALID_ARGUMENT. Default: 0, the call does not wait.
 	MinSequence int64 `protobuf:"varint,15,opt,name=min_sequence,json=minSequence,proto3" json:"min_sequence,omitempty"`
-	// How recommended items relate to the source item. For a value that is not listed in Relation, or
-	// if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+	// How recommended items relate to the source item. For a value that is not listed in Relation, the
+	// call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+	// RELATION_SIMILAR. Default: RELATION_SIMILAR.
 	Relation Relation `protobuf:"varint,17,opt,name=relation,proto3,enum=akin.v1.Relation" json:"relation,omitempty"`
 	// The interactions of the user whose items must not be recommended. Ignored if the source is not a
 	// user. Of all interactions of the user, the latest 10,000 are considered. Default: those of the
@@ -2446,7 +2447,8 @@ func (x *InteractionTypes) GetTypes() []string {
 
 // The items with the most interactions, each counted with the weight of its type. Of several
 // interactions of a user with an item, only the one with the largest weight counts. Akin counts them
-// when it trains, which is within an hour of any change. Items that nobody likes are not among them.
+// when it trains, which is within an hour of any change. There are none before the first training,
+// and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
 type Popular struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The time after which an interaction counts half, in days. It must be between 0.01 and 36500.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from service.recommend.collaborative.cooccurrence import PAIR_LIMIT
 from service.recommend.collaborative.histories import Floats, Items
 from service.recommend.collaborative.sparse_rows import Numbers, SparseRows, build_rows
 
@@ -51,7 +52,10 @@ class RidgeSolver:
     def _gather(self, neighbors: Items) -> Floats:
         """Return the cooccurrence among the neighbors plus the ridge: float32 [n, n], symmetric.
 
-        A pair is missing only if it is among the strongest of neither of its two items.
+        A pair is missing if it is among the strongest of neither of its two items. It then counts
+        as the weaker of their weakest stored pairs. With 0 instead, the system can have negative
+        eigenvalues, and where people like many of a few hundred items alike, recall@20 fell from
+        0.194 to 0.123.
         """
         size = len(neighbors)
         entries, counts = self._rows.find_entries(neighbors)
@@ -64,5 +68,21 @@ class RidgeSolver:
         flat[lines + places[is_inside]] = self._rows.weights[entries[is_inside]]
         half = flat.reshape(size, size)
         matrix: Floats = np.maximum(half, half.T)
+        weakest = self._find_weakest(neighbors, counts)
+        if weakest.any():
+            bounds = np.minimum(weakest[:, None], weakest)
+            np.copyto(matrix, bounds, where=matrix == 0)
         np.fill_diagonal(matrix, self._totals[neighbors] + RIDGE)
         return matrix
+
+    def _find_weakest(self, items: Items, counts: Numbers) -> Floats:
+        """Return the weakest stored pair of each item, 0 if all its pairs are stored.
+
+        Args:
+            items: the items.
+            counts: the number of their stored pairs.
+        """
+        weakest = np.zeros(len(items), np.float32)
+        is_cut = counts >= PAIR_LIMIT
+        weakest[is_cut] = self._rows.weights[self._rows.offsets[1:][items[is_cut]] - 1]
+        return weakest

@@ -1,7 +1,7 @@
 import numpy as np
 from support.item_lists import build_histories, draw_lists, sum_pairs, to_dense
 
-from service.recommend.collaborative.cooccurrence import PairCounter
+from service.recommend.collaborative.cooccurrence import PAIR_LIMIT, PairCounter
 from service.recommend.collaborative.item_likes import ItemLikes
 from service.recommend.collaborative.local_ridge import NEIGHBOR_LIMIT, RIDGE, RidgeSolver
 from service.recommend.collaborative.sparse_rows import build_rows
@@ -52,3 +52,31 @@ def test_item_without_pairs_has_an_empty_column() -> None:
     pairs = PairCounter(item_likes, 3).count(0, 3)
     columns = RidgeSolver(pairs.cooccurrence, item_likes.totals).solve(np.array([0, 2, 1]))
     assert [0, 1, 1, 2] == columns.offsets.tolist()
+
+
+def test_pairs_that_are_not_stored_hardly_change_a_solution() -> None:
+    """Where people like many items alike, columns are close to those of all pairs of the catalog.
+
+    An item pairs with all 400 others, of which only the strongest pairs are stored.
+    """
+    item_count, tastes = 401, 4
+    rng = np.random.default_rng(1)
+    is_own = np.arange(item_count) % tastes == np.arange(tastes)[:, None]
+    shares = np.where(is_own, 3.0, 1.0)
+    shares /= shares.sum(axis=1, keepdims=True)
+    lists = [
+        rng.choice(item_count, 80, replace=False, p=shares[person % tastes]).tolist()
+        for person in range(400)
+    ]
+    histories = build_histories(lists, item_count)
+    item_likes = ItemLikes(histories)
+    pairs = PairCounter(item_likes, 3).count(0, item_count).cooccurrence
+    assert {PAIR_LIMIT} == set(np.diff(pairs.offsets).tolist())
+    near = sum_pairs(histories, 3)[0] + np.diag(item_likes.totals.astype(float) + float(RIDGE))
+    items = np.arange(0, item_count, 40)
+    columns = RidgeSolver(pairs, item_likes.totals).solve(items)
+    for row, item in enumerate(items):
+        neighbors, weights = columns.get_row(row)
+        complete = np.linalg.solve(near[np.ix_(neighbors, neighbors)], near[item, neighbors])
+        error = np.linalg.norm(weights - complete) / np.linalg.norm(complete)
+        assert error < 0.3

@@ -109,7 +109,7 @@ export enum SignalMode {
   UNSPECIFIED = 0,
   /** AUTO - Text, and behavior if it predicts what people like better than text alone. */
   AUTO = 1,
-  /** TEXT - Text alone. The catalog learns nothing. */
+  /** TEXT - Text alone. The catalog is not trained, so that it also learns no popular items. */
   TEXT = 2,
   /** BEHAVIOR - Behavior, as soon as anything is learned, and text for what it does not cover. */
   BEHAVIOR = 3,
@@ -272,12 +272,12 @@ export interface CatalogSettings {
    */
   signals: SignalMode;
   /**
-   * The weights of types of interactions, by type. A type above 0 is a like, one below 0 is a
-   * dislike, and one of 0 is only stored. Each weight must be between -1000 and 1000. A type of your
-   * own must have 1 to 32 characters of `[A-Z0-9_]` and start with a letter. There can be at most
-   * 32 types. Otherwise the call fails with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4,
-   * `LIKE` 1, `PURCHASE` 1, `SHARE` 1, `DISLIKE` -1 and `SKIP` -0.2, also for those of these types
-   * that are not in the map.
+   * The weights of types of interactions, by type. A type with a weight above 0 is a like, one with
+   * a weight below 0 is a dislike, and one with the weight 0 is only stored. Each weight must be
+   * between -1000 and 1000. A type of your own must have 1 to 32 characters of `[A-Z0-9_]` and start
+   * with a letter. There can be at most 32 types, with the built-in ones. Otherwise the call fails
+   * with INVALID_ARGUMENT. Default: `VIEW` 0.2, `CLICK` 0.4, `LIKE` 1, `PURCHASE` 1, `SHARE` 1,
+   * `DISLIKE` -1 and `SKIP` -0.2, also for those of these types that are not in the map.
    */
   interactionWeights: { [key: string]: number };
   /**
@@ -329,8 +329,8 @@ export interface UpdateCatalogRequest {
     | undefined;
   /**
    * Required. The settings to change: `signals`, `interaction_weights` and `new_item_boost`. A
-   * setting in the mask without a value gets its default. An empty mask, or one with another path,
-   * fails with INVALID_ARGUMENT.
+   * setting in the mask without a value gets its default. New interaction_weights replace all former
+   * ones. For an empty mask, or one with another path, the call fails with INVALID_ARGUMENT.
    */
   updateMask?: string[] | undefined;
 }

@@ -705,8 +705,9 @@ export interface RecommendSimilarRequest {
    */
   minSequence: string;
   /**
-   * How recommended items relate to the source item. For a value that is not listed in Relation, or
-   * if the source is not an item, the call fails with INVALID_ARGUMENT. Default: RELATION_SIMILAR.
+   * How recommended items relate to the source item. For a value that is not listed in Relation, the
+   * call fails with INVALID_ARGUMENT. It also does if the source is not an item, except for
+   * RELATION_SIMILAR. Default: RELATION_SIMILAR.
    */
   relation: Relation;
   /**
@@ -747,7 +748,8 @@ export interface InteractionTypes {
 /**
  * The items with the most interactions, each counted with the weight of its type. Of several
  * interactions of a user with an item, only the one with the largest weight counts. Akin counts them
- * when it trains, which is within an hour of any change. Items that nobody likes are not among them.
+ * when it trains, which is within an hour of any change. There are none before the first training,
+ * and a catalog with SIGNAL_MODE_TEXT is not trained. Items that nobody likes are not among them.
  */
 export interface Popular {
   /**
