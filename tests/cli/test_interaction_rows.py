@@ -186,6 +186,13 @@ def test_unclear_columns_are_refused(header: list[str], problem: str) -> None:
         Mapping([["1"] * len(header)], header)
 
 
+@pytest.mark.parametrize("header", [["userId", "rating", "timestamp"], ["visitorid", "event"]])
+def test_a_missing_column_of_items_is_named(header: list[str]) -> None:
+    """A table with users and what they did, but without items, is not taken for one of items."""
+    with pytest.raises(FileError, match=r"no column is the item_id; .*--map item_id=COLUMN"):
+        Mapping([], header)
+
+
 def test_options_decide_what_rows_are() -> None:
     """A table with a text becomes interactions or items by an option."""
     header, rows = ["user", "sku", "title", "rating"], [["u", "i", "Tea", "5"]]
@@ -280,7 +287,7 @@ def test_json_lines_can_be_of_every_kind() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ({"device": "ios"}, "device: unknown field of an interaction"),
+        ({"device": "ios"}, "device: unknown field of an interaction; --ignore-unknown ignores it"),
         ({"tipe": "VIEW"}, "tipe: unknown field of an interaction; did you mean type?"),
         ({"text": "a review"}, "text: unknown field of an interaction"),
         ({"type": 3}, "type: unknown event 3"),
@@ -290,6 +297,7 @@ def test_json_lines_can_be_of_every_kind() -> None:
         ({"user_id": 1.5}, "user_id: must be a string or an integer"),
         ({"item_id": ["a"]}, "item_id: must be a string or an integer"),
         ({"value": "many"}, "value: must be a number"),
+        ({"value": "4,5"}, "value: must be a number that can be stored exactly, with a decimal"),
         ({"value": True}, "value: must be a number"),
         ({"value": 2**53 + 1}, "value: must be a number that can be stored exactly"),
         ({"value": 10**400}, "value: must be a number that can be stored exactly"),
