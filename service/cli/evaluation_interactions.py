@@ -87,13 +87,7 @@ def read_interaction_input(
         raise EvaluationError(f"{interactions} has no interactions with the items of {items}")
     usable.sort(key=lambda row: row.time_us)
     likes = _collect_likes(usable)
-    try:
-        split = _SPLITS[hide](likes)
-    except ValueError as exc:
-        raise EvaluationError(f"{interactions}: {exc}") from None
-    people = _list_people(split)
-    if not people:
-        raise EvaluationError(f"{interactions} has nobody with likes before and after the split")
+    split, people = _split_likes(interactions, likes, hide)
     summary = SplitSummary(
         kind=hide,
         like_count=sum(map(len, split.visible.values())),
@@ -170,6 +164,24 @@ def _collect_likes(interactions: Collection[TimedInteraction]) -> LikeLists:
         if _is_like(type_):
             likes[user_id].setdefault(item_id, TimedLike(item_id, time_us, type_))
     return {user_id: list(person_likes.values()) for user_id, person_likes in likes.items()}
+
+
+def _split_likes(
+    path: Path, likes: LikeLists, hide: HideName
+) -> tuple[LikeSplit, Sequence[Person]]:
+    """Return the split, and the people with both visible and hidden likes.
+
+    Raises:
+        EvaluationError: there are none, or the likes cannot be split.
+    """
+    try:
+        split = _SPLITS[hide](likes)
+    except ValueError as exc:
+        raise EvaluationError(f"{path}: {exc}") from None
+    people = _list_people(split)
+    if not people:
+        raise EvaluationError(f"{path} has nobody with likes before and after the split")
+    return split, people
 
 
 def _list_people(split: LikeSplit) -> list[Person]:
