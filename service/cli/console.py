@@ -180,13 +180,21 @@ def is_progress_visible() -> bool:
 
 
 @contextmanager
-def show_bytes(title: str, total_bytes: int | None) -> Iterator[Progress]:
-    """Show a progress bar over bytes with one task, whose field `done` counts what is stored."""
+def show_bytes(
+    title: str, total_bytes: int | None, participle: str = "stored"
+) -> Iterator[Progress]:
+    """Show a progress bar over bytes with one task, whose field `done` counts what is `participle`.
+
+    Args:
+        title: names the task.
+        total_bytes: the size of the file; None if it is unknown.
+        participle: says what was done to what `done` counts.
+    """
     bar = Progress(
         TextColumn(title, markup=False),
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[done]} stored", markup=False),
+        TextColumn(f"{{task.fields[done]}} {participle}", markup=False),
         TimeRemainingColumn(),
         console=err,
         disable=not is_progress_visible(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -68,6 +68,8 @@ class SplitSummary:
         like_count: the number of visible likes, of all people.
         cut_time: all held-out likes are from this time on, in ISO 8601; None without a common time.
         unmeasured_people: the number of people with held-out, but without visible likes.
+        people_with_few_likes: the number of people with too few likes to hold any out.
+        unsampled_people: the number of people who could be measured, but are not in the sample.
         unknown_items: the number of interactions with items that are not in the file of items.
     """
 
@@ -75,6 +77,8 @@ class SplitSummary:
     like_count: int
     cut_time: str | None = None
     unmeasured_people: int = 0
+    people_with_few_likes: int = 0
+    unsampled_people: int = 0
     unknown_items: int = 0
 
 
@@ -123,7 +127,7 @@ def read_item_ids(path: Path) -> Sequence[str]:
         EvaluationError: a line is no item, or there are none.
     """
     ids: dict[str, None] = {}
-    for number, value in _read_values(path):
+    for number, value in _read_values(path, {"id", "text", "expire_time"}):
         try:
             item = parse_line(value)
         except LineError as exc:
@@ -159,16 +163,23 @@ def _read_people(path: Path) -> Sequence[PersonLine]:
     return list(people.values())
 
 
-def _read_values(path: Path) -> Iterator[tuple[int, object]]:
+def _read_values(path: Path, columns: Collection[str] = ()) -> Iterator[tuple[int, object]]:
     """Yield the JSON values of a file with their line numbers.
 
+    Args:
+        path: the file.
+        columns: the columns that a table can have.
+
     Raises:
-        EvaluationError: the file cannot be read, or a line is not JSON.
+        EvaluationError: the file cannot be read, a line is not JSON, or it is another table.
     """
     if not path.is_file():
         raise EvaluationError(f"{path} must be a file, not a pipe, because it is read twice")
     try:
-        for number, value in open_records(str(path)).rows:
+        records = open_records(str(path))
+        if not set(records.columns or ()) <= set(columns):
+            raise EvaluationError(f"{path} is a table; convert it to JSON lines")
+        for number, value in records.rows:
             if isinstance(value, LineError):
                 raise EvaluationError(f"{path}, line {number}: {value}")
             yield number, value

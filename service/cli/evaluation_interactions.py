@@ -79,24 +79,22 @@ def read_interaction_input(
     """
     item_ids = read_item_ids(items)
     known_ids = frozenset(item_ids)
-    rows = list(_read_interactions(interactions, options))
+    rows = _read_with_progress(interactions, options)
+    if hide == "cut" and not _have_times(rows):
+        raise EvaluationError(f"{interactions}: a cut in time needs a column with times")
     usable = [row for row in rows if row.item_id in known_ids]
     if not usable:
         raise EvaluationError(f"{interactions} has no interactions with the items of {items}")
     usable.sort(key=lambda row: row.time_us)
     likes = _collect_likes(usable)
-    try:
-        split = _SPLITS[hide](likes)
-    except ValueError as exc:
-        raise EvaluationError(f"{interactions}: {exc}") from None
-    people = _list_people(split)
-    if not people:
-        raise EvaluationError(f"{interactions} has nobody with likes before and after the split")
+    split, people = _split_likes(interactions, likes, hide)
     summary = SplitSummary(
         kind=hide,
         like_count=sum(map(len, split.visible.values())),
         cut_time=None if split.cut_time_us is None else _format_time(split.cut_time_us),
         unmeasured_people=len(split.hidden) - len(people),
+        people_with_few_likes=len(likes) - len(split.hidden) if hide == "newest" else 0,
+        unsampled_people=max(len(people) - MAX_TESTED_PEOPLE, 0),
         unknown_items=len(rows) - len(usable),
     )
     others = _select_visible_others(usable, likes, split)
@@ -104,14 +102,40 @@ def read_interaction_input(
     return EvaluationInput(items, item_ids, people, split.visible, others, summary)
 
 
-def _read_interactions(path: Path, options: RowOptions) -> Iterator[TimedInteraction]:
+def _read_with_progress(path: Path, options: RowOptions) -> list[TimedInteraction]:
+    """Return the interactions of a file, and show how much of it is read."""
+    rows: list[TimedInteraction] = []
+    size = path.stat().st_size if path.is_file() else None
+    with console.show_bytes("interactions", size, "read") as bar:
+
+        def show(byte_count: int) -> None:
+            bar.update(bar.task_ids[0], advance=byte_count, done=len(rows))
+
+        rows.extend(_read_interactions(path, options, show))
+        show(0)
+    return rows
+
+
+def _have_times(rows: Sequence[TimedInteraction]) -> bool:
+    """Has any row a time? The time of a row without one is its position in microseconds."""
+    return any(row.time_us > len(rows) for row in rows)
+
+
+def _read_interactions(
+    path: Path, options: RowOptions, on_bytes: Callable[[int], object]
+) -> Iterator[TimedInteraction]:
     """Yield the interactions of a file.
+
+    Args:
+        path: the file.
+        options: how its rows are read.
+        on_bytes: receives the number of bytes that were read.
 
     Raises:
         EvaluationError: the file cannot be read, or a line is no interaction.
     """
     try:
-        records = open_records(str(path), columns=options.columns)
+        records = open_records(str(path), on_bytes, options.columns)
         table = TableOptions(options.interactions.columns)
         for number, value in map_rows(records, table, options.interactions, _report):
             if isinstance(value, LineError):
@@ -140,6 +164,24 @@ def _collect_likes(interactions: Collection[TimedInteraction]) -> LikeLists:
         if _is_like(type_):
             likes[user_id].setdefault(item_id, TimedLike(item_id, time_us, type_))
     return {user_id: list(person_likes.values()) for user_id, person_likes in likes.items()}
+
+
+def _split_likes(
+    path: Path, likes: LikeLists, hide: HideName
+) -> tuple[LikeSplit, Sequence[Person]]:
+    """Return the split, and the people with both visible and hidden likes.
+
+    Raises:
+        EvaluationError: there are none, or the likes cannot be split.
+    """
+    try:
+        split = _SPLITS[hide](likes)
+    except ValueError as exc:
+        raise EvaluationError(f"{path}: {exc}") from None
+    people = _list_people(split)
+    if not people:
+        raise EvaluationError(f"{path} has nobody with likes before and after the split")
+    return split, people
 
 
 def _list_people(split: LikeSplit) -> list[Person]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from service.cli import console
+from service.cli.analysis_output import format_count
 from service.cli.evaluation_metrics import COVERAGE_TOP, TOP, Interval
 from service.cli.evaluation_results import (
     ColdItems,
@@ -16,7 +17,7 @@ from service.cli.evaluation_results import (
     Quality,
     StrategyMetrics,
 )
-from service.recommend.collaborative.blend_validation import MIN_TEST_PEOPLE
+from service.recommend.collaborative.blend_validation import MIN_LIKES, MIN_TEST_PEOPLE
 
 NOTHING = "-"
 
@@ -32,7 +33,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     for line in _describe_split(evaluation):
         console.print_line(line)
     if evaluation.learned is not None:
-        console.print_line(_describe_learned(evaluation.learned))
+        console.print_line(describe_learned(evaluation.learned))
     item, user = evaluation.item_query_ms, evaluation.user_with_50_likes_ms
     console.print_line(
         f"for an item: p50 {item.p50:.2f} ms, p95 {item.p95:.2f} ms; "
@@ -44,6 +45,24 @@ def print_evaluation(evaluation: Evaluation) -> None:
 def format_quality(mean: float, interval: Interval | Quality) -> str:
     """Return a mean and the ends of its interval in brackets."""
     return f"{mean:.4f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def describe_learned(learned: LearnedSummary) -> str:
+    """Return in one line what was learned, and why `auto` uses it or not."""
+    likes = format_count(learned.like_count, "like")
+    items = format_count(learned.item_count, "item")
+    start = f"learned from {likes} about {items}"
+    if learned.test_people < MIN_TEST_PEOPLE:
+        return (
+            f"{start}; auto uses text alone, because fewer than {MIN_TEST_PEOPLE} people have "
+            "enough likes"
+        )
+    used = "text and behavior" if learned.uses_behavior else "text alone"
+    return (
+        f"{start}; auto uses {used}: in predicting likes of {learned.test_people} people, behavior "
+        f"changes nDCG@{TOP} by {learned.ndcg_gain:+.4f}, at least "
+        f"{learned.ndcg_gain_lower_bound:+.4f}"
+    )
 
 
 def _build_table(title: str, first: str, *others: str) -> Table:
@@ -120,20 +139,17 @@ def _describe_split(evaluation: Evaluation) -> list[str]:
     if split.cut_time is not None:
         lines.append(f"held-out likes are from {split.cut_time} on")
     if split.unmeasured_people:
-        lines.append(f"{split.unmeasured_people} people have no visible likes and do not count")
+        lines.append(f"people not measured, without visible likes: {split.unmeasured_people:,}")
+    if split.people_with_few_likes:
+        lines.append(
+            f"people not measured, with fewer than {MIN_LIKES} likes: "
+            f"{split.people_with_few_likes:,}"
+        )
+    if split.unsampled_people:
+        candidates = evaluation.people + split.unsampled_people
+        lines.append(f"people measured: a sample of {evaluation.people:,} of {candidates:,}")
     if split.unknown_items:
-        lines.append(f"{split.unknown_items} interactions are with items that are not in the file")
+        lines.append(
+            f"interactions ignored, with items that are not in the file: {split.unknown_items:,}"
+        )
     return lines
-
-
-def _describe_learned(learned: LearnedSummary) -> str:
-    start = f"learned from {learned.like_count} likes about {learned.item_count} items"
-    if learned.test_people < MIN_TEST_PEOPLE:
-        people = f"fewer than {MIN_TEST_PEOPLE} people have enough likes"
-        return f"{start}; auto uses text alone, because {people}"
-    used = "text and behavior" if learned.uses_behavior else "text alone"
-    return (
-        f"{start}; auto uses {used}: on visible likes of {learned.test_people} people, the server "
-        f"measured a gain in nDCG@{TOP} of {learned.ndcg_gain:.4f}, at least "
-        f"{learned.ndcg_gain_lower_bound:.4f}"
-    )

@@ -17,7 +17,10 @@ def describe_stored(summary: ImportSummary, state: str) -> str:
         items, users = format_count(summary.items, "item"), format_count(summary.users, "user")
         parts.append(f"{items} and {users} {state}")
     if interactions or duplicates:
-        state = "recorded" if state == "stored" else state
+        if state == "stored":
+            state = "recorded"
+        elif interactions == 1:
+            state = state.replace("are", "is")
         parts.append(f"{format_count(interactions, 'interaction')} {state}")
     if duplicates:
         parts.append(format_count(duplicates, "duplicate"))

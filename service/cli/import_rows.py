@@ -8,7 +8,7 @@ from itertools import chain
 from service.cli.field_names import is_text
 from service.cli.formats.rows import FileError, Records, Row
 from service.cli.interaction_builder import InteractionOptions
-from service.cli.interaction_fields import has_user_and_item
+from service.cli.interaction_fields import has_user_and_item, lacks_only_item
 from service.cli.interaction_rows import InteractionObjects, InteractionTable
 from service.cli.table_columns import list_columns, take_sample
 from service.cli.table_mapping import TableMapping, TableOptions
@@ -63,8 +63,11 @@ def _has_interactions(
         return False
     if {"user_id", "item_id"} & table.columns.keys():
         return True
-    if not has_user_and_item(columns) or {"id", "text"} <= set(columns):
+    if {"id", "text"} <= set(columns):
         return False
+    if not has_user_and_item(columns):
+        # Without an id, the rows are no items, and the error names the column that is missing.
+        return lacks_only_item(columns) and "id" not in columns
     if texts := [column for column in columns if is_text(column)]:
         raise FileError(
             f"the rows have a user and an item, and {texts[0]} can be the text of an item; use "

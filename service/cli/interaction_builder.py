@@ -139,7 +139,9 @@ def parse_value(value: object) -> float | None:
 @lru_cache(_PARSED_NUMBERS)
 def _parse_number(text: str) -> float:
     if not is_exact_number(text):
-        raise LineError("value: must be a number that can be stored exactly, such as 4.5")
+        raise LineError(
+            "value: must be a number that can be stored exactly, with a decimal point, such as 4.5"
+        )
     return float(text)
 
 

@@ -52,6 +52,7 @@ _GROUPS = {field: tuple(frozenset(group.split()) for group in _NAMES[field]) for
 _USER_NAMES = frozenset().union(*_GROUPS["user_id"])
 _ITEM_NAMES = frozenset().union(*_GROUPS["item_id"])
 _RATING_NAMES = frozenset(_RATINGS.split())
+_ACTION_NAMES = _RATING_NAMES.union(*_GROUPS["type"])
 
 # Fields of items and users that interactions lack.
 _OTHER_NAMES = {"id", "liked", "likeditems", "preferences"}
@@ -81,6 +82,12 @@ def has_user_and_item(names: Collection[str]) -> bool:
     """Do these fields contain the ids of a user and of an item?"""
     short = {normalize_name(name) for name in names}
     return bool(short & _USER_NAMES and short & _ITEM_NAMES)
+
+
+def lacks_only_item(names: Collection[str]) -> bool:
+    """Are these the fields of an interaction, with a user and a type or rating, but no item?"""
+    short = {normalize_name(name) for name in names}
+    return bool(short & _USER_NAMES and short & _ACTION_NAMES and not short & _ITEM_NAMES)
 
 
 def is_interaction(names: Collection[str]) -> bool:

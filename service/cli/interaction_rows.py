@@ -207,6 +207,5 @@ def _get_rating(row: Row, column: str) -> float | None:
 
 def _describe_unknown(name: str) -> str:
     likely = suggest(name, INTERACTION_FIELDS)
-    return f"{name}: unknown field of an interaction" + (
-        f"; did you mean {likely}?" if likely else ""
-    )
+    hint = f"did you mean {likely}?" if likely else "--ignore-unknown ignores it"
+    return f"{name}: unknown field of an interaction; {hint}"

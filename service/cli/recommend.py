@@ -19,6 +19,12 @@ _RELATIONS: dict[RelationName, akin.Relation.ValueType] = {
     "both": akin.Relation.RELATION_BOTH,
 }
 
+_ITEM_TITLES: dict[RelationName, str] = {
+    "similar": "Similar to {}",
+    "also-liked": "Liked with {}",
+    "both": "Related to {}",
+}
+
 
 def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     item: Annotated[str | None, typer.Option(help="Id of an item to resemble.")] = None,
@@ -98,8 +104,8 @@ def print_recommendations(  # noqa: PLR0913, PLR0917  (each is an option of the 
     if as_json:
         console.print_message(response)
     else:
-        title = "Popular" if popular else _describe(item or text, like, dislike)
-        _print(title if user is None else f"For {user}", response)
+        rest = "Popular" if popular else _describe(text, like, dislike)
+        _print(_choose_title(item, user, rest, relation), response)
 
 
 def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
@@ -115,6 +121,15 @@ def _print(title: str, response: akin.RecommendSimilarResponse) -> None:
         console.print_line(
             f"ignored, because they do not exist or have no vector yet: {ids}", to_stderr=True
         )
+
+
+def _choose_title(
+    item: str | None, user: str | None, rest: str, relation: RelationName | None
+) -> str:
+    """Return the title for an item or a user, or that of another source."""
+    if item is not None:
+        return _ITEM_TITLES[relation or "similar"].format(item)
+    return rest if user is None else f"For {user}"
 
 
 def _describe(source: str | None, like: list[str] | None, dislike: list[str] | None) -> str:

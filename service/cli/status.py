@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import akin
@@ -10,6 +11,11 @@ import typer
 from service.cli import console, options
 from service.cli.analysis_output import format_count
 from service.cli.connection import open_client
+from service.cli.evaluation_output import describe_learned
+from service.cli.evaluation_results import LearnedSummary
+
+# Units of an age, the largest first, in seconds.
+_UNITS = {"day": 86_400, "hour": 3_600, "minute": 60}
 
 
 def print_status(
@@ -78,9 +84,45 @@ def _print(catalog: akin.Catalog, problems: list[str]) -> None:
             f"the local model does not know the script of {catalog.unknown_text_ratio:.0%} of the "
             "latest items: their recommendations are poor, use a multilingual model"
         )
+    console.print_line(_describe_behavior(catalog))
+    if catalog.click_through:
+        console.print_line(_describe_click_through(catalog))
     for problem in problems:
         console.print_line(problem)
     for day in catalog.daily_usage[:1]:
         cost = console.format_usd(day.cost_usd) if day.cost_usd else "no cost reported"
         tokens = format_count(day.prompt_token_count, "token")
         console.print_line(f"embedding usage on {day.day}: {tokens}, {cost}")
+
+
+def _describe_behavior(catalog: akin.Catalog) -> str:
+    """Return in one line what a catalog learned from interactions, and whether it counts."""
+    signals = catalog.settings.signals
+    if signals == akin.SignalMode.SIGNAL_MODE_TEXT:
+        return "behavior: not used, because the catalog has signals text"
+    if not catalog.HasField("behavior_model"):
+        interactions = format_count(catalog.interaction_count, "interaction")
+        return f"behavior: nothing learned; {interactions} recorded"
+    model = catalog.behavior_model
+    age = _describe_age(time.time() - model.train_time.ToSeconds())
+    line = f"behavior: {age}, {describe_learned(LearnedSummary.from_model(model))}"
+    if signals == akin.SignalMode.SIGNAL_MODE_BEHAVIOR:
+        line += "; the catalog has signals behavior and always uses it"
+    return line
+
+
+def _describe_age(seconds: float) -> str:
+    for unit, length in _UNITS.items():
+        if seconds >= length:
+            return f"{format_count(int(seconds / length), unit)} ago"
+    return "less than a minute ago"
+
+
+def _describe_click_through(catalog: akin.Catalog) -> str:
+    responses = sum(counts.response_count for counts in catalog.click_through)
+    clicked = sum(counts.clicked_response_count for counts in catalog.click_through)
+    share = f" ({clicked / responses:.1%})" if responses else ""
+    return (
+        f"click-through in the last 30 days: {clicked:,} of "
+        f"{format_count(responses, 'response')}{share}"
+    )

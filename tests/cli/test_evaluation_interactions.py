@@ -4,7 +4,12 @@ from pathlib import Path
 import pytest
 
 from service.cli.evaluation_input import EvaluationError, EvaluationInput, TimedInteraction
-from service.cli.evaluation_interactions import HideName, RowOptions, read_interaction_input
+from service.cli.evaluation_interactions import (
+    MAX_TESTED_PEOPLE,
+    HideName,
+    RowOptions,
+    read_interaction_input,
+)
 from service.cli.interaction_builder import InteractionOptions
 
 ITEMS = "abcdefghij"
@@ -85,6 +90,15 @@ def test_unknown_items_are_reported(tmp_path: Path) -> None:
     assert [("ann", "abcd", "e")] == list_people(data)
 
 
+def test_people_who_are_not_measured_are_counted(tmp_path: Path) -> None:
+    """People with too few likes to hold any out are counted, and those beyond the sample too."""
+    count = MAX_TESTED_PEOPLE + 3
+    rows = [row for number in range(count) for row in like_all(f"user {number}", "abcde")]
+    data = read(tmp_path, make_rows(*rows, *like_all("ann", "abcd"), ("bob", "a", "LIKE", 1)))
+    assert MAX_TESTED_PEOPLE == len(data.people)
+    assert (3, 2) == (data.split.unsampled_people, data.split.people_with_few_likes)
+
+
 @pytest.mark.parametrize(
     ("rows", "hide", "problem"),
     [
@@ -96,6 +110,7 @@ def test_unknown_items_are_reported(tmp_path: Path) -> None:
         (make_rows(*like_all("ann", "abcd")), "newest", " has nobody with likes before and after"),
         (make_rows(("ann", "a", "VIEW", 1)), "newest", " has nobody with likes before and after"),
         (make_rows(("ann", "a", "LIKE", 1)), "cut", ": a cut in time needs likes of different"),
+        ("user,item,stars\nann,a,4\nann,b,5\n", "cut", ": a cut in time needs a column with times"),
     ],
 )
 def test_an_invalid_file(tmp_path: Path, rows: str, hide: HideName, problem: str) -> None:

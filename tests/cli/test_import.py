@@ -294,6 +294,9 @@ def test_a_dry_run_counts_valid_interactions() -> None:
     assert isinstance(request, interaction_pb.ImportInteractionsRequest)
     assert request.validate_only
     assert "2 interactions are valid; 2 lines failed\n" == result.stdout
+    with RecordingServer() as server:
+        result = run(server, INTERACTION_LINES[:1], "--dry-run")
+    assert "1 interaction is valid; 0 lines failed\n" == result.stdout
 
 
 def test_a_table_says_how_it_is_read() -> None:

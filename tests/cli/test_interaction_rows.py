@@ -1,13 +1,12 @@
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import akin
 import pytest
+from support.mapped_rows import MappedRows
 
-from service.cli.formats.rows import FileError, LineError, Records, Row
-from service.cli.import_rows import map_rows
-from service.cli.interaction_builder import InteractionOptions
+from service.cli.formats.rows import FileError
 from service.cli.table_columns import SAMPLE_ROWS
 from service.cli.table_mapping import TableOptions
 
@@ -19,48 +18,14 @@ COLUMNS = (
 )
 
 
-class Mapping:
-    """The values of mapped rows, with errors as words, and the lines that were reported."""
-
-    def __init__(
-        self,
-        rows: Iterable[Any],
-        header: Sequence[str] | None = None,
-        table: TableOptions | None = None,
-        **options: Any,
-    ) -> None:
-        self.lines: list[str] = []
-        self.values = self._map(
-            rows, header, table or TableOptions(), InteractionOptions(**options)
-        )
-
-    def _map(
-        self,
-        rows: Iterable[Any],
-        header: Sequence[str] | None,
-        table: TableOptions,
-        options: InteractionOptions,
-    ) -> list[Any]:
-        values = (dict(zip(header, row, strict=True)) if header else row for row in rows)
-        numbered: Iterator[Row] = (Row(number, value) for number, value in enumerate(values, 2))
-        records = Records(numbered, header, is_text=bool(header))
-        mapped = map_rows(records, table, options, lambda text: self.lines.extend(text.split("\n")))
-        return [str(value) if isinstance(value, LineError) else value for _, value in mapped]
-
-    @property
-    def types(self) -> list[str]:
-        """The types of interactions, and the errors of others."""
-        return [value if isinstance(value, str) else value.type for value in self.values]
-
-
-def map_with_columns(rows: Iterable[Any], header: Sequence[str], **columns: str) -> Mapping:
+def map_with_columns(rows: Iterable[Any], header: Sequence[str], **columns: str) -> MappedRows:
     """Map rows with --map."""
-    return Mapping(rows, header, TableOptions(columns), columns=columns)
+    return MappedRows(rows, header, TableOptions(columns), columns=columns)
 
 
 def test_ratings_are_mapped_without_options() -> None:
     """A table of ratings becomes interactions whose types the ratings determine."""
-    mapping = Mapping(
+    mapping = MappedRows(
         [["1", "31", "2.0", SECONDS], ["1", "1029", "4.5", SECONDS]],
         ["userId", "movieId", "rating", "timestamp"],
     )
@@ -76,7 +41,7 @@ def test_ratings_are_mapped_without_options() -> None:
 
 def test_events_are_mapped_without_options() -> None:
     """A table of events becomes interactions; columns that are no field are named and ignored."""
-    mapping = Mapping(
+    mapping = MappedRows(
         [
             [f"{SECONDS}000", "257597", "view", "355908", ""],
             [f"{SECONDS}001", "257597", "transaction", "355908", "4000"],
@@ -101,18 +66,18 @@ def test_events_are_mapped_without_options() -> None:
 )
 def test_usual_names_of_columns_are_recognized(header: list[str]) -> None:
     """Columns are found by their usual names, in any spelling."""
-    (value,) = Mapping([["u", "i", "5", SECONDS]], header).values
+    (value,) = MappedRows([["u", "i", "5", SECONDS]], header).values
     assert akin.interaction("u", "i", "LIKE", TIME, value=5) == value
 
 
 def test_rows_without_a_time_are_in_the_order_of_the_file() -> None:
     """The time of a row without one is its position in microseconds, whatever other rows have."""
     rows = [["u", "a", "view", ""], ["u", "b", "odd", ""], ["u", "a", "view", ""]]
-    mapping = Mapping(rows, ["user", "item", "event", "time"])
+    mapping = MappedRows(rows, ["user", "item", "event", "time"])
     first, _, third = mapping.values
     assert (1_000, 3_000) == (first.time.nanos, third.time.nanos)
     assert (0, 0) == (first.time.seconds, third.time.seconds)
-    (value,) = Mapping([["u", "a", "view"]], ["user", "item", "event"]).values
+    (value,) = MappedRows([["u", "a", "view"]], ["user", "item", "event"]).values
     assert first == value
 
 
@@ -122,20 +87,20 @@ def test_play_counts_need_an_option() -> None:
     header = ["userID", "artistID", "weight"]
     for failing in (rows, [["2", "51", "1"]]):
         with pytest.raises(FileError, match=r"the scale of weight is unknown.*--like-from"):
-            Mapping(failing, header)
+            MappedRows(failing, header)
     with pytest.raises(FileError, match="from 1 to 10"):
-        Mapping([["1", "2", "1"], ["1", "3", "10"]], ["user", "item", "rating"])
-    assert ["LIKE", "VIEW"] == Mapping(rows, header, like_from=100).types
-    assert ["LIKE", "DISLIKE"] == Mapping(rows, header, like_from=100, dislike_below=5).types
-    assert ["SHARE", "SHARE"] == Mapping(rows, header, default_type="SHARE").types
-    (first, _) = Mapping(rows, header, default_type="VIEW").values
+        MappedRows([["1", "2", "1"], ["1", "3", "10"]], ["user", "item", "rating"])
+    assert ["LIKE", "VIEW"] == MappedRows(rows, header, like_from=100).types
+    assert ["LIKE", "DISLIKE"] == MappedRows(rows, header, like_from=100, dislike_below=5).types
+    assert ["SHARE", "SHARE"] == MappedRows(rows, header, default_type="SHARE").types
+    (first, _) = MappedRows(rows, header, default_type="VIEW").values
     assert 13883 == first.value
 
 
 def test_a_later_rating_outside_of_the_scale_fails_alone() -> None:
     """If a rating after the first rows shows another scale, its row fails and others do not."""
     rows = [["u", str(number), "4"] for number in range(SAMPLE_ROWS)]
-    mapping = Mapping([*rows, ["u", "x", "9"], ["u", "y", "3"]], ["user", "item", "rating"])
+    mapping = MappedRows([*rows, ["u", "x", "9"], ["u", "y", "3"]], ["user", "item", "rating"])
     *_, failed, last = mapping.types
     assert "value: the rating 9 is not above 0 and up to 5" in failed
     assert "VIEW" == last
@@ -156,7 +121,7 @@ def test_a_later_rating_outside_of_the_scale_fails_alone() -> None:
 )
 def test_a_bad_row_fails_alone(cells: list[str], problem: str) -> None:
     """A row with a missing or wrong value fails, and the next one does not."""
-    mapping = Mapping(
+    mapping = MappedRows(
         [cells, ["u", "i", "like", "4.5", SECONDS]], ["user", "item", "type", "value", "time"]
     )
     failed, last = mapping.values
@@ -166,7 +131,7 @@ def test_a_bad_row_fails_alone(cells: list[str], problem: str) -> None:
 
 def test_a_missing_rating_fails_its_row() -> None:
     """If ratings determine the types, a row without one has no type."""
-    mapping = Mapping([["u", "i", "5"], ["u", "j", ""]], ["user", "item", "rating"])
+    mapping = MappedRows([["u", "i", "5"], ["u", "j", ""]], ["user", "item", "rating"])
     assert "type: is required, or a rating" in mapping.types[1]
 
 
@@ -183,13 +148,20 @@ def test_a_missing_rating_fails_its_row() -> None:
 def test_unclear_columns_are_refused(header: list[str], problem: str) -> None:
     """A table that can be read in two ways, or in none, is refused with the option for it."""
     with pytest.raises(FileError, match=problem):
-        Mapping([["1"] * len(header)], header)
+        MappedRows([["1"] * len(header)], header)
+
+
+@pytest.mark.parametrize("header", [["userId", "rating", "timestamp"], ["visitorid", "event"]])
+def test_a_missing_column_of_items_is_named(header: list[str]) -> None:
+    """A table with users and what they did, but without items, is not taken for one of items."""
+    with pytest.raises(FileError, match=r"no column is the item_id; .*--map item_id=COLUMN"):
+        MappedRows([], header)
 
 
 def test_options_decide_what_rows_are() -> None:
     """A table with a text becomes interactions or items by an option."""
     header, rows = ["user", "sku", "title", "rating"], [["u", "i", "Tea", "5"]]
-    assert ["LIKE"] == Mapping(rows, header, is_forced=True).types
+    assert ["LIKE"] == MappedRows(rows, header, is_forced=True).types
     assert ["LIKE"] == map_with_columns(rows, header, user_id="user", item_id="sku").types
     (item,) = map_with_columns(rows, header, id="sku", text="title").values
     assert {"id": "i", "text": "Tea", "attributes": {"user": "u", "rating": 5}} == item
@@ -198,10 +170,10 @@ def test_options_decide_what_rows_are() -> None:
 def test_a_table_with_the_columns_of_items_has_items() -> None:
     """A table with the columns id and text contains items, also with a user and a product."""
     header = ["id", "text", "user", "product", "rating"]
-    (item,) = Mapping([["i", "Tea", "u", "p", "5"]], header).values
+    (item,) = MappedRows([["i", "Tea", "u", "p", "5"]], header).values
     attributes = {"user": "u", "product": "p", "rating": 5}
     assert {"id": "i", "text": "Tea", "attributes": attributes} == item
-    (interaction,) = Mapping([["7", "u", "p", "5"]], ["id", "user", "product", "rating"]).types
+    (interaction,) = MappedRows([["7", "u", "p", "5"]], ["id", "user", "product", "rating"]).types
     assert "LIKE" == interaction
 
 
@@ -209,7 +181,7 @@ def test_columns_can_be_chosen() -> None:
     """--map names the column of any field, in place of one that is found by its name."""
     header = ["kunde", "artikel", "aktion", "time", "am", "nr", "price", "score"]
     row = ["u", "i", "kauf", "noon", SECONDS, "7", "2.5", "9"]
-    mapping = Mapping(
+    mapping = MappedRows(
         [row],
         header,
         columns={
@@ -246,90 +218,12 @@ def test_options_must_suit_interactions(
 ) -> None:
     """Options of items and columns that do not exist are errors before anything is stored."""
     with pytest.raises(FileError, match=problem):
-        Mapping([["u", "i"]], ["user", "item"], TableOptions(**table), **options)
+        MappedRows([["u", "i"]], ["user", "item"], TableOptions(**table), **options)
 
 
 def test_data_instead_of_a_header_is_recognized() -> None:
     """The error of a table whose first line is data names the option for tables without header."""
     with pytest.raises(FileError, match="if the first line is no header"):
-        Mapping([], ["196", "242", "3", "881250949"])
+        MappedRows([], ["196", "242", "3", "881250949"])
     with pytest.raises(FileError, match="if the first line is no header"):
-        Mapping([], ["196", "242", "3", "881250949"], is_forced=True)
-
-
-def test_json_lines_can_be_of_every_kind() -> None:
-    """Among JSON lines, those with a user and an item are interactions; others stay as they are."""
-    item, user = {"id": "a", "text": "tea"}, {"user_id": "ann", "liked": ["a"]}
-    mapping = Mapping(
-        [
-            item,
-            {"user_id": "ann", "item_id": "a", "type": "LIKE", "time": "2009-01-01T00:00:00Z"},
-            user,
-            {"userId": 7, "movieId": 8, "event": "buy", "value": 9.5, "ts": int(SECONDS)},
-            {"user_id": "ann", "item_id": "a", "type": "VIEW", "interaction_id": "e1"},
-            3,
-        ]
-    )
-    first, like, second, purchase, view, third = mapping.values
-    assert [item, user, 3] == [first, second, third]
-    assert akin.interaction("ann", "a", "LIKE", TIME) == like
-    assert akin.interaction("7", "8", "PURCHASE", TIME, value=9.5) == purchase
-    assert ("e1", 5_000) == (view.interaction_id, view.time.nanos)
-
-
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ({"device": "ios"}, "device: unknown field of an interaction"),
-        ({"tipe": "VIEW"}, "tipe: unknown field of an interaction; did you mean type?"),
-        ({"text": "a review"}, "text: unknown field of an interaction"),
-        ({"type": 3}, "type: unknown event 3"),
-        ({"type": None}, "type: is required"),
-        ({"type": True}, "type: must be a string or an integer"),
-        ({"user_id": None}, "user_id: is required"),
-        ({"user_id": 1.5}, "user_id: must be a string or an integer"),
-        ({"item_id": ["a"]}, "item_id: must be a string or an integer"),
-        ({"value": "many"}, "value: must be a number"),
-        ({"value": True}, "value: must be a number"),
-        ({"value": 2**53 + 1}, "value: must be a number that can be stored exactly"),
-        ({"value": 10**400}, "value: must be a number that can be stored exactly"),
-        ({"time": [2009]}, "time: must be a number since 1970 or a date"),
-    ],
-)
-def test_a_bad_json_line_is_refused(line: dict[str, Any], problem: str) -> None:
-    """A field of a JSON interaction with a wrong value or name is named, and never dropped."""
-    (value,) = Mapping([{"user_id": "u", "item_id": "i", "type": "VIEW"} | line]).values
-    assert isinstance(value, str)
-    assert value.startswith(problem)
-
-
-def test_unknown_fields_can_be_ignored() -> None:
-    """With --ignore-unknown, the rest of a JSON interaction is imported."""
-    line = {"user_id": "u", "item_id": "i", "type": "VIEW", "device": "ios"}
-    assert ["VIEW"] == Mapping([line], ignore_unknown=True).types
-
-
-def test_ratings_in_json_lines_have_a_rule() -> None:
-    """The first ratings determine the scale, also after other lines, and it is reported."""
-    items = [{"id": str(number), "text": "tea"} for number in range(SAMPLE_ROWS + 5)]
-    ratings = [{"user": "u", "item": str(number), "rating": number} for number in range(1, 6)]
-    mapping = Mapping([*items, *ratings])
-    assert items == mapping.values[: len(items)]
-    types = ["DISLIKE", "DISLIKE", "VIEW", "LIKE", "LIKE"]
-    assert types == [value.type for value in mapping.values[len(items) :]]
-    assert ["type of ratings: LIKE from 3.5, DISLIKE below 2.5, VIEW otherwise"] == mapping.lines
-    with pytest.raises(FileError, match="the scale of rating is unknown"):
-        Mapping([*ratings, {"user": "u", "item": "x", "rating": 10}])
-    with_types = [{"user": "u", "item": "x", "rating": 10, "type": "VIEW"}, *ratings]
-    assert ["VIEW", *types] == Mapping(with_types).types
-    assert ["LIKE"] * 5 == Mapping(ratings, default_type="LIKE").types
-
-
-def test_json_objects_can_be_mapped_like_rows() -> None:
-    """With --map, the fields of JSON objects are columns, and other ones are ignored."""
-    objects = [{"who": "u", "item": "i", "stars": 5, "device": "ios"}, {"who": "v", "item": "j"}]
-    columns = {"user_id": "who"}
-    mapping = Mapping(objects, table=TableOptions(columns), columns=columns)
-    assert "LIKE" == mapping.types[0]
-    assert mapping.types[1].startswith("type: is required")
-    assert "ignored columns: device" == mapping.lines[-1]
+        MappedRows([], ["196", "242", "3", "881250949"], is_forced=True)

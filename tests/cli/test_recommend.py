@@ -109,6 +109,9 @@ def test_options_reach_the_server() -> None:
         (["--text", "The Sea [/x]"], "Similar to The Sea [/x]"),
         (["--user", "Ann"], "For Ann"),
         (["--popular"], "Popular"),
+        (["--item", "{a}"], "Similar to {a}"),
+        (["--item", "a", "--relation", "also-liked"], "Liked with a"),
+        (["--item", "a", "--relation", "both"], "Related to a"),
     ],
 )
 def test_title_names_the_source(arguments: list[str], title: str) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 
 import akin
 import grpc
@@ -49,7 +50,7 @@ def test_strict_fails_while_texts_wait(
 ) -> None:
     """Pending items, a failing provider and a failing re-embedding are status 1 with --strict."""
     strict = run(catalog, reembedding, "--strict")
-    assert problems == strict.stdout.splitlines()[2:]
+    assert problems == strict.stdout.splitlines()[3:]
     assert bool(problems) == strict.exit_code
     document = run(catalog, reembedding, "--strict", "--json")
     assert problems == json.loads(document.stdout)["problems"]
@@ -79,3 +80,62 @@ def test_a_small_cost_is_printed() -> None:
     day.cost_usd = 0.0
     catalog = akin.Catalog(space=SPACE, daily_usage=[day])
     assert run(catalog, RUNNING).stdout.splitlines()[-1].endswith("12 tokens, no cost reported")
+
+
+def describe_behavior(catalog: akin.Catalog) -> str:
+    """Return what the command prints about behavior."""
+    (line,) = [
+        line for line in run(catalog, RUNNING).stdout.splitlines() if line.startswith("behavior")
+    ]
+    return line.removeprefix("behavior: ")
+
+
+def make_model(seconds_ago: float, **fields: float) -> akin.BehaviorModel:
+    model = akin.BehaviorModel(like_count=20_526, item_count=1, **fields)  # type: ignore[arg-type]
+    model.train_time.FromMicroseconds(int((time.time() - seconds_ago) * 1e6))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [
+        (1, "less than a minute ago"),
+        (90, "1 minute ago"),
+        (7_300, "2 hours ago"),
+        (900_000, "10 days ago"),
+    ],
+)
+def test_status_says_what_was_learned(seconds: float, age: str) -> None:
+    """A line has the age of the model, what it is from, and whether it counts and why."""
+    model = make_model(seconds, test_user_count=20, ndcg_gain=0.125, behavior_weight=0.5)
+    expected = (
+        f"{age}, learned from 20,526 likes about 1 item; auto uses text and behavior: in "
+        "predicting likes of 20 people, behavior changes nDCG@20 by +0.1250, at least +0.0000"
+    )
+    assert expected == describe_behavior(akin.Catalog(space=SPACE, behavior_model=model))
+
+
+def test_status_says_why_behavior_is_not_used() -> None:
+    """Too few people, a setting, and nothing to learn from are different reasons."""
+    model = make_model(1, test_user_count=19)
+    behavior = akin.Catalog(space=SPACE, behavior_model=model, interaction_count=1_000)
+    assert "auto uses text alone, because fewer than 20 people" in describe_behavior(behavior)
+    behavior.settings.signals = akin.SignalMode.SIGNAL_MODE_BEHAVIOR
+    assert describe_behavior(behavior).endswith("has signals behavior and always uses it")
+    behavior.settings.signals = akin.SignalMode.SIGNAL_MODE_TEXT
+    assert "not used, because the catalog has signals text" == describe_behavior(behavior)
+    behavior.settings.Clear()
+    behavior.ClearField("behavior_model")
+    assert "nothing learned; 1,000 interactions recorded" == describe_behavior(behavior)
+
+
+def test_status_has_the_click_through() -> None:
+    """A line has the responses of all kinds and the clicked ones; without any there is no line."""
+    counts = [
+        akin.ClickThrough(source="user", signals=signals, response_count=100, **clicks)
+        for signals, clicks in (("text", {}), ("both", {"clicked_response_count": 5}))
+    ]
+    catalog = akin.Catalog(space=SPACE, click_through=counts)
+    expected = "click-through in the last 30 days: 5 of 200 responses (2.5%)"
+    assert expected in run(catalog, RUNNING).stdout.splitlines()
+    assert "click-through" not in run(HEALTHY, RUNNING).stdout

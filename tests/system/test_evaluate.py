@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.command import Ended, run
+from support.command import Ended, run, run_on_terminal
 from support.server import WAIT_SECONDS
 from support.texts import COUNT, distinct
 from typer.testing import CliRunner
@@ -157,6 +157,19 @@ def test_a_split_in_time(tmp_path: Path) -> None:
     assert "held-out likes are from 1970-01-01T00:00:10+00:00 on" in lines
 
 
+def test_people_who_are_not_measured_are_reported(tmp_path: Path) -> None:
+    """Below the tables, lines say how many people and interactions do not count, and why."""
+    words = write_fans(tmp_path)
+    with Path(words[-1]).open("a") as likes:
+        likes.write("\nnew 1,0,LIKE,1\nnew 2,0,LIKE,1\nnew 2,no such item,LIKE,2\n")
+    result = run(
+        *("evaluate", *words, "--strategy", "mean"), folder=tmp_path, seconds=5 * WAIT_SECONDS
+    )
+    lines = result.stdout.decode().splitlines()
+    assert "people not measured, with fewer than 5 likes: 2" in lines
+    assert "interactions ignored, with items that are not in the file: 1" in lines
+
+
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
@@ -209,6 +222,25 @@ def test_an_invalid_item_line(tmp_path: Path, line: Any) -> None:
     """A line that is no item ends the command before any work, with its number."""
     items = write_lines(tmp_path / "bad.jsonl", build_item(0), line)
     assert get_usage_error(tmp_path, "--items", items).startswith(f"{items}, line 2: ")
+
+
+def test_a_table_of_items(tmp_path: Path) -> None:
+    """A table with other columns than those of items ends the command in one plain sentence."""
+    items = tmp_path / "movies.csv"
+    items.write_text("movieId,title,genres\n1,Toy Story,Animation\n")
+    error = get_usage_error(tmp_path, "--items", str(items))
+    assert f"{items} is a table; convert it to JSON lines" == error
+
+
+def test_reading_interactions_shows_progress(tmp_path: Path) -> None:
+    """On a terminal, a bar shows how much of the file of interactions is read."""
+    items = write_lines(tmp_path / "items.jsonl", build_item(0))
+    likes = tmp_path / "likes.csv"
+    likes.write_text("user,item,type,time\n" + "ann,0,LIKE,7\n" * 9_000)
+    words = ("--items", items, "--interactions", likes)
+    status, shown = run_on_terminal("evaluate", *words, folder=tmp_path)
+    assert 2 == status
+    assert b"9000 read" in shown
 
 
 def test_a_rejected_item(tmp_path: Path) -> None:

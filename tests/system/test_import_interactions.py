@@ -147,12 +147,14 @@ def test_every_format_is_imported_alike(
     assert (0, 0, len(RATINGS), 0) == importing.count(table)
 
 
-def test_a_table_without_a_header_is_imported(importing: Importing, tmp_path: Path) -> None:
-    """Tabs and no header need only the names of the columns, also on standard input."""
+@pytest.mark.parametrize("delimiter", ["\t", "::"])
+def test_a_table_without_a_header_is_imported(
+    importing: Importing, tmp_path: Path, delimiter: str
+) -> None:
+    """Tabs or two colons and no header need only names of columns, also on standard input."""
     file = tmp_path / "u.data"
-    file.write_text(
-        "".join(f"{user}\t{movie}\t{rating:g}\t{time}\n" for user, movie, rating, time in RATINGS)
-    )
+    rows = [(user, movie, f"{rating:g}", str(time)) for user, movie, rating, time in RATINGS]
+    file.write_text("".join(f"{delimiter.join(row)}\n" for row in rows))
     refused = importing.run(file)
     assert 2 == refused.status
     assert "--columns" in refused.stderr.decode()

@@ -80,7 +80,10 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ):
         client.upsert_item("a", "green tea")
         client.upsert_item("a", "green tea")
-        client.recommend_similar(text="black tea")
+        response = client.recommend_similar(text="black tea")
+        client.record_interactions(
+            [akin.interaction("ann", "a", "CLICK", recommendation_id=response.recommendation_id)]
+        )
         with pytest.raises(Exception, match="NOT_FOUND"):
             client.get_item("b")
         before = scraped(address)

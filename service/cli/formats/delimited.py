@@ -21,8 +21,13 @@ from service.cli.formats.rows import (
 if TYPE_CHECKING:
     from _csv import Reader
 
-# Spreadsheets write semicolons where the comma is the decimal separator.
-_DELIMITERS = (",", "\t", ";")
+# Spreadsheets write semicolons where the comma is the decimal separator. The older data sets of
+# MovieLens have two colons.
+_TWO_COLONS = "::"
+_DELIMITERS = (",", "\t", ";", _TWO_COLONS)
+
+# Stands for two colons, because the csv module accepts only single characters. Texts lack it.
+_UNIT_SEPARATOR = "\x1f"
 
 
 def find_delimiter(line: str) -> str:
@@ -43,9 +48,16 @@ def read_delimited(stream: BinaryIO, delimiter: str, columns: Sequence[str] = ()
         FileError: the header is invalid.
     """
     csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(_read_lines(stream), delimiter=delimiter, strict=True)
+    reader = _open_reader(_read_lines(stream), delimiter)
     names = list(columns) or _read_header(reader)
     return Records(_read_rows(reader, names), names, is_text=True)
+
+
+def _open_reader(lines: Iterator[str], delimiter: str) -> Reader:
+    if delimiter != _TWO_COLONS:
+        return csv.reader(lines, delimiter=delimiter, strict=True)
+    lines = (line.replace(_TWO_COLONS, _UNIT_SEPARATOR) for line in lines)
+    return csv.reader(lines, delimiter=_UNIT_SEPARATOR, quoting=csv.QUOTE_NONE)
 
 
 def _read_header(reader: Reader) -> list[str]:

@@ -61,3 +61,11 @@ def test_a_table_can_have_no_header() -> None:
 def test_blank_lines_before_the_header_are_skipped() -> None:
     """The header is the first line that is not blank, and rows keep their line numbers."""
     assert [(4, {"id": "1", "text": "a"})] == read("\n\nid,text\n1,a\n")
+
+
+def test_two_colons_separate_cells_as_they_are() -> None:
+    """Between two colons, quotes, commas and single colons are a part of the cell."""
+    content = b'1::"Cats": a, b::Musical\n2::Oliver!\n'
+    first, second = read_delimited(io.BytesIO(content), "::", ["id", "title", "genre"]).rows
+    assert {"id": "1", "title": '"Cats": a, b', "genre": "Musical"} == first.value
+    assert "2 cells, but the table has 3 columns" == str(second.value)

@@ -66,6 +66,7 @@ def test_json_is_read_in_any_form(tmp_path: Path, content: bytes) -> None:
         TABLE,
         TABLE.replace(",", "\t"),
         TABLE.replace(",", ";"),
+        TABLE.replace(",", "::"),
         TABLE.replace("\n", "\r\n"),
         '"id","text"\n"a","été 東京"\n"b","tea"\n',
     ],
