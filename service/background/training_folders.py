@@ -1,4 +1,8 @@
-"""Removes folders of trainings that nothing needs any more."""
+"""Removes folders of trainings that nothing needs any more.
+
+A folder that people chose as data folder may have a folder `training` with other contents. Those of
+Akin have numbers as names.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from service.background.training_process import MODEL_FOLDER
 
 def remove_former(folder: Path, current: Path) -> None:
     """Remove the folders of former trainings, and the model of the current one, which is stored."""
-    for other in folder.iterdir():
+    for other in _list_numbered(folder):
         if other != current:
             shutil.rmtree(other, ignore_errors=True)
     with suppress(OSError):
@@ -20,13 +24,18 @@ def remove_former(folder: Path, current: Path) -> None:
 
 
 def remove_unused(folder: Path, train_times_us: Mapping[int, int]) -> None:
-    """Remove all folders but that of the training of each catalog's model."""
+    """Remove the folders of all trainings but that of each catalog's model."""
     with suppress(OSError):
-        for own_folder in folder.iterdir():
-            used = {str(catalog_id) for catalog_id in train_times_us}
-            if own_folder.name not in used:
-                shutil.rmtree(own_folder, ignore_errors=True)
-                continue
-            for training in own_folder.iterdir():
-                if training.name != str(train_times_us[int(own_folder.name)]):
+        for own_folder in _list_numbered(folder):
+            used_time_us = train_times_us.get(int(own_folder.name))
+            for training in _list_numbered(own_folder):
+                if int(training.name) != used_time_us:
                     shutil.rmtree(training, ignore_errors=True)
+            if used_time_us is None:
+                with suppress(OSError):  # what others put there stays
+                    own_folder.rmdir()
+
+
+def _list_numbered(folder: Path) -> list[Path]:
+    """Return the folders in a folder whose names are numbers."""
+    return [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]
