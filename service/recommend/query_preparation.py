@@ -31,7 +31,7 @@ from service.recommend.stand_ins import StandIns
 # The weights if behavior comes first. Text decides among items that behavior says nothing about.
 BEHAVIOR_FIRST = BlendWeights(1.0, 0.4, 0.01)
 
-# Items stand in for the likes of people with at most so many likes that the model does not know.
+# The most likes of a person, none of which the model knows, for which items stand in.
 # With more, text alone finds more of the music likes than stand-ins do.
 MAX_STAND_IN_LIKES = 1
 

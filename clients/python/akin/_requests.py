@@ -13,24 +13,17 @@ from akin._json_values import check_numbers
 from akin.filters import all_of
 from akin.options import (
     BatchDeleteItemsOptions,
-    CreateCatalogOptions,
-    EstimateReembeddingOptions,
     InteractionOptions,
-    ModelOptions,
     RecommendSimilarOptions,
-    SettingsOptions,
-    UpdateCatalogOptions,
     UpdateItemOptions,
     UpdateUserOptions,
     UpsertItemOptions,
     Where,
 )
-from akin.v1 import catalog_service_pb2, filter_pb2, interaction_pb2, item_pb2, user_pb2
+from akin.v1 import filter_pb2, interaction_pb2, item_pb2, user_pb2
 from akin.v1 import recommender_service_pb2 as pb
 
 SOURCES = ("item_id", "user_id", "text", "examples", "popular")
-
-SETTINGS = ("signals", "interaction_weights", "new_item_boost")
 
 Request = TypeVar("Request", bound=Message)
 
@@ -275,7 +268,9 @@ def update_item(
         ValueError: an attribute is not a JSON value, the time has no time zone, or the mask is a
             single string.
     """
-    mask = _mask(options.pop("update_mask", None), options, ("text", "attributes", "expire_time"))
+    mask = build_mask(
+        options.pop("update_mask", None), options, ("text", "attributes", "expire_time")
+    )
     new_item = item(
         item_id,
         options.pop("text", ""),
@@ -321,7 +316,7 @@ def update_user(
         TypeError: a keyword is not an option of the method.
         ValueError: a list of the user or the mask is a single string.
     """
-    mask = _mask(options.pop("update_mask", None), options, ("preferences", "liked_items"))
+    mask = build_mask(options.pop("update_mask", None), options, ("preferences", "liked_items"))
     new_user = user(user_id, options.pop("preferences", ()), options.pop("liked_items", ()))
     return build(
         pb.UpdateUserRequest,
@@ -333,7 +328,7 @@ def update_user(
     )
 
 
-def _mask(
+def build_mask(
     update_mask: Sequence[str] | None, options: Mapping[str, object], fields: Iterable[str]
 ) -> FieldMask | None:
     """Return the mask of an update: by default, the fields that are among the options."""
@@ -341,75 +336,3 @@ def _mask(
         update_mask = [name for name in fields if name in options]
     check_list("update_mask", update_mask)
     return FieldMask(paths=update_mask) if update_mask else None
-
-
-def create_catalog(
-    catalog: str, **options: Unpack[CreateCatalogOptions]
-) -> catalog_service_pb2.CreateCatalogRequest:
-    """Build a request to create a catalog.
-
-    Raises:
-        TypeError: a keyword is not an option of the method.
-    """
-    check_options(CreateCatalogOptions, options)
-    vector_storage = options.pop("vector_storage", catalog_service_pb2.VECTOR_STORAGE_UNSPECIFIED)
-    text_format = options.pop("text_format", catalog_service_pb2.TEXT_FORMAT_UNSPECIFIED)
-    settings = _pop_settings(options)
-    return catalog_service_pb2.CreateCatalogRequest(
-        catalog=catalog,
-        embedding=embedding_model(options),
-        vector_storage=vector_storage,
-        text_format=text_format,
-        settings=settings,
-    )
-
-
-def update_catalog(
-    catalog: str, **options: Unpack[UpdateCatalogOptions]
-) -> catalog_service_pb2.UpdateCatalogRequest:
-    """Build a request to change the settings of a catalog that are given, or those of the mask.
-
-    Raises:
-        TypeError: a keyword is not an option of the method.
-        ValueError: the mask is a single string.
-    """
-    check_options(UpdateCatalogOptions, options)
-    mask = _mask(options.pop("update_mask", None), options, SETTINGS)
-    return catalog_service_pb2.UpdateCatalogRequest(
-        catalog=catalog, settings=_pop_settings(options), update_mask=mask
-    )
-
-
-def _pop_settings(options: SettingsOptions) -> catalog_service_pb2.CatalogSettings | None:
-    """Return the settings that are among the options, and remove them there; None without any."""
-    settings = catalog_service_pb2.CatalogSettings(
-        signals=options.pop("signals", None) or catalog_service_pb2.SIGNAL_MODE_UNSPECIFIED,
-        interaction_weights=options.pop("interaction_weights", None),
-        new_item_boost=options.pop("new_item_boost", None) or 0.0,
-    )
-    return settings if settings.ByteSize() else None
-
-
-def estimate_reembedding(
-    catalog: str, **options: Unpack[EstimateReembeddingOptions]
-) -> catalog_service_pb2.EstimateReembeddingRequest:
-    """Build a request to estimate the re-embedding of a catalog.
-
-    Raises:
-        TypeError: a keyword is not an option of the method.
-    """
-    check_options(EstimateReembeddingOptions, options)
-    min_sequence = options.pop("min_sequence", 0)
-    return catalog_service_pb2.EstimateReembeddingRequest(
-        catalog=catalog, embedding=embedding_model(options), min_sequence=min_sequence
-    )
-
-
-def embedding_model(options: ModelOptions) -> catalog_service_pb2.EmbeddingModel | None:
-    """Return the model to embed a catalog with; None leaves the choice to the server.
-
-    Raises:
-        TypeError: a keyword is not an option of the method.
-    """
-    check_options(ModelOptions, options)
-    return catalog_service_pb2.EmbeddingModel(**options) if options else None

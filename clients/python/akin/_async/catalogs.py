@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
-from akin import _requests
+from akin import _catalog_requests, _requests
 from akin._async.connection import Connection
 from akin.options import (
     CreateCatalogOptions,
@@ -32,7 +32,7 @@ class CatalogCalls(Connection):
             catalog: name of the catalog, 1 to 63 characters of `[a-z0-9_-]`.
             **options: see `akin.options.CreateCatalogOptions`.
         """
-        request = _requests.create_catalog(catalog, **options)
+        request = _catalog_requests.create_catalog(catalog, **options)
         response = await self._channel.call(self._catalogs.CreateCatalog, request)
         return response.catalog
 
@@ -65,7 +65,7 @@ class CatalogCalls(Connection):
         Raises:
             ValueError: `update_mask` is a single string.
         """
-        request = _requests.update_catalog(self._resolve(catalog), **options)
+        request = _catalog_requests.update_catalog(self._resolve(catalog), **options)
         response = await self._channel.call(self._catalogs.UpdateCatalog, request)
         return response.catalog
 
@@ -100,7 +100,7 @@ class CatalogCalls(Connection):
             catalog: name of the catalog.
             **options: see `akin.options.EstimateReembeddingOptions`.
         """
-        request = _requests.estimate_reembedding(self._resolve(catalog), **options)
+        request = _catalog_requests.estimate_reembedding(self._resolve(catalog), **options)
         return await self._channel.call(self._catalogs.EstimateReembedding, request)
 
     async def start_reembedding(
@@ -115,7 +115,7 @@ class CatalogCalls(Connection):
             **options: the model to embed with; see `akin.options.ModelOptions`.
         """
         request = pb.StartReembeddingRequest(
-            catalog=self._resolve(catalog), embedding=_requests.embedding_model(options)
+            catalog=self._resolve(catalog), embedding=_catalog_requests.embedding_model(options)
         )
         response = await self._channel.call(self._catalogs.StartReembedding, request)
         return response.reembedding
