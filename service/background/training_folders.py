@@ -12,11 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.background.training_process import MODEL_FOLDER
+from service.storage.data_folder import list_numbered_folders
 
 
 def remove_former(folder: Path, current: Path) -> None:
     """Remove the folders of former trainings, and the model of the current one, which is stored."""
-    for other in _list_numbered(folder):
+    for other in list_numbered_folders(folder):
         if other != current:
             shutil.rmtree(other, ignore_errors=True)
     with suppress(OSError):
@@ -26,16 +27,11 @@ def remove_former(folder: Path, current: Path) -> None:
 def remove_unused(folder: Path, train_times_us: Mapping[int, int]) -> None:
     """Remove the folders of all trainings but that of each catalog's model."""
     with suppress(OSError):
-        for own_folder in _list_numbered(folder):
+        for own_folder in list_numbered_folders(folder):
             used_time_us = train_times_us.get(int(own_folder.name))
-            for training in _list_numbered(own_folder):
+            for training in list_numbered_folders(own_folder):
                 if int(training.name) != used_time_us:
                     shutil.rmtree(training, ignore_errors=True)
             if used_time_us is None:
                 with suppress(OSError):  # what others put there stays
                     own_folder.rmdir()
-
-
-def _list_numbered(folder: Path) -> list[Path]:
-    """Return the folders in a folder whose names are numbers."""
-    return [path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()]

@@ -74,6 +74,7 @@ from service.server.observers import observe_attribution, observe_embedding
 from service.settings import Settings
 from service.storage.data_folder import (
     INDEX_FOLDER,
+    PROBE_SOCKET,
     TRAINING_FOLDER,
     list_snapshot_folders,
     remove_snapshot,
@@ -177,7 +178,7 @@ class Wiring:
                 _tls_files(settings),
                 shared_port=not self._worker.is_alone,
                 reflective=settings.reflection,
-                probe_socket=settings.data_dir / f"probe-{self._worker.number}.sock",
+                probe_socket=settings.data_dir / PROBE_SOCKET.format(worker=self._worker.number),
             ),
         )
 

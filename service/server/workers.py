@@ -145,7 +145,7 @@ def _run_worker(
     logging.configure_logging(settings.log_level, number)
     threading.Thread(target=_end_after_supervisor, name="akin-supervisor", daemon=True).start()
     try:
-        serve(settings, number, lambda: sender.send_bytes(b"serving"))
+        serve(settings, number, lambda: _report_serving(sender))
     except* errors.AkinError as group:
         for exc in group.exceptions:
             sys.stderr.write(replace_controls(f"akin serve: {exc}\n"))
@@ -159,6 +159,12 @@ def _end_after_supervisor() -> None:
         supervisor.join()
         time.sleep(CLOSING_SECONDS)
         os._exit(ORPHANED)
+
+
+def _report_serving(sender: Connection) -> None:
+    """Tell the supervisor that the worker serves, unless it was killed meanwhile."""
+    with suppress(BrokenPipeError):
+        sender.send_bytes(b"serving")
 
 
 def _has_served(receiver: Connection) -> bool:

@@ -36,6 +36,9 @@ INDEX_FOLDER = "index"
 # The folder of what trainings leave for the next ones, with one folder for each catalog.
 TRAINING_FOLDER = "training"
 
+# The socket through which a worker sends calls to itself; servers that are killed leave theirs.
+PROBE_SOCKET = "probe-{worker}.sock"
+
 # The permissions that a folder or file of Akin must not have.
 _OTHER_USERS = 0o077
 _STRANGERS = 0o007
@@ -158,6 +161,7 @@ def secure_folder(folder: Path) -> None:
     """
     try:
         remove_partials(folder)
+        _remove_sockets(folder)
         tightened_count, exposed = make_private(folder)
     except OSError as exc:
         raise _unusable(folder, exc) from exc
@@ -176,6 +180,13 @@ def remove_partials(folder: Path) -> None:
     """
     for path in folder.iterdir():
         if is_partial(path, DATABASE):
+            path.unlink(missing_ok=True)
+
+
+def _remove_sockets(folder: Path) -> None:
+    """Remove the sockets of killed workers: a server with fewer workers would replace only some."""
+    for path in folder.glob(PROBE_SOCKET.format(worker="*")):
+        if path.is_socket():
             path.unlink(missing_ok=True)
 
 
@@ -204,8 +215,12 @@ def list_snapshot_folders(folder: Path) -> list[Path]:
 
     A folder that people chose as data folder may have a folder `index` with other contents.
     """
-    index = folder / INDEX_FOLDER
-    children = index.iterdir() if index.is_dir() else ()
+    return list_numbered_folders(folder / INDEX_FOLDER)
+
+
+def list_numbered_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder whose names are numbers; none if it is not a folder."""
+    children = folder.iterdir() if folder.is_dir() else ()
     return [child for child in children if child.name.isdecimal() and child.is_dir()]
 
 
@@ -242,6 +257,13 @@ def _list_own_paths(folder: Path) -> Iterator[Path]:
     for snapshots in snapshot_folders:
         yield snapshots
         yield from (path for path in snapshots.iterdir() if is_snapshot_file(path.name))
+    training_folders = list_numbered_folders(folder / TRAINING_FOLDER)
+    if training_folders:
+        yield folder / TRAINING_FOLDER
+    for trainings in training_folders:
+        yield trainings
+        for training in list_numbered_folders(trainings):
+            yield from (training, *training.glob("*/"), *training.glob("*/*.npy"))
 
 
 def _tighten(path: Path) -> bool:

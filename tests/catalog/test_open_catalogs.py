@@ -22,6 +22,7 @@ from service.domain.recommendations import Query, TextSource
 from service.domain.spaces import Model, VectorStorage
 from service.domain.usage import TokenUsage
 from service.domain.writes import ItemUpsert
+from service.index.item_index import ItemIndex
 
 NO_TOKENS = TokenUsage()
 OTHER = Model(replace(SPACE, model="other words"))
@@ -137,9 +138,15 @@ async def test_statistics_wait_for_a_write_in_every_catalog(tmp_path: Path) -> N
     async with word_catalogs(tmp_path) as factory:
         async with factory.catalogs.use("") as catalog:
             follower = catalog.generations.serving.follower
-        release = threading.Event()
-        reading = await started(follower.read_in_worker(lambda _index: release.wait()))
+        begun, release = threading.Event(), threading.Event()
+
+        def hold(_index: ItemIndex) -> None:
+            begun.set()
+            release.wait()
+
+        reading = await started(follower.read_in_worker(hold))
         try:
+            await asyncio.to_thread(begun.wait)
             sequence = await put(factory, "a", "green tea")
             listing = await started(factory.catalogs.read_stats(sequence))
             await asyncio.wait([listing], timeout=0.1)

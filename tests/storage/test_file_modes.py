@@ -1,6 +1,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import stat
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from service import errors
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.files import RESERVED_BYTES
 from service.storage.backup import ABANDONED_SECONDS, create_backup, restore_backup
-from service.storage.data_folder import DATABASE, lock_folder, secure_folder
+from service.storage.data_folder import DATABASE, PROBE_SOCKET, lock_folder, secure_folder
 
 FOLDERS = {".", "index", "index/7"}
 
@@ -97,8 +98,11 @@ def test_an_open_folder_is_tightened(tmp_path: Path) -> None:
     (tmp_path / "index" / "7").mkdir(parents=True)
     own = [tmp_path, tmp_path / "index", tmp_path / "index" / "7", tmp_path / DATABASE]
     own.append(tmp_path / "index" / "7" / MANIFEST_FILE)
+    state = tmp_path / "training" / "1" / "20" / "state"
+    state.mkdir(parents=True)
+    own += [state / "rows.npy", state, *list(state.parents)[:3]]
     other = tmp_path / "index" / "7" / "notes.txt"
-    for path in (own[-1], other):
+    for path in (tmp_path / "index" / "7" / MANIFEST_FILE, state / "rows.npy", other):
         path.write_text("{}")
     with lock_folder(tmp_path):
         for path in (*own, other):
@@ -157,6 +161,19 @@ def test_a_start_removes_half_written_files(tmp_path: Path) -> None:
     with lock_folder(tmp_path):
         secure_folder(tmp_path)
     assert {DATABASE, "lock", *others} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_start_removes_the_sockets_of_killed_workers(tmp_path: Path) -> None:
+    """What killed workers listened on is removed; files that only look alike stay."""
+    fill(tmp_path)
+    name = PROBE_SOCKET.format(worker=3)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / name))
+    other = PROBE_SOCKET.format(worker="notes")
+    (tmp_path / other).write_text("content")
+    with lock_folder(tmp_path):
+        secure_folder(tmp_path)
+    assert {DATABASE, "lock", other} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_restore_removes_half_written_files(tmp_path: Path) -> None:
