@@ -39,6 +39,8 @@ from service.domain.interactions import Interaction, InteractionKey
 from service.domain.spaces import Model, Space
 from service.recommend.collaborative.histories import Histories
 from service.storage.data_folder import DATABASE
+from service.storage.opening import open_database
+from service.storage.sqlite.sqlite_database import SqliteSource
 from service.storage.stores import Stores
 
 NEW_SHARE = 0.01
@@ -60,7 +62,7 @@ def list_interactions(histories: Histories, skip: Histories | None = None) -> It
 
 async def record(folder: Path, entries: Iterator[Interaction]) -> tuple[int, float]:
     """Record interactions; return their number and the seconds it took."""
-    stores = await Stores.open(folder, time.time_ns)
+    stores = Stores.over(open_database(folder, time.time_ns))
     started, total = time.perf_counter(), 0
     try:
         generation = await open_catalog(stores)
@@ -90,7 +92,7 @@ def train(folder: Path, number: int) -> dict[str, float]:
     own = folder / "training"
     state = own / str(number - 1) / STATE_FOLDER
     task = TrainingTask(
-        folder / DATABASE,
+        SqliteSource(folder / DATABASE),
         1,
         dict(DEFAULT_TYPE_WEIGHTS),
         time.time_ns() // 1_000,

@@ -14,7 +14,8 @@ import structlog
 from service import errors
 from service.background.housekeeping import EXPIRED_ITEMS_AT_ONCE
 from service.index.maintenance import IndexPosition
-from service.storage.compaction import FileUsage
+from service.storage.opening import open_database
+from service.storage.sqlite.compaction import FileUsage
 from service.storage.stores import Stores
 
 _T = TypeVar("_T")
@@ -143,6 +144,8 @@ class Purge:
             purged.vectors += removed
 
     async def _release_pages(self, purged: Purged) -> None:
+        if self._compaction is None:
+            return
         usage = await self._compaction.read_usage()
         pages = _count_releasable_pages(usage)
         for start in range(0, pages, PAGES_PER_ROUND):
@@ -157,6 +160,8 @@ class Purge:
             purged: what this round has removed.
             is_quiet: nothing was written during this round.
         """
+        if self._compaction is None:
+            return
         last_sequence = self._database.commits.last_sequence
         is_idle, self._last_sequence = last_sequence == self._last_sequence, last_sequence
         if (purged.released_bytes and is_quiet) or (
@@ -182,7 +187,7 @@ async def purge_stopped(folder: Path, retention_seconds: float) -> Purged:
     Raises:
         StoreFull, StoreUnavailable, StoreCorrupted: a part was not removed.
     """
-    stores = await Stores.open(folder, time.time_ns)
+    stores = Stores.over(open_database(folder, time.time_ns))
     try:
         while (await stores.items.delete_expired(EXPIRED_ITEMS_AT_ONCE)).deleted_count:
             pass

@@ -34,6 +34,7 @@ from service.catalog.open_catalogs import OpenCatalogs
 from service.domain.behavior import TrainingInput, TrainingSummary
 from service.domain.catalog_settings import SignalMode
 from service.storage.behavior_models import BehaviorModelStore
+from service.storage.database import ReadSource
 
 # The interval at which catalogs are looked at.
 TRAINING_CHECK_SECONDS = 2.0
@@ -72,7 +73,7 @@ class Trainer:
     Args:
         store: where the models are.
         catalogs: the open catalogs.
-        database: the database file.
+        source: opens the database in the process of a training.
         folder: keeps the states of trainings; losing it costs time only.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         show_model: is called after each training.
@@ -82,14 +83,14 @@ class Trainer:
         self,
         store: BehaviorModelStore,
         catalogs: OpenCatalogs,
-        database: Path,
+        source: ReadSource,
         folder: Path,
         clock_ns: Callable[[], int],
         show_model: Callable[[], None],
     ) -> None:
         self._store = store
         self._catalogs = catalogs
-        self._database = database
+        self._source = source
         self._folder = folder
         self._clock_ns = clock_ns
         self._show_model = show_model
@@ -173,7 +174,7 @@ class Trainer:
         state = own_folder / str(former_time_us) / STATE_FOLDER
         folder = own_folder / str(train_time_us)
         task = TrainingTask(
-            self._database,
+            self._source,
             catalog_id,
             present.weights,
             train_time_us,

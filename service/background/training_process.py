@@ -29,6 +29,7 @@ from service.recommend.collaborative.model_arrays import (
 )
 from service.recommend.collaborative.model_training import TrainingState
 from service.recommend.collaborative.popularity import sum_up_interactions
+from service.storage.database import ReadSource
 from service.storage.training_likes import TrainingLikes, read_training_likes
 
 # Calls come first.
@@ -47,7 +48,7 @@ class TrainingTask:
     """What to train.
 
     Attributes:
-        database: the database file.
+        source: opens the database.
         catalog_id: the catalog.
         weights: of the types of interactions.
         train_time_us: the present time, in microseconds since 1970 UTC.
@@ -55,7 +56,7 @@ class TrainingTask:
         folder: an empty folder for the results.
     """
 
-    database: Path
+    source: ReadSource
     catalog_id: int
     weights: Mapping[str, float]
     train_time_us: int
@@ -105,7 +106,7 @@ def run_training(task: TrainingTask, connection: Connection) -> None:
 
 def _train(task: TrainingTask, connection: Connection) -> TrainingResult:
     state, known_ids = _read_state(task.state)
-    likes = read_training_likes(task.database, task.catalog_id, task.weights, known_ids)
+    likes = read_training_likes(task.source, task.catalog_id, task.weights, known_ids)
     histories = collect_histories(
         likes.people,
         likes.items,

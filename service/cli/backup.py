@@ -11,7 +11,7 @@ from rich.progress import Progress
 from service import errors
 from service.cli import console, options
 from service.settings import SettingsError
-from service.storage.backup import Contents, create_backup
+from service.storage.sqlite.backup import Contents, create_backup
 
 
 def back_up(

@@ -11,7 +11,7 @@ from service import errors
 from service.cli import console, options
 from service.cli.backup import print_contents
 from service.settings import SettingsError
-from service.storage.backup import restore_backup as restore_data
+from service.storage.sqlite.backup import restore_backup as restore_data
 
 
 def restore(

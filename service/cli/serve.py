@@ -21,11 +21,8 @@ def run_server() -> None:
     from service import errors  # noqa: PLC0415
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
-    from service.storage.data_folder import (  # noqa: PLC0415
-        lock_folder,
-        prepare_folder,
-        secure_folder,
-    )
+    from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
+    from service.storage.sqlite.sqlite_database import prepare_folder  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:

@@ -12,7 +12,7 @@ from service.background.purge import SECONDS_PER_DAY, Purged, purge_stopped
 from service.cli import console, options
 from service.settings import SettingsError, load_settings
 from service.storage.data_folder import DATABASE, lock_folder
-from service.storage.vacuum import FileSizes, vacuum_database
+from service.storage.sqlite.vacuum import FileSizes, vacuum_database
 
 
 def vacuum(

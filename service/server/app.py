@@ -27,6 +27,7 @@ from service.embedding.providers import make_default_model, open_default_embedde
 from service.server.heaps import limit_heaps, trim_heaps
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
+from service.storage.opening import open_database
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import ProcessState
@@ -62,7 +63,7 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
         _warn_if_exposed(settings)
     telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
-        stores = await Stores.open(settings.data_dir, time.time_ns)
+        stores = Stores.over(open_database(settings.data_dir, time.time_ns))
         stack.push_async_callback(stores.database.close)
         # A background task that fails ends the others and the server: a supervisor can restart a
         # server that is gone, but does not notice one that has lost a part.

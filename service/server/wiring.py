@@ -196,7 +196,7 @@ class Wiring:
         return Trainer(
             self._stores.behavior_models,
             self.catalogs,
-            self._stores.database.path,
+            self._stores.database.read_source,
             self._settings.data_dir / TRAINING_FOLDER,
             time.time_ns,
             self.behavior_models.wake,

@@ -25,7 +25,8 @@ import structlog
 from service import errors
 from service.domain.printable import replace_controls
 from service.settings import Settings
-from service.storage.data_folder import FolderLock, lock_folder, prepare_folder, secure_folder
+from service.storage.data_folder import FolderLock, lock_folder, secure_folder
+from service.storage.sqlite.sqlite_database import prepare_folder
 from service.telemetry import logging
 
 # Delay before a worker that ended is restarted.

@@ -1,1 +1,1 @@
-"""The data on disk: one SQLite database, with one class for each kind of stored data."""
+"""The data on disk, with one class for each kind of stored data, over one of two databases."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from service import errors
 from service.domain.behavior import Arrays, Blend, BlendWeights, TrainingInput, TrainingSummary
 from service.storage.database import Database, ReadKind
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 # The size of a piece of an array; to write it delays other writes by about 5 ms.
@@ -24,6 +24,9 @@ MIN_LIKE_SHARE = 0.1
 
 # What a piece counts among the rows of other writes, which take turns with it.
 ROWS_PER_PIECE = 1_000
+
+# The columns that identify a piece.
+PIECE_KEY = "catalog_id, train_time_us, array, number"
 
 # Pieces that are removed in one transaction.
 PIECES_PER_REMOVAL = 16
@@ -69,7 +72,7 @@ class BehaviorModelStore:
             CatalogNotFound: the catalog was deleted.
         """
 
-        def query(connection: sqlite3.Connection) -> LikeChanges:
+        def query(connection: Connection) -> LikeChanges:
             row = connection.execute(
                 """SELECT like_change_count, like_deletion_count FROM catalogs
                    WHERE catalog_id = ? AND name IS NOT NULL""",
@@ -94,7 +97,7 @@ class BehaviorModelStore:
             limit: the number of ids.
         """
 
-        def query(connection: sqlite3.Connection) -> Sequence[str]:
+        def query(connection: Connection) -> Sequence[str]:
             (like_count,) = connection.execute(
                 "SELECT like_change_count FROM catalogs WHERE catalog_id = ?", (catalog_id,)
             ).fetchone() or (0,)
@@ -116,18 +119,14 @@ class BehaviorModelStore:
             ValueError: an array is damaged.
         """
 
-        def query(connection: sqlite3.Connection) -> tuple[TrainingSummary, Arrays] | None:
-            # One transaction: the pieces of a model are removed once the next one replaces it.
-            connection.execute("BEGIN")
-            try:
-                summary = _read_summary(connection, catalog_id)
-                if summary is None:
-                    return None
-                return summary, _read_arrays(connection, catalog_id, summary.train_time_us)
-            finally:
-                connection.execute("COMMIT")
+        def query(connection: Connection) -> tuple[TrainingSummary, Arrays] | None:
+            summary = _read_summary(connection, catalog_id)
+            if summary is None:
+                return None
+            return summary, _read_arrays(connection, catalog_id, summary.train_time_us)
 
-        return await self._database.read(query, ReadKind.SCAN)
+        # The pieces of a model are removed once the next one replaces it.
+        return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
 
     async def save(self, catalog_id: int, summary: TrainingSummary, arrays: Arrays) -> None:
         """Replace the model of a catalog. The former one stays until the new one is whole.
@@ -171,9 +170,9 @@ class BehaviorModelStore:
                 catalog_id
                 for (catalog_id,) in connection.execute(
                     """SELECT DISTINCT catalog_id FROM behavior_model_pieces AS pieces
-                       WHERE train_time_us IS NOT
-                           (SELECT train_time_us FROM behavior_models AS models
-                            WHERE models.catalog_id = pieces.catalog_id)"""
+                       WHERE NOT EXISTS (SELECT 1 FROM behavior_models AS models
+                           WHERE models.catalog_id = pieces.catalog_id
+                           AND models.train_time_us = pieces.train_time_us)"""
                 )
             ]
         )
@@ -183,11 +182,13 @@ class BehaviorModelStore:
 
         def operation(transaction: Transaction) -> int:
             return transaction.connection.execute(
-                """DELETE FROM behavior_model_pieces WHERE rowid IN
-                   (SELECT rowid FROM behavior_model_pieces
-                    WHERE catalog_id = :catalog_id AND train_time_us IS NOT
-                        (SELECT train_time_us FROM behavior_models
-                         WHERE catalog_id = :catalog_id) LIMIT :pieces)""",
+                f"""DELETE FROM behavior_model_pieces WHERE ({PIECE_KEY}) IN
+                    (SELECT {PIECE_KEY} FROM behavior_model_pieces
+                     WHERE catalog_id = :catalog_id AND NOT EXISTS
+                         (SELECT 1 FROM behavior_models AS models
+                          WHERE models.catalog_id = :catalog_id
+                          AND models.train_time_us = behavior_model_pieces.train_time_us)
+                     LIMIT :pieces)""",
                 {"catalog_id": catalog_id, "pieces": PIECES_PER_REMOVAL},
             ).rowcount
 
@@ -204,7 +205,7 @@ class BehaviorModelStore:
         await self._database.write(operation, ROWS_PER_PIECE)
 
 
-def _require_catalog(connection: sqlite3.Connection, catalog_id: int) -> None:
+def _require_catalog(connection: Connection, catalog_id: int) -> None:
     """Check that a catalog was not deleted.
 
     Raises:
@@ -217,7 +218,7 @@ def _require_catalog(connection: sqlite3.Connection, catalog_id: int) -> None:
         raise errors.CatalogNotFound("there is no such catalog")
 
 
-def _read_summary(connection: sqlite3.Connection, catalog_id: int) -> TrainingSummary | None:
+def _read_summary(connection: Connection, catalog_id: int) -> TrainingSummary | None:
     row = connection.execute(
         "SELECT summary FROM behavior_models WHERE catalog_id = ?", (catalog_id,)
     ).fetchone()
@@ -245,7 +246,7 @@ def _split(array: NDArray[Any]) -> Iterable[bytes]:
         yield array[start : start + count].tobytes()
 
 
-def _read_arrays(connection: sqlite3.Connection, catalog_id: int, train_time_us: int) -> Arrays:
+def _read_arrays(connection: Connection, catalog_id: int, train_time_us: int) -> Arrays:
     """Return the arrays of a model by name.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from service.domain.generations import Generation
@@ -16,6 +15,7 @@ from service.domain.recommendation_ids import (
 from service.domain.stats import ClickThrough
 from service.storage.database import Database
 from service.storage.row_deletion import ROWS_PER_ROUND, delete_first_rows
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 # Days in the sums, the present one included, as the contract says.
@@ -44,8 +44,8 @@ class ClickThroughStore:
                 """INSERT INTO click_through (catalog_id, day, source, signals, response_count)
                    SELECT catalog_id, ?, ?, ?, ? FROM catalogs
                    WHERE catalog_id = ? AND name IS NOT NULL
-                   ON CONFLICT DO UPDATE SET
-                   response_count = response_count + excluded.response_count""",
+                   ON CONFLICT (catalog_id, day, source, signals) DO UPDATE SET
+                   response_count = click_through.response_count + excluded.response_count""",
                 (
                     (kind.day, kind.source, kind.signals, count, kind.catalog_id)
                     for kind, count in counts.items()
@@ -58,9 +58,10 @@ class ClickThroughStore:
         """Return the sums of the last days of a catalog, by source and signals."""
         first_day = self._database.now_us() // US_PER_DAY - SUMMED_DAYS + 1
 
-        def query(connection: sqlite3.Connection) -> Sequence[ClickThrough]:
+        def query(connection: Connection) -> Sequence[ClickThrough]:
             rows = connection.execute(
-                """SELECT source, signals, sum(response_count), sum(clicked_response_count)
+                """SELECT source, signals, CAST(sum(response_count) AS BIGINT),
+                       CAST(sum(clicked_response_count) AS BIGINT)
                    FROM click_through WHERE catalog_id = ? AND day >= ?
                    GROUP BY source, signals ORDER BY source, signals""",
                 (generation.catalog_id, first_day),
@@ -105,8 +106,9 @@ def count_click(transaction: Transaction, response: IdentifiedResponse) -> bool:
         return False
     transaction.connection.execute(
         """INSERT INTO click_through (catalog_id, day, source, signals, clicked_response_count)
-           VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET
-           clicked_response_count = clicked_response_count + 1""",
+           VALUES (?, ?, ?, ?, 1)
+           ON CONFLICT (catalog_id, day, source, signals) DO UPDATE SET
+           clicked_response_count = click_through.clicked_response_count + 1""",
         kind,
     )
     return True

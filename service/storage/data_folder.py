@@ -1,4 +1,4 @@
-"""The data folder: private, locked for one server, with a database of the newest schema."""
+"""The data folder: private, and locked for one server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import errno
 import fcntl
 import os
 import re
-import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Protocol
@@ -19,9 +18,6 @@ import structlog
 
 from service import errors, files
 from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
-from service.storage.connections import connect
-from service.storage.database import translate_errors
-from service.storage.migrations import migrate
 
 DATABASE = "akin.sqlite3"
 
@@ -92,13 +88,13 @@ def lock_folder(folder: Path, wait_seconds: float = 0.0) -> Iterator[FolderLock]
         FolderInUse: another server uses the folder.
         StoreUnavailable: the folder cannot be used.
     """
-    _create_folder(folder)
+    create_data_folder(folder)
     try:
         with suppress(FileExistsError):
             files.create_file(folder / LOCK_FILE)
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
     except OSError as exc:
-        raise _unusable(folder, exc) from exc
+        raise make_unusable_error(folder, exc) from exc
     try:
         if not _lock(lock, time.monotonic() + wait_seconds):
             raise errors.FolderInUse(f"another server uses this data folder: {folder}")
@@ -120,37 +116,6 @@ def _lock(descriptor: int, end: float) -> bool:
             return True
 
 
-def prepare_folder(folder: Path) -> Path:
-    """Create the folder and its database if they are missing, and migrate the database.
-
-    Returns:
-        The path of the database.
-
-    Raises:
-        StoreUnavailable: the folder cannot be used.
-        StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
-    """
-    _create_folder(folder)
-    path = folder / DATABASE
-    try:
-        with suppress(FileExistsError):
-            files.create_file(path)  # SQLite gives the files beside it the same mode
-    except OSError as exc:
-        raise _unusable(folder, exc) from exc
-    try:
-        with translate_errors(), closing(connect(path)) as connection:
-            migrate(connection)
-            connection.execute("SELECT store_id FROM identity").fetchone()
-    except errors.StoreUnavailable as exc:
-        raise errors.StoreUnavailable(f"{path} cannot be used: {exc.__cause__}") from exc
-    except errors.AkinError as exc:
-        raise type(exc)(f"{path}: {exc}") from exc
-    except sqlite3.Error as exc:
-        # It lacks tables of its schema version, or has other tables of their names.
-        raise errors.StoreCorrupted(f"{path} is not a database of Akin: {exc}") from exc
-    return path
-
-
 def secure_folder(folder: Path) -> None:
     """Make a locked data folder private, and remove what an ended process left half written.
 
@@ -164,7 +129,7 @@ def secure_folder(folder: Path) -> None:
         _remove_sockets(folder)
         tightened_count, exposed = make_private(folder)
     except OSError as exc:
-        raise _unusable(folder, exc) from exc
+        raise make_unusable_error(folder, exc) from exc
     log = structlog.get_logger()
     if tightened_count:
         log.info("data_folder_tightened", folder=str(folder), paths=tightened_count)
@@ -292,14 +257,20 @@ def _tighten(path: Path) -> bool:
     return True
 
 
-def _create_folder(folder: Path) -> None:
+def create_data_folder(folder: Path) -> None:
+    """Create a data folder if it is missing.
+
+    Raises:
+        StoreUnavailable: the folder cannot be used.
+    """
     try:
         files.create_folder(folder)
     except OSError as exc:
-        raise _unusable(folder, exc) from exc
+        raise make_unusable_error(folder, exc) from exc
 
 
-def _unusable(folder: Path, exc: OSError) -> errors.StoreUnavailable:
+def make_unusable_error(folder: Path, exc: OSError) -> errors.StoreUnavailable:
+    """Return the error of a data folder that the file system refuses."""
     is_file = isinstance(exc, FileExistsError | NotADirectoryError)
     reason = "it is not a folder" if is_file else exc.strerror
     return errors.StoreUnavailable(

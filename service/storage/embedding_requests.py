@@ -7,9 +7,7 @@ concurrent requests, and one request for each text.
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +16,7 @@ from service.domain.claims import Claim, ClaimOutcome, RequestOwner, Reservation
 from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage.database import Database
+from service.storage.sql import Connection
 from service.storage.usage import add_usage, read_usage
 from service.storage.vectors import store_unused_vectors
 from service.storage.writer import Transaction
@@ -40,17 +39,12 @@ class EmbeddingRequestStore:
     and StoreFull.
 
     Args:
-        database: has the requests.
-        monotonic_ns: returns the nanoseconds since a moment that all processes of the machine
-            share. A jump of the wall clock must not end the claims of living processes. After a
-            restart of the machine, `write_off` removes those of the former processes.
+        database: has the requests. Its leases must not end when the wall clock jumps. After a
+            restart of the machine, `write_off` removes the requests of the former processes.
     """
 
-    def __init__(
-        self, database: Database, monotonic_ns: Callable[[], int] = time.monotonic_ns
-    ) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._monotonic_ns = monotonic_ns
 
     async def claim(self, claim: Claim, waiting_id: int | None, *, may_wait: bool) -> ClaimOutcome:
         """Claim a request, so that it may be sent once this returns.
@@ -68,8 +62,7 @@ class EmbeddingRequestStore:
         """
 
         def operation(transaction: Transaction) -> ClaimOutcome:
-            now_us = self._monotonic_ns() // 1_000
-            return _claim(transaction, claim, waiting_id, now_us, may_wait=may_wait)
+            return _claim(transaction, claim, waiting_id, may_wait=may_wait)
 
         return await self._database.write(operation)
 
@@ -117,7 +110,7 @@ class EmbeddingRequestStore:
             hashes: of the texts.
         """
 
-        def query(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+        def query(connection: Connection) -> dict[bytes, NDArray[np.float32]]:
             row = connection.execute(
                 "SELECT space_id FROM spaces WHERE fingerprint = ?", (space,)
             ).fetchone()
@@ -130,11 +123,10 @@ def _claim(
     transaction: Transaction,
     claim: Claim,
     waiting_id: int | None,
-    now_us: int,
     *,
     may_wait: bool,
 ) -> ClaimOutcome:
-    connection = transaction.connection
+    connection, now_us = transaction.connection, transaction.lease_time_us
     _write_off_expired(transaction, now_us)
     space_id = _find_space(connection, claim.space)
     vectors = _read_vectors(connection, space_id, claim.tokens)
@@ -165,7 +157,7 @@ def _claim(
     return ClaimOutcome(request_id, frozenset(hashes), vectors, estimate)
 
 
-def _find_space(connection: sqlite3.Connection, fingerprint: str) -> int:
+def _find_space(connection: Connection, fingerprint: str) -> int:
     """Return the id of a space, which is inserted if it is new."""
     connection.execute(
         "INSERT INTO spaces (fingerprint) SELECT :space WHERE NOT EXISTS "
@@ -179,7 +171,7 @@ def _find_space(connection: sqlite3.Connection, fingerprint: str) -> int:
 
 
 def _read_vectors(
-    connection: sqlite3.Connection, space_id: int, hashes: Iterable[bytes]
+    connection: Connection, space_id: int, hashes: Iterable[bytes]
 ) -> dict[bytes, NDArray[np.float32]]:
     vectors: dict[bytes, NDArray[np.float32]] = {}
     for text_hash in hashes:
@@ -194,35 +186,33 @@ def _read_vectors(
     return vectors
 
 
-def _is_leased(connection: sqlite3.Connection, space_id: int, text_hash: bytes) -> bool:
+def _is_leased(connection: Connection, space_id: int, text_hash: bytes) -> bool:
     row = connection.execute(
         "SELECT 1 FROM leased_texts WHERE space_id = ? AND text_hash = ?", (space_id, text_hash)
     ).fetchone()
     return row is not None
 
 
-def _sum_reservations(connection: sqlite3.Connection) -> float:
+def _sum_reservations(connection: Connection) -> float:
     (reserved_usd,) = connection.execute(
-        "SELECT total(reserved_usd) FROM embedding_requests WHERE is_sent"
+        "SELECT coalesce(sum(reserved_usd), 0) FROM embedding_requests WHERE is_sent"
     ).fetchone()
     return float(reserved_usd)
 
 
-def _has_slot(
-    connection: sqlite3.Connection, claim: Claim, space_id: int, waiting_id: int | None
-) -> bool:
+def _has_slot(connection: Connection, claim: Claim, space_id: int, waiting_id: int | None) -> bool:
     """Return whether a request may be sent beside those under way and those that go first."""
     (count,) = connection.execute(
         """SELECT count(*) FROM embedding_requests WHERE space_id = :space_id
            AND (is_sent OR low_priority < :low_priority OR low_priority = :low_priority
-               AND (request_id < :waiting_id OR :waiting_id IS NULL))""",
+               AND (request_id < :waiting_id OR CAST(:waiting_id AS BIGINT) IS NULL))""",
         {"space_id": space_id, "low_priority": claim.low_priority, "waiting_id": waiting_id},
     ).fetchone()
     return bool(count < claim.find_limit())
 
 
 def _start(
-    connection: sqlite3.Connection,
+    connection: Connection,
     claim: Claim,
     space_id: int,
     estimate: TokenUsage,
@@ -230,9 +220,10 @@ def _start(
     now_us: int,
 ) -> int:
     """Record a request that is sent now; return its id."""
-    cursor = connection.execute(
+    (request_id,) = connection.execute(
         """INSERT INTO embedding_requests (owner, process, space_id, is_sent, prompt_tokens,
-               cost_usd, reserved_usd, expire_us) VALUES (?, ?, ?, 1, ?, ?, ?, ?)""",
+               cost_usd, reserved_usd, expire_us) VALUES (?, ?, ?, TRUE, ?, ?, ?, ?)
+           RETURNING request_id""",
         (
             *claim.owner,
             space_id,
@@ -241,12 +232,12 @@ def _start(
             reservation.reserved_usd,
             now_us + int(claim.lease_seconds * 1e6),
         ),
-    )
-    return int(cursor.lastrowid or 0)
+    ).fetchone()
+    return int(request_id)
 
 
 def _wait(
-    connection: sqlite3.Connection,
+    connection: Connection,
     claim: Claim,
     space_id: int,
     waiting_id: int | None,
@@ -257,12 +248,12 @@ def _wait(
         "SELECT expire_us FROM embedding_requests WHERE request_id = ?", (waiting_id,)
     ).fetchone()
     if waiting_id is None or row is None:
-        cursor = connection.execute(
+        (request_id,) = connection.execute(
             """INSERT INTO embedding_requests (owner, process, space_id, low_priority, expire_us)
-               VALUES (?, ?, ?, ?, ?)""",
+               VALUES (?, ?, ?, ?, ?) RETURNING request_id""",
             (*claim.owner, space_id, claim.low_priority, now_us + WAITING_US),
-        )
-        return int(cursor.lastrowid or 0)
+        ).fetchone()
+        return int(request_id)
     if row[0] < now_us + WAITING_US // 2:
         connection.execute(
             "UPDATE embedding_requests SET expire_us = ? WHERE request_id = ?",
@@ -271,7 +262,7 @@ def _wait(
     return waiting_id
 
 
-def _remove(connection: sqlite3.Connection, request_id: int) -> bool:
+def _remove(connection: Connection, request_id: int) -> bool:
     """Remove a request and the leases of its texts; return whether there was one."""
     cursor = connection.execute(
         "DELETE FROM embedding_requests WHERE request_id = ?", (request_id,)
@@ -283,7 +274,8 @@ def _write_off(transaction: Transaction, condition: str, values: Sequence[object
     """Remove the requests of processes that died; their estimates count as spent."""
     rows = transaction.connection.execute(
         f"""DELETE FROM embedding_requests WHERE {condition}
-            RETURNING is_sent * prompt_tokens, is_sent * cost_usd""",
+            RETURNING CASE WHEN is_sent THEN prompt_tokens ELSE 0 END,
+                CASE WHEN is_sent THEN cost_usd ELSE 0 END""",
         values,
     ).fetchall()
     for row in rows:
@@ -294,7 +286,7 @@ def _write_off_expired(transaction: Transaction, now_us: int) -> None:
     """Remove the requests that expired, but those that were sent only some time later."""
     _write_off(transaction, "expire_us <= ? AND (is_overdue OR NOT is_sent)", (now_us,))
     transaction.connection.execute(
-        "UPDATE embedding_requests SET is_overdue = 1, expire_us = ? WHERE expire_us <= ?",
+        "UPDATE embedding_requests SET is_overdue = TRUE, expire_us = ? WHERE expire_us <= ?",
         (now_us + OVERDUE_US, now_us),
     )
 
@@ -306,18 +298,15 @@ def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:
     )
 
 
-def _insert_query_vectors(
-    connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]
-) -> None:
+def _insert_query_vectors(connection: Connection, space_id: int, chunks: Sequence[Chunk]) -> None:
     """Store vectors of query texts, and remove the oldest ones beyond the maximum number."""
     for chunk in chunks:
-        cursor = connection.execute(
+        row = connection.execute(
             """INSERT INTO query_vectors (space_id, text_hash, vector) VALUES (?, ?, ?)
-               ON CONFLICT DO NOTHING""",
+               ON CONFLICT DO NOTHING RETURNING vector_id""",
             (space_id, chunk.text_hash, chunk.vector.tobytes()),
-        )
-        if cursor.rowcount > 0:
+        ).fetchone()
+        if row is not None:
             connection.execute(
-                "DELETE FROM query_vectors WHERE vector_id <= ?",
-                ((cursor.lastrowid or 0) - MAX_QUERY_VECTORS,),
+                "DELETE FROM query_vectors WHERE vector_id <= ?", (row[0] - MAX_QUERY_VECTORS,)
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 from service import errors
@@ -18,6 +17,7 @@ from service.domain.spaces import Model, Space, VectorStorage
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage
 from service.storage.database import REMOVED_STATES
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 # The columns of the settings of a catalog, each named after its setting.
@@ -35,7 +35,7 @@ def write_settings_columns(settings: CatalogSettings) -> tuple[str, str, float]:
     return settings.signals.value, weights, settings.new_item_boost
 
 
-def read_catalogs(connection: sqlite3.Connection) -> dict[str, CatalogRecord]:
+def read_catalogs(connection: Connection) -> dict[str, CatalogRecord]:
     """Return all catalogs with their generations, by name."""
     rows = connection.execute(
         f"""SELECT catalog_id, name, vector_storage, own_model, {", ".join(SETTINGS_COLUMNS)},
@@ -75,7 +75,7 @@ def _generation_record(catalog_id: int, name: str, *columns: Any) -> GenerationR
     )
 
 
-def read_catalog_again(connection: sqlite3.Connection, catalog: CatalogRecord) -> CatalogRecord:
+def read_catalog_again(connection: Connection, catalog: CatalogRecord) -> CatalogRecord:
     """Return a catalog as it is now.
 
     Raises:
@@ -105,7 +105,7 @@ def insert_catalog(  # noqa: PLR0913  (each is a column)
         (
             name,
             storage.value,
-            int(own_model),
+            own_model,
             text_format.value,
             *write_settings_columns(settings),
         ),

@@ -7,7 +7,6 @@ a previous one; every write goes to both.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 from service import errors
@@ -32,6 +31,7 @@ from service.storage.generation_rows import (
     set_state,
 )
 from service.storage.records import NEVER_US
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 
@@ -52,7 +52,7 @@ class GenerationStore:
     async def get_version(self) -> int:
         """Return a number that grows with every change of catalogs and generations."""
 
-        def query(connection: sqlite3.Connection) -> int:
+        def query(connection: Connection) -> int:
             (version,) = connection.execute(
                 "SELECT value FROM counters WHERE name = 'catalogs'"
             ).fetchone()
@@ -153,7 +153,7 @@ class GenerationStore:
         Its id is 0, and its space id is 0 if nothing was ever embedded in the space.
         """
 
-        def query(connection: sqlite3.Connection) -> Generation:
+        def query(connection: Connection) -> Generation:
             row = connection.execute(
                 "SELECT space_id FROM spaces WHERE fingerprint = ?", (model.space.fingerprint,)
             ).fetchone()
@@ -237,7 +237,7 @@ class GenerationStore:
             set_state(transaction, serving, GenerationState.PREVIOUS)
             set_state(transaction, next_, GenerationState.SERVING)
             connection.execute(
-                "UPDATE catalogs SET own_model = 1 WHERE catalog_id = ?", (next_.catalog_id,)
+                "UPDATE catalogs SET own_model = TRUE WHERE catalog_id = ?", (next_.catalog_id,)
             )
             return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from service.storage.database import Database, ReadKind
 from service.storage.like_changes import note_like_changes
 from service.storage.records import Deletion
 from service.storage.row_deletion import ROWS_PER_ROUND, delete_first_rows
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 _COLUMNS = "user_id, time_us, item_id, type, interaction_id, value, recommendation_id"
@@ -121,7 +121,7 @@ class InteractionStore:
             condition += f" AND ({order}) > ({', '.join('?' * len(columns))})"
             parameters += after[-len(columns) :]
 
-        def query(connection: sqlite3.Connection) -> InteractionPage:
+        def query(connection: Connection) -> InteractionPage:
             rows = connection.execute(
                 f"""SELECT {_COLUMNS} FROM interactions WHERE {condition}
                     ORDER BY {order} LIMIT ?""",
@@ -181,14 +181,14 @@ def _insert(
     ).rowcount
 
 
-def _add_to_count(connection: sqlite3.Connection, generation: Generation, number: int) -> None:
+def _add_to_count(connection: Connection, generation: Generation, number: int) -> None:
     connection.execute(
         "UPDATE catalogs SET interaction_count = interaction_count + ? WHERE catalog_id = ?",
         (number, generation.catalog_id),
     )
 
 
-def _count(connection: sqlite3.Connection, generation: Generation, user_id: str) -> int:
+def _count(connection: Connection, generation: Generation, user_id: str) -> int:
     """Return the number of interactions of a user, or of all if `user_id` is empty.
 
     Raises:

@@ -6,7 +6,6 @@ An item is expired from the microsecond of its expire time on, even if its row i
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from service.domain.items import Item, ItemState, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.records import ItemExcerpt, ItemPage
+from service.storage.sql import Connection
 from service.storage.writer import read_last_sequence
 
 _COLUMNS = """items.item_id, items.text, items.attributes, items.expire_time_us, items.sequence,
@@ -71,7 +71,7 @@ class ItemReads:
         """
         values = {**self._values(generation), "ids": json.dumps(item_ids)}
 
-        def query(connection: sqlite3.Connection) -> tuple[list[StoredItem], bool]:
+        def query(connection: Connection) -> tuple[list[StoredItem], bool]:
             rows = connection.execute(
                 f"""SELECT {_COLUMNS} FROM {_TABLES}
                     WHERE catalog_id = :catalog_id AND {IS_LIVE}
@@ -92,7 +92,7 @@ class ItemReads:
         """
         values = {**self._values(generation), "after": after, "limit": limit + 1}
 
-        def query(connection: sqlite3.Connection) -> ItemPage:
+        def query(connection: Connection) -> ItemPage:
             rows = connection.execute(
                 f"""SELECT {_COLUMNS} FROM {_TABLES}
                     WHERE catalog_id = :catalog_id AND item_id > :after AND {IS_LIVE}
@@ -125,7 +125,7 @@ class ItemReads:
             "characters": count_needed_characters(text_format, characters),
         }
 
-        def query(connection: sqlite3.Connection) -> Mapping[str, str]:
+        def query(connection: Connection) -> Mapping[str, str]:
             rows = connection.execute(
                 f"""SELECT item_id, substr(text, 1, :characters) FROM items
                     WHERE catalog_id = :catalog_id AND {IS_LIVE}
@@ -152,7 +152,7 @@ class ItemReads:
             "characters": count_needed_characters(text_format, characters),
         }
 
-        def query(connection: sqlite3.Connection) -> Mapping[str, ItemExcerpt]:
+        def query(connection: Connection) -> Mapping[str, ItemExcerpt]:
             rows = connection.execute(
                 f"""SELECT item_id, substr(text, 1, :characters), attributes, sequence, item_key,
                         EXISTS (SELECT 1 FROM pending WHERE generation_id = :generation_id
@@ -191,7 +191,7 @@ class ItemReads:
             "characters": count_needed_characters(text_format, characters),
         }
 
-        def query(connection: sqlite3.Connection) -> list[str]:
+        def query(connection: Connection) -> list[str]:
             rows = connection.execute(
                 f"""SELECT substr(text, 1, :characters) FROM
                         (SELECT * FROM items WHERE catalog_id = :catalog_id
@@ -206,7 +206,7 @@ class ItemReads:
     async def last_change(self, generation: Generation) -> int:
         """Return the sequence number of the last change of an item of the catalog, 0 if none."""
 
-        def query(connection: sqlite3.Connection) -> int:
+        def query(connection: Connection) -> int:
             (sequence,) = connection.execute(
                 "SELECT max(change_sequence) FROM items WHERE catalog_id = ?",
                 (generation.catalog_id,),
@@ -223,26 +223,22 @@ class ItemReads:
             The ids, and the sequence number of the last write that they reflect.
         """
 
-        def query(connection: sqlite3.Connection) -> tuple[set[str], int]:
-            connection.execute("BEGIN")  # the ids and the counter must be of the same moment
-            try:
-                # Two indexes have all that is needed; the rows with their texts are not read.
-                ids, deleted_ids = (
-                    {
-                        item_id
-                        for (item_id,) in connection.execute(
-                            f"SELECT item_id FROM items WHERE catalog_id = ? {condition}",
-                            (generation.catalog_id,),
-                        )
-                    }
-                    for condition in ("", "AND deleted")
-                )
-                return ids - deleted_ids, read_last_sequence(connection)
-            finally:
-                if connection.in_transaction:  # a failing disk ends it
-                    connection.execute("COMMIT")
+        def query(connection: Connection) -> tuple[set[str], int]:
+            # Two indexes have all that is needed; the rows with their texts are not read.
+            ids, deleted_ids = (
+                {
+                    item_id
+                    for (item_id,) in connection.execute(
+                        f"SELECT item_id FROM items WHERE catalog_id = ? {condition}",
+                        (generation.catalog_id,),
+                    )
+                }
+                for condition in ("", "AND deleted")
+            )
+            return ids - deleted_ids, read_last_sequence(connection)
 
-        return await self._database.read(query, ReadKind.SCAN)
+        # The ids and the counter must be of the same moment.
+        return await self._database.read(query, ReadKind.SCAN, at_one_moment=True)
 
     async def chunk_hashes(
         self, generation: Generation, item_ids: Sequence[str]
@@ -250,7 +246,7 @@ class ItemReads:
         """Return the text hashes of the vectors of items in the order of their chunks, by id."""
         values = {**self._values(generation), "ids": json.dumps(item_ids)}
 
-        def query(connection: sqlite3.Connection) -> Mapping[str, Sequence[bytes]]:
+        def query(connection: Connection) -> Mapping[str, Sequence[bytes]]:
             hashes: dict[str, list[bytes]] = {}
             for item_id, text_hash in connection.execute(
                 """SELECT item_id, text_hash FROM items JOIN item_vectors USING (item_key)
@@ -275,7 +271,7 @@ class ItemReads:
 
 
 def read_items(
-    connection: sqlite3.Connection, generation: Generation, item_ids: Sequence[str], now_us: int
+    connection: Connection, generation: Generation, item_ids: Sequence[str], now_us: int
 ) -> dict[str, StoredItem]:
     """Return the live items among `item_ids`, by id."""
     items: dict[str, StoredItem] = {}
@@ -297,7 +293,7 @@ def read_items(
     return items
 
 
-def read_purged_sequence(connection: sqlite3.Connection, catalog_id: int) -> int:
+def read_purged_sequence(connection: Connection, catalog_id: int) -> int:
     """Return the change sequence of the last purged tombstone of a catalog, 0 if none is purged."""
     row = connection.execute(
         "SELECT purged_sequence FROM catalogs WHERE catalog_id = ?", (catalog_id,)
@@ -334,7 +330,7 @@ def _stored_item(row: tuple[Any, ...]) -> StoredItem:
     )
 
 
-def _count(connection: sqlite3.Connection, values: Mapping[str, int | str]) -> int:
+def _count(connection: Connection, values: Mapping[str, int | str]) -> int:
     (number,) = connection.execute(
         f"SELECT count(*) FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}", values
     ).fetchone()

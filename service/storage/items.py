@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from service.storage.records import (
     ItemWrite,
     require_sequence,
 )
+from service.storage.sql import Connection
 from service.storage.vectors import remove_item_vectors, set_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
 
@@ -123,7 +123,8 @@ class ItemStore(ItemReads):
             rows = transaction.connection.execute(
                 f"""SELECT item_key FROM items WHERE catalog_id = :catalog_id AND {IS_LIVE}
                     AND item_id IN (SELECT value FROM json_each(:ids))
-                    AND (:max_sequence IS NULL OR sequence <= :max_sequence) ORDER BY item_id""",
+                    AND (CAST(:max_sequence AS BIGINT) IS NULL OR sequence <= :max_sequence)
+                    ORDER BY item_id""",
                 {
                     "catalog_id": generation.catalog_id,
                     "now_us": transaction.now_us,
@@ -154,29 +155,25 @@ class ItemStore(ItemReads):
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def query(connection: sqlite3.Connection) -> ChangeBatch:
-            connection.execute("BEGIN")  # the counter and the rows must be of the same moment
-            try:
-                rows = connection.execute(
-                    """SELECT item_key, item_id, iif(deleted, NULL, attributes), expire_time_us,
-                           change_sequence FROM items
-                       WHERE catalog_id = ? AND change_sequence > ?
-                       ORDER BY change_sequence LIMIT ?""",
-                    (generation.catalog_id, after, limit),
-                ).fetchall()
-                up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
-                vectors = _read_changed_vectors(connection, generation, after, up_to)
-                purged = read_purged_sequence(connection, generation.catalog_id)
-            finally:
-                if connection.in_transaction:  # a failing disk ends it
-                    connection.execute("COMMIT")
+        def query(connection: Connection) -> ChangeBatch:
+            rows = connection.execute(
+                """SELECT item_key, item_id, CASE WHEN deleted THEN NULL ELSE attributes END,
+                       expire_time_us, change_sequence FROM items
+                   WHERE catalog_id = ? AND change_sequence > ?
+                   ORDER BY change_sequence LIMIT ?""",
+                (generation.catalog_id, after, limit),
+            ).fetchall()
+            up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
+            vectors = _read_changed_vectors(connection, generation, after, up_to)
+            purged = read_purged_sequence(connection, generation.catalog_id)
             changes = [
                 Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
                 for item_key, item_id, attributes, expire_time_us, _ in rows
             ]
             return ChangeBatch(changes, up_to, purged)
 
-        return await self._database.read(query, ReadKind.CHANGES)
+        # The counter and the rows must be of the same moment.
+        return await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
 
 
 def _upsert(
@@ -240,14 +237,15 @@ def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[i
         """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
                change_sequence, update_time_us, deleted, likes_before)
            VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :sequence,
-               :sequence, :now_us, 0,
+               :sequence, :now_us, FALSE,
                (SELECT like_change_count FROM catalogs WHERE catalog_id = :catalog_id))
            ON CONFLICT (catalog_id, item_id) DO UPDATE SET
                text = excluded.text, attributes = excluded.attributes,
                expire_time_us = excluded.expire_time_us,
                sequence = excluded.sequence, change_sequence = excluded.change_sequence,
-               update_time_us = excluded.update_time_us, deleted = 0,
-               likes_before = iif(deleted, excluded.likes_before, likes_before)
+               update_time_us = excluded.update_time_us, deleted = FALSE,
+               likes_before = CASE WHEN items.deleted THEN excluded.likes_before
+                   ELSE items.likes_before END
            RETURNING item_key""",
         {
             "catalog_id": catalog_id,
@@ -266,9 +264,12 @@ def _mark_pending(
     transaction: Transaction, generation: Generation, item_key: int, reason: str, message: str
 ) -> None:
     transaction.connection.execute(
-        """INSERT OR REPLACE INTO pending
+        """INSERT INTO pending
                (generation_id, item_key, reason, message, attempts, next_attempt_us)
-           VALUES (?, ?, ?, ?, 0, ?)""",
+           VALUES (?, ?, ?, ?, 0, ?)
+           ON CONFLICT (generation_id, item_key) DO UPDATE SET
+               reason = excluded.reason, message = excluded.message,
+               attempts = excluded.attempts, next_attempt_us = excluded.next_attempt_us""",
         (generation.generation_id, item_key, reason, message, transaction.now_us),
     )
 
@@ -281,7 +282,7 @@ def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion
         (catalog_id,) = transaction.connection.execute(
             """UPDATE items SET text = '', attributes = '{}', expire_time_us = NULL,
                sequence = :sequence, change_sequence = :sequence,
-               update_time_us = :now_us, deleted = 1 WHERE item_key = :item_key
+               update_time_us = :now_us, deleted = TRUE WHERE item_key = :item_key
                RETURNING catalog_id""",
             {"sequence": sequence, "now_us": transaction.now_us, "item_key": item_key},
         ).fetchone()
@@ -307,7 +308,7 @@ def _require_item(
 
 
 def _read_changed_vectors(
-    connection: sqlite3.Connection, generation: Generation, after: int, up_to: int
+    connection: Connection, generation: Generation, after: int, up_to: int
 ) -> dict[int, list[bytes]]:
     """Return the vectors of the items whose change sequence is in (after, up_to].
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection
+
+from service.storage.sql import Connection
 
 NO_LIKED_ITEMS = "[]"
 
 
 def note_like_changes(
-    connection: sqlite3.Connection, catalog_id: int, changed: int, deletions: int
+    connection: Connection, catalog_id: int, changed: int, deletions: int
 ) -> None:
     """Add to the likes that a catalog has ever recorded or changed, and to the deletions."""
     connection.execute(
@@ -21,7 +22,7 @@ def note_like_changes(
 
 
 def note_changed_list(
-    connection: sqlite3.Connection,
+    connection: Connection,
     catalog_id: int,
     user_id: str,
     liked_items: str = NO_LIKED_ITEMS,

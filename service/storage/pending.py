@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from service import errors
@@ -11,6 +10,7 @@ from service.domain.stats import PendingGroup
 from service.domain.vectors import Chunk
 from service.storage.database import REMOVED_STATES, Database, ReadKind
 from service.storage.records import NEVER_US, UnembeddedItem
+from service.storage.sql import Connection
 from service.storage.vectors import set_item_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
@@ -40,7 +40,7 @@ class PendingStore:
         """
         now_us = self._database.now_us()
 
-        def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
+        def query(connection: Connection) -> list[UnembeddedItem]:
             rows = connection.execute(
                 f"""SELECT item_key, text, attempts, reason
                    FROM pending JOIN items USING (item_key) JOIN generations USING (generation_id)
@@ -156,7 +156,7 @@ class PendingStore:
     async def list_groups(self, generation: Generation) -> list[PendingGroup]:
         """Return the number of pending items by reason and message, largest group first."""
 
-        def query(connection: sqlite3.Connection) -> list[PendingGroup]:
+        def query(connection: Connection) -> list[PendingGroup]:
             rows = connection.execute(
                 """SELECT reason, message, count(*) FROM pending WHERE generation_id = ?
                    GROUP BY reason, message ORDER BY count(*) DESC, reason, message""",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.users import StoredUser
 from service.storage.database import Database
+from service.storage.sql import Connection
 from service.storage.users import select_user
 
 
@@ -37,7 +37,7 @@ class ProfileStore:
         """
 
         def query(
-            connection: sqlite3.Connection,
+            connection: Connection,
         ) -> tuple[StoredUser | None, Sequence[Interaction]]:
             rows = connection.execute(
                 """SELECT time_us, item_id, type, interaction_id, value

@@ -6,7 +6,6 @@ Items without vectors in the generation are still to be embedded; no other progr
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from service import errors
@@ -15,6 +14,7 @@ from service.domain.usage import TokenUsage
 from service.domain.vectors import Chunk
 from service.storage.database import REMOVED_STATES, Database, ReadKind
 from service.storage.records import NEVER_US, FillProgress, UnembeddedItem, UserPreferences
+from service.storage.sql import Connection
 from service.storage.vectors import set_item_vectors, set_user_vectors, store_unused_vectors
 from service.storage.writer import Transaction
 
@@ -43,7 +43,7 @@ class ReembeddingStore:
             "limit": limit,
         }
 
-        def query(connection: sqlite3.Connection) -> list[UnembeddedItem]:
+        def query(connection: Connection) -> list[UnembeddedItem]:
             rows = connection.execute(
                 """SELECT item_key, text FROM items
                    WHERE item_key > :after AND catalog_id = :catalog_id AND NOT deleted
@@ -116,7 +116,7 @@ class ReembeddingStore:
     ) -> list[UserPreferences]:
         """Return the preferences of up to `limit` users with keys after `after`, ascending."""
 
-        def query(connection: sqlite3.Connection) -> list[UserPreferences]:
+        def query(connection: Connection) -> list[UserPreferences]:
             rows = connection.execute(
                 """SELECT user_key, preferences FROM users
                    WHERE catalog_id = ? AND user_key > ? ORDER BY user_key LIMIT ?""",
@@ -135,7 +135,7 @@ class ReembeddingStore:
         """
         now_us = self._database.now_us()
 
-        def query(connection: sqlite3.Connection) -> list[UserPreferences]:
+        def query(connection: Connection) -> list[UserPreferences]:
             rows = connection.execute(
                 f"""SELECT user_key, preferences FROM pending_users
                     JOIN users USING (user_key) JOIN generations USING (generation_id)
@@ -201,7 +201,7 @@ class ReembeddingStore:
         Items that expired a moment ago still count.
         """
 
-        def query(connection: sqlite3.Connection) -> FillProgress:
+        def query(connection: Connection) -> FillProgress:
             (item_count,) = connection.execute(
                 "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted",
                 (generation.catalog_id,),
@@ -222,9 +222,7 @@ class ReembeddingStore:
         return await self._database.read(query, ReadKind.SCAN)
 
 
-def _is_current(
-    connection: sqlite3.Connection, generation: Generation, item: UnembeddedItem
-) -> bool:
+def _is_current(connection: Connection, generation: Generation, item: UnembeddedItem) -> bool:
     """Return whether an item still has its text, and the generation is still being filled."""
     row = connection.execute(
         """SELECT 1 FROM items JOIN generations USING (catalog_id)
@@ -234,9 +232,7 @@ def _is_current(
     return row is not None
 
 
-def _is_unchanged(
-    connection: sqlite3.Connection, generation: Generation, user: UserPreferences
-) -> bool:
+def _is_unchanged(connection: Connection, generation: Generation, user: UserPreferences) -> bool:
     """Return whether a user still has its preferences, and the generation was not removed."""
     row = connection.execute(
         f"""SELECT preferences FROM users JOIN generations USING (catalog_id)
@@ -251,7 +247,7 @@ def _parse_texts(preferences: str) -> list[str]:
     return [text for text, _ in json.loads(preferences)]
 
 
-def _add_usage(connection: sqlite3.Connection, generation: Generation, usage: TokenUsage) -> None:
+def _add_usage(connection: Connection, generation: Generation, usage: TokenUsage) -> None:
     connection.execute(
         """UPDATE generations SET prompt_tokens = prompt_tokens + ?, cost_usd = cost_usd + ?
            WHERE generation_id = ?""",

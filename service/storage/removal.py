@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from service.domain.generations import Generation
-from service.storage.behavior_models import PIECES_PER_REMOVAL
+from service.storage.behavior_models import PIECE_KEY, PIECES_PER_REMOVAL
 from service.storage.database import REMOVED_STATES, Database
 from service.storage.row_deletion import CATALOG_KEYS, ROWS_PER_ROUND, delete_first_rows
+from service.storage.sql import Connection
 from service.storage.vectors import PENDING_KEYS, REFERENCE_KEYS, Pending, remove_references
 from service.storage.writer import Transaction
 
@@ -55,7 +54,7 @@ def _remove_from_generation(transaction: Transaction) -> bool:
     return True
 
 
-def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
+def _remove_from_catalog(connection: Connection) -> bool:
     """Remove rows of one deleted catalog; return False if there is none."""
     row = connection.execute(
         "SELECT catalog_id FROM catalogs WHERE name IS NULL LIMIT 1"
@@ -65,13 +64,13 @@ def _remove_from_catalog(connection: sqlite3.Connection) -> bool:
     (catalog_id,) = row
     owner = {"catalog_id": catalog_id}
     connection.execute("DELETE FROM behavior_models WHERE catalog_id = ?", (catalog_id,))
-    tables = {
-        "items": ROWS_PER_ROUND,
-        "users": ROWS_PER_ROUND,
-        "behavior_model_pieces": PIECES_PER_REMOVAL,
-    }
+    tables = [
+        ("items", "item_key", ROWS_PER_ROUND),
+        ("users", "user_key", ROWS_PER_ROUND),
+        ("behavior_model_pieces", PIECE_KEY, PIECES_PER_REMOVAL),
+    ]
     if not (
-        any(_delete_of_catalog(connection, *table, catalog_id) for table in tables.items())
+        any(_delete_of_catalog(connection, *table, catalog_id) for table in tables)
         or any(delete_first_rows(connection, table, owner) for table in CATALOG_KEYS)
     ):
         connection.execute("DELETE FROM catalogs WHERE catalog_id = ?", (catalog_id,))
@@ -91,7 +90,7 @@ def _remove_references(transaction: Transaction, generation: Generation) -> int:
     return 0
 
 
-def _delete_pending(connection: sqlite3.Connection, table: Pending, generation_id: int) -> int:
+def _delete_pending(connection: Connection, table: Pending, generation_id: int) -> int:
     """Delete the pending items or users of a generation with the lowest keys.
 
     Returns:
@@ -107,11 +106,11 @@ def _delete_pending(connection: sqlite3.Connection, table: Pending, generation_i
 
 
 def _delete_of_catalog(
-    connection: sqlite3.Connection, table: str, limit: int, catalog_id: int
+    connection: Connection, table: str, key: str, limit: int, catalog_id: int
 ) -> int:
     """Delete at most `limit` rows of a catalog; return their number."""
     return connection.execute(
-        f"""DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table}
+        f"""DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table}
             WHERE catalog_id = ? LIMIT ?)""",
         (catalog_id, limit),
     ).rowcount

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
+
+from service.storage.sql import Connection
 
 # Rows deleted in one transaction; they delay other writes by about 10 ms.
 ROWS_PER_ROUND = 2_000
@@ -17,7 +18,7 @@ CATALOG_KEYS = {
 
 
 def delete_first_rows(
-    connection: sqlite3.Connection,
+    connection: Connection,
     table: str,
     owner: Mapping[str, int | str],
     end: int | None = None,

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from service.storage.behavior_models import BehaviorModelStore
 from service.storage.catalog_settings import CatalogSettingsStore
 from service.storage.click_through import ClickThroughStore
-from service.storage.compaction import CompactionStore
-from service.storage.data_folder import prepare_folder
 from service.storage.database import Database
 from service.storage.embedding_requests import EmbeddingRequestStore
 from service.storage.generations import GenerationStore
@@ -22,6 +17,8 @@ from service.storage.pending import PendingStore
 from service.storage.profiles import ProfileStore
 from service.storage.reembedding import ReembeddingStore
 from service.storage.removal import RemovalStore
+from service.storage.sqlite.compaction import CompactionStore
+from service.storage.sqlite.sqlite_database import SqliteDatabase
 from service.storage.unused_rows import UnusedRowStore
 from service.storage.usage import UsageStore
 from service.storage.users import UserStore
@@ -30,7 +27,10 @@ from service.storage.vectors import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of one process. Close their database to end them."""
+    """The stores of one process. Close their database to end them.
+
+    `compaction` is None if the database keeps its files small by itself.
+    """
 
     database: Database
     items: ItemStore
@@ -48,27 +48,11 @@ class Stores:
     embedding_requests: EmbeddingRequestStore
     removal: RemovalStore
     unused_rows: UnusedRowStore
-    compaction: CompactionStore
+    compaction: CompactionStore | None
 
     @classmethod
-    async def open(
-        cls,
-        folder: Path,
-        clock_ns: Callable[[], int],
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
-    ) -> Self:
-        """Open the database in a data folder, and create both if they are missing.
-
-        Args:
-            folder: the data folder; `lock_folder` keeps it to the processes of one server.
-            clock_ns: returns the time in nanoseconds since 1970 UTC.
-            monotonic_ns: as `EmbeddingRequestStore` takes it.
-
-        Raises:
-            StoreUnavailable: the folder cannot be used.
-            StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
-        """
-        database = Database(prepare_folder(folder), clock_ns)
+    def over(cls, database: Database) -> Self:
+        """Return the stores over an open database."""
         return cls(
             database,
             ItemStore(database),
@@ -83,8 +67,8 @@ class Stores:
             ReembeddingStore(database),
             PendingStore(database),
             UsageStore(database),
-            EmbeddingRequestStore(database, monotonic_ns),
+            EmbeddingRequestStore(database),
             RemovalStore(database),
             UnusedRowStore(database),
-            CompactionStore(database),
+            CompactionStore(database) if isinstance(database, SqliteDatabase) else None,
         )

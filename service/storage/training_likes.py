@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service import errors
 from service.domain.interactions import InteractionType
-from service.storage.connections import connect
+from service.storage.database import ReadSource
+from service.storage.sql import Connection
 
 # Events that are collected in lists before they become arrays.
 EVENTS_PER_BLOCK = 1 << 18
@@ -52,14 +50,14 @@ class TrainingLikes:
 
 
 def read_training_likes(
-    path: Path, catalog_id: int, weights: Mapping[str, float], item_ids: Sequence[str]
+    source: ReadSource, catalog_id: int, weights: Mapping[str, float], item_ids: Sequence[str]
 ) -> TrainingLikes:
     """Read the interactions and liked items of a catalog.
 
     The liked items of a user are older than the interactions of the user.
 
     Args:
-        path: the database file.
+        source: opens the database.
         catalog_id: the catalog.
         weights: of the types of interactions; those that are missing or 0 are left out.
         item_ids: ids that keep their positions; those of further items follow.
@@ -67,30 +65,17 @@ def read_training_likes(
     Raises:
         StoreUnavailable: the database cannot be read.
     """
-    try:
-        return _read(path, catalog_id, weights, item_ids)
-    except sqlite3.Error as exc:
-        raise errors.StoreUnavailable("the database cannot be read") from exc
-
-
-def _read(
-    path: Path, catalog_id: int, weights: Mapping[str, float], item_ids: Sequence[str]
-) -> TrainingLikes:
-    connection = connect(path, read_only=True)
-    try:
-        connection.execute("BEGIN")
+    with source.open() as connection:
         (count,) = connection.execute(
             "SELECT count(*) FROM items WHERE catalog_id = ? AND NOT deleted", (catalog_id,)
         ).fetchone()
         liked_items = _read_liked_items(connection, catalog_id, weights)
         interactions = _read_interactions(connection, catalog_id, weights)
         return _collect(_merge(liked_items, interactions), item_ids, count)
-    finally:
-        connection.close()
 
 
 def _read_liked_items(
-    connection: sqlite3.Connection, catalog_id: int, weights: Mapping[str, float]
+    connection: Connection, catalog_id: int, weights: Mapping[str, float]
 ) -> Iterator[Event]:
     """Yield the liked and disliked items of users, by ascending user id."""
     like = weights.get(InteractionType.LIKE, 0.0)
@@ -106,7 +91,7 @@ def _read_liked_items(
 
 
 def _read_interactions(
-    connection: sqlite3.Connection, catalog_id: int, weights: Mapping[str, float]
+    connection: Connection, catalog_id: int, weights: Mapping[str, float]
 ) -> Iterator[Event]:
     """Yield the interactions, by ascending user id and time."""
     rows = connection.execute(
@@ -122,7 +107,7 @@ def _merge(first: Iterator[Event], second: Iterator[Event]) -> Iterator[Event]:
     """Yield the events of both by ascending user id, for each user those of `first` before."""
     left, right = next(first, None), next(second, None)
     while left is not None or right is not None:
-        # SQLite orders ids by their UTF-8 bytes, which is the order of their code points.
+        # The databases order ids by their UTF-8 bytes, which is the order of their code points.
         if right is None or (left is not None and left[0] <= right[0]):
             assert left is not None  # noqa: S101  (one of the two is left)
             yield left

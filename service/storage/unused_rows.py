@@ -8,11 +8,11 @@ text comes back; how long it is worth keeping depends on what the vector cost.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 
 from service.domain.spaces import LOCAL_PROVIDER
 from service.storage.database import Database, ReadKind
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 # Tombstones removed in one transaction; they delay other writes by about 5 ms.
@@ -35,7 +35,7 @@ class UnusedRowStore:
     async def count_tombstones(self) -> Mapping[int, int]:
         """Return the number of tombstones of each catalog that has any, by catalog id."""
 
-        def query(connection: sqlite3.Connection) -> Mapping[int, int]:
+        def query(connection: Connection) -> Mapping[int, int]:
             return dict(
                 connection.execute(
                     "SELECT catalog_id, count(*) FROM items WHERE deleted GROUP BY catalog_id"
@@ -67,9 +67,9 @@ class UnusedRowStore:
                     "DELETE FROM items WHERE item_key = ?", ((item_key,) for item_key, _ in rows)
                 )
                 connection.execute(
-                    """UPDATE catalogs SET purged_sequence = max(purged_sequence, ?)
-                       WHERE catalog_id = ?""",
-                    (rows[-1][1], catalog_id),
+                    """UPDATE catalogs SET purged_sequence = ?
+                       WHERE catalog_id = ? AND purged_sequence < ?""",
+                    (rows[-1][1], catalog_id, rows[-1][1]),
                 )
             return len(rows)
 
@@ -89,11 +89,9 @@ class UnusedRowStore:
 
         def operation(transaction: Transaction) -> tuple[int, bool]:
             connection = transaction.connection
-            spaces = connection.execute(
-                "SELECT space_id, json_extract(fingerprint, '$.provider') = ? FROM spaces",
-                (LOCAL_PROVIDER,),
-            ).fetchall()
-            for space_id, is_local in spaces:
+            spaces = connection.execute("SELECT space_id, fingerprint FROM spaces").fetchall()
+            for space_id, fingerprint in spaces:
+                is_local = json.loads(fingerprint)["provider"] == LOCAL_PROVIDER
                 before_us = now_us - (0 if is_local else retention_us)
                 rows = connection.execute(
                     """SELECT vector_id FROM unused_vectors WHERE space_id = ? AND since_us <= ?
@@ -108,10 +106,10 @@ class UnusedRowStore:
         return await self._database.write(operation)
 
 
-def _remove_vectors(connection: sqlite3.Connection, ids: str) -> int:
+def _remove_vectors(connection: Connection, ids: str) -> int:
     """Remove vectors that were noted as unused and still are; return their number."""
     removed = connection.execute(
-        """DELETE FROM vectors WHERE vector_id IN (SELECT value FROM json_each(?))
+        """DELETE FROM vectors WHERE vector_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
            AND NOT EXISTS (SELECT 1 FROM item_vectors
                WHERE item_vectors.vector_id = vectors.vector_id)
            AND NOT EXISTS (SELECT 1 FROM user_vectors
@@ -120,6 +118,8 @@ def _remove_vectors(connection: sqlite3.Connection, ids: str) -> int:
     ).rowcount
     # The others are used again. Losing their last reference notes them again.
     connection.execute(
-        "DELETE FROM unused_vectors WHERE vector_id IN (SELECT value FROM json_each(?))", (ids,)
+        """DELETE FROM unused_vectors
+           WHERE vector_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))""",
+        (ids,),
     )
     return removed

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 
 from service.domain.usage import TokenUsage, format_utc_day
 from service.storage.database import Database
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 
@@ -22,7 +22,7 @@ class UsageStore:
     async def list_days(self, days: int) -> Mapping[str, TokenUsage]:
         """Return the usage of the last `days` days that had any, latest first."""
 
-        def query(connection: sqlite3.Connection) -> Mapping[str, TokenUsage]:
+        def query(connection: Connection) -> Mapping[str, TokenUsage]:
             rows = connection.execute(
                 """SELECT day, prompt_tokens, cost_usd FROM token_usage
                    ORDER BY day DESC LIMIT ?""",
@@ -48,8 +48,8 @@ def add_usage(transaction: Transaction, usage: TokenUsage) -> None:
     transaction.connection.execute(
         """INSERT INTO token_usage (day, prompt_tokens, cost_usd) VALUES (?, ?, ?)
            ON CONFLICT (day) DO UPDATE SET
-           prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-           cost_usd = cost_usd + excluded.cost_usd""",
+           prompt_tokens = token_usage.prompt_tokens + excluded.prompt_tokens,
+           cost_usd = token_usage.cost_usd + excluded.cost_usd""",
         (_find_day(transaction), usage.prompt_tokens, usage.cost_usd),
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from service.domain.vectors import Chunk
 from service.storage.database import Database, ReadKind
 from service.storage.like_changes import note_changed_list
 from service.storage.records import UserPage, UserWrite, require_sequence
+from service.storage.sql import Connection
 from service.storage.vectors import note_pending_user, remove_user_vectors, set_user_vectors
 from service.storage.writer import Transaction
 
@@ -136,7 +136,7 @@ class UserStore:
         exceed `max_bytes`.
         """
 
-        def query(connection: sqlite3.Connection) -> UserPage:
+        def query(connection: Connection) -> UserPage:
             rows = connection.execute(
                 f"""SELECT {_COLUMNS} FROM users WHERE catalog_id = ? AND user_id > ?
                     ORDER BY user_id LIMIT ?""",
@@ -161,9 +161,7 @@ class UserStore:
         )
 
 
-def select_user(
-    connection: sqlite3.Connection, generation: Generation, user_id: str
-) -> StoredUser | None:
+def select_user(connection: Connection, generation: Generation, user_id: str) -> StoredUser | None:
     """Return a user, or None if it is not stored."""
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM users WHERE catalog_id = ? AND user_id = ?",
@@ -235,7 +233,7 @@ def _write_row(
     return user_key, StoredUser(user, sequence, transaction.now_us)
 
 
-def _count(connection: sqlite3.Connection, generation: Generation) -> int:
+def _count(connection: Connection, generation: Generation) -> int:
     (number,) = connection.execute(
         "SELECT count(*) FROM users WHERE catalog_id = ?", (generation.catalog_id,)
     ).fetchone()

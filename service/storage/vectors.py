@@ -7,7 +7,6 @@ stored without one, is noted in `unused_vectors`, where the purge finds it: see 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from service.domain.generations import Generation
 from service.domain.vectors import Chunk
 from service.storage.database import Database
+from service.storage.sql import Connection
 from service.storage.writer import Transaction
 
 # The tables of references, and the column of each that identifies what refers to a vector.
@@ -46,7 +46,7 @@ class VectorStore:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
 
-        def query(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+        def query(connection: Connection) -> dict[bytes, NDArray[np.float32]]:
             vectors: dict[bytes, NDArray[np.float32]] = {}
             for text_hash in hashes:
                 row = connection.execute(
@@ -65,7 +65,7 @@ def store_unused_vectors(transaction: Transaction, space_id: int, chunks: Sequen
     vector_ids = _insert_vectors(transaction.connection, space_id, chunks)
     _note_unused(
         transaction,
-        "SELECT value, :space_id, :now_us FROM json_each(:vector_ids)",
+        "SELECT CAST(value AS BIGINT), :space_id, :now_us FROM json_each(:vector_ids)",
         {"space_id": space_id, "vector_ids": json.dumps(vector_ids)},
     )
 
@@ -123,7 +123,8 @@ def note_pending_user(transaction: Transaction, generation: Generation, user_key
     remove_references(transaction, "user_vectors", generation, user_key, user_key)
     transaction.connection.execute(
         """INSERT INTO pending_users (generation_id, user_key, next_attempt_us) VALUES (?, ?, ?)
-           ON CONFLICT DO UPDATE SET next_attempt_us = excluded.next_attempt_us""",
+           ON CONFLICT (generation_id, user_key) DO UPDATE
+           SET next_attempt_us = excluded.next_attempt_us""",
         (generation.generation_id, user_key, transaction.now_us),
     )
 
@@ -187,9 +188,7 @@ def _remove_all_references(
         remove_references(transaction, table, generation, key, key)
 
 
-def _insert_vectors(
-    connection: sqlite3.Connection, space_id: int, chunks: Sequence[Chunk]
-) -> list[int]:
+def _insert_vectors(connection: Connection, space_id: int, chunks: Sequence[Chunk]) -> list[int]:
     """Store the vectors of chunks that the space does not have yet; return the ids of all."""
     vectors = {chunk.text_hash: chunk.vector.tobytes() for chunk in chunks}
     connection.executemany(
@@ -216,7 +215,7 @@ def _note_unused(transaction: Transaction, select: str, values: Mapping[str, int
     # A SELECT needs a WHERE clause before ON CONFLICT, or SQLite takes it for a join.
     transaction.connection.execute(
         f"""INSERT INTO unused_vectors (vector_id, space_id, since_us)
-            SELECT * FROM ({select}) WHERE TRUE
+            SELECT * FROM ({select}) AS chosen WHERE TRUE
             ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us""",
         {**values, "now_us": transaction.now_us},
     )

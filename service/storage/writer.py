@@ -1,24 +1,24 @@
 """Group commit: one thread runs all queued operations in one transaction.
 
-A commit waits for the disk, so concurrent writes share it. Each operation runs in a savepoint of
-its own: an operation that raises changes nothing and does not affect the others.
+A commit waits for the disk, so concurrent writes share it. An operation that raises changes nothing
+and does not affect the others.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
+from service.storage.sql import Connection
 from service.storage.write_queue import Job, WriteQueue
 
 _T = TypeVar("_T")
 
 
-def read_last_sequence(connection: sqlite3.Connection) -> int:
+def read_last_sequence(connection: Connection) -> int:
     """Return the sequence number of the last write."""
     (value,) = connection.execute("SELECT value FROM counters WHERE name = 'sequence'").fetchone()
     return int(value)
@@ -47,32 +47,43 @@ class Commits:
 
 
 class Transaction:
-    """The connection, the time and the sequence numbers of one group of operations.
+    """The connection, the times and the sequence numbers of one group of operations.
 
     `next_sequence` takes the next number, which is not reused even if the operation fails later.
+
+    Args:
+        connection: the connection.
+        last_sequence: the sequence number of the last write before.
+        now_us: the time in microseconds since 1970 UTC.
+        lease_time_us: microseconds since a moment that all processes over the same data share, by
+            a clock that decides when a process is considered dead.
     """
 
-    def __init__(self, connection: sqlite3.Connection, now_us: int) -> None:
+    def __init__(
+        self, connection: Connection, last_sequence: int, now_us: int, lease_time_us: int
+    ) -> None:
         self.connection = connection
         self.now_us = now_us
-        self.next_sequence = itertools.count(read_last_sequence(connection) + 1).__next__
-        self._changes_before = connection.total_changes
+        self.lease_time_us = lease_time_us
+        self.next_sequence = itertools.count(last_sequence + 1).__next__
 
-    def finish(self) -> int | None:
-        """Commit, or roll back without waiting for the disk if nothing changed.
+
+class WriteSession(Protocol):
+    """Runs groups of operations in transactions; only the writer's thread uses it."""
+
+    def commit(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
+        """Run jobs in one transaction.
 
         Returns:
-            The last sequence number; None if nothing changed.
+            The last sequence number, None if nothing changed; and the result of each job, or the
+            exception that it raised.
+
+        Raises:
+            AkinError: the store failed, and nothing was stored.
         """
-        if self.connection.total_changes == self._changes_before:
-            self.connection.execute("ROLLBACK")
-            return None
-        sequence = self.next_sequence() - 1
-        self.connection.execute(
-            "UPDATE counters SET value = ? WHERE name = 'sequence'", (sequence,)
-        )
-        self.connection.execute("COMMIT")
-        return sequence
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 class GroupCommit:
@@ -82,11 +93,8 @@ class GroupCommit:
     of the operations continue.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, clock_ns: Callable[[], int], commits: Commits
-    ) -> None:
-        self._connection = connection
-        self._clock_ns = clock_ns
+    def __init__(self, session: WriteSession, commits: Commits) -> None:
+        self._session = session
         self._commits = commits
         self._loop = asyncio.get_running_loop()
         self._jobs = WriteQueue()
@@ -109,8 +117,7 @@ class GroupCommit:
 
         Raises:
             queue.Full: too many operations are queued.
-            sqlite3.Error: the database failed; nothing was stored.
-            AkinError: raised by the operation; nothing was stored.
+            AkinError: the store failed or the operation raised it; nothing was stored.
         """
         future: asyncio.Future[_T] = self._loop.create_future()
         self._jobs.put(Job(operation, future, rows, needs_caller))
@@ -129,38 +136,12 @@ class GroupCommit:
     def _work(self) -> None:
         while jobs := self._jobs.take():
             try:
-                sequence, outcomes = self._commit(jobs)
+                sequence, outcomes = self._session.commit(jobs)
             except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread continues)
                 sequence, outcomes = None, [exc] * len(jobs)
             self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
 
-    def _commit(self, jobs: list[Job]) -> tuple[int | None, list[Any]]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            transaction = Transaction(self._connection, self._clock_ns() // 1_000)
-            outcomes = [self._attempt(job, transaction) for job in jobs]
-            sequence = transaction.finish()
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        return sequence, outcomes
-
-    def _attempt(self, job: Job, transaction: Transaction) -> object:
-        if job.needs_caller and job.future.cancelled():
-            return None
-        self._connection.execute("SAVEPOINT operation")
-        try:
-            outcome = job.operation(transaction)
-        except Exception as exc:
-            if not self._connection.in_transaction:
-                raise  # the failure, such as a full disk, ended the whole transaction
-            self._connection.execute("ROLLBACK TO operation")
-            outcome = exc
-        self._connection.execute("RELEASE operation")
-        return outcome
-
-    def _answer(self, jobs: list[Job], outcomes: list[Any], sequence: int | None) -> None:
+    def _answer(self, jobs: Sequence[Job], outcomes: Sequence[Any], sequence: int | None) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):
             if job.future.done():
                 continue  # the caller left

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.stores import chunks_of, indexed, opened, rows
+from support.stores import chunks_of, compaction_of, indexed, opened, rows
 
 from service.background.purge import (
     MAX_WAITING_TOMBSTONES,
@@ -131,17 +131,17 @@ async def test_the_file_shrinks_with_its_contents(tmp_path: Path) -> None:
     clock = FakeClock()
     async with opened(tmp_path, clock) as (stores, generation):
         await stores.items.upsert_many(generation, [indexed("a", "tea")])
-        await stores.compaction.truncate_log()
+        await compaction_of(stores).truncate_log()
         before = file.stat().st_size
         deletions = await write_and_delete(stores, generation, ITEMS)
-        await stores.compaction.truncate_log()
+        await compaction_of(stores).truncate_log()
         full = file.stat().st_size
         clock.advance(seconds=MIN_RETENTION_SECONDS)
         purge = purge_of(stores, (deletions[-1], 0))
         purged = await purge.run_round()
         assert (ITEMS, ITEMS) == (purged.tombstones, purged.vectors)
         await purge.run_round()  # the first one after the last write: the log is emptied
-        usage = await stores.compaction.read_usage()
+        usage = await compaction_of(stores).read_usage()
         assert 0 == usage.log_bytes
         assert usage.pages * usage.page_bytes == file.stat().st_size
         assert file.stat().st_size == full - purged.released_bytes
@@ -158,11 +158,11 @@ async def test_a_reader_keeps_the_log(tmp_path: Path) -> None:
             reader.execute("BEGIN")
             assert (0,) == reader.execute("SELECT count(*) FROM users").fetchone()
             await stores.items.upsert_many(generation, [indexed("a", "tea")])
-            await stores.compaction.truncate_log()
-            assert 0 < (await stores.compaction.read_usage()).log_bytes
+            await compaction_of(stores).truncate_log()
+            assert 0 < (await compaction_of(stores).read_usage()).log_bytes
             reader.execute("COMMIT")
-        await stores.compaction.truncate_log()
-        assert 0 == (await stores.compaction.read_usage()).log_bytes
+        await compaction_of(stores).truncate_log()
+        assert 0 == (await compaction_of(stores).read_usage()).log_bytes
 
 
 async def test_an_older_database_is_left_as_it_is(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_an_older_database_is_left_as_it_is(tmp_path: Path) -> None:
         clock.advance(seconds=MIN_RETENTION_SECONDS)
         purged = await purge_of(stores, (deletions[-1], 0)).run_round()
         assert (ITEMS, 0) == (purged.vectors, purged.released_bytes)
-        usage = await stores.compaction.read_usage()
+        usage = await compaction_of(stores).read_usage()
         assert not usage.is_compactable
         assert 0 < usage.free_pages
 

@@ -15,7 +15,7 @@ from support.clock import START_US
 from support.disks import largest_file
 from support.item_lists import SUMMARY, draw_lists
 from support.open_catalogs import WordCatalogs, word_catalogs
-from support.stores import default_catalog, indexed, upsert_user
+from support.stores import default_catalog, folder_of, indexed, upsert_user
 
 from service import errors
 from service.background.training import MAX_MODEL_AGE_SECONDS, Trainer, is_due
@@ -27,6 +27,8 @@ from service.domain.users import LikedItem, User
 from service.recommend.behavior_model import BehaviorModel
 from service.recommend.collaborative.item_ids import ItemIds
 from service.storage.behavior_models import BehaviorModelStore
+from service.storage.database import ReadSource
+from service.storage.sqlite.sqlite_database import SqliteSource
 
 ITEM_COUNT = 40
 CLUSTERS = 2
@@ -82,16 +84,16 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def run_trainer(
-    factory: WordCatalogs, database: Path | None = None, store: BehaviorModelStore | None = None
+    factory: WordCatalogs, source: ReadSource | None = None, store: BehaviorModelStore | None = None
 ) -> AsyncIterator[Running]:
     """Run a trainer, and end it."""
     stores = factory.stores
-    folder = stores.database.path.parent / "training"
+    folder = folder_of(stores) / "training"
     models: asyncio.Queue[None] = asyncio.Queue()
     trainer = Trainer(
         store or stores.behavior_models,
         factory.catalogs,
-        database or stores.database.path,
+        source or stores.database.read_source,
         folder,
         factory.clock,
         lambda: models.put_nowait(None),
@@ -266,7 +268,7 @@ async def test_a_training_that_cannot_read_is_logged(tmp_path: Path) -> None:
     """A training that fails in its process reports why, in one line, and the trainer goes on."""
     async with word_catalogs(tmp_path) as factory:
         await fill(factory)
-        async with run_trainer(factory, tmp_path / "none") as running:
+        async with run_trainer(factory, SqliteSource(tmp_path / "none")) as running:
             await until(lambda: bool(running.list_events("training_failed")))
             assert "StoreUnavailable" == running.list_events("training_failed")[0]["reason"]
 

@@ -1,7 +1,6 @@
 """Calls while other reads of the database take long."""
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from service.domain.recommendations import Query, TextSource, UserSource
 from service.domain.users import Preference, User
 from service.domain.writes import ItemUpsert, UserUpsert
 from service.storage.database import READER_THREADS, Database, ReadKind
+from service.storage.sql import Connection
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def held_reads(database: Database, kind: ReadKind) -> AsyncIterator[None]:
     """Keep all threads of one kind of reads busy."""
     release = threading.Event()
 
-    def hold(_connection: sqlite3.Connection) -> None:
+    def hold(_connection: Connection) -> None:
         release.wait()
 
     readers = [await started(database.read(hold, kind)) for _ in range(READER_THREADS[kind])]

@@ -11,7 +11,7 @@ BACKUP_SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 from service.cli.console import exit_on_sigterm
-from service.storage.backup import create_backup
+from service.storage.sqlite.backup import create_backup
 
 exit_on_sigterm()
 create_backup(Path("data"), Path("copy"), lambda *_: os.kill(os.getpid(), signal.SIGTERM))

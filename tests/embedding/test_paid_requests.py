@@ -26,7 +26,7 @@ from support.paid import (
 )
 from support.provider import USD_PER_TOKEN, ScriptedProvider
 from support.provider import Fault as ProviderFault
-from support.stores import GIVE_UP_SECONDS, opened, rows
+from support.stores import GIVE_UP_SECONDS, opened, rows, write_connection
 from support.tasks import left, started
 
 from service import errors
@@ -145,7 +145,7 @@ async def test_a_real_full_disk_stops_paid_requests(tmp_path: Path) -> None:
     async with opened(tmp_path, clock) as (stores, _):
         requests = make_requests(stores)
         async with running(embedder, requests) as batcher:
-            connection = stores.database._write_connection
+            connection = write_connection(stores)
             ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
             connection.execute(f"PRAGMA max_page_count = {pages + 3}")
             outcomes = [(await batcher.embed([text]))[0] for text in texts]

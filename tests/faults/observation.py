@@ -29,6 +29,7 @@ from faults.reads import EQUAL_SCORE, RECOMMENDATIONS
 from faults.writer import CALL_SECONDS, Stubs
 from service.domain.generations import CatalogRecord, Generation
 from service.domain.items import ItemState
+from service.storage.opening import open_database
 from service.storage.stores import Stores
 
 PAGE_SIZE = 1_000
@@ -80,7 +81,7 @@ def check_index(stubs: Stubs, observed: Observation, min_sequence: int) -> list[
 async def observe_folder(folder: Path) -> Observation:
     """Return what a data folder has that no server uses."""
     observed = Observation(earliest_us=_read_clock())
-    stores = await Stores.open(folder, time.time_ns)
+    stores = Stores.over(open_database(folder, time.time_ns))
     try:
         observed.last_sequence = stores.database.commits.last_sequence
         for name, catalog in (await stores.generations.list_catalogs()).items():

@@ -13,6 +13,7 @@ from support.stores import (
     opened,
     rows,
     upsert_user,
+    write_connection,
 )
 from support.tasks import left, started
 
@@ -205,8 +206,8 @@ async def test_a_full_disk_stores_nothing_and_can_recover(tmp_path: Path) -> Non
     clock = HeldClock()
     async with opened(tmp_path, clock) as (stores, catalog):
         first = await stores.items.upsert_many(catalog, [indexed("first", "x")])
-        ((pages,),) = stores.database._write_connection.execute("PRAGMA page_count").fetchall()
-        stores.database._write_connection.execute(f"PRAGMA max_page_count = {pages}")
+        ((pages,),) = write_connection(stores).execute("PRAGMA page_count").fetchall()
+        write_connection(stores).execute(f"PRAGMA max_page_count = {pages}")
         long_text = "word " * 10_000
         writes = [
             stores.items.upsert_many(catalog, [indexed(f"i{n}", long_text)]) for n in range(3)
@@ -214,6 +215,6 @@ async def test_a_full_disk_stores_nothing_and_can_recover(tmp_path: Path) -> Non
         outcomes = await outcomes_together(stores, clock, writes)
         assert [errors.StoreFull] * 3 == [type(outcome) for outcome in outcomes]
         assert first == await all_items(stores, catalog)
-        stores.database._write_connection.execute(f"PRAGMA max_page_count = {pages + 1_000}")
+        write_connection(stores).execute(f"PRAGMA max_page_count = {pages + 1_000}")
         more = await stores.items.upsert_many(catalog, [indexed("later", long_text)])
         assert [*first, *more] == await all_items(stores, catalog)

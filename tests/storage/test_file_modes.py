@@ -18,8 +18,8 @@ from support.stores import indexed, opened
 from service import errors
 from service.domain.snapshot_files import MANIFEST_FILE
 from service.files import RESERVED_BYTES
-from service.storage.backup import ABANDONED_SECONDS, create_backup, restore_backup
 from service.storage.data_folder import DATABASE, PROBE_SOCKET, lock_folder, secure_folder
+from service.storage.sqlite.backup import ABANDONED_SECONDS, create_backup, restore_backup
 
 FOLDERS = {".", "index", "index/7"}
 

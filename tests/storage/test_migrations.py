@@ -14,6 +14,7 @@ from support.stores import (
     all_items,
     chunks_of,
     indexed,
+    open_stores,
     opened,
     pending,
     rows,
@@ -27,8 +28,8 @@ from service.domain.spaces import Model, Space
 from service.domain.text_formats import TextFormat
 from service.domain.usage import TokenUsage, format_utc_day
 from service.embedding.prompts import hash_text
-from service.storage.migrations import register_functions
 from service.storage.records import NEVER_US
+from service.storage.sqlite.migrations import register_functions
 from service.storage.stores import Stores
 
 VECTOR = unit_vector("tea").tobytes()
@@ -43,10 +44,10 @@ def database_of_version(folder: Path, version: int) -> Iterator[sqlite3.Connecti
     """A database with the schema after the first `version` migrations."""
     scripts = sorted(
         path.name
-        for path in resources.files("service.storage.migrations").iterdir()
+        for path in resources.files("service.storage.sqlite.migrations").iterdir()
         if path.name.endswith(".sql")
     )
-    migrations = resources.files("service.storage.migrations")
+    migrations = resources.files("service.storage.sqlite.migrations")
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
         register_functions(connection)
         for name in scripts[:version]:
@@ -234,7 +235,7 @@ async def test_vectors_of_version_0_2_0_that_are_in_use_stay(tmp_path: Path) -> 
         connection.execute(user, (1, "u", preferences))
         connection.execute(user, (2, "v", preferences))
         connection.execute("UPDATE counters SET value = 3 WHERE name = 'sequence'")
-    stores = await Stores.open(tmp_path, FakeClock())
+    stores = open_stores(tmp_path, FakeClock())
     try:
         far_future_us = 1 << 62
         assert (2, True) == await stores.unused_rows.remove_unused_vectors(far_future_us, 0)

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.stores import all_items, default_generation, indexed, opened, rows
+from support.stores import all_items, default_generation, indexed, open_stores, opened, rows
 
 from service import errors
 from service.domain.spaces import Space
 from service.storage.data_folder import lock_folder
-from service.storage.stores import Stores
 
 DATABASE = "akin.sqlite3"
 
@@ -98,7 +97,7 @@ async def test_a_file_is_no_folder(tmp_path: Path) -> None:
     """A data folder that is a file is refused."""
     (tmp_path / "file").touch()
     with pytest.raises(errors.StoreUnavailable, match="cannot be used"):
-        await Stores.open(tmp_path / "file", FakeClock())
+        open_stores(tmp_path / "file", FakeClock())
 
 
 async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
@@ -107,7 +106,7 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / DATABASE)) as connection:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(errors.StoreCorrupted, match=r"schema version 99.*run the newer version"):
-        await Stores.open(tmp_path, FakeClock())
+        open_stores(tmp_path, FakeClock())
     assert [(99,)] == rows(tmp_path, "PRAGMA user_version")
     assert [(100,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
@@ -119,7 +118,7 @@ async def test_migrations_run_once(tmp_path: Path) -> None:
     before = rows(tmp_path, query)
     async with opened(tmp_path, FakeClock()):
         pass
-    migrations = resources.files("service.storage.migrations").iterdir()
+    migrations = resources.files("service.storage.sqlite.migrations").iterdir()
     assert (sum(path.name.endswith(".sql") for path in migrations),) in before
     assert before == rows(tmp_path, query)
 
@@ -128,7 +127,7 @@ async def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     """Where the database's file holds something else, opening says that it is damaged."""
     (tmp_path / DATABASE).write_bytes(b"these are not the pages you look for" * 1_000)
     with pytest.raises(errors.StoreCorrupted, match="damaged"):
-        await Stores.open(tmp_path, FakeClock())
+        open_stores(tmp_path, FakeClock())
 
 
 async def test_damage_is_reported_while_reading(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from service.domain.catalog_settings import DEFAULT_TYPE_WEIGHTS
 from service.domain.generations import Generation
 from service.domain.interactions import Interaction, InteractionKey
 from service.domain.users import LikedItem, User
+from service.storage.sqlite.sqlite_database import SqliteSource
 from service.storage.stores import Stores
 from service.storage.training_likes import EVENTS_PER_BLOCK, TrainingLikes, read_training_likes
 
@@ -50,7 +51,7 @@ def list_events(likes: TrainingLikes) -> list[Event]:
 def read(
     stores: Stores, generation: Generation, weights: Mapping[str, float] = WEIGHTS
 ) -> TrainingLikes:
-    return read_training_likes(stores.database.path, generation.catalog_id, weights, ())
+    return read_training_likes(stores.database.read_source, generation.catalog_id, weights, ())
 
 
 async def record(
@@ -140,7 +141,7 @@ async def test_items_keep_their_numbers(tmp_path: Path) -> None:
         await stores.items.upsert_many(generation, [indexed("y", "tea"), indexed("n", "gin")])
         await upsert_user(stores, generation, User("u", (), (LikedItem("x"), LikedItem("y"))))
         likes = read_training_likes(
-            stores.database.path, generation.catalog_id, WEIGHTS, ["gone", "y"]
+            stores.database.read_source, generation.catalog_id, WEIGHTS, ["gone", "y"]
         )
         assert ["gone", "y", "x"] == list(likes.item_ids)
         assert [2, 1] == likes.items.tolist()
@@ -163,4 +164,4 @@ async def test_many_events_are_read_in_blocks(tmp_path: Path) -> None:
 def test_a_missing_database_is_reported(tmp_path: Path) -> None:
     """A database that cannot be read raises StoreUnavailable."""
     with pytest.raises(errors.StoreUnavailable):
-        read_training_likes(tmp_path / "none", 1, DEFAULT_TYPE_WEIGHTS, ())
+        read_training_likes(SqliteSource(tmp_path / "none"), 1, DEFAULT_TYPE_WEIGHTS, ())

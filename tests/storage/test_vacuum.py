@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from support.clock import FakeClock
 from support.embedders import SPACE
-from support.stores import all_items, delete_item, indexed, opened, rows
+from support.stores import all_items, compaction_of, delete_item, indexed, opened, rows
 
 from service import errors
 from service.domain.spaces import Model, VectorStorage
 from service.storage.data_folder import DATABASE
-from service.storage.vacuum import vacuum_database
+from service.storage.sqlite.vacuum import vacuum_database
 
 ITEMS = 500
 
@@ -70,7 +70,7 @@ async def test_an_older_database_can_shrink_afterwards(tmp_path: Path) -> None:
     assert [(0,)] == rows(tmp_path, "PRAGMA auto_vacuum")
     vacuum_database(tmp_path, ignore_progress)
     async with opened(tmp_path, FakeClock()) as (stores, _):
-        assert (await stores.compaction.read_usage()).is_compactable
+        assert (await compaction_of(stores).read_usage()).is_compactable
 
 
 async def test_a_database_that_another_process_reads_is_left_alone(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
 from support.item_indexes import INDEX_THREADS
-from support.stores import GIVE_UP_SECONDS, default_generation
+from support.stores import GIVE_UP_SECONDS, default_generation, open_stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def ids(answer: Recommendations) -> list[str]:
 async def running(folder: Path, embedder: Embedder, clock: FakeClock) -> AsyncIterator[Catalog]:
     """Run a catalog that has caught up; its pending items wait for the test to try them."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        stores = await Stores.open(folder, clock)
+        stores = open_stores(folder, clock)
         try:
             row = await default_generation(stores, embedder.space)
             batcher = Batcher(embedder)

@@ -49,7 +49,7 @@ from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE, WordEmbedder
 from support.item_indexes import INDEX_THREADS
-from support.stores import GIVE_UP_SECONDS
+from support.stores import GIVE_UP_SECONDS, open_stores
 
 MODEL = Model(SPACE)
 
@@ -223,7 +223,7 @@ async def word_stores(folder: Path) -> AsyncIterator[tuple[Stores, FakeClock]]:
     """Open stores with the default catalog and one named `shop`."""
     clock = FakeClock()
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        stores = await Stores.open(folder, clock)
+        stores = open_stores(folder, clock)
         try:
             await stores.generations.open_default(MODEL)
             await stores.generations.create_catalog("shop", MODEL, VectorStorage.FLOAT32)

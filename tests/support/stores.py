@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,11 @@ from service.domain.users import StoredUser, User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
 from service.storage.database import READER_THREADS, ReadKind
+from service.storage.opening import open_database
 from service.storage.records import ItemVectors, ItemWrite, UserWrite
+from service.storage.sql import Connection
+from service.storage.sqlite.compaction import CompactionStore
+from service.storage.sqlite.sqlite_database import SqliteDatabase, SqliteSession
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
@@ -34,17 +38,43 @@ INSTRUCTIONS_PER_STEP = 10
 UNAVAILABLE = "EMBEDDING_UNAVAILABLE"
 
 
+def open_stores(
+    folder: Path, clock_ns: Callable[[], int], monotonic_ns: Callable[[], int] | None = None
+) -> Stores:
+    """Open the stores in a folder; one clock is both unless given."""
+    return Stores.over(open_database(folder, clock_ns, monotonic_ns or clock_ns))
+
+
 @asynccontextmanager
 async def opened(
     folder: Path, clock: FakeClock, monotonic: FakeClock | None = None
 ) -> AsyncIterator[tuple[Stores, Generation]]:
     """A store with its default catalog, closed at the end; one clock is both unless given."""
     async with asyncio.timeout(GIVE_UP_SECONDS):
-        stores = await Stores.open(folder, clock, monotonic or clock)
+        stores = open_stores(folder, clock, monotonic)
         try:
             yield stores, await default_generation(stores, SPACE)
         finally:
             await stores.database.close()
+
+
+def write_connection(stores: Stores) -> sqlite3.Connection:
+    """The connection that writes to the database file of a store."""
+    session = stores.database._session
+    assert isinstance(session, SqliteSession)
+    return session.connection
+
+
+def folder_of(stores: Stores) -> Path:
+    """The folder of a store's database file."""
+    assert isinstance(stores.database, SqliteDatabase)
+    return stores.database.path.parent
+
+
+def compaction_of(stores: Stores) -> CompactionStore:
+    """What keeps the database file of a store small."""
+    assert stores.compaction is not None
+    return stores.compaction
 
 
 async def default_generation(stores: Stores, space: Space) -> Generation:
@@ -159,10 +189,11 @@ async def count_steps(stores: Stores) -> SqliteSteps:
     thread_count = READER_THREADS[ReadKind.SCAN]
     arrival = threading.Barrier(thread_count)
 
-    def observe(connection: sqlite3.Connection) -> None:
+    def observe(connection: Connection) -> None:
+        assert isinstance(connection, sqlite3.Connection)
         connection.set_progress_handler(steps.add, INSTRUCTIONS_PER_STEP)
 
-    def observe_once(connection: sqlite3.Connection) -> None:
+    def observe_once(connection: Connection) -> None:
         arrival.wait(GIVE_UP_SECONDS)  # one read in each thread
         observe(connection)
 

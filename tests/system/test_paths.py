@@ -10,8 +10,8 @@ import pytest
 from support.command import Ended, run
 from support.server import RunningServer
 
-from service.storage.backup import create_backup
-from service.storage.data_folder import prepare_folder
+from service.storage.sqlite.backup import create_backup
+from service.storage.sqlite.sqlite_database import prepare_folder
 
 DATABASE = "akin.sqlite3"
 

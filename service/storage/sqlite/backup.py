@@ -13,7 +13,6 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service import errors, files
-from service.storage.connections import BUSY_TIMEOUT_SECONDS
 from service.storage.data_folder import (
     DATABASE,
     LOG_ENDINGS,
@@ -24,7 +23,8 @@ from service.storage.data_folder import (
     remove_partials,
     remove_snapshot,
 )
-from service.storage.migrations import check_version
+from service.storage.sqlite.connections import BUSY_TIMEOUT_SECONDS
+from service.storage.sqlite.migrations import check_version
 
 # Pages copied between two reports of the progress.
 PAGES_PER_STEP = 1_000

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 
-from service.storage.connections import connect
-from service.storage.database import Database, translate_errors
+from service.storage.sql import Connection
+from service.storage.sqlite.connections import connect
+from service.storage.sqlite.sqlite_database import SqliteDatabase
+from service.storage.sqlite.sqlite_errors import translate_errors
 from service.storage.writer import Transaction
 
 
@@ -34,13 +35,13 @@ class CompactionStore:
     and StoreFull.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
     async def read_usage(self) -> FileUsage:
         """Return what the file consists of."""
 
-        def query(connection: sqlite3.Connection) -> FileUsage:
+        def query(connection: Connection) -> FileUsage:
             pages, free_pages, page_bytes, auto_vacuum = (
                 connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("page_count", "freelist_count", "page_size", "auto_vacuum")

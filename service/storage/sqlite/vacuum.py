@@ -10,9 +10,9 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from service import errors, files
-from service.storage.backup import verify_database
-from service.storage.connections import BUSY_TIMEOUT_SECONDS
 from service.storage.data_folder import DATABASE, remove_partials
+from service.storage.sqlite.backup import verify_database
+from service.storage.sqlite.connections import BUSY_TIMEOUT_SECONDS
 
 # Steps of SQLite's virtual machine between two reports of the progress: some 10 ms.
 STEPS_PER_REPORT = 100_000

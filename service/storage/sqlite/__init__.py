@@ -1,0 +1,1 @@
+"""The database of one machine, a file that SQLite keeps."""

@@ -1,0 +1,199 @@
+"""The database of one machine: a file, which all processes of a server share."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service import errors, files
+from service.storage.data_folder import DATABASE, create_data_folder, make_unusable_error
+from service.storage.database import Database, ReadSource, read_store_id
+from service.storage.sql import Connection
+from service.storage.sqlite.connections import connect
+from service.storage.sqlite.migrations import migrate
+from service.storage.sqlite.sqlite_errors import translate, translate_errors
+from service.storage.write_queue import Job
+from service.storage.writer import Transaction, read_last_sequence
+
+_T = TypeVar("_T")
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Create the folder and its database if they are missing, and migrate the database.
+
+    Returns:
+        The path of the database.
+
+    Raises:
+        StoreUnavailable: the folder cannot be used.
+        StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
+    """
+    create_data_folder(folder)
+    path = folder / DATABASE
+    try:
+        with suppress(FileExistsError):
+            files.create_file(path)  # SQLite gives the files beside it the same mode
+    except OSError as exc:
+        raise make_unusable_error(folder, exc) from exc
+    try:
+        with translate_errors(), closing(connect(path)) as connection:
+            migrate(connection)
+            read_store_id(connection)
+    except errors.StoreUnavailable as exc:
+        raise errors.StoreUnavailable(f"{path} cannot be used: {exc.__cause__}") from exc
+    except errors.AkinError as exc:
+        raise type(exc)(f"{path}: {exc}") from exc
+    except sqlite3.Error as exc:
+        # It lacks tables of its schema version, or has other tables of their names.
+        raise errors.StoreCorrupted(f"{path} is not a database of Akin: {exc}") from exc
+    return path
+
+
+class SqliteDatabase(Database):
+    """The open database file of one process.
+
+    Args:
+        path: the database file, which has the newest schema.
+        clock_ns: returns the time in nanoseconds since 1970 UTC.
+        monotonic_ns: returns the nanoseconds since a moment that all processes of the machine
+            share. A jump of the wall clock must not end the leases of living processes.
+
+    Raises:
+        StoreUnavailable, StoreCorrupted: the file cannot be used, or it is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._read_connections: list[sqlite3.Connection] = []
+        with translate_errors():
+            connection = connect(path)
+            last_sequence, store_id = read_last_sequence(connection), read_store_id(connection)
+        session = SqliteSession(connection, clock_ns, monotonic_ns)
+        super().__init__(session, last_sequence, store_id, clock_ns)
+
+    @property
+    def read_source(self) -> ReadSource:
+        """What another process needs to read the database."""
+        return SqliteSource(self.path)
+
+    def _run_query(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
+        with translate_errors():
+            connection = self._read_connection()
+            if not at_one_moment:
+                return query(connection)
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                if connection.in_transaction:  # a failing disk ends it
+                    connection.execute("COMMIT")
+
+    def _read_connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, opened on first use."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = connect(self.path, read_only=True)
+            self._read_connections.append(connection)
+        return connection
+
+    def _close_readers(self) -> None:
+        for connection in self._read_connections:
+            connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSource:
+    """Opens a database file for reading: see ReadSource."""
+
+    path: Path
+
+    @contextmanager
+    def open(self) -> Iterator[Connection]:
+        """Open a connection, which is in a transaction."""
+        try:
+            with closing(connect(self.path, read_only=True)) as connection:
+                connection.execute("BEGIN")
+                yield connection
+        except sqlite3.Error as exc:
+            raise errors.StoreUnavailable("the database cannot be read") from exc
+
+
+class SqliteSession:
+    """Runs each operation in a savepoint of its own, all in one transaction.
+
+    Args:
+        connection: only the session writes through it.
+        clock_ns: as `SqliteDatabase` takes it.
+        monotonic_ns: likewise.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        clock_ns: Callable[[], int],
+        monotonic_ns: Callable[[], int],
+    ) -> None:
+        self.connection = connection
+        self._clock_ns = clock_ns
+        self._monotonic_ns = monotonic_ns
+
+    def commit(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
+        """Run jobs in one transaction: see WriteSession."""
+        with translate_errors():
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                return self._run(jobs)
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Move the write-ahead log into the database, and close the connection."""
+        with translate_errors(), closing(self.connection):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _run(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
+        changes_before = self.connection.total_changes
+        transaction = Transaction(
+            self.connection,
+            read_last_sequence(self.connection),
+            self._clock_ns() // 1_000,
+            self._monotonic_ns() // 1_000,
+        )
+        outcomes = [self._attempt(job, transaction) for job in jobs]
+        if self.connection.total_changes == changes_before:
+            self.connection.execute("ROLLBACK")  # which does not wait for the disk
+            return None, outcomes
+        sequence = transaction.next_sequence() - 1
+        self.connection.execute(
+            "UPDATE counters SET value = ? WHERE name = 'sequence'", (sequence,)
+        )
+        self.connection.execute("COMMIT")
+        return sequence, outcomes
+
+    def _attempt(self, job: Job, transaction: Transaction) -> object:
+        if job.needs_caller and job.future.cancelled():
+            return None
+        self.connection.execute("SAVEPOINT operation")
+        try:
+            outcome = job.operation(transaction)
+        except Exception as exc:
+            if not self.connection.in_transaction:
+                raise  # the failure, such as a full disk, ended the whole transaction
+            self.connection.execute("ROLLBACK TO operation")
+            outcome = translate(exc) if isinstance(exc, sqlite3.Error) else exc
+        self.connection.execute("RELEASE operation")
+        return outcome
