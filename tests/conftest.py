@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from support.postgres import stop_shared_server
 
 SYSTEM = Path(__file__).parent / "system"
 
@@ -14,3 +15,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in slow, SYSTEM not in item.path.parents))
+
+
+def pytest_sessionfinish() -> None:
+    """End the database server of this process, if a test has started it."""
+    stop_shared_server()

@@ -26,7 +26,7 @@ MIN_LIKE_SHARE = 0.1
 ROWS_PER_PIECE = 1_000
 
 # The columns that identify a piece.
-PIECE_KEY = "catalog_id, train_time_us, array, number"
+PIECE_KEY = 'catalog_id, train_time_us, "array", number'
 
 # Pieces that are removed in one transaction.
 PIECES_PER_REMOVAL = 16
@@ -253,8 +253,8 @@ def _read_arrays(connection: Connection, catalog_id: int, train_time_us: int) ->
         ValueError: an array is damaged.
     """
     rows = connection.execute(
-        """SELECT array, data FROM behavior_model_pieces
-           WHERE catalog_id = ? AND train_time_us = ? ORDER BY array, number""",
+        """SELECT "array", data FROM behavior_model_pieces
+           WHERE catalog_id = ? AND train_time_us = ? ORDER BY "array", number""",
         (catalog_id, train_time_us),
     )
     pieces: dict[str, list[bytes]] = {}

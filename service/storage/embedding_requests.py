@@ -300,6 +300,7 @@ def _exclude(usage: TokenUsage, estimate: TokenUsage) -> TokenUsage:
 
 def _insert_query_vectors(connection: Connection, space_id: int, chunks: Sequence[Chunk]) -> None:
     """Store vectors of query texts, and remove the oldest ones beyond the maximum number."""
+    last_id = 0
     for chunk in chunks:
         row = connection.execute(
             """INSERT INTO query_vectors (space_id, text_hash, vector) VALUES (?, ?, ?)
@@ -307,6 +308,8 @@ def _insert_query_vectors(connection: Connection, space_id: int, chunks: Sequenc
             (space_id, chunk.text_hash, chunk.vector.tobytes()),
         ).fetchone()
         if row is not None:
-            connection.execute(
-                "DELETE FROM query_vectors WHERE vector_id <= ?", (row[0] - MAX_QUERY_VECTORS,)
-            )
+            last_id = int(row[0])
+    if last_id:
+        connection.execute(
+            "DELETE FROM query_vectors WHERE vector_id <= ?", (last_id - MAX_QUERY_VECTORS,)
+        )

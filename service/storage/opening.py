@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from service import errors
 from service.storage.database import Database
 from service.storage.sqlite.sqlite_database import SqliteDatabase, prepare_folder
 
@@ -14,16 +15,31 @@ def open_database(
     folder: Path,
     clock_ns: Callable[[], int],
     monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    address: str = "",
 ) -> Database:
-    """Open the database in a data folder, and create both if they are missing.
+    """Open the database, which is created if it is missing.
 
     Args:
         folder: the data folder; `lock_folder` keeps it to the processes of one server.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         monotonic_ns: as `SqliteDatabase` takes it.
+        address: of a PostgreSQL server; empty for the database file in the data folder.
 
     Raises:
-        StoreUnavailable: the folder cannot be used.
+        StoreUnavailable: the folder or the server cannot be used, or the packages for PostgreSQL
+            are not installed.
         StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
     """
+    if address:
+        return _open_postgres(address, clock_ns)
     return SqliteDatabase(prepare_folder(folder), clock_ns, monotonic_ns)
+
+
+def _open_postgres(address: str, clock_ns: Callable[[], int]) -> Database:
+    try:
+        from service.storage.postgres.postgres_database import PostgresDatabase  # noqa: PLC0415
+    except ImportError as exc:
+        raise errors.StoreUnavailable(
+            "the packages for PostgreSQL are not installed: pip install 'akin[postgres]'"
+        ) from exc
+    return PostgresDatabase(address, clock_ns)

@@ -82,7 +82,7 @@ def _remove_references(transaction: Transaction, generation: Generation) -> int:
     for table, key in REFERENCE_KEYS.items():
         (last_key,) = transaction.connection.execute(
             f"""SELECT max({key}) FROM (SELECT {key} FROM {table} WHERE generation_id = ?
-                ORDER BY {key} LIMIT ?)""",
+                ORDER BY {key} LIMIT ?) AS first_keys""",
             (generation.generation_id, ROWS_PER_ROUND),
         ).fetchone()
         if last_key is not None:

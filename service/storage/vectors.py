@@ -215,7 +215,7 @@ def _note_unused(transaction: Transaction, select: str, values: Mapping[str, int
     # A SELECT needs a WHERE clause before ON CONFLICT, or SQLite takes it for a join.
     transaction.connection.execute(
         f"""INSERT INTO unused_vectors (vector_id, space_id, since_us)
-            SELECT * FROM ({select}) AS chosen WHERE TRUE
+            SELECT DISTINCT * FROM ({select}) AS chosen WHERE TRUE
             ON CONFLICT (vector_id) DO UPDATE SET since_us = excluded.since_us""",
         {**values, "now_us": transaction.now_us},
     )

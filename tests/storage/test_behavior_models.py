@@ -133,6 +133,7 @@ def count_pieces(folder: Path, catalog_id: int) -> int:
     return int(count)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "damage",
     [

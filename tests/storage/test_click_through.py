@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from support.clock import FakeClock
-from support.stores import opened, remove_dropped, rows
+from support.stores import broken_references, opened, remove_dropped, rows
 
 from service import errors
 from service.domain.generations import Generation
@@ -210,4 +210,4 @@ async def test_a_deleted_catalog_counts_nothing_and_is_emptied(tmp_path: Path) -
     left = [(catalog.catalog_id,)]
     assert left == rows(tmp_path, "SELECT catalog_id FROM click_through")
     assert left == rows(tmp_path, "SELECT catalog_id FROM clicked_responses")
-    assert [] == rows(tmp_path, "PRAGMA foreign_key_check")
+    assert [] == broken_references(tmp_path)

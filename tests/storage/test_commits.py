@@ -201,6 +201,7 @@ async def test_closing_finishes_the_queued_writes(tmp_path: Path) -> None:
     assert [(20,)] == rows(tmp_path, "SELECT count(*) FROM items")
 
 
+@pytest.mark.sqlite
 async def test_a_full_disk_stores_nothing_and_can_recover(tmp_path: Path) -> None:
     """Writes that find no room are refused with StoreFull; later writes succeed."""
     clock = HeldClock()

@@ -87,6 +87,7 @@ async def test_pages_continue_after_a_key(tmp_path: Path) -> None:
             assert expected == listed
 
 
+@pytest.mark.sqlite
 async def test_a_page_of_a_user_does_not_read_other_users(tmp_path: Path) -> None:
     """A page of a user takes as much work beside many interactions of others as beside none."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
@@ -120,6 +121,7 @@ async def test_all_interactions_of_a_user_are_deleted(tmp_path: Path) -> None:
         assert (0, 0) == await stores.interactions.delete_of_user(catalog, "u")
 
 
+@pytest.mark.sqlite
 async def test_interactions_of_one_time_are_deleted_as_fast_as_others(tmp_path: Path) -> None:
     """A round of a deletion does not read the rows of later rounds, whose time can be the same."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):

@@ -5,6 +5,7 @@ from support.clock import FakeClock
 from support.embedders import SPACE
 from support.stores import (
     all_changes,
+    broken_references,
     chunks_of,
     default_catalog,
     default_generation,
@@ -356,4 +357,4 @@ async def test_what_is_removed_stays_removed_and_the_rest_stays(tmp_path: Path) 
             [change.item_id for change in batch.changes],
         )
         assert {TEXTS[1]} == await stored_texts(stores, generation)
-    assert [] == rows(tmp_path, "PRAGMA foreign_key_check")
+    assert [] == broken_references(tmp_path)

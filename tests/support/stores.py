@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
 from service.storage.database import READER_THREADS, ReadKind
 from service.storage.opening import open_database
+from service.storage.postgres.postgres_database import PostgresDatabase
 from service.storage.records import ItemVectors, ItemWrite, UserWrite
 from service.storage.sql import Connection
 from service.storage.sqlite.compaction import CompactionStore
@@ -26,6 +27,7 @@ from service.storage.sqlite.sqlite_database import SqliteDatabase, SqliteSession
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
+from support.postgres import database_of, query_database
 
 GIVE_UP_SECONDS = 60.0
 """After so long a test that waits for what never comes fails; nothing takes a tenth of it."""
@@ -38,10 +40,26 @@ INSTRUCTIONS_PER_STEP = 10
 UNAVAILABLE = "EMBEDDING_UNAVAILABLE"
 
 
+@dataclass
+class StoreChoice:
+    """Which of the two stores a test opens."""
+
+    uses_postgres: bool = False
+
+
+CHOICE = StoreChoice()
+
+
 def open_stores(
     folder: Path, clock_ns: Callable[[], int], monotonic_ns: Callable[[], int] | None = None
 ) -> Stores:
-    """Open the stores in a folder; one clock is both unless given."""
+    """Open the stores in a folder, or in the database that stands for it.
+
+    One clock is both unless given.
+    """
+    if CHOICE.uses_postgres:
+        database = PostgresDatabase(database_of(folder), clock_ns, monotonic_ns or clock_ns)
+        return Stores.over(database)
     return Stores.over(open_database(folder, clock_ns, monotonic_ns or clock_ns))
 
 
@@ -155,12 +173,22 @@ async def all_changes(stores: Stores, catalog: Generation, after: int = 0) -> li
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
     """What a query of the test's own finds in the database."""
+    if CHOICE.uses_postgres:
+        return query_database(folder, query)
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
         return connection.execute(query).fetchall()
 
 
+def broken_references(folder: Path) -> list[tuple[Any, ...]]:
+    """References to rows that do not exist; PostgreSQL does not let any be."""
+    return [] if CHOICE.uses_postgres else rows(folder, "PRAGMA foreign_key_check")
+
+
 def execute(folder: Path, statement: str) -> None:
     """Change the database of a server that does not run."""
+    if CHOICE.uses_postgres:
+        query_database(folder, statement)
+        return
     with closing(sqlite3.connect(folder / "akin.sqlite3")) as connection:
         connection.execute(statement)
         connection.commit()

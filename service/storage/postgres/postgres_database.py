@@ -1,0 +1,153 @@
+"""The database of several machines: a PostgreSQL server, which all replicas share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import IsolationLevel
+from psycopg_pool import ConnectionPool
+
+from service import errors
+from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
+from service.storage.postgres.connections import (
+    ADAPTERS,
+    PostgresConnection,
+    complete_address,
+    configure,
+    open_connection,
+)
+from service.storage.postgres.dialect import translate_sql
+from service.storage.postgres.migrations import migrate_schema
+from service.storage.postgres.postgres_errors import translate_postgres_errors
+from service.storage.postgres.postgres_session import PostgresSession
+from service.storage.sql import Connection, Parameters
+from service.storage.writer import read_last_sequence
+
+_T = TypeVar("_T")
+
+# Rows that another process reads at once.
+ROWS_PER_FETCH = 10_000
+
+# Longest wait of a read for a connection, while the server restarts or a standby is promoted.
+READ_WAIT_SECONDS = 5.0
+
+# Time after which the pool gives up to replace a lost connection. The next read then tries again at
+# once; otherwise the pauses between attempts would grow.
+RECONNECT_SECONDS = 5.0
+
+
+class PostgresDatabase(Database):
+    """The open database of one process.
+
+    Args:
+        address: of the server, in the form of libpq.
+        clock_ns: returns the time in nanoseconds since 1970 UTC.
+        lease_clock_ns: as `PostgresSession` takes it.
+
+    Raises:
+        StoreUnavailable, StoreCorrupted: the database cannot be used, or a newer version of Akin
+            wrote it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        clock_ns: Callable[[], int],
+        lease_clock_ns: Callable[[], int] | None = None,
+    ) -> None:
+        self._address = complete_address(address)
+        try:
+            with closing(open_connection(self._address)) as connection:
+                migrate_schema(connection)
+                statements = PostgresConnection(connection)
+                last_sequence = read_last_sequence(statements)
+                store_id = read_store_id(statements)
+        except psycopg.Error as exc:
+            # Messages of libpq name hosts and users, but no password.
+            raise errors.StoreUnavailable(f"the store cannot be used: {exc}") from exc
+        self._pool = ConnectionPool(
+            self._address,
+            kwargs={"autocommit": True, "context": ADAPTERS},
+            min_size=1,
+            max_size=sum(READER_THREADS.values()),
+            configure=configure,
+            timeout=READ_WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
+            open=True,
+        )
+        session = PostgresSession(self._address, clock_ns, lease_clock_ns)
+        super().__init__(session, last_sequence, store_id, clock_ns)
+
+    @property
+    def read_source(self) -> ReadSource:
+        """What another process needs to read the database."""
+        return PostgresSource(self._address)
+
+    def _run_query(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
+        with translate_postgres_errors():
+            try:
+                return self._run_once(query, at_one_moment=at_one_moment)
+            except psycopg.OperationalError:
+                # After a failover, every connection of the pool is lost. It replaces them now.
+                self._pool.check()
+                return self._run_once(query, at_one_moment=at_one_moment)
+
+    def _run_once(self, query: Callable[[Connection], _T], *, at_one_moment: bool) -> _T:
+        with self._pool.connection() as connection:
+            if not at_one_moment:
+                return query(PostgresConnection(connection))
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                return query(PostgresConnection(connection))
+            finally:
+                if not connection.closed:
+                    connection.execute("COMMIT")
+
+    def _close_readers(self) -> None:
+        self._pool.close()
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresSource:
+    """Opens a connection for reading: see ReadSource."""
+
+    address: str
+
+    @contextmanager
+    def open(self) -> Iterator[Connection]:
+        """Open a connection, which is in a transaction."""
+        try:
+            with closing(open_connection(self.address)) as connection:
+                connection.isolation_level = IsolationLevel.REPEATABLE_READ
+                connection.read_only = True
+                connection.autocommit = False
+                statements = _StreamingConnection(connection)
+                with closing(statements):
+                    yield statements
+        except psycopg.Error as exc:
+            raise errors.StoreUnavailable("the database cannot be read") from exc
+
+
+class _StreamingConnection(PostgresConnection):
+    """Reads the rows of a statement in parts, so that they need not fit into memory."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        super().__init__(connection)
+        self._cursors: list[psycopg.ServerCursor[Any]] = []
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor[Any]:
+        """Run a query."""
+        cursor = self.connection.cursor(f"akin_{len(self._cursors)}", binary=True)
+        cursor.itersize = ROWS_PER_FETCH
+        self._cursors.append(cursor)
+        cursor.execute(translate_sql(sql), parameters)
+        return cursor
+
+    def close(self) -> None:
+        """Close what the statements have left open."""
+        for cursor in self._cursors:
+            cursor.close()
