@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         Path("data"),
         description="Folder of the database. The server creates the folder if it does not exist.",
     )
+    store: Annotated[str, Field(pattern=r"^(postgres(ql)?://\S*)?$")] = Field(
+        "",
+        repr=False,
+        description="Address of the PostgreSQL database that keeps the data, such as "
+        "`postgresql://akin@host/akin`. libpq's options and environment variables apply. Unset: a "
+        "database file in the data folder.",
+    )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
         description="Number of server processes. All workers listen on the same address and "

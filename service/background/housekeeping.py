@@ -27,8 +27,8 @@ REPORT_SECONDS = 2.0
 # The interval at which numbers of responses are stored, as the contract says.
 FLUSH_SECONDS = 60.0
 
-# The longest delay before a process sees the writes of another one.
-REFRESH_SECONDS = 0.05
+# Pause after the store could not be read.
+LOOK_RETRY_SECONDS = 0.5
 
 
 class EmbeddingHealth(Protocol):
@@ -67,12 +67,11 @@ async def follow_other_processes(database: Database, catalogs: OpenCatalogs) -> 
     """Apply the writes of other processes over the same data, until cancelled."""
     while True:
         try:
-            before = database.commits.last_sequence
-            if await database.refresh() > before:
+            if await database.follow_others():
                 await catalogs.start_update()
         except errors.AkinError as exc:
             structlog.get_logger().warning("refresh_failed", reason=exc.reason)
-        await asyncio.sleep(REFRESH_SECONDS)
+            await asyncio.sleep(LOOK_RETRY_SECONDS)
 
 
 async def report_stats(

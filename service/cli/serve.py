@@ -22,7 +22,7 @@ def run_server() -> None:
     from service.server import workers  # noqa: PLC0415
     from service.settings import SettingsError, check_http_variables, load_settings  # noqa: PLC0415
     from service.storage.data_folder import lock_folder, secure_folder  # noqa: PLC0415
-    from service.storage.sqlite.sqlite_database import prepare_folder  # noqa: PLC0415
+    from service.storage.opening import prepare_store  # noqa: PLC0415
     from service.telemetry import logging  # noqa: PLC0415
 
     try:
@@ -35,7 +35,7 @@ def run_server() -> None:
         else:
             with lock_folder(settings.data_dir, workers.LOCK_WAIT_SECONDS):
                 # First, because a folder with another database is not Akin's to change.
-                prepare_folder(settings.data_dir)
+                prepare_store(settings.data_dir, settings.store)
                 secure_folder(settings.data_dir)
                 _serve(settings, 0, lambda: None)
     except* (SettingsError, errors.AkinError) as group:

@@ -56,12 +56,12 @@ class PaidRequestStore(Protocol):
     async def settle(self, settlement: Settlement) -> None:
         """Record the usage and the vectors of a request that has ended, and remove its claim."""
 
-    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+    async def write_off(self, owner: RequestOwner, places: Sequence[str] | None) -> None:
         """Count the requests of dead processes as spent.
 
         Args:
             owner: the only living process in its place.
-            places: all places; no process lives in another one.
+            places: all places, if they are known; no process lives in another one.
         """
 
     async def read_vectors(self, space: str, hashes: Sequence[bytes]) -> Mapping[bytes, Vector]:
@@ -75,11 +75,11 @@ class PaidRequests:
         store: where they are recorded.
         budget: limits their cost.
         place: names this process among those over the same data; its successor has the same name.
-        places: the names of all of them.
+        places: the names of all of them; None if they are not known.
     """
 
     def __init__(
-        self, store: PaidRequestStore, budget: Budget, place: str, places: Sequence[str]
+        self, store: PaidRequestStore, budget: Budget, place: str, places: Sequence[str] | None
     ) -> None:
         self.budget = budget
         self.owner = RequestOwner(place, os.urandom(8).hex())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from service.api.server import Server
 from service.background import housekeeping
+from service.background.duty_rounds import perform
 from service.domain.generations import DEFAULT_CATALOG
 from service.domain.stats import CatalogStats
 from service.domain.usage import format_utc_day
@@ -27,7 +29,8 @@ from service.embedding.providers import make_default_model, open_default_embedde
 from service.server.heaps import limit_heaps, trim_heaps
 from service.server.wiring import Wiring, Worker
 from service.settings import Settings
-from service.storage.opening import open_database
+from service.storage.duties import Duty
+from service.storage.opening import open_database, open_duties
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 from service.telemetry.metrics import ProcessState
@@ -63,8 +66,9 @@ async def serve(settings: Settings, worker: Worker, on_serving: Callable[[], Non
         _warn_if_exposed(settings)
     telemetry = CallTelemetry(settings.traces_endpoint)
     async with AsyncExitStack() as stack:
-        stores = Stores.over(open_database(settings.data_dir, time.time_ns))
-        stack.push_async_callback(stores.database.close)
+        database = open_database(settings.data_dir, time.time_ns, address=settings.store)
+        stores = Stores.over(database, open_duties(settings.store, leads=worker.leads))
+        stack.push_async_callback(stores.close)
         # A background task that fails ends the others and the server: a supervisor can restart a
         # server that is gone, but does not notice one that has lost a part.
         async with asyncio.TaskGroup() as group:
@@ -116,13 +120,12 @@ async def _start(
         await stores.pending.retry_all()
         # Before catalogs open, so that no folder in use is removed.
         await wiring.remove_unknown_files()
-        tasks.spawn(housekeeping.clean(stores))
     await wiring.catalogs.update()
     await wiring.behavior_models.update()
     tasks.spawn(wiring.behavior_models.run())
-    if worker.leads:
-        tasks.spawn(wiring.make_purge().run())
-        tasks.spawn(wiring.make_trainer().run())
+    tasks.spawn(perform(stores.duties, Duty.CLEANING, partial(housekeeping.clean, stores)))
+    tasks.spawn(perform(stores.duties, Duty.PURGE, wiring.make_purge().run))
+    tasks.spawn(perform(stores.duties, Duty.TRAINING, wiring.make_trainer().run))
 
     def show_stats(stats: list[CatalogStats]) -> None:
         queued_texts, database = wiring.embedder_pool.queued_texts, stores.database
@@ -132,7 +135,7 @@ async def _start(
     tasks.spawn(trim_heaps())
     tasks.spawn(housekeeping.flush_responses(wiring.response_counts))
     tasks.spawn(housekeeping.report_stats(wiring.catalogs, show_stats, server.set_embedding_health))
-    if not worker.is_alone:
+    if wiring.has_other_writers:
         tasks.spawn(housekeeping.follow_other_processes(stores.database, wiring.catalogs))
     await wiring.catalogs.wait_until_caught_up()
 

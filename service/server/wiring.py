@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from service import errors
 from service.analysis.classification import TextClassifier
@@ -30,6 +31,7 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
+from service.background.duty_rounds import perform
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PendingEmbedder
@@ -79,6 +81,7 @@ from service.storage.data_folder import (
     list_snapshot_folders,
     remove_snapshot,
 )
+from service.storage.duties import Duty
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 
@@ -130,8 +133,7 @@ class Wiring:
         self._paid_requests = PaidRequests(
             stores.embedding_requests,
             Budget(settings.embedding_budget_usd_per_day),
-            str(worker.number),
-            list(map(str, range(worker.count))),
+            *_choose_places(settings, worker),
         )
         stack.push_async_callback(self._paid_requests.close)
         spawn(self._paid_requests.run())
@@ -188,8 +190,13 @@ class Wiring:
             self._stores,
             lambda: [builder.position for builder in self._index_builders.values()],
             self._settings.vector_retention_days * SECONDS_PER_DAY,
-            shared=not self._worker.is_alone,
+            shared=self.has_other_writers,
         )
+
+    @property
+    def has_other_writers(self) -> bool:
+        """Whether other processes write to the same data."""
+        return bool(self._settings.store) or not self._worker.is_alone
 
     def make_trainer(self) -> Trainer:
         """Return what trains the models of catalogs, for the leading worker."""
@@ -245,9 +252,7 @@ class Wiring:
         follower = Follower(items, generation, item_index, threads)
         maintenance: IndexBuilder | SnapshotLoader
         if self._worker.leads:
-            maintenance = IndexBuilder(
-                follower, snapshots, threads, shared=not self._worker.is_alone
-            )
+            maintenance = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
             self._index_builders[generation.generation_id] = maintenance
         else:
             maintenance = SnapshotLoader(items, follower, snapshots, make_item_index, threads)
@@ -325,17 +330,19 @@ class Wiring:
         if not self._worker.leads:
             return []
         stores, generation = self._stores, writer.generation
+        embed = partial(perform, self._stores.duties, Duty.EMBEDDING)
         tasks = [
-            PendingEmbedder(stores.pending, generation, writer.text_embedder).run(),
-            PreferenceEmbedder(stores.reembedding, generation, writer.text_embedder).run(),
+            embed(PendingEmbedder(stores.pending, generation, writer.text_embedder).run),
+            embed(PreferenceEmbedder(stores.reembedding, generation, writer.text_embedder).run),
         ]
         if state is GenerationState.EMBEDDING:
             filler = GenerationFiller(
                 stores.reembedding, stores.generations, writer, self.catalogs.update_soon
             )
-            tasks.append(filler.run())
+            tasks.append(embed(filler.run))
         if state is GenerationState.INDEXING:
-            tasks.append(self._make_switch(serving, generation).run())
+            switch = self._make_switch(serving, generation)
+            tasks.append(perform(self._stores.duties, Duty.INDEXING, switch.run))
         return tasks
 
     def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
@@ -371,6 +378,16 @@ class Wiring:
 
     def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)
+
+
+def _choose_places(settings: Settings, worker: Worker) -> tuple[str, list[str] | None]:
+    """Return the place of a worker among those that send paid requests, and all places.
+
+    Nobody knows all replicas over a PostgreSQL database.
+    """
+    if settings.store:
+        return uuid4().hex, None
+    return str(worker.number), list(map(str, range(worker.count)))
 
 
 def _tls_files(settings: Settings) -> TlsFiles | None:

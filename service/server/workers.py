@@ -26,7 +26,7 @@ from service import errors
 from service.domain.printable import replace_controls
 from service.settings import Settings
 from service.storage.data_folder import FolderLock, lock_folder, secure_folder
-from service.storage.sqlite.sqlite_database import prepare_folder
+from service.storage.opening import prepare_store
 from service.telemetry import logging
 
 # Delay before a worker that ended is restarted.
@@ -71,7 +71,7 @@ async def supervise(settings: Settings, serve: Serve) -> None:
         _reserve_port(settings.listen) as address,
     ):
         # First, because a folder with another database is not Akin's to change.
-        prepare_folder(settings.data_dir)
+        prepare_store(settings.data_dir, settings.store)
         secure_folder(settings.data_dir)
         settings = settings.model_copy(update={"listen": address})
         async with asyncio.TaskGroup() as group:

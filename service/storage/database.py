@@ -113,6 +113,14 @@ class Database(ABC):
             self.commits.announce(sequence)
         return self.commits.last_sequence
 
+    @abstractmethod
+    async def follow_others(self) -> bool:
+        """Wait until other processes may have written; return whether the sequence has grown.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+
     async def write(
         self,
         operation: Callable[[Transaction], _T],

@@ -83,20 +83,22 @@ class EmbeddingRequestStore:
 
         await self._database.write(operation)
 
-    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+    async def write_off(self, owner: RequestOwner, places: Sequence[str] | None) -> None:
         """Count the requests of dead processes as spent.
 
         Args:
             owner: the only living process in its place.
-            places: all places; no process lives in another one.
+            places: all places, if they are known; no process lives in another one.
         """
 
         def operation(transaction: Transaction) -> None:
-            _write_off(
-                transaction,
-                "owner = ? AND process != ? OR owner NOT IN (SELECT value FROM json_each(?))",
-                (*owner, json.dumps(places)),
-            )
+            _write_off(transaction, "owner = ? AND process != ?", owner)
+            if places is not None:
+                _write_off(
+                    transaction,
+                    "owner NOT IN (SELECT value FROM json_each(?))",
+                    (json.dumps(places),),
+                )
 
         await self._database.write(operation)
 

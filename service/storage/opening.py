@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service import errors
+from service.storage.data_folder import create_data_folder
 from service.storage.database import Database
+from service.storage.duties import Duties, FixedDuties
 from service.storage.sqlite.sqlite_database import SqliteDatabase, prepare_folder
 
 
@@ -33,6 +35,37 @@ def open_database(
     if address:
         return _open_postgres(address, clock_ns)
     return SqliteDatabase(prepare_folder(folder), clock_ns, monotonic_ns)
+
+
+def prepare_store(folder: Path, address: str) -> None:
+    """Create the data folder, and its database unless that is a PostgreSQL server's.
+
+    Raises:
+        StoreUnavailable: the folder cannot be used.
+        StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
+    """
+    if address:
+        create_data_folder(folder)
+    else:
+        prepare_folder(folder)
+
+
+def open_duties(address: str, *, leads: bool) -> Duties:
+    """Return the duties of this process.
+
+    Args:
+        address: of a PostgreSQL server; empty for the database file of one machine.
+        leads: this process leads those of its machine.
+
+    Raises:
+        StoreUnavailable: the address is not valid.
+    """
+    if not (address and leads):
+        return FixedDuties(leads=leads)
+    from service.storage.postgres.advisory_duties import AdvisoryDuties  # noqa: PLC0415
+    from service.storage.postgres.postgres_connections import complete_address  # noqa: PLC0415
+
+    return AdvisoryDuties(complete_address(address))
 
 
 def _open_postgres(address: str, clock_ns: Callable[[], int]) -> Database:

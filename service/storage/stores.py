@@ -9,6 +9,7 @@ from service.storage.behavior_models import BehaviorModelStore
 from service.storage.catalog_settings import CatalogSettingsStore
 from service.storage.click_through import ClickThroughStore
 from service.storage.database import Database
+from service.storage.duties import Duties, FixedDuties
 from service.storage.embedding_requests import EmbeddingRequestStore
 from service.storage.generations import GenerationStore
 from service.storage.interactions import InteractionStore
@@ -27,12 +28,13 @@ from service.storage.vectors import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The stores of one process. Close their database to end them.
+    """The stores of one process. End them with `close`, or close the database.
 
     `compaction` is None if the database keeps its files small by itself.
     """
 
     database: Database
+    duties: Duties
     items: ItemStore
     users: UserStore
     interactions: InteractionStore
@@ -51,10 +53,11 @@ class Stores:
     compaction: CompactionStore | None
 
     @classmethod
-    def over(cls, database: Database) -> Self:
-        """Return the stores over an open database."""
+    def over(cls, database: Database, duties: Duties | None = None) -> Self:
+        """Return the stores over an open database; without `duties`, all are this process's."""
         return cls(
             database,
+            duties or FixedDuties(leads=True),
             ItemStore(database),
             UserStore(database),
             InteractionStore(database),
@@ -72,3 +75,8 @@ class Stores:
             UnusedRowStore(database),
             CompactionStore(database) if isinstance(database, SqliteDatabase) else None,
         )
+
+    async def close(self) -> None:
+        """Leave the duties, finish the queued writes, and close the database."""
+        await self.duties.close()
+        await self.database.close()

@@ -74,7 +74,7 @@ class FailingStore:
             raise error
         await self._store.settle(settlement)
 
-    async def write_off(self, owner: RequestOwner, places: Sequence[str]) -> None:
+    async def write_off(self, owner: RequestOwner, places: Sequence[str] | None) -> None:
         """Count the requests of dead processes as spent, or fail."""
         if self.error is not None:
             raise self.error

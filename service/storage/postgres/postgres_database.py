@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,21 +14,25 @@ from psycopg_pool import ConnectionPool
 
 from service import errors
 from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
-from service.storage.postgres.connections import (
+from service.storage.postgres.dialect import translate_sql
+from service.storage.postgres.listener import Listener
+from service.storage.postgres.migrations import migrate_schema
+from service.storage.postgres.postgres_connections import (
     ADAPTERS,
     PostgresConnection,
     complete_address,
     configure,
     open_connection,
 )
-from service.storage.postgres.dialect import translate_sql
-from service.storage.postgres.migrations import migrate_schema
 from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.sql import Connection, Parameters
 from service.storage.writer import read_last_sequence
 
 _T = TypeVar("_T")
+
+# The interval at which a process looks for the writes of others, if no notification comes.
+LOOK_SECONDS = 1.0
 
 # Rows that another process reads at once.
 ROWS_PER_FETCH = 10_000
@@ -81,6 +86,35 @@ class PostgresDatabase(Database):
         )
         session = PostgresSession(self._address, clock_ns, lease_clock_ns)
         super().__init__(session, last_sequence, store_id, clock_ns)
+        self._has_news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def hear(sequence: int) -> None:
+            loop.call_soon_threadsafe(self._hear, sequence)
+
+        self._listener = Listener(self._address, hear)
+
+    async def follow_others(self) -> bool:
+        """Wait for a notification, at most for the interval at which processes look."""
+        before = self.commits.last_sequence
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._has_news.wait()
+        if not self._has_news.is_set():
+            await self.refresh()
+        self._has_news.clear()
+        return self.commits.last_sequence > before
+
+    async def close(self) -> None:
+        """Finish the queued writes, and close the database."""
+        await asyncio.to_thread(self._listener.close)
+        await super().close()
+
+    def _hear(self, sequence: int) -> None:
+        """Take note of a commit, in the event loop."""
+        if sequence > self.commits.last_sequence:
+            self.commits.announce(sequence)
+            self._has_news.set()
 
     @property
     def read_source(self) -> ReadSource:

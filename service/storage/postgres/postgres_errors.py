@@ -12,7 +12,7 @@ from psycopg import errors as postgres_errors
 from service import errors
 
 # Callers try again after this time: a standby is promoted in a few seconds.
-RETRY_SECONDS = 1.0
+FAILOVER_RETRY_SECONDS = 1.0
 
 _CORRUPTED = (postgres_errors.DataCorrupted, postgres_errors.IndexCorrupted)
 
@@ -57,5 +57,5 @@ def make_unavailable_error(
 ) -> errors.StoreUnavailable:
     """Return the error of a server that cannot be used for a moment."""
     error = errors.StoreUnavailable(message)
-    error.retry_after_seconds = RETRY_SECONDS
+    error.retry_after_seconds = FAILOVER_RETRY_SECONDS
     return error

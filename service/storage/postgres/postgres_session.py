@@ -16,7 +16,7 @@ import psycopg
 import stamina
 import structlog
 
-from service.storage.postgres.connections import PostgresConnection, open_connection
+from service.storage.postgres.postgres_connections import PostgresConnection, open_connection
 from service.storage.postgres.postgres_errors import (
     make_unavailable_error,
     translate_error,

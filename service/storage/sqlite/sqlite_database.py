@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -22,6 +23,9 @@ from service.storage.write_queue import Job
 from service.storage.writer import Transaction, read_last_sequence
 
 _T = TypeVar("_T")
+
+# The longest delay before a process sees the writes of another one.
+REFRESH_SECONDS = 0.05
 
 
 def prepare_folder(folder: Path) -> Path:
@@ -82,6 +86,12 @@ class SqliteDatabase(Database):
             last_sequence, store_id = read_last_sequence(connection), read_store_id(connection)
         session = SqliteSession(connection, clock_ns, monotonic_ns)
         super().__init__(session, last_sequence, store_id, clock_ns)
+
+    async def follow_others(self) -> bool:
+        """Wait for the interval at which processes look for the writes of each other."""
+        before = self.commits.last_sequence
+        await asyncio.sleep(REFRESH_SECONDS)
+        return await self.refresh() > before
 
     @property
     def read_source(self) -> ReadSource:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from service import errors
-from service.storage.postgres.connections import SCHEMA
+from service.storage.postgres.postgres_connections import SCHEMA
 
 # Identifies the lock that only one process at a time migrates with: the letters "akin".
 LOCK_CLASS = int.from_bytes(b"akin")
