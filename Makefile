@@ -66,7 +66,8 @@ docs: .venv/ready
 
 locks: .venv/ready
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
-		--no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
+		--no-annotate --no-header --python-version 3.11 --extra postgres pyproject.toml \
+		-o requirements.lock
 	$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-package akin-client \
 		--no-annotate --no-header --python-version 3.11 --extra dev -c requirements.lock pyproject.toml \
 		-o requirements-dev.lock
