@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import IsolationLevel
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from service import errors
 from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
@@ -128,6 +128,8 @@ class PostgresDatabase(Database):
         with translate_postgres_errors():
             try:
                 return self._run_once(query, at_one_moment=at_one_moment)
+            except PoolTimeout:
+                raise
             except psycopg.OperationalError:
                 # After a failover, every connection of the pool is lost. It replaces them now.
                 self._pool.check()
