@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients helm faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -33,6 +33,12 @@ test: .venv/ready
 
 test-clients: .venv/ready
 	$(BIN)/python clients/conformance/run.py
+
+# The tests of the Helm chart need Helm, which Go builds in one to two minutes. Without it, they are skipped.
+helm: $(BIN)/helm
+
+$(BIN)/helm: | .venv/ready
+	GOBIN=$(CURDIR)/$(BIN) go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 # Send odd requests to every method of a server. MESSAGES is the calls of each method, and SEED
 # repeats the calls of a former run.

@@ -24,6 +24,10 @@ from support.sockets import Listener, Proxy, Relay
 # Short, so that the tests are fast, but long enough for a health check on a busy machine.
 IDLE_SECONDS = 2.0
 
+# Calls after which a server that has had none will have none. The connections of a client are ready
+# at different times.
+READ_COUNT = 2_000
+
 ITEMS = [akin.item(str(number), f"thing number {number}") for number in range(300)]
 
 Import = Callable[[str, Iterator[akin.Item]], Awaitable[list[Any]]]
@@ -269,6 +273,47 @@ def test_no_proxy_is_used_on_this_machine(tmp_path: Path, names: tuple[str, ...]
             words = ("status", "--address", address)
             assert 0 == run(*words, folder=tmp_path, variables=values).status
         assert 0 == proxy.connection_count
+
+
+Reading = Callable[[str, Callable[[], bool]], Awaitable[None]]
+
+
+async def read_blocking(address: str, is_done: Callable[[], bool]) -> None:
+    with akin.Client(address) as client:
+        for _ in range(READ_COUNT):
+            client.get_item("a")
+            if is_done():
+                return
+
+
+async def read_async(address: str, is_done: Callable[[], bool]) -> None:
+    async with akin.AsyncClient(address) as client:
+        for _ in range(READ_COUNT):
+            await client.get_item("a")
+            if is_done():
+                return
+
+
+@pytest.mark.parametrize("read", [read_blocking, read_async])
+async def test_calls_are_spread_over_all_addresses(read: Reading) -> None:
+    """A name with several addresses stands for replicas: each of them gets a share of the calls."""
+    with ScriptedServer() as first, ScriptedServer() as second:
+        await read(
+            f"ipv4:{first.address},{second.address}",
+            lambda: bool(first.requests and second.requests),
+        )
+    assert first.requests
+    assert second.requests
+
+
+@pytest.mark.parametrize("read", [read_blocking, read_async])
+async def test_a_call_that_fails_on_one_replica_is_repeated_on_another(read: Reading) -> None:
+    """A replica that refuses every call delays calls and fails none, as long as another serves."""
+    refusals = [Failure(grpc.StatusCode.UNAVAILABLE)] * READ_COUNT
+    with ScriptedServer(*refusals) as first, ScriptedServer() as second:
+        await read(f"ipv4:{first.address},{second.address}", lambda: len(first.requests) > 1)
+    assert len(first.requests) > 1
+    assert second.requests
 
 
 @pytest.mark.slow
