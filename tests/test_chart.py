@@ -47,7 +47,9 @@ def test_helm_finds_nothing_to_complain_about(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("name", VALUES)
 def test_kubernetes_accepts_every_manifest(name: str, version: str) -> None:
     """Every manifest has the fields of its kind, in the oldest and the newest Kubernetes."""
-    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    kubernetes_validate = pytest.importorskip(
+        "kubernetes_validate", reason="run `make deploy-tools`"
+    )
     manifests = render(name, version)
     for manifest in manifests:
         if manifest["kind"] not in FOREIGN_KINDS:
@@ -59,7 +61,9 @@ def test_kubernetes_accepts_every_manifest(name: str, version: str) -> None:
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_accepts_the_manifests_of_one_replica(version: str) -> None:
     """The manifests without Helm are for the same versions of Kubernetes."""
-    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    kubernetes_validate = pytest.importorskip(
+        "kubernetes_validate", reason="run `make deploy-tools`"
+    )
     for manifest in PLAIN:
         kubernetes_validate.validate(manifest, version, strict=True)
 

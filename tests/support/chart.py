@@ -59,7 +59,7 @@ def render(name: str, version: str = NEWEST) -> list[dict[str, Any]]:
 def run_helm(
     command: str, *words: str, values: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    helm = find_program("helm", "make helm")
+    helm = find_program("helm", "make deploy-tools")
     return subprocess.run(
         [helm, command, *words, str(CHART)],
         input=values,
