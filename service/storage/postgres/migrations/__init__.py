@@ -27,6 +27,9 @@ MIGRATION_LOCK = 0
 # they were written for: the letters "akiv".
 VERSION_LOCK_CLASS = int.from_bytes(b"akiv")
 
+# The version that can end sessions that stand still, as libpq writes it.
+MIN_SERVER_VERSION = 140000
+
 # The steps that remove something, by number, with the oldest schema version whose programs can do
 # without it.
 OLDEST_VERSIONS: Mapping[int, int] = {}
@@ -61,12 +64,12 @@ def migrate_schema(
         migrations: the steps of this program; None for those of `read_migrations`.
 
     Raises:
-        StoreUnavailable: the database does not have the encoding UTF8.
+        StoreUnavailable: the server is too old, or the database has another encoding than UTF8.
         StoreCorrupted: this program is too old for the database.
         psycopg.Error: the server cannot be used.
     """
     migrations = migrations or read_migrations()
-    _check_encoding(connection)
+    _check_server(connection)
     connection.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_CLASS, MIGRATION_LOCK))
     try:
         _create_version_table(connection)
@@ -92,7 +95,9 @@ def show_version(connection: psycopg.Connection[Any], version: int) -> None:
     connection.execute("SELECT pg_advisory_lock_shared(%s, %s)", (VERSION_LOCK_CLASS, version))
 
 
-def _check_encoding(connection: psycopg.Connection[Any]) -> None:
+def _check_server(connection: psycopg.Connection[Any]) -> None:
+    if connection.info.server_version < MIN_SERVER_VERSION:
+        raise errors.StoreUnavailable("PostgreSQL 14 or later is needed")
     (encoding,) = connection.execute("SHOW server_encoding").fetchone() or ("",)
     if encoding != "UTF8":
         raise errors.StoreUnavailable(
