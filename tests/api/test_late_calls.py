@@ -10,7 +10,7 @@ from service.api.load_shedding import LoadShedder
 from service.api.message_stream import STREAM_IDLE_SECONDS
 from service.api.queued_calls import CallCounts
 
-GIVE_UP_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 
 # The clock of gRPC counts milliseconds.
 TICK_SECONDS = 0.01

@@ -23,7 +23,7 @@ from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import SPACE, unit_vector
 
-GIVE_UP_SECONDS = 60.0
+GIVE_UP_SECONDS = 120.0
 """After so long a test that waits for what never comes fails; nothing takes a tenth of it."""
 
 PAGE_BYTES = 1_000_000
