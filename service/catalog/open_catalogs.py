@@ -49,7 +49,7 @@ class OpenCatalogs:
         self._changes = CatalogChanges(database, factory, spawn)
         self._spawn = spawn
         self._open: dict[str, OpenCatalog] = {}
-        self._version = -1
+        self._version = (-1, -1)
         self._reading = asyncio.Lock()
 
     def use(self, name: str, min_sequence: int = 0) -> CatalogUse:
@@ -132,12 +132,16 @@ class OpenCatalogs:
         return sum(handle.generations.serving.follower.item_count for handle in handles)
 
     async def wait_until_caught_up(self) -> None:
-        """Wait until every catalog reflects all writes so far."""
-        last = self._database.commits.last_sequence
+        """Wait until every catalog reflects all writes so far.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+        await self._database.refresh()
         for name in self.names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
                 async with self.use(name) as catalog:
-                    await catalog.generations.serving.follower.wait_for(last)
+                    await catalog.generations.serving.follower.wait_for_all()
 
     async def start_update(self) -> None:
         """Start to apply changes of catalogs and generations by this process or another one.
@@ -149,7 +153,8 @@ class OpenCatalogs:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
         async with self._reading:
-            version = await self._store.get_version()
+            # The same number can be another version once the store has lost commits.
+            version = self._database.commits.doubts, await self._store.get_version()
             if version == self._version:
                 return
             records = await self._store.list_catalogs()

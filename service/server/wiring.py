@@ -63,6 +63,7 @@ from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
@@ -228,7 +229,7 @@ class Wiring:
             partial(self._stores.reembedding.add_vectors, record.generation),
         )
 
-    def open_generation(
+    async def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store, from its snapshot if it has one."""
@@ -245,17 +246,15 @@ class Wiring:
             self._stores.database.store_id, f"{space.fingerprint} {storage.value}"
         )
         snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
-        item_index = make_item_index()
-        if not snapshots.load(item_index, items.last_sequence):
-            item_index = make_item_index()
         threads = self._index_threads
-        follower = Follower(items, generation, item_index, threads)
+        restorer = Restorer(items, snapshots, make_item_index, threads)
+        follower = Follower(items, generation, await restorer.open(), threads, restorer.open)
         maintenance: IndexBuilder | SnapshotLoader
         if self._worker.leads:
             maintenance = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
             self._index_builders[generation.generation_id] = maintenance
         else:
-            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index, threads)
+            maintenance = SnapshotLoader(follower, restorer)
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
@@ -346,12 +345,13 @@ class Wiring:
         return tasks
 
     def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
-        builder, last = self._index_builders[next_.generation_id], self._stores.items.last_sequence
+        builder, items = self._index_builders[next_.generation_id], self._stores.items
+        last = items.last_sequence
         return GenerationSwitch(
             self._stores.generations,
             serving.generation,
             next_,
-            lambda: builder.settled_sequence >= last,
+            lambda: builder.settled_sequence >= min(last, items.last_sequence),
             self.catalogs.update_soon,
         )
 

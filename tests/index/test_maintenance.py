@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
-from support.item_indexes import INDEX_THREADS
+from support.item_indexes import INDEX_THREADS, fail_to_open
 from support.stores import chunks_of, delete_item, indexed, opened
 from support.tasks import left
 
@@ -22,6 +22,7 @@ from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
+from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores
@@ -50,12 +51,13 @@ async def working(
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
     """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
         own = snapshots(folder, stores, owner=leads)
+        restorer = Restorer(stores.items, own, empty_item_index, INDEX_THREADS)
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, restorer.open)
         maintenance = (
             IndexBuilder(follower, own, INDEX_THREADS, shared=True)
             if leads
-            else SnapshotLoader(stores.items, follower, own, empty_item_index, INDEX_THREADS)
+            else SnapshotLoader(follower, restorer)
         )
         tasks = [asyncio.create_task(part.run()) for part in (follower, maintenance)]
         try:
@@ -172,7 +174,7 @@ class FullDisk(Snapshots):
 async def test_a_failure_that_goes_on_is_logged_once(tmp_path: Path) -> None:
     """Attempts that fail alike log one line; another kind, or a failure after a success, logs."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
         full = FullDisk(tmp_path / "index", SnapshotOrigin("store", "space"))
         builder = IndexBuilder(follower, full, INDEX_THREADS, shared=False)
         following = asyncio.create_task(follower.run())
@@ -197,7 +199,7 @@ async def test_an_idle_catalog_is_not_saved_for_the_writes_of_others(tmp_path: P
         saved = {}
         for name, catalog in (("idle", idle), ("busy", busy)):
             item_index = ItemIndex(SegmentedIndex(DIMENSIONS), FakeClock())
-            follower = Follower(stores.items, catalog, item_index, INDEX_THREADS)
+            follower = Follower(stores.items, catalog, item_index, INDEX_THREADS, fail_to_open)
             folder = tmp_path / "index" / name
             saved[name] = Snapshots(folder, SnapshotOrigin("store", "space"))
             builder = IndexBuilder(follower, saved[name], INDEX_THREADS, shared=False)
@@ -226,7 +228,7 @@ async def test_an_old_snapshot_costs_no_more_at_the_next_start(tmp_path: Path) -
         snapshot_sequence = stores.database.commits.last_sequence
         await stores.items.upsert_many(busy, ITEMS)
         (stored,) = await stores.items.upsert_many(idle, [indexed("b", "tea")])
-        changes, reached, _ = await stores.items.changes(idle, snapshot_sequence, 10)
+        changes, reached, *_ = await stores.items.changes(idle, snapshot_sequence, 10)
         assert ["b"] == [change.item_id for change in changes]
         assert stored.sequence == reached
 
