@@ -7,8 +7,15 @@ from support.stores import CHOICE
 SQLITE_ONLY = {"test_file_modes", "test_migrations", "test_opening", "test_vacuum"}
 
 
+# Modules about what only PostgreSQL has.
+POSTGRES_ONLY = {"test_commit_history"}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test over both stores, unless it is about one of them."""
+    if metafunc.module.__name__.rpartition(".")[2] in POSTGRES_ONLY:
+        metafunc.parametrize("_store", ["postgres"], indirect=True)
+        return
     stores = (
         ["sqlite"]
         if metafunc.module.__name__.rpartition(".")[2] in SQLITE_ONLY
