@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 from support.postgres import PostgresServer, query_database
 
@@ -25,6 +26,11 @@ class RestorableServer(PostgresServer):
     def __init__(self) -> None:
         super().__init__(**SETTINGS)
         self._copy = self.folder / "copy"
+
+    @property
+    def url(self) -> str:
+        """The address of its database as a setting takes it."""
+        return f"postgresql://akin@/postgres?host={quote(str(self.folder), safe='')}"
 
     def remember(self) -> None:
         """Copy the cluster; all connections are lost."""
