@@ -74,6 +74,7 @@ class Follower:
         self._item_index = item_index
         self._open_item_index = open_item_index
         self._replacement: ItemIndex | None = None
+        self._building: ItemIndex | None = None
         # The doubts when the store last confirmed the item index. It always confirms an empty one.
         self._confirmed_doubts = feed.doubts if item_index.sequence == 0 else -1
         self._has_news = asyncio.Event()
@@ -198,15 +199,33 @@ class Follower:
         Args:
             quiet: nothing is being written, so that there is time to build more.
         """
-        return await self._run_exclusively(
-            lambda item_index: item_index.maintenance.start_build(quiet=quiet), self.search_cost
-        )
+
+        def work(item_index: ItemIndex) -> Build | None:
+            build = item_index.maintenance.start_build(quiet=quiet)
+            self._building = item_index if build is not None else None
+            return build
+
+        return await self._run_exclusively(work, self.search_cost)
 
     async def finish_build(self, build: Build) -> None:
-        """Put the result of a build that has run into use."""
-        await self._queue.run(
-            self._run_locked, lambda item_index: item_index.maintenance.finish_build(build)
-        )
+        """Put the result of a build that has run into use, unless the item index was replaced."""
+
+        def work(item_index: ItemIndex) -> None:
+            if item_index is self._building:
+                item_index.maintenance.finish_build(build)
+            self._building = None
+
+        await self._queue.run(self._run_locked, work)
+
+    async def cancel_build(self, build: Build) -> None:
+        """Forget a build that will not be finished."""
+
+        def work(item_index: ItemIndex) -> None:
+            if item_index is self._building:
+                item_index.maintenance.cancel_build(build)
+            self._building = None
+
+        await self._queue.run(self._run_locked, work)
 
     async def capture(self) -> ItemIndexState:
         """Return the content of the item index for a snapshot."""

@@ -18,6 +18,7 @@ from service.index.follower import Follower
 from service.index.restoring import Restorer
 from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
+from service.index.vector_index import Build
 
 # Pause between two looks for something to do.
 MAINTENANCE_PAUSE_SECONDS = 0.2
@@ -72,6 +73,7 @@ class IndexBuilder:
         self._shared = shared
         self._saved_changes = follower.change_count
         self._has_unsaved_builds = False
+        self._unfinished_build: Build | None = None
         self._retry_time = 0.0
         self._retry_seconds = SNAPSHOT_RETRY_SECONDS
         self._last_failure = ""
@@ -85,7 +87,10 @@ class IndexBuilder:
         )
 
     async def run(self) -> None:
-        """Build and save until cancelled."""
+        """Build and save until cancelled, also after another process did so for a time."""
+        if self._unfinished_build is not None:
+            await self._follower.cancel_build(self._unfinished_build)
+            self._unfinished_build = None
         while True:
             graph_vectors = self._follower.collect_stats().graph_vectors
             sequence = self._follower.sequence
@@ -103,8 +108,10 @@ class IndexBuilder:
         build = await self._follower.start_build(quiet=self._follower.quiet_seconds > QUIET_SECONDS)
         if build is None:
             return False
+        self._unfinished_build = build
         await self._threads.build(build.run, stop=build.stop)
         await self._follower.finish_build(build)
+        self._unfinished_build = None
         self._has_unsaved_builds = True
         return True
 
@@ -167,7 +174,7 @@ class SnapshotLoader:
         """Load new snapshots until cancelled."""
         while True:
             try:
-                if self._restorer.has_new():
+                if await self._restorer.has_new():
                     await self._load_snapshot()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from service.index.change_feed import ChangeFeed
 from service.index.item_index import ItemIndex
+from service.index.publishing import SHELF_SECONDS, SnapshotDownloader
 from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
 
@@ -19,6 +21,7 @@ class Restorer:
         snapshots: where to load from.
         create_item_index: returns an empty item index.
         threads: where snapshots are read.
+        downloader: brings snapshots of other machines; None if there are none.
     """
 
     def __init__(
@@ -27,14 +30,26 @@ class Restorer:
         snapshots: Snapshots,
         create_item_index: Callable[[], ItemIndex],
         threads: IndexThreads,
+        downloader: SnapshotDownloader | None = None,
     ) -> None:
         self._feed = feed
         self._snapshots = snapshots
         self._create_item_index = create_item_index
         self._threads = threads
+        self._downloader = downloader
+        self._next_download = 0.0
+        self._loading = asyncio.Lock()
 
-    def has_new(self) -> bool:
-        """Return whether there is a snapshot that was not there at the last `restore`."""
+    async def has_new(self) -> bool:
+        """Return whether there is a snapshot that was not there at the last `restore`.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        if self._downloader is not None and time.monotonic() >= self._next_download:
+            self._next_download = time.monotonic() + SHELF_SECONDS
+            async with self._loading:
+                await self._downloader.download()
         return self._snapshots.has_new()
 
     async def open(self) -> ItemIndex:
@@ -45,7 +60,10 @@ class Restorer:
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        return await self._restore(asyncio.to_thread) or self._create_item_index()
+        async with self._loading:
+            if self._downloader is not None:
+                await self._downloader.download()
+            return await self._restore(asyncio.to_thread) or self._create_item_index()
 
     async def restore(self) -> ItemIndex | None:
         """Return an item index from the snapshot, None if there is none that can be used.
@@ -53,7 +71,8 @@ class Restorer:
         Raises:
             StoreUnavailable: the store cannot be read.
         """
-        return await self._restore(self._threads.build)
+        async with self._loading:
+            return await self._restore(self._threads.build)
 
     async def _restore(self, run: Callable[..., Awaitable[bool]]) -> ItemIndex | None:
         item_index, last_sequence = self._create_item_index(), await self._feed.refresh()

@@ -76,6 +76,11 @@ class Manifest(BaseModel):
     arrays: str
     files: dict[str, FileChecksum]
 
+    @property
+    def anchor(self) -> Anchor:
+        """Its place in the history of the store."""
+        return Anchor(self.anchor_sequence, self.anchor_token)
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotOrigin:
@@ -145,12 +150,12 @@ class Snapshots:
             if name in new_files:
                 with replace_file(self._folder / name) as path:
                     new_files[name].write(path)
-                checksums[name] = _compute_checksum(self._folder / name)
+                checksums[name] = compute_checksum(self._folder / name)
             else:
                 checksums[name] = self._saved_files[name]
         with replace_file(self._folder / arrays) as path, path.open("wb") as file:
             np.savez(file, allow_pickle=False, **state.arrays)
-        checksums[arrays] = _compute_checksum(self._folder / arrays)
+        checksums[arrays] = compute_checksum(self._folder / arrays)
         manifest = Manifest(
             format=SNAPSHOT_FORMAT,
             store_id=self._origin.store_id,
@@ -203,9 +208,8 @@ class Snapshots:
     def _fill(self, item_index: ItemIndex, manifest: Manifest) -> None:
         """Fill an empty item index from checked files."""
         paths = {name: self._folder / name for name in manifest.files if name != manifest.arrays}
-        anchor = Anchor(manifest.anchor_sequence, manifest.anchor_token)
         with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
-            state = ItemIndexState(manifest.sequence, dict(arrays), {}, anchor)
+            state = ItemIndexState(manifest.sequence, dict(arrays), {}, manifest.anchor)
             item_index.restore(state, paths)
 
     def drop(self, reason: str) -> None:
@@ -231,11 +235,50 @@ class Snapshots:
         except OSError:
             return 0
 
-    def _read_manifest(self) -> Manifest | None:
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return self._folder
+
+    def read_manifest(self) -> tuple[str, Manifest] | None:
+        """Return the manifest, as text and parsed, None if there is none that can be used.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         try:
             text = (self._folder / MANIFEST_FILE).read_text()
+            return text, self.parse(text)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def parse(self, text: str) -> Manifest:
+        """Return a manifest from its text.
+
+        Raises:
+            ValueError: it is damaged, or from another version of Akin, store or embedding space.
+        """
+        try:
+            return self._parse(text)
+        except _UnusableSnapshotError as exc:
+            raise ValueError(str(exc)) from None
+
+    def install(self, manifest: str) -> None:
+        """Make a snapshot valid whose files another process has saved, and are in the folder.
+
+        Raises:
+            OSError: the manifest cannot be written.
+        """
+        with replace_file(self._folder / MANIFEST_FILE) as path:
+            path.write_text(manifest)
+
+    def _read_manifest(self) -> Manifest | None:
+        try:
+            return self._parse((self._folder / MANIFEST_FILE).read_text())
         except FileNotFoundError:
             return None
+
+    def _parse(self, text: str) -> Manifest:
         try:
             manifest = Manifest.model_validate_json(text)
         except ValidationError:
@@ -254,7 +297,7 @@ class Snapshots:
 
     def _check_files(self, manifest: Manifest) -> None:
         for name, checksum in manifest.files.items():
-            if _compute_checksum(self._folder / name) != checksum:
+            if compute_checksum(self._folder / name) != checksum:
                 raise _UnusableSnapshotError(f"{name} is damaged")
 
     def _remove_unnamed_files(self) -> None:
@@ -275,7 +318,12 @@ class Snapshots:
                     path.unlink(missing_ok=True)
 
 
-def _compute_checksum(path: Path) -> FileChecksum:
+def compute_checksum(path: Path) -> FileChecksum:
+    """Return the size and checksum of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     checksum = 0
     with path.open("rb") as file:
         while block := file.read(CHECKSUM_BLOCK_BYTES):

@@ -31,7 +31,7 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
-from service.background.duty_rounds import perform
+from service.background.duty_rounds import alternate, perform
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PendingEmbedder
@@ -63,6 +63,7 @@ from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
 from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
@@ -83,6 +84,7 @@ from service.storage.data_folder import (
     remove_snapshot,
 )
 from service.storage.duties import Duty
+from service.storage.opening import open_shelf
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 
@@ -247,14 +249,22 @@ class Wiring:
         )
         snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
         threads = self._index_threads
-        restorer = Restorer(items, snapshots, make_item_index, threads)
+        shelf, downloader = self._open_shelf(generation), None
+        if shelf is not None:
+            downloader = SnapshotDownloader(items, snapshots, shelf)
+        restorer = Restorer(items, snapshots, make_item_index, threads, downloader)
         follower = Follower(items, generation, await restorer.open(), threads, restorer.open)
-        maintenance: IndexBuilder | SnapshotLoader
+        duties = self._stores.duties
+        load = SnapshotLoader(follower, restorer).run
         if self._worker.leads:
-            maintenance = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
-            self._index_builders[generation.generation_id] = maintenance
+            builder = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
+            self._index_builders[generation.generation_id] = builder
+            maintenance = [alternate(duties, Duty.INDEXING, builder.run, load)]
         else:
-            maintenance = SnapshotLoader(follower, restorer)
+            maintenance = [load()]
+        if shelf is not None:
+            publisher = SnapshotPublisher(items, snapshots, shelf)
+            maintenance.append(perform(duties, Duty.INDEXING, publisher.run))
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
@@ -267,7 +277,7 @@ class Wiring:
         find_model = partial(self.behavior_models.find, generation.catalog_id)
         return opened, [
             follower.run(),
-            maintenance.run(),
+            *maintenance,
             list_new_items(self._stores.behavior_models, follower, new_items, find_model),
         ]
 
@@ -375,6 +385,12 @@ class Wiring:
         for snapshots in list_snapshot_folders(self._settings.data_dir):
             if snapshots.name not in generation_ids:
                 await _remove_snapshot(snapshots)
+
+    def _open_shelf(self, generation: Generation) -> SnapshotShelf | None:
+        """Return where the leading worker finds and publishes snapshots of other machines."""
+        if not self._worker.leads:
+            return None
+        return open_shelf(self._stores.database, self._settings.store, generation)
 
     def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)

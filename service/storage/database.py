@@ -131,8 +131,8 @@ class Database(ABC):
         """
 
     @abstractmethod
-    async def prune_commits(self) -> int:
-        """Remove a round of what is kept about old commits; return the number of removed rows.
+    async def prune(self) -> int:
+        """Remove a round of rows that the database kept for itself; return their number.
 
         Raises:
             Overloaded, StoreFull, StoreUnavailable, StoreCorrupted: nothing was removed.

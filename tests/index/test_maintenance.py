@@ -1,8 +1,9 @@
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -24,8 +25,11 @@ from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
 from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.threads import IndexThreads
 from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores
+
+_T = TypeVar("_T")
 
 GRAPH_FROM = 300
 POLL_SECONDS = 0.01
@@ -127,6 +131,62 @@ async def test_writes_after_a_snapshot_are_not_lost(tmp_path: Path) -> None:
             await stores.database.refresh()
             assert await search(stores, leader) == await search(other, follower)
             assert GRAPH_FROM + 49 == follower.item_count
+
+
+class HeldThreads(IndexThreads):
+    """Threads in which builds do not begin until they are cancelled, as in a process that is slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_build = asyncio.Event()
+
+    async def build(
+        self, work: Callable[..., _T], *args: object, stop: Callable[[], None] = lambda: None
+    ) -> _T:
+        """Wait until cancelled."""
+        self.has_build.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_builder_continues_after_another_process_took_over(tmp_path: Path) -> None:
+    """A builder that was stopped during a build builds again once it has its duty again."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
+        own, held = snapshots(tmp_path, stores, owner=True), HeldThreads()
+        builder = IndexBuilder(follower, own, held, shared=True)
+        following = asyncio.create_task(follower.run())
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
+        building = asyncio.create_task(builder.run())
+        await held.has_build.wait()
+        await left(building)
+        await stores.items.upsert_many(catalog, [ITEMS[0], *ITEMS[GRAPH_FROM : GRAPH_FROM + 20]])
+        await delete_item(stores, catalog, "i1")
+        builder._threads = INDEX_THREADS
+        building = asyncio.create_task(builder.run())
+        await wait_for_graphs(follower, GRAPH_FROM + 19)
+        assert GRAPH_FROM + 19 == follower.item_count
+        for task in (building, following):
+            await left(task)
+        held.close()
+
+
+async def test_a_build_of_a_replaced_index_is_dropped(tmp_path: Path) -> None:
+    """An index that is replaced during a build gets no graph of the former one."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
+        following = asyncio.create_task(follower.run())
+        await follower.wait_for_all()
+        build = await follower.start_build(quiet=True)
+        assert build is not None
+        build.run()
+        assert await follower.replace_index(empty_item_index())
+        await follower.finish_build(build)
+        stats = follower.collect_stats()
+        assert (GRAPH_FROM, 0, False) == (stats.vectors, stats.graph_vectors, stats.building)
+        assert await follower.start_build(quiet=True) is not None
+        await left(following)
 
 
 async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ SQLITE_ONLY = {"test_file_modes", "test_migrations", "test_opening", "test_vacuu
 
 
 # Modules about what only PostgreSQL has.
-POSTGRES_ONLY = {"test_commit_history"}
+POSTGRES_ONLY = {"test_commit_history", "test_snapshot_shelf"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -281,7 +281,7 @@ async def test_old_commits_are_pruned(tmp_path: Path) -> None:
         query_database(tmp_path, f"INSERT INTO commits SELECT number, number FROM {numbers}")  # noqa: S608
         query_database(tmp_path, "INSERT INTO writers VALUES ('gone', 1, now() - interval '2 d')")
         rounds = []
-        while removed := await stores.database.prune_commits():
+        while removed := await stores.database.prune():
             rounds.append(removed)
         assert 1 < len(rounds)
         assert not await stores.items.confirms(old)

@@ -57,11 +57,16 @@ def find_prune_limit(connection: Connection) -> int:
 
 
 def prune(transaction: Transaction, first_kept: int) -> int:
-    """Remove a round of old commits and of writers that have ended; return their number."""
+    """Remove a round of old commits and of writers that have ended; return their number.
+
+    The commits stay that published snapshots belong to.
+    """
     connection = transaction.connection
     commits = connection.execute(
         """DELETE FROM commits WHERE sequence IN
-               (SELECT sequence FROM commits WHERE sequence < ? ORDER BY sequence LIMIT ?)""",
+               (SELECT sequence FROM commits WHERE sequence < ?
+                AND sequence NOT IN (SELECT anchor_sequence FROM snapshots)
+                ORDER BY sequence LIMIT ?)""",
         (first_kept, PRUNED_ROWS),
     ).rowcount
     writers = connection.execute(

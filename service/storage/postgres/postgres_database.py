@@ -14,7 +14,14 @@ from psycopg_pool import ConnectionPool
 
 from service import errors
 from service.domain.items import Anchor
-from service.storage.database import READER_THREADS, Database, ReadKind, ReadSource, read_store_id
+from service.storage.database import (
+    READER_THREADS,
+    REMOVED_STATES,
+    Database,
+    ReadKind,
+    ReadSource,
+    read_store_id,
+)
 from service.storage.postgres import commit_history
 from service.storage.postgres.dialect import translate_sql
 from service.storage.postgres.listener import Listener
@@ -28,8 +35,9 @@ from service.storage.postgres.postgres_connections import (
 )
 from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
+from service.storage.postgres.snapshot_shelf import prune_snapshots
 from service.storage.sql import Connection, Parameters
-from service.storage.writer import read_last_sequence
+from service.storage.writer import Transaction, read_last_sequence
 
 _T = TypeVar("_T")
 
@@ -130,13 +138,15 @@ class PostgresDatabase(Database):
         """Return an anchor for what has been read, None if the database has lost its history."""
         return commit_history.confirm(connection, anchor, sequence)
 
-    async def prune_commits(self) -> int:
-        """Remove a round of old commits and of writers that have ended."""
+    async def prune(self) -> int:
+        """Remove a round of old commits, of writers that have ended, and of unused snapshots."""
         first_kept = await self.read(commit_history.find_prune_limit, ReadKind.SCAN)
-        return await self.write(
-            lambda transaction: commit_history.prune(transaction, first_kept),
-            commit_history.PRUNED_ROWS,
-        )
+
+        def operation(transaction: Transaction) -> int:
+            rows = prune_snapshots(transaction.connection, REMOVED_STATES)
+            return rows + commit_history.prune(transaction, first_kept)
+
+        return await self.write(operation, commit_history.PRUNED_ROWS)
 
     @property
     def read_source(self) -> ReadSource:

@@ -102,8 +102,8 @@ class SqliteDatabase(Database):
         """Return the beginning: a file keeps every commit that it has acknowledged."""
         return BEGINNING
 
-    async def prune_commits(self) -> int:
-        """Return 0: a file has no rows of commits."""
+    async def prune(self) -> int:
+        """Return 0: a file has no such rows."""
         return 0
 
     @property
