@@ -134,7 +134,7 @@ async def test_writes_after_a_snapshot_are_not_lost(tmp_path: Path) -> None:
 
 
 class HeldThreads(IndexThreads):
-    """Threads in which builds do not begin until they are cancelled, as in a process that is slow."""
+    """Threads in which builds do not begin before they are cancelled."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,15 +1,18 @@
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import akin
+import grpc
 import pytest
+from akin.v1 import recommender_service_pb2 as pb
 from grpc_health.v1 import health_pb2
 from support.lost_commits import RestorableServer
 from support.rejections import RawClient
-from support.server import RunningServer, free_address
+from support.server import WAIT_SECONDS, RunningServer, free_address
 from support.texts import distinct
+from support.waiting import until
 
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES
 
@@ -31,7 +34,9 @@ def store() -> Iterator[RestorableServer]:
 def write(server: RunningServer, start: int, count: int) -> None:
     """Import items, all of which are stored."""
     with server.client() as client:
-        items = (akin.item(str(n), distinct(n)) for n in range(start, start + count))
+        items = (
+            akin.item(str(n), f"{distinct(n % 1_000)}, {n}") for n in range(start, start + count)
+        )
         assert {0} == {result.code for result in client.import_items(items)}
 
 
@@ -53,9 +58,7 @@ def test_a_replica_without_a_folder_starts_from_a_published_snapshot(
         second = start("second")
         assert published["sequence"] == second.wait_for("snapshot_loaded")["sequence"]
         assert second.wait_for("serving")["items"] == MIN_SNAPSHOT_CHANGES
-        while second.wait_for("duty_taken", len(second.events("duty_taken")) or 1)["duty"]:
-            if "indexing" in [event["duty"] for event in second.events("duty_taken")]:
-                break
+        until(lambda: "indexing" in [event["duty"] for event in second.events("duty_taken")])
         write(second, MIN_SNAPSHOT_CHANGES, MIN_SNAPSHOT_CHANGES)
         published = second.wait_for("snapshot_published")
         third = start("third")
@@ -65,25 +68,22 @@ def test_a_replica_without_a_folder_starts_from_a_published_snapshot(
 
 def test_a_replica_serves_only_once_it_is_current(tmp_path: Path, store: RestorableServer) -> None:
     """A replica that reports SERVING has every write that was acknowledged before it started."""
-    (tmp_path / "first").mkdir()
-    (tmp_path / "second").mkdir()
-    address = free_address()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+    address, count = free_address(), 5_000
     with RunningServer(tmp_path / "first", STORE=store.url) as first:
-        write(first, 0, 5_000)
-        counts: list[int] = []
+        write(first, 0, count)
+        with ThreadPoolExecutor(1) as threads:
+            answer = threads.submit(ask_once_serving, address, f"{count - 1}")
+            with RunningServer(tmp_path / "second", STORE=store.url, LISTEN=address):
+                assert 1 == len(answer.result(WAIT_SECONDS).recommendations)
 
-        def ask() -> None:
-            with RawClient(address) as raw, akin.Client(address) as client:
-                for status in raw.watch_health():
-                    if status.status == SERVING:
-                        last = distinct(4_999)
-                        answer = client.recommend_similar(text=last, limit=1)
-                        counts.append([item.item_id for item in answer.recommendations] == ["4999"])
-                        return
 
-        with ExitStack() as stack:
-            stack.enter_context(RunningServer(tmp_path / "second", STORE=store.url, LISTEN=address))
-            asking = threading.Thread(target=ask)
-            asking.start()
-            asking.join(60)
-        assert [True] == counts
+def ask_once_serving(address: str, item_id: str) -> pb.RecommendSimilarResponse:
+    """Ask for items similar to an item as soon as a server that is yet to start reports SERVING."""
+    while True:
+        with RawClient(address) as raw, suppress(grpc.RpcError):
+            for health in raw.watch_health():
+                if health.status == SERVING:
+                    request = pb.RecommendSimilarRequest(item_id=item_id, limit=1)
+                    return raw.stub.RecommendSimilar(request, timeout=WAIT_SECONDS)
