@@ -148,9 +148,9 @@ class Wiring:
         self._attribution_observer = observe_attribution(telemetry.metrics)
         self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
-        self._index_builders: dict[int, IndexBuilder] = {}
-        self._new_items: dict[int, NewItems] = {}
-        self._models: dict[int, Model] = {}
+        self._index_builders: dict[Generation, IndexBuilder] = {}
+        self._new_items: dict[Generation, NewItems] = {}
+        self._models: dict[Generation, Model] = {}
         self._index_threads = IndexThreads()
         stack.callback(self._index_threads.close)
 
@@ -223,7 +223,7 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        self._models[record.generation.generation_id] = record.model
+        self._models[record.generation] = record.model
         return GenerationWriter(
             record.generation,
             text_embedder,
@@ -258,7 +258,7 @@ class Wiring:
         load = SnapshotLoader(follower, restorer).run
         if self._worker.leads:
             builder = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
-            self._index_builders[generation.generation_id] = builder
+            self._index_builders[generation] = builder
             maintenance = [alternate(duties, Duty.INDEXING, builder.run, load)]
         else:
             maintenance = [load()]
@@ -273,7 +273,7 @@ class Wiring:
             follower,
             storage,
         )
-        new_items = self._new_items[generation.generation_id] = NewItems()
+        new_items = self._new_items[generation] = NewItems()
         find_model = partial(self.behavior_models.find, generation.catalog_id)
         return opened, [
             follower.run(),
@@ -290,7 +290,7 @@ class Wiring:
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self.behavior_models.find, record.catalog_id),
-            self._new_items[generation.generation_id],
+            self._new_items[generation],
             replace(record.settings, signals=signals),
         )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
@@ -355,7 +355,7 @@ class Wiring:
         return tasks
 
     def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
-        builder, items = self._index_builders[next_.generation_id], self._stores.items
+        builder, items = self._index_builders[next_], self._stores.items
         last = items.last_sequence
         return GenerationSwitch(
             self._stores.generations,
@@ -367,9 +367,9 @@ class Wiring:
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
-        self._index_builders.pop(generation.generation_id, None)
-        self._new_items.pop(generation.generation_id, None)
-        model = self._models.pop(generation.generation_id, None)
+        self._index_builders.pop(generation, None)
+        self._new_items.pop(generation, None)
+        model = self._models.pop(generation, None)
         if model is not None:
             await self.embedder_pool.release(generation, model)
         if self._worker.leads:

@@ -74,6 +74,11 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
+async def until_indexed(follower: Follower, vectors: int) -> None:
+    """Wait until this number of vectors is in graphs."""
+    await until(lambda: follower.collect_stats().graph_vectors >= vectors)
+
+
 async def build(replica: Replica, items: int) -> None:
     """Write items, and build and save a snapshot that has all of them in graphs."""
     await replica.stores.items.upsert_many(replica.catalog, ITEMS[:items])
@@ -129,7 +134,7 @@ async def test_a_newer_snapshot_replaces_the_published_one(tmp_path: Path) -> No
         for items in (GRAPH_FROM, 2 * GRAPH_FROM):
             await build(first, items)
             await first.publisher.publish()
-            await until(lambda items=items: follower.collect_stats().graph_vectors >= items)
+            await until_indexed(follower, items)
         for task in tasks:
             await left(task)
         manifest = first.snapshots.read_manifest()

@@ -21,7 +21,7 @@ from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.sql import Connection
 
 # The size of a piece: one statement each, so that the memory is bounded and no statement is long.
-PIECE_BYTES = 1024 * 1024
+SNAPSHOT_PIECE_BYTES = 1024 * 1024
 
 # Pieces that are removed in one transaction.
 REMOVED_PIECES = 64
@@ -119,7 +119,7 @@ class PostgresShelf:
     ) -> None:
         with path.open("rb") as file:
             number = 0
-            while data := file.read(PIECE_BYTES):
+            while data := file.read(SNAPSHOT_PIECE_BYTES):
                 _continue_unless(stop)
                 connection.execute(
                     """INSERT INTO snapshot_pieces (generation_id, file, number, data)
