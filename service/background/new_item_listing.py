@@ -33,14 +33,14 @@ async def list_new_items(
         new_items: where they are listed.
         find_model: returns the present model of the catalog.
     """
-    state: tuple[BehaviorModel, int] | None = None
+    state: tuple[BehaviorModel, int, int] | None = None
     pause = NEW_ITEMS_PAUSE_SECONDS
     while True:
         await asyncio.sleep(pause)
         model = find_model()
-        if model is None or state == (model, follower.sequence):
+        if model is None or state == (model, follower.sequence, follower.change_count):
             continue
-        state = model, follower.sequence
+        state = model, follower.sequence, follower.change_count
         started = time.monotonic()
         try:
             ids = await store.list_new_ids(follower.catalog_id, follower.item_count, MAX_NEW_ITEMS)

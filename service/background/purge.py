@@ -118,6 +118,8 @@ class Purge:
         purged, last_sequence = Purged(), self._database.commits.last_sequence
         await self._remove_tombstones(purged)
         await self._remove_vectors(purged)
+        while await self._run_gently(self._database.prune()):
+            pass
         await self._release_pages(purged)
         is_quiet = last_sequence == self._database.commits.last_sequence
         await self._empty_log(purged, is_quiet=is_quiet)

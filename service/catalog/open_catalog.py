@@ -32,10 +32,14 @@ class CatalogFactory(Protocol):
     async def open_writer(self, record: GenerationRecord) -> GenerationWriter:
         """Return a generation that texts are embedded for."""
 
-    def open_generation(
+    async def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
-        """Return a generation that can serve once it has caught up, and its tasks."""
+        """Return a generation that can serve once it has caught up, and its tasks.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
 
     def make_handle(self, record: CatalogRecord, generations: CatalogGenerations) -> CatalogHandle:
         """Return the use cases of a catalog."""
@@ -117,7 +121,7 @@ class CatalogChanges:
             catalog.generations[generation_id] = tracked
         is_filling = generation.state is GenerationState.EMBEDDING
         if not is_filling and not isinstance(tracked.writer, OpenGeneration):
-            tracked.writer, tasks = self._factory.open_generation(
+            tracked.writer, tasks = await self._factory.open_generation(
                 tracked.writer, record.vector_storage
             )
             tracked.following += map(self._spawn, tasks)
@@ -127,7 +131,7 @@ class CatalogChanges:
         """Wait until a generation has every write; no write may be missing once it serves."""
         # Later writes wait for it as well, so that this does not last as long as there are writes.
         catalog.barrier.followers += (generation.follower,)
-        await generation.follower.wait_for(self._database.commits.last_sequence)
+        await generation.follower.wait_for_all()
 
     def _replace_handle(
         self,
@@ -162,7 +166,7 @@ class CatalogChanges:
         self, catalog: OpenCatalog, tracked: TrackedGeneration, generation: OpenGeneration
     ) -> None:
         """Let writes wait for a generation as well, once it has all earlier ones."""
-        await generation.follower.wait_for(self._database.commits.last_sequence)
+        await generation.follower.wait_for_all()
         tracked.has_caught_up = True
         _update_barrier(catalog)
 

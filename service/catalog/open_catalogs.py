@@ -7,6 +7,7 @@ last handle that uses it is replaced and returned.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 import structlog
@@ -15,7 +16,8 @@ from service import errors
 from service.catalog.handle import CatalogHandle
 from service.catalog.handle_counts import CountedHandle
 from service.catalog.open_catalog import CatalogChanges, CatalogFactory, OpenCatalog
-from service.domain.generations import DEFAULT_CATALOG
+from service.domain.generations import DEFAULT_CATALOG, CatalogRecord, Generation
+from service.domain.spaces import Space
 from service.domain.stats import CatalogStats
 from service.embedding.pool import Spawn
 from service.storage.database import Database
@@ -49,7 +51,7 @@ class OpenCatalogs:
         self._changes = CatalogChanges(database, factory, spawn)
         self._spawn = spawn
         self._open: dict[str, OpenCatalog] = {}
-        self._version = -1
+        self._version = (-1, -1)
         self._reading = asyncio.Lock()
 
     def use(self, name: str, min_sequence: int = 0) -> CatalogUse:
@@ -132,12 +134,16 @@ class OpenCatalogs:
         return sum(handle.generations.serving.follower.item_count for handle in handles)
 
     async def wait_until_caught_up(self) -> None:
-        """Wait until every catalog reflects all writes so far."""
-        last = self._database.commits.last_sequence
+        """Wait until every catalog reflects all writes so far.
+
+        Raises:
+            StoreUnavailable, StoreCorrupted: the database cannot be read.
+        """
+        await self._database.refresh()
         for name in self.names():
             with suppress(errors.CatalogNotFound):  # it may be deleted at any await
                 async with self.use(name) as catalog:
-                    await catalog.generations.serving.follower.wait_for(last)
+                    await catalog.generations.serving.follower.wait_for_all()
 
     async def start_update(self) -> None:
         """Start to apply changes of catalogs and generations by this process or another one.
@@ -149,13 +155,14 @@ class OpenCatalogs:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
         """
         async with self._reading:
-            version = await self._store.get_version()
+            # The same number can be another version once the store has lost commits.
+            version = self._database.commits.doubts, await self._store.get_version()
             if version == self._version:
                 return
             records = await self._store.list_catalogs()
             for name, catalog in tuple(self._open.items()):
                 record = records.get(name)
-                if record is None or record.catalog_id != catalog.record.catalog_id:
+                if record is None or not _is_same_catalog(catalog.record, record):
                     del self._open[name]
                     self._changes.close(catalog)
             for name, record in records.items():
@@ -217,6 +224,25 @@ class OpenCatalogs:
         finally:
             catalog.changing = None
             catalog.is_settled.set()
+
+
+def _is_same_catalog(former: CatalogRecord, record: CatalogRecord) -> bool:
+    """Return whether two records are of one catalog.
+
+    A store that has lost commits gives the numbers of lost generations to others.
+    """
+    former_spaces, spaces = _map_spaces(former), _map_spaces(record)
+    return former.catalog_id == record.catalog_id and all(
+        spaces[number] == former_spaces[number] for number in spaces.keys() & former_spaces.keys()
+    )
+
+
+def _map_spaces(record: CatalogRecord) -> Mapping[int, tuple[Generation, Space]]:
+    """Return each generation of a catalog with its space, by number."""
+    return {
+        generation.generation.generation_id: (generation.generation, generation.model.space)
+        for generation in record.generations
+    }
 
 
 class CatalogUse:

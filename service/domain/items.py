@@ -60,12 +60,31 @@ class Change:
     expire_time_us: int | None
 
 
+class Anchor(NamedTuple):
+    """A place in the history of a store: a commit's last sequence number, and its random token.
+
+    A failover can take the last numbers back and give them to other writes. As long as the store
+    still has a reader's anchor, the reader has read the history of this store, and no other.
+    """
+
+    sequence: int
+    token: int
+
+
+# Before the first write, and in a store that never loses a commit: confirmed by every store.
+BEGINNING = Anchor(0, 0)
+
+
 class ChangeBatch(NamedTuple):
     """Changes of distinct items that lead up to the sequence number `reached`.
 
-    Deletions up to `purged_sequence` can be missing in it: their tombstones are gone.
+    Deletions up to `purged_sequence` can be missing in it: their tombstones are gone. `anchor` is a
+    place in the store's history at `reached` or later. If the store does not confirm the reader's
+    own anchor, `is_confirmed` is False, and there are no changes.
     """
 
     changes: Sequence[Change]
     reached: int
     purged_sequence: int
+    anchor: Anchor = BEGINNING
+    is_confirmed: bool = True

@@ -182,6 +182,9 @@ class ExactIndex:
         del build
         raise AssertionError("the build was not started by this index")
 
+    def cancel_build(self, build: Build) -> None:
+        """Do nothing: there are no builds."""
+
     def capture(self) -> IndexState:
         """Return all keys and vectors, those of one key in their order."""
         keys, vectors = self.copy_in_key_order()

@@ -210,6 +210,16 @@ class SegmentedIndex:
         else:
             raise AssertionError("the build was not started by this index")
 
+    def cancel_build(self, build: Build) -> None:
+        """Forget a build; the vectors that it was to put into a graph are new ones again."""
+        if build is self._list_build:
+            self._list_build = None
+        elif build is self._graph_build and self._frozen is not None:
+            keys, vectors = self._frozen.copy_in_key_order()
+            self._frozen = self._graph_build = None
+            if len(keys):
+                self._fresh.upsert(keys.tolist(), vectors)
+
     def capture(self) -> IndexState:
         """Return new vectors as arrays, and each graph's files and arrays."""
         exact = [segment.capture().arrays for segment in self._list_exact_segments()]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -18,7 +18,8 @@ from service import errors
 from service.domain.filters import Filter, count_conditions
 from service.domain.generations import Generation
 from service.domain.index_stats import IndexStats
-from service.domain.items import Change, ChangeBatch
+from service.domain.items import ChangeBatch
+from service.index.change_feed import ChangeFeed
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.threads import IndexQueue, IndexThreads
 from service.index.vector_index import Build
@@ -43,37 +44,6 @@ CHANGE_COST = 30_000
 FOLLOW_RETRY_SECONDS = 1.0
 
 
-class ChangeFeed(Protocol):
-    """The store as a follower needs it: changes in the order of their sequence numbers."""
-
-    @property
-    def last_sequence(self) -> int:
-        """The sequence number of the last write known to this process."""
-
-    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
-        """Return up to `limit` changes after a sequence number.
-
-        Raises:
-            StoreUnavailable: the store cannot be read.
-        """
-
-    async def undeleted_ids(self, generation: Generation) -> tuple[Collection[str], int]:
-        """Return the ids of all items that are not deleted, and the sequence number they reflect.
-
-        Raises:
-            StoreUnavailable: the store cannot be read.
-        """
-
-    async def refresh(self) -> int:
-        """Look for writes of other processes; return the last sequence number."""
-
-    def listen(self, listener: Callable[[int], None]) -> None:
-        """Call `listener` in the event loop with the last sequence number after each commit."""
-
-    def unlisten(self, listener: Callable[[int], None]) -> None:
-        """Stop calling `listener`."""
-
-
 class Follower:
     """Keeps one generation's item index up to date while `run` runs.
 
@@ -82,8 +52,13 @@ class Follower:
         generation: the generation whose vectors to follow.
         item_index: empty, or from a snapshot.
         threads: where expensive work runs.
+        open_item_index: returns another item index: from a snapshot that the store confirms, or
+            empty.
 
     `change_count` is the number of changes that it has applied.
+
+    After a failover the store may have lost writes that are in the item index. Such an index still
+    answers reads, but reflects no write, until another one has all writes of the store.
     """
 
     def __init__(
@@ -92,10 +67,16 @@ class Follower:
         generation: Generation,
         item_index: ItemIndex,
         threads: IndexThreads,
+        open_item_index: Callable[[], Awaitable[ItemIndex]],
     ) -> None:
         self._feed = feed
         self._generation = generation
         self._item_index = item_index
+        self._open_item_index = open_item_index
+        self._replacement: ItemIndex | None = None
+        self._building: ItemIndex | None = None
+        # The doubts when the store last confirmed the item index. It always confirms an empty one.
+        self._confirmed_doubts = feed.doubts if item_index.sequence == 0 else -1
         self._has_news = asyncio.Event()
         self._following = asyncio.Lock()
         self._last_change = time.monotonic()
@@ -144,8 +125,12 @@ class Follower:
 
     @property
     def sequence(self) -> int:
-        """The sequence number up to which the item index has applied writes."""
-        return self._item_index.sequence
+        """The sequence number up to which the item index has applied writes.
+
+        It is 0 while the store may have lost them.
+        """
+        has_doubts = self._confirmed_doubts < self._feed.doubts
+        return 0 if has_doubts else self._item_index.sequence
 
     @property
     def quiet_seconds(self) -> float:
@@ -167,14 +152,27 @@ class Follower:
 
         Raises:
             NotReady: the service shuts down first.
+            StoreUnavailable: the store has lost the write.
         """
-        if self._item_index.sequence >= sequence:
+        if self.sequence >= sequence:
             return
         if self._has_ended:
             raise errors.NotReady("the service is shutting down")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((sequence, waiter))
         await waiter
+
+    async def wait_for_all(self) -> None:
+        """Wait until the item index has applied every write that the process knows of.
+
+        Raises:
+            NotReady: the service shuts down first.
+        """
+        while True:
+            try:
+                return await self.wait_for(self._feed.last_sequence)
+            except errors.StoreUnavailable:
+                continue  # the last write is another one now
 
     async def read(self, work: Callable[[ItemIndex], _T], queries: int, conditions: int = 0) -> _T:
         """Run `work` on the item index, without expired items and while nothing changes it.
@@ -201,42 +199,76 @@ class Follower:
         Args:
             quiet: nothing is being written, so that there is time to build more.
         """
-        return await self._run_exclusively(
-            lambda item_index: item_index.maintenance.start_build(quiet=quiet), self.search_cost
-        )
+
+        def work(item_index: ItemIndex) -> Build | None:
+            build = item_index.maintenance.start_build(quiet=quiet)
+            self._building = item_index if build is not None else None
+            return build
+
+        return await self._run_exclusively(work, self.search_cost)
 
     async def finish_build(self, build: Build) -> None:
-        """Put the result of a build that has run into use."""
-        await self._queue.run(
-            self._run_locked, lambda item_index: item_index.maintenance.finish_build(build)
-        )
+        """Put the result of a build that has run into use, unless the item index was replaced."""
+
+        def work(item_index: ItemIndex) -> None:
+            if item_index is self._building:
+                item_index.maintenance.finish_build(build)
+            self._building = None
+
+        await self._queue.run(self._run_locked, work)
+
+    async def cancel_build(self, build: Build) -> None:
+        """Forget a build that will not be finished."""
+
+        def work(item_index: ItemIndex) -> None:
+            if item_index is self._building:
+                item_index.maintenance.cancel_build(build)
+            self._building = None
+
+        await self._queue.run(self._run_locked, work)
 
     async def capture(self) -> ItemIndexState:
         """Return the content of the item index for a snapshot."""
         return await self._queue.run(self._run_locked, ItemIndex.capture)
 
-    async def replace_index(self, item_index: ItemIndex) -> None:
-        """Replace the item index by a restored one, once that has applied as many writes."""
+    async def replace_index(self, item_index: ItemIndex) -> bool:
+        """Replace the item index by a restored one, once that has applied as many writes.
+
+        Returns:
+            Whether the store has confirmed it.
+        """
         while self._item_index.sequence - item_index.sequence > CHANGES_PER_ROUND:
-            await self._catch_up(item_index)
+            if not (await self._catch_up(item_index)).is_confirmed:
+                return False
         async with self._following:
-            while item_index.sequence < self._item_index.sequence:
-                await self._catch_up(item_index)
-            self._item_index = item_index
+            doubts, is_current = self._feed.doubts, False
+            while not is_current:
+                if not (await self._catch_up(item_index)).is_confirmed:
+                    return False
+                is_current = item_index.sequence >= self._item_index.sequence
+            self._put_into_use(item_index, doubts)
+        return True
 
-    async def _catch_up(self, item_index: ItemIndex) -> None:
-        """Apply a round of changes to an item index that nobody reads yet."""
-        changes, reached = await self._read_changes(item_index)
-        await self._queue.run(item_index.apply, changes, reached)
+    async def _catch_up(self, item_index: ItemIndex) -> ChangeBatch:
+        """Apply a round of changes to an item index that nobody reads yet, and return it."""
+        batch = await self._read_changes(item_index)
+        if batch.is_confirmed:
+            await self._queue.run(item_index.apply, batch.changes, batch.reached, batch.anchor)
+        return batch
 
-    async def _read_changes(self, item_index: ItemIndex) -> tuple[Sequence[Change], int]:
-        """Return the next changes of an item index, and the sequence number they lead up to."""
+    def _put_into_use(self, item_index: ItemIndex, doubts: int) -> None:
+        """Let reads use an item index, which the store has confirmed since a number of doubts."""
+        self._item_index, self._replacement = item_index, None
+        self._confirmed_doubts = doubts
+
+    async def _read_changes(self, item_index: ItemIndex) -> ChangeBatch:
+        """Return the next changes of an item index."""
         while True:
-            changes, reached, purged_sequence = await self._feed.changes(
-                self._generation, item_index.sequence, CHANGES_PER_ROUND
+            batch = await self._feed.changes(
+                self._generation, item_index.sequence, CHANGES_PER_ROUND, item_index.anchor
             )
-            if purged_sequence <= item_index.complete_deletions:
-                return changes, reached
+            if batch.purged_sequence <= item_index.complete_deletions:
+                return batch
             await self._drop_deleted(item_index)
 
     async def _drop_deleted(self, item_index: ItemIndex) -> None:
@@ -260,21 +292,76 @@ class Follower:
 
         Return whether there may be more changes.
         """
-        changes, reached = await self._read_changes(self._item_index)
+        if self._replacement is not None:
+            return await self._fill_replacement(self._replacement)
+        doubts = self._feed.doubts
+        batch = await self._read_changes(self._item_index)
+        if not batch.is_confirmed:
+            await self._start_replacement()
+            return True
+        changes = batch.changes
         await self._run_exclusively(
-            lambda item_index: item_index.apply(changes, reached), CHANGE_COST * len(changes)
+            lambda item_index: item_index.apply(changes, batch.reached, batch.anchor),
+            CHANGE_COST * len(changes),
         )
-        if changes:
-            self.change_count += len(changes)
-            self._last_change = time.monotonic()
+        self._confirmed_doubts = doubts
+        self._note_changes(len(changes))
+        return len(changes) == CHANGES_PER_ROUND
+
+    async def _start_replacement(self) -> None:
+        """Begin to fill another item index, because the store has lost writes that are in this one.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        structlog.get_logger().error(
+            "history_lost", catalog=self._generation.name, sequence=self._item_index.sequence
+        )
+        last_sequence = await self._feed.refresh()
+        await self._run_exclusively(_distrust, 0)
+        self._replacement = await self._open_item_index()
         waiting = []
+        for sequence, waiter in self._waiters:
+            if sequence <= last_sequence:
+                waiting.append((sequence, waiter))
+            elif not waiter.done():
+                waiter.set_exception(errors.StoreUnavailable("the store has lost the write"))
+        self._waiters = waiting
+
+    async def _fill_replacement(self, item_index: ItemIndex) -> bool:
+        """Apply a round of changes to the new item index, which is put into use once it has all.
+
+        Return whether there may be more changes.
+        """
+        doubts = self._feed.doubts
+        batch = await self._catch_up(item_index)
+        if not batch.is_confirmed:
+            self._replacement = await self._open_item_index()  # commits were lost once more
+            return True
+        if len(batch.changes) == CHANGES_PER_ROUND:
+            return True
+        self._put_into_use(item_index, doubts)
+        structlog.get_logger().info(
+            "history_followed",
+            catalog=self._generation.name,
+            sequence=item_index.sequence,
+            items=len(item_index),
+        )
+        self._note_changes(len(item_index))
+        return True
+
+    def _note_changes(self, count: int) -> None:
+        """Count applied changes, and resume the calls that wait for writes that are applied now."""
+        if count:
+            self.change_count += count
+            self._last_change = time.monotonic()
+        reached, waiting = self.sequence, []
         for sequence, waiter in self._waiters:
             if sequence > reached:
                 waiting.append((sequence, waiter))
             elif not waiter.done():
                 waiter.set_result(None)
         self._waiters = waiting
-        return len(changes) == CHANGES_PER_ROUND
 
     async def _run_exclusively(self, work: Callable[[ItemIndex], _T], cost: int) -> _T:
         """Drop expired items and run `work`, on the event loop if it takes few multiply-adds."""
@@ -298,6 +385,11 @@ class Follower:
         self._has_news.set()
 
 
+def _distrust(item_index: ItemIndex) -> None:
+    """Let no read take an item index for one that reflects writes of the store."""
+    item_index.sequence = 0
+
+
 @dataclass(slots=True)
 class WriteBarrier:
     """Waits until a write shows in every generation that serves, or may at any moment.
@@ -313,6 +405,7 @@ class WriteBarrier:
 
         Raises:
             NotReady: the service shuts down first.
+            StoreUnavailable: the store has lost the write.
         """
         while lagging := [item for item in self.followers if item.sequence < sequence]:
             await lagging[0].wait_for(sequence)

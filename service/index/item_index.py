@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.filters import Filter
-from service.domain.items import Change
+from service.domain.items import BEGINNING, Anchor, Change
 from service.domain.vectors import Keys, Mask
 from service.index.attributes import Attributes
 from service.index.vector_index import (
@@ -43,16 +43,21 @@ MAX_REKEYED_IDS = 10_000
 
 
 class ItemIndexState(NamedTuple):
-    """The content of an item index as of `sequence`: arrays and files by name."""
+    """The content of an item index as of `sequence`: arrays and files by name.
+
+    `anchor` is its place in the history of the store.
+    """
 
     sequence: int
     arrays: Mapping[str, NDArray[Any]]
     files: Mapping[str, StateFile]
+    anchor: Anchor = BEGINNING
 
 
 class ItemIndex:
     """The live items of one catalog, as of `sequence`.
 
+    `anchor` is its place in the history of the store.
     It gives each item a key of its own, a small number that is free again once the item is gone.
     `key_version` rises whenever an item becomes searchable or no longer is.
     `vectors` searches the vectors of the searchable items by key, `maintenance` builds and
@@ -66,6 +71,7 @@ class ItemIndex:
     def __init__(self, index: VectorIndex, clock_ns: Callable[[], int]) -> None:
         self.lock = threading.Lock()
         self.sequence = 0
+        self.anchor = BEGINNING
         self.key_version = 0
         self._rekeyed_ids: deque[str] = deque(maxlen=MAX_REKEYED_IDS)
         self.vectors: VectorSearch = index
@@ -106,8 +112,14 @@ class ItemIndex:
             self._deletions_sequence = sequence
         return len(keys)
 
-    def apply(self, changes: Sequence[Change], sequence: int) -> None:
-        """Apply changes of distinct items, oldest first, that lead up to `sequence`."""
+    def apply(self, changes: Sequence[Change], sequence: int, anchor: Anchor = BEGINNING) -> None:
+        """Apply changes of distinct items, oldest first, that lead up to `sequence`.
+
+        Args:
+            changes: the changes.
+            sequence: the last sequence number that they reflect.
+            anchor: its place in the history of the store.
+        """
         deleted_ids = [change.item_id for change in changes if change.attributes is None]
         if deleted_ids:
             keys_by_id = self._keys
@@ -118,7 +130,7 @@ class ItemIndex:
             self._schedule_expiry(key, change.expire_time_us)
         self._write_vectors(keys, upserts)
         self.attributes.upsert(keys, [json.loads(change.attributes or "") for change in upserts])
-        self.sequence = sequence
+        self.sequence, self.anchor = sequence, anchor
 
     def drop_expired(self) -> None:
         """Remove the items whose expire time has come."""
@@ -143,7 +155,7 @@ class ItemIndex:
             **{f"index/{name}": array for name, array in index.arrays.items()},
             **{f"attributes/{name}": array for name, array in self.attributes.capture().items()},
         }
-        return ItemIndexState(self.sequence, arrays, index.files)
+        return ItemIndexState(self.sequence, arrays, index.files, self.anchor)
 
     def restore(self, state: ItemIndexState, files: Mapping[str, Path]) -> None:
         """Fill an empty item index from a captured state and the files that were written for it.
@@ -164,7 +176,7 @@ class ItemIndex:
         times = zip(arrays["expiring"].tolist(), arrays["expire_times_us"].tolist(), strict=True)
         for key, time_us in times:
             self._schedule_expiry(key, time_us)
-        self.sequence = state.sequence
+        self.sequence, self.anchor = state.sequence, state.anchor
         self._rekeyed_ids.clear()
         self.key_version += 1
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
 
 from service import errors
 from service.files import RESERVED_BYTES, NoRoomError
-from service.index.follower import ChangeFeed, Follower
-from service.index.item_index import ItemIndex
+from service.index.follower import Follower
+from service.index.restoring import Restorer
 from service.index.snapshots import Snapshots
 from service.index.threads import IndexThreads
+from service.index.vector_index import Build
 
 # Pause between two looks for something to do.
 MAINTENANCE_PAUSE_SECONDS = 0.2
@@ -71,9 +71,9 @@ class IndexBuilder:
         self._snapshots = snapshots
         self._threads = threads
         self._shared = shared
-        self._saved_sequence = follower.sequence
         self._saved_changes = follower.change_count
         self._has_unsaved_builds = False
+        self._unfinished_build: Build | None = None
         self._retry_time = 0.0
         self._retry_seconds = SNAPSHOT_RETRY_SECONDS
         self._last_failure = ""
@@ -83,11 +83,14 @@ class IndexBuilder:
     def position(self) -> IndexPosition:
         """How far the index and its snapshot have followed the catalog."""
         return IndexPosition(
-            self._follower.catalog_id, self._follower.sequence, self._saved_sequence
+            self._follower.catalog_id, self._follower.sequence, self._snapshots.saved_sequence
         )
 
     async def run(self) -> None:
-        """Build and save until cancelled."""
+        """Build and save until cancelled, also after another process did so for a time."""
+        if self._unfinished_build is not None:
+            await self._follower.cancel_build(self._unfinished_build)
+            self._unfinished_build = None
         while True:
             graph_vectors = self._follower.collect_stats().graph_vectors
             sequence = self._follower.sequence
@@ -105,8 +108,10 @@ class IndexBuilder:
         build = await self._follower.start_build(quiet=self._follower.quiet_seconds > QUIET_SECONDS)
         if build is None:
             return False
+        self._unfinished_build = build
         await self._threads.build(build.run, stop=build.stop)
         await self._follower.finish_build(build)
+        self._unfinished_build = None
         self._has_unsaved_builds = True
         return True
 
@@ -140,7 +145,7 @@ class IndexBuilder:
             self._retry_later("snapshot_failed", str(exc))
         else:
             structlog.get_logger().info("snapshot_saved", sequence=state.sequence)
-            self._saved_sequence, self._saved_changes = state.sequence, change_count
+            self._saved_changes = change_count
             self._has_unsaved_builds = False
             self._retry_seconds, self._last_failure = SNAPSHOT_RETRY_SECONDS, ""
 
@@ -157,38 +162,25 @@ class SnapshotLoader:
     """Loads the snapshots that another process saves.
 
     Args:
-        feed: the store, which knows its last sequence number.
         follower: has the item index to replace.
-        snapshots: where to load from.
-        create_item_index: returns an empty item index.
-        threads: where they are read.
+        restorer: opens item indexes from snapshots.
     """
 
-    def __init__(
-        self,
-        feed: ChangeFeed,
-        follower: Follower,
-        snapshots: Snapshots,
-        create_item_index: Callable[[], ItemIndex],
-        threads: IndexThreads,
-    ) -> None:
-        self._feed = feed
+    def __init__(self, follower: Follower, restorer: Restorer) -> None:
         self._follower = follower
-        self._snapshots = snapshots
-        self._create_item_index = create_item_index
-        self._threads = threads
+        self._restorer = restorer
 
     async def run(self) -> None:
         """Load new snapshots until cancelled."""
         while True:
             try:
-                if self._snapshots.has_new():
+                if await self._restorer.has_new():
                     await self._load_snapshot()
             except errors.AkinError as exc:
                 structlog.get_logger().warning("snapshot_load_failed", reason=exc.reason)
             await asyncio.sleep(MAINTENANCE_PAUSE_SECONDS)
 
     async def _load_snapshot(self) -> None:
-        item_index, last_sequence = self._create_item_index(), await self._feed.refresh()
-        if await self._threads.build(self._snapshots.load, item_index, last_sequence):
+        item_index = await self._restorer.restore()
+        if item_index is not None:
             await self._follower.replace_index(item_index)

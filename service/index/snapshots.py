@@ -2,8 +2,8 @@
 
 A snapshot is derived data: it belongs to one sequence number of one store, from which on the
 follower applies changes as ever. A snapshot that is torn, foreign or newer than the store is
-dropped. Graphs never change and are written once; the manifest, renamed into place last, makes a
-snapshot valid.
+dropped, and so is one with writes that the store has lost. Graphs never change and are written
+once; the manifest, renamed into place last, makes a snapshot valid.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.domain.items import Anchor
 from service.domain.snapshot_files import MANIFEST_FILE, is_snapshot_file
 from service.files import create_folder, replace_file, require_room
 from service.index.item_index import ItemIndex, ItemIndexState
@@ -27,7 +28,7 @@ from service.index.vector_index import StateFile
 
 # Must increase when files or arrays change: a snapshot of another format is dropped, and the index
 # is built again.
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 
 # Bytes that are read together for a checksum.
 CHECKSUM_BLOCK_BYTES = 4 * 1024 * 1024
@@ -70,8 +71,15 @@ class Manifest(BaseModel):
     store_id: str
     fingerprint: str
     sequence: int
+    anchor_sequence: int
+    anchor_token: int
     arrays: str
     files: dict[str, FileChecksum]
+
+    @property
+    def anchor(self) -> Anchor:
+        """Its place in the history of the store."""
+        return Anchor(self.anchor_sequence, self.anchor_token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,8 @@ class Snapshots:
         folder: has the files.
         origin: where they must come from.
         owner: this process saves them, and removes those that cannot be used.
+
+    `saved_sequence` is the sequence number of the snapshot, 0 if there is none.
     """
 
     def __init__(self, folder: Path, origin: SnapshotOrigin, *, owner: bool = True) -> None:
@@ -97,6 +107,7 @@ class Snapshots:
         self._owner = owner
         self._saved_files: dict[str, FileChecksum] = {}
         self._last_seen = 0
+        self.saved_sequence = 0
 
     def save(self, state: ItemIndexState, reserve_bytes: int = 0) -> None:
         """Write a snapshot and remove the files of the previous one.
@@ -127,7 +138,7 @@ class Snapshots:
         except BaseException:
             self._remove_unnamed_files()
             raise
-        self._saved_files = checksums
+        self._saved_files, self.saved_sequence = checksums, state.sequence
         self._remove_files_except({*checksums, MANIFEST_FILE})
 
     def _write_files(
@@ -139,17 +150,19 @@ class Snapshots:
             if name in new_files:
                 with replace_file(self._folder / name) as path:
                     new_files[name].write(path)
-                checksums[name] = _compute_checksum(self._folder / name)
+                checksums[name] = compute_checksum(self._folder / name)
             else:
                 checksums[name] = self._saved_files[name]
         with replace_file(self._folder / arrays) as path, path.open("wb") as file:
             np.savez(file, allow_pickle=False, **state.arrays)
-        checksums[arrays] = _compute_checksum(self._folder / arrays)
+        checksums[arrays] = compute_checksum(self._folder / arrays)
         manifest = Manifest(
             format=SNAPSHOT_FORMAT,
             store_id=self._origin.store_id,
             fingerprint=self._origin.fingerprint,
             sequence=state.sequence,
+            anchor_sequence=state.anchor.sequence,
+            anchor_token=state.anchor.token,
             arrays=arrays,
             files=checksums,
         )
@@ -176,7 +189,7 @@ class Snapshots:
                 self._check_files(manifest)
                 self._fill(item_index, manifest)
         except _DAMAGES as exc:
-            self._drop(str(exc))
+            self.drop(str(exc))
             return False
         except OSError as exc:
             # The disk or a limit of the process, and not the snapshot, is the cause.
@@ -186,7 +199,7 @@ class Snapshots:
             self._remove_unnamed_files()  # what a killed process has left
         if manifest is None:
             return False
-        self._saved_files = dict(manifest.files)
+        self._saved_files, self.saved_sequence = dict(manifest.files), manifest.sequence
         structlog.get_logger().info(
             "snapshot_loaded", sequence=manifest.sequence, items=len(item_index)
         )
@@ -196,11 +209,13 @@ class Snapshots:
         """Fill an empty item index from checked files."""
         paths = {name: self._folder / name for name in manifest.files if name != manifest.arrays}
         with np.load(self._folder / manifest.arrays, allow_pickle=False) as arrays:
-            item_index.restore(ItemIndexState(manifest.sequence, dict(arrays), {}), paths)
+            state = ItemIndexState(manifest.sequence, dict(arrays), {}, manifest.anchor)
+            item_index.restore(state, paths)
 
-    def _drop(self, reason: str) -> None:
+    def drop(self, reason: str) -> None:
         """Remove a snapshot that cannot be used; only its owner does."""
         log = structlog.get_logger()
+        self._saved_files, self.saved_sequence = {}, 0
         if self._owner:
             try:
                 (self._folder / MANIFEST_FILE).unlink(missing_ok=True)
@@ -220,11 +235,50 @@ class Snapshots:
         except OSError:
             return 0
 
-    def _read_manifest(self) -> Manifest | None:
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return self._folder
+
+    def read_manifest(self) -> tuple[str, Manifest] | None:
+        """Return the manifest, as text and parsed, None if there is none that can be used.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         try:
             text = (self._folder / MANIFEST_FILE).read_text()
+            return text, self.parse(text)
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def parse(self, text: str) -> Manifest:
+        """Return a manifest from its text.
+
+        Raises:
+            ValueError: it is damaged, or from another version of Akin, store or embedding space.
+        """
+        try:
+            return self._parse(text)
+        except _UnusableSnapshotError as exc:
+            raise ValueError(str(exc)) from None
+
+    def install(self, manifest: str) -> None:
+        """Make a snapshot valid whose files another process has saved, and are in the folder.
+
+        Raises:
+            OSError: the manifest cannot be written.
+        """
+        with replace_file(self._folder / MANIFEST_FILE) as path:
+            path.write_text(manifest)
+
+    def _read_manifest(self) -> Manifest | None:
+        try:
+            return self._parse((self._folder / MANIFEST_FILE).read_text())
         except FileNotFoundError:
             return None
+
+    def _parse(self, text: str) -> Manifest:
         try:
             manifest = Manifest.model_validate_json(text)
         except ValidationError:
@@ -243,7 +297,7 @@ class Snapshots:
 
     def _check_files(self, manifest: Manifest) -> None:
         for name, checksum in manifest.files.items():
-            if _compute_checksum(self._folder / name) != checksum:
+            if compute_checksum(self._folder / name) != checksum:
                 raise _UnusableSnapshotError(f"{name} is damaged")
 
     def _remove_unnamed_files(self) -> None:
@@ -264,7 +318,12 @@ class Snapshots:
                     path.unlink(missing_ok=True)
 
 
-def _compute_checksum(path: Path) -> FileChecksum:
+def compute_checksum(path: Path) -> FileChecksum:
+    """Return the size and checksum of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     checksum = 0
     with path.open("rb") as file:
         while block := file.read(CHECKSUM_BLOCK_BYTES):

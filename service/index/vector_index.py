@@ -199,6 +199,9 @@ class VectorMaintenance(Protocol):
     def finish_build(self, build: Build) -> None:
         """Put the result of a build that `start_build` returned and that has run into use."""
 
+    def cancel_build(self, build: Build) -> None:
+        """Forget a build that `start_build` returned and that will not be finished."""
+
     def capture(self) -> IndexState:
         """Return the whole content for a snapshot; later writes do not change it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ class AttributePrior:
         self._attribute = attribute
         self._weight = weight
         self._sequence = self._quantiles_sequence = -1
+        self._item_index: weakref.ref[ItemIndex] | None = None
         self._numbers: NDArray[np.float64] = np.empty(0)
         self._quantiles: NDArray[np.float64] = np.empty(0)
 
@@ -45,6 +48,10 @@ class AttributePrior:
 
     def _refresh(self, item_index: ItemIndex) -> None:
         """Update the cached numbers, and the quantiles if many items were written since."""
+        if self._item_index is None or self._item_index() is not item_index:
+            # Another index has other keys, and may have lost writes of the former one.
+            self._item_index = weakref.ref(item_index)
+            self._sequence = self._quantiles_sequence = -1
         if item_index.sequence == self._sequence:
             return
         self._sequence = item_index.sequence

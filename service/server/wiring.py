@@ -31,7 +31,7 @@ from service.api.server import (
     ServerOptions,
 )
 from service.api.tls import TlsFiles
-from service.background.duty_rounds import perform
+from service.background.duty_rounds import alternate, perform
 from service.background.model_loading import BehaviorModels
 from service.background.new_item_listing import list_new_items
 from service.background.pending_items import PendingEmbedder
@@ -63,6 +63,8 @@ from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex
 from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.publishing import SnapshotDownloader, SnapshotPublisher, SnapshotShelf
+from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
 from service.index.threads import IndexThreads
 from service.recommend.attribute_prior import AttributePrior
@@ -82,6 +84,7 @@ from service.storage.data_folder import (
     remove_snapshot,
 )
 from service.storage.duties import Duty
+from service.storage.opening import open_shelf
 from service.storage.stores import Stores
 from service.telemetry.calls import CallTelemetry
 
@@ -145,9 +148,9 @@ class Wiring:
         self._attribution_observer = observe_attribution(telemetry.metrics)
         self.behavior_models = BehaviorModels(stores.behavior_models)
         self.catalogs = OpenCatalogs(stores.database, stores.generations, self, spawn)
-        self._index_builders: dict[int, IndexBuilder] = {}
-        self._new_items: dict[int, NewItems] = {}
-        self._models: dict[int, Model] = {}
+        self._index_builders: dict[Generation, IndexBuilder] = {}
+        self._new_items: dict[Generation, NewItems] = {}
+        self._models: dict[Generation, Model] = {}
         self._index_threads = IndexThreads()
         stack.callback(self._index_threads.close)
 
@@ -220,7 +223,7 @@ class Wiring:
         text_embedder = await self.embedder_pool.make_text_embedder(
             self._stores.vectors, record.generation, record.model
         )
-        self._models[record.generation.generation_id] = record.model
+        self._models[record.generation] = record.model
         return GenerationWriter(
             record.generation,
             text_embedder,
@@ -228,7 +231,7 @@ class Wiring:
             partial(self._stores.reembedding.add_vectors, record.generation),
         )
 
-    def open_generation(
+    async def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store, from its snapshot if it has one."""
@@ -245,17 +248,23 @@ class Wiring:
             self._stores.database.store_id, f"{space.fingerprint} {storage.value}"
         )
         snapshots = Snapshots(self._snapshot_folder(generation), origin, owner=self._worker.leads)
-        item_index = make_item_index()
-        if not snapshots.load(item_index, items.last_sequence):
-            item_index = make_item_index()
         threads = self._index_threads
-        follower = Follower(items, generation, item_index, threads)
-        maintenance: IndexBuilder | SnapshotLoader
+        shelf, downloader = self._open_shelf(generation), None
+        if shelf is not None:
+            downloader = SnapshotDownloader(items, snapshots, shelf)
+        restorer = Restorer(items, snapshots, make_item_index, threads, downloader)
+        follower = Follower(items, generation, await restorer.open(), threads, restorer.open)
+        duties = self._stores.duties
+        load = SnapshotLoader(follower, restorer).run
         if self._worker.leads:
-            maintenance = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
-            self._index_builders[generation.generation_id] = maintenance
+            builder = IndexBuilder(follower, snapshots, threads, shared=self.has_other_writers)
+            self._index_builders[generation] = builder
+            maintenance = [alternate(duties, Duty.INDEXING, builder.run, load)]
         else:
-            maintenance = SnapshotLoader(items, follower, snapshots, make_item_index, threads)
+            maintenance = [load()]
+        if shelf is not None:
+            publisher = SnapshotPublisher(items, snapshots, shelf)
+            maintenance.append(perform(duties, Duty.INDEXING, publisher.run))
         opened = OpenGeneration(
             generation,
             writer.text_embedder,
@@ -264,11 +273,11 @@ class Wiring:
             follower,
             storage,
         )
-        new_items = self._new_items[generation.generation_id] = NewItems()
+        new_items = self._new_items[generation] = NewItems()
         find_model = partial(self.behavior_models.find, generation.catalog_id)
         return opened, [
             follower.run(),
-            maintenance.run(),
+            *maintenance,
             list_new_items(self._stores.behavior_models, follower, new_items, find_model),
         ]
 
@@ -281,7 +290,7 @@ class Wiring:
         preparation = QueryPreparation(
             ProfileReader(stores.profiles, generation, text_embedder, record.settings.all_weights),
             partial(self.behavior_models.find, record.catalog_id),
-            self._new_items[generation.generation_id],
+            self._new_items[generation],
             replace(record.settings, signals=signals),
         )
         retriever = Retriever(RANKINGS[self._settings.ranking], self._make_prior())
@@ -346,20 +355,21 @@ class Wiring:
         return tasks
 
     def _make_switch(self, serving: OpenGeneration, next_: Generation) -> GenerationSwitch:
-        builder, last = self._index_builders[next_.generation_id], self._stores.items.last_sequence
+        builder, items = self._index_builders[next_], self._stores.items
+        last = items.last_sequence
         return GenerationSwitch(
             self._stores.generations,
             serving.generation,
             next_,
-            lambda: builder.settled_sequence >= last,
+            lambda: builder.settled_sequence >= min(last, items.last_sequence),
             self.catalogs.update_soon,
         )
 
     async def remove_files(self, generation: Generation) -> None:
         """Remove the snapshots of a generation that is gone, and end its use of its model."""
-        self._index_builders.pop(generation.generation_id, None)
-        self._new_items.pop(generation.generation_id, None)
-        model = self._models.pop(generation.generation_id, None)
+        self._index_builders.pop(generation, None)
+        self._new_items.pop(generation, None)
+        model = self._models.pop(generation, None)
         if model is not None:
             await self.embedder_pool.release(generation, model)
         if self._worker.leads:
@@ -375,6 +385,12 @@ class Wiring:
         for snapshots in list_snapshot_folders(self._settings.data_dir):
             if snapshots.name not in generation_ids:
                 await _remove_snapshot(snapshots)
+
+    def _open_shelf(self, generation: Generation) -> SnapshotShelf | None:
+        """Return where the leading worker finds and publishes snapshots of other machines."""
+        if not self._worker.leads:
+            return None
+        return open_shelf(self._stores.database, self._settings.store, generation)
 
     def _snapshot_folder(self, generation: Generation) -> Path:
         return self._settings.data_dir / INDEX_FOLDER / str(generation.generation_id)

@@ -17,14 +17,9 @@ from typing import Protocol, TypeVar
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
+from service.domain.items import BEGINNING, Anchor
 from service.storage.sql import Connection
-from service.storage.writer import (
-    Commits,
-    GroupCommit,
-    Transaction,
-    WriteSession,
-    read_last_sequence,
-)
+from service.storage.writer import Commits, GroupCommit, Transaction, WriteSession
 
 _T = TypeVar("_T")
 
@@ -80,6 +75,7 @@ class Database(ABC):
         clock_ns: Callable[[], int],
     ) -> None:
         self.commits = Commits(last_sequence)
+        self._last_anchor = BEGINNING
         self.store_id = store_id
         self._clock_ns = clock_ns
         self._session = session
@@ -107,15 +103,44 @@ class Database(ABC):
         return self._writer.queued
 
     async def refresh(self) -> int:
-        """Look for commits of other processes, and return the last sequence number."""
-        sequence = await self.read(read_last_sequence, ReadKind.CHANGES)
-        if sequence > self.commits.last_sequence:
-            self.commits.announce(sequence)
+        """Look for commits of other processes, and for lost ones; return the last number."""
+        known_sequence = self.commits.last_sequence
+        anchor = await self.read(self.read_last_anchor, ReadKind.CHANGES)
+        former, self._last_anchor = self._last_anchor, anchor
+        if anchor.sequence < known_sequence:
+            # The read began later, and must have seen all numbers that were known.
+            self.commits.go_back(anchor.sequence)
+        elif anchor.sequence == former.sequence and anchor.token != former.token:
+            self.commits.doubt()
+        elif anchor.sequence > self.commits.last_sequence:
+            self.commits.announce(anchor.sequence)
         return self.commits.last_sequence
 
     @abstractmethod
+    def read_last_anchor(self, connection: Connection) -> Anchor:
+        """Return the last sequence number, with the token of its commit."""
+
+    @abstractmethod
+    def confirm(self, connection: Connection, anchor: Anchor, sequence: int) -> Anchor | None:
+        """Return an anchor for what has been read, None if the store has lost its history.
+
+        Args:
+            connection: sees the database as of the moment at which it was read.
+            anchor: the reader's former anchor.
+            sequence: the number that the reader has reached.
+        """
+
+    @abstractmethod
+    async def prune(self) -> int:
+        """Remove a round of rows that the database kept for itself; return their number.
+
+        Raises:
+            Overloaded, StoreFull, StoreUnavailable, StoreCorrupted: nothing was removed.
+        """
+
+    @abstractmethod
     async def follow_others(self) -> bool:
-        """Wait until other processes may have written; return whether the sequence has grown.
+        """Wait until other processes may have written; return whether there is anything new.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from service.domain.generations import Generation
-from service.domain.items import Item, ItemState, StoredItem
+from service.domain.items import Anchor, Item, ItemState, StoredItem
 from service.domain.text_formats import count_needed_characters, read_beginning
 from service.storage.database import Database, ReadKind
 from service.storage.records import ItemExcerpt, ItemPage
@@ -40,6 +40,19 @@ class ItemReads:
     def last_sequence(self) -> int:
         """The sequence number of the last write that this process knows of."""
         return self._database.commits.last_sequence
+
+    @property
+    def doubts(self) -> int:
+        """A number that grows when the store may have lost commits."""
+        return self._database.commits.doubts
+
+    async def confirms(self, anchor: Anchor) -> bool:
+        """Return whether an anchor is in the history of the store."""
+        return await self._database.read(
+            lambda connection: (
+                self._database.confirm(connection, anchor, anchor.sequence) is not None
+            )
+        )
 
     async def refresh(self) -> int:
         """Look for commits of other processes, and return the last sequence number."""

@@ -8,7 +8,15 @@ from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import Change, ChangeBatch, Item, ItemState, StoredItem
+from service.domain.items import (
+    BEGINNING,
+    Anchor,
+    Change,
+    ChangeBatch,
+    Item,
+    ItemState,
+    StoredItem,
+)
 from service.storage.database import ReadKind
 from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
 from service.storage.records import (
@@ -148,8 +156,16 @@ class ItemStore(ItemReads):
 
         return await self._database.write(operation, limit)
 
-    async def changes(self, generation: Generation, after: int, limit: int) -> ChangeBatch:
+    async def changes(
+        self, generation: Generation, after: int, limit: int, anchor: Anchor = BEGINNING
+    ) -> ChangeBatch:
         """Return up to `limit` changes after a sequence number, oldest first.
+
+        Args:
+            generation: the generation whose vectors to read.
+            after: the sequence number that the reader has reached.
+            limit: the number of changes.
+            anchor: the reader's place in the history of the store.
 
         Raises:
             StoreUnavailable, StoreCorrupted: the database cannot be read.
@@ -164,16 +180,22 @@ class ItemStore(ItemReads):
                 (generation.catalog_id, after, limit),
             ).fetchall()
             up_to = rows[-1][4] if len(rows) == limit else read_last_sequence(connection)
+            next_anchor = self._database.confirm(connection, anchor, up_to)
+            if next_anchor is None:
+                return ChangeBatch((), after, 0, anchor, is_confirmed=False)
             vectors = _read_changed_vectors(connection, generation, after, up_to)
             purged = read_purged_sequence(connection, generation.catalog_id)
             changes = [
                 Change(item_id, attributes, tuple(vectors.get(item_key, ())), expire_time_us)
                 for item_key, item_id, attributes, expire_time_us, _ in rows
             ]
-            return ChangeBatch(changes, up_to, purged)
+            return ChangeBatch(changes, up_to, purged, next_anchor)
 
         # The counter and the rows must be of the same moment.
-        return await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
+        batch = await self._database.read(query, ReadKind.CHANGES, at_one_moment=True)
+        if batch.reached > self.last_sequence:
+            self._database.commits.announce(batch.reached)
+        return batch
 
 
 def _upsert(

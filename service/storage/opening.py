@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service import errors
+from service.domain.generations import Generation
 from service.storage.data_folder import create_data_folder
 from service.storage.database import Database
 from service.storage.duties import Duties, FixedDuties
 from service.storage.sqlite.sqlite_database import SqliteDatabase, prepare_folder
+
+if TYPE_CHECKING:
+    from service.storage.postgres.snapshot_shelf import PostgresShelf
 
 
 def open_database(
@@ -66,6 +71,22 @@ def open_duties(address: str, *, leads: bool) -> Duties:
     from service.storage.postgres.postgres_connections import complete_address  # noqa: PLC0415
 
     return AdvisoryDuties(complete_address(address))
+
+
+def open_shelf(database: Database, address: str, generation: Generation) -> PostgresShelf | None:
+    """Return where the snapshots of a generation are published.
+
+    Args:
+        database: the open database.
+        address: of a PostgreSQL server; empty for the database file of one machine, whose processes
+            share the folder of the snapshots.
+        generation: the generation.
+    """
+    if not address:
+        return None
+    from service.storage.postgres import snapshot_shelf  # noqa: PLC0415
+
+    return snapshot_shelf.PostgresShelf(database, address, generation.generation_id)
 
 
 def _open_postgres(address: str, clock_ns: Callable[[], int]) -> Database:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+import structlog
+
 from service.storage.sql import Connection
 from service.storage.write_queue import Job, WriteQueue
 
@@ -25,10 +27,15 @@ def read_last_sequence(connection: Connection) -> int:
 
 
 class Commits:
-    """The commits that this process knows of: the last one, and who listens for the next."""
+    """The commits that this process knows of: the last one, and who listens for the next.
+
+    `doubts` grows whenever the store may have lost commits that this process knows of, as after a
+    failover. What was read before must then be confirmed by the store.
+    """
 
     def __init__(self, last_sequence: int) -> None:
         self.last_sequence = last_sequence
+        self.doubts = 0
         self._listeners: list[Callable[[int], None]] = []
 
     def listen(self, listener: Callable[[int], None]) -> None:
@@ -44,6 +51,19 @@ class Commits:
         self.last_sequence = max(sequence, self.last_sequence)
         for listener in tuple(self._listeners):
             listener(sequence)
+
+    def doubt(self) -> None:
+        """Let the listeners check whether the store still has what they have read."""
+        self.doubts += 1
+        self.announce(self.last_sequence)
+
+    def go_back(self, sequence: int) -> None:
+        """Take note that the store has lost commits, and that its last number is now `sequence`."""
+        structlog.get_logger().error(
+            "commits_lost", known_sequence=self.last_sequence, sequence=sequence
+        )
+        self.last_sequence = sequence
+        self.doubt()
 
 
 class Transaction:
@@ -70,6 +90,10 @@ class Transaction:
 
 class WriteSession(Protocol):
     """Runs groups of operations in transactions; only the writer's thread uses it."""
+
+    @property
+    def previous_sequence(self) -> int:
+        """The sequence number of the last write before the latest transaction."""
 
     def commit(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
         """Run jobs in one transaction.
@@ -135,10 +159,16 @@ class GroupCommit:
 
     def _work(self) -> None:
         while jobs := self._jobs.take():
+            known_sequence = self._commits.last_sequence
             try:
                 sequence, outcomes = self._session.commit(jobs)
+                lost_from = self._session.previous_sequence
             except Exception as exc:  # noqa: BLE001  (the callers get it, and the thread continues)
                 sequence, outcomes = None, [exc] * len(jobs)
+                lost_from = known_sequence
+            if lost_from < known_sequence:
+                # The transaction began later, and must have seen all numbers that were known.
+                self._loop.call_soon_threadsafe(self._commits.go_back, lost_from)
             self._loop.call_soon_threadsafe(self._answer, jobs, outcomes, sequence)
 
     def _answer(self, jobs: Sequence[Job], outcomes: Sequence[Any], sequence: int | None) -> None:

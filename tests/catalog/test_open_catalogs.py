@@ -252,3 +252,24 @@ async def test_new_settings_keep_a_re_embedding(tmp_path: Path) -> None:
         async with factory.catalogs.use("shop") as catalog:
             assert settings == catalog.record.settings
             assert ["a", "b"] == sorted(ids(await catalog.recommender.recommend(TEA)))
+
+
+async def test_a_catalog_with_the_numbers_of_a_lost_one_replaces_it(tmp_path: Path) -> None:
+    """If the store has lost a generation and gave its number to another, that one serves."""
+    async with word_catalogs(tmp_path) as factory:
+        await factory.stores.generations.create_catalog("books", OTHER, VectorStorage.FLOAT32)
+        await factory.catalogs.update()
+        async with factory.catalogs.use("shop") as catalog:
+            assert SPACE == catalog.generations.serving.text_embedder.space
+            generation_id = catalog.generations.serving.generation.generation_id
+        await factory.stores.database.write(
+            lambda transaction: transaction.connection.execute(
+                """UPDATE generations SET space_id = (SELECT max(space_id) FROM spaces)
+                   WHERE generation_id = ?""",
+                (generation_id,),
+            )
+        )
+        factory.stores.database.commits.doubt()
+        await factory.catalogs.update()
+        async with factory.catalogs.use("shop") as catalog:
+            assert OTHER.space == catalog.generations.serving.text_embedder.space

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, unit_vector
-from support.item_indexes import INDEX_THREADS
+from support.item_indexes import INDEX_THREADS, fail_to_open
 from support.stores import (
     GIVE_UP_SECONDS,
     delete_expired,
@@ -28,8 +28,9 @@ from service.domain.items import Change
 from service.domain.users import User
 from service.domain.vectors import Chunk
 from service.embedding.prompts import hash_text
+from service.index.change_feed import ChangeFeed
 from service.index.faiss_exact import ExactIndex
-from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, ChangeFeed, Follower
+from service.index.follower import CHANGES_PER_ROUND, MAX_INLINE_COST, Follower
 from service.index.item_index import ItemIndex
 from service.storage.stores import Stores
 
@@ -51,7 +52,7 @@ async def following(
     """Yield a follower with a new item index, which runs until the end of the block."""
     if index is None:
         index = ExactIndex(DIMENSIONS)
-    follower = Follower(stores.items, catalog, ItemIndex(index, clock), INDEX_THREADS)
+    follower = Follower(stores.items, catalog, ItemIndex(index, clock), INDEX_THREADS, fail_to_open)
     async with asyncio.timeout(GIVE_UP_SECONDS):
         task = asyncio.create_task(follower.run())
         try:
@@ -336,7 +337,7 @@ async def test_a_lagging_index_loses_items_whose_tombstones_are_gone(tmp_path: P
         )
         await delete_and_purge(stores, catalog, ["changed"])
         (stored,) = await stores.items.upsert_many(catalog, [indexed("new", "new")])
-        follower = Follower(stores.items, catalog, lagging, INDEX_THREADS)
+        follower = Follower(stores.items, catalog, lagging, INDEX_THREADS, fail_to_open)
         async with asyncio.timeout(GIVE_UP_SECONDS):
             task = asyncio.create_task(follower.run())
             await follower.wait_for(stored.sequence)
@@ -359,7 +360,7 @@ async def test_tombstones_may_vanish_while_an_index_is_built(tmp_path: Path) -> 
         batch = await stores.items.changes(catalog, 0, CHANGES_PER_ROUND)
         item_index.apply(batch.changes, batch.reached)
         deleted = await delete_and_purge(stores, catalog, [names[0], names[-1]])
-        follower = Follower(stores.items, catalog, item_index, INDEX_THREADS)
+        follower = Follower(stores.items, catalog, item_index, INDEX_THREADS, fail_to_open)
         async with asyncio.timeout(GIVE_UP_SECONDS):
             task = asyncio.create_task(follower.run())
             await follower.wait_for(deleted)
@@ -410,6 +411,7 @@ async def test_a_new_index_does_not_compare_its_items(tmp_path: Path) -> None:
             catalog,
             ItemIndex(ExactIndex(DIMENSIONS), clock),
             INDEX_THREADS,
+            fail_to_open,
         )
         async with asyncio.timeout(GIVE_UP_SECONDS):
             task = asyncio.create_task(follower.run())

@@ -1,14 +1,15 @@
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS, SPACE
-from support.item_indexes import INDEX_THREADS
+from support.item_indexes import INDEX_THREADS, fail_to_open
 from support.stores import chunks_of, delete_item, indexed, opened
 from support.tasks import left
 
@@ -22,9 +23,13 @@ from service.index.faiss_segmented import SegmentedIndex
 from service.index.follower import Follower
 from service.index.item_index import ItemIndex, ItemIndexState
 from service.index.maintenance import MIN_SNAPSHOT_CHANGES, IndexBuilder, SnapshotLoader
+from service.index.restoring import Restorer
 from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.index.threads import IndexThreads
 from service.storage.records import ItemVectors, ItemWrite
 from service.storage.stores import Stores
+
+_T = TypeVar("_T")
 
 GRAPH_FROM = 300
 POLL_SECONDS = 0.01
@@ -50,12 +55,13 @@ async def working(
 ) -> AsyncIterator[tuple[Stores, Generation, Follower]]:
     """Yield a running process's stores and follower: the process that builds, or another one."""
     async with opened(folder, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
         own = snapshots(folder, stores, owner=leads)
+        restorer = Restorer(stores.items, own, empty_item_index, INDEX_THREADS)
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, restorer.open)
         maintenance = (
             IndexBuilder(follower, own, INDEX_THREADS, shared=True)
             if leads
-            else SnapshotLoader(stores.items, follower, own, empty_item_index, INDEX_THREADS)
+            else SnapshotLoader(follower, restorer)
         )
         tasks = [asyncio.create_task(part.run()) for part in (follower, maintenance)]
         try:
@@ -127,6 +133,62 @@ async def test_writes_after_a_snapshot_are_not_lost(tmp_path: Path) -> None:
             assert GRAPH_FROM + 49 == follower.item_count
 
 
+class HeldThreads(IndexThreads):
+    """Threads in which builds do not begin before they are cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_build = asyncio.Event()
+
+    async def build(
+        self, work: Callable[..., _T], *args: object, stop: Callable[[], None] = lambda: None
+    ) -> _T:
+        """Wait until cancelled."""
+        self.has_build.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_builder_continues_after_another_process_took_over(tmp_path: Path) -> None:
+    """A builder that was stopped during a build builds again once it has its duty again."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
+        own, held = snapshots(tmp_path, stores, owner=True), HeldThreads()
+        builder = IndexBuilder(follower, own, held, shared=True)
+        following = asyncio.create_task(follower.run())
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
+        building = asyncio.create_task(builder.run())
+        await held.has_build.wait()
+        await left(building)
+        await stores.items.upsert_many(catalog, [ITEMS[0], *ITEMS[GRAPH_FROM : GRAPH_FROM + 20]])
+        await delete_item(stores, catalog, "i1")
+        builder._threads = INDEX_THREADS
+        building = asyncio.create_task(builder.run())
+        await wait_for_graphs(follower, GRAPH_FROM + 19)
+        assert GRAPH_FROM + 19 == follower.item_count
+        for task in (building, following):
+            await left(task)
+        held.close()
+
+
+async def test_a_build_of_a_replaced_index_is_dropped(tmp_path: Path) -> None:
+    """An index that is replaced during a build gets no graph of the former one."""
+    async with opened(tmp_path, FakeClock()) as (stores, catalog):
+        await stores.items.upsert_many(catalog, ITEMS[:GRAPH_FROM])
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
+        following = asyncio.create_task(follower.run())
+        await follower.wait_for_all()
+        build = await follower.start_build(quiet=True)
+        assert build is not None
+        build.run()
+        assert await follower.replace_index(empty_item_index())
+        await follower.finish_build(build)
+        stats = follower.collect_stats()
+        assert (GRAPH_FROM, 0, False) == (stats.vectors, stats.graph_vectors, stats.building)
+        assert await follower.start_build(quiet=True) is not None
+        await left(following)
+
+
 async def test_only_the_owner_removes_a_damaged_snapshot(tmp_path: Path) -> None:
     """A process that does not own the snapshots does not remove an unusable one."""
     async with working(tmp_path, leads=True) as (stores, catalog, leader):
@@ -172,7 +234,7 @@ class FullDisk(Snapshots):
 async def test_a_failure_that_goes_on_is_logged_once(tmp_path: Path) -> None:
     """Attempts that fail alike log one line; another kind, or a failure after a success, logs."""
     async with opened(tmp_path, FakeClock()) as (stores, catalog):
-        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS)
+        follower = Follower(stores.items, catalog, empty_item_index(), INDEX_THREADS, fail_to_open)
         full = FullDisk(tmp_path / "index", SnapshotOrigin("store", "space"))
         builder = IndexBuilder(follower, full, INDEX_THREADS, shared=False)
         following = asyncio.create_task(follower.run())
@@ -197,7 +259,7 @@ async def test_an_idle_catalog_is_not_saved_for_the_writes_of_others(tmp_path: P
         saved = {}
         for name, catalog in (("idle", idle), ("busy", busy)):
             item_index = ItemIndex(SegmentedIndex(DIMENSIONS), FakeClock())
-            follower = Follower(stores.items, catalog, item_index, INDEX_THREADS)
+            follower = Follower(stores.items, catalog, item_index, INDEX_THREADS, fail_to_open)
             folder = tmp_path / "index" / name
             saved[name] = Snapshots(folder, SnapshotOrigin("store", "space"))
             builder = IndexBuilder(follower, saved[name], INDEX_THREADS, shared=False)
@@ -226,7 +288,7 @@ async def test_an_old_snapshot_costs_no_more_at_the_next_start(tmp_path: Path) -
         snapshot_sequence = stores.database.commits.last_sequence
         await stores.items.upsert_many(busy, ITEMS)
         (stored,) = await stores.items.upsert_many(idle, [indexed("b", "tea")])
-        changes, reached, _ = await stores.items.changes(idle, snapshot_sequence, 10)
+        changes, reached, *_ = await stores.items.changes(idle, snapshot_sequence, 10)
         assert ["b"] == [change.item_id for change in changes]
         assert stored.sequence == reached
 

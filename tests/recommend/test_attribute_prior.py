@@ -93,3 +93,11 @@ def test_new_items_change_the_ranks() -> None:
     assert compute_bonuses(prior, item_index)[19] > 0.09
     rate(item_index, {number: 100.0 + number for number in range(20, 60)})
     assert compute_bonuses(prior, item_index)[19] < 0.0
+
+
+def test_another_index_has_its_own_values() -> None:
+    """Once another index is in use, its values count, even at the same sequence number."""
+    prior = AttributePrior("rating", 0.2)
+    ratings = [float(n) for n in range(100)]
+    assert compute_bonuses(prior, create_rated_index(*ratings))[0] < -0.09
+    assert compute_bonuses(prior, create_rated_index(*reversed(ratings)))[0] > 0.09

@@ -108,7 +108,7 @@ async def test_a_deleted_item_is_a_tombstone_among_the_changes(tmp_path: Path) -
         await stores.items.upsert_many(catalog, [indexed("a", "one"), indexed("b", "two")])
         before = stores.database.commits.last_sequence
         sequence = await delete_item(stores, catalog, "a")
-        changes, reached, _ = await stores.items.changes(catalog, before, 10)
+        changes, reached, *_ = await stores.items.changes(catalog, before, 10)
         assert [("a", (), None)] == [(c.item_id, c.vectors, c.expire_time_us) for c in changes]
         assert sequence == reached
         assert {} == await stores.items.get_many(catalog, ["a"])
@@ -136,7 +136,7 @@ async def test_changes_come_in_order_and_in_parts(tmp_path: Path) -> None:
         await upsert_user(stores, catalog, User("u"))
         seen, after = [], 0
         while after < stores.database.commits.last_sequence:
-            changes, after, _ = await stores.items.changes(catalog, after, 2)
+            changes, after, *_ = await stores.items.changes(catalog, after, 2)
             seen += [change.item_id for change in changes]
         assert ["i1", "i2", "i4", "i5", "i6", "i3", "i0"] == seen
 

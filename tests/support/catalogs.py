@@ -36,7 +36,7 @@ from service.recommend.scoring import SoftMaximum
 from service.storage.stores import Stores
 from support.clock import FakeClock
 from support.embedders import DIMENSIONS
-from support.item_indexes import INDEX_THREADS
+from support.item_indexes import INDEX_THREADS, fail_to_open
 from support.stores import GIVE_UP_SECONDS, default_generation, open_stores
 
 
@@ -116,7 +116,7 @@ def _wire(
         stores.vectors, row, embedder.space, batcher, VectorCache(CacheMemory(), "")
     )
     item_index = ItemIndex(ExactIndex(DIMENSIONS), clock)
-    follower = Follower(stores.items, row, item_index, INDEX_THREADS)
+    follower = Follower(stores.items, row, item_index, INDEX_THREADS, fail_to_open)
     add_vectors = partial(stores.reembedding.add_vectors, row)
     serving = OpenGeneration(
         row, text_embedder, _free, add_vectors, follower, VectorStorage.FLOAT32

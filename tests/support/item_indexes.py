@@ -32,3 +32,12 @@ def create_item_index(vectors: Mapping[str, Vectors]) -> ItemIndex:
     ]
     item_index.apply(changes, len(changes))
     return item_index
+
+
+async def fail_to_open() -> ItemIndex:
+    """Stand for the item index of a follower whose store loses nothing.
+
+    Raises:
+        AssertionError: always.
+    """
+    raise AssertionError("the store has lost no commits")

@@ -121,12 +121,21 @@ class WordCatalogs:
             partial(self.stores.reembedding.add_vectors, record.generation),
         )
 
-    def open_generation(
+    async def open_generation(
         self, writer: GenerationWriter, storage: VectorStorage
     ) -> tuple[OpenGeneration, Sequence[Work]]:
         """Return a generation that follows the store."""
-        index = ItemIndex(ExactIndex(DIMENSIONS), self.clock)
-        follower = Follower(self.stores.items, writer.generation, index, INDEX_THREADS)
+
+        async def open_item_index() -> ItemIndex:
+            return ItemIndex(ExactIndex(DIMENSIONS), self.clock)
+
+        follower = Follower(
+            self.stores.items,
+            writer.generation,
+            await open_item_index(),
+            INDEX_THREADS,
+            open_item_index,
+        )
         opened = OpenGeneration(
             writer.generation,
             writer.text_embedder,

@@ -26,13 +26,16 @@ class Listener:
     Args:
         address: of the server; complete.
         version: the schema version of this program, which its connection shows to others.
-        hear: is called in the thread of the listener.
+        hear: is called in the thread of the listener; with None if commits may have been missed,
+            because the connection was lost, or because numbers do not grow.
     """
 
-    def __init__(self, address: str, version: int, hear: Callable[[int], None]) -> None:
+    def __init__(self, address: str, version: int, hear: Callable[[int | None], None]) -> None:
         self._address = address
         self._version = version
         self._hear = hear
+        self._last_heard = 0
+        self._was_connected = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="akin-listener", daemon=True)
         self._thread.start()
@@ -59,8 +62,14 @@ class Listener:
     def _listen(self, connection: psycopg.Connection[Any]) -> None:
         show_version(connection, self._version)
         connection.execute(f"LISTEN {CHANNEL}")
+        if self._was_connected:
+            self._hear(None)
+        self._was_connected = True
         while not self._ending.is_set():
             for notification in connection.notifies(timeout=WAIT_SECONDS):
-                self._hear(int(notification.payload))
+                sequence = int(notification.payload)
+                # Notifications come in the order of the commits.
+                self._hear(sequence if sequence > self._last_heard else None)
+                self._last_heard = sequence
                 if self._ending.is_set():
                     return

@@ -13,7 +13,16 @@ from psycopg import IsolationLevel
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from service import errors
-from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
+from service.domain.items import Anchor
+from service.storage.database import (
+    READER_THREADS,
+    REMOVED_STATES,
+    Database,
+    ReadKind,
+    ReadSource,
+    read_store_id,
+)
+from service.storage.postgres import commit_history
 from service.storage.postgres.dialect import translate_sql
 from service.storage.postgres.listener import Listener
 from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
@@ -26,8 +35,9 @@ from service.storage.postgres.postgres_connections import (
 )
 from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
+from service.storage.postgres.snapshot_shelf import prune_snapshots
 from service.storage.sql import Connection, Parameters
-from service.storage.writer import read_last_sequence
+from service.storage.writer import Transaction, read_last_sequence
 
 _T = TypeVar("_T")
 
@@ -92,32 +102,54 @@ class PostgresDatabase(Database):
         self._has_news = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def hear(sequence: int) -> None:
+        def hear(sequence: int | None) -> None:
             loop.call_soon_threadsafe(self._hear, sequence)
 
         self._listener = Listener(self._address, migrations[-1].number, hear)
 
     async def follow_others(self) -> bool:
         """Wait for a notification, at most for the interval at which processes look."""
-        before = self.commits.last_sequence
+        before = self.commits.last_sequence, self.commits.doubts
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_SECONDS):
                 await self._has_news.wait()
-        if not self._has_news.is_set():
+        if not self._has_news.is_set() or self.commits.doubts > before[1]:
             await self.refresh()
         self._has_news.clear()
-        return self.commits.last_sequence > before
+        return before != (self.commits.last_sequence, self.commits.doubts)
 
     async def close(self) -> None:
         """Finish the queued writes, and close the database."""
         await asyncio.to_thread(self._listener.close)
         await super().close()
 
-    def _hear(self, sequence: int) -> None:
-        """Take note of a commit, in the event loop."""
-        if sequence > self.commits.last_sequence:
+    def _hear(self, sequence: int | None) -> None:
+        """Take note of a commit, or of an interruption, in the event loop."""
+        if sequence is None:
+            # Another server may have been promoted meanwhile.
+            self.commits.doubt()
+            self._has_news.set()
+        elif sequence > self.commits.last_sequence:
             self.commits.announce(sequence)
             self._has_news.set()
+
+    def read_last_anchor(self, connection: Connection) -> Anchor:
+        """Return the last sequence number, with the token of its commit."""
+        return commit_history.read_last_anchor(connection)
+
+    def confirm(self, connection: Connection, anchor: Anchor, sequence: int) -> Anchor | None:
+        """Return an anchor for what has been read, None if the database has lost its history."""
+        return commit_history.confirm(connection, anchor, sequence)
+
+    async def prune(self) -> int:
+        """Remove a round of old commits, of writers that have ended, and of unused snapshots."""
+        first_kept = await self.read(commit_history.find_prune_limit, ReadKind.SCAN)
+
+        def operation(transaction: Transaction) -> int:
+            rows = prune_snapshots(transaction.connection, REMOVED_STATES)
+            return rows + commit_history.prune(transaction, first_kept)
+
+        return await self.write(operation, commit_history.PRUNED_ROWS)
 
     @property
     def read_source(self) -> ReadSource:

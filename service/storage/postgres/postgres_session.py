@@ -62,7 +62,13 @@ class PostgresSession:
         self._clock_ns = clock_ns
         self._lease_clock_ns = lease_clock_ns
         self._writer = uuid4().hex
+        self._last_sequence = 0
         self._connection: psycopg.Connection[Any] | None = None
+
+    @property
+    def previous_sequence(self) -> int:
+        """The sequence number of the last write before the latest transaction."""
+        return self._last_sequence
 
     def commit(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
         """Run jobs in one transaction; see WriteSession."""

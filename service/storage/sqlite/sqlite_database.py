@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from service import errors, files
+from service.domain.items import BEGINNING, Anchor
 from service.storage.data_folder import DATABASE, create_data_folder, make_unusable_error
 from service.storage.database import Database, ReadSource, read_store_id
 from service.storage.sql import Connection
@@ -93,6 +94,18 @@ class SqliteDatabase(Database):
         await asyncio.sleep(REFRESH_SECONDS)
         return await self.refresh() > before
 
+    def read_last_anchor(self, connection: Connection) -> Anchor:
+        """Return the last sequence number; commits of a file need no token."""
+        return Anchor(read_last_sequence(connection), BEGINNING.token)
+
+    def confirm(self, connection: Connection, anchor: Anchor, sequence: int) -> Anchor | None:  # noqa: ARG002
+        """Return the beginning: a file keeps every commit that it has acknowledged."""
+        return BEGINNING
+
+    async def prune(self) -> int:
+        """Return 0: a file has no such rows."""
+        return 0
+
     @property
     def read_source(self) -> ReadSource:
         """What another process needs to read the database."""
@@ -156,6 +169,7 @@ class SqliteSession:
         monotonic_ns: Callable[[], int],
     ) -> None:
         self.connection = connection
+        self.previous_sequence = 0
         self._clock_ns = clock_ns
         self._monotonic_ns = monotonic_ns
 
@@ -177,9 +191,10 @@ class SqliteSession:
 
     def _run(self, jobs: Sequence[Job]) -> tuple[int | None, Sequence[Any]]:
         changes_before = self.connection.total_changes
+        self.previous_sequence = read_last_sequence(self.connection)
         transaction = Transaction(
             self.connection,
-            read_last_sequence(self.connection),
+            self.previous_sequence,
             self._clock_ns() // 1_000,
             self._monotonic_ns() // 1_000,
         )

@@ -1,0 +1,84 @@
+"""Opens item indexes from snapshots that the store confirms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from service.index.change_feed import ChangeFeed
+from service.index.item_index import ItemIndex
+from service.index.publishing import SHELF_SECONDS, SnapshotDownloader
+from service.index.snapshots import Snapshots
+from service.index.threads import IndexThreads
+
+
+class Restorer:
+    """Opens item indexes of one generation.
+
+    Args:
+        feed: the store, which knows its last sequence number and its history.
+        snapshots: where to load from.
+        create_item_index: returns an empty item index.
+        threads: where snapshots are read.
+        downloader: brings snapshots of other machines; None if there are none.
+    """
+
+    def __init__(
+        self,
+        feed: ChangeFeed,
+        snapshots: Snapshots,
+        create_item_index: Callable[[], ItemIndex],
+        threads: IndexThreads,
+        downloader: SnapshotDownloader | None = None,
+    ) -> None:
+        self._feed = feed
+        self._snapshots = snapshots
+        self._create_item_index = create_item_index
+        self._threads = threads
+        self._downloader = downloader
+        self._next_download = 0.0
+        self._loading = asyncio.Lock()
+
+    async def has_new(self) -> bool:
+        """Return whether there is a snapshot that was not there at the last `restore`.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        if self._downloader is not None and time.monotonic() >= self._next_download:
+            self._next_download = time.monotonic() + SHELF_SECONDS
+            async with self._loading:
+                await self._downloader.download()
+        return self._snapshots.has_new()
+
+    async def open(self) -> ItemIndex:
+        """Return an item index from the snapshot, or an empty one.
+
+        It does not wait for builds, because calls wait for it.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        async with self._loading:
+            if self._downloader is not None:
+                await self._downloader.download()
+            return await self._restore(asyncio.to_thread) or self._create_item_index()
+
+    async def restore(self) -> ItemIndex | None:
+        """Return an item index from the snapshot, None if there is none that can be used.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        async with self._loading:
+            return await self._restore(self._threads.build)
+
+    async def _restore(self, run: Callable[..., Awaitable[bool]]) -> ItemIndex | None:
+        item_index, last_sequence = self._create_item_index(), await self._feed.refresh()
+        if not await run(self._snapshots.load, item_index, last_sequence):
+            return None
+        if not await self._feed.confirms(item_index.anchor):
+            self._snapshots.drop("the store has lost writes that are in the snapshot")
+            return None
+        return item_index

@@ -1,0 +1,235 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from structlog.testing import capture_logs
+from support.clock import FakeClock
+from support.embedders import DIMENSIONS, SPACE
+from support.item_indexes import INDEX_THREADS
+from support.postgres import database_of, query_database
+from support.stores import indexed, opened
+from support.tasks import left
+
+from service.domain.generations import Generation
+from service.domain.snapshot_files import MANIFEST_FILE
+from service.domain.spaces import Model, VectorStorage
+from service.index.faiss_segmented import SegmentedIndex
+from service.index.follower import Follower
+from service.index.item_index import ItemIndex
+from service.index.maintenance import IndexBuilder, SnapshotLoader
+from service.index.publishing import SnapshotDownloader, SnapshotPublisher
+from service.index.restoring import Restorer
+from service.index.snapshots import SnapshotOrigin, Snapshots
+from service.storage.postgres.commit_history import KEPT_COMMITS
+from service.storage.postgres.snapshot_shelf import PostgresShelf
+from service.storage.stores import Stores
+
+pytestmark = pytest.mark.postgres
+
+GRAPH_FROM = 300
+POLL_SECONDS = 0.01
+ITEMS = [indexed(f"i{n}", f"w{n} w{n % 7} w{n % 31}") for n in range(2 * GRAPH_FROM)]
+
+
+def empty_item_index() -> ItemIndex:
+    return ItemIndex(
+        SegmentedIndex(DIMENSIONS, first_graph_vectors=GRAPH_FROM, next_graph_vectors=100),
+        FakeClock(),
+    )
+
+
+class Replica(NamedTuple):
+    """The parts of one replica that deal with the snapshots of a generation."""
+
+    stores: Stores
+    catalog: Generation
+    snapshots: Snapshots
+    restorer: Restorer
+    publisher: SnapshotPublisher
+
+
+@asynccontextmanager
+async def joined(database: Path, folder: Path) -> AsyncIterator[Replica]:
+    """Yield a replica over the database of a folder, with a data folder of its own."""
+    async with opened(database, FakeClock()) as (stores, catalog):
+        shelf = PostgresShelf(stores.database, database_of(database), catalog.generation_id)
+        origin = SnapshotOrigin(stores.database.store_id, SPACE.fingerprint)
+        snapshots = Snapshots(folder / "index", origin)
+        downloader = SnapshotDownloader(stores.items, snapshots, shelf)
+        yield Replica(
+            stores,
+            catalog,
+            snapshots,
+            Restorer(stores.items, snapshots, empty_item_index, INDEX_THREADS, downloader),
+            SnapshotPublisher(stores.items, snapshots, shelf),
+        )
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    while True:
+        if holds():
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def until_indexed(follower: Follower, vectors: int) -> None:
+    """Wait until this number of vectors is in graphs."""
+    await until(lambda: follower.collect_stats().graph_vectors >= vectors)
+
+
+async def build(replica: Replica, items: int) -> None:
+    """Write items, and build and save a snapshot that has all of them in graphs."""
+    await replica.stores.items.upsert_many(replica.catalog, ITEMS[:items])
+    follower = Follower(
+        replica.stores.items,
+        replica.catalog,
+        await replica.restorer.open(),
+        INDEX_THREADS,
+        replica.restorer.open,
+    )
+    builder = IndexBuilder(follower, replica.snapshots, INDEX_THREADS, shared=True)
+    tasks = [asyncio.create_task(work) for work in (follower.run(), builder.run())]
+    last_sequence = replica.stores.database.commits.last_sequence
+    await until(lambda: builder.position.saved >= last_sequence)
+    for task in tasks:
+        await left(task)
+
+
+def published_files(database: Path) -> set[str]:
+    """The names of all files that are published."""
+    return {name for (name,) in query_database(database, "SELECT file FROM snapshot_pieces")}
+
+
+async def test_a_new_replica_starts_from_the_published_snapshot(tmp_path: Path) -> None:
+    """A replica with an empty folder has the graphs of another one, whose machine is gone."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        await first.publisher.publish()
+    async with joined(tmp_path, tmp_path / "second") as second:
+        with capture_logs() as lines:
+            item_index = await second.restorer.open()
+        assert ["snapshot_downloaded", "snapshot_loaded"] == [line["event"] for line in lines]
+        assert GRAPH_FROM == len(item_index)
+        assert GRAPH_FROM == item_index.maintenance.collect_stats().graph_vectors
+        assert item_index.sequence == second.stores.database.commits.last_sequence
+
+
+async def test_a_newer_snapshot_replaces_the_published_one(tmp_path: Path) -> None:
+    """Another replica loads each new snapshot, and nothing is left of former ones."""
+    async with (
+        joined(tmp_path, tmp_path / "first") as first,
+        joined(tmp_path, tmp_path / "second") as second,
+    ):
+        follower = Follower(
+            second.stores.items,
+            second.catalog,
+            await second.restorer.open(),
+            INDEX_THREADS,
+            second.restorer.open,
+        )
+        loader = SnapshotLoader(follower, second.restorer)
+        tasks = [asyncio.create_task(work) for work in (follower.run(), loader.run())]
+        for items in (GRAPH_FROM, 2 * GRAPH_FROM):
+            await build(first, items)
+            await first.publisher.publish()
+            await until_indexed(follower, items)
+        for task in tasks:
+            await left(task)
+        manifest = first.snapshots.read_manifest()
+        assert manifest is not None
+        assert manifest[1].files.keys() == published_files(tmp_path)
+        assert manifest == second.snapshots.read_manifest()
+
+
+DAMAGES = {
+    "cut": "UPDATE snapshot_pieces SET data = substr(data, 1, 100)",
+    "changed": "UPDATE snapshot_pieces SET data = set_byte(data, 99, 255 - get_byte(data, 99))",
+    "missing": "DELETE FROM snapshot_pieces WHERE file LIKE 'arrays-%'",
+    "no manifest": "DELETE FROM snapshots",
+    "another manifest": "UPDATE snapshots SET manifest = '{}'",
+    "another store": "UPDATE snapshots SET manifest = replace(manifest, 'store_id\":\"', '\\&x')",
+    "a foreign name": "UPDATE snapshots SET manifest = replace(manifest, 'arrays-', '../arrays-')",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_published_snapshot_is_not_used(tmp_path: Path, damage: str) -> None:
+    """If anything of it is missing or changed, the index is built from the store."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        await first.publisher.publish()
+    query_database(tmp_path, DAMAGES[damage])
+    async with joined(tmp_path, tmp_path / "second") as second:
+        item_index = await second.restorer.open()
+        assert (0, 0) == (item_index.sequence, len(item_index))
+        assert not (tmp_path / "second" / "index" / MANIFEST_FILE).exists()
+
+
+async def test_a_snapshot_is_published_again_after_a_crash(tmp_path: Path) -> None:
+    """What the database server lost by a crash is published again, and only then."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        with capture_logs() as lines:
+            await first.publisher.publish()
+            published = published_files(tmp_path)
+            await first.publisher.publish()
+            query_database(tmp_path, "TRUNCATE snapshots, snapshot_pieces")
+            await first.publisher.publish()
+        assert ["snapshot_published"] * 2 == [line["event"] for line in lines]
+        assert published == published_files(tmp_path)
+
+
+async def test_an_older_snapshot_is_not_published(tmp_path: Path) -> None:
+    """A replica with an old folder that takes over does not replace a newer snapshot."""
+    async with (
+        joined(tmp_path, tmp_path / "first") as first,
+        joined(tmp_path, tmp_path / "second") as second,
+    ):
+        await build(first, GRAPH_FROM)
+        await build(second, 2 * GRAPH_FROM)
+        await second.publisher.publish()
+        published = published_files(tmp_path)
+        await first.publisher.publish()
+        assert published == published_files(tmp_path)
+
+
+async def test_published_snapshots_of_gone_generations_are_removed(tmp_path: Path) -> None:
+    """The purge removes what was published for a dropped generation, and nothing else."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        await first.publisher.publish()
+        published = published_files(tmp_path)
+        await first.stores.generations.create_catalog("shop", Model(SPACE), VectorStorage.FLOAT32)
+        (number,) = query_database(tmp_path, "SELECT max(generation_id) FROM generations")[0]
+        for statement in (
+            f"INSERT INTO snapshots VALUES ({number}, 0, '')",  # noqa: S608
+            f"""INSERT INTO snapshot_pieces
+                SELECT {number}, 'x', n, '' FROM generate_series(1, 99) AS n""",  # noqa: S608
+        ):
+            query_database(tmp_path, statement)
+        assert 0 == await first.stores.database.prune()
+        await first.stores.generations.delete_catalog("shop")
+        while await first.stores.database.prune():
+            pass
+        assert published == published_files(tmp_path)
+        assert [(1,)] == query_database(tmp_path, "SELECT count(*) FROM snapshots")
+
+
+async def test_the_commit_of_a_published_snapshot_is_kept(tmp_path: Path) -> None:
+    """However many commits follow, the store confirms a snapshot of a catalog without writes."""
+    async with joined(tmp_path, tmp_path / "first") as first:
+        await build(first, GRAPH_FROM)
+        await first.publisher.publish()
+        numbers = f"generate_series(1001, {1_001 + KEPT_COMMITS}) AS number"
+        query_database(
+            tmp_path,
+            f"INSERT INTO commits SELECT number, number FROM {numbers}",  # noqa: S608
+        )
+        while await first.stores.database.prune():
+            pass
+    async with joined(tmp_path, tmp_path / "second") as second:
+        assert GRAPH_FROM == len(await second.restorer.open())
