@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from service.domain.generations import LiveGeneration
 from service.storage.sql import Connection
 from service.storage.write_queue import Job, WriteQueue
 
@@ -50,6 +51,8 @@ class Transaction:
     """The connection, the times and the sequence numbers of one group of operations.
 
     `next_sequence` takes the next number, which is not reused even if the operation fails later.
+    `live_generations` has those of the catalogs that the transaction has written to, by catalog id,
+    until one of its operations changes the generations of any catalog.
 
     Args:
         connection: the connection.
@@ -65,6 +68,7 @@ class Transaction:
         self.connection = connection
         self.now_us = now_us
         self.lease_time_us = lease_time_us
+        self.live_generations: dict[int, Sequence[LiveGeneration]] = {}
         self.next_sequence = itertools.count(last_sequence + 1).__next__
 
 

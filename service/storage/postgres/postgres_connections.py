@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg.abc import Buffer
@@ -110,8 +110,21 @@ def configure(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_SESSION_SETTINGS)
 
 
+class DeferredWrites(Protocol):
+    """Writes of a transaction that are not sent to the server yet."""
+
+    def write(self, connection: psycopg.Connection[Any], /) -> None:
+        """Send them.
+
+        Raises:
+            psycopg.Error: the transaction has failed.
+        """
+
+
 class PostgresConnection:
     """Runs the statements of the stores. It counts the rows that they write.
+
+    Deferred writes come before the next statement, which may depend on them.
 
     Args:
         connection: the connection, which is in a transaction or commits each statement.
@@ -120,9 +133,22 @@ class PostgresConnection:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
         self.written_rows = 0
+        self.deferred: DeferredWrites | None = None
+
+    def defer(self, writes: DeferredWrites) -> None:
+        """Take writes that can wait for the next statement, or for `flush`."""
+        self.flush()
+        self.deferred = writes
+
+    def flush(self) -> None:
+        """Send the deferred writes."""
+        if self.deferred is not None:
+            writes, self.deferred = self.deferred, None
+            writes.write(self.connection)
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor[Any]:
         """Run a statement."""
+        self.flush()
         cursor = self.connection.cursor(binary=True)
         cursor.execute(translate_sql(sql), parameters)
         self._count(cursor)
@@ -130,6 +156,7 @@ class PostgresConnection:
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> psycopg.Cursor[Any]:
         """Run a statement once for each set of parameters; `rowcount` is the sum of all."""
+        self.flush()
         cursor = self.connection.cursor(binary=True)
         cursor.executemany(translate_sql(sql), parameters)
         self._count(cursor)

@@ -14,7 +14,9 @@ from psycopg_pool import ConnectionPool
 
 from service import errors
 from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
+from service.storage.item_writer import ItemWriter
 from service.storage.postgres.dialect import translate_sql
+from service.storage.postgres.item_batch import BatchItemWriter
 from service.storage.postgres.listener import Listener
 from service.storage.postgres.migrations import migrate_schema
 from service.storage.postgres.postgres_connections import (
@@ -115,6 +117,11 @@ class PostgresDatabase(Database):
         if sequence > self.commits.last_sequence:
             self.commits.announce(sequence)
             self._has_news.set()
+
+    @property
+    def item_writer(self) -> ItemWriter:
+        """How items are written: all items of a transaction together."""
+        return BatchItemWriter()
 
     @property
     def read_source(self) -> ReadSource:

@@ -106,6 +106,13 @@ class PostgresSession:
                 connection.execute("ROLLBACK")
                 return (None, [outcome.error]) if len(jobs) == 1 else None
             outcomes.append(outcome)
+        try:
+            statements.flush()
+        except psycopg.Error as exc:
+            if connection.closed:
+                raise
+            connection.execute("ROLLBACK")
+            return (None, [translate_error(exc)]) if len(jobs) == 1 else None
         if not statements.written_rows:
             connection.execute("ROLLBACK")
             return None, outcomes
@@ -233,9 +240,11 @@ def _attempt_in_savepoint(
     connection.execute("SAVEPOINT operation")
     try:
         outcome = job.operation(transaction)
+        statements.flush()
     except Exception as exc:
         if connection.closed:
             raise
+        statements.deferred = None
         connection.execute("ROLLBACK TO operation")
         outcome = translate_error(exc)
     connection.execute("RELEASE operation")

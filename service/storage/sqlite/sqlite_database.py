@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from service import errors, files
 from service.storage.data_folder import DATABASE, create_data_folder, make_unusable_error
 from service.storage.database import Database, ReadSource, read_store_id
+from service.storage.item_writer import ItemWriter
+from service.storage.row_item_writer import RowItemWriter
 from service.storage.sql import Connection
 from service.storage.sqlite.connections import connect
 from service.storage.sqlite.migrations import migrate
@@ -92,6 +94,11 @@ class SqliteDatabase(Database):
         before = self.commits.last_sequence
         await asyncio.sleep(REFRESH_SECONDS)
         return await self.refresh() > before
+
+    @property
+    def item_writer(self) -> ItemWriter:
+        """How items are written: row by row."""
+        return RowItemWriter()
 
     @property
     def read_source(self) -> ReadSource:
