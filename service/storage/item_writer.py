@@ -70,9 +70,7 @@ def split_by_generation(
         if not chunks and vectors.required and live.state is GenerationState.SERVING:
             raise errors.EmbeddingUnavailable(message)
         parts.append(
-            GenerationWrite(live, chunks)
-            if chunks
-            else GenerationWrite(live, (), reason, message)
+            GenerationWrite(live, chunks) if chunks else GenerationWrite(live, (), reason, message)
         )
     return parts
 

@@ -35,7 +35,7 @@ _NOTE_UNUSED: LiteralString = """
 _REMOVE_EXPIRED: LiteralString = f"""
     WITH expired AS MATERIALIZED (
         SELECT item_key, generation_id, space_id
-        FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[]) AS new (catalog_id, item_id)
+        FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[]) AS new (catalog_id, item_id)
         CROSS JOIN LATERAL (SELECT item_key, expire_time_us FROM items
             WHERE catalog_id = new.catalog_id AND item_id = new.item_id OFFSET 0) AS item
         JOIN generations USING (catalog_id)
@@ -60,8 +60,8 @@ _WRITE_ITEMS: LiteralString = """
         change_sequence, update_time_us, deleted, likes_before)
     SELECT catalog_id, item_id, text, attributes, expire_time_us, sequence,
         sequence, %(now_us)s::bigint, FALSE, like_change_count
-    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[], %(texts)s::text[],
-            %(attributes)s::text[], %(expire_times)s::bigint[], %(sequences)s::bigint[])
+    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[], %(texts)b::text[],
+            %(attributes)b::text[], %(expire_times)s::bigint[], %(sequences)s::bigint[])
         AS new (catalog_id, item_id, text, attributes, expire_time_us, sequence)
     JOIN catalogs USING (catalog_id) ORDER BY sequence
     ON CONFLICT (catalog_id, item_id) DO UPDATE SET
@@ -74,12 +74,12 @@ _WRITE_ITEMS: LiteralString = """
 
 _WRITE_VECTORS: LiteralString = """
     INSERT INTO vectors (space_id, text_hash, vector)
-    SELECT * FROM unnest(%(space_ids)s::bigint[], %(hashes)s::bytea[], %(vectors)s::bytea[])
+    SELECT * FROM unnest(%(space_ids)s::bigint[], %(hashes)b::bytea[], %(vectors)b::bytea[])
     ON CONFLICT DO NOTHING"""
 
 _REMOVE_PENDING: LiteralString = f"""
     DELETE FROM pending WHERE ctid = ANY (ARRAY(SELECT place
-        FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[], %(generation_ids)s::bigint[])
+        FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[], %(generation_ids)s::bigint[])
             AS new (catalog_id, item_id, generation_id) {_ITEM_KEYS}
         CROSS JOIN LATERAL (SELECT ctid AS place FROM pending
             WHERE generation_id = new.generation_id AND item_key = item.item_key
@@ -88,8 +88,8 @@ _REMOVE_PENDING: LiteralString = f"""
 # `text_hashes` are all hashes of an item in a row.
 _REMOVE_FORMER: LiteralString = f"""
     WITH changed AS MATERIALIZED (
-        SELECT former.* FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[],
-                %(generation_ids)s::bigint[], %(text_hashes)s::bytea[])
+        SELECT former.* FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[],
+                %(generation_ids)s::bigint[], %(text_hashes)b::bytea[])
             AS new (catalog_id, item_id, generation_id, text_hashes) {_ITEM_KEYS}
         CROSS JOIN LATERAL (
             SELECT array_agg(item_vectors.ctid) AS places,
@@ -108,8 +108,8 @@ _REMOVE_FORMER: LiteralString = f"""
 _WRITE_REFERENCES: LiteralString = f"""
     INSERT INTO item_vectors (generation_id, item_key, position, vector_id)
     SELECT generation_id, item_key, position, vector_id
-    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[], %(generation_ids)s::bigint[],
-            %(space_ids)s::bigint[], %(positions)s::bigint[], %(hashes)s::bytea[])
+    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[], %(generation_ids)s::bigint[],
+            %(space_ids)s::bigint[], %(positions)s::bigint[], %(hashes)b::bytea[])
         AS new (catalog_id, item_id, generation_id, space_id, position, text_hash) {_ITEM_KEYS}
     CROSS JOIN LATERAL (SELECT vector_id FROM vectors
         WHERE space_id = new.space_id AND text_hash = new.text_hash OFFSET 0) AS vector
@@ -118,8 +118,8 @@ _WRITE_REFERENCES: LiteralString = f"""
 _WRITE_PENDING: LiteralString = f"""
     INSERT INTO pending (generation_id, item_key, reason, message, attempts, next_attempt_us)
     SELECT generation_id, item_key, reason, message, 0, %(now_us)s::bigint
-    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)s::text[], %(generation_ids)s::bigint[],
-            %(reasons)s::text[], %(messages)s::text[])
+    FROM unnest(%(catalog_ids)s::bigint[], %(item_ids)b::text[], %(generation_ids)s::bigint[],
+            %(reasons)b::text[], %(messages)b::text[])
         AS new (catalog_id, item_id, generation_id, reason, message) {_ITEM_KEYS}
     ON CONFLICT (generation_id, item_key) DO UPDATE SET
         reason = excluded.reason, message = excluded.message,
@@ -219,9 +219,7 @@ class _Run:
             for position, chunk in enumerate(part.chunks):
                 vector = chunk.vector.tobytes()
                 self._vectors.setdefault((space_id, chunk.text_hash), vector)
-                self._references.append(
-                    (*key, generation_id, space_id, position, chunk.text_hash)
-                )
+                self._references.append((*key, generation_id, space_id, position, chunk.text_hash))
 
     def write(self, connection: psycopg.Connection[Any], now_us: int) -> None:
         catalog_ids, item_ids, texts, attributes, expire_times, sequences = zip(

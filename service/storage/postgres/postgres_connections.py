@@ -9,7 +9,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
+from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextBinaryLoader
 
 from service import errors
 from service.storage.postgres.dialect import translate_sql
@@ -49,9 +49,14 @@ class _TextDumper(StrDumperUnknown):
     """Writes U+0000 as two characters."""
 
     def dump(self, obj: str) -> Buffer | None:
-        if _NUL in obj or _ESCAPE in obj:
-            obj = obj.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(_NUL, _ESCAPED_NUL)
-        return super().dump(obj)
+        return super().dump(_escape(obj))
+
+
+class _TextBinaryDumper(StrBinaryDumper):
+    """Writes texts in arrays likewise."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(_escape(obj))
 
 
 class _TextLoader(TextBinaryLoader):
@@ -65,9 +70,16 @@ class _TextLoader(TextBinaryLoader):
         return text
 
 
+def _escape(text: str) -> str:
+    if _NUL in text or _ESCAPE in text:
+        return text.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(_NUL, _ESCAPED_NUL)
+    return text
+
+
 def _make_adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
-    adapters.register_dumper(str, _TextDumper)
+    adapters.register_dumper(str, _TextBinaryDumper)
+    adapters.register_dumper(str, _TextDumper)  # the last one is the default
     adapters.register_loader("text", _TextLoader)
     return adapters
 
