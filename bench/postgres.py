@@ -188,7 +188,7 @@ def measure(options: argparse.Namespace) -> Result:
         postgres = PostgresServer()
         stack.callback(postgres.stop)
         settings = {"AKIN_EMBEDDER": "local", "AKIN_STORE": to_uri(postgres)}
-        replica = stack.enter_context(akin_server(**settings)).address
+        replica = stack.enter_context(akin_server(None, **settings)).address
         with akin_server(AKIN_EMBEDDER="local") as sqlite:
             addresses = {"sqlite": sqlite.address, "postgres": replica}
             contest = Contest(addresses, folder, options.seconds, options.rounds)
@@ -203,7 +203,7 @@ def measure(options: argparse.Namespace) -> Result:
             for name, generator in reads.items():
                 result[name] = contest.read(generator)
         others = [
-            stack.enter_context(akin_server(**settings)).address
+            stack.enter_context(akin_server(None, **settings)).address
             for _ in range(options.replicas - 1)
         ]
         result["replicas"] = compare_replicas(

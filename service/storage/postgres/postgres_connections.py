@@ -136,7 +136,8 @@ class DeferredWrites(Protocol):
 class PostgresConnection:
     """Runs the statements of the stores. It counts the rows that they write.
 
-    Deferred writes come before the next statement, which may depend on them.
+    Deferred writes come before the next statement, which may depend on them. `is_spoiled` tells
+    that they have failed, in an operation that may not be theirs.
 
     Args:
         connection: the connection, which is in a transaction or commits each statement.
@@ -145,6 +146,7 @@ class PostgresConnection:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
         self.written_rows = 0
+        self.is_spoiled = False
         self.deferred: DeferredWrites | None = None
 
     def defer(self, writes: DeferredWrites) -> None:
@@ -156,7 +158,9 @@ class PostgresConnection:
         """Send the deferred writes."""
         if self.deferred is not None:
             writes, self.deferred = self.deferred, None
+            self.is_spoiled = True
             writes.write(self.connection)
+            self.is_spoiled = False
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor[Any]:
         """Run a statement."""

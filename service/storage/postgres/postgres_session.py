@@ -120,7 +120,7 @@ class PostgresSession:
             outcomes.append(outcome)
         try:
             statements.flush()
-        except psycopg.Error as exc:
+        except Exception as exc:
             if connection.closed:
                 raise
             connection.execute("ROLLBACK")
@@ -248,7 +248,8 @@ def _attempt(job: Job, transaction: Transaction, statements: PostgresConnection)
             raise
         return _Spoiled(translate_error(exc))
     except Exception as exc:  # noqa: BLE001  (the caller of the job gets it)
-        return exc if statements.written_rows == written_rows else _Spoiled(exc)
+        has_written = statements.is_spoiled or statements.written_rows != written_rows
+        return _Spoiled(exc) if has_written else exc
 
 
 def _attempt_in_savepoint(
