@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -179,10 +180,18 @@ def compare_replicas(
     }
 
 
+class Report(dict[str, Any]):
+    """The figures; shows each one on stderr once it is measured."""
+
+    def __setitem__(self, name: str, figures: Any) -> None:  # noqa: ANN401
+        print(f"{name}: {figures}", file=sys.stderr, flush=True)
+        super().__setitem__(name, figures)
+
+
 def measure(options: argparse.Namespace) -> Result:
     """Runs the servers and their rounds."""
     items = read_items(options.texts, options.items)
-    result: Result = {"items": len(items), "rounds": options.rounds, "seconds": options.seconds}
+    result = Report(items=len(items), rounds=options.rounds, seconds=options.seconds)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = PostgresServer()

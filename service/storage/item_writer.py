@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
@@ -40,8 +39,7 @@ class ItemWriter(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationWrite:
+class GenerationWrite(NamedTuple):
     """The chunks that an item gets in a generation, or why it is pending there."""
 
     live: LiveGeneration
