@@ -5,7 +5,7 @@ BIN := .venv/bin
 # Tests start hundreds of processes, each of which would compile all modules without compiled files.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo serve check test test-one test-clients deploy-tools faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
+.PHONY: demo serve check test test-one test-clients deploy-tools faults fuzz lint format protos docs locks bench-chroma bench-duplicates bench-hotpath bench-learning bench-overload bench-postgres bench-provider bench-recall bench-reembedding bench-scale bench-smoke bench-soak bench-throughput bench-training clean
 
 demo: .venv/ready
 	$(BIN)/akin demo
@@ -97,6 +97,9 @@ bench-duplicates: .venv/ready
 
 bench-hotpath: .venv/ready
 	$(BIN)/python bench/hotpath.py
+
+bench-postgres: .venv/ready
+	PYTHONPATH=tests $(BIN)/python bench/postgres.py
 
 bench-chroma: .venv/ready
 	$(BIN)/python bench/chroma.py

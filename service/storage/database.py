@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
 from service.domain.items import BEGINNING, Anchor
+from service.storage.item_writer import ItemWriter
 from service.storage.sql import Connection
 from service.storage.writer import Commits, GroupCommit, Transaction, WriteSession
 
@@ -187,7 +188,7 @@ class Database(ABC):
         """
         return await self.write(
             lambda transaction: operation(
-                transaction, _read_live_generations(transaction.connection, catalog_id)
+                transaction, _list_live_generations(transaction, catalog_id)
             ),
             rows,
             needs_caller=True,
@@ -216,6 +217,11 @@ class Database(ABC):
 
     @property
     @abstractmethod
+    def item_writer(self) -> ItemWriter:
+        """How items are written to this database."""
+
+    @property
+    @abstractmethod
     def read_source(self) -> ReadSource:
         """What another process needs to read the database."""
 
@@ -230,6 +236,18 @@ class Database(ABC):
     @abstractmethod
     def _close_readers(self) -> None:
         """Close the connections of the readers, once their threads have ended."""
+
+
+def _list_live_generations(transaction: Transaction, catalog_id: int) -> Sequence[LiveGeneration]:
+    """Return the generations that writes to a catalog go to, read once in a transaction.
+
+    Raises:
+        CatalogNotFound: the catalog was deleted.
+    """
+    live_generations = transaction.live_generations
+    if catalog_id not in live_generations:
+        live_generations[catalog_id] = _read_live_generations(transaction.connection, catalog_id)
+    return live_generations[catalog_id]
 
 
 def _read_live_generations(connection: Connection, catalog_id: int) -> list[LiveGeneration]:

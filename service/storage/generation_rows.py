@@ -148,4 +148,5 @@ def set_state(transaction: Transaction, generation: Generation, state: Generatio
 def note_change(transaction: Transaction) -> None:
     """Count a change of catalogs, which every process sees that follows the sequence."""
     transaction.next_sequence()
+    transaction.live_generations = {}
     transaction.connection.execute("UPDATE counters SET value = value + 1 WHERE name = 'catalogs'")

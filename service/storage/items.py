@@ -8,27 +8,13 @@ from dataclasses import replace
 
 from service import errors
 from service.domain.generations import Generation, GenerationState, LiveGeneration
-from service.domain.items import (
-    BEGINNING,
-    Anchor,
-    Change,
-    ChangeBatch,
-    Item,
-    ItemState,
-    StoredItem,
-)
+from service.domain.items import BEGINNING, Anchor, Change, ChangeBatch, Item, StoredItem
 from service.storage.database import ReadKind
 from service.storage.item_reads import IS_LIVE, ItemReads, read_items, read_purged_sequence
-from service.storage.records import (
-    NOT_YET_MESSAGE,
-    NOT_YET_REASON,
-    Deletion,
-    ItemVectors,
-    ItemWrite,
-    require_sequence,
-)
+from service.storage.records import Deletion, ItemVectors, ItemWrite, require_sequence
+from service.storage.row_item_writer import write_item_row
 from service.storage.sql import Connection
-from service.storage.vectors import remove_item_vectors, set_item_vectors
+from service.storage.vectors import remove_item_vectors
 from service.storage.writer import Transaction, read_last_sequence
 
 
@@ -63,14 +49,16 @@ class ItemStore(ItemReads):
         def operation(
             transaction: Transaction, live_generations: Sequence[LiveGeneration]
         ) -> list[StoredItem]:
+            upsert = self._database.item_writer.upsert
+            if expected_sequence is None:
+                return upsert(transaction, generation, live_generations, writes)
             connection, now_us = transaction.connection, transaction.now_us
             stored_items = []
             for write in writes:
-                if expected_sequence is not None:
-                    item_id = write.item.item_id
-                    stored = read_items(connection, generation, [item_id], now_us).get(item_id)
-                    require_sequence("item", stored, expected_sequence)
-                stored_items.append(_upsert(transaction, generation, live_generations, write))
+                item_id = write.item.item_id
+                stored = read_items(connection, generation, [item_id], now_us).get(item_id)
+                require_sequence("item", stored, expected_sequence)
+                stored_items += upsert(transaction, generation, live_generations, [write])
             return stored_items
 
         rows = sum(1 + len(write.vectors.chunks) for write in writes)
@@ -109,9 +97,11 @@ class ItemStore(ItemReads):
             require_sequence("item", stored, expected_sequence)
             item = change(stored.item)
             if vectors is not None:
-                write = ItemWrite(item, vectors)
-                return _upsert(transaction, generation, live_generations, write)
-            _, sequence = _write_row(transaction, generation.catalog_id, item)
+                (stored,) = self._database.item_writer.upsert(
+                    transaction, generation, live_generations, [ItemWrite(item, vectors)]
+                )
+                return stored
+            _, sequence = write_item_row(transaction, generation.catalog_id, item)
             return replace(stored, item=item, sequence=sequence, update_time_us=transaction.now_us)
 
         return await self._database.write_to_catalog(generation.catalog_id, operation)
@@ -196,104 +186,6 @@ class ItemStore(ItemReads):
         if batch.reached > self.last_sequence:
             self._database.commits.announce(batch.reached)
         return batch
-
-
-def _upsert(
-    transaction: Transaction,
-    written: Generation,
-    live_generations: Sequence[LiveGeneration],
-    write: ItemWrite,
-) -> StoredItem:
-    """Store an item in every generation; until a text is embedded, the previous vectors serve.
-
-    Args:
-        transaction: the transaction of the write.
-        written: the generation of the write's chunks.
-        live_generations: all generations of the catalog.
-        write: the item.
-
-    Raises:
-        EmbeddingUnavailable: another generation serves since the text was embedded, and the chunks
-            in it are required and missing.
-    """
-    item, vectors = write.item, write.vectors
-    _remove_expired_vectors(transaction, written.catalog_id, item.item_id)
-    item_key, sequence = _write_row(transaction, written.catalog_id, item)
-    stored = StoredItem(item, ItemState.INDEXED, sequence, transaction.now_us)
-    for live in live_generations:
-        generation = live.generation
-        if generation.generation_id == written.generation_id:
-            chunks = vectors.chunks
-            reason, message = vectors.pending_reason, vectors.pending_message
-        else:
-            chunks = vectors.others.get(generation.generation_id, ())
-            reason, message = NOT_YET_REASON, NOT_YET_MESSAGE
-        if chunks:
-            set_item_vectors(transaction, generation, item_key, chunks)
-            continue
-        if live.state is GenerationState.SERVING and vectors.required:
-            raise errors.EmbeddingUnavailable(message)
-        _mark_pending(transaction, generation, item_key, reason, message)
-        if live.state is GenerationState.SERVING:
-            stored = replace(
-                stored, state=ItemState.PENDING, pending_reason=reason, pending_message=message
-            )
-    return stored
-
-
-def _remove_expired_vectors(transaction: Transaction, catalog_id: int, item_id: str) -> None:
-    """Remove the vectors of an expired item, which must not serve a new one with its id."""
-    expired = transaction.connection.execute(
-        """SELECT item_key FROM items
-           WHERE catalog_id = ? AND item_id = ? AND expire_time_us <= ?""",
-        (catalog_id, item_id, transaction.now_us),
-    ).fetchone()
-    if expired is not None:
-        remove_item_vectors(transaction, catalog_id, *expired)
-
-
-def _write_row(transaction: Transaction, catalog_id: int, item: Item) -> tuple[int, int]:
-    """Insert or replace the row of an item; return its key and the sequence number."""
-    sequence = transaction.next_sequence()
-    (item_key,) = transaction.connection.execute(
-        """INSERT INTO items (catalog_id, item_id, text, attributes, expire_time_us, sequence,
-               change_sequence, update_time_us, deleted, likes_before)
-           VALUES (:catalog_id, :item_id, :text, :attributes, :expire_time_us, :sequence,
-               :sequence, :now_us, FALSE,
-               (SELECT like_change_count FROM catalogs WHERE catalog_id = :catalog_id))
-           ON CONFLICT (catalog_id, item_id) DO UPDATE SET
-               text = excluded.text, attributes = excluded.attributes,
-               expire_time_us = excluded.expire_time_us,
-               sequence = excluded.sequence, change_sequence = excluded.change_sequence,
-               update_time_us = excluded.update_time_us, deleted = FALSE,
-               likes_before = CASE WHEN items.deleted THEN excluded.likes_before
-                   ELSE items.likes_before END
-           RETURNING item_key""",
-        {
-            "catalog_id": catalog_id,
-            "item_id": item.item_id,
-            "text": item.text,
-            "attributes": json.dumps(item.attributes, ensure_ascii=False),
-            "expire_time_us": item.expire_time_us,
-            "sequence": sequence,
-            "now_us": transaction.now_us,
-        },
-    ).fetchone()
-    return item_key, sequence
-
-
-def _mark_pending(
-    transaction: Transaction, generation: Generation, item_key: int, reason: str, message: str
-) -> None:
-    transaction.connection.execute(
-        """INSERT INTO pending
-               (generation_id, item_key, reason, message, attempts, next_attempt_us)
-           VALUES (?, ?, ?, ?, 0, ?)
-           ON CONFLICT (generation_id, item_key) DO UPDATE SET
-               reason = excluded.reason, message = excluded.message,
-               attempts = excluded.attempts, next_attempt_us = excluded.next_attempt_us""",
-        (generation.generation_id, item_key, reason, message, transaction.now_us),
-    )
 
 
 def _delete_rows(transaction: Transaction, item_keys: Sequence[int]) -> Deletion:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from service.domain.generations import LiveGeneration
 from service.storage.sql import Connection
 from service.storage.write_queue import Job, WriteQueue
 
@@ -47,8 +48,10 @@ class Commits:
         self._listeners.remove(listener)
 
     def announce(self, sequence: int) -> None:
-        """Tell the listeners of a commit that this process or another one made."""
-        self.last_sequence = max(sequence, self.last_sequence)
+        """Tell the listeners of a commit that this process or another one made, once."""
+        if sequence <= self.last_sequence:
+            return
+        self.last_sequence = sequence
         for listener in tuple(self._listeners):
             listener(sequence)
 
@@ -70,6 +73,8 @@ class Transaction:
     """The connection, the times and the sequence numbers of one group of operations.
 
     `next_sequence` takes the next number, which is not reused even if the operation fails later.
+    `live_generations` has those of the catalogs that were written to, by catalog id. An operation
+    that changes the generations of a catalog replaces the mapping by an empty one.
 
     Args:
         connection: the connection.
@@ -77,14 +82,21 @@ class Transaction:
         now_us: the time in microseconds since 1970 UTC.
         lease_time_us: microseconds since a moment that all processes over the same data share, by
             a clock that decides when a process is considered dead.
+        live_generations: those that are known already; operations add others.
     """
 
     def __init__(
-        self, connection: Connection, last_sequence: int, now_us: int, lease_time_us: int
+        self,
+        connection: Connection,
+        last_sequence: int,
+        now_us: int,
+        lease_time_us: int,
+        live_generations: dict[int, Sequence[LiveGeneration]] | None = None,
     ) -> None:
         self.connection = connection
         self.now_us = now_us
         self.lease_time_us = lease_time_us
+        self.live_generations = {} if live_generations is None else live_generations
         self.next_sequence = itertools.count(last_sequence + 1).__next__
 
 

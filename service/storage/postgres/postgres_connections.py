@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.string import StrDumperUnknown, TextBinaryLoader
+from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextBinaryLoader
 
 from service import errors
 from service.storage.postgres.dialect import translate_sql
@@ -49,9 +49,14 @@ class _TextDumper(StrDumperUnknown):
     """Writes U+0000 as two characters."""
 
     def dump(self, obj: str) -> Buffer | None:
-        if _NUL in obj or _ESCAPE in obj:
-            obj = obj.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(_NUL, _ESCAPED_NUL)
-        return super().dump(obj)
+        return super().dump(_escape(obj))
+
+
+class _TextBinaryDumper(StrBinaryDumper):
+    """Writes texts in arrays likewise."""
+
+    def dump(self, obj: str) -> Buffer | None:
+        return super().dump(_escape(obj))
 
 
 class _TextLoader(TextBinaryLoader):
@@ -65,9 +70,16 @@ class _TextLoader(TextBinaryLoader):
         return text
 
 
+def _escape(text: str) -> str:
+    if _NUL in text or _ESCAPE in text:
+        return text.replace(_ESCAPE, _ESCAPED_ESCAPE).replace(_NUL, _ESCAPED_NUL)
+    return text
+
+
 def _make_adapters() -> AdaptersMap:
     adapters = AdaptersMap(psycopg.adapters)
-    adapters.register_dumper(str, _TextDumper)
+    adapters.register_dumper(str, _TextBinaryDumper)
+    adapters.register_dumper(str, _TextDumper)  # the last one is the default
     adapters.register_loader("text", _TextLoader)
     return adapters
 
@@ -110,8 +122,22 @@ def configure(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_SESSION_SETTINGS)
 
 
+class DeferredWrites(Protocol):
+    """Writes of a transaction that are not sent to the server yet."""
+
+    def write(self, connection: psycopg.Connection[Any], /) -> None:
+        """Send them.
+
+        Raises:
+            psycopg.Error: the transaction has failed.
+        """
+
+
 class PostgresConnection:
     """Runs the statements of the stores. It counts the rows that they write.
+
+    Deferred writes come before the next statement, which may depend on them. `is_spoiled` tells
+    that they have failed, in an operation that may not be theirs.
 
     Args:
         connection: the connection, which is in a transaction or commits each statement.
@@ -120,9 +146,25 @@ class PostgresConnection:
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self.connection = connection
         self.written_rows = 0
+        self.is_spoiled = False
+        self.deferred: DeferredWrites | None = None
+
+    def defer(self, writes: DeferredWrites) -> None:
+        """Take writes that can wait for the next statement, or for `flush`."""
+        self.flush()
+        self.deferred = writes
+
+    def flush(self) -> None:
+        """Send the deferred writes."""
+        if self.deferred is not None:
+            writes, self.deferred = self.deferred, None
+            self.is_spoiled = True
+            writes.write(self.connection)
+            self.is_spoiled = False
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor[Any]:
         """Run a statement."""
+        self.flush()
         cursor = self.connection.cursor(binary=True)
         cursor.execute(translate_sql(sql), parameters)
         self._count(cursor)
@@ -130,6 +172,7 @@ class PostgresConnection:
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> psycopg.Cursor[Any]:
         """Run a statement once for each set of parameters; `rowcount` is the sum of all."""
+        self.flush()
         cursor = self.connection.cursor(binary=True)
         cursor.executemany(translate_sql(sql), parameters)
         self._count(cursor)

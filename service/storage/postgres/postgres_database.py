@@ -22,8 +22,10 @@ from service.storage.database import (
     ReadSource,
     read_store_id,
 )
+from service.storage.item_writer import ItemWriter
 from service.storage.postgres import commit_history
 from service.storage.postgres.dialect import translate_sql
+from service.storage.postgres.item_batch import BatchItemWriter
 from service.storage.postgres.listener import Listener
 from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
 from service.storage.postgres.postgres_connections import (
@@ -150,6 +152,11 @@ class PostgresDatabase(Database):
             return rows + commit_history.prune(transaction, first_kept)
 
         return await self.write(operation, commit_history.PRUNED_ROWS)
+
+    @property
+    def item_writer(self) -> ItemWriter:
+        """How items are written: all items of a transaction together."""
+        return BatchItemWriter()
 
     @property
     def read_source(self) -> ReadSource:

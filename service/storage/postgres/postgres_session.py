@@ -17,6 +17,7 @@ import stamina
 import structlog
 from psycopg.errors import ReadOnlySqlTransaction
 
+from service.domain.generations import LiveGeneration
 from service.storage.postgres.postgres_connections import PostgresConnection, open_connection
 from service.storage.postgres.postgres_errors import (
     make_unavailable_error,
@@ -36,10 +37,18 @@ RESOLVE_SECONDS = 30.0
 # How long the outcome may wait for the transaction itself, which can still run on the server.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 
+# The writer finds rows by their keys, and planning takes longer than its statements. A plan that
+# PostgreSQL makes while a table is small stays in use while the table grows, so it uses keys too.
+_WRITER_SETTINGS = """
+    SET plan_cache_mode = force_generic_plan;
+    SET enable_seqscan = off;
+"""
+
 _BEGIN = """
     BEGIN;
     SELECT value, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)
         FROM counters WHERE name = 'sequence' FOR UPDATE;
+    SELECT value FROM counters WHERE name = 'catalogs';
 """
 
 
@@ -64,6 +73,9 @@ class PostgresSession:
         self._writer = uuid4().hex
         self._last_sequence = 0
         self._connection: psycopg.Connection[Any] | None = None
+        # The number of changes of generations so far, and those that were read since the last one.
+        self._catalogs_version = -1
+        self._live_generations: dict[int, Sequence[LiveGeneration]] = {}
 
     @property
     def previous_sequence(self) -> int:
@@ -113,6 +125,13 @@ class PostgresSession:
                 connection.execute("ROLLBACK")
                 return (None, [outcome.error]) if len(jobs) == 1 else None
             outcomes.append(outcome)
+        try:
+            statements.flush()
+        except Exception as exc:
+            if connection.closed:
+                raise
+            connection.execute("ROLLBACK")
+            return (None, [translate_error(exc)]) if len(jobs) == 1 else None
         if not statements.written_rows:
             connection.execute("ROLLBACK")
             return None, outcomes
@@ -123,18 +142,24 @@ class PostgresSession:
     def _connect(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = open_connection(self._address)
+            self._connection.execute(_WRITER_SETTINGS)
         return self._connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._catalogs_version = -1  # another server may have other generations
 
     def _begin(self, connection: psycopg.Connection[Any]) -> Transaction:
         """Begin a transaction, once all earlier ones have ended."""
         cursor = connection.execute(_BEGIN)
         cursor.nextset()
         last_sequence, server_time_us = cursor.fetchone() or (0, 0)
+        cursor.nextset()
+        (catalogs_version,) = cursor.fetchone() or (0,)
+        if catalogs_version != self._catalogs_version:
+            self._catalogs_version, self._live_generations = catalogs_version, {}
         self._last_sequence = int(last_sequence)
         lease_time_us = int(server_time_us)
         if self._lease_clock_ns is not None:
@@ -144,6 +169,7 @@ class PostgresSession:
             self._last_sequence,
             self._clock_ns() // 1_000,
             lease_time_us,
+            self._live_generations,
         )
 
     def _end(
@@ -233,7 +259,8 @@ def _attempt(job: Job, transaction: Transaction, statements: PostgresConnection)
             raise
         return _Spoiled(translate_error(exc))
     except Exception as exc:  # noqa: BLE001  (the caller of the job gets it)
-        return exc if statements.written_rows == written_rows else _Spoiled(exc)
+        has_written = statements.is_spoiled or statements.written_rows != written_rows
+        return _Spoiled(exc) if has_written else exc
 
 
 def _attempt_in_savepoint(
@@ -244,9 +271,11 @@ def _attempt_in_savepoint(
     connection.execute("SAVEPOINT operation")
     try:
         outcome = job.operation(transaction)
+        statements.flush()
     except Exception as exc:
         if connection.closed:
             raise
+        statements.deferred = None
         connection.execute("ROLLBACK TO operation")
         outcome = translate_error(exc)
     connection.execute("RELEASE operation")

@@ -16,6 +16,8 @@ from service import errors, files
 from service.domain.items import BEGINNING, Anchor
 from service.storage.data_folder import DATABASE, create_data_folder, make_unusable_error
 from service.storage.database import Database, ReadSource, read_store_id
+from service.storage.item_writer import ItemWriter
+from service.storage.row_item_writer import RowItemWriter
 from service.storage.sql import Connection
 from service.storage.sqlite.connections import connect
 from service.storage.sqlite.migrations import migrate
@@ -105,6 +107,11 @@ class SqliteDatabase(Database):
     async def prune(self) -> int:
         """Return 0: a file has no such rows."""
         return 0
+
+    @property
+    def item_writer(self) -> ItemWriter:
+        """How items are written: row by row."""
+        return RowItemWriter()
 
     @property
     def read_source(self) -> ReadSource:
