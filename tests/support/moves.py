@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import psycopg
 
 from service.domain.users import LikedItem, Preference, User
 from service.storage.data_folder import DATABASE
@@ -16,11 +16,14 @@ from service.storage.moving.move_addresses import open_move
 from service.storage.moving.moved_tables import MOVED_TABLES
 from service.storage.moving.moves import (
     MoveResult,
+    Progress,
     copy_store,
     finish_move,
 )
+from service.storage.opening import open_database
+from service.storage.stores import Stores
 from support.clock import FakeClock
-from support.postgres import database_of
+from support.postgres import database_of, query_database
 from support.stores import chunks_of, indexed, opened, pending, upsert_user
 
 # Rows that the API of the stores would write only in rare states, one statement for each table.
@@ -67,18 +70,52 @@ async def fill_folder(folder: Path) -> None:
     execute_file(folder, RARE_ROWS)
 
 
+@dataclass(frozen=True)
+class MovedStore:
+    """A store of a test: the file in a folder, or the database that stands for the folder."""
+
+    folder: Path
+    is_file: bool
+
+    @property
+    def address(self) -> str:
+        """Its address for moves."""
+        return folder_address(self.folder) if self.is_file else postgres_address(self.folder)
+
+    def open(self) -> Stores:
+        """Open the stores, or raise what a server at its start would."""
+        address = "" if self.is_file else database_of(self.folder)
+        return Stores.over(open_database(self.folder, FakeClock(), address=address))
+
+    def execute(self, script: str) -> None:
+        """Run statements in the language of both databases."""
+        if self.is_file:
+            execute_file(self.folder, script)
+        else:
+            query_database(self.folder, script)
+
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        if self.is_file:
+            with closing(sqlite3.connect(self.folder / DATABASE)) as connection:
+                return connection.execute(query).fetchall()
+        return query_database(self.folder, query)
+
+
+async def fill(store: MovedStore) -> None:
+    """Create a store with rows in every table."""
+    if store.is_file:
+        await fill_folder(store.folder)
+        return
+    folder = store.folder.with_name(f"{store.folder.name}-origin")
+    await fill_folder(folder)
+    finish(folder_address(folder), store.address)
+
+
 def execute_file(folder: Path, script: str) -> None:
     """Run statements in the database file of a folder."""
     with closing(sqlite3.connect(folder / DATABASE)) as connection:
         connection.executescript(script)
-
-
-def execute_postgres(address: str, statement: str) -> list[Any]:
-    """Run statements in a database, and return the rows of the last one."""
-    with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("SET search_path = akin")
-        cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 def folder_address(folder: Path) -> str:
@@ -92,16 +129,20 @@ def postgres_address(folder: Path) -> str:
     return f"postgresql://{words['user']}@/{words['dbname']}?host={words['host']}"
 
 
-def copy(source: str, target: str) -> MoveResult:
+def ignore(progress: Progress) -> None:
+    """Do nothing while a move goes on."""
+
+
+def copy(source: str, target: str, report: Callable[[Progress], None] = ignore) -> MoveResult:
     """Copy a store without finishing the move."""
     with open_move(source, target) as sides:
-        return copy_store(*sides, lambda progress: None)
+        return copy_store(*sides, report)
 
 
-def finish(source: str, target: str) -> MoveResult:
+def finish(source: str, target: str, report: Callable[[Progress], None] = ignore) -> MoveResult:
     """Move a store that no server uses."""
     with open_move(source, target) as sides:
-        return finish_move(*sides, lambda progress: None)
+        return finish_move(*sides, report)
 
 
 def summaries(address: str, spare: Path) -> dict[str, TableSummary]:
