@@ -166,7 +166,7 @@ def test_other_addresses_are_refused(address: str) -> None:
 def test_addresses_of_folders_can_have_any_characters() -> None:
     """A path is absolute; escapes stand for characters that addresses give a meaning."""
     assert Path("/my data/?#é") == parse_folder("sqlite:///my%20data/%3F%23é")
-    assert parse_folder("postgresql://u:p@h/d") is None
+    assert parse_folder("postgresql://u:[/@h,h2:5/d?target_session_attrs=any") is None
 
 
 def test_a_store_does_not_move_into_itself(tmp_path: Path) -> None:

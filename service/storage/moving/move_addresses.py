@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from service import errors
 from service.storage.moving.moves import MoveSource, MoveTarget
@@ -26,12 +26,12 @@ def parse_folder(address: str) -> Path | None:
     Raises:
         StoreAddressError: the address has neither form.
     """
-    parts = urlsplit(address)
-    if parts.scheme in {"postgres", "postgresql"}:
-        return None
-    if parts.scheme != "sqlite" or parts.netloc or not parts.path or parts.query:
+    scheme, _, rest = address.partition("://")
+    if scheme in {"postgres", "postgresql"}:
+        return None  # libpq reads the rest
+    if scheme != "sqlite" or not rest.startswith("/") or {"?", "#"} & {*rest}:
         raise StoreAddressError(f"must have the form {_FORMS}")
-    return Path(unquote(parts.path)).absolute()
+    return Path(unquote(rest))
 
 
 @contextmanager

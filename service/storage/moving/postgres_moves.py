@@ -147,6 +147,7 @@ class PostgresMoveTarget:
                 now_us = time.time_ns() // 1_000
                 write_off_all(Transaction(statements, moment.sequence, now_us, now_us))
                 # A reader that followed another database must not take this one for it.
+                connection.execute("DELETE FROM commits")
                 connection.execute(
                     "INSERT INTO commits (sequence, token) VALUES (%s, %s)",
                     (moment.sequence, secrets.randbits(63)),
