@@ -89,6 +89,7 @@ def test_a_server_goes_on_while_its_data_moves(
         writer.join(WAIT_SECONDS)
         expected = client.recommend_similar(user_id="ann", limit=20)
         assert 0 == server.stop()
+    target.folder.parent.mkdir(exist_ok=True)
     status, lines = refused(target.folder.parent, **settings(target))
     assert 2 == status
     assert "unfinished migration" in lines[-1]
@@ -137,6 +138,20 @@ def test_a_killed_copy_goes_on(tmp_path: Path, pair: tuple[MovedStore, MovedStor
     report = json.loads(finished.stdout)
     assert 150_000 == report["tables"]["clicked_responses"]["rows"]
     assert report["changed_rows"] <= 150_000 - before + 10
+
+
+def test_a_workers_server_does_not_serve_an_unfinished_target(
+    tmp_path: Path, pair: tuple[MovedStore, MovedStore]
+) -> None:
+    """Servers with several workers end as well, with the reason and without a traceback."""
+    source, target = pair
+    with serve(source) as server:
+        assert 0 == server.stop()
+    assert 0 == run(*words(source, target), folder=tmp_path).status
+    target.folder.parent.mkdir(exist_ok=True)
+    status, lines = refused(target.folder.parent, WORKERS="2", **settings(target))
+    assert 0 != status
+    assert any("unfinished migration" in line for line in lines)
 
 
 def copied_rows(target: MovedStore) -> int:
