@@ -130,21 +130,19 @@ async def test_a_copy_ends_once_it_has_caught_up(pair: tuple[MovedStore, MovedSt
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", ["pass", "check"])
-async def test_an_interrupted_move_goes_on(pair: tuple[MovedStore, MovedStore], step: str) -> None:
+async def test_an_interrupted_move_goes_on(pair: tuple[MovedStore, MovedStore]) -> None:
     """Wherever a move ends, the next one copies only the rest, and no server uses the target."""
     source, target = pair
     await fill(source)
-    expected = copy(source.address, MovedStore(source.folder / "other", True).address)
-    for table in MOVED_TABLES:
-        interrupt = interrupt_at(Progress(step == "pass", table.name, 0, 0))
+    expected = copy(source.address, MovedStore(source.folder / "other", is_file=True).address)
+    moments = [Progress(1, table.name, 0, 0) for table in MOVED_TABLES[1::5]]
+    for moment in [*moments, Progress(0, MOVED_TABLES[-1].name, 0, 0)]:
         with pytest.raises(InterruptedMoveError):
-            finish(source.address, target.address, interrupt)
+            finish(source.address, target.address, interrupt_at(moment))
         with pytest.raises(errors.StoreUnavailable, match="unfinished migration"):
             target.open()
     last = finish(source.address, target.address)
-    assert expected.tables == last.tables
-    assert last.changed_rows <= last.tables["behavior_model_pieces"].rows
+    assert (0, expected.tables) == (last.changed_rows, last.tables)
 
 
 def interrupt_at(moment: Progress) -> Callable[[Progress], None]:

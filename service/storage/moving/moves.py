@@ -7,6 +7,7 @@ what is missing. No table needs numbers of its changes, and rows that were delet
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
@@ -124,11 +125,11 @@ def copy_store(
     for number in range(1, MAX_PASSES + 1):
         with source.open_moment() as moment:
             target.begin(moment)
-            last_changed_rows, tables = _run_pass(moment, target, number, report)
-        changed_rows += last_changed_rows
-        if last_changed_rows <= CAUGHT_UP_ROWS:
+            changes, tables = _run_pass(moment, target, number, report)
+        changed_rows += changes.total()
+        if changes.total() <= CAUGHT_UP_ROWS:
             break
-    return MoveResult(number, changed_rows, last_changed_rows, moment.sequence, tables)
+    return MoveResult(number, changed_rows, changes.total(), moment.sequence, tables)
 
 
 def finish_move(
@@ -143,26 +144,25 @@ def finish_move(
     """
     with source.exclude_servers() as confirm, source.open_moment() as moment:
         target.begin(moment)
-        changed_rows, tables = _run_pass(moment, target, 1, report)
-        for table in MOVED_TABLES:
-            report(Progress(0, table.name, 0, 0))
-            copied = summarize_rows(target.read_rows(table))
-            if copied != tables[table.name]:
-                raise errors.StoreCorrupted(
-                    f"the copy of the table {table.name} differs from the source: it has "
-                    f"{copied.rows} rows with the checksum {copied.checksum}, and the source "
-                    f"{tables[table.name].rows} rows with {tables[table.name].checksum}"
-                )
+        changes, tables = _run_pass(moment, target, 1, report)
+        # The pass has compared each row of the other tables.
+        for name in changes:
+            _check_copy(target, name, tables[name], report)
         confirm()
         target.finish(moment)
-    return MoveResult(1, changed_rows, changed_rows, moment.sequence, tables)
+    return MoveResult(1, changes.total(), changes.total(), moment.sequence, tables)
 
 
 def _run_pass(
     moment: SourceMoment, target: MoveTarget, number: int, report: Callable[[Progress], None]
-) -> tuple[int, Mapping[str, TableSummary]]:
-    """Make all tables equal; return the number of changed rows, and what the source has."""
-    changed_rows = 0
+) -> tuple[Counter[str], Mapping[str, TableSummary]]:
+    """Make all tables equal.
+
+    Returns:
+        The number of rows that were written or deleted, by the names of the tables that had any;
+        and the rows of the source, by table.
+    """
+    changes: Counter[str] = Counter()
     tables: dict[str, TableSummary] = {}
     for table in MOVED_TABLES:
         name = table.name
@@ -173,6 +173,27 @@ def _run_pass(
 
         digest = TableDigest()
         rows = digest.follow(moment.read_rows(table))
-        changed_rows += merge_table(table, rows, target, report_rows)
+        changed_rows = merge_table(table, rows, target, report_rows)
+        if changed_rows:
+            changes[name] = changed_rows
         tables[name] = digest.summarize()
-    return changed_rows, tables
+    return changes, tables
+
+
+def _check_copy(
+    target: MoveTarget, name: str, expected: TableSummary, report: Callable[[Progress], None]
+) -> None:
+    """Read what was written to a table of the target, and compare it with the source.
+
+    Raises:
+        StoreCorrupted: it differs.
+    """
+    report(Progress(0, name, 0, 0))
+    table = next(table for table in MOVED_TABLES if table.name == name)
+    copied = summarize_rows(target.read_rows(table))
+    if copied != expected:
+        raise errors.StoreCorrupted(
+            f"the copy of the table {name} differs from the source: it has {copied.rows} rows with "
+            f"the checksum {copied.checksum}, and the source {expected.rows} rows with "
+            f"{expected.checksum}"
+        )
