@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import IsolationLevel
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from service import errors
 from service.storage.database import READER_THREADS, Database, ReadSource, read_store_id
 from service.storage.postgres.dialect import translate_sql
 from service.storage.postgres.listener import Listener
-from service.storage.postgres.migrations import migrate_schema
+from service.storage.postgres.migrations import Migration, migrate_schema, read_migrations
 from service.storage.postgres.postgres_connections import (
     ADAPTERS,
     PostgresConnection,
@@ -53,6 +53,7 @@ class PostgresDatabase(Database):
         address: of the server, in the form of libpq.
         clock_ns: returns the time in nanoseconds since 1970 UTC.
         lease_clock_ns: as `PostgresSession` takes it.
+        migrations: as `migrate_schema` takes them.
 
     Raises:
         StoreUnavailable, StoreCorrupted: the database cannot be used, is the target of an
@@ -64,11 +65,13 @@ class PostgresDatabase(Database):
         address: str,
         clock_ns: Callable[[], int],
         lease_clock_ns: Callable[[], int] | None = None,
+        migrations: Sequence[Migration] | None = None,
     ) -> None:
         self._address = complete_address(address)
+        migrations = migrations or read_migrations()
         try:
             with closing(open_connection(self._address)) as connection:
-                migrate_schema(connection)
+                migrate_schema(connection, migrations)
                 statements = PostgresConnection(connection)
                 state = statements.execute("SELECT to_regclass(?)", (STATE_TABLE,)).fetchone()
                 if state != (None,):
@@ -96,7 +99,7 @@ class PostgresDatabase(Database):
         def hear(sequence: int) -> None:
             loop.call_soon_threadsafe(self._hear, sequence)
 
-        self._listener = Listener(self._address, hear)
+        self._listener = Listener(self._address, migrations[-1].number, hear)
 
     async def follow_others(self) -> bool:
         """Wait for a notification, at most for the interval at which processes look."""
@@ -129,6 +132,8 @@ class PostgresDatabase(Database):
         with translate_postgres_errors():
             try:
                 return self._run_once(query, at_one_moment=at_one_moment)
+            except PoolTimeout:
+                raise
             except psycopg.OperationalError:
                 # After a failover, every connection of the pool is lost. It replaces them now.
                 self._pool.check()
