@@ -1,5 +1,6 @@
 """Which stores a move takes as its source and its target."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from support.postgres import query_database
 from service import errors
 from service.storage.data_folder import DATABASE
 from service.storage.moving.move_addresses import StoreAddressError, open_move, parse_folder
+from service.storage.sqlite import migrations as sqlite_migrations
 
 pytestmark = pytest.mark.sqlite
 
@@ -94,6 +96,25 @@ async def test_an_empty_store_can_be_a_target(source: MovedStore, target: MovedS
     finish(source.address, target.address)
     identity = "SELECT store_id FROM identity"
     assert source.read(identity) == target.read(identity)
+
+
+async def test_a_target_whose_creation_was_interrupted_is_empty(
+    source: MovedStore, target: MovedStore
+) -> None:
+    """A process can end between the steps that create a schema."""
+    if target.is_file:
+        target.folder.mkdir()
+        script = (files(sqlite_migrations) / "0001_initial.sql").read_text()
+        execute_file(target.folder, f"{script}; PRAGMA user_version = 1")
+    else:
+        query_database(
+            target.folder,
+            """CREATE SCHEMA akin;
+               CREATE TABLE schema_version
+                   (version INTEGER NOT NULL, oldest_version INTEGER NOT NULL);
+               INSERT INTO schema_version VALUES (0, 0)""",
+        )
+    assert finish(source.address, target.address).changed_rows
 
 
 async def test_two_moves_do_not_share_a_target(source: MovedStore, target: MovedStore) -> None:

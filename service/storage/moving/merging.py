@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
-from service.storage.moving.moved_tables import MovedTable, Row
+from service.storage.moving.moved_tables import MovedTable, TableRow
 
 # Bounds of what one transaction writes, and so of the memory that its rows take.
 BATCH_ROWS = 10_000
@@ -19,16 +19,16 @@ ROWS_PER_REPORT = 10_000
 class RowTarget(Protocol):
     """Tables that are made equal to others."""
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table as of this moment, in the order of their keys."""
 
-    def replace(self, table: MovedTable, keys: list[Row], rows: list[Row]) -> None:
+    def replace(self, table: MovedTable, keys: list[TableRow], rows: list[TableRow]) -> None:
         """Delete rows by their keys, and insert others, in one transaction.
 
         A row of the table that has a unique value of an inserted row gives way to it.
         """
 
-    def append(self, table: MovedTable, rows: list[Row]) -> None:
+    def append(self, table: MovedTable, rows: list[TableRow]) -> None:
         """Insert rows, none of which the table has, in one transaction."""
 
 
@@ -46,7 +46,7 @@ class TableDigest:
         self._count = 0
         self._hash = sha256()
 
-    def follow(self, rows: Iterator[Row]) -> Iterator[Row]:
+    def follow(self, rows: Iterator[TableRow]) -> Iterator[TableRow]:
         """Yield rows, all of which count."""
         for row in rows:
             self._count += 1
@@ -59,7 +59,7 @@ class TableDigest:
         return TableSummary(self._count, self._hash.hexdigest())
 
 
-def summarize_rows(rows: Iterator[Row]) -> TableSummary:
+def summarize_rows(rows: Iterator[TableRow]) -> TableSummary:
     """Read rows to their end, and return their summary."""
     digest = TableDigest()
     for _ in digest.follow(rows):
@@ -69,7 +69,7 @@ def summarize_rows(rows: Iterator[Row]) -> TableSummary:
 
 def merge_table(
     table: MovedTable,
-    rows: Iterator[Row],
+    rows: Iterator[TableRow],
     target: RowTarget,
     report: Callable[[int, int], None],
 ) -> int:
@@ -117,12 +117,12 @@ class _Batch:
         self.changed_rows = 0
         self._table = table
         self._target = target
-        self._keys: list[Row] = []
-        self._rows: list[Row] = []
-        self._appended_rows: list[Row] = []
+        self._keys: list[TableRow] = []
+        self._rows: list[TableRow] = []
+        self._appended_rows: list[TableRow] = []
         self._bytes = 0
 
-    def change(self, key: Row | None, row: Row | None) -> None:
+    def change(self, key: TableRow | None, row: TableRow | None) -> None:
         """Delete the row of a key, and insert another one in its place; None for neither."""
         if key is not None:
             self._keys.append(key)
@@ -130,7 +130,7 @@ class _Batch:
             self._rows.append(row)
         self._count(key if row is None else row)
 
-    def append(self, row: Row) -> None:
+    def append(self, row: TableRow) -> None:
         """Insert a row whose key is higher than all that the target has had."""
         self._appended_rows.append(row)
         self._count(row)
@@ -143,7 +143,7 @@ class _Batch:
             self._target.append(self._table, self._appended_rows)
         self._keys, self._rows, self._appended_rows, self._bytes = [], [], [], 0
 
-    def _count(self, row: Row | None) -> None:
+    def _count(self, row: TableRow | None) -> None:
         self.changed_rows += 1
         self._bytes += sum(len(value) for value in row or () if isinstance(value, str | bytes))
         changes = len(self._keys) + len(self._rows) + len(self._appended_rows)

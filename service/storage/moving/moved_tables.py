@@ -8,7 +8,7 @@ from typing import Any
 
 # The values of a row: those of the key first, then the others by the names of their columns.
 # Booleans are 0 and 1.
-Row = tuple[Any, ...]
+TableRow = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from service.storage.moving.merging import (
     merge_table,
     summarize_rows,
 )
-from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, Row
+from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 
 # A pass that wrote no more rows has caught up: the last one, without writers, writes about as many.
 CAUGHT_UP_ROWS = 1_000
@@ -39,7 +39,7 @@ class SourceMoment(Protocol):
     def columns(self) -> Mapping[str, tuple[str, ...]]:
         """The columns of each table, in the order of a row's values."""
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table in the order of their keys."""
 
     def read_last_numbers(self) -> Mapping[str, int]:

@@ -12,7 +12,7 @@ import psycopg
 
 from service import errors
 from service.storage.embedding_requests import write_off_all
-from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, Row
+from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.postgres_rows import (
     PostgresMoment,
@@ -27,7 +27,7 @@ from service.storage.moving.postgres_rows import (
     select_rows,
 )
 from service.storage.moving.target_state import (
-    check_columns,
+    check_schema,
     delete_rows,
     is_begun,
     mark_begun,
@@ -106,7 +106,7 @@ class PostgresMoveTarget:
         refuse_servers(connection)
         migrate_schema(connection)
         self._types = read_types(connection)
-        check_columns(moment, arrange_columns(self._types), name)
+        check_schema(moment, arrange_columns(self._types), name)
         if is_new:
             with connection.transaction():
                 # They are restored at the end, when all rows that they refer to exist.
@@ -116,20 +116,20 @@ class PostgresMoveTarget:
                     connection.execute(statement.encode())
         self._is_begun = True
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table as of this moment, in the order of their keys."""
         with closing(connect_move(self._address)) as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield from select_rows(connection, table, self._types)
 
-    def replace(self, table: MovedTable, keys: list[Row], rows: list[Row]) -> None:
+    def replace(self, table: MovedTable, keys: list[TableRow], rows: list[TableRow]) -> None:
         """Delete rows by their keys, and insert others, in one transaction."""
         with self._connection.transaction():
             columns = table.arrange(self._types[table.name])
             delete_rows(PostgresConnection(self._connection), table, columns, keys, rows)
             self._copy_rows(table, rows)
 
-    def append(self, table: MovedTable, rows: list[Row]) -> None:
+    def append(self, table: MovedTable, rows: list[TableRow]) -> None:
         """Insert rows in one transaction."""
         with self._connection.transaction():
             self._copy_rows(table, rows)
@@ -163,7 +163,7 @@ class PostgresMoveTarget:
         """Close the connection."""
         self._connection.close()
 
-    def _copy_rows(self, table: MovedTable, rows: list[Row]) -> None:
+    def _copy_rows(self, table: MovedTable, rows: list[TableRow]) -> None:
         columns = quote(table.arrange(self._types[table.name]))
         statement = f"COPY {table.name} ({columns}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:

@@ -10,7 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from service import errors
 from service.storage.database import read_store_id
-from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, Row
+from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.target_state import quote
 from service.storage.postgres.migrations import LOCK_CLASS
 from service.storage.postgres.postgres_connections import (
@@ -44,7 +44,7 @@ class PostgresMoment:
         self.store_id = read_store_id(statements)
         self.sequence = read_last_sequence(statements)
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table in the order of their keys."""
         return select_rows(self._connection, table, self._types)
 
@@ -91,7 +91,7 @@ def name_database(connection: psycopg.Connection[Any]) -> str:
 
 def fetch_row(
     connection: psycopg.Connection[Any], statement: str, parameters: tuple[Any, ...] = ()
-) -> Row:
+) -> TableRow:
     """Return the first row of a query, which has one."""
     row = connection.execute(statement.encode(), parameters).fetchone()
     assert row is not None  # noqa: S101  (each of these queries has a row)
@@ -145,7 +145,7 @@ def select_rows(
     connection: psycopg.Connection[Any],
     table: MovedTable,
     types: Mapping[str, Mapping[str, str]],
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     """Yield the rows of a table in the order of their keys.
 
     Args:

@@ -18,10 +18,10 @@ from service.storage.data_folder import (
 )
 from service.storage.database import read_store_id
 from service.storage.embedding_requests import write_off_all
-from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, Row
+from service.storage.moving.moved_tables import MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.moving.target_state import (
-    check_columns,
+    check_schema,
     delete_rows,
     is_begun,
     mark_begun,
@@ -46,7 +46,7 @@ class SqliteMoment:
         self.store_id = read_store_id(connection)
         self.sequence = read_last_sequence(connection)
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table in the order of their keys."""
         return _select_rows(self._connection, table, self.columns[table.name])
 
@@ -115,7 +115,7 @@ class SqliteMoveTarget:
         create_database(self._folder)
         connection = self._stack.enter_context(closing(connect(self._path)))
         self._columns = _read_columns(connection)
-        check_columns(moment, self._columns, str(self._path))
+        check_schema(moment, self._columns, str(self._path))
         connection.execute("PRAGMA foreign_keys = OFF")
         if is_new:
             # Those of another store can have the same numbers.
@@ -125,14 +125,14 @@ class SqliteMoveTarget:
                 mark_begun(connection, moment.store_id)
         self._connection = connection
 
-    def read_rows(self, table: MovedTable) -> Iterator[Row]:
+    def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table as of this moment, in the order of their keys."""
         # A connection of its own does not see what is written meanwhile.
         with closing(connect(self._path, read_only=True)) as connection:
             connection.execute("BEGIN")
             yield from _select_rows(connection, table, self._columns[table.name])
 
-    def replace(self, table: MovedTable, keys: list[Row], rows: list[Row]) -> None:
+    def replace(self, table: MovedTable, keys: list[TableRow], rows: list[TableRow]) -> None:
         """Delete rows by their keys, and insert others, in one transaction."""
         connection = self._begun
         columns = self._columns[table.name]
@@ -140,7 +140,7 @@ class SqliteMoveTarget:
             delete_rows(connection, table, columns, keys, rows)
             _insert_rows(connection, table, columns, rows)
 
-    def append(self, table: MovedTable, rows: list[Row]) -> None:
+    def append(self, table: MovedTable, rows: list[TableRow]) -> None:
         """Insert rows in one transaction."""
         connection = self._begun
         with _transaction(connection):
@@ -190,14 +190,17 @@ def _read_columns(connection: sqlite3.Connection) -> Mapping[str, tuple[str, ...
 
 def _select_rows(
     connection: sqlite3.Connection, table: MovedTable, columns: tuple[str, ...]
-) -> Iterator[Row]:
+) -> Iterator[TableRow]:
     return connection.execute(
         f"SELECT {quote(columns)} FROM {table.name} ORDER BY {quote(table.key)}"
     )
 
 
 def _insert_rows(
-    connection: sqlite3.Connection, table: MovedTable, columns: tuple[str, ...], rows: list[Row]
+    connection: sqlite3.Connection,
+    table: MovedTable,
+    columns: tuple[str, ...],
+    rows: list[TableRow],
 ) -> None:
     places = ", ".join("?" * len(columns))
     connection.executemany(f"INSERT INTO {table.name} ({quote(columns)}) VALUES ({places})", rows)

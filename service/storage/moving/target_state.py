@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from service import errors
 from service.storage.database import read_store_id
-from service.storage.moving.moved_tables import INITIAL_TABLES, MOVED_TABLES, MovedTable, Row
+from service.storage.moving.moved_tables import INITIAL_TABLES, MOVED_TABLES, MovedTable, TableRow
 from service.storage.moving.moves import SourceMoment
 from service.storage.sql import Connection
 from service.storage.unfinished_moves import STATE_TABLE
@@ -31,13 +31,13 @@ def is_begun(connection: Connection, tables: Collection[str], store_id: str, nam
         if source_id != store_id:
             _refuse(name, "is the target of an unfinished migration of another store")
         return True
-    if tables and "identity" not in tables:
+    if tables and not {"counters", "schema_version"} & {*tables}:
         _refuse(name, "has tables of another program")
     for table in MOVED_TABLES:
         if table.name in tables and table.name not in INITIAL_TABLES:
             row = connection.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone()
             if row is not None:
-                is_copy = read_store_id(connection) == store_id
+                is_copy = "identity" in tables and read_store_id(connection) == store_id
                 _refuse(
                     name,
                     "has the data of the source: the migration is finished"
@@ -70,7 +70,7 @@ def read_constraints(connection: Connection) -> Sequence[str]:
     return [str(statement) for statement in json.loads(constraints)]
 
 
-def check_columns(moment: SourceMoment, columns: object, name: str) -> None:
+def check_schema(moment: SourceMoment, columns: object, name: str) -> None:
     """Check that the target has the columns of the source.
 
     Raises:
@@ -87,8 +87,8 @@ def delete_rows(
     connection: Connection,
     table: MovedTable,
     columns: Sequence[str],
-    keys: Iterable[Row],
-    rows: Sequence[Row],
+    keys: Iterable[TableRow],
+    rows: Sequence[TableRow],
 ) -> None:
     """Delete the rows of keys, and those that have a unique value of other rows.
 
@@ -112,7 +112,7 @@ def quote(columns: Iterable[str]) -> str:
 
 
 def _delete(
-    connection: Connection, table: MovedTable, columns: Iterable[str], values: Iterable[Row]
+    connection: Connection, table: MovedTable, columns: Iterable[str], values: Iterable[TableRow]
 ) -> None:
     condition = " AND ".join(f'"{column}" = ?' for column in columns)
     parameters = list(values)
