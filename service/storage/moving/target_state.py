@@ -37,13 +37,9 @@ def is_begun(connection: Connection, tables: Collection[str], store_id: str, nam
         if table.name in tables and table.name not in INITIAL_TABLES:
             row = connection.execute(f"SELECT 1 FROM {table.name} LIMIT 1").fetchone()
             if row is not None:
-                is_copy = "identity" in tables and read_store_id(connection) == store_id
-                _refuse(
-                    name,
-                    "has the data of the source: the migration is finished"
-                    if is_copy
-                    else "is not empty",
-                )
+                if "identity" in tables and read_store_id(connection) == store_id:
+                    _refuse(name, "has the data of the source already: the migration is finished")
+                _refuse(name, "is not empty")
     return False
 
 
@@ -121,4 +117,4 @@ def _delete(
 
 
 def _refuse(name: str, problem: str) -> NoReturn:
-    raise errors.StoreUnavailable(f"{name} {problem}: choose another target")
+    raise errors.StoreUnavailable(f"the target cannot be used: {name} {problem}")
