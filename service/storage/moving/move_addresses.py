@@ -48,20 +48,21 @@ def open_move(source: str, target: str) -> Iterator[tuple[MoveSource, MoveTarget
         raise StoreAddressError("--from and --to are the same folder")
     with ExitStack() as stack:
         stack.enter_context(_explain_errors())
-        if not (source_folder and target_folder):
-            stack.enter_context(_import_postgres().explain_errors())
-        yield (
-            SqliteMoveSource(source_folder)
-            if source_folder
-            else _import_postgres().PostgresMoveSource(source),
-            stack.enter_context(
-                closing(
-                    SqliteMoveTarget(target_folder)
-                    if target_folder
-                    else _import_postgres().PostgresMoveTarget(target)
-                )
-            ),
-        )
+        if source_folder and target_folder:
+            sides = SqliteMoveSource(source_folder), SqliteMoveTarget(target_folder)
+        else:
+            postgres = _import_postgres()
+            stack.enter_context(postgres.explain_errors())
+            sides = (
+                SqliteMoveSource(source_folder)
+                if source_folder
+                else postgres.PostgresMoveSource(source),
+                SqliteMoveTarget(target_folder)
+                if target_folder
+                else postgres.PostgresMoveTarget(target),
+            )
+        stack.enter_context(closing(sides[1]))
+        yield sides
 
 
 def _import_postgres() -> ModuleType:

@@ -127,7 +127,7 @@ class SqliteMoveTarget:
 
     def read_rows(self, table: MovedTable) -> Iterator[TableRow]:
         """Yield the rows of a table as of this moment, in the order of their keys."""
-        # A connection of its own does not see what is written meanwhile.
+        # A connection of its own sees only what was there when the reading began.
         with closing(connect(self._path, read_only=True)) as connection:
             connection.execute("BEGIN")
             yield from _select_rows(connection, table, self._columns[table.name])
