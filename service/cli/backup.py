@@ -13,6 +13,12 @@ from service.cli import console, options
 from service.settings import SettingsError
 from service.storage.sqlite.backup import Contents, create_backup
 
+# Unlogged tables have only what can be derived from the others.
+_INSTEAD = (
+    "run pg_dump --format=custom --schema=akin --no-unlogged-table-data --file=FILE "
+    '"$AKIN_STORE", or use the backups of the database service'
+)
+
 
 def back_up(
     file: Annotated[Path, typer.Argument(help="File to create.", dir_okay=False)],
@@ -29,9 +35,8 @@ def back_up(
             bar.update(task, completed=copied_pages, total=total_pages)
 
         try:
-            contents = create_backup(
-                options.choose_data_folder(data_dir), options.expand_user(file), show
-            )
+            folder = options.choose_data_folder(data_dir, "akin backup", _INSTEAD)
+            contents = create_backup(folder, options.expand_user(file), show)
         except SettingsError as exc:
             console.exit_with_error(str(exc), command="akin backup", status=2)
         except errors.AkinError as exc:

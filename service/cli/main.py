@@ -14,6 +14,7 @@ from service.cli.duplicates import print_duplicates
 from service.cli.evaluate import evaluate
 from service.cli.import_ import import_file
 from service.cli.key import create_key
+from service.cli.migrate import migrate_store
 from service.cli.models import print_models
 from service.cli.outliers import print_outliers
 from service.cli.recommend import print_recommendations
@@ -46,3 +47,4 @@ app.command("key")(create_key)
 app.command("backup")(back_up)
 app.command("restore")(restore)
 app.command("vacuum")(vacuum)
+app.command("migrate")(migrate_store)

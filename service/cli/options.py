@@ -77,13 +77,30 @@ def expand_user(path: Path) -> Path:
         console.exit_with_error(f"{path}: the current folder does not exist", status=2)
 
 
-def choose_data_folder(data_dir: Path | None) -> Path:
+def choose_data_folder(data_dir: Path | None, command: str, instead: str) -> Path:
     """Return the absolute path of the data folder, that of the settings if `data_dir` is None.
+
+    Exit with status 2 if the settings keep the data in PostgreSQL.
+
+    Args:
+        data_dir: the folder that the command line names.
+        command: the command, which works on a data folder.
+        instead: says what to do for data in PostgreSQL.
 
     Raises:
         SettingsError: the settings are invalid.
     """
-    return expand_user(load_settings().data_dir if data_dir is None else data_dir)
+    if data_dir is not None:
+        return expand_user(data_dir)
+    settings = load_settings()
+    if settings.store:
+        console.exit_with_error(
+            f"AKIN_STORE is set, so the data is in PostgreSQL: {instead}. "
+            "For the data in a folder, set --data-dir",
+            command=command,
+            status=2,
+        )
+    return expand_user(settings.data_dir)
 
 
 def parse_filter(text: str | None) -> akin.Filter | None:

@@ -13,6 +13,11 @@ from service.cli.backup import print_contents
 from service.settings import SettingsError
 from service.storage.sqlite.backup import restore_backup as restore_data
 
+_INSTEAD = (
+    'run pg_restore --no-owner --exit-on-error --dbname="$AKIN_STORE" FILE on an empty database '
+    "for a file of pg_dump, or akin migrate for a file of akin backup"
+)
+
 
 def restore(
     file: Annotated[Path, typer.Argument(help="File that akin backup created.", dir_okay=False)],
@@ -22,7 +27,8 @@ def restore(
     """Check a backup and restore it into a data folder without data."""
     console.exit_on_sigterm()
     try:
-        contents = restore_data(options.expand_user(file), options.choose_data_folder(data_dir))
+        folder = options.choose_data_folder(data_dir, "akin restore", _INSTEAD)
+        contents = restore_data(options.expand_user(file), folder)
     except SettingsError as exc:
         console.exit_with_error(str(exc), command="akin restore", status=2)
     except errors.AkinError as exc:

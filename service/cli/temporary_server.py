@@ -14,6 +14,7 @@ from service.cli import console
 
 # Settings of the user's own server that must not apply to one that only this command calls.
 UNSET_SETTINGS = (
+    "store",
     "metrics_listen",
     "health_listen",
     "api_keys",

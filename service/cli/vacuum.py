@@ -14,6 +14,8 @@ from service.settings import SettingsError, load_settings
 from service.storage.data_folder import DATABASE, lock_folder
 from service.storage.sqlite.vacuum import FileSizes, vacuum_database
 
+_INSTEAD = "PostgreSQL removes unused rows by itself (autovacuum)"
+
 
 def vacuum(
     data_dir: options.DataDirOption = None,
@@ -23,7 +25,7 @@ def vacuum(
     command = "akin vacuum"
     console.exit_on_sigterm()
     try:
-        folder = options.choose_data_folder(data_dir)
+        folder = options.choose_data_folder(data_dir, command, _INSTEAD)
         retention_seconds = load_settings().vector_retention_days * SECONDS_PER_DAY
         if not (folder / DATABASE).is_file():
             raise errors.StoreUnavailable(f"there is no database {folder / DATABASE}")

@@ -39,6 +39,7 @@ from service.storage.postgres.postgres_errors import translate_postgres_errors
 from service.storage.postgres.postgres_session import PostgresSession
 from service.storage.postgres.snapshot_shelf import prune_snapshots
 from service.storage.sql import Connection, Parameters
+from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.writer import Transaction, read_last_sequence
 
 _T = TypeVar("_T")
@@ -67,8 +68,8 @@ class PostgresDatabase(Database):
         migrations: as `migrate_schema` takes them.
 
     Raises:
-        StoreUnavailable, StoreCorrupted: the database cannot be used, or a newer version of Akin
-            wrote it.
+        StoreUnavailable, StoreCorrupted: the database cannot be used, is the target of an
+            unfinished move, or a newer version of Akin wrote it.
     """
 
     def __init__(
@@ -84,6 +85,9 @@ class PostgresDatabase(Database):
             with closing(open_connection(self._address)) as connection:
                 migrate_schema(connection, migrations)
                 statements = PostgresConnection(connection)
+                state = statements.execute("SELECT to_regclass(?)", (STATE_TABLE,)).fetchone()
+                if state != (None,):
+                    refuse_unfinished()
                 last_sequence = read_last_sequence(statements)
                 store_id = read_store_id(statements)
         except psycopg.Error as exc:

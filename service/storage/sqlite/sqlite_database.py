@@ -22,6 +22,7 @@ from service.storage.sql import Connection
 from service.storage.sqlite.connections import connect
 from service.storage.sqlite.migrations import migrate
 from service.storage.sqlite.sqlite_errors import translate, translate_errors
+from service.storage.unfinished_moves import STATE_TABLE, refuse_unfinished
 from service.storage.write_queue import Job
 from service.storage.writer import Transaction, read_last_sequence
 
@@ -36,6 +37,22 @@ def prepare_folder(folder: Path) -> Path:
 
     Returns:
         The path of the database.
+
+    Raises:
+        StoreUnavailable: the folder cannot be used, or is the target of an unfinished move.
+        StoreCorrupted: a newer version of Akin wrote the database, or it is damaged.
+    """
+    path = create_database(folder)
+    with translate_errors(), closing(connect(path, read_only=True)) as connection:
+        if connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = ?", (STATE_TABLE,)
+        ).fetchone():
+            refuse_unfinished()
+    return path
+
+
+def create_database(folder: Path) -> Path:
+    """Do what `prepare_folder` does, also in the target of an unfinished move.
 
     Raises:
         StoreUnavailable: the folder cannot be used.
