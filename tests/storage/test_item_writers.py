@@ -21,7 +21,7 @@ from support.stores import (
 )
 
 from service.domain.generations import Generation
-from service.domain.items import Item, StoredItem
+from service.domain.items import Item, JsonValue, StoredItem
 from service.domain.spaces import Model, Space
 from service.domain.users import LikedItem, User
 from service.domain.vectors import Chunk
@@ -84,7 +84,10 @@ class Scenario:
     def _write(self, now_us: int, next_id: int | None) -> ItemWrite:
         text = self._random.choice(TEXTS)
         expire_time_us = self._random.choice([None, None, now_us - 1, now_us + 5, now_us + 20])
-        attributes = {"size": self._random.random(), "tags": ["\0", None, True]}
+        attributes: dict[str, JsonValue] = {
+            "size": self._random.random(),
+            "tags": ["\0", None, True],
+        }
         item = Item(self._random.choice(IDS), text, attributes, expire_time_us)
         others = {next_id: self._chunks()} if next_id and self._random.random() < 0.5 else {}
         if self._random.random() < 0.3:
