@@ -215,6 +215,9 @@ def measure(options: argparse.Namespace) -> Result:
             stack.enter_context(akin_server(None, **settings)).address
             for _ in range(options.replicas - 1)
         ]
+        for address in others:
+            with akin.Client(address) as client:
+                settled(client)
         result["replicas"] = compare_replicas(
             reads["read by item"], [replica, *others], options.seconds, options.rounds
         )

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown, TextBinaryLoader
 
 from service import errors
-from service.storage.postgres.dialect import translate_sql
+from service.storage.postgres.dialect import combine_rows, translate_sql
 from service.storage.sql import Parameters
 
 # All tables are in this schema, so that the database can have those of others.
@@ -173,8 +173,14 @@ class PostgresConnection:
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> psycopg.Cursor[Any]:
         """Run a statement once for each set of parameters; `rowcount` is the sum of all."""
         self.flush()
-        cursor = self.connection.cursor(binary=True)
-        cursor.executemany(translate_sql(sql), parameters)
+        statement, rows = translate_sql(sql), list(parameters)
+        combined = combine_rows(statement, len(rows))
+        if combined is None:
+            cursor = self.connection.cursor(binary=True)
+            cursor.executemany(statement, rows)
+        else:
+            cursor = psycopg.RawCursor(self.connection)
+            cursor.execute(combined, [value for row in rows for value in row])
         self._count(cursor)
         return cursor
 
