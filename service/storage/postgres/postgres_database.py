@@ -44,6 +44,9 @@ READ_WAIT_SECONDS = 5.0
 # once; otherwise the pauses between attempts would grow.
 RECONNECT_SECONDS = 5.0
 
+# Levels of synchronous_commit with which a commit does not wait for a standby.
+_UNREPLICATED_LEVELS = frozenset({"off", "local"})
+
 
 class PostgresDatabase(Database):
     """The open database of one process.
@@ -105,6 +108,10 @@ class PostgresDatabase(Database):
         self._has_news.clear()
         return self.commits.last_sequence > before
 
+    async def find_replication_problem(self) -> str:
+        """Return why a commit does not wait for a standby: see Database."""
+        return await self.read(_find_replication_problem)
+
     async def close(self) -> None:
         """Finish the queued writes, and close the database."""
         await asyncio.to_thread(self._listener.close)
@@ -143,6 +150,16 @@ class PostgresDatabase(Database):
 
     def _close_readers(self) -> None:
         self._pool.close()
+
+
+def _find_replication_problem(connection: Connection) -> str:
+    names, level = connection.execute(
+        """SELECT current_setting('synchronous_standby_names'),
+               current_setting('synchronous_commit')"""
+    ).fetchone()
+    if not names:
+        return "synchronous_standby_names is empty"
+    return f"synchronous_commit is {level}" if level in _UNREPLICATED_LEVELS else ""
 
 
 @dataclass(frozen=True, slots=True)
