@@ -23,7 +23,7 @@ MAX_SEED = 1_000_000_000
 
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
-    signal.signal(signal.SIGTERM, _exit)  # so that the servers end too
+    signal.signal(signal.SIGTERM, exit_on_signal)  # so that the servers end too
     options = _parse()
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     first_seed = secrets.randbelow(MAX_SEED) if options.seed is None else options.seed
@@ -80,7 +80,7 @@ def make_table(tally: Tally) -> Table:
     return table
 
 
-def _exit(signal_number: int, _frame: object) -> NoReturn:
+def exit_on_signal(signal_number: int, _frame: object) -> NoReturn:
     sys.exit(128 + signal_number)
 
 

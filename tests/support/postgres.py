@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 WAIT_SECONDS = 30.0
 
@@ -43,12 +43,12 @@ class PostgresServer:
     It listens on a Unix socket in its folder, and with a port also on the loopback interface.
 
     Args:
+        settings: settings of the server.
         port: 0 for none.
         source: connection string of a primary, whose standby the server becomes.
-        settings: settings of the server.
     """
 
-    def __init__(self, port: int = 0, source: str = "", **settings: str) -> None:
+    def __init__(self, settings: Mapping[str, str], *, port: int = 0, source: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="akin-postgres-"))
         self.port = port or DEFAULT_PORT
         self._settings = {**SETTINGS, "port": str(self.port), **settings}
@@ -67,10 +67,8 @@ class PostgresServer:
         return str(self.folder / "data")
 
     def address(self, database: str = "postgres") -> str:
-        """The address of a database."""
-        return make_conninfo(
-            host=str(self.folder), port=self.port, user="akin", dbname=database
-        )
+        """The address of a database, as AKIN_STORE takes it."""
+        return f"postgresql://akin@/{database}?host={self.folder}&port={self.port}"
 
     def start(self) -> None:
         """Start the server, and wait until it accepts connections."""
@@ -145,7 +143,7 @@ def _give_away(folder: Path) -> None:
 @cache
 def shared_server() -> PostgresServer:
     """A server for all tests of this process."""
-    return PostgresServer(**FAST)
+    return PostgresServer(FAST)
 
 
 def stop_shared_server() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,8 +24,6 @@ SAFE = {
     "wal_retrieve_retry_interval": "200ms",
 }
 
-_SETTLED = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
-
 
 class PostgresCluster:
     """One primary and some standbys on the loopback interface, a context manager.
@@ -33,12 +32,16 @@ class PostgresCluster:
 
     Args:
         standbys: their number.
+
+    Attributes:
+        absences: for how long there was no primary each time, in seconds.
     """
 
     def __init__(self, standbys: int = 2) -> None:
         self._ports = [int(free_address().rpartition(":")[2]) for _ in range(standbys + 1)]
-        self.primary = PostgresServer(self._ports[0], **self._make_settings(self._ports[0]))
+        self.primary = self._start(self._ports[0])
         self.standbys: list[PostgresServer] = []
+        self.absences: list[float] = []
         try:
             for port in self._ports[1:]:
                 self._start_standby(port)
@@ -71,16 +74,31 @@ class PostgresCluster:
 
     def crash_primary(self) -> None:
         """Kill all processes of the primary, and remove its files."""
+        self._crash_time = time.monotonic()
         self.primary.crash()
         self.primary.stop()
 
+    def restart_primary(self) -> None:
+        """Kill all processes of the primary, and start it with its data."""
+        self._crash_time = time.monotonic()
+        self.primary.crash()
+        self.primary.start()
+        self.absences.append(time.monotonic() - self._crash_time)
+        self.wait_until_replicated()
+
+    def terminate_sessions(self) -> None:
+        """End all sessions of Akin on the primary."""
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'akin'"
+        )
+
     def promote(self) -> None:
         """Make the standby with the most data the primary; the others follow it."""
-        for standby in self.standbys:
-            until(lambda node=standby: not node.execute(_SETTLED)[0][0])
+        until(lambda: not any(map(_is_receiving, self.standbys)))
         best = max(self.standbys, key=_read_position)
         self.standbys.remove(best)
         best.execute("SELECT pg_promote()")
+        self.absences.append(time.monotonic() - self._crash_time)
         self.primary = best
         if self.standbys:
             self.wait_until_replicated()
@@ -104,7 +122,10 @@ class PostgresCluster:
 
     def _start_standby(self, port: int) -> None:
         source = make_conninfo(host=HOST, port=self.primary.port, user="akin")
-        self.standbys.append(PostgresServer(port, source, **self._make_settings(port)))
+        self.standbys.append(self._start(port, source))
+
+    def _start(self, port: int, source: str = "") -> PostgresServer:
+        return PostgresServer(self._make_settings(port), port=port, source=source)
 
     def _make_settings(self, port: int) -> dict[str, str]:
         hosts, ports = ",".join([HOST] * len(self._ports)), ",".join(map(str, self._ports))
@@ -122,6 +143,11 @@ class PostgresCluster:
             "primary_conninfo": upstream,
             "synchronous_standby_names": f"ANY 1 ({names})",
         }
+
+
+def _is_receiving(standby: PostgresServer) -> bool:
+    query = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+    return bool(standby.execute(query)[0][0])
 
 
 def _read_position(standby: PostgresServer) -> int:
