@@ -15,6 +15,7 @@ from uuid import uuid4
 import psycopg
 import stamina
 import structlog
+from psycopg.pq import TransactionStatus
 
 from service.storage.postgres.postgres_connections import PostgresConnection, open_connection
 from service.storage.postgres.postgres_errors import (
@@ -29,8 +30,9 @@ from service.storage.writer import Transaction
 CHANNEL = "akin"
 
 # Time in which a connection must come back that failed during a commit, so that the outcome is
-# known. A standby is promoted in a few seconds.
-RESOLVE_SECONDS = 30.0
+# known. A standby is promoted in a few seconds. All writes of the process wait meanwhile, and the
+# default deadline of clients is 10 s.
+RESOLVE_SECONDS = 8.0
 
 # How long the outcome may wait for the transaction itself, which can still run on the server.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
@@ -91,10 +93,10 @@ class PostgresSession:
             The last sequence number and the outcomes; None if a job failed that has written
             without a savepoint, so that nothing was stored and all have to run in savepoints.
         """
-        connection = self._connect()
-        transaction = self._begin(connection)
+        transaction = self._begin()
         statements = transaction.connection
         assert isinstance(statements, PostgresConnection)  # noqa: S101  (made by _begin)
+        connection = statements.connection
         attempt = _attempt_in_savepoint if in_savepoints else _attempt
         outcomes: list[Any] = []
         for job in jobs:
@@ -123,8 +125,19 @@ class PostgresSession:
             self._connection.close()
             self._connection = None
 
-    def _begin(self, connection: psycopg.Connection[Any]) -> Transaction:
+    def _begin(self) -> Transaction:
         """Begin a transaction, once all earlier ones have ended."""
+        is_new = self._connection is None
+        try:
+            return self._begin_on(self._connect())
+        except psycopg.OperationalError:
+            if is_new:
+                raise
+            # The server may have ended the session since the last transaction.
+            self._disconnect()
+            return self._begin_on(self._connect())
+
+    def _begin_on(self, connection: psycopg.Connection[Any]) -> Transaction:
         cursor = connection.execute(_BEGIN)
         cursor.nextset()
         last_sequence, server_time_us = cursor.fetchone() or (0, 0)
@@ -165,8 +178,9 @@ class PostgresSession:
                 COMMIT;
             """)
         except psycopg.OperationalError:
-            if not connection.closed:
+            if connection.info.transaction_status is TransactionStatus.INERROR:
                 raise  # the server has refused it
+            # The session has ended, perhaps after the commit.
             if not self._was_committed(token):
                 raise
 
@@ -194,7 +208,9 @@ class PostgresSession:
                     row = connection.execute(
                         "SELECT token FROM writers WHERE writer = %s", (self._writer,)
                     ).fetchone()
-                    connection.execute("ROLLBACK")
+                    # Unlike a rollback, it waits for the standbys: they then have all earlier
+                    # commits, also one whose session ended while it waited for them.
+                    connection.execute("COMMIT")
         except psycopg.OperationalError as exc:
             raise make_unavailable_error(
                 "the database server failed during the commit and cannot be reached: the write may "
