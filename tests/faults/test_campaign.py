@@ -7,6 +7,7 @@ import pytest
 from faults import shim
 from faults.campaign import CONTROL, KINDS, Campaign, Failure, choose_kind, run_scenario
 from faults.model import Key, Violation
+from faults.postgres_scenarios import POSTGRES_KINDS, POSTGRES_SCENARIOS
 from faults.scenarios import SCENARIOS, BrokenPromise, cut_power_without_syncs
 from faults.tally import Tally
 
@@ -42,6 +43,15 @@ def test_faults_lose_nothing(kind: str) -> None:
     failure = run_scenario(SEED, kind, SCENARIOS[kind], tally)
     assert failure is None, failure.problem
     assert kind in tally.skipped or tally.compared > tally.acknowledged / 4 > 0
+
+
+@pytest.mark.parametrize("kind", ["database", "workers"])
+def test_faults_lose_nothing_in_postgresql(kind: str) -> None:
+    """After faults of each kind over PostgreSQL, every acknowledged state is there, once."""
+    tally = Tally()
+    failure = run_scenario(SEED, kind, POSTGRES_SCENARIOS[kind], tally)
+    assert failure is None, failure.problem
+    assert tally.compared > tally.acknowledged / 4 > 0
 
 
 @pytest.mark.skipif(bool(shim.find_problem()), reason=shim.find_problem() or "unused")
@@ -83,6 +93,7 @@ def test_a_campaign_runs_the_seeds_in_order() -> None:
 def test_a_seed_decides_the_kind() -> None:
     """Every kind of scenario comes up, each at the same seeds."""
     assert set(SCENARIOS) == {choose_kind(seed) for seed in range(100)}
+    assert set(POSTGRES_SCENARIOS) == {choose_kind(seed, POSTGRES_KINDS) for seed in range(100)}
     assert [*KINDS, *KINDS] == [choose_kind(seed) for seed in range(2 * len(KINDS))]
 
 

@@ -255,6 +255,7 @@ def test_reads_go_on_while_the_database_restarts(
 ) -> None:
     """Without the database, writes are UNAVAILABLE with a delay, and reads of the index go on."""
     text = "a text from before the restart"
+    clients[0].upsert_item("neighbor", "a text beside it")
     sequence = clients[0].upsert_item("steady", text).item.sequence
     for client in clients:
         assert is_best(client, "steady", text, sequence)
@@ -267,6 +268,9 @@ def test_reads_go_on_while_the_database_restarts(
             assert error is not None
             assert (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE") == (error.code, error.reason)
             assert error.retry_after_seconds is not None
+        with ThreadPoolExecutor(20) as threads:
+            errors = list(threads.map(writers[0].upsert, map(str, range(20)), ["a text"] * 20))
+        assert {grpc.StatusCode.UNAVAILABLE} == {error and error.code for error in errors}
     finally:
         postgres.start()
     for writer in writers:
@@ -308,6 +312,17 @@ def test_a_commit_whose_connection_ends_is_never_answered_wrongly(
     assert succeeded <= stored
     assert not refused_ids & stored
     assert {grpc.StatusCode.UNAVAILABLE} >= {error.code for error in outcomes.values() if error}
+
+
+def test_a_session_that_ended_between_writes_is_replaced(
+    store: Store, writers: Sequence[PlainWriter]
+) -> None:
+    """A write whose session the server has ended before succeeds with another session."""
+    for writer in writers:
+        assert can_write(writer)
+    assert 2 <= store.terminate("state = 'idle' AND query LIKE '%INSERT INTO writers%'")
+    for writer in writers:
+        assert can_write(writer)
 
 
 def test_an_interrupted_commit_is_confirmed_by_a_standby(

@@ -24,7 +24,13 @@ class CallCounter(
     grpc.UnaryUnaryClientInterceptor,
     grpc.StreamStreamClientInterceptor,
 ):
-    """Counts calls by code and reason; for several threads."""
+    """Counts calls by code and reason; for several threads.
+
+    Attributes:
+        successes: calls that got an answer.
+        failures: other calls.
+        unexpected: those that are not UNAVAILABLE, or by which a server names no time to wait.
+    """
 
     def __init__(self) -> None:
         self.successes = 0
@@ -65,5 +71,6 @@ class CallCounter(
                 self.successes += 1
                 return
             self.failures[name] += 1
-            if error.code is not grpc.StatusCode.UNAVAILABLE:
+            lacks_delay = bool(error.reason) and error.retry_after_seconds is None
+            if error.code is not grpc.StatusCode.UNAVAILABLE or lacks_delay:
                 self.unexpected[f"{method.rpartition('/')[2]}: {name}: {error.message}"] += 1

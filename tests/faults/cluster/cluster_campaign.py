@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from support.postgres_cluster import PostgresCluster
 
 from faults.cluster.cluster_session import ClusterSession
-from faults.cluster.events import EVENTS
+from faults.cluster.events import EVENTS, Event
 from faults.cluster.payments import PaymentProvider, PaymentReport
 from faults.cluster.probes import (
     Probe,
@@ -112,6 +112,7 @@ def run_campaign(
     folder: Path,
     has_time: Callable[[], bool],
     show: Callable[[EventReport], None],
+    events: Mapping[str, Event] = EVENTS,
 ) -> ClusterReport:
     """Run events one after another as long as there is time, and check everything after each.
 
@@ -120,6 +121,7 @@ def run_campaign(
         folder: an empty folder for data and logs.
         has_time: whether another event may begin.
         show: is called after each event.
+        events: by their kinds, in the order in which they happen.
 
     Raises:
         BrokenPromise: a state is not as it must be.
@@ -130,7 +132,7 @@ def run_campaign(
         session = ClusterSession(folder, seed, cluster.address, provider)
         stack.callback(session.close)
         probes = Probes(session, stack)
-        for kind, event in itertools.cycle(EVENTS.items()):
+        for kind, event in itertools.cycle(events.items()):
             if not has_time():
                 break
             begin = time.monotonic()
