@@ -1,5 +1,6 @@
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ from support.replicas import DUTIES, MAYBE_STORED, PlainWriter, Store
 from support.server import RunningServer, refused
 from support.texts import distinct
 from support.waiting import until
+
+from service.storage.postgres.postgres_database import PostgresDatabase
 
 Pair = Sequence[RunningServer]
 
@@ -360,6 +363,32 @@ def test_a_store_without_a_synchronous_standby_is_reported(pair: Pair) -> None:
     for replica in pair:
         (line,) = replica.events("store_not_replicated")
         assert ("warning", "synchronous_standby_names is empty") == (line["level"], line["problem"])
+
+
+async def test_settings_that_do_not_replicate_are_problems(postgres: PostgresServer) -> None:
+    """With a synchronous standby there is no problem, unless sessions do not wait for it."""
+    store = Store(postgres, "problems")
+    assert await find_problem(store.address)
+    set_standby_names(postgres, "ANY 1 (missing)")
+    try:
+        problems = {
+            level: await find_problem(f"{store.address}&options=-csynchronous_commit%3D{level}")
+            for level in ("on", "remote_apply", "local", "off")
+        }
+    finally:
+        set_standby_names(postgres, "")
+    replicated = {"on": "", "remote_apply": ""}
+    others = {level: f"synchronous_commit is {level}" for level in ("local", "off")}
+    assert {**replicated, **others} == problems
+
+
+async def find_problem(address: str) -> str:
+    """Return the problem that a replica over an address would report."""
+    database = PostgresDatabase(address, time.time_ns)
+    try:
+        return await database.find_replication_problem()
+    finally:
+        await database.close()
 
 
 def set_standby_names(postgres: PostgresServer, names: str) -> None:
